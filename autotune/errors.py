@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The one family of errors: each says at which stage what happened and what the user can do.
+
+An error crosses process boundaries (holder, runner, guest) as a small dictionary and arrives as the same
+class, so a failure reads alike wherever it began. Only the command line adds a prefix and an exit code.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class AutotuneError(Exception):
+    """Something went wrong and the user should know: `stage`, `message` (what happened), `hint` (what to do).
+
+    `detail` may hold a long text (a verifier log, compiler output) that is shown only on request or in files.
+    """
+
+    exit_code: ClassVar[int] = 1
+    default_stage: ClassVar[str] = "autotune"
+
+    def __init__(self, message: str, *, hint: str = "", stage: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.stage = stage or self.default_stage
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def to_wire(self) -> dict[str, str]:
+        """The error as a dictionary that `from_wire` turns back into the same class."""
+        return {
+            "class": type(self).__name__,
+            "message": self.message,
+            "hint": self.hint,
+            "stage": self.stage,
+            "detail": self.detail,
+        }
+
+
+class UsageError(AutotuneError):
+    """The user asked for something that cannot be: unknown name, value out of range, contradictory options."""
+
+    exit_code = 2
+    default_stage = "usage"
+
+
+class WorkloadError(AutotuneError):
+    """The workload cannot be measured: it fails, times out or shows no metric under the baseline."""
+
+    exit_code = 3
+    default_stage = "baseline"
+
+
+class NoMachineError(AutotuneError):
+    """No machine, host or micro-VM, can run a sched_ext scheduler."""
+
+    exit_code = 4
+    default_stage = "machine"
+
+
+class Interrupted(AutotuneError):
+    """The user stopped the session."""
+
+    exit_code = 130
+    default_stage = "session"
+
+
+class PrivilegeError(AutotuneError):
+    """Root is needed and cannot be had."""
+
+    default_stage = "privilege"
+
+
+class BuildError(AutotuneError):
+    """A BPF scheduler could not be compiled; `detail` holds the compiler's output."""
+
+    default_stage = "build"
+
+
+class AttachError(AutotuneError):
+    """A scheduler could not be loaded or attached; `detail` holds the verifier's log where there is one."""
+
+    default_stage = "attach"
+
+
+class BusyError(AutotuneError):
+    """Somebody else holds the scheduler: another autotune, or a sched_ext scheduler we did not start."""
+
+    default_stage = "attach"
+
+
+class HolderLost(AutotuneError):
+    """The process that held the scheduler died."""
+
+    default_stage = "attach"
+
+
+class RunnerLost(AutotuneError):
+    """The process that measures runs died."""
+
+    default_stage = "run"
+
+
+class MachineLost(AutotuneError):
+    """The micro-VM died or hangs; says nothing about the command that was running."""
+
+    default_stage = "machine"
+
+
+class FetchError(AutotuneError):
+    """A kernel, header or library could not be fetched."""
+
+    default_stage = "vm setup"
+
+
+def _family(cls: type[AutotuneError]) -> dict[str, type[AutotuneError]]:
+    members = {cls.__name__: cls}
+    for sub in cls.__subclasses__():
+        members.update(_family(sub))
+    return members
+
+
+def from_wire(wire: dict[str, Any]) -> AutotuneError:
+    """The error that `to_wire` described; an unknown class becomes a plain AutotuneError."""
+    cls = _family(AutotuneError).get(str(wire.get("class")), AutotuneError)
+    return cls(
+        str(wire.get("message", "unknown error")),
+        hint=str(wire.get("hint", "")),
+        stage=str(wire.get("stage", "")),
+        detail=str(wire.get("detail", "")),
+    )

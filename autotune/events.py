@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""What a tuning session tells while it runs. The tuner emits these; views (live, plain) render them.
+
+An event is a fact that has happened or is about to; it carries records, never text for the screen.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, Union
+
+from autotune.records import (
+    Attachment,
+    Baseline,
+    CandidateResult,
+    Detachment,
+    MachineInfo,
+    Observation,
+    Phase,
+    Proposal,
+    Session,
+    Trial,
+    Workload,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that may take a while has begun: booting, building, setup, prepare, cleanup, planning."""
+
+    name: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class MachineReady:
+    info: MachineInfo
+    workload: Workload
+
+
+@dataclass(frozen=True)
+class BaselineKnown:
+    baseline: Baseline
+    observation: Observation
+
+
+@dataclass(frozen=True)
+class Proposed:
+    planner: str
+    proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class RoundStarted:
+    """`order` are the keys to run, in the order drawn for this round."""
+
+    phase: Phase
+    round: int
+    at_most: int
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Attached:
+    candidate: str
+    attachment: Attachment
+
+
+@dataclass(frozen=True)
+class Detached:
+    candidate: str
+    detachment: Detachment
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    phase: Phase
+    round: int
+    candidate: str
+
+
+@dataclass(frozen=True)
+class OutputSeen:
+    """A piece of the workload's output, sent only when it is to be shown."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A candidate left the race."""
+
+    candidate: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Standings:
+    """Where the race stands after a round, best first, the baseline among them."""
+
+    results: tuple[CandidateResult, ...]
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something the user should know and can act upon; one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    session: Session
+
+
+Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared classes reads worse
+    Step,
+    MachineReady,
+    BaselineKnown,
+    Proposed,
+    RoundStarted,
+    Attached,
+    Detached,
+    RunStarted,
+    OutputSeen,
+    RunFinished,
+    Dropped,
+    Standings,
+    Warned,
+    Finished,
+]
+Listener: TypeAlias = Callable[[Event], None]

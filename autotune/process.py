@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT
+"""Small helper processes that speak JSON lines: how to serve one, how to start and talk to one.
+
+Holder, runner and guest agent are such processes. The rules that keep the machine safe are here, once:
+- a helper lives on a pipe from its parent; end of file means "let go of everything and leave";
+- a helper sits in its own session, so that a Ctrl-C at the terminal reaches only autotune, which then decides;
+- every request has a deadline on the asking side; a helper that misses it is killed and reported as lost;
+- errors travel as `AutotuneError` and arrive as the same class.
+
+Wire format: a request is `{"id": N, "op": NAME, ...fields}`; its answer `{"id": N, "ok": {...}}` or
+`{"id": N, "error": {...}}`; in between `{"id": N, "event": {...}}` may come any number of times.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from autotune.errors import AutotuneError, from_wire
+
+Message = dict[str, Any]
+EventHandler = Callable[[Message], None]
+
+
+class ChannelClosed(Exception):
+    """The other side is gone."""
+
+
+class ChannelTimeout(Exception):
+    """The other side did not answer in time."""
+
+
+class Channel:
+    """JSON lines over two file descriptors. Reading never blocks past its deadline; a last line without its
+    newline is dropped, since it was torn."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        self.read_fd = read_fd
+        self.write_fd = write_fd
+        self._buffer = bytearray()
+
+    def send(self, message: Message) -> None:
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.write_fd, view) :]
+            except (BrokenPipeError, OSError) as error:
+                raise ChannelClosed(str(error)) from error
+
+    def receive(self, timeout_s: float | None = None) -> Message:
+        """The next message. Raises ChannelTimeout or ChannelClosed; a line that is not JSON raises ChannelClosed
+        too, since nothing after it can be trusted."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while b"\n" not in self._buffer:
+            self._fill(deadline)
+        line, _, rest = bytes(self._buffer).partition(b"\n")
+        self._buffer = bytearray(rest)
+        try:
+            message = json.loads(line)
+        except ValueError as error:
+            raise ChannelClosed(f"not JSON: {line[:120]!r}") from error
+        if not isinstance(message, dict):
+            raise ChannelClosed(f"not an object: {line[:120]!r}")
+        return message
+
+    def pending(self) -> bool:
+        """True when a whole message is already in the buffer."""
+        return b"\n" in self._buffer
+
+    def _fill(self, deadline: float | None) -> None:
+        wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        poller = select.poll()
+        poller.register(self.read_fd, select.POLLIN | select.POLLHUP)
+        if not poller.poll(None if wait_s is None else wait_s * 1000):
+            raise ChannelTimeout
+        try:
+            chunk = os.read(self.read_fd, 1 << 16)
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+        if not chunk:
+            raise ChannelClosed("end of file")
+        self._buffer += chunk
+
+
+Handler = Callable[[Message, EventHandler], Any]
+
+
+def serve(channel: Channel, handlers: Mapping[str, Handler]) -> None:
+    """Answer requests one after another until the other side is gone. A handler gets the request and a function
+    that sends events, and returns the content of `ok`."""
+    while True:
+        try:
+            request = channel.receive()
+            answer_one(channel, handlers, request)
+        except ChannelClosed:
+            return
+
+
+def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Message) -> None:
+    """Answer one request; any exception of its handler becomes an error answer."""
+    number = request.get("id")
+    handler = handlers.get(str(request.get("op")))
+    try:
+        if handler is None:
+            raise AutotuneError(f"unknown operation {request.get('op')!r}", stage="protocol")
+        result = handler(request, lambda event: channel.send({"id": number, "event": event}))
+    except ChannelClosed:
+        raise
+    except AutotuneError as error:
+        channel.send({"id": number, "error": error.to_wire()})
+    except Exception as error:  # a bug in a helper must reach the user as one line, not as a dead helper
+        wire = AutotuneError(f"{type(error).__name__}: {error}", stage="internal").to_wire()
+        channel.send({"id": number, "error": wire})
+    else:
+        channel.send({"id": number, "ok": result})
+
+
+class Peer:
+    """The asking side of a channel. `lost` makes the error that is raised when the other side is gone or late."""
+
+    def __init__(self, channel: Channel, lost: Callable[[str], AutotuneError]) -> None:
+        self.channel = channel
+        self._lost = lost
+        self._last_id = 0
+
+    def request(
+        self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any
+    ) -> Any:
+        """Ask and wait for the answer. Raises what the other side raised, or the `lost` error."""
+        self._last_id += 1
+        number = self._last_id
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            self.channel.send({"id": number, "op": op, **fields})
+            while True:
+                left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+                message = self.channel.receive(left_s)
+                if message.get("id") != number:
+                    continue  # the late answer to a request that was given up
+                if "event" in message:
+                    if on_event is not None:
+                        on_event(message["event"])
+                    continue
+                if "error" in message:
+                    raise from_wire(message["error"])
+                return message.get("ok")
+        except ChannelClosed as error:
+            raise self._lost(f"it is gone ({error})") from error
+        except ChannelTimeout as error:
+            raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
+
+
+class Worker:
+    """A helper process of ours with a Peer on its standard input and output. Its standard error goes to
+    `stderr` (a file descriptor, default our own)."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        lost: Callable[[str], AutotuneError],
+        *,
+        env: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+    ) -> None:
+        self.process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=None if env is None else dict(env),
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
+        self.peer = Peer(channel, lost)
+
+    def request(
+        self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any
+    ) -> Any:
+        return self.peer.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+
+    def close(self, grace_s: float = 5.0) -> int | None:
+        """Let go: end of file, then wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
+        Never raises; may be called again."""
+        process = self.process
+        with contextlib.suppress(OSError):
+            if process.stdin is not None:
+                process.stdin.close()
+        try:
+            process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        with contextlib.suppress(OSError):
+            if process.stdout is not None:
+                process.stdout.close()
+        return process.returncode
+
+    def kill(self) -> None:
+        """SIGKILL to the helper alone and reap it; never raises. A helper started through `sudo` runs as root and
+        cannot be signalled; closing its pipe is what ends it."""
+        with contextlib.suppress(OSError):
+            self.process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(2.0)

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: MIT
+"""What autotune is about, as plain records: workloads, candidates, runs, evidence, verdicts, sessions.
+
+What always holds here:
+- standard library only, since guest, holder and runner import this;
+- records are frozen; units are in the names (`wall_s`, `max_rss_bytes`);
+- `None` means "not known" or "does not apply", and every field that may be `None` says when;
+- `to_json` and `from_json` are inverse to each other for every record.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar, Union
+
+KnobValue: TypeAlias = "bool | int | float | str"
+Goal = Literal["min", "max"]
+Phase = Literal["warmup", "baseline", "race", "confirm"]
+Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
+Acceleration = Literal["none", "kvm", "tcg"]
+
+BASELINE = "eevdf"
+"""The key of the baseline wherever candidates are keyed by name."""
+
+
+# --- what to run -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The user's command and all that belongs to it. `argv` is what is executed; a command given as one string
+    has become `("sh", "-c", string)` with the string kept in `command` for people to read."""
+
+    command: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str] = field(default_factory=dict)
+    setup: str | None = None
+    """Shell command run once before everything; None when there is none (so for prepare and cleanup)."""
+    prepare: str | None = None
+    cleanup: str | None = None
+    input_path: str | None = None
+    """File for standard input; None means /dev/null."""
+    timeout_s: float | None = None
+    """Limit of one run; None means a limit derived from the baseline."""
+    metric_regex: str | None = None
+    """Finds one number in the output; None means that wall time is the metric."""
+    goal: Goal = "min"
+    ignore_failure: bool = False
+    pristine: bool = False
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One execution for the runner: everything the measuring process must know and nothing more."""
+
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str]
+    stdin_path: str | None = None
+    timeout_s: float | None = None
+    keep_bytes: int = 32768
+    """How much of each stream is kept: half of it from the head, half from the tail."""
+    stream: bool = False
+    """Send the output on as it comes, besides keeping it."""
+    metric_regex: str | None = None
+    policy_ext: bool = False
+    """Start the command under SCHED_EXT, for schedulers attached in partial mode."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom the workload runs as: the user who asked, never root because autotune is."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+# --- what a run showed -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Output:
+    """A bounded view of one output stream. Bytes that are not UTF-8 appear as backslash escapes.
+    `tail` is empty when everything fitted into `head`."""
+
+    head: str
+    tail: str
+    total_bytes: int
+    omitted_bytes: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution, measured from just before the spawn to its reaping. Times of CPU, peak memory, faults and
+    switches are `wait4`'s: the child and its reaped descendants."""
+
+    wall_s: float
+    user_s: float
+    system_s: float
+    max_rss_bytes: int
+    voluntary_switches: int
+    involuntary_switches: int
+    minor_faults: int
+    major_faults: int
+    exit_code: int | None
+    """None when a signal ended it or it could not be started."""
+    signal: int | None
+    """The signal that ended it; None when it exited by itself."""
+    timed_out: bool
+    stdout: Output
+    stderr: Output
+    metric_matches: tuple[str, ...] = ()
+    """The first few texts that the metric's expression captured; empty without one."""
+    metric_count: int = 0
+    """How often the metric's expression matched."""
+    left_running: int = 0
+    """Processes the command left behind; they were ended."""
+    start_error: str | None = None
+    """Why it could not be started (no such command, no permission); None when it was."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Counters of the whole machine at one moment; the difference of two says what happened between.
+    Fields are None where the kernel does not show them."""
+
+    at_s: float
+    """Monotonic clock."""
+    cpu_busy_s: float
+    cpu_total_s: float
+    context_switches: int
+    forks: int
+    run_wait_s: float | None
+    """Time tasks spent runnable but not running, all CPUs (`/proc/schedstat`)."""
+    pressure_cpu_s: float | None
+    pressure_io_s: float | None
+    pressure_memory_s: float | None
+    timeslices: int | None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the system did during a run, averaged over the observed baseline runs."""
+
+    wall_s: float
+    cpu_utilisation: float
+    """Busy share of all CPUs, 0 to 1."""
+    parallelism: float
+    """CPU seconds of the workload per second of wall time."""
+    run_wait_share: float | None
+    """Runnable-but-waiting time per CPU-second of the machine."""
+    pressure_cpu_share: float | None
+    """Share of the time in which some task waited for a CPU (PSI)."""
+    pressure_io_share: float | None
+    context_switches_per_s: float
+    involuntary_share: float
+    """Involuntary switches of the workload among all of its switches."""
+    forks_per_s: float
+    cpus: int
+
+
+# --- schedulers ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A scheduler with settings for its knobs. Knobs not named keep their defaults."""
+
+    scheduler: str
+    knobs: tuple[tuple[str, KnobValue], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`at_fifo` or `at_fifo:slice_us=5000,...`, as `--scheduler` takes it; knobs in name order."""
+        settings = ",".join(f"{name}={knob_text(value)}" for name, value in sorted(self.knobs))
+        return f"{self.scheduler}:{settings}" if settings else self.scheduler
+
+
+def knob_text(value: KnobValue) -> str:
+    """A knob's value as `--scheduler` takes it: booleans as true and false."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate with the reason it is tried: one sentence, and the effect its proposer expects."""
+
+    candidate: Candidate
+    reason: str
+    expected: str = ""
+
+
+@dataclass(frozen=True)
+class AttachSpec:
+    """What a machine must know to attach one scheduler. `rodata` are the values to write into the object's
+    `const volatile` variables."""
+
+    ops: str
+    """The name the kernel will show when it is attached."""
+    object_path: str
+    rodata: dict[str, KnobValue] = field(default_factory=dict)
+    partial: bool = False
+    """Only tasks that ask for SCHED_EXT are scheduled by it."""
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """What `/sys/kernel/sched_ext` says now. `state` is `unsupported` where the kernel has no sched_ext."""
+
+    state: str
+    ops: str | None
+    """Name of the attached scheduler as shown; None when none is attached."""
+    enable_seq: int
+    nr_rejected: int
+    switch_all: bool | None
+    """False in partial mode; None where the kernel does not say."""
+
+
+@dataclass(frozen=True)
+class SchedulerExit:
+    """Why a scheduler went: the kernel's exit record. `kind` 64 to 66 are orderly (unregistered), 1024 and above
+    are errors, of which 1026 is a stall (the kernel's `enum scx_exit_kind`)."""
+
+    kind: int
+    code: int
+    reason: str
+    message: str
+
+    @property
+    def is_error(self) -> bool:
+        return self.kind >= 1024
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A scheduler that was confirmed attached."""
+
+    ops: str
+    before: KernelState
+    after: KernelState
+    attach_s: float
+    """From the request to the confirmation."""
+
+
+@dataclass(frozen=True)
+class Detachment:
+    """A scheduler that was confirmed gone."""
+
+    state: KernelState
+    detach_s: float
+    exit: SchedulerExit | None
+    """None when the scheduler left no exit record."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What shows that a run was scheduled by its candidate: the kernel's word just before and just after.
+    `problem` is None when both agree with what was expected."""
+
+    expected_ops: str | None
+    """None for the baseline: no sched_ext scheduler at all."""
+    before: KernelState
+    after: KernelState
+    problem: str | None = None
+
+
+# --- trials ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measured run of a candidate (or of the baseline) within a phase and round."""
+
+    phase: Phase
+    round: int
+    candidate: str
+    """Candidate.key, or BASELINE."""
+    started_at: float
+    """Unix time."""
+    run: Run
+    evidence: Evidence
+    value: float | None
+    """The metric: wall seconds, or the number found in the output. None when the trial is invalid."""
+    invalid: str | None = None
+    """Why it does not count (exit code 2, ejected: runnable task stall, ...); None when it does."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval at `confidence` (0.95 for 95 %)."""
+
+    estimate: float
+    low: float
+    high: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class CandidateResult:
+    """The outcome for one candidate, or for the baseline (`candidate.scheduler` is BASELINE)."""
+
+    candidate: Candidate
+    reason: str
+    verdict: Verdict | None
+    """None for the baseline."""
+    speedup: Interval | None
+    """Baseline over candidate (goal min) or candidate over baseline (goal max), so above 1 is better; None when
+    fewer than two rounds are valid, and for the baseline."""
+    median: float | None
+    """Of the metric over valid trials; None without any."""
+    runs: int
+    """Valid trials in race and confirmation."""
+    invalid_runs: int
+    confirmed: bool
+    """The speedup comes from fresh rounds that did not choose the candidate."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MachineInfo:
+    """Where runs happen and why there."""
+
+    kind: Literal["host", "vm"]
+    why: str
+    kernel: str
+    cpus: int
+    memory_bytes: int
+    cpu_model: str
+    acceleration: Acceleration
+    """none on the host; kvm or tcg (emulation) in a micro-VM."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The workload under EEVDF: its median and what differences can be told apart there."""
+
+    median: float
+    runs: int
+    noise: float
+    """Relative standard deviation of the metric."""
+    floor: float
+    """Relative difference below which candidates cannot be told apart with the planned number of rounds."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that one `autotune cc` did and found: what `--json` writes."""
+
+    schema: int
+    autotune_version: str
+    started_at: float
+    elapsed_s: float
+    machine: MachineInfo
+    workload: Workload
+    seed: int
+    planner: str
+    metric: str
+    """`wall_s`, or the expression given by the user."""
+    baseline: Baseline | None
+    """None when the session ended before it was known."""
+    observation: Observation | None
+    """None when the session ended before it was known."""
+    results: tuple[CandidateResult, ...]
+    """Ranked, best first, the baseline among them."""
+    winner: str | None
+    """Key of the confirmed winner; None when nothing beats EEVDF here."""
+    recommendation: str
+    trials: tuple[Trial, ...]
+    warnings: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+# --- to and from JSON ------------------------------------------------------------------------------------
+
+R = TypeVar("R")
+
+
+def to_json(record: Any) -> Any:
+    """A record as values that `json.dumps` takes; tuples become lists."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, (list, tuple)):
+        return [to_json(item) for item in record]
+    if isinstance(record, dict):
+        return {str(key): to_json(value) for key, value in record.items()}
+    return record
+
+
+def from_json(cls: type[R], data: Any) -> R:
+    """The record of class `cls` that `to_json` made `data` from. Raises TypeError, KeyError or ValueError on
+    anything else; unknown keys are ignored so that older programs read newer files."""
+    return typing.cast(R, _build(cls, data))
+
+
+def _build(hint: Any, data: Any) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _build_record(hint, data)
+    origin = typing.get_origin(hint)
+    args = typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return _build_union(args, data)
+    if origin is tuple:
+        inner = args[:1] * len(data) if len(args) == 2 and args[1] is Ellipsis else args
+        return tuple(_build(kind, item) for kind, item in zip(inner, data, strict=True))
+    if origin is dict:
+        return {key: _build(args[1], value) for key, value in data.items()}
+    if hint is float and isinstance(data, int):
+        return float(data)
+    return data
+
+
+def _build_union(args: tuple[Any, ...], data: Any) -> Any:
+    if data is None:
+        return None
+    records = [kind for kind in args if dataclasses.is_dataclass(kind)]
+    if records:
+        return _build(records[0], data)
+    if args == (float, type(None)):
+        return float(data)
+    others = [kind for kind in args if kind is not type(None)]
+    return _build(others[0], data) if len(others) == 1 else data
+
+
+def _build_record(cls: type[Any], data: Any) -> Any:
+    if not isinstance(data, dict):
+        raise TypeError(f"{cls.__name__} wants an object, not {type(data).__name__}")
+    hints = typing.get_type_hints(cls)
+    known = {f.name: _build(hints[f.name], data[f.name]) for f in dataclasses.fields(cls) if f.name in data}
+    return cls(**known)
