@@ -4,7 +4,7 @@
 Holder, runner and guest agent are such processes. The rules that keep the machine safe are here, once:
 - a helper lives on a pipe from its parent; end of file means "let go of everything and leave";
 - a helper sits in its own session, so that a Ctrl-C at the terminal reaches only autotune, which then decides;
-- every request has a deadline on the asking side; a helper that misses it is killed and reported as lost;
+- every request has a deadline on the asking side; a helper that misses it is reported as lost, and its owner closes it;
 - errors travel as `AutotuneError` and arrive as the same class.
 
 Wire format: a request is `{"id": N, "op": NAME, ...fields}`; its answer `{"id": N, "ok": {...}}` or
@@ -19,12 +19,14 @@ import json
 import os
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotune.errors import AutotuneError, from_wire
+
+if TYPE_CHECKING:
+    import subprocess
 
 Message = dict[str, Any]
 EventHandler = Callable[[Message], None]
@@ -48,22 +50,25 @@ class Channel:
         self._buffer = bytearray()
 
     def send(self, message: Message) -> None:
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        view = memoryview(data)
+        """Write one message. Raises ChannelClosed when the other side is gone; TypeError or ValueError, with nothing
+        written, when the message cannot be JSON."""
+        view = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         while view:
             try:
                 view = view[os.write(self.write_fd, view) :]
-            except (BrokenPipeError, OSError) as error:
+            except OSError as error:
                 raise ChannelClosed(str(error)) from error
 
     def receive(self, timeout_s: float | None = None) -> Message:
         """The next message. Raises ChannelTimeout or ChannelClosed; a line that is not JSON raises ChannelClosed
         too, since nothing after it can be trusted."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while b"\n" not in self._buffer:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
             self._fill(deadline)
-        line, _, rest = bytes(self._buffer).partition(b"\n")
-        self._buffer = bytearray(rest)
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
         try:
             message = json.loads(line)
         except ValueError as error:
@@ -76,7 +81,13 @@ class Channel:
         """True when a whole message is already in the buffer."""
         return b"\n" in self._buffer
 
+    def disown(self) -> None:
+        """Forget the descriptors: they were closed, and their numbers may belong to other files soon."""
+        self.read_fd = self.write_fd = -1
+
     def _fill(self, deadline: float | None) -> None:
+        if self.read_fd < 0:
+            raise ChannelClosed("it was closed")
         wait_s = None if deadline is None else max(0.0, deadline - time.monotonic())
         poller = select.poll()
         poller.register(self.read_fd, select.POLLIN | select.POLLHUP)
@@ -113,6 +124,7 @@ def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Messa
         if handler is None:
             raise AutotuneError(f"unknown operation {request.get('op')!r}", stage="protocol")
         result = handler(request, lambda event: channel.send({"id": number, "event": event}))
+        channel.send({"id": number, "ok": result})
     except ChannelClosed:
         raise
     except AutotuneError as error:
@@ -120,17 +132,18 @@ def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Messa
     except Exception as error:  # a bug in a helper must reach the user as one line, not as a dead helper
         wire = AutotuneError(f"{type(error).__name__}: {error}", stage="internal").to_wire()
         channel.send({"id": number, "error": wire})
-    else:
-        channel.send({"id": number, "ok": result})
 
 
 class Peer:
     """The asking side of a channel. `lost` makes the error that is raised when the other side is gone or late."""
 
     def __init__(self, channel: Channel, lost: Callable[[str], AutotuneError]) -> None:
+        import threading  # here, not above: a helper serves and never asks, and is to start quickly
+
         self.channel = channel
         self._lost = lost
         self._last_id = 0
+        self._sending = threading.Lock()
 
     def request(
         self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any
@@ -140,7 +153,8 @@ class Peer:
         number = self._last_id
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            self.channel.send({"id": number, "op": op, **fields})
+            with self._sending:
+                self.channel.send({"id": number, "op": op, **fields})
             while True:
                 left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
                 message = self.channel.receive(left_s)
@@ -149,6 +163,8 @@ class Peer:
                 if "event" in message:
                     if on_event is not None:
                         on_event(message["event"])
+                    if left_s == 0:  # events without end must not keep a late answer waiting for ever
+                        raise ChannelTimeout
                     continue
                 if "error" in message:
                     raise from_wire(message["error"])
@@ -159,9 +175,17 @@ class Peer:
             raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
 
 
+    def notify(self, op: str, **fields: Any) -> None:
+        """Tell without waiting for an answer; it is dropped when it comes. May be called while another thread waits
+        in `request`. Never raises: a side that is gone needs no telling."""
+        with self._sending, contextlib.suppress(ChannelClosed):
+            self.channel.send({"id": 0, "op": op, **fields})
+
+
 class Worker:
     """A helper process of ours with a Peer on its standard input and output. Its standard error goes to
-    `stderr` (a file descriptor, default our own)."""
+    `stderr` (a file descriptor, default our own). It inherits `pass_fds` under their numbers and nothing else.
+    Raises `lost` when it cannot be started."""
 
     def __init__(
         self,
@@ -170,16 +194,23 @@ class Worker:
         *,
         env: Mapping[str, str] | None = None,
         stderr: int | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
-        self.process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=None if env is None else dict(env),
-            start_new_session=True,
-            bufsize=0,
-        )
+        import subprocess
+
+        try:
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=None if env is None else dict(env),
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+                bufsize=0,
+            )
+        except OSError as error:
+            raise lost(f"it cannot be started ({error})") from error
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
@@ -190,26 +221,34 @@ class Worker:
     ) -> Any:
         return self.peer.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
 
+    def notify(self, op: str, **fields: Any) -> None:
+        self.peer.notify(op, **fields)
+
     def close(self, grace_s: float = 5.0) -> int | None:
         """Let go: end of file, then wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
         Never raises; may be called again."""
-        process = self.process
-        with contextlib.suppress(OSError):
-            if process.stdin is not None:
-                process.stdin.close()
-        try:
-            process.wait(grace_s)
-        except subprocess.TimeoutExpired:
+        for stream in (self.process.stdin, self.process.stdout):
+            # Both: a helper that is busy writing what nobody reads any more would not see its input end.
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+        self.peer.channel.disown()
+        if not self._ended_within(grace_s):
             self.kill()
-        with contextlib.suppress(OSError):
-            if process.stdout is not None:
-                process.stdout.close()
-        return process.returncode
+        return self.process.returncode
+
+    def _ended_within(self, limit_s: float) -> bool:
+        import subprocess
+
+        try:
+            self.process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def kill(self) -> None:
         """SIGKILL to the helper alone and reap it; never raises. A helper started through `sudo` runs as root and
         cannot be signalled; closing its pipe is what ends it."""
         with contextlib.suppress(OSError):
             self.process.send_signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(2.0)
+        self._ended_within(2.0)

@@ -16,7 +16,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, Union
 
-KnobValue: TypeAlias = "bool | int | float | str"
+KnobValue: TypeAlias = bool | int | float | str
 Goal = Literal["min", "max"]
 Phase = Literal["warmup", "baseline", "race", "confirm"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
@@ -273,6 +273,17 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Measurement:
+    """What a machine brings back from one measured run: the run, what shows under which scheduler it ran, and
+    the machine's counters just before and just after."""
+
+    run: Run
+    evidence: Evidence
+    before: Snapshot
+    after: Snapshot
+
+
+@dataclass(frozen=True)
 class Trial:
     """One measured run of a candidate (or of the baseline) within a phase and round."""
 
@@ -374,6 +385,9 @@ class Session:
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
+    """The user stopped it."""
+    failure: str | None = None
+    """What ended it before its time (the micro-VM was lost, the baseline failed); None when it went to its end."""
 
 
 # --- to and from JSON ------------------------------------------------------------------------------------

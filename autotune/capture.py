@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""What is kept of a command's output while all of it is drained: a bounded head and tail, and the metric's matches.
+
+Memory stays bounded whatever the command prints. Standard library only; part of the measuring helper.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from autotune.errors import UsageError
+
+MATCHES_KEPT = 3
+MATCH_CHARACTERS = 256
+LINE_BYTES = 1 << 16
+"""A longer line is searched only up to here."""
+
+
+class Kept:
+    """Head and tail of one stream, at most `keep_bytes` together."""
+
+    def __init__(self, keep_bytes: int) -> None:
+        self.keep_bytes = max(0, keep_bytes)
+        self.total_bytes = 0
+        self._head_limit = self.keep_bytes // 2
+        self._tail_limit = self.keep_bytes - self._head_limit
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        self.total_bytes += len(chunk)
+        room = self._head_limit - len(self._head)
+        if room > 0:
+            self._head += chunk[:room]
+            chunk = chunk[room:]
+        self._tail += chunk[max(0, len(chunk) - self._tail_limit) :]
+        if len(self._tail) > 4 * self._tail_limit:  # seldom, so that small pieces cost little each
+            self._trim()
+
+    def _trim(self) -> None:
+        del self._tail[: max(0, len(self._tail) - self._tail_limit)]
+
+    def output(self) -> dict[str, Any]:
+        """The fields of `records.Output`."""
+        self._trim()
+        head, tail = bytes(self._head), bytes(self._tail)
+        if self.total_bytes <= self.keep_bytes:
+            head, tail = head + tail, b""
+        else:
+            head, tail = without_torn_end(head), without_torn_start(tail)
+        return {
+            "head": head.decode("utf-8", "backslashreplace"),
+            "tail": tail.decode("utf-8", "backslashreplace"),
+            "total_bytes": self.total_bytes,
+            "omitted_bytes": self.total_bytes - len(head) - len(tail),
+        }
+
+
+def without_torn_end(data: bytes) -> bytes:
+    """`data` less a UTF-8 sequence that a cut left incomplete at its end."""
+    for back in range(1, min(3, len(data)) + 1):
+        byte = data[-back]
+        if byte >= 0xC0:
+            wanted = 2 + (byte >= 0xE0) + (byte >= 0xF0)
+            return data[:-back] if wanted > back else data
+        if byte < 0x80:
+            break
+    return data
+
+
+def without_torn_start(data: bytes) -> bytes:
+    """`data` less the rest of a UTF-8 sequence whose beginning was cut off."""
+    skip = 0
+    while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
+        skip += 1
+    return data[skip:]
+
+
+class MetricSearch:
+    """Searches complete lines of several streams for the metric's expression, in order of arrival."""
+
+    def __init__(self, expression: str) -> None:
+        """Raises UsageError when the expression is not one."""
+        try:
+            self._expression = re.compile(expression)
+        except re.error as error:
+            raise UsageError(
+                f"the metric {expression!r} is not a regular expression: {error}",
+                hint="give a Python regular expression whose first group is the number, such as 'took ([0-9.]+) ms'",
+            ) from error
+        self.count = 0
+        self.matches: list[str] = []
+        self._partial: dict[str, bytes] = {}
+
+    def add(self, stream: str, chunk: bytes) -> None:
+        partial = self._partial.get(stream, b"")
+        if len(partial) >= LINE_BYTES:  # the rest of an overlong line is not looked at
+            _, newline, chunk = chunk.partition(b"\n")
+            if not newline:
+                return
+            self._search(partial)
+            partial = b""
+        lines = (partial + chunk).split(b"\n")
+        self._partial[stream] = lines.pop()[:LINE_BYTES]
+        for line in lines:
+            self._search(line[:LINE_BYTES])
+
+    def finish(self) -> None:
+        """Search the last lines, which may lack a newline."""
+        for line in self._partial.values():
+            self._search(line)
+        self._partial.clear()
+
+    def _search(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace").rstrip("\r")
+        for match in self._expression.finditer(text):
+            self.count += 1
+            if len(self.matches) < MATCHES_KEPT:
+                self.matches.append(captured(match)[:MATCH_CHARACTERS])
+
+
+def captured(match: re.Match[str]) -> str:
+    """The first group, or the whole match where there is no group or it took no part."""
+    if match.re.groups and match.group(1) is not None:
+        return match.group(1)
+    return match.group(0)

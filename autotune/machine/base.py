@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""What a machine can do for the tuner: one protocol, whether runs happen on the host or in a micro-VM.
+
+Standard library only, since the guest agent imports it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from autotune.records import (
+    Attachment,
+    AttachSpec,
+    Detachment,
+    Identity,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Run,
+    RunSpec,
+)
+
+OutputHandler: TypeAlias = Callable[[str, bytes], None]
+"""Gets pieces of output as they come: `stdout` or `stderr`, and the bytes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and as whom a machine runs commands: fixed for a session."""
+
+    cwd: str
+    pristine: bool
+    identity: Identity
+
+
+class Machine(Protocol):
+    """Somewhere to run commands and switch schedulers. Errors are those of `autotune.errors`: `MachineLost`
+    when the machine itself went away, `RunnerLost` and `HolderLost` for its helpers; a command that fails is not
+    an error but a `Run` that says so."""
+
+    @property
+    def info(self) -> MachineInfo: ...
+
+    @property
+    def headers(self) -> str | None:
+        """Directory with `linux/bpf/vmlinux.h` for this machine's kernel; None: use the system's."""
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it sees (and its writes go to)
+        the same throw-away files as the measured run that follows."""
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        """Run a command, measured, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
+
+    def fresh(self) -> None:
+        """Throw away what commands wrote, where the session is pristine; nothing otherwise."""
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        """Attach a scheduler and confirm it. Raises AttachError, BusyError, PrivilegeError."""
+
+    def detach(self) -> Detachment:
+        """Let go of the scheduler and confirm that the kernel is back on its own."""
+
+    def state(self) -> KernelState: ...
+
+    def close(self) -> None:
+        """Give everything back; never raises; may be called again."""

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Runs commands and switches schedulers on the machine it is on: the host's own, or the inside of a micro-VM.
+
+The safety order of a measured run can be read off `measure`: look at the kernel, run, look again, compare.
+The runner (as the user) and the holder (as root) are processes of their own, started when first needed; both
+live on a pipe from here, so that they and all that they hold go when this process goes.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+from autotune.errors import AutotuneError, HolderLost
+from autotune.machine.base import OutputHandler, Place
+from autotune.measure import PristineSpec, Runner
+from autotune.monitor import snapshot
+from autotune.process import Message
+from autotune.records import (
+    Acceleration,
+    Attachment,
+    AttachSpec,
+    Detachment,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Run,
+    RunSpec,
+)
+from autotune.schedext import kernel
+from autotune.schedext.attach import EvidenceTaker, Holder
+
+
+class Executor:
+    """One machine's hands. `libbpf` is a library file to prefer over the system's; `scratch` a directory for the
+    overlays of pristine runs (None: a temporary one)."""
+
+    def __init__(self, place: Place, *, libbpf: str | None = None, scratch: str | None = None) -> None:
+        self._place = place
+        self._libbpf = libbpf
+        self._scratch = scratch
+        self._own_scratch: str | None = None
+        self._runner: Runner | None = None
+        self._holder: Holder | None = None
+
+    # --- commands ---
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        return self._ready_runner().run(spec, on_output)
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        runner = self._ready_runner()
+        taker = EvidenceTaker(self._holder)
+        taker.begin(ops)
+        before = snapshot()
+        run = runner.run(spec, on_output)
+        after = snapshot()
+        return Measurement(run, taker.finish(), before, after)
+
+    def fresh(self) -> None:
+        if self._place.pristine:
+            self._close_runner()
+
+    def _ready_runner(self) -> Runner:
+        if self._runner is None:
+            pristine = PristineSpec(self._place.cwd, self._scratch_dir()) if self._place.pristine else None
+            self._runner = Runner(self._place.identity, pristine=pristine)
+        return self._runner
+
+    def _scratch_dir(self) -> str:
+        if self._scratch is not None:
+            return self._scratch
+        if self._own_scratch is None:
+            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=_scratch_parent())
+            os.chown(self._own_scratch, self._place.identity.uid, self._place.identity.gid)
+        return self._own_scratch
+
+    def _close_runner(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    # --- schedulers ---
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        if self._holder is None:
+            self._holder = Holder(libbpf=self._libbpf)
+        try:
+            return self._holder.attach(spec)
+        except HolderLost:
+            self._drop_holder()
+            raise
+
+    def detach(self) -> Detachment:
+        if self._holder is None:
+            raise AutotuneError("no scheduler is attached", stage="detach")
+        try:
+            return self._holder.detach()
+        except HolderLost:
+            self._drop_holder()
+            raise
+
+    def state(self) -> KernelState:
+        return kernel.read_state()
+
+    def _drop_holder(self) -> None:
+        if self._holder is not None:
+            self._holder.close()
+            self._holder = None
+
+    def close(self) -> None:
+        """The scheduler first: whatever else fails, the kernel is back on its own."""
+        self._drop_holder()
+        self._close_runner()
+        if self._own_scratch is not None:
+            shutil.rmtree(self._own_scratch, ignore_errors=True)
+            self._own_scratch = None
+
+
+def _scratch_parent() -> str:
+    """Disk rather than memory: a build tree may be large."""
+    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
+
+
+def describe_machine(kind: str, why: str, acceleration: Acceleration) -> MachineInfo:
+    """The machine this process is on."""
+    return MachineInfo(
+        kind="vm" if kind == "vm" else "host",
+        why=why,
+        kernel=platform.release(),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cpu_model=_cpu_model(),
+        acceleration=acceleration,
+    )
+
+
+def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Processor", "cpu model"):
+                return value.strip()
+    except OSError:
+        pass
+    return platform.machine()
+
+
+def wire_output(event: Message) -> tuple[str, bytes]:
+    """Stream and bytes of an output event as the runner sends it."""
+    import base64
+
+    return str(event["output"]), base64.b64decode(event["data"])

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: MIT
+"""Kernels with sched_ext for the micro-VM: finds one, and fetches one from the machine's own Debian mirror.
+
+A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
+for BPF programs, and a libbpf that is new enough. It is made aside and renamed, so that half of one is never found.
+The system's own package manager is not touched: everything happens in a private apt root.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autotune import resources
+from autotune.errors import FetchError, NoMachineError, UsageError
+
+Progress = Callable[[str], None]
+
+SUITES = ("trixie-backports", "bookworm-backports")
+"""Where Debian keeps kernels with sched_ext (6.16 and later), and libbpf 1.4 for Debian 12."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PREFERRED = "6.18."
+"""A long-term kernel; the newest one is taken when it is no longer there."""
+
+MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "drivers/virtio", "crypto")
+"""What the micro-VM may load; all else is left out of the set."""
+
+MANIFEST = "manifest.json"
+_IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
+_FETCH_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel that the micro-VM can boot. `modules` is its directory as below /lib/modules; `headers` a directory
+    with `linux/bpf/vmlinux.h` and `libbpf` a library, both None where the system's have to do."""
+
+    version: str
+    image: Path
+    modules: Path
+    source: Literal["given", "host", "fetched"]
+    headers: Path | None = None
+    libbpf: Path | None = None
+
+
+# --- finding ---------------------------------------------------------------------------------------------
+
+
+def store() -> Path:
+    """Where fetched sets are."""
+    return resources.cache_dir() / "kernels"
+
+
+def find(given: Path | None = None) -> Kernel:
+    """The kernel to boot: the one given (an image, with its modules beside it or in /lib/modules), the host's own
+    when it has sched_ext, or the newest fetched one. Raises UsageError for a given one that cannot be used,
+    NoMachineError when there is none."""
+    if given is not None:
+        return _given(given)
+    fetched = installed()
+    if fetched:
+        return fetched[0]
+    host = _host()
+    if host is not None:
+        return host
+    raise NoMachineError("there is no kernel with sched_ext for the micro-VM", hint="run 'autotune vm setup'")
+
+
+def installed() -> list[Kernel]:
+    """Fetched sets that are whole, newest kernel first."""
+    found = [kernel for path in store().glob(f"*/{MANIFEST}") if (kernel := _from_manifest(path)) is not None]
+    return sorted(found, key=lambda kernel: version_key(kernel.version), reverse=True)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Orders kernel versions by their numbers."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _from_manifest(path: Path) -> Kernel | None:
+    try:
+        data = json.loads(path.read_text())
+        top = path.parent
+        kernel = Kernel(
+            version=data["version"],
+            image=top / data["image"],
+            modules=top / data["modules"],
+            source="fetched",
+            headers=top / data["headers"],
+            libbpf=top / data["libbpf"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    whole = kernel.image.is_file() and kernel.modules.is_dir()
+    return kernel if whole else None
+
+
+def _given(image: Path) -> Kernel:
+    if not image.is_file():
+        raise UsageError(f"--kernel {image}: no such file", hint="name a kernel image, such as /boot/vmlinuz-VERSION")
+    version = _image_version(image)
+    places = [image.parent, Path("/lib/modules") / version]
+    modules = next((place for place in places if (place / "modules.dep").is_file()), None)
+    if modules is None:
+        raise UsageError(
+            f"--kernel {image}: its modules were not found", hint=f"put them into /lib/modules/{version} (depmod)"
+        )
+    return Kernel(version, image.resolve(), modules.resolve(), "given")
+
+
+def _image_version(image: Path) -> str:
+    """The release in the image's header (Documentation/arch/x86/boot.rst: `kernel_version` at 0x20e), else what its
+    name says."""
+    with open(image, "rb") as file:
+        data = file.read(0x8000)
+    if len(data) > 0x210 and data[0x202:0x206] == b"HdrS":
+        start = int.from_bytes(data[0x20E:0x210], "little") + 0x200
+        return data[start : start + 128].split(b"\0", 1)[0].split(b" ", 1)[0].decode(errors="replace")
+    return image.name.removeprefix("vmlinuz-") if image.name.startswith("vmlinuz-") else image.parent.name
+
+
+def _host() -> Kernel | None:
+    """The running kernel, when its configuration has what the micro-VM needs and its files are there."""
+    version = os.uname().release
+    image, config = Path(f"/boot/vmlinuz-{version}"), Path(f"/boot/config-{version}")
+    modules = Path("/lib/modules") / version
+    try:
+        text = config.read_text()
+    except OSError:
+        return None
+    needs = ("CONFIG_SCHED_CLASS_EXT=y", "CONFIG_9P_FS=", "CONFIG_OVERLAY_FS=")
+    if not all(f"\n{need}" in text for need in needs) or not os.access(image, os.R_OK):
+        return None
+    loadable = not list(modules.glob("kernel/fs/9p/*.ko.*"))
+    return Kernel(version, image, modules, "host") if loadable and modules.is_dir() else None
+
+
+# --- fetching --------------------------------------------------------------------------------------------
+
+
+def fetch(progress: Progress, version: str | None = None) -> Kernel:
+    """Fetch a kernel with sched_ext, the types for BPF programs and libbpf into the cache; `version` chooses one by
+    the beginning of its release. Raises FetchError; nothing half-finished stays behind."""
+    _require_debian()
+    try:
+        store().mkdir(parents=True, exist_ok=True)
+        with _one_at_a_time(progress), tempfile.TemporaryDirectory(prefix=".fetch-", dir=store()) as scratch:
+            return _fetch_into(Path(scratch), progress, version)
+    except OSError as error:
+        advice = "free some disk space: about 600 MB are needed" if error.errno == errno.ENOSPC else "try again"
+        raise FetchError(f"the kernel could not be stored: {error.strerror}", hint=advice) from error
+
+
+def _require_debian() -> None:
+    missing = [tool for tool in ("apt-get", "apt-cache", "dpkg", "depmod", "xz") if _tool(tool) is None]
+    if missing or not KEYRING.exists():
+        what = ", ".join(missing) or "Debian's archive keyring"
+        raise FetchError(
+            f"kernels are fetched from Debian's archive, which needs {what}",
+            hint="install it, or boot a kernel of your own: --kernel IMAGE",
+        )
+
+
+def _tool(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(progress: Progress) -> Iterator[None]:
+    with open(store() / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            progress("waiting for another fetch")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kernel:
+    apt = _Apt(scratch / "apt")
+    progress("reading the list of packages")
+    apt.update()
+    image = choose_image(apt.names("^linux-image-[0-9]"), version)
+    release = image.removeprefix("linux-image-")
+    target = store() / release
+    existing = _from_manifest(target / MANIFEST)
+    if existing is not None:
+        progress(f"kernel {release} is there already")
+        return existing
+    packages = [image, *apt.parts_of(image), "linux-bpf-dev", "libbpf1"]
+    progress(f"downloading {', '.join(packages)}")
+    files = apt.download(packages, scratch)
+    progress("unpacking")
+    unpacked = scratch / "unpacked"
+    for file in files:
+        _run(["dpkg", "-x", str(file), str(unpacked)], "unpacking failed")
+    made = scratch / "set"
+    made.mkdir()
+    _arrange(unpacked, made, release, [file.name for file in files])
+    if target.exists():
+        shutil.rmtree(target)
+    made.rename(target)
+    kernel = _from_manifest(target / MANIFEST)
+    if kernel is None:
+        raise FetchError(f"kernel {release} was fetched but is not whole", hint="try 'autotune vm setup' again")
+    progress(f"kernel {release} is ready")
+    return kernel
+
+
+def choose_image(names: Sequence[str], version: str | None = None) -> str:
+    """The package to take: of the asked version, else the newest long-term kernel, else the newest. Raises FetchError
+    when none has sched_ext (6.16 and later; Debian's 6.12 is built without)."""
+    generic = [name for name in names if _IMAGE.match(name) and not re.search(r"cloud|rt-amd64|unsigned|dbg", name)]
+    fit = [name for name in generic if version_key(name)[:2] >= (6, 16)]
+    if version is not None:
+        fit = [name for name in fit if name.removeprefix("linux-image-").startswith(version)]
+    if not fit:
+        asked = f" {version}" if version else ""
+        raise FetchError(f"the archive has no kernel{asked} with sched_ext", hint="boot one of your own: --kernel IMAGE")
+    preferred = [name for name in fit if name.removeprefix("linux-image-").startswith(PREFERRED)]
+    return max(preferred or fit, key=version_key)
+
+
+class _Apt:
+    """A private apt root that knows only the backports suites of the machine's own mirror."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        for directory in (
+            "etc/apt/preferences.d",
+            "etc/apt/apt.conf.d",
+            "var/lib/apt/lists/partial",
+            "var/cache/apt/archives/partial",
+            "var/lib/dpkg",
+        ):
+            (root / directory).mkdir(parents=True)
+        (root / "var/lib/dpkg/status").touch()
+        mirror = _mirror()
+        lines = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in SUITES]
+        (root / "etc/apt/sources.list").write_text("".join(lines))
+        self._options = ["-o", f"Dir={root}", "-o", f"Dir::State::status={root}/var/lib/dpkg/status"]
+        self._options += ["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
+
+    def update(self) -> None:
+        said = _run(["apt-get", *self._options, "update"], "the list of packages could not be read")
+        if "Failed to fetch" in said or "\nE: " in said or "\nW: Some index files failed" in said:
+            raise FetchError("the list of packages could not be read", hint="check the network", detail=said)
+
+    def names(self, pattern: str) -> list[str]:
+        said = _run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
+        return [line.split(" ", 1)[0] for line in said.splitlines()]
+
+    def parts_of(self, image: str) -> list[str]:
+        """From 7.x on the image's package only depends on those that hold the kernel and its modules."""
+        said = _run(["apt-cache", *self._options, "depends", image], "its parts could not be listed")
+        names = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", said)
+        return sorted(set(names))
+
+    def download(self, packages: Sequence[str], target: Path) -> list[Path]:
+        _run(["apt-get", *self._options, "download", *packages], "the download failed", cwd=target)
+        return sorted(target.glob("*.deb"))
+
+
+def _mirror() -> str:
+    """The address of the machine's own Debian mirror: whatever it uses for its main suite."""
+    said = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)"], "apt's sources could not be read")
+    rows = [line.split(" ", 1) for line in said.splitlines() if " " in line]
+    main = [row[0] for row in rows if "-" not in row[1] and "/" not in row[1]]
+    if not main:
+        raise FetchError("apt has no Debian mirror configured", hint="boot a kernel of your own: --kernel IMAGE")
+    return main[0]
+
+
+def _run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
+    """Run a tool and return what it said. Raises FetchError with its last line when it fails."""
+    tool = _tool(argv[0]) or argv[0]
+    env = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            [tool, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_FETCH_S,
+            check=False,
+            cwd=cwd,
+            env=env,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
+    said = done.stdout.decode(errors="replace")
+    if done.returncode != 0:
+        if "No space left" in said:
+            raise FetchError(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
+        last = next((line for line in reversed(said.splitlines()) if line.startswith(("E:", "dpkg"))), "")
+        raise FetchError(f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=said)
+    return said
+
+
+def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) -> None:
+    """Take what is needed out of the unpacked packages, and write the manifest last."""
+    modules = made / "lib" / "modules" / release
+    source = next(path for path in unpacked.glob(f"**/lib/modules/{release}") if path.is_dir())
+    for name in MODULE_DIRS:
+        if (source / "kernel" / name).is_dir():
+            shutil.copytree(source / "kernel" / name, modules / "kernel" / name)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        if (source / name).is_file():
+            shutil.copy2(source / name, modules / name)
+    packed = [str(path) for path in modules.glob("**/*.ko.xz")]
+    if packed:
+        _run(["xz", "-d", *packed], "the modules could not be unpacked")
+    _run(["depmod", "-b", str(made), release], "depmod failed")
+    image = next(unpacked.glob(f"**/vmlinuz-{release}"), None) or next(unpacked.glob("**/vmlinuz*"))
+    shutil.move(image, modules / "vmlinuz")
+    headers = next(unpacked.glob("**/linux/bpf/vmlinux.h")).parents[2]
+    shutil.move(headers, made / "include")
+    library = next(path for path in unpacked.glob("**/libbpf.so.1.*"))
+    shutil.move(library, made / "libbpf.so.1")
+    manifest = {
+        "version": release,
+        "image": f"lib/modules/{release}/vmlinuz",
+        "modules": f"lib/modules/{release}",
+        "headers": "include",
+        "libbpf": "libbpf.so.1",
+        "packages": list(packages),
+    }
+    (made / MANIFEST).write_text(json.dumps(manifest, indent=1))

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Whether KVM really boots a kernel here: remembered, because only a boot proves it.
+
+`/dev/kvm` can exist, can be opened, and still not boot (nested, or a CPU whose registers QEMU cannot set). The
+answer of the last try is kept per host kernel, guest kernel and QEMU, so that it costs one failed boot at most.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+
+from autotune.resources import state_dir
+
+DEVICE = Path("/dev/kvm")
+
+
+def usable_device(device: Path = DEVICE) -> bool:
+    """The device can be opened. Necessary for KVM, and far from sufficient."""
+    return os.access(device, os.R_OK | os.W_OK)
+
+
+class KvmMemory:
+    """Remembers in a small file whether a boot with KVM worked. A file that cannot be read or written is as good
+    as none: the boot is tried again."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path or state_dir() / "kvm.json"
+
+    def recall(self, guest_kernel: str, qemu: str) -> bool | None:
+        """Whether it booted; None when that was never tried with this combination."""
+        answer = self._load().get(_key(guest_kernel, qemu))
+        return answer if isinstance(answer, bool) else None
+
+    def remember(self, guest_kernel: str, qemu: str, boots: bool) -> None:
+        answers = self._load()
+        answers[_key(guest_kernel, qemu)] = boots
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft = self._path.with_suffix(f".{os.getpid()}")
+            draft.write_text(json.dumps(answers, indent=1))
+            draft.replace(self._path)
+        except OSError:
+            pass
+
+    def _load(self) -> dict[str, object]:
+        try:
+            answers = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return answers if isinstance(answers, dict) else {}
+
+
+def _key(guest_kernel: str, qemu: str) -> str:
+    try:
+        stamp = int(os.stat(qemu).st_mtime)
+    except OSError:
+        stamp = 0
+    return f"{platform.release()} {guest_kernel} {qemu} {stamp}"

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""The host as a machine: its own kernel has sched_ext, and we may use it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+
+from autotune.machine.base import OutputHandler, Place
+from autotune.machine.executor import Executor, describe_machine
+from autotune.records import (
+    Attachment,
+    AttachSpec,
+    Detachment,
+    Identity,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Run,
+    RunSpec,
+)
+
+
+def invoking_identity() -> Identity:
+    """The user who asked: whoever called `sudo` when autotune runs under it, else the user we are."""
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
+        uid = int(os.environ["SUDO_UID"])
+        with contextlib.suppress(KeyError):
+            account = pwd.getpwuid(uid)
+            groups = os.getgrouplist(account.pw_name, account.pw_gid)
+            return Identity(uid, account.pw_gid, tuple(groups))
+    return Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+
+
+class LocalMachine:
+    """Runs commands and switches schedulers right here."""
+
+    def __init__(self, place: Place, *, why: str, libbpf: str | None, headers: str | None) -> None:
+        self._executor = Executor(place, libbpf=libbpf)
+        self._info = describe_machine("host", why, "none")
+        self._headers = headers
+
+    @property
+    def info(self) -> MachineInfo:
+        return self._info
+
+    @property
+    def headers(self) -> str | None:
+        return self._headers
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        return self._executor.run(spec, on_output)
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        return self._executor.measure(spec, ops, on_output)
+
+    def fresh(self) -> None:
+        self._executor.fresh()
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        return self._executor.attach(spec)
+
+    def detach(self) -> Detachment:
+        return self._executor.detach()
+
+    def state(self) -> KernelState:
+        return self._executor.state()
+
+    def close(self) -> None:
+        self._executor.close()

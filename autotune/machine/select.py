@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""Chooses where a session runs: the host when its kernel has sched_ext and we may use it, else a micro-VM."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from autotune.errors import AutotuneError, NoMachineError, UsageError
+from autotune.events import Listener, Step, Warned
+from autotune.machine import kernels
+from autotune.machine.base import Machine, Place
+from autotune.schedext import kernel as sched_ext
+
+MachineKind: TypeAlias = Literal["auto", "host", "vm"]
+
+HIDDEN_IN_VM = ("/dev", "/proc", "/run", "/sys")
+"""Directories that the micro-VM has of its own, so that no workload can live in them."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Host or micro-VM, and why in a clause."""
+
+    kind: Literal["host", "vm"]
+    why: str
+
+
+def decide(kind: MachineKind) -> Choice:
+    """Where to run. Raises NoMachineError when `host` is asked for and cannot be had."""
+    problem = host_problem()
+    if kind == "vm":
+        return Choice("vm", "asked for with --machine vm")
+    if problem is None:
+        why = "asked for with --machine host" if kind == "host" else "its kernel has sched_ext and we may use it"
+        return Choice("host", why)
+    if kind == "host":
+        raise NoMachineError(f"the host cannot be used: {problem}", hint="use --machine vm, or see 'autotune doctor'")
+    return Choice("vm", problem)
+
+
+def host_problem() -> str | None:
+    """Why schedulers cannot be switched on this host; None when they can."""
+    if sched_ext.read_state().state == "unsupported":
+        return "the host kernel has no sched_ext"
+    if os.geteuid() != 0 and not _sudo_without_password():
+        return "switching schedulers needs root, and sudo asks for a password"
+    return None
+
+
+def _sudo_without_password() -> bool:
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        return False
+    asked = subprocess.run([sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return asked.returncode == 0
+
+
+def describe(kind: MachineKind, *, cpus: int | None, memory_bytes: int | None, kernel: Path | None) -> str:
+    """One sentence about where a session would run, for `--dry-run`; starts nothing."""
+    choice = decide(kind)
+    if choice.kind == "host":
+        return f"host, kernel {os.uname().release}: {choice.why}"
+    found = kernels.find(kernel)
+    size = memory_bytes or default_memory_bytes()
+    return (
+        f"micro-VM, kernel {found.version} ({found.source}), {cpus or default_cpus()} CPUs, {size >> 20} MiB: "
+        f"{choice.why}"
+    )
+
+
+def default_cpus() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def default_memory_bytes() -> int:
+    """Half of the host's memory, 4 GiB at most: what the workload writes lives there too."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(4 << 30, total // 2)
+
+
+@contextlib.contextmanager
+def choose(
+    kind: MachineKind,
+    *,
+    place: Place,
+    cpus: int | None,
+    memory_bytes: int | None,
+    kernel: Path | None,
+    keep_writes: Path | None,
+    listener: Listener,
+) -> Iterator[Machine]:
+    """The machine of a session, given back at the end whatever happens. Raises NoMachineError when there is none,
+    UsageError for options that do not fit the machine."""
+    choice = decide(kind)
+    if choice.kind == "host":
+        _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
+        with _host(place, choice.why) as machine:
+            yield machine
+        return
+    with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener) as machine:
+        yield machine
+
+
+def _refuse_vm_options(**options: object) -> None:
+    given = [f"--{name.removesuffix('_bytes').replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} only applies to a micro-VM, and this session would run on the host",
+            hint="leave it out, or add --machine vm",
+        )
+
+
+@contextlib.contextmanager
+def _host(place: Place, why: str) -> Iterator[Machine]:
+    from autotune.machine.local import LocalMachine
+
+    fetched = next(iter(kernels.installed()), None)
+    libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
+    headers = str(fetched.headers) if fetched and fetched.headers else None
+    machine = LocalMachine(place, why=why, libbpf=libbpf, headers=headers)
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@contextlib.contextmanager
+def _vm(
+    place: Place,
+    why: str,
+    cpus: int | None,
+    memory_bytes: int | None,
+    kernel: Path | None,
+    keep_writes: Path | None,
+    listener: Listener,
+) -> Iterator[Machine]:
+    from autotune.machine import microvm
+
+    _refuse_hidden(place.cwd)
+    options = microvm.VmOptions(
+        cpus=cpus or default_cpus(),
+        memory_bytes=memory_bytes or default_memory_bytes(),
+        keep_writes=_writable_directory(keep_writes),
+    )
+    found = kernels.find(kernel)
+    machine = microvm.boot(found, place, options, why, tell=lambda text: listener(Step("boot", text)))
+    try:
+        yield machine
+        if keep_writes is not None:
+            _keep(machine, keep_writes, listener)
+    finally:
+        machine.close()
+
+
+def _keep(machine: object, directory: Path, listener: Listener) -> None:
+    from autotune.machine.microvm import MicroVM
+
+    assert isinstance(machine, MicroVM)
+    listener(Step("keep", f"copying what was written to {directory}"))
+    try:
+        kept = machine.keep_writes()
+    except AutotuneError as error:
+        listener(Warned(f"what was written inside could not be kept: {error}"))
+        return
+    for problem in kept["problems"][:3]:
+        listener(Warned(f"not kept: {problem}"))
+
+
+def _refuse_hidden(cwd: str) -> None:
+    if any(cwd == top or cwd.startswith(f"{top}/") for top in HIDDEN_IN_VM):
+        raise UsageError(f"directory {cwd} does not exist inside the micro-VM", hint="run from another directory")
+
+
+def _writable_directory(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--keep-writes {path}: {error.strerror}", hint="name a directory you may write") from error
+    if not os.access(path, os.W_OK):
+        raise UsageError(f"--keep-writes {path} cannot be written", hint="name a directory you may write")
+    return path.resolve()

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""Where things are: the data that travels with the package, and the user's directories. Standard library only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def schedulers_json() -> Path:
+    """The catalogue: at the top of a checkout, inside the package once installed."""
+    return _bundled("schedulers.json")
+
+
+def bpf_source_dir() -> Path:
+    """The sources of our own schedulers."""
+    return _bundled("bpf_src")
+
+
+def _bundled(name: str) -> Path:
+    installed = _PACKAGE / "data" / name
+    return installed if installed.exists() else _PACKAGE.parent / name
+
+
+def cache_dir() -> Path:
+    """What can be made again: kernels, compiled objects."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def state_dir() -> Path:
+    """What was learned."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
+def config_dir() -> Path:
+    """What the user set."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    """`$VARIABLE/autotune`, or below the home directory when it is unset or, against the specification, relative."""
+    given = os.environ.get(variable, "")
+    base = Path(given) if os.path.isabs(given) else Path.home() / fallback
+    return base / "autotune"

@@ -1,0 +1,546 @@
+# SPDX-License-Identifier: MIT
+"""The measuring helper: one measured run of one command after another, in a small process that does nothing else.
+
+Why a process of its own: it has become the user who asked before it starts anything; when autotune is killed, it
+sees its pipe close and ends the workload; and what it weighs shows in the workload's numbers. The kernel counts
+the spawning process's memory as the child's until exec, so no peak below this helper's own (about 13 MiB) can be
+seen: hence no record classes here, but the wire's dictionaries, which carry the fields of `records.RunSpec` and
+`records.Run`.
+
+Method: `posix_spawn` into a session of its own, the monotonic clock from just before that to the reaping by
+`wait4`, at once when the pidfd says that the command has ended. One thread; it drains both streams meanwhile. The
+helper is a child subreaper, and what a command leaves behind is ended before the next one begins.
+
+Started as `python -S -E -I .../autotune/runner.py MARK_FD`; `measure.Runner` is its client. Operations: `begin`, `run`,
+`snapshot`; `cancel`, sent while a run is going, ends that run. Standard library only, and everything is imported
+at the start: after `begin` the user may not be able to read the files of this program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import gc
+import os
+import resource  # noqa: F401 - os.wait4 imports it at its first call, when this user may not be able to read it
+import select
+import signal
+import sys
+import time
+from binascii import b2a_base64
+from collections import deque
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, __file__.rpartition("/autotune/")[0])
+
+from autotune import family
+from autotune.capture import Kept, MetricSearch
+from autotune.errors import AutotuneError, Interrupted, PrivilegeError, UsageError
+from autotune.monitor import counters
+from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandler, Message, serve
+
+TERM_GRACE_S = 2.0
+"""From SIGTERM to SIGKILL when a run has used up its time."""
+CANCEL_GRACE_S = 0.5
+"""The same when the run is given up, and for what a command left behind: enough for make to remove half-made files."""
+UNKILLABLE_S = 5.0
+"""After so long under SIGKILL a command is given up: it runs as somebody else, or hangs inside the kernel."""
+
+_CHUNK_BYTES = 1 << 16
+_PIPE_BYTES = 1 << 18
+_DRAIN_AT_MOST = 1 << 10
+"""Chunks read after the end, in case somebody who cannot be ended goes on writing."""
+_KILL_AGAIN_S = 0.05
+_REAP_EVERY_S = 1.0
+_SCHED_EXT = 7
+_PR_SET_CHILD_SUBREAPER = 36
+_TO_DEFAULT = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)
+
+
+class Control(Channel):
+    """The channel to the client, which during a run is also looked at for `cancel` and for its end."""
+
+    def __init__(self, read_fd: int, write_fd: int) -> None:
+        super().__init__(read_fd, write_fd)
+        self._waiting: deque[Message] = deque()
+
+    def receive(self, timeout_s: float | None = None) -> Message:
+        return self._waiting.popleft() if self._waiting else super().receive(timeout_s)
+
+    def cancelled(self) -> bool:
+        """True when a `cancel` has come; other requests wait for their turn. Raises ChannelClosed at the end."""
+        cancelled = False
+        with contextlib.suppress(ChannelTimeout):
+            while True:
+                message = super().receive(0)
+                if message.get("op") == "cancel":
+                    cancelled = True
+                else:
+                    self._waiting.append(message)
+        return cancelled
+
+
+class Stream:
+    """One output stream of the command: its pipe, and what is kept, searched and sent on of what comes.
+
+    The writing end stays open here until the run is over, so a command that closes its end early is no event."""
+
+    def __init__(self, name: str, spec: Message, metric: MetricSearch | None, emit: EventHandler) -> None:
+        self.name = name
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        with contextlib.suppress(OSError):  # a larger pipe wakes this process less often; refused past a quota
+            fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.kept = Kept(spec["keep_bytes"])
+        self._metric = metric
+        self._emit = emit if spec["stream"] else None
+
+    def take(self) -> bool:
+        """Read once. False when nothing is there now."""
+        try:
+            chunk = os.read(self.read_fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        self.kept.add(chunk)
+        if self._metric is not None:
+            self._metric.add(self.name, chunk)
+        if self._emit is not None:
+            self._emit({"output": self.name, "data": b2a_base64(chunk, newline=False).decode()})
+        return True
+
+    def take_rest(self) -> None:
+        """Read what is there, without waiting for whoever may still hold the other end."""
+        for _ in range(_DRAIN_AT_MOST):
+            if not self.take():
+                return
+
+    def close(self) -> None:
+        os.close(self.read_fd)
+        os.close(self.write_fd)
+
+
+class Limits:
+    """When a run is asked to end, when it is made to, and when that has failed. Monotonic seconds."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        now = time.monotonic()
+        self.ask_at = None if timeout_s is None else now + timeout_s
+        self.kill_at: float | None = None
+        self.give_up_at = now
+        self.reap_at = now + _REAP_EVERY_S
+
+    def ending(self, grace_s: float) -> None:
+        now = time.monotonic()
+        self.kill_at = now + grace_s
+        self.give_up_at = now + grace_s + UNKILLABLE_S
+
+    def wait_ms(self) -> float:
+        due = min(at for at in (self.reap_at, self.kill_at or self.ask_at) if at is not None)
+        return max(0.0, due - time.monotonic()) * 1000
+
+    def grace_left_s(self) -> float:
+        """For what is left of the command once it has ended itself."""
+        return CANCEL_GRACE_S if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
+
+
+class Execution:
+    """One command from its spawn until nothing of it is left."""
+
+    def __init__(self, spec: Message, control: Control, emit: EventHandler, mark_fd: int | None) -> None:
+        self._spec = spec
+        self._control = control
+        self._mark_fd = mark_fd
+        self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
+        self._streams = [Stream(name, spec, self._metric, emit) for name in ("stdout", "stderr")]
+        self._limits = Limits(spec["timeout_s"])
+        self._poller = select.poll()
+        self._stdin = -1
+        self._pid = 0
+        self._pidfd = -1
+        self._started_at = 0.0
+        self._ended_at: float | None = None
+        self._status = 0
+        self._usage: Any = None
+        self._timed_out = False
+        self._cancelled = False
+        self._gone: ChannelClosed | None = None
+        self._left_running = 0
+
+    def measure(self) -> Message:
+        """Run the command: the fields of `records.Run`. Raises Interrupted when it was cancelled, ChannelClosed when
+        the client is gone, AutotuneError when the command cannot be ended; nothing of it is left in any case that
+        the kernel allows."""
+        try:
+            error = self._start()
+            if error is not None:
+                return self._not_started(error)
+            self._watch()
+            self._finish()
+        finally:
+            self._leave()
+        if self._gone is not None:
+            raise self._gone
+        if self._cancelled:
+            raise Interrupted("the run was cancelled", stage="run")
+        return self._result()
+
+    # --- the start ---
+
+    def _start(self) -> str | None:
+        """Spawn the command, or say why it cannot be."""
+        try:
+            os.chdir(self._spec["cwd"])
+        except OSError as error:
+            return f"cannot enter the directory {self._spec['cwd']}: {error.strerror}"
+        try:
+            self._stdin = os.open(self._spec["stdin_path"] or "/dev/null", os.O_RDONLY)
+        except OSError as error:
+            return f"cannot read the input {self._spec['stdin_path']}: {error.strerror}"
+        try:
+            self._spawn()
+        except (OSError, ValueError) as error:
+            return start_error(self._spec["argv"], error)
+        return None
+
+    def _spawn(self) -> None:
+        """Nothing that could be done before the spawn or after the run is done between: this process would take
+        the CPU from a short command."""
+        argv = [os.fsencode(word) for word in self._spec["argv"]]
+        env = {os.fsencode(name): os.fsencode(value) for name, value in self._spec["env"].items()}
+        path = find_program(argv, env)
+        actions = [(os.POSIX_SPAWN_DUP2, self._stdin, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, stream.write_fd, fd) for fd, stream in enumerate(self._streams, 1)]
+        for fd in (self._control.read_fd, *(stream.read_fd for stream in self._streams)):
+            self._poller.register(fd, select.POLLIN)
+        with scheduled_ext(self._spec["policy_ext"]):
+            self._limits = Limits(self._spec["timeout_s"])
+            self._started_at = time.monotonic()
+            self._pid = spawn(path, argv, env, actions)
+
+    def _mark(self, session: int) -> None:
+        """Leave a note for the client, should this helper die: the session it then has to end; 0 for none."""
+        if self._mark_fd is not None:
+            os.pwrite(self._mark_fd, b"%-10d" % session, 0)
+
+    # --- while it runs ---
+
+    def _watch(self) -> None:
+        poller = self._poller
+        self._pidfd = os.pidfd_open(self._pid)
+        poller.register(self._pidfd, select.POLLIN)
+        self._mark(self._pid)
+        while True:
+            ready = [fd for fd, _ in poller.poll(self._limits.wait_ms())]
+            if self._pidfd in ready:
+                _, self._status, self._usage = os.wait4(self._pid, 0)
+                self._ended_at = time.monotonic()
+                return
+            self._take_output(ready)
+            if self._control.read_fd in ready and self._heed_control():
+                poller.unregister(self._control.read_fd)
+            self._heed_clock()
+
+    def _take_output(self, ready: list[int]) -> None:
+        try:
+            for stream in self._streams:
+                if stream.read_fd in ready:
+                    stream.take()
+        except ChannelClosed as gone:
+            self._lose_client(gone)
+
+    def _heed_control(self) -> bool:
+        """True when nothing more can come from the client."""
+        try:
+            if self._control.cancelled() and not self._cancelled:
+                self._cancelled = True
+                self._end(CANCEL_GRACE_S)
+        except ChannelClosed as gone:
+            self._lose_client(gone)
+        return self._gone is not None
+
+    def _lose_client(self, gone: ChannelClosed) -> None:
+        if self._gone is None:
+            self._gone = gone
+            self._end(CANCEL_GRACE_S)
+
+    def _end(self, grace_s: float) -> None:
+        family.ask_to_end(self._pid)
+        self._limits.ending(grace_s)
+
+    def _heed_clock(self) -> None:
+        now, limits = time.monotonic(), self._limits
+        if now >= limits.reap_at:
+            limits.reap_at = now + _REAP_EVERY_S
+            family.reap_orphans(self._pid)
+        if limits.kill_at is None:
+            if limits.ask_at is not None and now >= limits.ask_at:
+                self._timed_out = True
+                self._end(TERM_GRACE_S)
+        elif now >= limits.give_up_at:
+            self._give_up()
+        elif now >= limits.kill_at:
+            limits.kill_at = now + _KILL_AGAIN_S
+            family.kill_all()
+
+    def _give_up(self) -> None:
+        if self._gone is not None:
+            raise self._gone
+        raise AutotuneError(
+            f"the command does not end (process {self._pid}), even by SIGKILL",
+            hint="it may run as another user (sudo) or hang inside the kernel; end it by hand",
+            stage="run",
+        )
+
+    # --- the end ---
+
+    def _finish(self) -> None:
+        self._left_running = family.end_leftovers(self._limits.grace_left_s())
+        self._mark(0)
+        try:
+            for stream in self._streams:
+                stream.take_rest()
+        except ChannelClosed as gone:
+            self._gone = gone
+        if self._metric is not None:
+            self._metric.finish()
+
+    def _leave(self) -> None:
+        """Close what was opened; when something went wrong, end the command too."""
+        if self._pid and self._ended_at is None:
+            family.kill_all()
+            family.end_leftovers(0)
+        for stream in self._streams:
+            stream.close()
+        for fd in (self._stdin, self._pidfd):
+            if fd >= 0:
+                os.close(fd)
+
+    def _result(self) -> Message:
+        assert self._ended_at is not None
+        usage = self._usage
+        return {
+            "wall_s": self._ended_at - self._started_at,
+            "user_s": usage.ru_utime,
+            "system_s": usage.ru_stime,
+            "max_rss_bytes": usage.ru_maxrss * 1024,
+            "voluntary_switches": usage.ru_nvcsw,
+            "involuntary_switches": usage.ru_nivcsw,
+            "minor_faults": usage.ru_minflt,
+            "major_faults": usage.ru_majflt,
+            "exit_code": os.WEXITSTATUS(self._status) if os.WIFEXITED(self._status) else None,
+            "signal": os.WTERMSIG(self._status) if os.WIFSIGNALED(self._status) else None,
+            "timed_out": self._timed_out,
+            "metric_matches": self._metric.matches if self._metric is not None else [],
+            "metric_count": self._metric.count if self._metric is not None else 0,
+            "left_running": self._left_running,
+            "start_error": None,
+            **self._outputs(),
+        }
+
+    def _not_started(self, why: str) -> Message:
+        amounts = ("wall_s", "user_s", "system_s", "max_rss_bytes", "minor_faults", "major_faults")
+        switches = ("voluntary_switches", "involuntary_switches")
+        return {
+            **dict.fromkeys((*amounts, *switches), 0),
+            "exit_code": None,
+            "signal": None,
+            "timed_out": False,
+            "start_error": why,
+            **self._outputs(),
+        }
+
+    def _outputs(self) -> Message:
+        return {stream.name: stream.kept.output() for stream in self._streams}
+
+
+def start_error(argv: list[str], error: OSError | ValueError) -> str:
+    """One line that says why a command could not be started."""
+    if not argv or not argv[0]:
+        return "the command is empty"
+    if isinstance(error, FileNotFoundError) and "/" not in argv[0]:
+        return f"{argv[0]}: command not found"
+    return f"{argv[0]}: {error.strerror if isinstance(error, OSError) else error}"
+
+
+def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
+    """The file to execute, searched in the command's own PATH, before the clock starts. Raises FileNotFoundError or
+    PermissionError."""
+    name = argv[0] if argv else b""
+    if b"/" in name:
+        return name
+    failure = errno.ENOENT
+    for directory in env.get(b"PATH", os.defpath.encode()).split(b":") if name else ():
+        path = (directory or b".") + b"/" + name
+        with contextlib.suppress(OSError):
+            if os.stat(path).st_mode & 0o170000 == 0o100000:
+                if os.access(path, os.X_OK):
+                    return path
+                failure = errno.EACCES
+    raise OSError(failure, os.strerror(failure))
+
+
+def spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
+    """Start the program in a session of its own; a script without an interpreter line goes to the shell, as
+    execvp(3) does it."""
+    try:
+        return os.posix_spawn(
+            path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT
+        )
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or path == b"/bin/sh":
+            raise
+    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions)
+
+
+@contextlib.contextmanager
+def scheduled_ext(wanted: bool) -> Any:
+    """Be under SCHED_EXT meanwhile, when wanted: a spawned process inherits the policy, and needs no privilege for it.
+    Raises AutotuneError where the kernel has no such policy."""
+    if not wanted:
+        yield
+        return
+    before = os.sched_getscheduler(0)
+    try:
+        os.sched_setscheduler(0, _SCHED_EXT, os.sched_param(0))
+    except OSError as error:
+        raise AutotuneError(
+            f"the command cannot be started under SCHED_EXT: {error.strerror}",
+            hint="partial mode needs a kernel with sched_ext (Linux 6.12 or later)",
+            stage="run",
+        ) from error
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+
+
+# --- the process -----------------------------------------------------------------------------------------
+
+
+class Helper:
+    """The operations that the client may ask for."""
+
+    def __init__(self, control: Control, mark_fd: int | None) -> None:
+        self._control = control
+        self._mark_fd = mark_fd
+        self._peak_reset_fd = open_peak_reset()
+
+    def serve(self) -> None:
+        operations = {"begin": begin, "run": self._run, "snapshot": snapshot, "cancel": ignore}
+        serve(self._control, operations)
+        family.end_leftovers(0)  # only what could not be ended before
+
+    def _run(self, request: Message, emit: EventHandler) -> Message:
+        spec = {**SPEC_DEFAULTS, **request["spec"]}
+        if self._peak_reset_fd is not None:
+            os.pwrite(self._peak_reset_fd, b"5", 0)
+        execution = Execution(spec, self._control, emit, self._mark_fd)
+        gc.disable()
+        try:
+            return execution.measure()
+        finally:
+            gc.enable()
+
+
+SPEC_DEFAULTS: Message = {
+    "stdin_path": None,
+    "timeout_s": None,
+    "keep_bytes": 32768,
+    "stream": False,
+    "metric_regex": None,
+    "policy_ext": False,
+}
+"""Those of `records.RunSpec`, for a client that leaves them out."""
+
+
+def open_peak_reset() -> int | None:
+    """Where writing 5 sets this process's peak memory back to what it has now (proc(5), clear_refs). Without that
+    one large moment of the helper would show as the peak of every later command. None where the kernel lacks it.
+    Opened while still root, since a process that changed its user may not open it."""
+    try:
+        return os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return None
+
+
+def begin(request: Message, _emit: EventHandler) -> None:
+    """Get the files and become the user that the runs want. Raises AutotuneError when that is refused."""
+    pristine = request.get("pristine")
+    if pristine is not None:
+        from autotune.pristine import cover
+
+        cover(pristine["cwd"], pristine["layers"])
+    identity = request.get("identity")
+    if identity is not None:
+        become(identity["uid"], identity["gid"], identity["groups"])
+
+
+def become(uid: int, gid: int, groups: list[int]) -> None:
+    """Drop to a user for good. Raises PrivilegeError when this process is neither root nor that user."""
+    if (os.geteuid(), os.getegid()) == (uid, gid):
+        return
+    try:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise PrivilegeError(
+            f"commands cannot be run as user {uid}: {error.strerror}",
+            hint="only root can run commands as somebody else",
+            stage="run",
+        ) from error
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own (prctl(2)). Raises AutotuneError when refused."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise AutotuneError(f"the runner cannot become a subreaper: {os.strerror(ctypes.get_errno())}", stage="run")
+
+
+def snapshot(_request: Message, _emit: EventHandler) -> Message:
+    return counters()
+
+
+def ignore(_request: Message, _emit: EventHandler) -> None:
+    """A `cancel` that came after its run had ended."""
+
+
+def mark_from_arguments(arguments: list[str]) -> int | None:
+    """The descriptor for the note to the client; the workload must not inherit it."""
+    if not arguments:
+        return None
+    if not arguments[0].isdigit():
+        raise UsageError(f"not a file descriptor: {arguments[0]!r}")
+    mark_fd = int(arguments[0])
+    os.set_inheritable(mark_fd, False)
+    return mark_fd
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the client on what are standard input and output now; neither is left for anything else to use."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it is the end of the pipe that ends this process
+    mark_fd = mark_from_arguments(arguments)
+    requests, answers = os.dup(0), os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1):
+        os.dup2(null, fd)
+    adopt_orphans()
+    Helper(Control(requests, answers), mark_fd).serve()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""Compiles BPF schedulers with the newest clang found; cached by content.
+
+The key of the cache is all that decides the object: the source, every header beside it, the kernel's types
+(`vmlinux.h`), the compiler and its flags. Two builds at once do the work twice and agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune import resources
+from autotune.errors import BuildError
+
+LEAST_CLANG = 15
+"""The first whose BPF back end writes the BTF that struct_ops needs (type tags)."""
+COMPILE_S = 120.0
+FLAGS = ("-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-fms-extensions", "-fno-ident")
+VMLINUX = Path("linux/bpf/vmlinux.h")
+KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+
+
+@dataclass(frozen=True)
+class Clang:
+    """A compiler and the version it reports."""
+
+    path: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Build:
+    """A compiled scheduler. `sha256` is the object's; `build_s` is 0 when it came from the cache."""
+
+    object_path: Path
+    sha256: str
+    clang: str
+    build_s: float
+    cached: bool
+
+
+def build(source: Path, *, headers: Path | None = None, cache: Path | None = None) -> Build:
+    """Compile a `.bpf.c` file. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for one. Raises
+    BuildError, with the compiler's output in `detail` when it is the source that is wrong."""
+    clang = newest_clang()
+    include = find_headers(headers)
+    directory = cache or resources.cache_dir() / "objects"
+    target = directory / f"{source.name.removesuffix('.bpf.c')}-{_key(source, include, clang)}.o"
+    started = time.monotonic()
+    cached = target.is_file()
+    if not cached:
+        _compile(clang, source, include, target)
+    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    return Build(target, digest, clang.version, 0.0 if cached else time.monotonic() - started, cached)
+
+
+def newest_clang() -> Clang:
+    """The newest clang on PATH or in Debian's place for it. Raises BuildError when there is none, or too old."""
+    found = [(number, path) for number, path in _clangs() if number >= LEAST_CLANG]
+    if not found:
+        raise BuildError(f"no clang {LEAST_CLANG} or later was found", hint="install it: apt-get install clang-19")
+    number, path = max(found)
+    return Clang(path, str(number))
+
+
+def _clangs() -> Iterator[tuple[int, str]]:
+    seen = set()
+    directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/bin"]
+    for directory in filter(None, directories):
+        for path in Path(directory).glob("clang-[0-9]*"):
+            number = re.fullmatch(r"clang-(\d+)", path.name)
+            if number and os.access(path, os.X_OK) and path.name not in seen:
+                seen.add(path.name)
+                yield int(number[1]), str(path)
+    plain = shutil.which("clang")
+    if plain and not seen:
+        version = re.search(r"version (\d+)", _output([plain, "--version"]))
+        if version:
+            yield int(version[1]), plain
+
+
+def _output(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace")
+
+
+def find_headers(given: Path | None = None) -> Path:
+    """A directory with `linux/bpf/vmlinux.h`: the given one, the system's, or one made from the running kernel's own
+    types. Raises BuildError when there is none."""
+    places = [given] if given is not None else []
+    places += [Path("/usr/include"), *sorted(Path("/usr/include").glob("*-linux-gnu"))]
+    for place in places:
+        if (place / VMLINUX).is_file():
+            return place
+    if KERNEL_BTF.exists() and shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+        return _dump_headers()
+    raise BuildError(
+        "no vmlinux.h was found, which describes the kernel's types", hint="'autotune vm setup' fetches one"
+    )
+
+
+def _dump_headers() -> Path:
+    """Types of the running kernel, kept per kernel release."""
+    directory = resources.cache_dir() / "headers" / os.uname().release
+    target = directory / VMLINUX
+    if not target.is_file():
+        bpftool = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin") or "bpftool"
+        text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
+        if "sched_ext_ops" not in text:
+            raise BuildError("the running kernel's types could not be read", hint="'autotune vm setup' fetches them")
+        _write(target, text.encode())
+    return directory
+
+
+def _key(source: Path, include: Path, clang: Clang) -> str:
+    digest = hashlib.sha256("\0".join((clang.path, clang.version, *FLAGS)).encode())
+    try:
+        parts = [source, *sorted(_include_dir(source).glob("*.h")), include / VMLINUX]
+        for part in parts:
+            digest.update(hashlib.sha256(part.read_bytes()).digest())
+    except OSError as error:
+        raise BuildError(f"{error.filename}: {error.strerror}", hint="install autotune again") from error
+    return digest.hexdigest()[:24]
+
+
+def _include_dir(source: Path) -> Path:
+    """The shared headers: beside the source, else those of our own schedulers."""
+    beside = source.parent / "include"
+    return beside if beside.is_dir() else resources.bpf_source_dir() / "include"
+
+
+def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
+            draft = Path(scratch) / "object.o"
+            argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
+            _run_clang([*argv, "-c", str(source), "-o", str(draft)], source)
+            draft.replace(target)
+    except OSError as error:
+        raise BuildError(f"the object cannot be written: {error.strerror}", hint="free some disk space") from error
+
+
+def _run_clang(argv: list[str], source: Path) -> None:
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BuildError(f"{source.name}: the compiler took over {COMPILE_S:g} s", hint="simplify it") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace")
+        raise BuildError(f"{source.name} does not compile: {_first_error(said)}", hint="see --debug", detail=said)
+
+
+def _first_error(said: str) -> str:
+    lines = said.splitlines()
+    first = next((line for line in lines if " error: " in line), lines[0] if lines else "no message")
+    return re.sub(r"^\S*/", "", first)
+
+
+def _write(target: Path, data: bytes) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        draft.write_bytes(data)
+        draft.replace(target)
+    except OSError as error:
+        raise BuildError(f"{target.name} cannot be written: {error.strerror}", hint="free some disk space") from error

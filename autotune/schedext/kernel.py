@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel says about sched_ext: read from sysfs and its log, never remembered.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from autotune.records import KernelState, SchedulerExit
+
+SYSFS = Path("/sys/kernel/sched_ext")
+UNSUPPORTED = "unsupported"
+"""Our word for a kernel without sched_ext; the others (`enabling`, `enabled`, `disabling`, `disabled`) are its own."""
+
+_FIRST_PAUSE_S = 0.0005
+_LONGEST_PAUSE_S = 0.05
+_MOST_READS = 5
+
+
+def read_state(sysfs: Path = SYSFS) -> KernelState:
+    """The state now. The files are read one after another, so a switch in between shows as two halves that do not
+    belong together: then they are read again. Files that are absent or vanish are taken as "nothing attached"."""
+    for _ in range(_MOST_READS):
+        seen = _read_once(sysfs)
+        if seen.state == (_text(sysfs / "state") or UNSUPPORTED) and (seen.state != "enabled" or seen.ops):
+            break
+    return seen
+
+
+def _read_once(sysfs: Path) -> KernelState:
+    state = _text(sysfs / "state")
+    if state is None:
+        return KernelState(UNSUPPORTED, None, 0, 0, None)
+    switch_all = _text(sysfs / "switch_all")
+    return KernelState(
+        state=state,
+        ops=_text(sysfs / "root" / "ops") or None,
+        enable_seq=_number(sysfs / "enable_seq"),
+        nr_rejected=_number(sysfs / "nr_rejected"),
+        switch_all=None if switch_all is None else switch_all != "0",
+    )
+
+
+def ops_matches(expected: str, shown: str | None) -> bool:
+    """True when the kernel shows `expected`, as it is or with a suffix such as version and build
+    (`bpfland_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu`). A longer name (`at_fifo_2` for `at_fifo`) is another one."""
+    return shown is not None and re.fullmatch(re.escape(expected) + r"(_v?\d+\.\d.*)?", shown) is not None
+
+
+def wait_for(
+    wanted: Callable[[KernelState], bool], timeout_s: float, *, sysfs: Path = SYSFS
+) -> tuple[bool, KernelState]:
+    """Read until `wanted` holds or the time is over; whether it held, and the last state read. Pauses begin at
+    half a millisecond, since a switch usually takes only a few, and grow."""
+    deadline = time.monotonic() + timeout_s
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        state = read_state(sysfs)
+        if wanted(state):
+            return True, state
+        if time.monotonic() >= deadline:
+            return False, state
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+
+class KernelLog:
+    """What the kernel logs about schedulers from now on: the last resort to learn why one went that keeps no exit
+    record. Needs root where the log is restricted; without access it knows nothing. Close it."""
+
+    def __init__(self, path: str = "/dev/kmsg") -> None:
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            os.lseek(self._fd, 0, os.SEEK_END)
+
+    def read(self) -> list[str]:
+        """The messages since the last time."""
+        found: list[str] = []
+        while self._fd >= 0:
+            try:
+                record = os.read(self._fd, 8192)
+            except BrokenPipeError:
+                continue  # older messages were overwritten before we came to read them
+            except OSError:
+                break
+            if not record:
+                break
+            head, _, message = record.partition(b";")
+            found.append((message if head[:1].isdigit() else record).decode(errors="replace").splitlines()[0])
+        return found
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+_KINDS = {
+    "unregistered from user space": 64,
+    "unregistered from BPF": 65,
+    "unregistered from the main kernel": 66,
+    "disabled by sysrq-S": 67,
+    "scx_bpf_error": 1025,
+    "runnable task stall": 1026,
+}
+"""The kernel's words for the members of `enum scx_exit_kind`; any other is taken as its general error, 1024."""
+
+
+def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
+    """Why the scheduler `ops` went, by the kernel's log (`sched_ext: BPF scheduler "NAME" disabled (REASON)`); None
+    when the log does not say."""
+    for index in reversed(range(len(messages))):
+        found = re.search(r'sched_ext: BPF scheduler "([^"]*)" disabled \((.*)\)', messages[index])
+        if found and ops_matches(ops, found[1]):
+            prefix = f"sched_ext: {found[1]}: "
+            rest = (text.partition(prefix)[2] for text in messages[index + 1 :] if prefix in text)
+            return SchedulerExit(_KINDS.get(found[2], 1024), 0, found[2], next(rest, ""))
+    return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+def _number(path: Path) -> int:
+    text = _text(path)
+    return int(text) if text is not None and text.isdigit() else 0

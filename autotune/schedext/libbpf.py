@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: MIT
+"""The part of libbpf that a sched_ext scheduler needs, by ctypes: open, set knobs, load, attach, read, let go.
+
+An object file is opened (`BpfObject`), its knobs are written into `.rodata` by what its BTF says of them, it is
+loaded (the verifier runs) and attached through a link, which is never pinned: the link is this process's, and when
+the process goes, the kernel is back on its own scheduler. Needs libbpf 1.4, the first that lets a program change a
+struct_ops map before it is loaded (its shadow type; how partial mode is switched on). Standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable, Iterator
+from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
+from types import TracebackType
+from typing import NamedTuple
+
+from autotune.errors import AttachError, UsageError
+from autotune.records import KnobValue, SchedulerExit
+
+LEAST_VERSION = (1, 4)
+SWITCH_PARTIAL = 1 << 3
+"""SCX_OPS_SWITCH_PARTIAL of the kernel's `enum scx_ops_flags`."""
+
+_RODATA = ".rodata"
+_EXIT_SECTION = ".data.at_exit"
+_EXIT = struct.Struct("=Qq128s1024s")
+"""`struct at_exit_record` of bpf_src/include: kind, exit code, reason, message."""
+_LOG_LIMIT = 64 << 10
+_STRUCT_OPS_MAP = 26
+"""BPF_MAP_TYPE_STRUCT_OPS."""
+
+_KIND_INT, _KIND_STRUCT, _KIND_ENUM, _KIND_FLOAT, _KIND_ENUM64 = 1, 4, 6, 16, 19
+_KIND_VAR, _KIND_DATASEC = 14, 15
+_MODIFIERS = (8, 9, 10, 11, 18)
+"""typedef, volatile, const, restrict, type tag: what may stand between a variable and its type."""
+_SIGNED, _BOOL = 1, 4
+
+
+class Knob(NamedTuple):
+    """A `const volatile` scalar of an object. `kind` is int, bool or float; `width` is in bytes."""
+
+    name: str
+    kind: str
+    width: int
+    signed: bool
+    value: int | float | bool
+
+
+class _Slot(NamedTuple):
+    """Where a knob lies in `.rodata`, and how its bytes are read."""
+
+    offset: int
+    width: int
+    kind: str
+    signed: bool
+
+    @property
+    def code(self) -> str:
+        if self.kind == "bool":
+            return "=?"
+        if self.kind == "float":
+            return {4: "=f", 8: "=d"}[self.width]
+        letter = {1: "b", 2: "h", 4: "i", 8: "q"}[self.width]
+        return "=" + (letter if self.signed else letter.upper())
+
+
+_PRINT = ctypes.CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
+
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "libbpf_major_version": (c_uint32, []),
+    "libbpf_minor_version": (c_uint32, []),
+    "libbpf_set_print": (c_void_p, [_PRINT]),
+    "bpf_object__open_file": (c_void_p, [c_char_p, c_void_p]),
+    "bpf_object__load": (c_int, [c_void_p]),
+    "bpf_object__close": (None, [c_void_p]),
+    "bpf_object__btf": (c_void_p, [c_void_p]),
+    "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_map__name": (c_char_p, [c_void_p]),
+    "bpf_map__type": (c_int, [c_void_p]),
+    "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
+    "bpf_map__attach_struct_ops": (c_void_p, [c_void_p]),
+    "bpf_link__destroy": (c_int, [c_void_p]),
+    "btf__find_by_name_kind": (c_int, [c_void_p, c_char_p, c_uint32]),
+    "btf__type_by_id": (c_void_p, [c_void_p, c_uint32]),
+    "btf__name_by_offset": (c_char_p, [c_void_p, c_uint32]),
+}
+
+
+class Libbpf:
+    """The library, with what it says kept. One for a process is enough."""
+
+    def __init__(self, path: str | None = None) -> None:
+        self._lib = _open_library(path)
+        self._libc = ctypes.CDLL(None)
+        self._libc.vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+        self._said = bytearray()
+        self._print = _PRINT(self._hear)  # kept: the library calls it as long as it lives
+        self._lib.libbpf_set_print(self._print)
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        return getattr(self._lib, name)  # type: ignore[no-any-return]
+
+    @property
+    def version(self) -> str:
+        return f"{self._lib.libbpf_major_version()}.{self._lib.libbpf_minor_version()}"
+
+    def _hear(self, level: int, form: bytes, arguments: int) -> int:
+        if level > 1:  # LIBBPF_DEBUG
+            return 0
+        text = ctypes.create_string_buffer(_LOG_LIMIT)
+        length = int(self._libc.vsnprintf(text, _LOG_LIMIT, form, arguments))
+        self._said += text.value
+        del self._said[:-_LOG_LIMIT]
+        return length
+
+    def take_log(self) -> str:
+        """What the library (and through it the verifier) has said since the last time."""
+        text = self._said.decode(errors="replace")
+        self._said.clear()
+        return text
+
+    def open(self, path: str) -> BpfObject:
+        """Open an object file. Raises AttachError when it is not one."""
+        return BpfObject(self, path)
+
+
+def _open_library(path: str | None) -> ctypes.CDLL:
+    found = []
+    for name in filter(None, (path, "libbpf.so.1")):
+        try:
+            lib = ctypes.CDLL(name, use_errno=True)
+            version = (int(lib.libbpf_major_version()), int(lib.libbpf_minor_version()))
+        except (OSError, AttributeError):
+            continue
+        if version >= LEAST_VERSION:
+            for function, (result, arguments) in _SIGNATURES.items():
+                getattr(lib, function).restype = result
+                getattr(lib, function).argtypes = arguments
+            return lib
+        found.append(f"{version[0]}.{version[1]}")
+    what = f"libbpf {' and '.join(found)} is too old" if found else "libbpf is not there"
+    raise AttachError(
+        f"{what}: {LEAST_VERSION[0]}.{LEAST_VERSION[1]} or later is needed",
+        hint="'autotune vm setup' fetches one; or install your distribution's libbpf",
+    )
+
+
+class BpfObject:
+    """An object file with one struct_ops map. Close it: that lets go of all it holds."""
+
+    def __init__(self, lib: Libbpf, path: str) -> None:
+        self._lib = lib
+        self._path = path
+        self._link: object = None
+        lib.take_log()
+        self._object = lib.bpf_object__open_file(os.fsencode(path), None)
+        if not self._object:
+            raise self._failed("cannot be opened")
+        self._btf = lib.bpf_object__btf(self._object)
+
+    # --- knobs ---
+
+    def knobs(self) -> list[Knob]:
+        """The `const volatile` scalars of the object, by name, with their present values."""
+        data, size = self._memory(_RODATA) or (0, 0)
+        knobs = []
+        for name, slot in sorted(self._slots(_RODATA).items()):
+            if slot.offset + slot.width <= size:
+                (value,) = struct.unpack(slot.code, ctypes.string_at(data + slot.offset, slot.width))
+                knobs.append(Knob(name, slot.kind, slot.width, slot.signed, value))
+        return knobs
+
+    def set_knob(self, name: str, value: KnobValue) -> None:
+        """Write a knob. Before `load` only. Raises UsageError for an unknown name, a value of another type, and one
+        that does not fit."""
+        slots = self._slots(_RODATA)
+        slot = slots.get(name)
+        memory = self._memory(_RODATA)
+        if slot is None or memory is None:
+            known = ", ".join(sorted(slots)) or "none"
+            raise UsageError(f"{os.path.basename(self._path)} has no knob '{name}'", hint=f"it has: {known}")
+        packed = _packed(name, slot, value)
+        ctypes.memmove(memory[0] + slot.offset, packed, len(packed))
+
+    def set_partial(self) -> None:
+        """Let the scheduler take only tasks that ask for SCHED_EXT. Before `load` only."""
+        size = c_size_t()
+        data = self._lib.bpf_map__initial_value(self._struct_ops(), ctypes.byref(size))
+        offset = self._member_offset(b"sched_ext_ops", "flags")
+        if not isinstance(data, int) or offset is None or offset + 8 > size.value:
+            raise AttachError(f"{self._path} cannot be switched to partial mode", hint="update libbpf")
+        flags = ctypes.cast(data + offset, POINTER(ctypes.c_uint64))
+        flags[0] |= SWITCH_PARTIAL
+
+    # --- life ---
+
+    def load(self) -> None:
+        """Load it into the kernel. Raises AttachError with the verifier's log in `detail`."""
+        if self._lib.bpf_object__load(self._object) != 0:
+            raise self._failed("was refused by the kernel")
+
+    def attach(self) -> None:
+        """Attach the struct_ops map through a link that this process owns."""
+        link = self._lib.bpf_map__attach_struct_ops(self._struct_ops())
+        if not link:
+            raise self._failed("could not be attached")
+        self._link = link
+
+    def detach(self) -> None:
+        """Let go of the link; the kernel is back on its own scheduler when this returns."""
+        link, self._link = self._link, None
+        if link:
+            self._lib.bpf_link__destroy(link)
+
+    def exit_record(self) -> SchedulerExit | None:
+        """Why the scheduler went; None while it has not, or when the object keeps no record."""
+        found = self._map(_EXIT_SECTION)
+        memory = self._memory(_EXIT_SECTION)
+        if found is None or memory is None or memory[1] < _EXIT.size:
+            return None
+        # From the kernel: libbpf before 1.6 does not map global data when an object is loaded.
+        key, value = c_uint32(0), ctypes.create_string_buffer(memory[1])
+        if self._lib.bpf_map_lookup_elem(self._lib.bpf_map__fd(found), ctypes.byref(key), value) != 0:
+            return None
+        kind, code, reason, message = _EXIT.unpack(value.raw[: _EXIT.size])
+        return SchedulerExit(kind, code, _text(reason), _text(message)) if kind else None
+
+    def close(self) -> None:
+        self.detach()
+        found, self._object = self._object, None
+        if found:
+            self._lib.bpf_object__close(found)
+
+    def __enter__(self) -> BpfObject:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- inside ---
+
+    def _failed(self, what: str) -> AttachError:
+        error = ctypes.get_errno()
+        log = self._lib.take_log()
+        reason = _last_reason(log) or (os.strerror(error) if error else "no reason given")
+        return AttachError(f"{os.path.basename(self._path)} {what}: {reason}", detail=log)
+
+    def _maps(self) -> Iterator[object]:
+        found = self._lib.bpf_object__next_map(self._object, None)
+        while found:
+            yield found
+            found = self._lib.bpf_object__next_map(self._object, found)
+
+    def _struct_ops(self) -> object:
+        maps = [found for found in self._maps() if self._lib.bpf_map__type(found) == _STRUCT_OPS_MAP]
+        if len(maps) != 1:
+            raise AttachError(f"{os.path.basename(self._path)} has {len(maps)} struct_ops maps; it must have one")
+        return maps[0]
+
+    def _map(self, section: str) -> object:
+        """The map of a section, or None."""
+        for found in self._maps():
+            name = self._lib.bpf_map__name(found)
+            if isinstance(name, bytes) and name.decode(errors="replace").endswith(section):
+                return found
+        return None
+
+    def _memory(self, section: str) -> tuple[int, int] | None:
+        """Address and size of a section's initial value."""
+        found = self._map(section)
+        if found is None:
+            return None
+        size = c_size_t()
+        data = self._lib.bpf_map__initial_value(found, ctypes.byref(size))
+        return (data, size.value) if isinstance(data, int) else None
+
+    # --- BTF (Documentation/bpf/btf.rst) ---
+
+    def _type(self, number: int) -> tuple[int, int, int, int, int]:
+        """Address, kind, count of members, name offset, and size or type of a BTF type."""
+        address = self._lib.btf__type_by_id(self._btf, number)
+        if not isinstance(address, int):
+            raise AttachError(f"{self._path} has broken type information")
+        name, info, size = struct.unpack("=III", ctypes.string_at(address, 12))
+        return address, (info >> 24) & 0x1F, info & 0xFFFF, name, size
+
+    def _name(self, offset: int) -> str:
+        name = self._lib.btf__name_by_offset(self._btf, offset)
+        return name.decode(errors="replace") if isinstance(name, bytes) else ""
+
+    def _slots(self, section: str) -> dict[str, _Slot]:
+        number = self._lib.btf__find_by_name_kind(self._btf, section.encode(), _KIND_DATASEC) if self._btf else -1
+        if not isinstance(number, int) or number < 0:
+            return {}
+        address, _, count, _, _ = self._type(number)
+        slots = {}
+        for index in range(count):
+            variable, offset, _ = struct.unpack("=III", ctypes.string_at(address + 12 + 12 * index, 12))
+            _, kind, _, name, of_type = self._type(variable)
+            slot = self._slot(of_type, offset) if kind == _KIND_VAR else None
+            if slot is not None:
+                slots[self._name(name)] = slot
+        return slots
+
+    def _slot(self, number: int, offset: int) -> _Slot | None:
+        """How a variable of this type is stored; None for what is not a scalar."""
+        address, kind, _, _, size = self._type(number)
+        while kind in _MODIFIERS:
+            address, kind, _, _, size = self._type(size)
+        if kind == _KIND_INT:
+            (encoding,) = struct.unpack("=I", ctypes.string_at(address + 12, 4))
+            flags = (encoding >> 24) & 0xF
+            return _Slot(offset, size, "bool" if flags & _BOOL else "int", bool(flags & _SIGNED))
+        if kind in (_KIND_ENUM, _KIND_ENUM64):
+            return _Slot(offset, size, "int", False)
+        return _Slot(offset, size, "float", True) if kind == _KIND_FLOAT else None
+
+    def _member_offset(self, structure: bytes, member: str) -> int | None:
+        """Offset of a member in bytes."""
+        number = self._lib.btf__find_by_name_kind(self._btf, structure, _KIND_STRUCT)
+        if not isinstance(number, int) or number < 0:
+            return None
+        address, _, count, _, _ = self._type(number)
+        for index in range(count):
+            name, _, bits = struct.unpack("=III", ctypes.string_at(address + 12 + 12 * index, 12))
+            if self._name(name) == member:
+                return int(bits & 0xFFFFFF) // 8
+        return None
+
+
+def _packed(name: str, slot: _Slot, value: KnobValue) -> bytes:
+    fits = {"bool": (bool,), "int": (int,), "float": (int, float)}[slot.kind]
+    if not isinstance(value, fits) or (slot.kind != "bool" and isinstance(value, bool)):
+        words = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+        raise UsageError(f"knob '{name}' takes {words[slot.kind]}, not {value!r}")
+    try:
+        return struct.pack(slot.code, value)
+    except struct.error as error:
+        bits = 8 * slot.width
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if slot.signed else (0, (1 << bits) - 1)
+        raise UsageError(f"knob '{name}' takes {low} to {high}, not {value!r}") from error
+
+
+def _text(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode(errors="replace")
+
+
+def _last_reason(log: str) -> str:
+    """The line of a log that says most: the verifier's last one before its statistics, else the library's."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    begin = next((index for index, line in enumerate(lines) if "BEGIN PROG LOAD LOG" in line), None)
+    if begin is not None:
+        said = []
+        for line in lines[begin + 1 :]:
+            if "END PROG LOAD LOG" in line:
+                break
+            if not line.startswith(("processed ", "verification time", "stack depth", "-- ")):
+                said.append(line)
+        if said:
+            return said[-1]
+    return lines[-1].removeprefix("libbpf: ") if lines else ""

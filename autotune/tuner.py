@@ -1,0 +1,466 @@
+# SPDX-License-Identifier: MIT
+"""One tuning session: baseline, observation, proposals, rounds, confirmation, report.
+
+The planner proposes, this decides. What to run next and what may be claimed is `race`'s word; whether a run counts
+is `trials`'. Here the two are wired together, within the budget, and whatever happens ends in a Session that says
+what is known so far.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import autotune
+from autotune import monitor, report, stats
+from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, WorkloadError
+from autotune.events import (
+    BaselineKnown,
+    Dropped,
+    Event,
+    Finished,
+    Listener,
+    MachineReady,
+    Proposed,
+    RoundStarted,
+    Standings,
+    Step,
+    Warned,
+)
+from autotune.machine.base import Machine
+from autotune.race import CONFIRM_ROUNDS, MAX_ROUNDS, MIN_ROUNDS, Race, Round, Standing, confirmable
+from autotune.records import (
+    BASELINE,
+    AttachSpec,
+    Baseline,
+    Candidate,
+    CandidateResult,
+    MachineInfo,
+    Observation,
+    Phase,
+    Proposal,
+    Session,
+    Trial,
+    Workload,
+)
+from autotune.trials import Lost, Outcome, Trials
+
+BASELINE_RUNS = 3
+"""Runs of the baseline before the race: what the noise floor rests on."""
+
+MAX_SETS = 4
+"""Sets of candidates at most, however large the budget."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a session needs to know besides the workload."""
+
+    warmup: int = 1
+    min_rounds: int = MIN_ROUNDS
+    max_rounds: int = MAX_ROUNDS
+    budget_s: float = 600.0
+    seed: int = 0
+    user_candidates: tuple[Candidate, ...] = ()
+    """Given with `--scheduler`; the planner is asked when there are none."""
+    approve: Callable[[Candidate, Proposal | None], bool] | None = None
+    """Asked before each switch of the scheduler; False leaves the candidate out. Raises Interrupted to quit."""
+    show_output: bool = False
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a planner may know when it proposes."""
+
+    machine: MachineInfo
+    workload: Workload
+    baseline: Baseline
+    observation: Observation
+    results: tuple[CandidateResult, ...]
+    """What was tried so far, best first, without the baseline; empty before the first set."""
+    budget_left_s: float
+    candidates_affordable: int
+    """How many more candidates the budget allows, as far as can be told."""
+
+
+class Planner(Protocol):
+    """Proposes candidates. It never measures and never judges."""
+
+    @property
+    def name(self) -> str: ...
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        """Candidates to try next, none of them tried before; empty when nothing better is in sight."""
+
+
+Resolver = Callable[[Candidate], AttachSpec]
+"""Finds or builds what a candidate needs to be attached. Raises BuildError, UsageError."""
+
+
+def tune(
+    workload: Workload,
+    machine: Machine,
+    planner: Planner,
+    options: Options,
+    listener: Listener,
+    resolve: Resolver,
+) -> Session:
+    """Run one session to its end, to the end of its budget, or to the user's Ctrl-C, and return what it found.
+    Raises WorkloadError when the workload cannot be measured under the baseline."""
+    return _Tuning(workload, machine, planner, options, listener, resolve).run()
+
+
+@dataclass
+class _Entry:
+    """What is known of a candidate besides its place in the race."""
+
+    proposal: Proposal
+    spec: AttachSpec
+    values: list[float] = field(default_factory=list)
+    last_problem: str = ""
+
+
+class _OutOfBudget(Exception):
+    """The budget of the session is used up."""
+
+
+class _Tuning:
+    """The state of one session."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        machine: Machine,
+        planner: Planner,
+        options: Options,
+        listener: Listener,
+        resolve: Resolver,
+    ) -> None:
+        self._workload = workload
+        self._machine = machine
+        self._planner = planner
+        self._options = options
+        self._listener = listener
+        self._resolve = resolve
+        self._trials = Trials(workload, machine, self._tell, show_output=options.show_output)
+        self._started_at = time.time()
+        self._started = time.monotonic()
+        self._rng = random.Random(options.seed)
+        self._all: list[Trial] = []
+        self._warnings: list[str] = []
+        self._entries: dict[str, _Entry] = {}
+        self._baseline: Baseline | None = None
+        self._baseline_values: list[float] = []
+        self._observation: Observation | None = None
+        self._race: Race | None = None
+        self._run_s = 0.0
+        self._seen_drops: set[str] = set()
+
+    def run(self) -> Session:
+        interrupted, failure = False, None
+        try:
+            try:
+                self._session()
+            except (KeyboardInterrupt, Interrupted):
+                interrupted = True
+                self._machine.close()  # everything of ours goes at once; cleanup starts a helper of its own
+            except MachineLost as error:
+                if self._baseline is None:
+                    raise
+                failure = str(error)
+                self._warn(failure)
+        finally:
+            with contextlib.suppress(MachineLost):
+                self._trials.cleanup()
+        session = self._summary(interrupted, failure)
+        self._tell(Finished(session))
+        return session
+
+    def _session(self) -> None:
+        self._tell(MachineReady(self._machine.info, self._workload))
+        self._trials.setup()
+        self._measure_baseline()
+        with contextlib.suppress(_OutOfBudget):
+            self._tune()
+
+    def _tune(self) -> None:
+        race = self._first_race()
+        if race is None:
+            return
+        sets = 1
+        while True:
+            self._race_on(race)
+            self._say_standings(race)
+            if sets == MAX_SETS or self._options.user_candidates or not self._affordable():
+                break
+            more = self._propose()
+            if not more:
+                break
+            race.add([entry.proposal.candidate.key for entry in more])
+            sets += 1
+        self._confirm(race)
+
+    # --- baseline ---
+
+    def _measure_baseline(self) -> None:
+        outcomes = [self._baseline_run("warmup", number + 1) for number in range(self._options.warmup)]
+        runs = max(BASELINE_RUNS, self._options.min_rounds)
+        measured = [self._baseline_run("baseline", number + 1) for number in range(runs)]
+        values = [outcome.trial.value for outcome in measured if outcome.trial.value is not None]
+        self._caution([outcome.trial.run.wall_s for outcome in [*outcomes, *measured]])
+        self._baseline_values = values
+        self._run_s = sum(outcome.trial.run.wall_s for outcome in measured) / len(measured)
+        noise = stats.noise(values) or 0.0
+        self._baseline = Baseline(
+            median=stats.median(values) or 0.0, runs=len(values), noise=noise, floor=confirmable(noise)
+        )
+        cpus = self._machine.info.cpus
+        seen = [monitor.observe(item.before, item.after, item.trial.run, cpus) for item in measured]
+        self._observation = monitor.average(seen)
+        self._tell(BaselineKnown(self._baseline, self._observation))
+
+    def _baseline_run(self, phase: Phase, number: int) -> Outcome:
+        outcome = self._trials.baseline(phase, number)
+        if isinstance(outcome, Lost):
+            raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
+        self._all.append(outcome.trial)
+        self._trials.learn_from_baseline(outcome.trial)
+        return outcome
+
+    def _caution(self, wall_s: list[float]) -> None:
+        prepared = self._workload.prepare is not None or self._workload.pristine
+        for caution in stats.cautions(wall_s, prepared=prepared):
+            self._warn(caution.text)
+
+    # --- candidates ---
+
+    def _first_race(self) -> Race | None:
+        entries = self._admit(self._user_proposals()) if self._options.user_candidates else self._propose()
+        if not entries:
+            return None
+        self._race = Race(
+            [entry.proposal.candidate.key for entry in entries],
+            goal=self._workload.goal,
+            rng=self._rng,
+            min_rounds=self._options.min_rounds,
+            max_rounds=self._options.max_rounds,
+            confirm_rounds=max(CONFIRM_ROUNDS, self._options.min_rounds),
+        )
+        return self._race
+
+    def _user_proposals(self) -> list[Proposal]:
+        return [Proposal(candidate, "asked for with --scheduler") for candidate in self._options.user_candidates]
+
+    def _propose(self) -> list[_Entry]:
+        assert self._baseline is not None
+        assert self._observation is not None
+        self._tell(Step("plan", self._planner.name))
+        situation = Situation(
+            machine=self._machine.info,
+            workload=self._workload,
+            baseline=self._baseline,
+            observation=self._observation,
+            results=tuple(self._candidate_results()),
+            budget_left_s=self._left_s(),
+            candidates_affordable=self._affordable(),
+        )
+        return self._admit(self._planner.propose(situation))
+
+    def _admit(self, proposals: Sequence[Proposal]) -> list[_Entry]:
+        """Take in what can be built and was not tried before; say what cannot."""
+        fresh: list[_Entry] = []
+        for proposal in proposals:
+            key = proposal.candidate.key
+            if key in self._entries:
+                continue
+            self._tell(Step("build", key))
+            try:
+                entry = _Entry(proposal, self._resolve(proposal.candidate))
+            except BuildError as error:
+                self._warn(f"{key} is left out: {error}")
+                continue
+            self._entries[key] = entry
+            fresh.append(entry)
+        if fresh:
+            self._tell(Proposed(self._planner_name(), tuple(entry.proposal for entry in fresh)))
+        return fresh
+
+    def _planner_name(self) -> str:
+        return "user" if self._options.user_candidates else self._planner.name
+
+    # --- rounds ---
+
+    def _race_on(self, race: Race) -> None:
+        """Run the rounds of one set, as far as the budget leaves room for a confirmation after them."""
+        while not race.set_finished and not race.done:
+            size = sum(1 for standing in race.standings() if standing.dropped is None) + 1
+            if self._left_s() < self._cost_s(size + 2 * CONFIRM_ROUNDS):
+                self._warn("the budget ends the race early; a larger --budget tells more apart")
+                return
+            self._one_round(race)
+
+    def _confirm(self, race: Race) -> None:
+        if race.done or race.begin_confirm() is None:
+            return
+        while not race.done:
+            if self._left_s() < self._cost_s(2):
+                self._warn("the budget ended before the leader was confirmed; give a larger --budget")
+                return
+            self._one_round(race)
+
+    def _one_round(self, race: Race) -> None:
+        upcoming = race.next_round()
+        if upcoming is None:
+            return
+        self._tell(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
+        race.record({key: self._one_run(race, upcoming, key) for key in upcoming.order})
+        self._say_drops(race)
+        self._say_standings(race)
+
+    def _one_run(self, race: Race, upcoming: Round, key: str) -> float | None:
+        if self._left_s() <= 0.0:
+            raise _OutOfBudget
+        if key == BASELINE:
+            return self._note(race, key, self._trials.baseline(upcoming.phase, upcoming.number))
+        entry = self._entries[key]
+        candidate = entry.proposal.candidate
+        if self._options.approve is not None and not self._options.approve(candidate, entry.proposal):
+            race.drop(key, "left out by the user")
+            return None
+        try:
+            outcome = self._trials.candidate(upcoming.phase, upcoming.number, candidate, entry.spec)
+        except (AttachError, BuildError) as error:
+            entry.last_problem = f"cannot be attached: {error.message}"
+            race.drop(key, entry.last_problem)
+            return None
+        return self._note(race, key, outcome)
+
+    def _note(self, race: Race, key: str, outcome: Outcome | Lost) -> float | None:
+        """Keep a trial, and drop the candidate at once when the kernel threw it out."""
+        entry = self._entries.get(key)
+        if isinstance(outcome, Lost):
+            self._warn(f"a run of {key} was lost: {outcome.reason}")
+            if entry is not None:
+                entry.last_problem = outcome.reason
+            return None
+        self._all.append(outcome.trial)
+        value = outcome.trial.value
+        if value is not None:
+            (self._baseline_values if entry is None else entry.values).append(value)
+        elif entry is not None:
+            entry.last_problem = outcome.trial.invalid or ""
+        if outcome.ejected:
+            race.drop(key, (outcome.trial.invalid or "ejected"))
+        return value
+
+    # --- budget ---
+
+    def _left_s(self) -> float:
+        return self._options.budget_s - (time.monotonic() - self._started)
+
+    def _cost_s(self, runs: int) -> float:
+        """What so many runs will take, as far as the baseline tells; a tenth for switching."""
+        return runs * (self._run_s + self._trials.prepare_s) * 1.1
+
+    def _affordable(self) -> int:
+        """How many more candidates fit: each wants a full set of rounds, beside the leader and the baseline, and
+        the confirmation must remain."""
+        one_s = max(1e-3, self._cost_s(1))
+        runs = self._left_s() / one_s - 2 * CONFIRM_ROUNDS
+        return max(0, math.floor(runs / self._options.max_rounds) - 2)
+
+    # --- telling ---
+
+    def _tell(self, event: Event) -> None:
+        self._listener(event)
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warnings:
+            self._warnings.append(text)
+            self._tell(Warned(text))
+
+    def _say_drops(self, race: Race) -> None:
+        for standing in race.standings():
+            if standing.dropped is not None and standing.key not in self._seen_drops:
+                self._seen_drops.add(standing.key)
+                self._tell(Dropped(standing.key, self._note_of(standing)))
+
+    def _say_standings(self, race: Race) -> None:
+        self._tell(Standings(tuple(self._results(race.winner))))
+
+    # --- results ---
+
+    def _candidate_results(self) -> list[CandidateResult]:
+        if self._race is None:
+            return []
+        return [self._result(standing) for standing in self._race.standings()]
+
+    def _result(self, standing: Standing) -> CandidateResult:
+        entry = self._entries[standing.key]
+        return CandidateResult(
+            candidate=entry.proposal.candidate,
+            reason=entry.proposal.reason,
+            verdict=standing.verdict,
+            speedup=standing.plain,
+            median=stats.median(entry.values),
+            runs=len(entry.values),
+            invalid_runs=standing.invalid,
+            confirmed=standing.confirmed,
+            note=self._note_of(standing),
+        )
+
+    def _note_of(self, standing: Standing) -> str:
+        entry = self._entries[standing.key]
+        if standing.dropped is None or standing.dropped == entry.last_problem:
+            return entry.last_problem
+        if standing.verdict == "invalid" and entry.last_problem:
+            return entry.last_problem
+        return standing.dropped
+
+    def _baseline_result(self) -> CandidateResult:
+        return CandidateResult(
+            candidate=Candidate(BASELINE),
+            reason="the kernel's own scheduler",
+            verdict=None,
+            speedup=None,
+            median=stats.median(self._baseline_values),
+            runs=len(self._baseline_values),
+            invalid_runs=sum(1 for trial in self._all if trial.candidate == BASELINE and trial.invalid is not None),
+            confirmed=False,
+        )
+
+    def _results(self, winner: str | None) -> list[CandidateResult]:
+        return report.rank([*self._candidate_results(), self._baseline_result()], winner)
+
+    def _summary(self, interrupted: bool, failure: str | None) -> Session:
+        winner = self._race.winner if self._race is not None else None
+        results = tuple(self._results(winner))
+        is_time = self._workload.metric_regex is None
+        return Session(
+            schema=report.SCHEMA_VERSION,
+            autotune_version=autotune.__version__,
+            started_at=self._started_at,
+            elapsed_s=time.monotonic() - self._started,
+            machine=self._machine.info,
+            workload=self._workload,
+            seed=self._options.seed,
+            planner=self._planner_name(),
+            metric=self._workload.metric_regex or report.WALL_METRIC,
+            baseline=self._baseline,
+            observation=self._observation,
+            results=results,
+            winner=winner,
+            recommendation=report.recommend(results, winner, self._baseline, is_time=is_time),
+            trials=tuple(self._all),
+            warnings=tuple(self._warnings),
+            versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
+            interrupted=interrupted,
+            failure=failure,
+        )
+
+

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Lists for `autotune doctor`, `autotune schedulers` and `autotune vm`: records -> lines of text. Pure.
+
+Colour marks only the words that already say it, so nothing is lost without it.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from autotune.report import printable
+
+if TYPE_CHECKING:
+    from autotune.doctor import Check
+    from autotune.machine.kernels import Kernel
+    from autotune.schedext.catalog import Knob, Scheduler
+
+WIDEST = 100
+"""Columns that paragraphs fill at most: longer lines are hard to read."""
+
+GREEN, RED = "\x1b[32m", "\x1b[31m"
+_END = "\x1b[0m"
+
+Lines: TypeAlias = Iterator[str]
+
+
+def _paragraph(text: str, width: int, indent: int) -> list[str]:
+    """The text wrapped and indented; commands and paths in it are never broken."""
+    margin = " " * indent
+    return textwrap.wrap(
+        printable(text),
+        min(width, WIDEST),
+        initial_indent=margin,
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _painted(word: str, colour: str, *, coloured: bool) -> str:
+    return f"{colour}{word}{_END}" if coloured else word
+
+
+# --- doctor ----------------------------------------------------------------------------------------------
+
+_MACHINES = {"host": "on this host", "vm": "in a micro-VM"}
+_INDENT = 9
+
+
+def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, coloured: bool) -> Lines:
+    """Every requirement: found or not, what it is for, and what fixes it; then what this machine can do."""
+    for check in checks:
+        word, colour = ("found", GREEN) if check.found else ("missing", RED)
+        detail = f": {check.detail}" if check.detail else ""
+        first, *rest = _paragraph(f"{check.name}{detail}", width, _INDENT)
+        yield _painted(word, colour, coloured=coloured) + first[len(word) :]
+        yield from rest
+        yield from _paragraph(f"for {check.purpose}{_needed(check)}", width, _INDENT)
+        if not check.found and check.fix:
+            yield " " * _INDENT + f"fix: {printable(check.fix)}"  # one line, so that it can be copied
+    yield ""
+    yield from (_ability(kind, able, coloured=coloured) for kind, able in can_run.items())
+
+
+def _needed(check: Check) -> str:
+    places = [_MACHINES.get(kind, kind) for kind in check.required_for]
+    return f" (needed to run schedulers {' and '.join(places)})" if places else ""
+
+
+def _ability(kind: str, able: bool, *, coloured: bool) -> str:
+    word = _painted("yes", GREEN, coloured=coloured) if able else _painted("no", RED, coloured=coloured)
+    return f"Can run sched_ext schedulers {_MACHINES.get(kind, kind)}: {word}"
+
+
+# --- schedulers ------------------------------------------------------------------------------------------
+
+
+def schedulers(known: Iterable[Scheduler], *, width: int) -> Lines:
+    """Name and description of each scheduler."""
+    listed = list(known)
+    margin = max((len(scheduler.name) for scheduler in listed), default=0) + 2
+    for scheduler in listed:
+        first, *rest = _paragraph(scheduler.description, width, margin) or [""]
+        yield f"{scheduler.name:<{margin}}{first.strip()}"
+        yield from rest
+    yield ""
+    yield "'autotune schedulers show NAME' lists the knobs of one."
+
+
+def scheduler(one: Scheduler, *, width: int) -> Lines:
+    """One scheduler with its knobs."""
+    yield from _paragraph(f"{one.name}: {one.description}", width, 0)
+    yield ""
+    yield from _paragraph(one.algorithm, width, 2)
+    yield from _paragraph(f"Good for: {', '.join(one.use_cases)}", width, 2) if one.use_cases else []
+    yield from _paragraph(f"Limits: {one.limitations}", width, 2) if one.limitations else []
+    yield ""
+    yield "Knobs:" if one.knobs else "It has no knobs."
+    for knob in one.knobs:
+        yield f"  {knob.name}"
+        yield from _paragraph(knob.description, width, 6)
+        yield from _paragraph(_knob_facts(knob), width, 6)
+    if one.knobs:
+        knob = one.knobs[0]
+        yield ""
+        yield f"Try it: autotune cc --scheduler {one.name}:{knob.name}={_value(knob.default)} -- COMMAND"
+
+
+def _knob_facts(knob: Knob) -> str:
+    facts = [str(knob.type), f"default {_value(knob.default)}"]
+    if knob.unit:
+        facts[0] += f" in {knob.unit}"
+    if knob.range is not None:
+        facts.append(f"{knob.range.min} to {knob.range.max}")
+    if knob.options:
+        facts.append(f"one of {', '.join(_value(option) for option in knob.options)}")
+    return ", ".join(facts)
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# --- kernels ---------------------------------------------------------------------------------------------
+
+
+def kernels(installed: Sequence[Kernel], chosen: Kernel | None) -> Lines:
+    """The kernels that a micro-VM can boot; the one that would be used is marked."""
+    for kernel in installed:
+        mark = "*" if kernel == chosen else " "
+        yield f"{mark} {printable(kernel.version)}  {printable(str(kernel.image))}"
+    if not installed:
+        yield "No kernel was fetched yet; 'autotune vm setup' does it."
+    if chosen is not None:
+        yield f"A micro-VM would boot {printable(chosen.version)} ({printable(chosen.source)})."

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""The view at a terminal: what lasts scrolls by, and below it a moving part shows where the session stands.
+
+Only the terminal's own foreground and a few of its ANSI colours are used, so that it reads on light and dark;
+`NO_COLOR` is honoured (by rich). The moving part is redrawn twice a second: often enough to be alive, rarely
+enough not to disturb what is being measured.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Literal, TextIO, TypeAlias
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from autotune import events, report
+from autotune.records import CandidateResult, Phase, Session
+from autotune.views.output import OutputLines
+from autotune.views.progress import Progress, advance
+from autotune.views.wording import PHASES, Line, Wording, shown_key
+
+REDRAWS_PER_S = 2
+WIDE_COLUMNS = 110
+"""From this width on notes have a column of their own."""
+
+TONES = {"plain": "", "strong": "bold", "good": "green", "bad": "red", "warning": "magenta"}
+ROWS: dict[report.RowKind, str] = {
+    "winner": "bold green",
+    "baseline": "bold",
+    "faster": "green",
+    "slower": "red",
+    "same": "",
+    "undecided": "",
+    "invalid": "magenta",
+}
+
+
+class LiveView:
+    """Draws to a terminal. A context manager: on leaving, however that happens, the moving part is gone and the
+    cursor is back. `budget_s` is what the bar shows; `given` as for PlainView."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        budget_s: float,
+        given: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        console: Console | None = None,
+    ) -> None:
+        self.console = console or Console(file=stream, highlight=False, soft_wrap=False)
+        self._budget_s = budget_s
+        self._given = given
+        self._clock = clock
+        self._wording = Wording()
+        self._output = OutputLines()
+        self._progress = Progress(started_s=clock())
+        self._live = Live(
+            console=self.console,
+            get_renderable=self._draw,
+            refresh_per_second=REDRAWS_PER_S,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> LiveView:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.OutputSeen):
+            self._show_output(self._output.feed(event))
+            return
+        if isinstance(event, events.RunFinished):
+            self._show_output(self._output.finish())
+        self._progress = advance(self._progress, event, self._clock())
+        for line in self._wording.lines(event):
+            if line.lasting:
+                self.console.print(_text(line))
+        if isinstance(event, events.Finished):
+            self._live.stop()
+            self._finish(event.session)
+        elif isinstance(event, (events.RunStarted, events.Step)):
+            self._live.refresh()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal belongs to somebody else meanwhile: a question to the user."""
+        self._live.stop()
+        try:
+            yield
+        finally:
+            self._live.start(refresh=True)
+
+    def _finish(self, session: Session) -> None:
+        """Table, recommendation, and the command that repeats it; that one is left for the terminal to wrap, so
+        that it can be copied whole."""
+        self.console.print()
+        if session.results:
+            self.console.print(final_table(session, self.console.width))
+            self.console.print()
+        self.console.print(Text(report.conclusion(session), style="bold green" if session.winner else "bold"))
+        if session.results:
+            self.console.print("To repeat it:")
+            self.console.print(Text(report.repeat_command(session, self._given)), soft_wrap=True)
+
+    def _show_output(self, lines: list[str]) -> None:
+        for line in lines:
+            self.console.print(Text(f"  | {line}"))
+
+    def _draw(self) -> RenderableType:
+        size = self.console.size
+        return moving(
+            self._progress,
+            now_s=self._clock(),
+            budget_s=self._budget_s,
+            width=size.width,
+            height=size.height,
+            is_time=self._wording.is_time,
+            ascii_only=self.console.options.ascii_only,
+        )
+
+
+# --- the moving part -------------------------------------------------------------------------------------
+
+
+def moving(
+    progress: Progress,
+    *,
+    now_s: float,
+    budget_s: float,
+    width: int,
+    height: int,
+    is_time: bool,
+    ascii_only: bool = False,
+) -> RenderableType:
+    """The moving part. Where the terminal is too low for all of it, the end of the standings is cut off."""
+    parts: list[RenderableType] = [Text(), *_where(progress, now_s)]
+    parts.append(_budget(progress, now_s, budget_s, width, ascii_only))
+    room = height - len(parts) - 4
+    if progress.results and room > 0:
+        parts += [Text(), standings(progress.results[:room], width, is_time=is_time)]
+    return Group(*parts)
+
+
+def _where(progress: Progress, now_s: float) -> list[Text]:
+    """Phase, round and run; then what is going on and what is attached."""
+    if progress.phase is None:
+        return [_one_line(f"{progress.step} ...")]
+    head = _one_line(_place(progress, progress.phase), "bold")
+    if progress.running is not None:
+        doing = f"Running under {shown_key(progress.running)} for {now_s - progress.run_started_s:.0f} s"
+    else:
+        doing = f"{progress.step or 'Between runs'} ..."
+    attached = report.printable(progress.attached) if progress.attached else "none (EEVDF)"
+    return [head, _one_line(doing, "cyan"), _one_line(f"Attached: {attached}")]
+
+
+def _place(progress: Progress, phase: Phase) -> str:
+    if not progress.order:
+        return f"{PHASES[phase]}: run {progress.round}"
+    run = min(progress.round_runs + 1, len(progress.order))
+    return f"{PHASES[phase]}: round {progress.round} of {progress.at_most}, run {run} of {len(progress.order)}"
+
+
+def _one_line(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _budget(progress: Progress, now_s: float, budget_s: float, width: int, ascii_only: bool) -> Text:
+    spent_s = now_s - progress.started_s
+    text = f" {report.clock_text(spent_s)} of {report.clock_text(budget_s)}"
+    left_s = progress.phase_left_s(now_s)
+    if left_s is not None and progress.phase is not None:
+        text += f", {PHASES[progress.phase].lower()} ends in about {report.clock_text(left_s)}"
+    cells = max(10, min(40, width - len(text) - 8))
+    filled = round(cells * min(1.0, spent_s / budget_s))
+    done, rest = ("#", "-") if ascii_only else ("\u2501", "\u2500")
+    return _one_line("Budget ").append(done * filled, "cyan").append(rest * (cells - filled)).append(text)
+
+
+# --- tables ----------------------------------------------------------------------------------------------
+
+_FIXED_COLUMNS = 56
+"""Width of all columns but the scheduler's and the note's, with the gaps between them."""
+
+_INDENT = 2
+"""Of what stands below a scheduler's name."""
+
+Notes: TypeAlias = Literal["column", "below", "none"]
+"""Where notes stand: in a column, below the scheduler's name, or nowhere."""
+
+_NOTE_COLUMNS = 24
+"""What is left for notes where they have a column: longer ones wrap."""
+
+
+def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> Table:
+    """The table while the race is on: notes are left out, and so is colour, since nothing is decided yet."""
+    return _table(report.table(results, is_time=is_time), width, notes="none", coloured=False)
+
+
+def final_table(session: Session, width: int) -> Table:
+    """The table at the end of a session. Narrow terminals show notes below the name of the scheduler."""
+    notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
+    return _table(report.session_table(session), width, notes=notes, coloured=True)
+
+
+def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> Table:
+    has_column = notes == "column" and any(row.note for row in shown.rows)
+    columns = shown.header if has_column else shown.header[:-1]
+    room = width - _FIXED_COLUMNS - (_NOTE_COLUMNS if has_column else 0)
+    flexible = {"note"} if notes != "below" and _names_fit(shown, room) else {"note", "scheduler"}
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="bold")
+    for number, name in enumerate(columns):
+        side: Literal["left", "right"] = "right" if number in report.RIGHT_ALIGNED else "left"
+        table.add_column(Text(name), justify=side, no_wrap=name not in flexible, overflow="fold")
+    for row in shown.rows:
+        cells: list[RenderableType] = [Text(cell) for cell in row.cells[: len(columns)]]
+        cells[1] = _name(row, room, below=notes == "below")
+        table.add_row(*cells, style=ROWS[row.kind] if coloured else "")
+    return table
+
+
+def _names_fit(shown: report.Table, room: int) -> bool:
+    """Whether every name, or else its parts one below the other, fit into so many columns unbroken."""
+    parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.knobs))
+    return all(len(part) + _INDENT <= room for part in parts)
+
+
+def _name(row: report.Row, room: int, *, below: bool) -> RenderableType:
+    """Scheduler and knobs, in one line where they fit; what does not stands below, indented."""
+    fits = len(row.name) <= room
+    under = [] if fits else [Text(knob, overflow="fold") for knob in row.knobs]
+    if below and row.note:
+        under.append(Text(row.note, "not bold"))
+    return Group(
+        Text(row.name if fits else row.scheduler, overflow="fold"), *(_indented(text, _INDENT) for text in under)
+    )
+
+
+def _text(line: Line) -> Padding:
+    """The line with its indent kept where it wraps."""
+    body = line.text.lstrip(" ")
+    return _indented(Text(body, style=TONES[line.tone]), len(line.text) - len(body))
+
+
+def _indented(text: Text, columns: int) -> Padding:
+    return Padding(text, (0, 0, 0, columns))

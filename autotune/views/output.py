@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""The workload's output, cut into printable lines so that it can be shown between lines of our own."""
+
+from __future__ import annotations
+
+import codecs
+
+from autotune.events import OutputSeen
+from autotune.report import printable
+
+LONGEST_LINE = 2000
+"""Characters after which a line is shown although it has not ended; a program may never end one."""
+
+
+class OutputLines:
+    """Collects pieces of output and gives whole lines, for each stream by itself."""
+
+    def __init__(self) -> None:
+        self._decoders = {name: _decoder() for name in ("stdout", "stderr")}
+        self._open = {"stdout": "", "stderr": ""}
+
+    def feed(self, piece: OutputSeen) -> list[str]:
+        """The lines that this piece completes. A progress bar that rewrites its line by carriage returns gives
+        only what it last showed."""
+        text = self._open[piece.stream] + self._decoders[piece.stream].decode(piece.data)
+        *whole, rest = text.split("\n")
+        while len(rest) > LONGEST_LINE:
+            whole.append(rest[:LONGEST_LINE])
+            rest = rest[LONGEST_LINE:]
+        self._open[piece.stream] = rest
+        return [_last_shown(line) for line in whole]
+
+    def finish(self) -> list[str]:
+        """The lines that were never ended; called when a run is over."""
+        left = [text + self._decoders[name].decode(b"", final=True) for name, text in self._open.items()]
+        self._decoders = {name: _decoder() for name in self._decoders}
+        self._open = dict.fromkeys(self._open, "")
+        return [_last_shown(text) for text in left if text]
+
+
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+
+def _last_shown(line: str) -> str:
+    return printable(line.rstrip("\r").rpartition("\r")[2])

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The view for pipes, files and simple terminals: whole lines, no control characters, each flushed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TextIO
+
+from autotune import events
+from autotune.report import plain_text
+from autotune.views.output import OutputLines
+from autotune.views.wording import Wording
+
+
+class PlainView:
+    """Writes what happens to `stream`, and the report at the end. `given` are the options that the command for
+    repeating the session should name."""
+
+    def __init__(self, stream: TextIO, *, given: Sequence[str] = ()) -> None:
+        self._stream = stream
+        self._given = given
+        self._wording = Wording()
+        self._output = OutputLines()
+
+    def __enter__(self) -> PlainView:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.OutputSeen):
+            self._write_all([f"  | {line}" for line in self._output.feed(event)])
+            return
+        if isinstance(event, events.RunFinished):
+            self._write_all([f"  | {line}" for line in self._output.finish()])
+        if isinstance(event, events.Finished):
+            self._write_all(["", plain_text(event.session, self._given)])
+            return
+        self._write_all([line.text for line in self._wording.lines(event)])
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """For the time of a question to the user; lines stand still by themselves."""
+        yield
+
+    def _write_all(self, lines: list[str]) -> None:
+        for line in lines:
+            self._stream.write(line + "\n")
+            self._stream.flush()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""What `--dry-run` says: what a session would do, from its arguments alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from autotune.config import Settings, duration_flag
+from autotune.records import Candidate, Workload
+from autotune.report import printable
+
+
+def lines(
+    where: str, settings: Settings, workload: Workload, candidates: Sequence[Candidate], catalogue: Sequence[str]
+) -> Iterator[str]:
+    """The plan, line by line. `where` describes the machine; `catalogue` names the schedulers there are."""
+    yield "Dry run: nothing is started, attached or written."
+    yield f"Machine: {printable(where)}"
+    yield f"Command: {printable(workload.command)}"
+    yield f"Directory: {printable(workload.cwd)}{' (every run sees it as it is now)' if workload.pristine else ''}"
+    for name, command in (("Setup", workload.setup), ("Prepare", workload.prepare), ("Cleanup", workload.cleanup)):
+        if command is not None:
+            yield f"{name}: {printable(command)}"
+    yield f"Metric: {_metric(workload)}"
+    yield f"Runs: {_runs(settings)}"
+    yield f"Budget: {duration_flag(settings.budget)}"
+    yield from _candidates(candidates, catalogue)
+
+
+def _metric(workload: Workload) -> str:
+    if workload.metric_regex is None:
+        return "wall time, less is better"
+    return f"{printable(workload.metric_regex)}, {'less' if workload.goal == 'min' else 'more'} is better"
+
+
+def _runs(settings: Settings) -> str:
+    warmup = "1 warm-up run" if settings.warmup == 1 else f"{settings.warmup} warm-up runs"
+    rounds = f"{settings.min_runs} to {settings.max_runs} rounds of EEVDF and each candidate in random order"
+    return f"{warmup}, the baseline, {rounds}, then fresh rounds to confirm the best"
+
+
+def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str]) -> Iterator[str]:
+    if not candidates:
+        yield f"Candidates: the offline planner chooses after the baseline, among {', '.join(catalogue)}"
+        return
+    yield "Candidates:"
+    for candidate in candidates:
+        yield f"  {printable(candidate.key)}"

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Where a session stands, folded from its events: what the moving part of the live view shows. Pure; the time
+comes with each event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from autotune import events
+from autotune.records import CandidateResult, Phase
+from autotune.views.wording import step_text
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state after some events. All times are of one monotonic clock, in seconds."""
+
+    started_s: float
+    step: str = "Starting"
+    """What takes time now besides runs; empty while a run is under way."""
+    phase: Phase | None = None
+    """None before the first round."""
+    phase_started_s: float = 0.0
+    phase_runs: int = 0
+    """Runs finished in this phase."""
+    round: int = 0
+    at_most: int = 0
+    """Rounds of this phase at most; 0 where that is not known."""
+    order: tuple[str, ...] = ()
+    round_runs: int = 0
+    """Runs finished in this round."""
+    running: str | None = None
+    """Key of the candidate whose run is under way; None between runs."""
+    run_started_s: float = 0.0
+    attached: str | None = None
+    """Name of the attached scheduler as the kernel shows it; None for EEVDF."""
+    results: tuple[CandidateResult, ...] = ()
+
+    def phase_left_s(self, now_s: float) -> float | None:
+        """How long this phase will still take, at the pace of its runs so far; None before the first has ended.
+        An upper bound while candidates may leave the race."""
+        if not self.phase_runs or not self.order:
+            return None
+        left = (self.at_most - self.round) * len(self.order) + len(self.order) - self.round_runs
+        latest_s = self.run_started_s if self.running is not None else now_s
+        pace_s = max(0.0, latest_s - self.phase_started_s) / self.phase_runs
+        spent_s = now_s - latest_s
+        return max(0.0, left * pace_s - spent_s)
+
+
+def advance(progress: Progress, event: events.Event, now_s: float) -> Progress:
+    """The state after one more event, which happened at `now_s`."""
+    if isinstance(event, events.Step):
+        return replace(progress, step=step_text(event), running=None)
+    if isinstance(event, events.RoundStarted):
+        return _round_started(progress, event, now_s)
+    if isinstance(event, events.Attached):
+        return replace(progress, attached=event.attachment.ops)
+    if isinstance(event, events.Detached):
+        return replace(progress, attached=None)
+    if isinstance(event, events.RunStarted):
+        return _run_started(progress, event, now_s)
+    if isinstance(event, events.RunFinished):
+        runs = progress.round_runs + 1, progress.phase_runs + 1
+        return replace(progress, running=None, round_runs=runs[0], phase_runs=runs[1])
+    if isinstance(event, events.Standings):
+        return replace(progress, results=event.results)
+    return progress
+
+
+def _round_started(progress: Progress, event: events.RoundStarted, now_s: float) -> Progress:
+    progress = _in_phase(progress, event.phase, now_s)
+    order = event.order
+    return replace(progress, round=event.round, at_most=event.at_most, order=order, round_runs=0, step="")
+
+
+def _run_started(progress: Progress, event: events.RunStarted, now_s: float) -> Progress:
+    """Warm-up and baseline have runs without rounds."""
+    progress = _in_phase(progress, event.phase, now_s)
+    return replace(progress, round=event.round, running=event.candidate, run_started_s=now_s, step="")
+
+
+def _in_phase(progress: Progress, phase: Phase, now_s: float) -> Progress:
+    if phase == progress.phase:
+        return replace(progress, running=None)
+    return Progress(
+        started_s=progress.started_s,
+        phase=phase,
+        phase_started_s=now_s,
+        attached=progress.attached,
+        results=progress.results,
+    )

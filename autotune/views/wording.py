@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Events -> lines of text, the same for every view. Pure but for remembering what the metric is.
+
+A line is `lasting` when the live view keeps it on the screen; the others it shows in its moving part instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from autotune import events
+from autotune.records import BASELINE, Phase
+from autotune.report import (
+    baseline_sentence,
+    bytes_text,
+    duration_text,
+    interval_text,
+    machine_sentence,
+    observation_sentence,
+    printable,
+    value_text,
+)
+
+Tone = Literal["plain", "strong", "good", "bad", "warning"]
+
+PHASES: dict[Phase, str] = {
+    "warmup": "Warm-up",
+    "baseline": "Baseline",
+    "race": "Race",
+    "confirm": "Confirmation",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line, printable as it is."""
+
+    text: str
+    tone: Tone = "plain"
+    lasting: bool = True
+
+
+def shown_key(key: str) -> str:
+    """A candidate's key as people read it."""
+    return "EEVDF" if key == BASELINE else printable(key)
+
+
+class Wording:
+    """Turns each event of one session into lines, none for events that only a moving view needs."""
+
+    def __init__(self) -> None:
+        self.is_time = True
+        """Wall time is the metric; known once the machine is ready."""
+        self._words: dict[type[Any], Callable[[Any], list[Line]]] = {
+            events.Step: self._step,
+            events.MachineReady: self._machine,
+            events.BaselineKnown: self._baseline,
+            events.Proposed: self._proposed,
+            events.RoundStarted: self._round,
+            events.Attached: self._attached,
+            events.Detached: self._detached,
+            events.RunFinished: self._run,
+            events.Dropped: self._dropped,
+            events.Standings: self._standings,
+            events.Warned: self._warned,
+        }
+
+    def lines(self, event: events.Event) -> list[Line]:
+        """The lines for this event."""
+        words = self._words.get(type(event))
+        return words(event) if words else []
+
+    def _step(self, event: events.Step) -> list[Line]:
+        attaching = event.name == "attach"  # said when it is done, with how long it took
+        return [] if attaching else [Line(step_text(event), lasting=False)]
+
+    def _machine(self, event: events.MachineReady) -> list[Line]:
+        workload = event.workload
+        self.is_time = workload.metric_regex is None
+        lines = [Line(machine_sentence(event.info), "strong"), Line(f"Command: {printable(workload.command)}")]
+        if workload.metric_regex is not None:
+            aim = "smaller" if workload.goal == "min" else "larger"
+            lines.append(Line(f"Metric: {printable(workload.metric_regex)}, {aim} is better"))
+        return lines
+
+    def _baseline(self, event: events.BaselineKnown) -> list[Line]:
+        sentence = baseline_sentence(event.baseline, is_time=self.is_time)
+        return [Line(sentence, "strong"), Line(observation_sentence(event.observation))]
+
+    def _proposed(self, event: events.Proposed) -> list[Line]:
+        count = "1 candidate" if len(event.proposals) == 1 else f"{len(event.proposals)} candidates"
+        origin = "from you" if event.planner == "user" else f"from the {printable(event.planner)} planner"
+        lines = [Line(f"{count} {origin}:", "strong")]
+        for proposal in event.proposals:
+            lines.append(Line(f"  {shown_key(proposal.candidate.key)}"))
+            expected = f" Expected: {proposal.expected}" if proposal.expected else ""
+            if proposal.reason or expected:
+                lines.append(Line(f"    {printable(proposal.reason + expected)}"))
+        return lines
+
+    def _round(self, event: events.RoundStarted) -> list[Line]:
+        order = ", ".join(shown_key(key) for key in event.order)
+        return [Line(f"{PHASES[event.phase]}, round {event.round} of {event.at_most}: {order}", lasting=False)]
+
+    def _attached(self, event: events.Attached) -> list[Line]:
+        took = duration_text(event.attachment.attach_s)
+        return [Line(f"  {shown_key(event.candidate)}: attached in {took}", lasting=False)]
+
+    def _detached(self, event: events.Detached) -> list[Line]:
+        detachment = event.detachment
+        if detachment.exit is not None and detachment.exit.is_error:
+            reason = printable(detachment.exit.reason or detachment.exit.message or f"kind {detachment.exit.kind}")
+            return [Line(f"  {shown_key(event.candidate)}: ejected by the kernel: {reason}", "bad")]
+        took = duration_text(detachment.detach_s)
+        return [Line(f"  {shown_key(event.candidate)}: detached in {took}", lasting=False)]
+
+    def _run(self, event: events.RunFinished) -> list[Line]:
+        trial = event.trial
+        name = shown_key(trial.candidate)
+        if trial.invalid is not None:
+            where = f"{PHASES[trial.phase].lower()} round {trial.round}"
+            return [Line(f"  {name}: run of {where} does not count: {printable(trial.invalid)}", "bad")]
+        value = trial.run.wall_s if trial.value is None else trial.value
+        cpu = duration_text(trial.run.user_s + trial.run.system_s)
+        text = value_text(value, is_time=self.is_time or trial.value is None)
+        if trial.phase in ("warmup", "baseline"):  # these have runs without rounds
+            name = f"{PHASES[trial.phase]} run {trial.round}"
+        return [Line(f"  {name}: {text} (CPU {cpu}, {bytes_text(trial.run.max_rss_bytes)})", lasting=False)]
+
+    def _dropped(self, event: events.Dropped) -> list[Line]:
+        return [Line(f"  {shown_key(event.candidate)} leaves the race: {printable(event.reason)}")]
+
+    def _standings(self, event: events.Standings) -> list[Line]:
+        known = [(shown_key(r.candidate.key), r.speedup) for r in event.results if r.speedup is not None]
+        if not known:
+            return []
+        places = "; ".join(f"{name} {interval_text(speedup)}" for name, speedup in known)
+        return [Line(f"  speedups so far: {places}", lasting=False)]
+
+    def _warned(self, event: events.Warned) -> list[Line]:
+        return [Line(f"Warning: {printable(event.text)}", "warning")]
+
+
+STEPS = {
+    "boot": "{}",
+    "keep": "{}",
+    "plan": "Asking the {} planner",
+    "build": "Building {}",
+    "attach": "Attaching {}",
+    "setup": "Running the setup command: {}",
+    "prepare": "Running the prepare command: {}",
+    "cleanup": "Running the cleanup command: {}",
+}
+
+
+def step_text(step: events.Step) -> str:
+    """A step as one line; one without words here is shown as it is."""
+    text = printable(STEPS.get(step.name, step.name + ": {}").format(step.detail)).removesuffix(": ")
+    return text[:1].upper() + text[1:]

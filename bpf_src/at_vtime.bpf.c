@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * at_vtime: weighted virtual time, one queue for all CPUs.
+ *
+ * Every task has a clock that runs while it does, slower the higher its weight; whoever's clock is furthest behind
+ * runs next. So each gets CPU time in proportion to its weight. A task that slept does not hoard what it missed: its
+ * clock is moved up to at most `lag_limit_us` behind the others.
+ */
+#include "at.h"
+
+/* How long a task may run before the next is chosen. */
+AT_KNOB(u64, slice_us, 5000);
+/* How far behind the others a task that slept may start; more favours those that sleep. */
+AT_KNOB(u64, lag_limit_us, 5000);
+
+struct task_ctx {
+	u64 began_ns; /* when it was last put on a CPU */
+};
+
+struct {
+	AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */
+	AT_MAP_UINT(map_flags, 1); /* BPF_F_NO_PREALLOC */
+	AT_MAP_TYPE(key, int);
+	AT_MAP_TYPE(value, struct task_ctx);
+} tasks SEC(".maps");
+
+/* The clock of the task that was furthest ahead when it began to run. */
+static u64 vtime_now;
+
+AT_OP3(s32, at_vtime_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
+{
+	return at_select_cpu(p, prev_cpu, wake_flags, slice_us * AT_US);
+}
+
+AT_OP2(void, at_vtime_enqueue, struct task_struct *, p, u64, enq_flags)
+{
+	u64 vtime = p->scx.dsq_vtime;
+	u64 earliest = vtime_now - lag_limit_us * AT_US;
+
+	if (at_before(vtime, earliest))
+		vtime = earliest;
+	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_us * AT_US, vtime, enq_flags);
+	at_kick(p);
+}
+
+AT_OP2(void, at_vtime_dispatch, s32, cpu, struct task_struct *, prev)
+{
+	scx_bpf_dsq_move_to_local(AT_SHARED);
+}
+
+AT_OP1(void, at_vtime_running, struct task_struct *, p)
+{
+	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+
+	if (ctx)
+		ctx->began_ns = scx_bpf_now();
+	/* Several CPUs may race here; the clock only needs to go on, and an update lost is made up for by the next. */
+	if (at_before(vtime_now, p->scx.dsq_vtime))
+		vtime_now = p->scx.dsq_vtime;
+}
+
+AT_OP2(void, at_vtime_stopping, struct task_struct *, p, bool, runnable)
+{
+	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+
+	/* By the clock: what is left of the slice does not tell, since the kernel renews it for a task without rivals. */
+	if (ctx && ctx->began_ns)
+		at_set_vtime(p, p->scx.dsq_vtime + at_weighted(p, scx_bpf_now() - ctx->began_ns));
+}
+
+AT_OP2(s32, at_vtime_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
+{
+	at_task_storage_get(&tasks, p, NULL, AT_STORAGE_CREATE);
+	return 0; /* a task without a context is not charged, which harms nobody for long */
+}
+
+AT_OP1(void, at_vtime_enable, struct task_struct *, p)
+{
+	at_set_vtime(p, vtime_now);
+}
+
+AT_OP0(s32, "struct_ops.s", at_vtime_init)
+{
+	return scx_bpf_create_dsq(AT_SHARED, -1);
+}
+
+AT_EXIT(at_vtime_exit)
+
+SEC(".struct_ops.link")
+struct sched_ext_ops at_vtime_ops = {
+	.select_cpu = (void *)at_vtime_select_cpu,
+	.enqueue = (void *)at_vtime_enqueue,
+	.dispatch = (void *)at_vtime_dispatch,
+	.running = (void *)at_vtime_running,
+	.stopping = (void *)at_vtime_stopping,
+	.init_task = (void *)at_vtime_init_task,
+	.enable = (void *)at_vtime_enable,
+	.init = (void *)at_vtime_init,
+	.exit = (void *)at_vtime_exit,
+	.timeout_ms = 10000,
+	.name = "at_vtime",
+};

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+"""Speed of autotune as ratios to the tools it is compared with, all from one run: `scripts/bench [NAME...]`.
+
+Each benchmark interleaves ours and theirs, takes medians, and says whether the goal of docs/PERFORMANCE.md is met.
+Run it on a quiet machine; a busy one spoils ratios too, only less.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP))
+
+
+@dataclass(frozen=True)
+class Result:
+    """One comparison. `ours` and `theirs` are medians in `unit`; `goal` is the largest ratio that is good enough.
+    Without `theirs`, `goal` is a limit on `ours` itself."""
+
+    name: str
+    ours: float
+    theirs: float | None
+    unit: str
+    goal: float
+    repeats: int
+
+    @property
+    def ratio(self) -> float:
+        return self.ours / self.theirs if self.theirs is not None else self.ours
+
+    @property
+    def met(self) -> bool:
+        return self.ratio <= self.goal
+
+
+def median_of(function: Callable[[], float], repeats: int) -> float:
+    return statistics.median(function() for _ in range(repeats))
+
+
+def elapsed_s(argv: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def need(program: str) -> str:
+    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+    if path is None:
+        raise SystemExit(f"bench: {program} is not installed; run scripts/test once, which installs it")
+    return path
+
+
+# --- the runner against hyperfine ------------------------------------------------------------------------
+
+
+def runner(argv: list[str], repeats: int, batches: int) -> Result:
+    """Wall time that the runner reports against `hyperfine -N`, in alternating batches."""
+    from autotune.machine.local import invoking_identity
+    from autotune.records import RunSpec
+    from autotune.measure import Runner
+
+    spec = RunSpec(tuple(argv), str(TOP), dict(os.environ))
+    ours: list[float] = []
+    theirs: list[float] = []
+    with Runner(invoking_identity()) as helper:
+        for _ in range(5):
+            helper.run(spec)
+        for _ in range(batches):
+            ours += [helper.run(spec).wall_s for _ in range(repeats // batches)]
+            theirs += hyperfine_s(argv, repeats // batches)
+    name = f"runner, {' '.join(argv)}, against hyperfine -N"
+    return Result(name, statistics.median(ours) * 1e3, statistics.median(theirs) * 1e3, "ms", 1.1, len(ours))
+
+
+def hyperfine_s(argv: list[str], repeats: int) -> list[float]:
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "out.json"
+        command = [need("hyperfine"), "-N", "--runs", str(max(2, repeats)), "--export-json", str(out), " ".join(argv)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        times: list[float] = json.loads(out.read_text())["results"][0]["times"]
+        return times
+
+
+# --- start-up --------------------------------------------------------------------------------------------
+
+BARE = """import typer
+app = typer.Typer()
+@app.command()
+def main(version: bool = False) -> None:
+    if version:
+        print("bare 1.0")
+app()
+"""
+
+
+def start_up(repeats: int) -> Result:
+    """`autotune --version` against a bare Typer program."""
+    with tempfile.TemporaryDirectory() as directory:
+        bare = Path(directory) / "bare.py"
+        bare.write_text(BARE)
+        autotune = str(Path(sys.executable).parent / "autotune")
+        ours: list[float] = []
+        theirs: list[float] = []
+        for _ in range(repeats):
+            ours.append(elapsed_s([autotune, "--version"]))
+            theirs.append(elapsed_s([sys.executable, str(bare), "--version"]))
+    return Result(
+        "autotune --version against a bare Typer program",
+        statistics.median(ours) * 1e3,
+        statistics.median(theirs) * 1e3,
+        "ms",
+        1.5,
+        repeats,
+    )
+
+
+# --- the micro-VM ----------------------------------------------------------------------------------------
+
+
+def boot_time(repeats: int) -> Result:
+    """Start to first command, against plain `vng` with the same kernel and acceleration."""
+    from autotune.machine import kernels, microvm
+    from autotune.machine.base import Place
+    from autotune.machine.local import invoking_identity
+    from autotune.records import RunSpec
+
+    kernel = kernels.find(None)
+    place = Place(str(TOP), False, invoking_identity())
+    options = microvm.VmOptions(2, 2 << 30)
+    acceleration = "tcg"
+
+    def ours_s() -> float:
+        nonlocal acceleration
+        started = time.perf_counter()
+        machine = microvm.boot(kernel, place, options, "bench")
+        machine.run(RunSpec(("true",), str(TOP), dict(os.environ)))
+        took = time.perf_counter() - started
+        acceleration = machine.info.acceleration
+        machine.close()
+        return took
+
+    def theirs_s() -> float:
+        flag = ["--disable-kvm"] if acceleration == "tcg" else []
+        vng = str(Path(sys.executable).parent / "vng")
+        argv = [vng, "-r", str(kernel.image), "--force-9p", *flag, "--user", "root", "--cpus", "2", "--memory", "2G"]
+        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*argv, "--", "echo first"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=env, cwd=TOP,
+        )
+        assert process.stdout is not None
+        seen = b""
+        while b"first" not in seen:
+            piece = os.read(process.stdout.fileno(), 4096)
+            if not piece:
+                raise SystemExit("bench: vng ended without running its command")
+            seen += piece
+        took = time.perf_counter() - started
+        process.communicate()
+        return took
+
+    ours_s()  # the first boot may have to find out about KVM
+    pairs = [(ours_s(), theirs_s()) for _ in range(repeats)]
+    return Result(
+        f"micro-VM ({acceleration}), start to first command, against vng",
+        statistics.median(pair[0] for pair in pairs),
+        statistics.median(pair[1] for pair in pairs),
+        "s",
+        0.6,
+        repeats,
+    )
+
+
+def switching(repeats: int) -> list[Result]:
+    """Attach to confirmed and detach to confirmed, against bpftool on the same object in the same VM."""
+    from autotune.machine import kernels, microvm
+    from autotune.machine.base import Place
+    from autotune.records import Candidate, Identity, RunSpec
+    from autotune.schedext.resolve import CatalogResolver
+
+    kernel = kernels.find(None)
+    machine = microvm.boot(kernel, Place(str(TOP), False, Identity(0, 0)), microvm.VmOptions(2, 2 << 30), "bench")
+    try:
+        spec = CatalogResolver(machine.headers)(Candidate("at_fifo"))
+        env = {**os.environ, "BPFTOOL": need("bpftool")}
+        script = str(TOP / "scripts" / "bench_bpftool.py")
+        ours: list[tuple[float, float]] = []
+        theirs: list[tuple[float, float]] = []
+        for _ in range(repeats):
+            attachment = machine.attach(spec)
+            ours.append((attachment.attach_s, machine.detach().detach_s))
+            run = machine.run(RunSpec((sys.executable, "-S", "-E", script, spec.object_path), str(TOP), env))
+            if run.exit_code != 0:
+                raise SystemExit(f"bench: bpftool failed: {run.stderr.head}")
+            register_s, unregister_s = json.loads(run.stdout.head)
+            theirs.append((register_s, unregister_s))
+    finally:
+        machine.close()
+    names = ("attach to confirmed, against bpftool struct_ops register", "detach to confirmed, against unregister")
+    return [
+        Result(
+            name,
+            statistics.median(pair[index] for pair in ours) * 1e3,
+            statistics.median(pair[index] for pair in theirs) * 1e3,
+            "ms",
+            1.2,
+            repeats,
+        )
+        for index, name in enumerate(names)
+    ]
+
+
+# --- between two runs ------------------------------------------------------------------------------------
+
+
+def between_runs(repeats: int) -> Result:
+    """Time from the end of one run to the start of the next on the host, without prepare or switch."""
+    from autotune.machine.base import Place
+    from autotune.machine.local import LocalMachine, invoking_identity
+    from autotune.records import Workload
+    from autotune.trials import Outcome, Trials
+
+    machine = LocalMachine(Place(str(TOP), False, invoking_identity()), why="bench", libbpf=None, headers=None)
+    workload = Workload("sleep 0.05", ("sleep", "0.05"), str(TOP), dict(os.environ))
+    trials = Trials(workload, machine, lambda _event: None, show_output=False)
+    gaps: list[float] = []
+    try:
+        for number in range(repeats):
+            started = time.perf_counter()
+            outcome = trials.baseline("baseline", number + 1)
+            took = time.perf_counter() - started
+            assert isinstance(outcome, Outcome)
+            gaps.append(took - outcome.trial.run.wall_s)
+    finally:
+        machine.close()
+    return Result("between two runs on the host", statistics.median(gaps[1:]) * 1e3, None, "ms", 30.0, repeats)
+
+
+BENCHES: dict[str, Callable[[], list[Result]]] = {
+    "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
+    "start": lambda: [start_up(20)],
+    "between": lambda: [between_runs(20)],
+    "boot": lambda: [boot_time(3)],
+    "switch": lambda: switching(11),
+}
+
+
+def line(result: Result) -> str:
+    theirs = "" if result.theirs is None else f" | {result.theirs:.2f} {result.unit}"
+    shown = f"{result.ratio:.2f}" if result.theirs is not None else f"{result.ours:.1f} {result.unit}"
+    goal = f"{result.goal:g}" if result.theirs is not None else f"{result.goal:g} {result.unit}"
+    verdict = "met" if result.met else "MISSED"
+    return (
+        f"| {result.name} | {result.ours:.2f} {result.unit}{theirs or ' | -'} | {shown} | {goal} | {verdict} | "
+        f"{result.repeats} |"
+    )
+
+
+def main() -> None:
+    names = sys.argv[1:] or list(BENCHES)
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        raise SystemExit(f"bench: no benchmark {unknown[0]}; there are {', '.join(BENCHES)}")
+    print("| what | ours | theirs | ratio | goal | | repeats |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    results = []
+    for name in names:
+        for result in BENCHES[name]():
+            results.append(result)
+            print(line(result), flush=True)
+    sys.exit(0 if all(result.met for result in results) else 1)
+
+
+main()

@@ -1,0 +1,547 @@
+# SPDX-License-Identifier: MIT
+"""The command line: how arguments become a session, what is printed where, and the exit codes.
+
+Here the tuner is replaced by one that tells a prepared story, so that every ending can be had at once; sessions
+with a real machine are tested in tests/vm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import pty
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import autotune
+from autotune import cli, tuner
+from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
+from autotune.machine import select
+from autotune.records import Candidate, Session
+from tests import builders
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _clean_place(tmp_path, monkeypatch):
+    """Each test runs in an empty directory, without settings of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("AUTOTUNE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def run(*arguments: str, stdin: str | None = None) -> Any:
+    return CliRunner().invoke(cli.app, list(arguments), input=stdin)
+
+
+def error_of(result: Any) -> str:
+    """The one line on standard error."""
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert result.stderr.startswith("autotune: ")
+    assert "Traceback" not in result.stderr
+    return str(result.stderr.strip())
+
+
+class Story:
+    """Stands for machine and tuner: keeps what it was given, and ends as told."""
+
+    def __init__(self) -> None:
+        self.session: Session = builders.session()
+        self.choice: dict[str, Any] = {}
+        self.workload: Any = None
+        self.options: Any = None
+        self.raises: BaseException | None = None
+        self.machine_raises: BaseException | None = None
+        self.given_back = False
+
+    @contextlib.contextmanager
+    def choose(self, kind: str, **choice: Any) -> Iterator[Any]:
+        self.choice = {"kind": kind, **choice}
+        if self.machine_raises is not None:
+            raise self.machine_raises
+        try:
+            yield SimpleNamespace(info=builders.machine(), headers=None)
+        finally:
+            self.given_back = True
+
+    def tune(self, workload: Any, _machine: Any, _planner: Any, options: Any, listener: Any, *_rest: Any) -> Session:
+        self.workload, self.options = workload, options
+        if self.raises is not None:
+            raise self.raises
+        for event in builders.session_events(self.session):
+            listener(event)
+        return self.session
+
+
+@pytest.fixture
+def story(monkeypatch) -> Story:
+    told = Story()
+    monkeypatch.setattr(select, "choose", told.choose)
+    monkeypatch.setattr(tuner, "tune", told.tune)
+    return told
+
+
+# --- the session as the user described it ---
+
+
+def test_one_argument_is_a_command_line_for_sh(story):
+    result = run("cc", "make -j8 | tail")
+    assert result.exit_code == 0
+    assert (story.workload.command, story.workload.argv) == ("make -j8 | tail", ("sh", "-c", "make -j8 | tail"))
+    assert story.workload.cwd == str(Path.cwd())
+    assert story.workload.env["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--", "./load", "--prepare", "a b"), ("--warmup", "2", "--", "./load", "--prepare", "a b")],
+)
+def test_several_arguments_are_executed_as_given(story, arguments):
+    run("cc", *arguments)
+    assert story.workload.argv == ("./load", "--prepare", "a b")
+    assert story.workload.command == "./load --prepare 'a b'"
+    assert story.workload.prepare is None
+
+
+def test_options_may_follow_the_command(story):
+    run("cc", "make", "--prepare", "make clean")
+    assert story.workload.prepare == "make clean"
+
+
+def test_all_options_reach_the_session(story, tmp_path):
+    (tmp_path / "in").write_text("x")
+    (tmp_path / "vmlinuz").write_text("x")
+    result = run(
+        "cc", "./load", "--prepare", "p", "--setup", "s", "--cleanup", "c", "--warmup", "2", "--min-runs", "4",
+        "--max-runs", "6", "--budget", "1h30m", "--timeout", "90s", "--metric", r"(\d+)", "--goal", "max",
+        "--ignore-failure", "--input", str(tmp_path / "in"), "--show-output", "--pristine", "--machine", "vm",
+        "--kernel", str(tmp_path / "vmlinuz"), "--cpus", "2", "--memory", "2G", "--keep-writes", "out", "--seed", "7",
+        "--scheduler", "at_fifo:slice_us=5000", "--scheduler", "at_batch",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    workload, options = story.workload, story.options
+    assert (workload.prepare, workload.setup, workload.cleanup) == ("p", "s", "c")
+    assert (workload.timeout_s, workload.metric_regex, workload.goal) == (90.0, r"(\d+)", "max")
+    assert (workload.ignore_failure, workload.pristine) == (True, True)
+    assert workload.input_path == str(tmp_path / "in")
+    assert (options.warmup, options.min_rounds, options.max_rounds) == (2, 4, 6)
+    assert (options.budget_s, options.seed, options.show_output) == (5400.0, 7, True)
+    assert options.user_candidates == (Candidate("at_fifo", (("slice_us", 5000),)), Candidate("at_batch"))
+    choice = story.choice
+    assert (choice["kind"], choice["cpus"], choice["memory_bytes"]) == ("vm", 2, 2 << 30)
+    assert (choice["kernel"], choice["keep_writes"]) == (tmp_path / "vmlinuz", Path("out"))
+    assert (choice["place"].pristine, choice["place"].cwd) == (True, str(Path.cwd()))
+
+
+def test_settings_come_from_variables_and_files_too(story, monkeypatch):
+    Path("autotune.toml").write_text('budget = "5m"\nmax_runs = 6\n')
+    monkeypatch.setenv("AUTOTUNE_MAX_RUNS", "8")
+    run("cc", "true")
+    assert (story.options.budget_s, story.options.max_rounds) == (300.0, 8)
+
+
+def test_without_a_seed_each_session_has_its_own(story):
+    run("cc", "true")
+    first = story.options.seed
+    run("cc", "true")
+    assert first != story.options.seed
+
+
+# --- what is printed and written ---
+
+
+@pytest.mark.usefixtures("story")
+def test_off_a_terminal_everything_is_plain_lines():
+    result = run("cc", "make -j8")
+    assert "\x1b" not in result.stdout
+    assert "Runs on a micro-VM under emulation" in result.stdout
+    assert "Use at_batch:slice_us=20000,stay=true" in result.stdout
+    assert result.stderr == ""
+
+
+@pytest.mark.usefixtures("story")
+def test_the_command_to_repeat_names_the_settings_that_were_given():
+    result = run("cc", "make -j8", "--machine", "vm", "--cpus", "2")
+    assert "To repeat it: autotune cc --machine vm --cpus 2 --scheduler at_batch:" in result.stdout
+
+
+def test_with_json_on_standard_output_nothing_else_is_there(story):
+    result = run("cc", "make -j8", "--json", "-")
+    assert json.loads(result.stdout)["winner"] == story.session.winner
+    assert "Use at_batch" in result.stderr
+
+
+@pytest.mark.usefixtures("story")
+def test_the_report_is_written_in_every_form_that_was_asked_for():
+    result = run("cc", "make", "--json", "r.json", "--export-markdown", "r.md", "--export-csv", "r.csv")
+    assert result.exit_code == 0
+    assert json.loads(Path("r.json").read_text())["schema"] == 1
+    assert Path("r.md").read_text().startswith("## autotune: make -j8")
+    assert len(list(csv.reader(Path("r.csv").read_text().splitlines()))) == 6
+    assert sorted(path.name for path in Path().iterdir()) == ["r.csv", "r.json", "r.md"]
+
+
+@pytest.mark.usefixtures("story")
+def test_a_full_disk_is_one_line_and_keeps_no_other_report_from_being_written():
+    result = run("cc", "make", "--json", "/dev/full", "--export-csv", "r.csv")
+    assert result.exit_code == 1
+    assert "--json /dev/full could not be written: No space left on device" in error_of(result)
+    assert Path("r.csv").exists()
+    assert "Use at_batch" in result.stdout
+
+
+# --- endings ---
+
+
+def test_no_winner_is_an_answer_too(story):
+    story.session = builders.session(winner=None, results=builders.results()[1:])
+    result = run("cc", "make")
+    assert result.exit_code == 0
+    assert "Stay with EEVDF" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (WorkloadError("exit code 2", hint="run it by hand"), 3, "autotune: baseline: exit code 2. Run it by hand."),
+        (AttachError("refused"), 1, "autotune: attach: refused."),
+        (MachineLost("gone\nfor good"), 1, "autotune: machine: gone for good."),
+        (KeyboardInterrupt(), 130, "autotune: session: interrupted."),
+        (ZeroDivisionError("oh"), 1, "autotune: internal: ZeroDivisionError: oh."),
+    ],
+)
+def test_each_failure_is_one_line_its_exit_code_and_a_machine_given_back(story, error, code, line):
+    story.raises = error
+    result = run("cc", "make")
+    assert result.exit_code == code
+    assert error_of(result).startswith(line)
+    assert story.given_back
+
+
+def test_without_any_machine_the_exit_code_says_so(story):
+    story.machine_raises = NoMachineError("no qemu", hint="see 'autotune doctor'")
+    result = run("cc", "make")
+    assert result.exit_code == 4
+    assert error_of(result) == "autotune: machine: no qemu. See 'autotune doctor'."
+
+
+def test_an_interrupted_session_is_reported_and_written_all_the_same(story):
+    story.session = builders.session(interrupted=True)
+    result = run("cc", "make", "--json", "r.json")
+    assert result.exit_code == 130
+    assert error_of(result) == "autotune: session: interrupted. The report holds what is known so far."
+    assert json.loads(Path("r.json").read_text())["interrupted"] is True
+    assert "#  scheduler" in result.stdout
+
+
+def test_a_session_that_failed_half_way_is_written_and_an_error(story):
+    story.session = builders.session(failure="the micro-VM was lost")
+    result = run("cc", "make", "--json", "r.json")
+    assert result.exit_code == 1
+    assert "session: the micro-VM was lost." in error_of(result)
+    assert json.loads(Path("r.json").read_text())["failure"] == "the micro-VM was lost"
+
+
+@pytest.mark.parametrize("how", ["option", "program option", "variable"])
+def test_a_traceback_and_the_long_log_come_only_when_asked_for(story, monkeypatch, how):
+    story.raises = AttachError("refused", detail="verifier: R1 unbounded")
+    assert "R1 unbounded" not in run("cc", "make").stderr
+    if how == "variable":
+        monkeypatch.setenv("AUTOTUNE_DEBUG", "1")
+    before = ["--debug"] if how == "program option" else []
+    result = run(*before, "cc", "make", *(["--debug"] if how == "option" else []))
+    assert "Traceback" in result.stderr
+    assert "verifier: R1 unbounded" in result.stderr
+    assert result.stderr.splitlines()[-1] == "autotune: attach: refused."
+
+
+def test_debug_does_not_outlast_its_command(story):
+    story.raises = AttachError("refused")
+    assert "Traceback" in run("cc", "make", "--debug").stderr
+    assert "Traceback" not in run("cc", "make").stderr
+
+
+# --- usage ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Missing argument 'COMMAND'"),
+        (("",), "the command is empty"),
+        (("   ",), "the command is empty"),
+        (("--", "", "x"), "the command is empty"),
+        (("make", "-j8"), "No such option: -j. Quote a command that has options, or put -- before it"),
+        (("make", "--goal", "max"), "--goal needs --metric"),
+        (("make", "--metric", "x", "--goal", "up"), "--goal: 'up' is not one of min, max"),
+        (("make", "--metric", "(x"), "--metric is not a regular expression: missing )"),
+        (("make", "--metric", "(a)(b)"), "--metric has 2 groups"),
+        (("make", "--min-runs", "9", "--max-runs", "5"), "--min-runs is 9, more than --max-runs, which is 5"),
+        (("make", "--budget", "soon"), "--budget: 'soon' is not a time such as 90s"),
+        (("make", "--timeout", "0"), "--timeout: '0' must be more than nothing"),
+        (("make", "--cpus", "0"), "--cpus: 0 is less than 1"),
+        (("make", "--memory", "lots"), "--memory: 'lots' is not a size such as 4G"),
+        (("make", "--machine", "cloud"), "--machine: 'cloud' is not one of auto, host, vm"),
+        (("make", "--input", "missing"), "--input missing: No such file or directory"),
+        (("make", "--input", "."), "--input .: Is a directory"),
+        (("make", "--interactive"), "--interactive needs a terminal"),
+        (("make", "--machine", "host", "--keep-writes", "x"), "--keep-writes is for the micro-VM"),
+        (("make", "--json", "missing/r.json"), "--json missing/r.json cannot be written: No such file or directory"),
+        (("make", "--export-csv", "."), "--export-csv . cannot be written: Is a directory"),
+        (("make", "--export-markdown", "/proc/r.md"), "--export-markdown /proc/r.md cannot be written: "),
+        (("make", "--scheduler", "nonesuch"), "nonesuch"),
+        (("make", "--scheduler", "at_fifo:nonesuch=1"), "nonesuch"),
+        (("make", "--scheduler", "at_fifo:slice_us=0"), "slice_us"),
+        (("make", "--scheduler", "at_fifo:slice_us=soon"), "slice_us"),
+        (("make", "--scheduler", ""), "scheduler"),
+    ],
+)
+def test_what_cannot_be_is_one_line_before_anything_starts(story, arguments, said):
+    result = run("cc", *arguments)
+    assert result.exit_code == 2, result.output
+    assert said in error_of(result)
+    assert result.stdout == ""
+    assert story.choice == {}
+
+
+@pytest.mark.usefixtures("story")
+def test_a_directory_that_is_gone_is_a_usage_error(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    os.chdir(gone)
+    gone.rmdir()
+    result = run("cc", "make")
+    assert result.exit_code == 2
+    assert "the current directory cannot be used: No such file or directory" in error_of(result)
+
+
+@pytest.mark.usefixtures("story")
+def test_a_broken_settings_file_is_named():
+    Path("autotune.toml").write_text("cpus = 'many'\n")
+    result = run("cc", "make")
+    assert result.exit_code == 2
+    assert "cpus in ./autotune.toml: 'many' is not a whole number" in error_of(result)
+
+
+@pytest.mark.parametrize("arguments", [("nonesuch",), ("--nonesuch",), ("schedulers", "show"), ("vm", "nonesuch")])
+def test_an_unknown_command_or_option_is_one_line(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    error_of(result)
+
+
+# --- dry run ---
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(story, monkeypatch):
+    asked = {}
+
+    def describe(kind: str, **choice: Any) -> str:
+        asked.update(choice, kind=kind)
+        return "micro-VM, kernel 6.18"
+
+    monkeypatch.setattr(select, "describe", describe)
+    result = run("cc", "make -j8", "--dry-run", "--cpus", "2", "--json", "r.json", "--scheduler", "at_fifo")
+    assert result.exit_code == 0
+    assert asked == {"kind": "auto", "cpus": 2, "memory_bytes": None, "kernel": None}
+    for line in ("Machine: micro-VM, kernel 6.18", "Command: make -j8", "Budget: 10m", "  at_fifo"):
+        assert line in result.stdout.splitlines()
+    assert story.choice == {}
+    assert list(Path().iterdir()) == []
+
+
+# --- help, version, lists ---
+
+
+def test_the_version_is_printed_alone():
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"autotune {autotune.__version__}\n")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_grouped_and_has_examples(flag):
+    result = run("cc", flag)
+    assert result.exit_code == 0
+    for piece in ("Runs", "What is measured", "What is tried", "Where", "Output", "autotune cc 'make -j8'"):
+        assert piece in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [(), ("vm",)])
+def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Commands" in result.stdout
+    assert result.stderr == ""
+
+
+# --- real processes ---
+
+
+def process(*arguments: str, program: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, *(("-c", program) if program else ("-m", "autotune")), *arguments]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environ, check=False, **options)
+
+
+def test_a_real_process_ends_with_the_exit_code_and_one_line():
+    done = process("cc", "make", "--goal", "max")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "autotune: usage: --goal needs --metric. Without a metric, less wall time is better.\n"
+
+
+def test_nothing_heavy_is_imported_for_the_version():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "autotune", "--version"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"anthropic", "virtme", "pydantic", "statistics", "rich", "dotenv", "tomllib", "psutil"}
+
+
+BARE = """
+import typer
+from typing import Annotated
+
+def show(wanted: bool) -> None:
+    if wanted:
+        print("1.0")
+        raise typer.Exit
+
+app = typer.Typer()
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", callback=show, is_eager=True)] = False) -> None:
+    pass
+
+app()
+"""
+
+
+@pytest.mark.slow
+def test_the_version_takes_little_longer_than_a_bare_typer_program(tmp_path):
+    (tmp_path / "bare.py").write_text(BARE)
+    ours, theirs = (
+        [sys.executable, "-m", "autotune", "--version"],
+        [sys.executable, str(tmp_path / "bare.py"), "--version"],
+    )
+    pairs = [(elapsed_s(ours), elapsed_s(theirs)) for _ in range(21)][1:]
+    assert statistics.median(a for a, _ in pairs) <= 1.5 * statistics.median(b for _, b in pairs)
+
+
+def elapsed_s(argv: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(argv, capture_output=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return time.perf_counter() - start
+
+
+SESSION = """
+import contextlib, sys, time
+from types import SimpleNamespace
+sys.path.insert(0, {root!r})
+from autotune import cli, events, tuner
+from autotune.errors import Interrupted
+from autotune.machine import select
+from tests import builders
+
+@contextlib.contextmanager
+def choose(kind, **choice):
+    try:
+        yield SimpleNamespace(info=builders.machine(), headers=None)
+    finally:
+        open("given-back", "w").close()
+
+def tune(workload, machine, planner, options, listener, *rest):
+    interrupted = False
+    try:
+        listener(events.MachineReady(machine.info, workload))
+        if options.approve is not None:
+            options.approve(builders.FIFO, None)
+        listener(events.RunStarted("baseline", 1, "eevdf"))
+        time.sleep(60)
+    except (KeyboardInterrupt, Interrupted):
+        interrupted = True
+    done = builders.session(interrupted=interrupted, workload=workload)
+    listener(events.Finished(done))
+    return done
+
+select.choose, tuner.tune = choose, tune
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_session_with_what_is_known(number):
+    child = subprocess.Popen(
+        [sys.executable, "-c", SESSION.format(root=str(ROOT)), "cc", "sleep 60", "--json", "r.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    while not child.stdout.readline().startswith("Command: "):
+        pass
+    time.sleep(0.2)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert err == "autotune: session: interrupted. The report holds what is known so far.\n"
+    assert "#  scheduler" in out
+    assert json.loads(Path("r.json").read_text())["interrupted"] is True
+    assert Path("given-back").exists()
+
+
+def at_terminal(*arguments: str, answers: bytes = b"", until: bytes) -> tuple[int, bytes]:
+    """Run a session at a terminal of its own; type the answers once something is asked."""
+    master, slave = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color"}
+    argv = [sys.executable, "-c", SESSION.format(root=str(ROOT)), *arguments]
+    child = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environ, start_new_session=True)
+    os.close(slave)
+    seen, end = b"", time.monotonic() + 20
+    with contextlib.suppress(OSError):  # the other side of the terminal is gone
+        while time.monotonic() < end:
+            seen += os.read(master, 4096)
+            if answers and until in seen:
+                os.write(master, answers)
+                answers = b""
+    code = child.wait(10)
+    os.close(master)
+    return code, seen
+
+
+def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_machine_back():
+    code, seen = at_terminal("cc", "make", "--interactive", answers=b"q\n", until=b"[q]uit: ")
+    assert code == 130
+    assert b"Attach at_fifo:slice_us=5000?" in seen
+    assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l")
+    assert Path("given-back").exists()
+
+
+def test_a_reader_that_leaves_ends_the_session_quietly():
+    talkative = "[listener(events.Warned(str(number))) for number in range(9999)]"
+    program = SESSION.format(root=str(ROOT)).replace("time.sleep(60)", talkative)
+    shell = '"$0" -c "$1" cc make | head -n 1; echo "${PIPESTATUS[0]}"'
+    argv = ["bash", "-c", shell, sys.executable, program]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "1"
+    assert done.stderr == ""
+    assert Path("given-back").exists()

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Settings: how values are read, which source wins, and what is said about values that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autotune import config, race
+from autotune.errors import UsageError
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads settings in an empty directory with an empty configuration directory."""
+    (tmp_path / "work").mkdir()
+    (tmp_path / "config").mkdir()
+
+    def load(environ=None, **flags):
+        return config.load(flags, cwd=tmp_path / "work", environ=environ or {}, config_dir=tmp_path / "config")
+
+    return load
+
+
+# --- values ---
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1500ms", 1.5), ("45", 45), ("0.5h", 1800), ("2 min", 120)],
+)
+def test_a_time_is_read_as_people_write_it(text, seconds):
+    assert config.parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10x", "1m30", "-5s", "5s later", "1,5s", "m", "nan", "inf"])
+def test_what_is_not_a_time_is_refused(text):
+    with pytest.raises(ValueError, match="is not a time such as"):
+        config.parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "400d", "9" * 400 + "s"])
+def test_a_time_must_be_some_time_within_a_year(text):
+    with pytest.raises(ValueError, match="must be more than nothing and less than a year"):
+        config.parse_duration(text)
+
+
+@given(st.integers(min_value=1, max_value=30 * 86_400_000))
+def test_a_time_written_as_a_flag_reads_back_exactly(milliseconds):
+    assert round(config.parse_duration(config.duration_flag(milliseconds / 1000)) * 1000) == milliseconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("4G", 4 << 30), ("512M", 512 << 20), ("1.5GiB", 3 << 29), ("64k", 65536), ("1 gb", 1 << 30)],
+)
+def test_a_size_is_read_as_people_write_it(text, size_bytes):
+    assert config.parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "4096", "4X", "-1G", "G", "4GG"])
+def test_a_size_needs_its_unit(text):
+    with pytest.raises(ValueError, match="is not a size such as 4G"):
+        config.parse_size(text)
+
+
+@given(st.integers(min_value=1, max_value=1 << 42))
+def test_a_size_written_as_a_flag_reads_back_within_a_kilobyte(size_bytes):
+    assert 0 <= config.parse_size(config.size_flag(size_bytes)) - size_bytes < 1024
+
+
+# --- sources ---
+
+
+def test_without_anything_the_defaults_hold(load):
+    assert load() == config.Settings()
+
+
+def test_the_defaults_for_rounds_are_those_of_the_race():
+    defaults = config.Settings()
+    assert (defaults.min_runs, defaults.max_runs) == (race.MIN_ROUNDS, race.MAX_ROUNDS)
+
+
+def test_each_source_wins_over_the_next(load, tmp_path):
+    (tmp_path / "config/autotune.toml").write_text("cpus = 1\n")
+    assert load().cpus == 1
+    (tmp_path / "work/autotune.toml").write_text("cpus = 2\n")
+    assert load().cpus == 2
+    (tmp_path / "work/.env").write_text("AUTOTUNE_CPUS=3\n")
+    assert load().cpus == 3
+    environ = {"AUTOTUNE_CPUS": "4"}
+    assert load(environ).cpus == 4
+    assert load(environ, cpus="5").cpus == 5
+
+
+def test_the_two_files_are_merged_key_by_key(load, tmp_path):
+    (tmp_path / "config/autotune.toml").write_text('machine = "vm"\nbudget = "5m"\n')
+    (tmp_path / "work/autotune.toml").write_text("budget = 90\n")
+    settings = load()
+    assert (settings.machine, settings.budget) == ("vm", 90.0)
+
+
+def test_the_configuration_directory_follows_xdg():
+    assert config.default_config_dir({"XDG_CONFIG_HOME": "/x"}) == Path("/x/autotune")
+    assert config.default_config_dir({"HOME": "/home/me"}) == Path("/home/me/.config/autotune")
+
+
+def test_all_keys_can_be_set_by_flag_variable_and_file(load, tmp_path):
+    texts = {
+        "machine": "vm",
+        "kernel": "/boot/vmlinuz",
+        "cpus": "2",
+        "memory": "2G",
+        "budget": "1h",
+        "warmup": "0",
+        "min_runs": "4",
+        "max_runs": "9",
+        "seed": "7",
+    }
+    assert set(texts) == set(config.KEYS)
+    by_flag = load(**texts)
+    by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
+    (tmp_path / "work/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
+    assert by_flag == by_variable == load()
+    assert by_flag == config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7)
+
+
+def test_numbers_in_a_file_need_no_quotes(load, tmp_path):
+    (tmp_path / "work/autotune.toml").write_text("cpus = 2\nbudget = 1.5\n")
+    settings = load()
+    assert (settings.cpus, settings.budget) == (2, 1.5)
+
+
+def test_a_path_in_a_file_starts_from_the_files_directory(load, tmp_path):
+    (tmp_path / "config/autotune.toml").write_text('kernel = "images/vmlinuz"\n')
+    assert load().kernel == tmp_path / "config/images/vmlinuz"
+    assert load(kernel="vmlinuz").kernel == tmp_path / "work/vmlinuz"
+
+
+def test_an_empty_variable_counts_as_not_set(load):
+    assert load({"AUTOTUNE_CPUS": ""}) == config.Settings()
+
+
+def test_of_dotenv_only_our_own_variables_matter(load, tmp_path, caplog):
+    (tmp_path / "work/.env").write_bytes(b"SECRET=caf\xe9\nexport AUTOTUNE_SEED='11'\nOTHER='never closed\n")
+    assert load().seed == 11
+    assert not caplog.records
+
+
+def test_a_dotenv_that_cannot_be_read_is_not_meant_for_us(load, tmp_path):
+    (tmp_path / "work/.env").mkdir()
+    assert load() == config.Settings()
+
+
+def test_settings_become_flags_that_give_them_again(load):
+    settings = load(machine="vm", memory="1536M", budget="1h30m", cpus="2", max_runs="8")
+    flags = config.as_flags(settings)
+    assert flags == ["--machine", "vm", "--cpus", "2", "--memory", "1536M", "--budget", "1h30m", "--max-runs", "8"]
+    assert config.as_flags(config.Settings()) == []
+
+
+# --- what cannot be ---
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("machine", "cloud", "'cloud' is not one of auto, host, vm"),
+        ("cpus", "two", "'two' is not a whole number"),
+        ("cpus", "0", "0 is less than 1"),
+        ("cpus", "9" * 30, "is not a whole number"),
+        ("memory", "4096", "is not a size such as 4G"),
+        ("budget", "0", "must be more than nothing"),
+        ("warmup", "-1", "-1 is less than 0"),
+        ("min_runs", "1", "1 is less than 2"),
+        ("seed", "1.5", "'1.5' is not a whole number"),
+    ],
+)
+def test_an_error_names_where_the_value_came_from(load, tmp_path, name, text, problem):
+    key = config.KEYS[name]
+    with pytest.raises(UsageError) as by_flag:
+        load(**{name: text})
+    assert by_flag.value.message.startswith(f"{key.flag}: ")
+    assert problem in by_flag.value.message
+    with pytest.raises(UsageError, match=f"^{key.variable}: "):
+        load({key.variable: text})
+    (tmp_path / "work/.env").write_text(f"{key.variable}={text}\n")
+    with pytest.raises(UsageError, match=f"^{key.variable} in .env: "):
+        load()
+    (tmp_path / "work/.env").unlink()
+    (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')
+    with pytest.raises(UsageError, match=f"^{name} in ./autotune.toml: "):
+        load()
+
+
+def test_fewest_runs_above_most_runs_names_both(load):
+    with pytest.raises(UsageError, match="--min-runs is 9, more than the default of --max-runs, which is 4"):
+        load(min_runs="9")
+    with pytest.raises(UsageError, match="AUTOTUNE_MIN_RUNS is 9, more than --max-runs, which is 8"):
+        load({"AUTOTUNE_MIN_RUNS": "9"}, max_runs="8")
+
+
+def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load, tmp_path):
+    (tmp_path / "work/autotune.toml").write_text("buget = 90\n")
+    with pytest.raises(UsageError, match="unknown key 'buget'") as caught:
+        load()
+    assert caught.value.hint == "did you mean budget?"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"cpus = \n", "is not valid TOML"),
+        (b"cpus = [1]\n", "cpus in ./autotune.toml must be a text or a number"),
+        (b"cpus = true\n", "cpus in ./autotune.toml must be a text or a number"),
+        (b'machine = "\xff"\n', "is not UTF-8 text"),
+        (b"budget = nan\n", "budget in ./autotune.toml: 'nan' is not a time"),
+    ],
+)
+def test_a_broken_file_is_named(load, tmp_path, content, problem):
+    (tmp_path / "work/autotune.toml").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load()
+    assert "./autotune.toml" in caught.value.message
+    assert problem in caught.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(load, tmp_path):
+    (tmp_path / "work/autotune.toml").mkdir()
+    with pytest.raises(UsageError, match=r"\./autotune\.toml cannot be read: Is a directory"):
+        load()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Runs inside the VM: starts autotune in host mode, disturbs it at a chosen moment, and reports what is left.
+
+usage: giveback.py WHEN HOW [autotune arguments...]
+WHEN   prepare, baseline, attached, confirm: the moment to wait for
+HOW    ctrl-c (typed at a pseudo-terminal), kill (SIGKILL of autotune), term, kill-holder
+Prints one line of JSON: exit code, state, seconds until `disabled`, processes of ours still alive, output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+STATE = Path("/sys/kernel/sched_ext/state")
+OURS = ("schedext/holder.py", "autotune/runner.py", "sleep 0.7531")
+"""What autotune starts has one of these in its command line; the workload is `sleep 0.7531`."""
+
+
+def processes(*needles: str) -> list[tuple[int, str]]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if any(needle in line for needle in needles) and "giveback.py" not in line:
+                found.append((int(entry.name), line.strip()))
+    return found
+
+
+def state() -> str:
+    return STATE.read_text().strip()
+
+
+class Session:
+    """autotune under a pseudo-terminal, its output read all the time."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.master, slave = pty.openpty()
+        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+                                        preexec_fn=lambda: _take_terminal(slave))
+        os.close(slave)
+        self.output = bytearray()
+
+    def read(self, wait_s: float) -> None:
+        ready, _, _ = select.select([self.master], [], [], wait_s)
+        if ready:
+            try:
+                self.output += os.read(self.master, 65536)
+            except OSError:
+                time.sleep(wait_s)
+
+    def wait_for(self, what: str, limit_s: float = 90.0) -> None:
+        moments = {
+            "prepare": lambda: processes("sleep 0.7001"),
+            "baseline": lambda: processes("sleep 0.7531") and state() == "disabled",
+            "attached": lambda: processes("sleep 0.7531") and state() == "enabled",
+            "confirm": lambda: b"onfirm" in self.output and state() == "enabled",
+        }
+        deadline = time.monotonic() + limit_s
+        while not moments[what]():
+            self.read(0.02)
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise SystemExit(f"never saw '{what}': {self.output.decode(errors='replace')[-3000:]}")
+
+
+def _take_terminal(slave: int) -> None:
+    import fcntl
+    import termios
+
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
+def disturb(session: Session, how: str) -> None:
+    if how == "ctrl-c":
+        os.write(session.master, b"\x03")
+    elif how == "kill":
+        session.process.send_signal(signal.SIGKILL)
+    elif how == "term":
+        session.process.send_signal(signal.SIGTERM)
+    elif how == "kill-holder":
+        for pid, line in processes("schedext/holder.py"):
+            if not line.startswith("sudo"):
+                os.kill(pid, signal.SIGKILL)
+
+
+def main() -> None:
+    when, how, *argv = sys.argv[1:]
+    session = Session(argv)
+    session.wait_for(when)
+    disturb(session, how)
+    started = time.monotonic()
+    disabled_s = None
+    while time.monotonic() - started < 60.0:
+        session.read(0.02)
+        if disabled_s is None and state() == "disabled":
+            disabled_s = time.monotonic() - started
+        if session.process.poll() is not None and disabled_s is not None:
+            break
+    time.sleep(1.0)
+    session.read(0.1)
+    print(json.dumps({
+        "exit_code": session.process.poll(),
+        "state": state(),
+        "disabled_s": disabled_s,
+        "left": [line for _, line in processes(*OURS)],
+        "output": session.output.decode(errors="replace")[-6000:],
+    }))
+
+
+main()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Whatever happens to autotune on a host, the host ends on the scheduler it had before, within 5 seconds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from autotune.machine.microvm import MicroVM
+
+from .conftest import guest_json
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+CC = (sys.executable, "-m", "autotune", "cc", "--machine", "host", "--scheduler", "at_fifo", "--scheduler", "at_vtime")
+WORKLOAD = ("--prepare", "sleep 0.7001", "--", "sleep", "0.7531")
+
+
+def disturbed(vm: MicroVM, when: str, how: str) -> Any:
+    return guest_json(vm, "giveback.py", when, how, *CC, *WORKLOAD)
+
+
+@pytest.mark.parametrize("when", ["prepare", "baseline", "attached", "confirm"])
+def test_ctrl_c_in_any_phase_gives_the_host_back(vm: MicroVM, when: str) -> None:
+    seen = disturbed(vm, when, "ctrl-c")
+    assert seen["state"] == "disabled"
+    assert seen["disabled_s"] < 5.0
+    assert seen["left"] == []
+    assert seen["exit_code"] == 130
+    assert "Traceback" not in seen["output"]
+
+
+def test_sigkill_of_autotune_while_a_scheduler_is_attached_gives_the_host_back(vm: MicroVM) -> None:
+    seen = disturbed(vm, "attached", "kill")
+    assert seen["state"] == "disabled"
+    assert seen["disabled_s"] < 5.0
+    assert seen["left"] == []
+
+
+def test_sigterm_is_an_interruption_too(vm: MicroVM) -> None:
+    seen = disturbed(vm, "attached", "term")
+    assert seen["state"] == "disabled"
+    assert seen["disabled_s"] < 5.0
+    assert seen["left"] == []
+    assert "Traceback" not in seen["output"]
+
+
+def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: MicroVM) -> None:
+    seen = disturbed(vm, "attached", "kill-holder")
+    assert seen["state"] == "disabled"
+    assert seen["disabled_s"] < 5.0
+    assert seen["left"] == []
+    assert seen["exit_code"] == 0
+    assert "holder" in seen["output"]
