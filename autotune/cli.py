@@ -11,6 +11,7 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import os
 import signal
@@ -363,7 +364,12 @@ EXAMPLES = """Examples:
 )
 @_takes(CcArguments)
 def _cc(**given: Any) -> int:
-    """Run COMMAND under EEVDF and under sched_ext schedulers, and rank them."""
+    """Run COMMAND under EEVDF and under sched_ext schedulers, and rank them.
+
+    Exit codes: 0 finished, 1 error, 2 usage, 3 COMMAND fails under EEVDF, 4 no machine, 130 interrupted.
+
+    Settings may also stand in AUTOTUNE_... variables, .env or autotune.toml.
+    """
     with _ended_gently():
         return run_cc(CcArguments(**given))
 
@@ -681,7 +687,7 @@ def _doctor(
     checks = doctor.collect()
     can_run = doctor.can_run(checks)
     if json:
-        _print_json({"can_run": can_run, "checks": checks})
+        _print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})
     else:
         _print_lines(listing.doctor(checks, can_run, width=_columns(), coloured=_coloured()))
     return 0 if any(can_run.values()) else 4
@@ -699,7 +705,7 @@ def _schedulers(
 
     known = Catalog.load().schedulers
     if json:
-        _print_json(known)
+        _print_json([one.model_dump(mode="json") for one in known])
     else:
         _print_lines(listing.schedulers(known, width=_columns()))
 
@@ -715,7 +721,7 @@ def _show_scheduler(
 
     one = Catalog.load().get(name)
     if json:
-        _print_json(one)
+        _print_json(one.model_dump(mode="json"))
     else:
         _print_lines(listing.scheduler(one, width=_columns()))
 
@@ -763,9 +769,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 def _print_json(value: Any) -> None:
     import json
 
-    from autotune.records import to_json
-
-    print(json.dumps(to_json(value), indent=2))
+    print(json.dumps(value, indent=2))
 
 
 def _columns() -> int:

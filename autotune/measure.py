@@ -32,6 +32,7 @@ RUN_MARGIN_S = 30.0
 """What a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
 LOST_GRACE_S = 3.0
 """For a helper that does not answer any more, to end its workload itself before it is killed."""
+_NOTE_PAGE_BYTES = 4096
 
 OutputHandler = Callable[[str, bytes], None]
 
@@ -64,11 +65,12 @@ class Runner:
         self, identity: Identity | None = None, *, python: str | None = None, pristine: PristineSpec | None = None
     ) -> None:
         self._layers: str | None = None
-        self._mark_fd = os.memfd_create("autotune-run")
+        self._note_fd = os.memfd_create("autotune-run")
+        os.truncate(self._note_fd, _NOTE_PAGE_BYTES)
         try:
-            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._mark_fd,))
+            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd,))
         except BaseException:
-            os.close(self._mark_fd)
+            os.close(self._note_fd)
             raise
         try:
             self._begin(identity, pristine)
@@ -78,7 +80,7 @@ class Runner:
 
     def _argv(self, python: str | None) -> list[str]:
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "runner.py")
-        return [python or helper_python(), "-S", "-E", "-I", "-c", BOOTSTRAP, program, str(self._mark_fd)]
+        return [python or helper_python(), "-S", "-E", "-I", "-c", BOOTSTRAP, program, str(self._note_fd)]
 
     def _begin(self, identity: Identity | None, spec: PristineSpec | None) -> None:
         files = None
@@ -129,11 +131,11 @@ class Runner:
 
     def _end_orphans(self) -> None:
         """End the workload of a helper that died without doing so: killed, or out of memory."""
-        if self._mark_fd < 0:
+        note_fd, self._note_fd = self._note_fd, -1
+        if note_fd < 0:
             return
-        session = int(os.pread(self._mark_fd, 16, 0) or b"0")
-        os.close(self._mark_fd)
-        self._mark_fd = -1
+        session = int(os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ") or b"0")
+        os.close(note_fd)
         if session > 0:
             family.kill_session(session)
 

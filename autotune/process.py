@@ -145,9 +145,7 @@ class Peer:
         self._last_id = 0
         self._sending = threading.Lock()
 
-    def request(
-        self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any
-    ) -> Any:
+    def request(self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any) -> Any:
         """Ask and wait for the answer. Raises what the other side raised, or the `lost` error."""
         self._last_id += 1
         number = self._last_id
@@ -173,7 +171,6 @@ class Peer:
             raise self._lost(f"it is gone ({error})") from error
         except ChannelTimeout as error:
             raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
-
 
     def notify(self, op: str, **fields: Any) -> None:
         """Tell without waiting for an answer; it is dropped when it comes. May be called while another thread waits
@@ -216,9 +213,7 @@ class Worker:
         channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
         self.peer = Peer(channel, lost)
 
-    def request(
-        self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any
-    ) -> Any:
+    def request(self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any) -> Any:
         return self.peer.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
 
     def notify(self, op: str, **fields: Any) -> None:

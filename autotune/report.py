@@ -183,6 +183,8 @@ def recommend(
     """One sentence: what to use, how much better it is and how sure that is; or to stay with EEVDF."""
     if baseline is None:
         return "Nothing can be said: the session ended before the baseline was known."
+    if all(result.speedup is None for result in results):
+        return "Nothing can be said: no scheduler ran often enough to be compared with EEVDF."
     best = next((result for result in results if result.candidate.key == winner), None)
     if best is None or best.speedup is None:
         floor = percent_text(baseline.floor)
@@ -357,7 +359,10 @@ def interval_text(interval: Interval) -> str:
 
 
 def _ratio_text(ratio: float) -> str:
-    return f"{ratio:.3f}" if 0.001 <= ratio < 1000 else f"{ratio:.3g}"
+    """Five characters at most; intervals of few noisy runs can be very wide."""
+    if ratio >= 999.5:
+        return ">999"
+    return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
 
 
 def _note(result: CandidateResult, winner: str | None) -> str:
@@ -370,6 +375,8 @@ def _note(result: CandidateResult, winner: str | None) -> str:
         parts.append(printable(result.note))
     if result.invalid_runs and "invalid" not in result.note:
         parts.append("1 invalid run" if result.invalid_runs == 1 else f"{result.invalid_runs} invalid runs")
+    if not parts and not result.runs and result.verdict is not None:
+        parts.append("not run")
     return "; ".join(parts)
 
 

@@ -11,7 +11,7 @@ Method: `posix_spawn` into a session of its own, the monotonic clock from just b
 `wait4`, at once when the pidfd says that the command has ended. One thread; it drains both streams meanwhile. The
 helper is a child subreaper, and what a command leaves behind is ended before the next one begins.
 
-Started as `python -S -E -I .../autotune/runner.py MARK_FD`; `measure.Runner` is its client. Operations: `begin`, `run`,
+Started as `python -S -E -I .../autotune/runner.py NOTE_FD`; `measure.Runner` is its client. Operations: `begin`, `run`,
 `snapshot`; `cancel`, sent while a run is going, ends that run. Standard library only, and everything is imported
 at the start: after `begin` the user may not be able to read the files of this program.
 """
@@ -23,6 +23,7 @@ import ctypes
 import errno
 import fcntl
 import gc
+import mmap
 import os
 import resource  # noqa: F401 - os.wait4 imports it at its first call, when this user may not be able to read it
 import select
@@ -38,7 +39,7 @@ if __name__ == "__main__":
 
 from autotune import family
 from autotune.capture import Kept, MetricSearch
-from autotune.errors import AutotuneError, Interrupted, PrivilegeError, UsageError
+from autotune.errors import AutotuneError, Interrupted, PrivilegeError
 from autotune.monitor import counters
 from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandler, Message, serve
 
@@ -48,6 +49,9 @@ CANCEL_GRACE_S = 0.5
 """The same when the run is given up, and for what a command left behind: enough for make to remove half-made files."""
 UNKILLABLE_S = 5.0
 """After so long under SIGKILL a command is given up: it runs as somebody else, or hangs inside the kernel."""
+
+NOTE_BYTES = 16
+"""Of the memory shared with the client: the session that runs now, as decimal digits; 0 for none."""
 
 _CHUNK_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
@@ -159,10 +163,10 @@ class Limits:
 class Execution:
     """One command from its spawn until nothing of it is left."""
 
-    def __init__(self, spec: Message, control: Control, emit: EventHandler, mark_fd: int | None) -> None:
+    def __init__(self, spec: Message, control: Control, emit: EventHandler, note: mmap.mmap | None) -> None:
         self._spec = spec
         self._control = control
-        self._mark_fd = mark_fd
+        self._note = note
         self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
         self._streams = [Stream(name, spec, self._metric, emit) for name in ("stdout", "stderr")]
         self._limits = Limits(spec["timeout_s"])
@@ -232,8 +236,8 @@ class Execution:
 
     def _mark(self, session: int) -> None:
         """Leave a note for the client, should this helper die: the session it then has to end; 0 for none."""
-        if self._mark_fd is not None:
-            os.pwrite(self._mark_fd, b"%-10d" % session, 0)
+        if self._note is not None:
+            self._note[:NOTE_BYTES] = b"%-*d" % (NOTE_BYTES, session)
 
     # --- while it runs ---
 
@@ -396,9 +400,7 @@ def spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list
     """Start the program in a session of its own; a script without an interpreter line goes to the shell, as
     execvp(3) does it."""
     try:
-        return os.posix_spawn(
-            path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT
-        )
+        return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
     except OSError as error:
         if error.errno != errno.ENOEXEC or path == b"/bin/sh":
             raise
@@ -433,9 +435,9 @@ def scheduled_ext(wanted: bool) -> Any:
 class Helper:
     """The operations that the client may ask for."""
 
-    def __init__(self, control: Control, mark_fd: int | None) -> None:
+    def __init__(self, control: Control, note: mmap.mmap | None) -> None:
         self._control = control
-        self._mark_fd = mark_fd
+        self._note = note
         self._peak_reset_fd = open_peak_reset()
 
     def serve(self) -> None:
@@ -447,7 +449,7 @@ class Helper:
         spec = {**SPEC_DEFAULTS, **request["spec"]}
         if self._peak_reset_fd is not None:
             os.pwrite(self._peak_reset_fd, b"5", 0)
-        execution = Execution(spec, self._control, emit, self._mark_fd)
+        execution = Execution(spec, self._control, emit, self._note)
         gc.disable()
         try:
             return execution.measure()
@@ -518,28 +520,29 @@ def ignore(_request: Message, _emit: EventHandler) -> None:
     """A `cancel` that came after its run had ended."""
 
 
-def mark_from_arguments(arguments: list[str]) -> int | None:
-    """The descriptor for the note to the client; the workload must not inherit it."""
+def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
+    """The memory that is shared with the client, to leave a note in without a system call. Its descriptor is closed,
+    so that the workload does not inherit it."""
     if not arguments:
         return None
-    if not arguments[0].isdigit():
-        raise UsageError(f"not a file descriptor: {arguments[0]!r}")
-    mark_fd = int(arguments[0])
-    os.set_inheritable(mark_fd, False)
-    return mark_fd
+    note_fd = int(arguments[0])
+    try:
+        return mmap.mmap(note_fd, NOTE_BYTES)
+    finally:
+        os.close(note_fd)
 
 
 def main(arguments: list[str]) -> None:
     """Serve the client on what are standard input and output now; neither is left for anything else to use."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it is the end of the pipe that ends this process
-    mark_fd = mark_from_arguments(arguments)
+    note = note_from_arguments(arguments)
     requests, answers = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
     adopt_orphans()
-    Helper(Control(requests, answers), mark_fd).serve()
+    Helper(Control(requests, answers), note).serve()
 
 
 if __name__ == "__main__":

@@ -235,7 +235,8 @@ class _Tuning:
     def _caution(self, wall_s: list[float]) -> None:
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
-            self._warn(caution.text)
+            if caution.kind != "slow start" or not self._options.warmup:  # that is what the warm-up is for
+                self._warn(caution.text)
 
     # --- candidates ---
 

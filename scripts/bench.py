@@ -67,8 +67,8 @@ def need(program: str) -> str:
 def runner(argv: list[str], repeats: int, batches: int) -> Result:
     """Wall time that the runner reports against `hyperfine -N`, in alternating batches."""
     from autotune.machine.local import invoking_identity
-    from autotune.records import RunSpec
     from autotune.measure import Runner
+    from autotune.records import RunSpec
 
     spec = RunSpec(tuple(argv), str(TOP), dict(os.environ))
     ours: list[float] = []

@@ -27,8 +27,8 @@ fail() {{ echo "autotune init: $*" >/dev/console; $b poweroff -f; }}
 $b mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=512000,cache=loose root /lower || fail "no root"
 $b mount -t tmpfs -o mode=0755,size=75% tmpfs /up || fail "no tmpfs"
 $b mkdir /up/upper /up/work
-$b mount -t overlay -o xino=off,lowerdir=/lower,upperdir=/up/upper,workdir=/up/work overlay /newroot || fail "no overlay"
 r=/newroot
+$b mount -t overlay -o xino=off,lowerdir=/lower,upperdir=/up/upper,workdir=/up/work overlay $r || fail "no overlay"
 $b mount -t devtmpfs -o mode=0755,nosuid dev $r/dev
 $b mkdir -p $r/dev/pts $r/dev/shm
 $b mount -t devpts -o gid=5,mode=620,ptmxmode=666,noexec,nosuid devpts $r/dev/pts

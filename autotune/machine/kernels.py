@@ -228,7 +228,7 @@ def choose_image(names: Sequence[str], version: str | None = None) -> str:
         fit = [name for name in fit if name.removeprefix("linux-image-").startswith(version)]
     if not fit:
         asked = f" {version}" if version else ""
-        raise FetchError(f"the archive has no kernel{asked} with sched_ext", hint="boot one of your own: --kernel IMAGE")
+        raise FetchError(f"the archive has no kernel{asked} with sched_ext", hint="boot another: --kernel IMAGE")
     preferred = [name for name in fit if name.removeprefix("linux-image-").startswith(PREFERRED)]
     return max(preferred or fit, key=version_key)
 

@@ -10,8 +10,10 @@ What always holds:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -41,6 +43,7 @@ from autotune.records import (
     from_json,
     to_json,
 )
+from autotune.resources import state_dir
 
 PORT = "autotune"
 KVM_BOOT_S = 30.0
@@ -220,15 +223,32 @@ class MicroVM:
             raise MachineLost("the micro-VM has been closed")
         return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
 
+    def _keep_console(self, detail: str) -> None:
+        """The last console that was lost, for a bug report."""
+        with contextlib.suppress(OSError):
+            state_dir().mkdir(parents=True, exist_ok=True)
+            (state_dir() / "console.log").write_text(detail)
+
     def _lost(self, what: str) -> AutotuneError:
         detail = "\n".join(filter(None, (_tail(self._directory / "qemu"), _tail(self._console))))
-        last = detail.strip().splitlines()[-1:] or [""]
-        said = f": {last[0][:200]}" if last[0] else ""
+        last = last_words(detail)
+        said = f": {last[:200]}" if last else ""
+        self._keep_console(detail)
         return MachineLost(
             f"the micro-VM is lost, {what}{said}",
             hint="run again; if it repeats, give it more --memory or look at 'autotune doctor'",
             detail=detail,
         )
+
+
+def last_words(console: str) -> str:
+    """What a console that ended says most: the kernel's first complaint, else its last line."""
+    lines = [line.strip() for line in console.splitlines() if line.strip()]
+    complaint = next((line for line in lines if _COMPLAINT.search(line)), None)
+    return complaint or (lines[-1] if lines else "")
+
+
+_COMPLAINT = re.compile(r"Kernel panic|BUG: |Oops|general protection|Out of memory|qemu-system\S*: ")
 
 
 def _to_output(on_output: OutputHandler | None) -> EventHandler | None:
@@ -237,7 +257,7 @@ def _to_output(on_output: OutputHandler | None) -> EventHandler | None:
     return lambda event: on_output(*wire_output(event))
 
 
-def _tail(path: Path, limit_bytes: int = 4000) -> str:
+def _tail(path: Path, limit_bytes: int = 16000) -> str:
     try:
         return path.read_bytes()[-limit_bytes:].decode(errors="replace")
     except OSError:

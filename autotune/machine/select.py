@@ -49,12 +49,13 @@ def host_problem() -> str | None:
     """Why schedulers cannot be switched on this host; None when they can."""
     if sched_ext.read_state().state == "unsupported":
         return "the host kernel has no sched_ext"
-    if os.geteuid() != 0 and not _sudo_without_password():
+    if os.geteuid() != 0 and not sudo_without_password():
         return "switching schedulers needs root, and sudo asks for a password"
     return None
 
 
-def _sudo_without_password() -> bool:
+def sudo_without_password() -> bool:
+    """`sudo` runs commands without asking."""
     sudo = shutil.which("sudo")
     if sudo is None:
         return False

@@ -93,7 +93,7 @@ class OfflinePlanner:
         proposals = []
         for leader in _leaders(situation.results):
             scheduler = self._catalog.get(leader.candidate.scheduler)
-            for proposal in _variations(leader, scheduler, situation.results):
+            for proposal in _variations(leader, scheduler):
                 if proposal.candidate.key not in tried:
                     tried.add(proposal.candidate.key)
                     proposals.append(proposal)
@@ -114,13 +114,10 @@ def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Pr
 
 def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
     """What is worth varying: the best three that ran and are not clearly slower."""
-    worthy = [result for result in results if result.speedup is not None and result.verdict not in ("invalid", "slower")]
-    return worthy[:3]
+    return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
 
-def _variations(
-    leader: CandidateResult, scheduler: Scheduler, results: Sequence[CandidateResult]
-) -> Iterator[Proposal]:
+def _variations(leader: CandidateResult, scheduler: Scheduler) -> Iterator[Proposal]:
     settings = dict(leader.candidate.knobs)
     for knob in scheduler.knobs:
         if knob.name == "partial":

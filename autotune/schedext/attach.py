@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from autotune.errors import AutotuneError, HolderLost, PrivilegeError
 from autotune.process import Worker
@@ -27,14 +28,16 @@ from autotune.schedext import holder
 from autotune.schedext.kernel import ops_matches, read_state, wait_for
 
 ANSWER_S = 60.0
-"""Deadline of a switch: loading may take seconds under emulation."""
+"""Deadline of a switch: loading may take seconds under emulation. A holder that is stuck ends itself before."""
 LET_GO_S = 5.0
+"""How long the kernel may take to be back on its own scheduler after its holder died."""
+_COMPLAINT_BYTES = 4096
 
 
 def holder_argv(libbpf: str | None) -> list[str]:
     """How the holder is started: as root directly, else through `sudo -n`. Raises PrivilegeError without either."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    argv = [python, "-S", "-E", "-I", os.path.realpath(holder.__file__)]
+    argv = [python, "-S", "-E", "-I", os.path.realpath(holder.__file__), "--client", str(os.getpid())]
     if libbpf is not None:
         argv += ["--libbpf", libbpf]
     if os.geteuid() == 0:
@@ -42,26 +45,38 @@ def holder_argv(libbpf: str | None) -> list[str]:
     sudo = shutil.which("sudo")
     if sudo is None:
         raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")
-    asked = subprocess.run([sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    # In a session of its own, as the holder will be: a password given at the terminal before does not count there.
+    asked = subprocess.run(
+        [sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True
+    )
     if asked.returncode != 0:
         raise PrivilegeError(
-            "switching schedulers needs root, and sudo asks for a password",
-            hint="run 'sudo -v' first, run as root, or use --machine vm",
+            "switching schedulers needs root, and sudo asks for a password or refuses",
+            hint="run autotune through sudo, allow sudo without a password (NOPASSWD), or use --machine vm",
         )
     return [sudo, "-n", "--", *argv]
 
 
 class Holder:
-    """A holder process. Raises what it raises; HolderLost when it dies, by when the kernel has let go."""
+    """A holder process. Raises what it raises; HolderLost when it dies or hangs, by when it was told to let go and
+    the kernel's state was looked at. `argv` starts another program in its place, for tests."""
 
-    def __init__(self, *, libbpf: str | None = None) -> None:
-        self._worker = Worker(holder_argv(libbpf), _lost)
+    def __init__(self, *, libbpf: str | None = None, argv: Sequence[str] | None = None) -> None:
+        started = holder_argv(libbpf) if argv is None else argv
+        self.attachment: Attachment | None = None
+        """What is attached now, as far as we asked for it; None when nothing is."""
+        self._complaints = os.memfd_create("autotune-holder")
+        self._worker = Worker(started, self._lost, stderr=self._complaints)
 
     def attach(self, spec: AttachSpec) -> Attachment:
+        """Attach and confirm. Raises AttachError, BusyError, UsageError, PrivilegeError, HolderLost."""
         answer = self._worker.request("attach", timeout_s=ANSWER_S, spec=to_json(spec))
-        return from_json(Attachment, answer)
+        self.attachment = from_json(Attachment, answer)
+        return self.attachment
 
     def detach(self) -> Detachment:
+        """Let go and confirm. Raises AttachError when the kernel is not back on its own scheduler, HolderLost."""
+        self.attachment = None
         return from_json(Detachment, self._worker.request("detach", timeout_s=ANSWER_S))
 
     def exit_record(self) -> SchedulerExit | None:
@@ -70,14 +85,36 @@ class Holder:
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:
-        """Let go of everything; the kernel is back on its own scheduler when this returns. Never raises."""
+        """Let go of everything; the kernel is back on its own scheduler when this returns. Never raises, and may be
+        called again."""
+        self.attachment = None
         self._worker.close()
+        fd, self._complaints = self._complaints, -1
+        if fd >= 0:
+            os.close(fd)
 
+    def _lost(self, what: str) -> AutotuneError:
+        """The error for a holder that is gone or does not answer: first make sure that it holds nothing any more."""
+        self.attachment = None
+        self._worker.close(grace_s=0.5)
+        said = self._said()
+        if said.startswith("sudo:"):
+            return PrivilegeError(f"sudo refused to start the holder: {said[5:].strip()}", hint="run as root")
+        gone, state = wait_for(lambda seen: seen.state in ("disabled", "unsupported"), LET_GO_S)
+        if gone:
+            ending, hint = "the kernel is back on its own scheduler", "run again"
+        else:
+            ending = f"sched_ext is still {state.state} ({state.ops or 'no name'})"
+            hint = "if that is not another program's, press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root"
+        return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint=hint, detail=said)
 
-def _lost(what: str) -> HolderLost:
-    gone, state = wait_for(lambda seen: seen.state in ("disabled", "unsupported"), LET_GO_S)
-    ending = "the kernel is back on its own scheduler" if gone else f"sched_ext is still {state.state}"
-    return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint="run again")
+    def _said(self) -> str:
+        """The end of what the holder, or sudo, wrote to its standard error."""
+        if self._complaints < 0:
+            return ""
+        size = os.fstat(self._complaints).st_size
+        data = os.pread(self._complaints, _COMPLAINT_BYTES, max(0, size - _COMPLAINT_BYTES))
+        return data.decode(errors="replace").strip()
 
 
 class EvidenceTaker:
@@ -87,17 +124,20 @@ class EvidenceTaker:
         self._holder = holder
         self._expected: str | None = None
         self._before: KernelState | None = None
+        self._attached_seq: int | None = None
 
     def begin(self, expected_ops: str | None) -> None:
         """Look before the run. `expected_ops` is None for the kernel's own scheduler."""
         self._expected = expected_ops
+        attachment = self._holder.attachment if self._holder is not None else None
+        self._attached_seq = attachment.after.enable_seq if attachment is not None else None
         self._before = read_state()
 
     def finish(self) -> Evidence:
         """Look after the run and compare."""
         assert self._before is not None
         after = read_state()
-        problem = compare(self._expected, self._before, after)
+        problem = compare(self._expected, self._before, after, self._attached_seq)
         if problem is not None and self._expected is not None:
             problem = self._reason() or problem
         return Evidence(self._expected, self._before, after, problem)
@@ -115,15 +155,20 @@ class EvidenceTaker:
 
 def exit_text(gone: SchedulerExit) -> str:
     """Why a scheduler went, in the table's words."""
-    reason = gone.reason.lower() or f"exit kind {gone.kind}"
+    reason = gone.reason or f"exit kind {gone.kind}"
     more = f" ({gone.message.splitlines()[0]})" if gone.message else ""
     return f"{'ejected' if gone.is_error else 'left'}: {reason}{more}"
 
 
-def compare(expected: str | None, before: KernelState, after: KernelState) -> str | None:
-    """What is wrong with a run's scheduler; None when the expected one was in charge from before to after."""
+def compare(
+    expected: str | None, before: KernelState, after: KernelState, attached_seq: int | None = None
+) -> str | None:
+    """What is wrong with a run's scheduler; None when the expected one was in charge from before to after.
+    `attached_seq` is the enable sequence that was seen when it was attached; None when that is not known."""
     if before.enable_seq != after.enable_seq:
         return "another scheduler was attached during the run"
+    if expected is not None and attached_seq is not None and before.enable_seq != attached_seq:
+        return "another scheduler was attached before the run"
     for when, state in (("before", before), ("after", after)):
         if expected is None:
             if state.state not in ("disabled", "unsupported"):

@@ -188,7 +188,8 @@ class Catalog:
             if scheduler.name == name:
                 return scheduler
         names = [scheduler.name for scheduler in self.schedulers]
-        raise UsageError(f"no scheduler is called '{name}'{_nearest(name, names)}", hint=f"there are: {', '.join(names)}")
+        known = ", ".join(names)
+        raise UsageError(f"no scheduler is called '{name}'{_nearest(name, names)}", hint=f"there are: {known}")
 
     def parse_candidate(self, text: str) -> Candidate:
         """`NAME[:knob=value,...]` as `--scheduler` takes it. Raises UsageError."""
@@ -198,7 +199,8 @@ class Catalog:
         for setting in filter(None, (part.strip() for part in settings.split(","))):
             knob, equals, value = setting.partition("=")
             if not equals:
-                raise UsageError(f"'{setting}' is not knob=value", hint=f"such as {scheduler.name}:{_example(scheduler)}")
+                example = f"{scheduler.name}:{_example(scheduler)}"
+                raise UsageError(f"'{setting}' is not knob=value", hint=f"such as {example}")
             if knob in knobs:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
             knobs[knob] = scheduler.knob(knob.strip()).parse(value.strip())

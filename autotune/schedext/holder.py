@@ -4,7 +4,8 @@
 What always holds:
 - end of file on the pipe, or the death of this process in whatever way, lets go: the kernel is back on EEVDF;
 - nothing is attached while another autotune holds the machine-wide lock, or while somebody else's scheduler runs;
-- "attached" and "detached" are what sysfs says, not what was asked for.
+- "attached" and "detached" are what sysfs says, not what was asked for;
+- a request that does not end ends the process, and that lets go.
 
 Runs as root. Stays up for a session, so that a switch costs no start of Python. Standard library only.
 """
@@ -16,13 +17,14 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from autotune.errors import AttachError, BusyError
-from autotune.process import Channel, EventHandler, Message, serve
+from autotune.errors import AttachError, BusyError, PrivilegeError
+from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import (
     Attachment,
     AttachSpec,
@@ -32,38 +34,81 @@ from autotune.records import (
     from_json,
     to_json,
 )
-from autotune.schedext.kernel import UNSUPPORTED, ops_matches, read_state, wait_for
+from autotune.schedext.kernel import UNSUPPORTED, KernelLog, exit_in_log, ops_matches, read_state, wait_for
 from autotune.schedext.libbpf import BpfObject, Libbpf
 
 LOCK_PATH = "/run/autotune.lock"
 CONFIRM_S = 15.0
 """How long the kernel may take to say what was asked for; an emulated machine under load is slow."""
+SETTLE_S = 5.0
+"""How long throwing out a scheduler may take, from the first sign of it to its exit record."""
+REQUEST_S = 50
+"""After this a request is stuck, and the process ends itself. Less than what its client waits for an answer."""
 
 
 class Lock:
-    """The machine-wide lease: one autotune at a time may switch schedulers. The kernel drops it with the process."""
+    """The machine-wide lease: one autotune at a time may switch schedulers. The kernel drops it with the process.
+    `owner` is the process that others are told of: the autotune that the user started."""
 
-    def __init__(self, path: str = LOCK_PATH) -> None:
+    def __init__(self, path: str = LOCK_PATH, owner: int | None = None) -> None:
         self._path = path
+        self._owner = os.getpid() if owner is None else owner
         self._fd: int | None = None
 
     def take(self) -> None:
         """Raises BusyError naming the process that has it; taking it twice is fine."""
         if self._fd is not None:
             return
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd = self._open()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(self._owner).encode(), 0)
+        except BlockingIOError as error:
             owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(fd)
             raise BusyError(
                 f"another autotune is switching schedulers on this machine (process {owner})",
                 hint="wait for it to end",
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            os.close(fd)
+            raise self._unusable(error) from error
         self._fd = fd
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> AttachError:
+        return AttachError(
+            f"the lock {self._path} cannot be taken: {error.strerror}",
+            hint=f"{os.path.dirname(self._path)} must be writable for root: the lock keeps two autotunes apart",
+        )
+
+
+class Held:
+    """A scheduler that was loaded, from its attaching to its end."""
+
+    def __init__(self, ops: str, found: BpfObject) -> None:
+        self.ops = ops
+        self.found = found
+        self._log = KernelLog()
+        self._messages: list[str] = []
+
+    def exit_record(self) -> SchedulerExit | None:
+        """Why it went, by its own record, else by the kernel's log; None while it runs."""
+        record = self.found.exit_record()
+        if record is not None:
+            return record
+        self._messages += self._log.read()
+        return exit_in_log(self._messages, self.ops)
+
+    def close(self) -> None:
+        self.found.close()
+        self._log.close()
 
 
 class Holder:
@@ -73,26 +118,27 @@ class Holder:
         self._libbpf_path = libbpf
         self._lib: Libbpf | None = None
         self._lock = lock or Lock()
-        self._held: BpfObject | None = None
+        self._held: Held | None = None
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        """Load, attach, confirm. Whatever fails, nothing stays behind."""
+        """Load, attach, confirm. Whatever fails, nothing stays behind. Raises AttachError, BusyError, UsageError."""
         started = time.monotonic()
-        self._lock.take()
         if self._held is not None:
-            raise BusyError("a scheduler is still attached; detach it first")
+            raise BusyError(f"{self._held.ops} is still held; detach it first")
         before = read_state()
+        refuse_unsupported(before)
+        self._lock.take()
         refuse_unless_free(before)
-        found = self._library().open(spec.object_path)
+        held = Held(spec.ops, self._library().open(spec.object_path))
         try:
-            _configure(found, spec)
-            found.load()
-            found.attach()
-            after = _confirm_attached(spec.ops, before, found)
+            _configure(held.found, spec)
+            held.found.load()
+            held.found.attach()
+            after = _confirm_attached(held, before)
         except BaseException:
-            found.close()
+            held.close()
             raise
-        self._held = found
+        self._held = held
         return Attachment(after.ops or spec.ops, before, after, time.monotonic() - started)
 
     def detach(self) -> Detachment:
@@ -102,7 +148,7 @@ class Holder:
             raise AttachError("no scheduler is attached", stage="detach")
         started = time.monotonic()
         held, self._held = self._held, None
-        held.detach()
+        held.found.detach()
         gone, state = wait_for(lambda seen: seen.state == "disabled", CONFIRM_S)
         detach_s = time.monotonic() - started
         reason = held.exit_record()
@@ -112,8 +158,12 @@ class Holder:
         return Detachment(state, detach_s, reason)
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the scheduler that is held went; None while it runs, or when none is held."""
-        return self._held.exit_record() if self._held is not None else None
+        """Why the scheduler that is held went; None while it runs, or when none is held. One that is just being
+        thrown out is waited for, since its record comes last."""
+        if self._held is None:
+            return None
+        wait_for(lambda seen: seen.state in ("enabled", "disabled"), SETTLE_S)
+        return self._held.exit_record()
 
     def _library(self) -> Libbpf:
         if self._lib is None:
@@ -121,10 +171,16 @@ class Holder:
         return self._lib
 
 
-def refuse_unless_free(state: KernelState) -> None:
-    """Raises AttachError where there is no sched_ext, BusyError when a scheduler is attached that is not ours."""
+def refuse_unsupported(state: KernelState) -> None:
+    """Raises AttachError where there is no sched_ext, PrivilegeError when we are not root."""
     if state.state == UNSUPPORTED:
         raise AttachError("this kernel has no sched_ext", hint="use --machine vm")
+    if os.geteuid() != 0:
+        raise PrivilegeError("switching schedulers needs root", hint="run as root, or use --machine vm")
+
+
+def refuse_unless_free(state: KernelState) -> None:
+    """Raises BusyError when a scheduler is attached that is not ours."""
     if state.state != "disabled":
         raise BusyError(
             f"the sched_ext scheduler '{state.ops or 'unknown'}' is attached already (state {state.state})",
@@ -133,43 +189,69 @@ def refuse_unless_free(state: KernelState) -> None:
 
 
 def _configure(found: BpfObject, spec: AttachSpec) -> None:
+    shown = found.ops_name()
+    if not ops_matches(spec.ops, shown):
+        name = os.path.basename(spec.object_path)
+        raise AttachError(f"{name} holds the scheduler '{shown}', not '{spec.ops}'")
     for name, value in spec.rodata.items():
         found.set_knob(name, value)
     if spec.partial:
+        found.set_knob("partial", True)
         found.set_partial()
 
 
-def _confirm_attached(ops: str, before: KernelState, found: BpfObject) -> KernelState:
+def _confirm_attached(held: Held, before: KernelState) -> KernelState:
     def attached(seen: KernelState) -> bool:
-        return seen.state == "enabled" and ops_matches(ops, seen.ops) and seen.enable_seq > before.enable_seq
+        return seen.state == "enabled" and ops_matches(held.ops, seen.ops) and seen.enable_seq > before.enable_seq
 
-    confirmed, state = wait_for(lambda seen: attached(seen) or found.exit_record() is not None, CONFIRM_S)
-    if confirmed and attached(state):
+    # The kernel attaches before it answers: "disabled" now means that the scheduler is gone already.
+    _, state = wait_for(lambda seen: attached(seen) or seen.state == "disabled", CONFIRM_S)
+    if attached(state):
         return state
-    gone = found.exit_record()
+    gone = held.exit_record()
     why = f"{gone.reason}: {gone.message}".strip(": ") if gone else f"state {state.state}, ops {state.ops}"
-    raise AttachError(f"{ops} was not confirmed as attached: {why}")
+    raise AttachError(f"{held.ops} was not confirmed as attached: {why}")
+
+
+def _obey_signals() -> None:
+    """SIGTERM and SIGHUP end the process whatever our parent did about them: the kernel lets go of the link with it,
+    and no code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is
+    for autotune, which then lets go."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _limited(handle: Callable[[Message], Any]) -> Handler:
+    def handler(request: Message, _emit: EventHandler) -> Any:
+        signal.alarm(REQUEST_S)
+        try:
+            return to_json(handle(request))
+        finally:
+            signal.alarm(0)
+
+    return handler
+
+
+def _argument(name: str) -> str | None:
+    return sys.argv[sys.argv.index(name) + 1] if name in sys.argv else None
 
 
 def main() -> None:
-    libbpf = sys.argv[sys.argv.index("--libbpf") + 1] if "--libbpf" in sys.argv else None
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is for autotune, which then lets go
+    _obey_signals()
     requests, answers = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    holder = Holder(libbpf)
-
-    def attach(request: Message, _emit: EventHandler) -> Any:
-        return to_json(holder.attach(from_json(AttachSpec, request["spec"])))
-
-    def detach(_request: Message, _emit: EventHandler) -> Any:
-        return to_json(holder.detach())
-
-    def exit_record(_request: Message, _emit: EventHandler) -> Any:
-        return to_json(holder.exit_record())
-
-    serve(Channel(requests, answers), {"attach": attach, "detach": detach, "exit": exit_record})
+    client = _argument("--client")
+    holder = Holder(_argument("--libbpf"), Lock(owner=None if client is None else int(client)))
+    operations = {
+        "attach": lambda request: holder.attach(from_json(AttachSpec, request["spec"])),
+        "detach": lambda _request: holder.detach(),
+        "exit": lambda _request: holder.exit_record(),
+    }
+    serve(Channel(requests, answers), {name: _limited(handle) for name, handle in operations.items()})
     os._exit(0)  # the kernel closes the link with the process: nothing must stand in the way of that
 
 

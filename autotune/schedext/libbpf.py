@@ -4,20 +4,22 @@
 An object file is opened (`BpfObject`), its knobs are written into `.rodata` by what its BTF says of them, it is
 loaded (the verifier runs) and attached through a link, which is never pinned: the link is this process's, and when
 the process goes, the kernel is back on its own scheduler. Needs libbpf 1.4, the first that lets a program change a
-struct_ops map before it is loaded (its shadow type; how partial mode is switched on). Standard library only.
+struct_ops map before it is loaded (its shadow type; how partial mode is switched on). It raises RLIMIT_MEMLOCK by
+itself where a kernel still wants that. Standard library only.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
-from autotune.errors import AttachError, UsageError
+from autotune.errors import AttachError, BusyError, UsageError
 from autotune.records import KnobValue, SchedulerExit
 
 LEAST_VERSION = (1, 4)
@@ -29,24 +31,43 @@ _EXIT_SECTION = ".data.at_exit"
 _EXIT = struct.Struct("=Qq128s1024s")
 """`struct at_exit_record` of bpf_src/include: kind, exit code, reason, message."""
 _LOG_LIMIT = 64 << 10
+_MESSAGE_LIMIT = 32 << 10
+"""One message may be a verifier's log of megabytes: its beginning and its end say which program and why."""
 _STRUCT_OPS_MAP = 26
 """BPF_MAP_TYPE_STRUCT_OPS."""
+_OPS_NAME_BYTES = 128
+"""SCX_OPS_NAME_LEN."""
 
 _KIND_INT, _KIND_STRUCT, _KIND_ENUM, _KIND_FLOAT, _KIND_ENUM64 = 1, 4, 6, 16, 19
 _KIND_VAR, _KIND_DATASEC = 14, 15
-_MODIFIERS = (8, 9, 10, 11, 18)
+_KIND_VOLATILE = 9
+_MODIFIERS = (8, _KIND_VOLATILE, 10, 11, 18)
 """typedef, volatile, const, restrict, type tag: what may stand between a variable and its type."""
 _SIGNED, _BOOL = 1, 4
 
 
 class Knob(NamedTuple):
-    """A `const volatile` scalar of an object. `kind` is int, bool or float; `width` is in bytes."""
+    """A `const volatile` scalar of an object. `kind` is bool, int, float or enum; `width` is in bytes; `choices` are
+    the names of an enum's values, one of which is its `value` (a number where none has it)."""
 
     name: str
     kind: str
     width: int
     signed: bool
-    value: int | float | bool
+    value: KnobValue
+    choices: tuple[str, ...] = ()
+
+
+class _Type(NamedTuple):
+    """One BTF type: the header that all kinds have, and the address of what follows it."""
+
+    kind: int
+    members: int
+    flag: bool
+    name: int
+    size: int
+    """Size in bytes, or the type it refers to; which of them depends on the kind."""
+    tail: int
 
 
 class _Slot(NamedTuple):
@@ -56,9 +77,12 @@ class _Slot(NamedTuple):
     width: int
     kind: str
     signed: bool
+    names: Mapping[str, int] = MappingProxyType({})
+    """Values of an enum by name; empty for the other kinds."""
 
     @property
     def code(self) -> str:
+        """For `struct`. Only widths that exist there: `_slot` sees to it."""
         if self.kind == "bool":
             return "=?"
         if self.kind == "float":
@@ -97,7 +121,10 @@ class Libbpf:
     def __init__(self, path: str | None = None) -> None:
         self._lib = _open_library(path)
         self._libc = ctypes.CDLL(None)
-        self._libc.vsnprintf.argtypes = [c_char_p, c_size_t, c_char_p, c_void_p]
+        self._libc.vasprintf.restype = c_int
+        self._libc.vasprintf.argtypes = [POINTER(c_void_p), c_char_p, c_void_p]
+        self._libc.free.restype = None
+        self._libc.free.argtypes = [c_void_p]
         self._said = bytearray()
         self._print = _PRINT(self._hear)  # kept: the library calls it as long as it lives
         self._lib.libbpf_set_print(self._print)
@@ -112,10 +139,13 @@ class Libbpf:
     def _hear(self, level: int, form: bytes, arguments: int) -> int:
         if level > 1:  # LIBBPF_DEBUG
             return 0
-        text = ctypes.create_string_buffer(_LOG_LIMIT)
-        length = int(self._libc.vsnprintf(text, _LOG_LIMIT, form, arguments))
-        self._said += text.value
-        del self._said[:-_LOG_LIMIT]
+        # A va_list is passed as a pointer on every architecture that Linux has BPF for.
+        text = c_void_p()
+        length = int(self._libc.vasprintf(ctypes.byref(text), form, arguments))
+        if length >= 0:
+            self._said += _shortened(ctypes.string_at(text, length))
+            self._libc.free(text)
+            del self._said[:-_LOG_LIMIT]
         return length
 
     def take_log(self) -> str:
@@ -131,11 +161,13 @@ class Libbpf:
 
 def _open_library(path: str | None) -> ctypes.CDLL:
     found = []
+    refused = []
     for name in filter(None, (path, "libbpf.so.1")):
         try:
             lib = ctypes.CDLL(name, use_errno=True)
             version = (int(lib.libbpf_major_version()), int(lib.libbpf_minor_version()))
-        except (OSError, AttributeError):
+        except (OSError, AttributeError) as error:
+            refused.append(f"{name}: {error}")
             continue
         if version >= LEAST_VERSION:
             for function, (result, arguments) in _SIGNATURES.items():
@@ -147,6 +179,7 @@ def _open_library(path: str | None) -> ctypes.CDLL:
     raise AttachError(
         f"{what}: {LEAST_VERSION[0]}.{LEAST_VERSION[1]} or later is needed",
         hint="'autotune vm setup' fetches one; or install your distribution's libbpf",
+        detail="\n".join(refused),
     )
 
 
@@ -171,8 +204,8 @@ class BpfObject:
         knobs = []
         for name, slot in sorted(self._slots(_RODATA).items()):
             if slot.offset + slot.width <= size:
-                (value,) = struct.unpack(slot.code, ctypes.string_at(data + slot.offset, slot.width))
-                knobs.append(Knob(name, slot.kind, slot.width, slot.signed, value))
+                value = _unpacked(slot, ctypes.string_at(data + slot.offset, slot.width))
+                knobs.append(Knob(name, slot.kind, slot.width, slot.signed, value, tuple(slot.names)))
         return knobs
 
     def set_knob(self, name: str, value: KnobValue) -> None:
@@ -181,7 +214,7 @@ class BpfObject:
         slots = self._slots(_RODATA)
         slot = slots.get(name)
         memory = self._memory(_RODATA)
-        if slot is None or memory is None:
+        if slot is None or memory is None or slot.offset + slot.width > memory[1]:
             known = ", ".join(sorted(slots)) or "none"
             raise UsageError(f"{os.path.basename(self._path)} has no knob '{name}'", hint=f"it has: {known}")
         packed = _packed(name, slot, value)
@@ -189,13 +222,12 @@ class BpfObject:
 
     def set_partial(self) -> None:
         """Let the scheduler take only tasks that ask for SCHED_EXT. Before `load` only."""
-        size = c_size_t()
-        data = self._lib.bpf_map__initial_value(self._struct_ops(), ctypes.byref(size))
-        offset = self._member_offset(b"sched_ext_ops", "flags")
-        if not isinstance(data, int) or offset is None or offset + 8 > size.value:
-            raise AttachError(f"{self._path} cannot be switched to partial mode", hint="update libbpf")
-        flags = ctypes.cast(data + offset, POINTER(ctypes.c_uint64))
+        flags = ctypes.cast(self._ops_member("flags", 8), POINTER(ctypes.c_uint64))
         flags[0] |= SWITCH_PARTIAL
+
+    def ops_name(self) -> str:
+        """The name the kernel will show. Before `load` only."""
+        return _text(ctypes.string_at(self._ops_member("name", _OPS_NAME_BYTES), _OPS_NAME_BYTES))
 
     # --- life ---
 
@@ -207,6 +239,8 @@ class BpfObject:
     def attach(self) -> None:
         """Attach the struct_ops map through a link that this process owns."""
         link = self._lib.bpf_map__attach_struct_ops(self._struct_ops())
+        if not link and ctypes.get_errno() == errno.EBUSY:
+            raise BusyError("another sched_ext scheduler was attached at the same moment", hint="stop it first")
         if not link:
             raise self._failed("could not be attached")
         self._link = link
@@ -281,71 +315,124 @@ class BpfObject:
         data = self._lib.bpf_map__initial_value(found, ctypes.byref(size))
         return (data, size.value) if isinstance(data, int) else None
 
+    def _ops_member(self, member: str, width: int) -> int:
+        """Address of a member of the operations table, which may be changed until the object is loaded."""
+        size = c_size_t()
+        data = self._lib.bpf_map__initial_value(self._struct_ops(), ctypes.byref(size))
+        offset = self._member_offset(b"sched_ext_ops", member)
+        if not isinstance(data, int) or offset is None or offset + width > size.value:
+            raise AttachError(f"{os.path.basename(self._path)} has no sched_ext_ops with '{member}'")
+        return data + offset
+
     # --- BTF (Documentation/bpf/btf.rst) ---
 
-    def _type(self, number: int) -> tuple[int, int, int, int, int]:
-        """Address, kind, count of members, name offset, and size or type of a BTF type."""
+    def _type(self, number: int) -> _Type:
         address = self._lib.btf__type_by_id(self._btf, number)
         if not isinstance(address, int):
-            raise AttachError(f"{self._path} has broken type information")
+            raise AttachError(f"{os.path.basename(self._path)} has broken type information")
         name, info, size = struct.unpack("=III", ctypes.string_at(address, 12))
-        return address, (info >> 24) & 0x1F, info & 0xFFFF, name, size
+        return _Type((info >> 24) & 0x1F, info & 0xFFFF, bool(info >> 31), name, size, address + 12)
 
     def _name(self, offset: int) -> str:
         name = self._lib.btf__name_by_offset(self._btf, offset)
         return name.decode(errors="replace") if isinstance(name, bytes) else ""
 
+    def _named(self, name: bytes, kind: int) -> _Type | None:
+        number = self._lib.btf__find_by_name_kind(self._btf, name, kind) if self._btf else -1
+        return self._type(number) if isinstance(number, int) and number > 0 else None
+
     def _slots(self, section: str) -> dict[str, _Slot]:
-        number = self._lib.btf__find_by_name_kind(self._btf, section.encode(), _KIND_DATASEC) if self._btf else -1
-        if not isinstance(number, int) or number < 0:
-            return {}
-        address, _, count, _, _ = self._type(number)
+        found = self._named(section.encode(), _KIND_DATASEC)
         slots = {}
-        for index in range(count):
-            variable, offset, _ = struct.unpack("=III", ctypes.string_at(address + 12 + 12 * index, 12))
-            _, kind, _, name, of_type = self._type(variable)
-            slot = self._slot(of_type, offset) if kind == _KIND_VAR else None
+        for number, offset, _ in _rows("=III", found):
+            variable = self._type(number)
+            slot = self._slot(variable.size, offset) if variable.kind == _KIND_VAR else None
             if slot is not None:
-                slots[self._name(name)] = slot
+                slots[self._name(variable.name)] = slot
         return slots
 
     def _slot(self, number: int, offset: int) -> _Slot | None:
-        """How a variable of this type is stored; None for what is not a scalar."""
-        address, kind, _, _, size = self._type(number)
-        while kind in _MODIFIERS:
-            address, kind, _, _, size = self._type(size)
-        if kind == _KIND_INT:
-            (encoding,) = struct.unpack("=I", ctypes.string_at(address + 12, 4))
+        """How a variable of this type is stored; None for what is no volatile scalar, and so no knob."""
+        found = self._type(number)
+        volatile = False
+        while found.kind in _MODIFIERS:
+            volatile |= found.kind == _KIND_VOLATILE
+            found = self._type(found.size)
+        if not volatile or found.size not in (1, 2, 4, 8):
+            return None
+        if found.kind == _KIND_INT:
+            (encoding,) = struct.unpack("=I", ctypes.string_at(found.tail, 4))
             flags = (encoding >> 24) & 0xF
-            return _Slot(offset, size, "bool" if flags & _BOOL else "int", bool(flags & _SIGNED))
-        if kind in (_KIND_ENUM, _KIND_ENUM64):
-            return _Slot(offset, size, "int", False)
-        return _Slot(offset, size, "float", True) if kind == _KIND_FLOAT else None
+            return _Slot(offset, found.size, "bool" if flags & _BOOL else "int", bool(flags & _SIGNED))
+        if found.kind in (_KIND_ENUM, _KIND_ENUM64):
+            return _Slot(offset, found.size, "enum", found.flag, self._enumerators(found))
+        return _Slot(offset, found.size, "float", True) if found.kind == _KIND_FLOAT else None
+
+    def _enumerators(self, found: _Type) -> dict[str, int]:
+        if found.kind == _KIND_ENUM:
+            return {self._name(name): value for name, value in _rows("=Ii" if found.flag else "=II", found)}
+        return {self._name(name): value for name, value in _rows("=Iq" if found.flag else "=IQ", found)}
 
     def _member_offset(self, structure: bytes, member: str) -> int | None:
-        """Offset of a member in bytes."""
-        number = self._lib.btf__find_by_name_kind(self._btf, structure, _KIND_STRUCT)
-        if not isinstance(number, int) or number < 0:
-            return None
-        address, _, count, _, _ = self._type(number)
-        for index in range(count):
-            name, _, bits = struct.unpack("=III", ctypes.string_at(address + 12 + 12 * index, 12))
+        """Offset of a member in bytes; None when there is no such structure or member."""
+        for name, _, bits in _rows("=III", self._named(structure, _KIND_STRUCT)):
             if self._name(name) == member:
                 return int(bits & 0xFFFFFF) // 8
         return None
 
 
+def _rows(form: str, found: _Type | None) -> Iterator[tuple[int, ...]]:
+    """What follows a BTF type, one record a member."""
+    if found is None:
+        return iter(())
+    return struct.iter_unpack(form, ctypes.string_at(found.tail, struct.calcsize(form) * found.members))
+
+
+def _unpacked(slot: _Slot, data: bytes) -> KnobValue:
+    (value,) = struct.unpack(slot.code, data)
+    by_value = {number: name for name, number in slot.names.items()}
+    return by_value.get(value, value)  # type: ignore[no-any-return]
+
+
+_TAKES: dict[str, tuple[str, tuple[type, ...]]] = {
+    "bool": ("true or false", (bool,)),
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "enum": ("a name or a whole number", (int, str)),
+}
+
+
 def _packed(name: str, slot: _Slot, value: KnobValue) -> bytes:
-    fits = {"bool": (bool,), "int": (int,), "float": (int, float)}[slot.kind]
-    if not isinstance(value, fits) or (slot.kind != "bool" and isinstance(value, bool)):
-        words = {"bool": "true or false", "int": "a whole number", "float": "a number"}
-        raise UsageError(f"knob '{name}' takes {words[slot.kind]}, not {value!r}")
+    words, types = _TAKES[slot.kind]
+    if slot.names:
+        words = "one of " + ", ".join(slot.names)
+    if not isinstance(value, types) or (slot.kind != "bool" and isinstance(value, bool)):
+        raise UsageError(f"knob '{name}' takes {words}, not {value!r}")
+    if isinstance(value, str):
+        if value not in slot.names:
+            raise UsageError(f"knob '{name}' takes {words}, not {value!r}")
+        value = slot.names[value]
     try:
         return struct.pack(slot.code, value)
-    except struct.error as error:
-        bits = 8 * slot.width
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if slot.signed else (0, (1 << bits) - 1)
-        raise UsageError(f"knob '{name}' takes {low} to {high}, not {value!r}") from error
+    except (struct.error, OverflowError) as error:
+        raise UsageError(f"knob '{name}' takes {_range(slot)}, not {value!r}") from error
+
+
+def _range(slot: _Slot) -> str:
+    if slot.kind == "float":
+        return f"a number of {8 * slot.width} bits"
+    bits = 8 * slot.width
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if slot.signed else (0, (1 << bits) - 1)
+    return f"{low} to {high}"
+
+
+def _shortened(text: bytes) -> bytes:
+    """A message within its limit: a quarter from its beginning, the rest from its end."""
+    if len(text) <= _MESSAGE_LIMIT:
+        return text
+    left_out = len(text) - _MESSAGE_LIMIT
+    head = _MESSAGE_LIMIT // 4
+    return text[:head] + b"\n[... %d bytes left out ...]\n" % left_out + text[head + left_out :]
 
 
 def _text(data: bytes) -> str:

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
+from autotune.records import knob_text
 from autotune.report import printable
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _paragraph(text: str, width: int, indent: int) -> list[str]:
 
 
 def _painted(word: str, colour: str, *, coloured: bool) -> str:
-    return f"{colour}{word}{_END}" if coloured else word
+    return f"{colour}{word}{_END}" if coloured and colour else word
 
 
 # --- doctor ----------------------------------------------------------------------------------------------
@@ -52,12 +53,12 @@ _INDENT = 9
 def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, coloured: bool) -> Lines:
     """Every requirement: found or not, what it is for, and what fixes it; then what this machine can do."""
     for check in checks:
-        word, colour = ("found", GREEN) if check.found else ("missing", RED)
+        word, colour = ("ok", GREEN) if check.found else ("missing", RED if check.required_for else "")
         detail = f": {check.detail}" if check.detail else ""
         first, *rest = _paragraph(f"{check.name}{detail}", width, _INDENT)
         yield _painted(word, colour, coloured=coloured) + first[len(word) :]
         yield from rest
-        yield from _paragraph(f"for {check.purpose}{_needed(check)}", width, _INDENT)
+        yield from _paragraph(f"{check.purpose} ({_needed(check)})", width, _INDENT)
         if not check.found and check.fix:
             yield " " * _INDENT + f"fix: {printable(check.fix)}"  # one line, so that it can be copied
     yield ""
@@ -65,8 +66,9 @@ def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, col
 
 
 def _needed(check: Check) -> str:
-    places = [_MACHINES.get(kind, kind) for kind in check.required_for]
-    return f" (needed to run schedulers {' and '.join(places)})" if places else ""
+    if len(check.required_for) == 1:
+        return f"needed to run {_MACHINES[check.required_for[0]]}"
+    return "needed" if check.required_for else "optional"
 
 
 def _ability(kind: str, able: bool, *, coloured: bool) -> str:
@@ -95,32 +97,21 @@ def scheduler(one: Scheduler, *, width: int) -> Lines:
     yield ""
     yield from _paragraph(one.algorithm, width, 2)
     yield from _paragraph(f"Good for: {', '.join(one.use_cases)}", width, 2) if one.use_cases else []
-    yield from _paragraph(f"Limits: {one.limitations}", width, 2) if one.limitations else []
+    yield from _paragraph(f"Limits: {'; '.join(one.limitations)}", width, 2) if one.limitations else []
     yield ""
     yield "Knobs:" if one.knobs else "It has no knobs."
     for knob in one.knobs:
         yield f"  {knob.name}"
         yield from _paragraph(knob.description, width, 6)
         yield from _paragraph(_knob_facts(knob), width, 6)
-    if one.knobs:
-        knob = one.knobs[0]
-        yield ""
-        yield f"Try it: autotune cc --scheduler {one.name}:{knob.name}={_value(knob.default)} -- COMMAND"
+    example = next((f":{knob.name}={knob_text(knob.default)}" for knob in one.knobs if knob.default is not None), "")
+    yield ""
+    yield f"Try it: autotune cc --scheduler {one.name}{example} 'COMMAND'"
 
 
 def _knob_facts(knob: Knob) -> str:
-    facts = [str(knob.type), f"default {_value(knob.default)}"]
-    if knob.unit:
-        facts[0] += f" in {knob.unit}"
-    if knob.range is not None:
-        facts.append(f"{knob.range.min} to {knob.range.max}")
-    if knob.options:
-        facts.append(f"one of {', '.join(_value(option) for option in knob.options)}")
-    return ", ".join(facts)
-
-
-def _value(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    default = knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
+    return f"Takes {knob.allowed()}; default: {default}"
 
 
 # --- kernels ---------------------------------------------------------------------------------------------

@@ -195,8 +195,8 @@ def _budget(progress: Progress, now_s: float, budget_s: float, width: int, ascii
 
 # --- tables ----------------------------------------------------------------------------------------------
 
-_FIXED_COLUMNS = 56
-"""Width of all columns but the scheduler's and the note's, with the gaps between them."""
+_GAP = 2
+"""Columns between two cells."""
 
 _INDENT = 2
 """Of what stands below a scheduler's name."""
@@ -205,7 +205,7 @@ Notes: TypeAlias = Literal["column", "below", "none"]
 """Where notes stand: in a column, below the scheduler's name, or nowhere."""
 
 _NOTE_COLUMNS = 24
-"""What is left for notes where they have a column: longer ones wrap."""
+"""What is left for notes where they have a column, with the gap before it: longer ones wrap."""
 
 
 def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> Table:
@@ -222,7 +222,7 @@ def final_table(session: Session, width: int) -> Table:
 def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> Table:
     has_column = notes == "column" and any(row.note for row in shown.rows)
     columns = shown.header if has_column else shown.header[:-1]
-    room = width - _FIXED_COLUMNS - (_NOTE_COLUMNS if has_column else 0)
+    room = width - _taken(shown) - (_NOTE_COLUMNS if has_column else 0)
     flexible = {"note"} if notes != "below" and _names_fit(shown, room) else {"note", "scheduler"}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="bold")
     for number, name in enumerate(columns):
@@ -233,6 +233,12 @@ def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> 
         cells[1] = _name(row, room, below=notes == "below")
         table.add_row(*cells, style=ROWS[row.kind] if coloured else "")
     return table
+
+
+def _taken(shown: report.Table) -> int:
+    """Width of all columns but the scheduler's and the note's, with the gaps between them."""
+    lines = [shown.header, *(row.cells for row in shown.rows)]
+    return sum(max(len(line[column]) for line in lines) + _GAP for column in (0, 2, 3, 4, 5))
 
 
 def _names_fit(shown: report.Table, room: int) -> bool:

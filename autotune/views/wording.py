@@ -95,9 +95,8 @@ class Wording:
         lines = [Line(f"{count} {origin}:", "strong")]
         for proposal in event.proposals:
             lines.append(Line(f"  {shown_key(proposal.candidate.key)}"))
-            expected = f" Expected: {proposal.expected}" if proposal.expected else ""
-            if proposal.reason or expected:
-                lines.append(Line(f"    {printable(proposal.reason + expected)}"))
+            expected = f"expected: {proposal.expected}" if proposal.expected else ""
+            lines += [Line(f"    {text}") for text in [_sentences(proposal.reason, expected)] if text]
         return lines
 
     def _round(self, event: events.RoundStarted) -> list[Line]:
@@ -141,6 +140,12 @@ class Wording:
 
     def _warned(self, event: events.Warned) -> list[Line]:
         return [Line(f"Warning: {printable(event.text)}", "warning")]
+
+
+def _sentences(*texts: str) -> str:
+    """The texts as sentences, whether or not they are written as such."""
+    trimmed = [printable(text).strip().rstrip(".") for text in texts]
+    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in trimmed if text)
 
 
 STEPS = {

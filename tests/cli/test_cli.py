@@ -26,9 +26,9 @@ import pytest
 from typer.testing import CliRunner
 
 import autotune
-from autotune import cli, tuner
+from autotune import cli, doctor, tuner
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
-from autotune.machine import select
+from autotune.machine import kernels, select
 from autotune.records import Candidate, Session
 from tests import builders
 
@@ -387,6 +387,63 @@ def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments):
     assert result.exit_code == 2
     assert "Commands" in result.stdout
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(("able", "code"), [(True, 0), (False, 4)])
+def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(monkeypatch, able, code):
+    checks = [doctor.Check("clang", able, "19", "compiling BPF schedulers", "apt-get install clang-19", ("host", "vm"))]
+    monkeypatch.setattr(doctor, "collect", lambda: checks)
+    monkeypatch.setattr(doctor, "can_run", lambda _checks: {"host": False, "vm": able})
+    plain, as_json = run("doctor"), run("doctor", "--json")
+    assert (plain.exit_code, as_json.exit_code) == (code, code)
+    assert "compiling BPF schedulers" in plain.stdout
+    assert ("fix: apt-get install clang-19" in plain.stdout) is not able
+    document = json.loads(as_json.stdout)
+    assert document["can_run"] == {"host": False, "vm": able}
+    assert document["checks"][0]["name"] == "clang"
+
+
+def test_the_schedulers_are_listed_and_shown_for_people_and_for_programs():
+    listed = run("schedulers")
+    assert (listed.exit_code, "at_fifo" in listed.stdout) == (0, True)
+    names = [entry["name"] for entry in json.loads(run("schedulers", "--json").stdout)]
+    assert "at_fifo" in names
+    assert "slice_us" in run("schedulers", "show", "at_fifo").stdout
+    assert json.loads(run("schedulers", "show", "at_fifo", "--json").stdout)["name"] == "at_fifo"
+
+
+def test_showing_an_unknown_scheduler_names_those_there_are():
+    result = run("schedulers", "show", "at_fif")
+    assert result.exit_code == 2
+    assert "at_fifo" in error_of(result)
+
+
+def test_vm_setup_tells_its_progress_and_vm_status_what_there_is(monkeypatch):
+    kernel = kernels.Kernel("6.18.15", Path("/k/vmlinuz"), Path("/k"), "fetched")
+    asked = []
+
+    def fetch(progress, version):
+        asked.append(version)
+        progress("downloading")
+        return kernel
+
+    monkeypatch.setattr(kernels, "fetch", fetch)
+    monkeypatch.setattr(kernels, "installed", lambda: [kernel])
+    monkeypatch.setattr(kernels, "find", lambda _given: kernel)
+    assert run("vm", "setup", "--version", "6.18.15").stdout == "downloading\nReady: Linux 6.18.15\n"
+    assert asked == ["6.18.15"]
+    assert run("vm", "status").stdout.splitlines()[0] == "* 6.18.15  /k/vmlinuz"
+
+
+def test_vm_status_without_a_kernel_is_an_error_with_advice(monkeypatch):
+    def find(_given):
+        raise NoMachineError("none")
+
+    monkeypatch.setattr(kernels, "installed", list)
+    monkeypatch.setattr(kernels, "find", find)
+    result = run("vm", "status")
+    assert result.exit_code == 4
+    assert "autotune vm setup" in result.stdout
 
 
 # --- real processes ---

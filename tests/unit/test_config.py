@@ -162,6 +162,15 @@ def test_settings_become_flags_that_give_them_again(load):
     assert config.as_flags(config.Settings()) == []
 
 
+def test_every_setting_is_documented_with_its_flag_and_variable():
+    text = (Path(__file__).parents[2] / "docs/SETTINGS.md").read_text()
+    rows = {line.split("|")[1].strip(" `"): line for line in text.splitlines() if line.startswith("| `")}
+    assert set(rows) == set(config.KEYS)
+    for name, key in config.KEYS.items():
+        assert f"`{key.flag}`" in rows[name]
+        assert f"`{key.variable}`" in rows[name]
+
+
 # --- what cannot be ---
 
 

@@ -276,7 +276,12 @@ def test_two_threads_may_talk_to_one_helper() -> None:
     server = threading.Thread(target=serve, args=(Channel(requests_read, answers_write), handlers))
     server.start()
     peer = Peer(Channel(answers_read, requests_write), lost)
-    noter = threading.Thread(target=lambda: [peer.notify("a", text="n" * 100_000) for _ in range(30)])
+
+    def note() -> None:
+        for _ in range(30):
+            peer.notify("a", text="n" * 100_000)
+
+    noter = threading.Thread(target=note)
     noter.start()
     for _ in range(30):
         peer.request("a", timeout_s=10, text="r" * 100_000)

@@ -160,7 +160,8 @@ def test_only_a_proven_gain_ranks_above_eevdf():
 
 
 def test_intervals_without_end_and_tiny_ones_stay_short():
-    assert report.interval_text(builders.interval(1.5, 1e-9, math.inf)) == "1.500 [1e-09, inf]"
+    assert report.interval_text(builders.interval(1.5, 1e-9, math.inf)) == "1.500 [0.000, >999]"
+    assert report.interval_text(builders.interval(9.9999, 30.271, 123.45)) == "10.00 [30.27, 123.5]"
 
 
 def test_the_plain_table_is_aligned_ascii_without_trailing_space():
@@ -203,6 +204,16 @@ def test_a_winner_is_recommended_with_its_interval():
 def test_without_a_winner_the_advice_is_to_stay():
     done = builders.session(winner=None, results=builders.results()[1:])
     assert report.conclusion(done).startswith("Stay with EEVDF: no scheduler was shown to beat it here")
+
+
+def test_without_a_comparison_nothing_is_claimed():
+    results = (
+        builders.result(Candidate(BASELINE), None),
+        builders.result(builders.FIFO, "undecided", median=None, runs=0),
+    )
+    text = report.recommend(results, None, builders.BASE, is_time=True)
+    assert text == "Nothing can be said: no scheduler ran often enough to be compared with EEVDF."
+    assert report.table(results, is_time=True).rows[1].note == "not run"
 
 
 def test_without_a_baseline_nothing_is_claimed():

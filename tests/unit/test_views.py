@@ -21,8 +21,10 @@ from rich.console import Console
 
 from autotune import events
 from autotune.config import Settings
+from autotune.doctor import Check
 from autotune.errors import AutotuneError, Interrupted, UsageError
 from autotune.records import BASELINE, Candidate, Proposal
+from autotune.schedext.catalog import Catalog
 from autotune.views import files, listing, planned
 from autotune.views.live import LiveView, final_table, moving
 from autotune.views.output import LONGEST_LINE, OutputLines
@@ -67,7 +69,7 @@ def test_a_session_told_in_plain_lines_says_everything_in_order():
         "differences under 2.1 % cannot be told apart here",
         "Warning: The first run took 1.4 times",
         "4 candidates from the offline planner:",
-        "    The command keeps both CPUs busy",
+        "    The command keeps both CPUs busy and rarely sleeps, so long slices should save switches. Expected: 2 to",
         "Race, round 1 of 4: at_batch:slice_us=20000,stay=true, EEVDF",
         "at_batch:slice_us=20000,stay=true: attached in 72.0 ms",
         "at_vtime: ejected by the kernel: runnable task stall",
@@ -277,6 +279,14 @@ def test_the_final_table_fits_the_terminal_and_loses_nothing(width):
         assert word in text
 
 
+def test_very_wide_intervals_and_many_rows_do_not_push_the_table_off_the_screen():
+    wide = builders.interval(1.796, 0.000174, 1.85e4)
+    results = tuple(builders.result(builders.BATCH, "undecided", speedup=wide, median=0.7 + n) for n in range(12))
+    text = drawn(final_table(builders.session(results=results, winner=None), 80), 80)
+    assert text.count("1.796 [0.000, >999]") == 12
+    assert all(f"\n{number:>2}  at_batch" in text for number in range(1, 13))
+
+
 def replay(width: int, told, **options) -> str:
     console = terminal(width, **options)
     with LiveView(console.file, budget_s=600, given=["--machine", "vm"], console=console) as view:
@@ -466,3 +476,47 @@ def test_the_plan_of_a_dry_run_names_machine_command_runs_and_candidates():
 
 def test_without_a_fetched_kernel_the_list_says_how_to_get_one():
     assert list(listing.kernels([], None)) == ["No kernel was fetched yet; 'autotune vm setup' does it."]
+
+
+CHECKS = [
+    Check("clang", True, "19 (/usr/bin/clang-19)", "compiling BPF schedulers", "", ("host", "vm")),
+    Check("qemu", False, "not found", "running the micro-VM", "apt-get install qemu-system-x86", ("vm",)),
+    Check("KVM", False, "cannot \x1b[2J be opened", "a fast micro-VM", "adduser USER kvm", ()),
+]
+
+
+def test_every_requirement_says_what_it_is_for_and_what_fixes_it():
+    lines = list(listing.doctor(CHECKS, {"host": True, "vm": False}, width=80, coloured=False))
+    assert lines == [
+        "ok       clang: 19 (/usr/bin/clang-19)",
+        "         compiling BPF schedulers (needed)",
+        "missing  qemu: not found",
+        "         running the micro-VM (needed to run in a micro-VM)",
+        "         fix: apt-get install qemu-system-x86",
+        "missing  KVM: cannot [2J be opened",
+        "         a fast micro-VM (optional)",
+        "         fix: adduser USER kvm",
+        "",
+        "Can run sched_ext schedulers on this host: yes",
+        "Can run sched_ext schedulers in a micro-VM: no",
+    ]
+
+
+def test_colour_adds_nothing_but_colour_and_long_lines_wrap():
+    shown = "\n".join(listing.doctor(CHECKS, {"host": True}, width=40, coloured=True))
+    assert "\x1b[32mok\x1b[0m" in shown
+    bare = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert bare == "\n".join(listing.doctor(CHECKS, {"host": True}, width=40, coloured=False))
+    assert max(len(line) for line in bare.splitlines() if "fix:" not in line) <= 47
+
+
+def test_each_scheduler_of_the_catalogue_is_listed_and_described_with_its_knobs():
+    known = Catalog.load().schedulers
+    listed = "\n".join(listing.schedulers(known, width=80))
+    for scheduler in known:
+        assert f"\n{scheduler.name} " in f"\n{listed}"
+        shown = "\n".join(listing.scheduler(scheduler, width=80))
+        assert max(len(line) for line in shown.splitlines()[:-1]) <= 80
+        for knob in scheduler.knobs:
+            assert f"  {knob.name}\n" in shown
+            assert " ".join(knob.allowed().split()) in " ".join(shown.split())

@@ -46,8 +46,14 @@ class Session:
 
     def __init__(self, argv: list[str]) -> None:
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-                                        preexec_fn=lambda: _take_terminal(slave))
+        self.process = subprocess.Popen(
+            argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: _take_terminal(slave),
+        )
         os.close(slave)
         self.output = bytearray()
 
@@ -108,13 +114,17 @@ def main() -> None:
             break
     time.sleep(1.0)
     session.read(0.1)
-    print(json.dumps({
-        "exit_code": session.process.poll(),
-        "state": state(),
-        "disabled_s": disabled_s,
-        "left": [line for _, line in processes(*OURS)],
-        "output": session.output.decode(errors="replace")[-6000:],
-    }))
+    print(
+        json.dumps(
+            {
+                "exit_code": session.process.poll(),
+                "state": state(),
+                "disabled_s": disabled_s,
+                "left": [line for _, line in processes(*OURS)],
+                "output": session.output.decode(errors="replace")[-6000:],
+            }
+        )
+    )
 
 
 main()

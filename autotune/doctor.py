@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""What autotune needs, and whether it is there: small checks, collected first, rendered elsewhere.
+
+No network, nothing started that stays, well under a second.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune import resources
+from autotune.errors import AutotuneError
+from autotune.machine import kernels, kvm, select
+from autotune.schedext import build, kernel, libbpf
+
+BOTH: tuple[str, ...] = ("host", "vm")
+HOST: tuple[str, ...] = ("host",)
+VM: tuple[str, ...] = ("vm",)
+OPTIONAL: tuple[str, ...] = ()
+"""What a requirement is for; nothing fails without an optional one."""
+LEAST_FREE_BYTES = 1 << 30
+LEAST_MEMORY_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement: whether it is met, what was found, what it is for, and the command or step that mends it."""
+
+    name: str
+    found: bool
+    detail: str
+    purpose: str
+    fix: str
+    required_for: tuple[str, ...]
+
+
+def collect() -> list[Check]:
+    """All checks, in the order in which a person would mend them."""
+    return [check() for check in CHECKS]
+
+
+def can_run(checks: Iterable[Check]) -> dict[str, bool]:
+    """Which machines could run sched_ext schedulers: `host` and `vm`."""
+    rows = list(checks)
+    return {name: all(row.found for row in rows if name in row.required_for) for name in ("host", "vm")}
+
+
+# --- both ------------------------------------------------------------------------------------------------
+
+
+def _python() -> Check:
+    found = sys.version_info >= (3, 10)
+    return Check("Python", found, platform.python_version(), "running autotune", "install Python 3.10 or later", BOTH)
+
+
+def _clang() -> Check:
+    try:
+        clang = build.newest_clang()
+    except AutotuneError as error:
+        return Check("clang", False, error.message, "compiling BPF schedulers", "apt-get install clang-19", BOTH)
+    return Check("clang", True, f"{clang.version} ({clang.path})", "compiling BPF schedulers", "", BOTH)
+
+
+def _fetched() -> kernels.Kernel | None:
+    return next(iter(kernels.installed()), None)
+
+
+def _headers() -> Check:
+    purpose = "telling BPF schedulers what the kernel looks like"
+    fetched = _fetched()
+    try:
+        found = build.find_headers(fetched.headers if fetched else None)
+    except AutotuneError as error:
+        return Check("vmlinux.h", False, error.message, purpose, _SETUP, BOTH)
+    return Check("vmlinux.h", True, str(found), purpose, "", BOTH)
+
+
+def _libbpf() -> Check:
+    fetched = _fetched()
+    try:
+        found = libbpf.Libbpf(str(fetched.libbpf) if fetched and fetched.libbpf else None)
+    except AutotuneError as error:
+        return Check("libbpf", False, error.message, "loading BPF schedulers", _SETUP, BOTH)
+    return Check("libbpf", True, found.version, "loading BPF schedulers", "", BOTH)
+
+
+_SETUP = "autotune vm setup"
+
+
+# --- the host --------------------------------------------------------------------------------------------
+
+
+def _sched_ext() -> Check:
+    state = kernel.read_state()
+    found = state.state != kernel.UNSUPPORTED
+    detail = f"{platform.release()}: {state.state}" if found else f"{platform.release()} has none"
+    return Check(
+        "sched_ext", found, detail, "running schedulers on the host itself", "boot one that has it (6.12 on)", HOST
+    )
+
+
+def _nothing_attached() -> Check:
+    state = kernel.read_state()
+    found = state.ops is None
+    detail = "none" if found else f"'{state.ops}' is attached"
+    return Check("other scheduler", found, detail, "one would be in the way on the host", "systemctl stop scx", HOST)
+
+
+def _root() -> Check:
+    problem = None if os.geteuid() == 0 else "sudo asks for a password"
+    if problem and select.sudo_without_password():
+        problem = None
+    detail = problem or ("root" if os.geteuid() == 0 else "sudo -n works")
+    return Check("root", problem is None, detail, "switching schedulers on the host", "sudo -v, or run as root", HOST)
+
+
+# --- the micro-VM ----------------------------------------------------------------------------------------
+
+
+def _program(name: str, package: str, purpose: str, need: tuple[str, ...] = VM) -> Callable[[], Check]:
+    def check() -> Check:
+        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+        return Check(name, path is not None, path or "not found", purpose, f"apt-get install {package}", need)
+
+    return check
+
+
+def _virtme() -> Check:
+    try:
+        version = importlib.metadata.version("virtme-ng")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("virtme-ng", False, "not found", "putting the micro-VM together", "pip install virtme-ng", VM)
+    return Check("virtme-ng", True, version, "putting the micro-VM together", "", VM)
+
+
+def _vm_kernel() -> Check:
+    try:
+        found = kernels.find(None)
+    except AutotuneError as error:
+        return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
+    return Check("VM kernel", True, f"{found.version} ({found.source})", "the micro-VM boots it", "", VM)
+
+
+def _kvm() -> Check:
+    purpose = "a fast micro-VM"
+    if not kvm.usable_device():
+        return Check("KVM", False, "/dev/kvm cannot be opened", purpose, "adduser USER kvm", OPTIONAL)
+    try:
+        version = kernels.find(None).version
+    except AutotuneError:
+        version = ""
+    answer = kvm.KvmMemory().recall(version, shutil.which("qemu-system-x86_64") or "")
+    detail = {True: "a boot has proven it", False: "does not boot here", None: "not tried yet"}[answer]
+    fix = "nothing: emulation is used instead" if answer is False else ""
+    return Check("KVM", answer is not False, detail, purpose, fix, OPTIONAL)
+
+
+# --- optional --------------------------------------------------------------------------------------------
+
+
+def _user_namespaces() -> Check:
+    purpose = "--pristine on the host as an ordinary user"
+    limit = _number(Path("/proc/sys/user/max_user_namespaces"))
+    debian = _number(Path("/proc/sys/kernel/unprivileged_userns_clone"))
+    found = limit != 0 and debian != 0
+    return Check(
+        "user namespaces",
+        found,
+        "allowed" if found else "not allowed",
+        purpose,
+        "sysctl kernel.unprivileged_userns_clone=1",
+        OPTIONAL,
+    )
+
+
+def _disk() -> Check:
+    place = resources.cache_dir()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = free >= LEAST_FREE_BYTES
+    return Check("disk", found, f"{free >> 20} MiB free", "keeping kernels and objects", "free 1 GiB", OPTIONAL)
+
+
+def _memory() -> Check:
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    found = available >= LEAST_MEMORY_BYTES
+    return Check("memory", found, f"{available >> 20} MiB available", "the micro-VM's disk", "free 1 GiB", OPTIONAL)
+
+
+def _quiet() -> Check:
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    found = load < 0.5 * cpus
+    return Check(
+        "quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "little noise", "stop other work", OPTIONAL
+    )
+
+
+def _governor() -> Check:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        governor = path.read_text().strip()
+    except OSError:
+        governor = "none"
+    found = governor in ("none", "performance")
+    fix = "cpupower frequency-set -g performance"
+    return Check("CPU governor", found, governor, "a steady clock", fix, OPTIONAL)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _clang,
+    _headers,
+    _libbpf,
+    _sched_ext,
+    _root,
+    _nothing_attached,
+    _program("qemu-system-x86_64", "qemu-system-x86", "running the micro-VM"),
+    _virtme,
+    _program("busybox", "busybox-static", "the micro-VM's first program"),
+    _program("modprobe", "kmod", "finding kernel modules"),
+    _program("setpriv", "util-linux", "ending the micro-VM with autotune"),
+    _vm_kernel,
+    _kvm,
+    _user_namespaces,
+    _disk,
+    _memory,
+    _quiet,
+    _governor,
+)

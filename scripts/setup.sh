@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# Sourced by scripts/autotune and scripts/test: makes the virtual environment, installs what is missing.
+# Needs $top (the checkout). Nothing here costs anything once a stamp says that it was done.
+
+say() { printf 'autotune setup: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+find_python() {
+    local name
+    for name in "${AUTOTUNE_PYTHON:-}" python3 python3.13 python3.12 python3.11 python3.10; do
+        [ -n "$name" ] || continue
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    die "Python 3.10 or later was not found; install it: apt-get install python3 python3-venv"
+}
+
+# stamp GROUP FILE...: true when the group was set up from these very files
+stamp_is_current() {
+    local stamp=$top/.venv/.stamp-$1 file
+    shift
+    [ -f "$stamp" ] || return 1
+    for file; do [ "$stamp" -nt "$file" ] || return 1; done
+}
+
+setup_venv() { # [extras]
+    local group=venv${1:-}
+    stamp_is_current "$group" "$top/pyproject.toml" && return
+    local python
+    python=$(find_python) || exit 1
+    say "making the virtual environment .venv"
+    if [ ! -x "$top/.venv/bin/python" ]; then
+        "$python" -m venv "$top/.venv" || {
+            rm -rf "$top/.venv"
+            die "a virtual environment could not be made; install it: apt-get install python3-venv"
+        }
+    fi
+    "$top/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$top${1:+[$1]}" ||
+        die "the Python packages could not be installed; check the network and try again"
+    touch "$top/.venv/.stamp-$group"
+}
+
+missing_packages() { # GROUPS (a pattern)
+    local package group purpose
+    while read -r package group purpose; do
+        case $package in '' | '#'*) continue ;; esac
+        case $group in $1) ;; *) continue ;; esac
+        case $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) in
+            *' installed') ;;
+            *)
+                say "$package is missing: it $purpose"
+                printf '%s\n' "$package"
+                ;;
+        esac
+    done < "$top/scripts/packages.txt"
+}
+
+setup_packages() { # GROUPS (a pattern)
+    stamp_is_current "packages-$1" "$top/scripts/packages.txt" && return
+    command -v dpkg-query >/dev/null || {
+        say "this is not Debian: see 'autotune doctor' for what must be installed by hand"
+        return 0
+    }
+    local missing root=
+    missing=$(missing_packages "$2")
+    if [ -n "$missing" ]; then
+        if [ "$(id -u)" != 0 ]; then
+            command -v sudo >/dev/null || die "root is needed to install them: apt-get install" $missing
+            root=sudo
+        fi
+        say "installing with ${root:+sudo }apt-get:" $missing
+        $root apt-get update -qq >&2 || say "the list of packages could not be refreshed; going on with the old one"
+        # Twice: on some machines a clean-up hook takes archives away while they are being installed.
+        $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+            $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2 ||
+            die "installing failed; try it by hand: apt-get install" $missing
+    fi
+    touch "$top/.venv/.stamp-packages-$1"
+}
+
+setup_kernel() {
+    [ -d /sys/kernel/sched_ext ] && [ -z "${AUTOTUNE_REQUIRE_VM:-}" ] && return
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/autotune/kernels file
+    for file in "$cache"/*/manifest.json; do [ -f "$file" ] && return; done
+    say "fetching a kernel with sched_ext for the micro-VM (about 170 MB, kept in the cache)"
+    "$top/.venv/bin/autotune" vm setup >&2 || exit 1
+}

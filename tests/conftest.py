@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""What must be there for which tests: without it they skip and say why, or fail where the machine must be able
+(AUTOTUNE_REQUIRE_VM=1, as scripts/test and CI set it)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("vm") is None and item.get_closest_marker("bpf") is None:
+        return
+    problem = _missing(vm=item.get_closest_marker("vm") is not None)
+    if problem is not None and REQUIRED:
+        pytest.fail(f"this machine must be able to run it, but {problem}", pytrace=False)
+    if problem is not None:
+        pytest.skip(problem)
+
+
+def _missing(*, vm: bool) -> str | None:
+    from autotune.errors import AutotuneError
+    from autotune.machine import kernels, microvm
+    from autotune.schedext import build
+
+    try:
+        fetched = next(iter(kernels.installed()), None)
+        build.newest_clang()
+        build.find_headers(fetched.headers if fetched else None)
+        if vm:
+            kernels.find(None)
+            microvm.find_tool("qemu-system-x86_64", "qemu-system-x86")
+    except AutotuneError as error:
+        return str(error)
+    return None

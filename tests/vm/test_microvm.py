@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""The micro-VM as a machine: the same directory, user and environment as here; what is written stays inside."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autotune.errors import MachineLost
+from autotune.machine.base import Place
+from autotune.machine.kernels import Kernel
+from autotune.machine.microvm import MicroVM, VmOptions, boot
+from autotune.records import Identity, RunSpec
+
+from .conftest import MEMORY_BYTES, guest_env, guest_run
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+
+def own_vm(kernel: Kernel, cwd: Path, *, pristine: bool = False, keep: Path | None = None, uid: int = 0) -> MicroVM:
+    place = Place(str(cwd), pristine, Identity(uid, uid, (uid,)))
+    return boot(kernel, place, VmOptions(2, MEMORY_BYTES, keep), "a test")
+
+
+def shell(command: str, cwd: Path, **fields: float) -> RunSpec:
+    return RunSpec(("sh", "-c", command), str(cwd), guest_env(), **fields)  # type: ignore[arg-type]
+
+
+def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: MicroVM, kernel: Kernel) -> None:
+    assert vm.info.kernel == kernel.version
+    assert vm.info.cpus == 2
+    assert vm.info.acceleration in ("kvm", "tcg")
+    assert guest_run(vm, "uname", "-r").stdout.head.strip() == kernel.version
+    assert vm.state().state == "disabled"
+
+
+def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: MicroVM) -> None:
+    assert guest_run(vm, "sh", "-c", "exit 7").exit_code == 7
+    assert guest_run(vm, "sh", "-c", "kill -SEGV $$").signal == signal.SIGSEGV
+    assert guest_run(vm, "no-such-command").start_error == "no-such-command: not found"
+    assert guest_run(vm, "sleep", "60", timeout_s=1.0).timed_out
+
+
+def test_odd_output_comes_over_whole(vm: MicroVM) -> None:
+    assert guest_run(vm, "printf", r"\377\000ok").stdout.head == "\\xff\0ok"
+    many = guest_run(vm, "head", "-c", "30000000", "/dev/zero")
+    assert many.stdout.total_bytes == 30_000_000
+
+
+def test_what_the_workload_writes_is_thrown_away(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("host\n")
+    machine = own_vm(kernel, tmp_path)
+    try:
+        seen = machine.run(shell("cat input; echo guest > input; echo new > made; cat input made", tmp_path))
+    finally:
+        machine.close()
+    assert seen.stdout.head == "host\nguest\nnew\n"
+    assert (tmp_path / "input").read_text() == "host\n"
+    assert not (tmp_path / "made").exists()
+
+
+def test_unless_it_is_to_be_kept(kernel: Kernel, tmp_path: Path) -> None:
+    work, kept = tmp_path / "work", tmp_path / "kept, with a comma"
+    work.mkdir()
+    kept.mkdir()
+    (work / "gone").write_text("x")
+    machine = own_vm(kernel, work, keep=kept)
+    try:
+        machine.run(shell("mkdir -p a/b; echo made > a/b/file; rm gone", work))
+        counts = machine.keep_writes()
+    finally:
+        machine.close()
+    below = kept / work.relative_to("/")
+    assert (below / "a/b/file").read_text() == "made\n"
+    assert f"{work}/gone" in (kept / ".autotune-deleted").read_text()
+    assert counts["files"] >= 1
+    assert counts["problems"] == []
+
+
+def test_pristine_runs_start_from_the_same_files_as_an_ordinary_user(kernel: Kernel, tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (tmp_path / "input").write_text("host\n")
+    machine = own_vm(kernel, tmp_path, pristine=True, uid=65534)
+    try:
+        for _ in range(2):
+            machine.fresh()
+            machine.run(shell("echo prepared > made", tmp_path))
+            seen = machine.measure(shell("id -u; cat made; ls; rm input; echo x >> made", tmp_path), None)
+            assert seen.run.stdout.head == "65534\nprepared\ninput\nmade\n", seen.run
+            assert seen.evidence.problem is None
+    finally:
+        machine.close()
+
+
+def test_a_vm_that_dies_is_told_apart_from_a_command_that_fails(kernel: Kernel, tmp_path: Path) -> None:
+    machine = own_vm(kernel, tmp_path)
+    try:
+        with pytest.raises(MachineLost, match="the micro-VM is lost"):
+            machine.run(shell("echo c > /proc/sysrq-trigger; sleep 30", tmp_path, timeout_s=30.0))
+    finally:
+        machine.close()
+
+
+def test_a_vm_goes_when_the_process_that_started_it_is_killed(kernel: Kernel, tmp_path: Path) -> None:
+    code = (
+        "import sys,time; from pathlib import Path; from tests.vm.test_microvm import own_vm\n"
+        "from autotune.machine.kernels import find\n"
+        "m = own_vm(find(None), Path(sys.argv[1])); print(m._worker.process.pid, flush=True); time.sleep(60)"
+    )
+    top = Path(__file__).resolve().parents[2]
+
+    starter = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=top)
+    assert starter.stdout is not None
+    qemu = int(starter.stdout.readline())
+    starter.kill()
+    starter.wait()
+    deadline = time.monotonic() + 5.0
+    while Path(f"/proc/{qemu}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{qemu}").exists() or "Z" in Path(f"/proc/{qemu}/stat").read_text().split()[2]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Our schedulers in a real kernel: each attaches, keeps everything running, and goes when told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autotune.machine.kernels import Kernel
+from autotune.machine.microvm import MicroVM
+from autotune.schedext.build import build
+from autotune.schedext.catalog import Catalog
+from autotune.schedext.resolve import CatalogResolver
+
+from .conftest import guest_json
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+CATALOG = Catalog.load()
+SETTINGS = (
+    "at_fifo", "at_fifo:partial=true", "at_vtime", "at_vtime:partial=true", "at_batch", "at_batch:partial=true",
+    "at_batch:age_limit_ms=500,long_first=true", "at_interactive", "at_interactive:partial=true",
+    "at_interactive:preempt_below_us=100000",
+)  # fmt: skip
+PATIENCE_S = 3.0
+"""No task may wait longer for the CPU: emulated, seven hogs on two CPUs, slices of 20 ms."""
+
+
+def run_under(vm: MicroVM, kernel: Kernel, text: str, seconds: float) -> Any:
+    spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate(text))
+    knobs = [f"{name}={str(value).lower()}" for name, value in spec.rodata.items()]
+    return guest_json(vm, "as_host.py", spec.ops, spec.object_path, str(kernel.libbpf), str(seconds), *knobs)
+
+
+@pytest.mark.parametrize("text", SETTINGS)
+def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: MicroVM, kernel: Kernel, text: str) -> None:
+    seen = run_under(vm, kernel, text, 6.0)
+    assert "error" not in seen, seen
+    assert seen["evidence"]["problem"] is None
+    assert seen["attachment"]["after"]["ops"] == text.split(":")[0]
+    assert seen["attachment"]["after"]["switch_all"] is ("partial=true" not in text)
+    assert min(seen["ticks"]) > 0, "a task starved"
+    assert seen["worst_wake_s"] < PATIENCE_S
+    assert seen["detachment"]["state"]["state"] == "disabled"
+    assert seen["detachment"]["exit"]["reason"] == "unregistered from user space"
+
+
+def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: MicroVM, kernel: Kernel) -> None:
+    source = Path(__file__).parents[1] / "bpf" / "at_stall.bpf.c"
+    built = build(source, headers=kernel.headers)
+    seen = guest_json(vm, "as_host.py", "at_stall", str(built.object_path), str(kernel.libbpf), "8")
+    assert "ejected: runnable task stall" in seen["evidence"]["problem"]
+    assert seen["detachment"]["exit"]["kind"] == 1026
+    assert seen["detachment"]["state"]["state"] == "disabled"
+
+
+def test_the_verifier_refuses_with_its_reason_and_nothing_stays(vm: MicroVM, kernel: Kernel, tmp_path: Path) -> None:
+    """The object lies below the test's directory, which the guest sees as it was at its first look."""
+    source = tmp_path / "at_bad.bpf.c"
+    source.write_text(
+        '/* SPDX-License-Identifier: GPL-2.0-only */\n#include "at.h"\n'
+        "AT_OP2(void, at_bad_enqueue, struct task_struct *, p, u64, enq_flags)\n"
+        "{\n\tscx_bpf_dsq_insert((void *)enq_flags, SCX_DSQ_GLOBAL, 0, 0);\n}\n"
+        'SEC(".struct_ops.link")\nstruct sched_ext_ops at_bad_ops = {\n'
+        '\t.enqueue = (void *)at_bad_enqueue, .name = "at_bad",\n};\n'
+    )
+    built = build(source, headers=kernel.headers)
+    seen = guest_json(vm, "as_host.py", "at_bad", str(built.object_path), str(kernel.libbpf), "1")
+    assert "was refused by the kernel" in seen["error"]["message"]
+    assert "R1" in seen["error"]["detail"]
+    assert vm.state().state == "disabled"
