@@ -65,6 +65,7 @@ class Trials:
         self._expected_exit: int | None = 0
         self.timeout_s = workload.timeout_s
         self.prepare_s = 0.0
+        self._generation = machine.generation
 
     # --- what surrounds the trials ---
 
@@ -90,17 +91,20 @@ class Trials:
 
     def baseline(self, phase: Phase, number: int) -> Outcome | Lost:
         """A run under the kernel's own scheduler."""
-        self._prepare()
+        try:
+            self._prepare()
+        except RunnerLost as error:
+            return Lost(error.message)
         self._listener(RunStarted(phase, number, BASELINE))
         return self._measured(phase, number, BASELINE, None, None)
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> Outcome | Lost:
         """A run under a candidate. Raises AttachError and its like when the scheduler cannot be attached."""
-        self._prepare()
-        self._listener(Step("attach", candidate.key))
         try:
+            self._prepare()
+            self._listener(Step("attach", candidate.key))
             attachment = self._machine.attach(spec)
-        except HolderLost as error:
+        except (HolderLost, RunnerLost) as error:
             return Lost(error.message)
         self._listener(Attached(candidate.key, attachment))
         self._listener(RunStarted(phase, number, candidate.key))
@@ -128,8 +132,8 @@ class Trials:
             lost = Lost(error.message)
         try:
             detachment = let_go() if let_go is not None else None
-        except HolderLost as error:
-            return Lost(error.message)
+        except (HolderLost, RunnerLost) as error:
+            return lost if measurement is None else Lost(error.message)
         if measurement is None:
             return lost
         return self._outcome(phase, number, key, started_at, measurement, detachment)
@@ -163,11 +167,24 @@ class Trials:
     # --- commands ---
 
     def _prepare(self) -> None:
+        self._settle()
         self._machine.fresh()
         if self._workload.prepare is not None:
             started = time.monotonic()
             self._helper("prepare", self._workload.prepare)
             self.prepare_s = time.monotonic() - started
+
+    def _settle(self) -> None:
+        """A machine that was replaced has neither what setup made nor what a first run left in its caches."""
+        if self._machine.generation == self._generation:
+            return
+        self._generation = self._machine.generation
+        self.setup()
+        self._machine.fresh()
+        if self._workload.prepare is not None:
+            self._helper("prepare", self._workload.prepare)
+        self._listener(Step("warm up", "once, since the machine is a new one"))
+        self._machine.run(self._run_spec(self._workload.argv), self._show())
 
     def _helper(self, name: str, command: str) -> None:
         """Run a command that belongs to the workload and is not measured. Raises WorkloadError when it fails."""

@@ -166,14 +166,16 @@ class _Tuning:
         try:
             try:
                 self._session()
-            except (KeyboardInterrupt, Interrupted):
-                interrupted = True
+            except BaseException:
                 self._machine.close()  # everything of ours goes at once; cleanup starts a helper of its own
-            except MachineLost as error:
-                if self._baseline is None:
-                    raise
-                failure = str(error)
-                self._warn(failure)
+                raise
+        except (KeyboardInterrupt, Interrupted):
+            interrupted = True
+        except MachineLost as error:
+            if self._baseline is None:
+                raise
+            failure = str(error)
+            self._warn(failure)
         finally:
             with contextlib.suppress(MachineLost):
                 self._trials.cleanup()
@@ -225,7 +227,7 @@ class _Tuning:
         self._tell(BaselineKnown(self._baseline, self._observation))
 
     def _baseline_run(self, phase: Phase, number: int) -> Outcome:
-        outcome = self._trials.baseline(phase, number)
+        outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
         if isinstance(outcome, Lost):
             raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
         self._all.append(outcome.trial)
@@ -327,19 +329,30 @@ class _Tuning:
         if self._left_s() <= 0.0:
             raise _OutOfBudget
         if key == BASELINE:
-            return self._note(race, key, self._trials.baseline(upcoming.phase, upcoming.number))
+            run = self._again_if_lost(lambda: self._trials.baseline(upcoming.phase, upcoming.number))
+            return self._note(race, key, run)
         entry = self._entries[key]
         candidate = entry.proposal.candidate
         if self._options.approve is not None and not self._options.approve(candidate, entry.proposal):
             race.drop(key, "left out by the user")
             return None
         try:
-            outcome = self._trials.candidate(upcoming.phase, upcoming.number, candidate, entry.spec)
+            outcome = self._again_if_lost(
+                lambda: self._trials.candidate(upcoming.phase, upcoming.number, candidate, entry.spec)
+            )
         except (AttachError, BuildError) as error:
             entry.last_problem = f"cannot be attached: {error.message}"
             race.drop(key, entry.last_problem)
             return None
         return self._note(race, key, outcome)
+
+    def _again_if_lost(self, trial: Callable[[], Outcome | Lost]) -> Outcome | Lost:
+        """A run that was lost with its helper or its VM says nothing about the candidate: it gets another."""
+        outcome = trial()
+        if isinstance(outcome, Lost):
+            self._warn(f"a run was lost and is repeated: {outcome.reason}")
+            outcome = trial()
+        return outcome
 
     def _note(self, race: Race, key: str, outcome: Outcome | Lost) -> float | None:
         """Keep a trial, and drop the candidate at once when the kernel threw it out."""

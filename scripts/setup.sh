@@ -17,12 +17,25 @@ find_python() {
     die "Python 3.10 or later was not found; install it: apt-get install python3 python3-venv"
 }
 
-# stamp GROUP FILE...: true when the group was set up from these very files
+# stamp_is_current GROUP FILE...: true when the group was set up here from these very files
 stamp_is_current() {
-    local stamp=$top/.venv/.stamp-$1 file
+    local stamp=$top/.venv/.stamp-$1 file place=
     shift
     [ -f "$stamp" ] || return 1
+    read -r place < "$stamp" || true
+    [ "$place" = "$top" ] || return 1
     for file; do [ "$stamp" -nt "$file" ] || return 1; done
+}
+
+stamp() { printf '%s\n' "$top" > "$top/.venv/.stamp-$1"; }
+
+# A virtual environment holds absolute paths: one that came here with a copied checkout runs the code of the other.
+drop_foreign_venv() {
+    local place
+    place=$(cat "$top"/.venv/.stamp-venv* 2>/dev/null | sort -u) || true
+    case $place in '' | "$top") return ;; esac
+    say "remaking .venv: it belongs to $place"
+    rm -rf "$top/.venv"
 }
 
 setup_venv() { # [extras]
@@ -30,7 +43,8 @@ setup_venv() { # [extras]
     stamp_is_current "$group" "$top/pyproject.toml" && return
     local python
     python=$(find_python) || exit 1
-    say "making the virtual environment .venv"
+    drop_foreign_venv
+    say "setting up the virtual environment .venv"
     if [ ! -x "$top/.venv/bin/python" ]; then
         "$python" -m venv "$top/.venv" || {
             rm -rf "$top/.venv"
@@ -39,7 +53,7 @@ setup_venv() { # [extras]
     fi
     "$top/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$top${1:+[$1]}" ||
         die "the Python packages could not be installed; check the network and try again"
-    touch "$top/.venv/.stamp-$group"
+    stamp "$group"
 }
 
 missing_packages() { # GROUPS (a pattern)
@@ -77,7 +91,7 @@ setup_packages() { # GROUPS (a pattern)
             $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2 ||
             die "installing failed; try it by hand: apt-get install" $missing
     fi
-    touch "$top/.venv/.stamp-packages-$1"
+    stamp "packages-$1"
 }
 
 setup_kernel() {

@@ -47,6 +47,10 @@ class Machine(Protocol):
     def headers(self) -> str | None:
         """Directory with `linux/bpf/vmlinux.h` for this machine's kernel; None: use the system's."""
 
+    @property
+    def generation(self) -> int:
+        """Counts how often the machine was replaced by a new one, which knows nothing of what was done before."""
+
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it sees (and its writes go to)
         the same throw-away files as the measured run that follows."""

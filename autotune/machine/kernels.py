@@ -13,12 +13,13 @@ import errno
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,9 +65,9 @@ def store() -> Path:
 
 
 def find(given: Path | None = None) -> Kernel:
-    """The kernel to boot: the one given (an image, with its modules beside it or in /lib/modules), the host's own
-    when it has sched_ext, or the newest fetched one. Raises UsageError for a given one that cannot be used,
-    NoMachineError when there is none."""
+    """The kernel to boot: the one given (an image, with its modules beside it or in /lib/modules, or the directory of
+    a fetched set); else the newest fetched one, which brings headers and libbpf with it; else the host's own when it
+    has sched_ext. Raises UsageError for a given one that cannot be used, NoMachineError when there is none."""
     if given is not None:
         return _given(given)
     fetched = installed()
@@ -108,6 +109,9 @@ def _from_manifest(path: Path) -> Kernel | None:
 
 
 def _given(image: Path) -> Kernel:
+    kept = _from_manifest(image / MANIFEST) if image.is_dir() else None
+    if kept is not None:
+        return replace(kept, source="given")
     if not image.is_file():
         raise UsageError(f"--kernel {image}: no such file", hint="name a kernel image, such as /boot/vmlinuz-VERSION")
     version = _image_version(image)
@@ -160,10 +164,15 @@ def fetch(progress: Progress, version: str | None = None) -> Kernel:
             return _fetch_into(Path(scratch), progress, version)
     except OSError as error:
         advice = "free some disk space: about 600 MB are needed" if error.errno == errno.ENOSPC else "try again"
-        raise FetchError(f"the kernel could not be stored: {error.strerror}", hint=advice) from error
+        raise FetchError(f"the kernel could not be stored: {error.strerror or error}", hint=advice) from error
 
 
 def _require_debian() -> None:
+    if platform.machine() != "x86_64":
+        raise FetchError(
+            f"kernels are fetched for x86_64, and this machine is {platform.machine()}",
+            hint="boot a kernel of your own: --kernel IMAGE",
+        )
     missing = [tool for tool in ("apt-get", "apt-cache", "dpkg", "depmod", "xz") if _tool(tool) is None]
     if missing or not KEYRING.exists():
         what = ", ".join(missing) or "Debian's archive keyring"
@@ -275,12 +284,25 @@ class _Apt:
 
 def _mirror() -> str:
     """The address of the machine's own Debian mirror: whatever it uses for its main suite."""
-    said = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)"], "apt's sources could not be read")
-    rows = [line.split(" ", 1) for line in said.splitlines() if " " in line]
-    main = [row[0] for row in rows if "-" not in row[1] and "/" not in row[1]]
-    if not main:
+    failure = "apt's sources could not be read"
+    known = _run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"], failure)
+    mirror = mirror_in_targets(known) or mirror_in_uris(_run(["apt-get", "--print-uris", "update"], failure))
+    if mirror is None:
         raise FetchError("apt has no Debian mirror configured", hint="boot a kernel of your own: --kernel IMAGE")
-    return main[0]
+    return mirror
+
+
+def mirror_in_targets(said: str) -> str | None:
+    """The mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
+    third party's that has the same code name."""
+    rows = [line.split(" ") for line in said.splitlines()]
+    return next((row[2] for row in rows if len(row) == 3 and row[0] == "Debian" and row[1].isalnum()), None)
+
+
+def mirror_in_uris(said: str) -> str | None:
+    """The same for a machine that has no package lists yet (a fresh container): where apt would get them from."""
+    found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", said, re.MULTILINE)
+    return found.group(1) if found else None
 
 
 def _run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
@@ -312,7 +334,7 @@ def _run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
 def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) -> None:
     """Take what is needed out of the unpacked packages, and write the manifest last."""
     modules = made / "lib" / "modules" / release
-    source = next(path for path in unpacked.glob(f"**/lib/modules/{release}") if path.is_dir())
+    source = _first(unpacked, f"**/lib/modules/{release}/kernel").parent
     for name in MODULE_DIRS:
         if (source / "kernel" / name).is_dir():
             shutil.copytree(source / "kernel" / name, modules / "kernel" / name)
@@ -323,12 +345,9 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     if packed:
         _run(["xz", "-d", *packed], "the modules could not be unpacked")
     _run(["depmod", "-b", str(made), release], "depmod failed")
-    image = next(unpacked.glob(f"**/vmlinuz-{release}"), None) or next(unpacked.glob("**/vmlinuz*"))
-    shutil.move(image, modules / "vmlinuz")
-    headers = next(unpacked.glob("**/linux/bpf/vmlinux.h")).parents[2]
-    shutil.move(headers, made / "include")
-    library = next(path for path in unpacked.glob("**/libbpf.so.1.*"))
-    shutil.move(library, made / "libbpf.so.1")
+    shutil.move(_first(unpacked, "**/vmlinuz*"), modules / "vmlinuz")
+    shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
+    shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     manifest = {
         "version": release,
         "image": f"lib/modules/{release}/vmlinuz",
@@ -338,3 +357,10 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         "packages": list(packages),
     }
     (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _first(unpacked: Path, pattern: str) -> Path:
+    found = next(unpacked.glob(pattern), None)
+    if found is None:
+        raise FetchError(f"the packages hold no {pattern.removeprefix('**/')}", hint="boot another: --kernel IMAGE")
+    return found

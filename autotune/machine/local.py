@@ -46,6 +46,10 @@ class LocalMachine:
         return self._info
 
     @property
+    def generation(self) -> int:
+        return 0
+
+    @property
     def headers(self) -> str | None:
         return self._headers
 

@@ -50,6 +50,8 @@ KVM_BOOT_S = 30.0
 """KVM boots in a few seconds; what takes longer hangs."""
 TCG_BOOT_S = 180.0
 """Emulation boots in 3 to 5 s on a quiet machine; a busy one may take many times that."""
+BOOT_TRIES = 4
+"""Emulated kernels sometimes die at boot; see `resilient`."""
 ANSWER_S = 60.0
 """Deadline of everything but runs."""
 RUN_MARGIN_S = 60.0
@@ -175,6 +177,10 @@ class MicroVM:
         return self._info
 
     @property
+    def generation(self) -> int:
+        return 0
+
+    @property
     def headers(self) -> str | None:
         return str(self._headers) if self._headers else None
 
@@ -287,6 +293,13 @@ def boot(
             memory.remember(kernel.version, qemu, True)
             return vm
     tell("booting a micro-VM under emulation")
-    return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+    for left in reversed(range(BOOT_TRIES)):
+        try:
+            return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+        except MachineLost as error:
+            if not left:
+                raise
+            tell(f"{error.message}; trying again")
+    raise AssertionError("unreachable")
 
 

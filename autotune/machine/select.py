@@ -10,13 +10,16 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
 from autotune.machine import kernels
 from autotune.machine.base import Machine, Place
 from autotune.schedext import kernel as sched_ext
+
+if TYPE_CHECKING:
+    from autotune.machine.resilient import ResilientVM
 
 MachineKind: TypeAlias = Literal["auto", "host", "vm"]
 
@@ -143,6 +146,7 @@ def _vm(
     listener: Listener,
 ) -> Iterator[Machine]:
     from autotune.machine import microvm
+    from autotune.machine.resilient import ResilientVM
 
     _refuse_hidden(place.cwd)
     options = microvm.VmOptions(
@@ -151,7 +155,11 @@ def _vm(
         keep_writes=_writable_directory(keep_writes),
     )
     found = kernels.find(kernel)
-    machine = microvm.boot(found, place, options, why, tell=lambda text: listener(Step("boot", text)))
+
+    def boot() -> microvm.MicroVM:
+        return microvm.boot(found, place, options, why, tell=lambda text: listener(Step("boot", text)))
+
+    machine = ResilientVM(boot, lambda text: listener(Warned(text)))
     try:
         yield machine
         if keep_writes is not None:
@@ -160,10 +168,7 @@ def _vm(
         machine.close()
 
 
-def _keep(machine: object, directory: Path, listener: Listener) -> None:
-    from autotune.machine.microvm import MicroVM
-
-    assert isinstance(machine, MicroVM)
+def _keep(machine: ResilientVM, directory: Path, listener: Listener) -> None:
     listener(Step("keep", f"copying what was written to {directory}"))
     try:
         kept = machine.keep_writes()

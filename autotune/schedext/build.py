@@ -155,9 +155,7 @@ def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
 
 def _run_clang(argv: list[str], source: Path) -> None:
     try:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False
-        )
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{source.name}: the compiler took over {COMPILE_S:g} s", hint="simplify it") from error
     if done.returncode != 0:

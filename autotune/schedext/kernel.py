@@ -94,7 +94,8 @@ class KernelLog:
             if not record:
                 break
             head, _, message = record.partition(b";")
-            found.append((message if head[:1].isdigit() else record).decode(errors="replace").splitlines()[0])
+            text = message if head[:1].isdigit() else record
+            found.append(text.decode(errors="replace").partition("\n")[0])
         return found
 
     def close(self) -> None:

@@ -1,63 +1,199 @@
 # SPDX-License-Identifier: MIT
-"""What sysfs says about sched_ext, read from trees made here."""
+"""Reading sched_ext's state from sysfs trees, and the kernel's log from packets like those of /dev/kmsg."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from autotune.schedext.kernel import ops_matches, read_state, wait_for
+from autotune.records import KernelState, SchedulerExit
+from autotune.schedext import kernel
+from autotune.schedext.kernel import KernelLog, exit_in_log, ops_matches, read_state, wait_for
 
 
-def sysfs(top: Path, **files: str) -> Path:
-    for name, text in files.items():
-        path = top / name.replace("__", "/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+def write_tree(top: Path, state: str, ops: str | None = None, **numbers: int) -> Path:
+    for name, number in {"enable_seq": 0, "nr_rejected": 0, "switch_all": 0, **numbers}.items():
+        (top / name).write_text(f"{number}\n")
+    (top / "state").write_text(state + "\n")
+    if ops is not None:
+        (top / "root").mkdir(exist_ok=True)
+        (top / "root" / "ops").write_text(ops + "\n")
     return top
 
 
 def test_a_kernel_without_sched_ext_is_unsupported(tmp_path: Path) -> None:
-    assert read_state(tmp_path / "absent").state == "unsupported"
-
-
-def test_an_attached_scheduler_is_read_whole(tmp_path: Path) -> None:
-    tree = sysfs(tmp_path, state="enabled", root__ops="at_fifo", enable_seq="7", nr_rejected="2", switch_all="0")
-    state = read_state(tree)
-    assert (state.state, state.ops, state.enable_seq, state.nr_rejected) == ("enabled", "at_fifo", 7, 2)
-    assert state.switch_all is False
+    assert read_state(tmp_path / "absent") == KernelState("unsupported", None, 0, 0, None)
 
 
 def test_nothing_attached_has_no_ops(tmp_path: Path) -> None:
-    state = read_state(sysfs(tmp_path, state="disabled", enable_seq="3"))
-    assert (state.state, state.ops, state.enable_seq, state.switch_all) == ("disabled", None, 3, None)
+    assert read_state(write_tree(tmp_path, "disabled", enable_seq=3)) == KernelState("disabled", None, 3, 0, False)
+
+
+def test_an_attached_scheduler_is_read_whole(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, "enabled", "at_fifo", enable_seq=4, nr_rejected=2, switch_all=1)
+    assert read_state(tree) == KernelState("enabled", "at_fifo", 4, 2, True)
+
+
+def test_partial_mode_shows_in_switch_all(tmp_path: Path) -> None:
+    assert read_state(write_tree(tmp_path, "enabled", "at_fifo", switch_all=0)).switch_all is False
+
+
+def test_a_kernel_that_does_not_say_whether_all_tasks_were_switched(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, "disabled")
+    (tree / "switch_all").unlink()
+    assert read_state(tree).switch_all is None
+
+
+@pytest.mark.parametrize("name", ["enable_seq", "nr_rejected"])
+def test_files_that_are_missing_or_strange_count_as_zero(tmp_path: Path, name: str) -> None:
+    tree = write_tree(tmp_path, "disabled", enable_seq=7, nr_rejected=7)
+    (tree / name).unlink()
+    assert getattr(read_state(tree), name) == 0
+    (tree / name).write_text("many\n")
+    assert getattr(read_state(tree), name) == 0
+
+
+def test_two_halves_of_a_switch_are_not_taken_for_a_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler goes between the reading of `state` and that of `root/ops`."""
+    tree = write_tree(tmp_path, "enabled", "at_fifo", enable_seq=4)
+    really = kernel._text
+
+    def text(path: Path) -> str | None:
+        if path.name == "ops" and path.exists():
+            shutil.rmtree(tree / "root")
+            (tree / "state").write_text("disabled\n")
+        return really(path)
+
+    monkeypatch.setattr(kernel, "_text", text)
+    assert read_state(tree) == KernelState("disabled", None, 4, 0, False)
+
+
+def test_a_tree_that_never_settles_is_read_a_bounded_number_of_times(tmp_path: Path) -> None:
+    assert read_state(write_tree(tmp_path, "enabled")) == KernelState("enabled", None, 0, 0, False)
 
 
 @pytest.mark.parametrize(
-    ("expected", "shown", "same"),
+    ("shown", "same"),
     [
-        ("bpfland", "bpfland", True),
-        ("bpfland", "bpfland_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu", True),
-        ("at_fifo", "at_fifo2", False),
-        ("at_fifo", "at_fifo_extra", False),
-        ("at", "at_fifo", False),
-        ("at_fifo", None, False),
+        ("at_fifo", True),
+        ("at_fifo_1.0.2", True),
+        ("at_fifo_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu", True),
+        ("at_fifo_v2.0", True),
+        ("at_fifo_2", False),
+        ("at_fifo2", False),
+        ("at_fifo_slow", False),
+        ("at_fif", False),
+        ("at", False),
+        ("", False),
+        (None, False),
     ],
 )
-def test_a_shown_name_may_carry_a_version(expected: str, shown: str | None, same: bool) -> None:
-    assert ops_matches(expected, shown) is same
+def test_a_shown_name_may_carry_version_and_build(shown: str | None, same: bool) -> None:
+    assert ops_matches("at_fifo", shown) is same
 
 
-def test_waiting_sees_a_change_and_gives_up_in_time(tmp_path: Path) -> None:
-    tree = sysfs(tmp_path, state="enabling")
-    timer = threading.Timer(0.05, lambda: sysfs(tmp_path, state="enabled"))
-    timer.start()
-    assert wait_for(lambda seen: seen.state == "enabled", 5.0, sysfs=tree)[0]
+def test_a_name_is_no_pattern() -> None:
+    assert not ops_matches("at.fifo", "at_fifo")
+
+
+def test_waiting_ends_as_soon_as_the_state_is_there(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, "enabled", "at_fifo")
+    changer = threading.Timer(0.1, lambda: (tree / "state").write_text("disabled\n"))
     started = time.monotonic()
-    held, last = wait_for(lambda seen: seen.state == "disabled", 0.1, sysfs=tree)
-    assert not held
-    assert last.state == "enabled"
+    changer.start()
+    held, state = wait_for(lambda seen: seen.state == "disabled", 5.0, sysfs=tree)
+    changer.join()
+    assert held
+    assert state.state == "disabled"
     assert 0.1 <= time.monotonic() - started < 2.0
+
+
+def test_waiting_gives_up_with_the_last_state(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, "enabling")
+    started = time.monotonic()
+    held, state = wait_for(lambda seen: seen.state == "enabled", 0.1, sysfs=tree)
+    assert not held
+    assert state.state == "enabling"
+    assert 0.1 <= time.monotonic() - started < 2.0
+
+
+def test_waiting_looks_once_even_without_time(tmp_path: Path) -> None:
+    tree = write_tree(tmp_path, "disabled")
+    assert wait_for(lambda seen: seen.state == "disabled", 0.0, sysfs=tree)[0]
+
+
+# --- the log ---------------------------------------------------------------------------------------------
+
+STALLED = [
+    'sched_ext: BPF scheduler "at_fifo" enabled',
+    'sched_ext: BPF scheduler "at_fifo" disabled (runnable task stall)',
+    "sched_ext: at_fifo: make[212] failed to run for 2.676s",
+    "   scx_watchdog_workfn+0x16a/0x1f0",
+]
+
+
+def test_the_log_tells_why_a_scheduler_went() -> None:
+    gone = exit_in_log(STALLED, "at_fifo")
+    assert gone == SchedulerExit(1026, 0, "runnable task stall", "make[212] failed to run for 2.676s")
+    assert gone.is_error
+
+
+def test_an_orderly_end_is_no_error() -> None:
+    gone = exit_in_log(['sched_ext: BPF scheduler "at_fifo" disabled (unregistered from user space)'], "at_fifo")
+    assert gone == SchedulerExit(64, 0, "unregistered from user space", "")
+    assert not gone.is_error
+
+
+def test_a_reason_we_do_not_know_is_an_error() -> None:
+    gone = exit_in_log(['sched_ext: BPF scheduler "at_fifo" disabled (runtime error)'], "at_fifo")
+    assert gone == SchedulerExit(1024, 0, "runtime error", "")
+
+
+def test_only_the_scheduler_asked_for_and_its_last_end_count() -> None:
+    said = [*STALLED, 'sched_ext: BPF scheduler "at_fifo_1.0.2" disabled (unregistered from BPF)']
+    assert exit_in_log(said, "at_vtime") is None
+    assert exit_in_log([], "at_fifo") is None
+    assert exit_in_log(said, "at_fifo") == SchedulerExit(65, 0, "unregistered from BPF", "")
+
+
+@pytest.fixture
+def kmsg() -> Iterator[tuple[int, str]]:
+    """A pipe that keeps records apart as /dev/kmsg does: one written, one read."""
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    yield writing, f"/proc/self/fd/{reading}"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_messages_are_read_once_and_without_their_prefixes(kmsg: tuple[int, str]) -> None:
+    writing, path = kmsg
+    log = KernelLog(path)
+    assert log.read() == []
+    os.write(writing, b"6,120,5000,-;sched_ext: one\n SUBSYSTEM=cpu\n")
+    os.write(writing, b"3,121,5001,-;two; with a semicolon and \xff\n")
+    assert log.read() == ["sched_ext: one", "two; with a semicolon and \ufffd"]
+    assert log.read() == []
+    log.close()
+    log.close()
+    assert log.read() == []
+
+
+def test_an_empty_message_is_read_too(kmsg: tuple[int, str]) -> None:
+    writing, path = kmsg
+    log = KernelLog(path)
+    os.write(writing, b"6,1,1,-;\n")
+    os.write(writing, b"6,2,1,-;after it\n")
+    assert log.read() == ["", "after it"]
+    log.close()
+
+
+def test_a_log_that_may_not_be_read_knows_nothing(tmp_path: Path) -> None:
+    log = KernelLog(str(tmp_path / "absent"))
+    assert log.read() == []
+    log.close()

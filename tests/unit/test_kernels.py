@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from autotune.errors import FetchError, NoMachineError, UsageError
 from autotune.machine import kernels
-from autotune.machine.kernels import choose_image, find, installed
+from autotune.machine.kernels import choose_image, find, installed, mirror_in_targets, mirror_in_uris
 
 NAMES = [
     "linux-image-6.12.95+deb13-amd64",
@@ -37,6 +40,30 @@ def fetched(cache: Path, version: str) -> Path:
     names = {"image": "vmlinuz", "modules": "modules", "headers": "include", "libbpf": "libbpf.so.1"}
     (top / "manifest.json").write_text(json.dumps({"version": version, **names}))
     return top
+
+
+class EmptyArchive:
+    """Lists a kernel and downloads a real Debian package that holds no file."""
+
+    def __init__(self, _root: Path) -> None:
+        pass
+
+    def update(self) -> None:
+        pass
+
+    def names(self, _pattern: str) -> list[str]:
+        return NAMES
+
+    def parts_of(self, _image: str) -> list[str]:
+        return []
+
+    def download(self, _packages: list[str], target: Path) -> list[Path]:
+        control = target / "empty" / "DEBIAN" / "control"
+        control.parent.mkdir(parents=True)
+        control.write_text("Package: empty\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: a\n")
+        deb = target / "empty.deb"
+        subprocess.run(["dpkg-deb", "-b", str(target / "empty"), str(deb)], check=True, capture_output=True)
+        return [deb]
 
 
 def test_the_newest_long_term_kernel_is_preferred() -> None:
@@ -84,6 +111,70 @@ def test_a_given_kernel_must_be_there_with_its_modules(tmp_path: Path) -> None:
         find(image)
     (tmp_path / "modules.dep").write_text("")
     assert (find(image).version, find(image).source) == ("1.2.3", "given")
+
+
+def test_a_fetched_set_can_be_given_by_its_directory(cache: Path) -> None:
+    top = fetched(cache, "6.18.9+deb13-amd64")
+    fetched(cache, "6.18.15+deb13-amd64")
+    assert (find(top).version, find(top).source) == ("6.18.9+deb13-amd64", "given")
+    with pytest.raises(UsageError, match="no such file"):
+        find(cache)
+
+
+def test_the_release_is_read_from_the_header_of_an_x86_image(tmp_path: Path) -> None:
+    image = tmp_path / "bzImage"
+    header = bytearray(0x400)
+    header[0x202:0x206] = b"HdrS"
+    header[0x20E:0x210] = (0x300 - 0x200).to_bytes(2, "little")
+    header[0x300:0x320] = b"6.18.1-mine (me@here) #1 SMP".ljust(0x20, b"\0")
+    image.write_bytes(header)
+    (tmp_path / "modules.dep").write_text("")
+    assert find(image).version == "6.18.1-mine"
+
+
+def test_the_mirror_is_debians_main_suite_and_no_one_elses() -> None:
+    rows = [
+        "Docker bookworm https://third.example/linux/",
+        "Debian bookworm-security http://mirror.example/debian-security/",
+        "Debian bookworm http://mirror.example/debian/",
+    ]
+    assert mirror_in_targets("\n".join(rows)) == "http://mirror.example/debian/"
+    assert mirror_in_targets("\n".join(rows[:2])) is None
+    assert mirror_in_targets("") is None
+
+
+def test_the_mirror_is_known_before_the_first_update_too() -> None:
+    said = (
+        "'http://mirror.example/debian-security/dists/bookworm-security/InRelease' name 0 \n"
+        "'http://mirror.example/debian/dists/bookworm/InRelease' name 0 \n"
+    )
+    assert mirror_in_uris(said) == "http://mirror.example/debian/"
+    assert mirror_in_uris("") is None
+
+
+@pytest.mark.usefixtures("cache")
+def test_another_architecture_is_told_to_bring_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels.platform, "machine", lambda: "aarch64")
+    with pytest.raises(FetchError, match=r"aarch64.*--kernel IMAGE"):
+        kernels.fetch(lambda _text: None)
+
+
+def test_packages_without_a_kernel_are_an_error_and_leave_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive changed its layout: everything is fetched, and then the image is not in there."""
+    monkeypatch.setattr(kernels, "_Apt", EmptyArchive)
+    with pytest.raises(FetchError, match="packages hold no"):
+        kernels.fetch(lambda _text: None)
+    assert [path.name for path in cache.iterdir()] == [".lock"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_full_disk_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(kernels, "_fetch_into", full)
+    with pytest.raises(FetchError, match=r"No space left.*free some disk space"):
+        kernels.fetch(lambda _text: None)
 
 
 @pytest.mark.usefixtures("cache")

@@ -210,6 +210,13 @@ def test_the_complaint_about_one_file_does_not_stick_to_the_next(library: Libbpf
         assert caught.value.detail.count(".o") == 1
 
 
+def test_what_was_said_before_is_not_part_of_a_complaint(library: Libbpf, tmp_path: Path) -> None:
+    library._said += b"libbpf: a warning about another object\n"
+    with pytest.raises(AttachError) as caught:
+        library.open(str(tmp_path / "at_none.o"))
+    assert "another object" not in caught.value.detail
+
+
 def test_closing_twice_and_using_after_an_error_leave_no_file_open(library: Libbpf, object_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):

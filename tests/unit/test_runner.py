@@ -359,13 +359,13 @@ def test_a_command_that_hangs_is_ended(shared: Runner) -> None:
 
 
 def test_all_of_its_group_is_ended_and_output_until_then_is_kept(shared: Runner) -> None:
-    run = shared.run(shell("sleep 60 & sleep 61 & echo $!; wait", timeout_s=0.2))
+    run = shared.run(shell("sleep 60 & sleep 61 & echo $!; wait", timeout_s=0.5))
     assert run.timed_out
     assert wait_until(lambda: is_gone(int(run.stdout.head)), 0.5)
 
 
 def test_it_may_tidy_up_on_sigterm(shared: Runner) -> None:
-    run = shared.run(shell("trap 'echo tidy; exit 7' TERM; sleep 60 & wait", timeout_s=0.2))
+    run = shared.run(shell("trap 'echo tidy; exit 7' TERM; sleep 60 & wait", timeout_s=0.5))
     assert (run.timed_out, run.exit_code, run.stdout.head) == (True, 7, "tidy\n")
 
 
@@ -404,8 +404,9 @@ def test_a_background_child_that_holds_the_output_delays_nothing_and_is_ended(sh
     assert is_gone(int(run.stdout.head))
 
 
-def test_a_daemon_that_left_the_session_twice_over_is_ended(shared: Runner) -> None:
-    run = shared.run(shell("(setsid sh -c 'sleep 60 & echo $!; sleep 61' &); sleep 0.1"))
+def test_a_daemon_that_left_the_session_twice_over_is_ended(shared: Runner, tmp_path: Path) -> None:
+    daemon = "(setsid sh -c 'sleep 60 & echo $!; sleep 61 & touch ready; wait' &)"
+    run = shared.run(shell(f"{daemon}; until test -e ready; do sleep 0.01; done", cwd=tmp_path))
     assert run.left_running == 3  # a shell in a session of its own, and its two sleeps
     assert is_gone(int(run.stdout.head))
 
@@ -518,6 +519,7 @@ def test_an_interrupted_caller_can_go_on_or_close(runner: Runner, tmp_path: Path
         with pytest.raises(KeyboardInterrupt):
             runner.run(long_command(tmp_path))
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     pids = pids_of(tmp_path)
     assert runner.run(spec("echo", "next")).stdout.head == "next\n"
@@ -701,7 +703,7 @@ def test_wall_time_is_within_a_tenth_of_hyperfines(
     shared: Runner, tmp_path: Path, argv: tuple[str, ...], runs: int
 ) -> None:
     """Other work on the machine only adds noise, so the best of a few attempts tells; a real cost shows in all."""
-    assert min(ratio_to_hyperfine(shared, argv, runs, tmp_path / "out.json") for _ in range(3)) <= 1.1
+    assert any(ratio_to_hyperfine(shared, argv, runs, tmp_path / "out.json") <= 1.1 for _ in range(4))
 
 
 def ratio_to_hyperfine(shared: Runner, argv: tuple[str, ...], runs: int, out: Path) -> float:

@@ -106,7 +106,8 @@ def test_a_vm_that_dies_is_told_apart_from_a_command_that_fails(kernel: Kernel, 
         machine.close()
 
 
-def test_a_vm_goes_when_the_process_that_started_it_is_killed(kernel: Kernel, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("kernel")
+def test_a_vm_goes_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys,time; from pathlib import Path; from tests.vm.test_microvm import own_vm\n"
         "from autotune.machine.kernels import find\n"

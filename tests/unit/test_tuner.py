@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: MIT
+"""A whole session on a scripted machine: the times are given, so what is claimed can be told to the digit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from autotune.errors import AttachError, HolderLost, Interrupted, MachineLost, WorkloadError
+from autotune.events import Detached, Event, Finished, RunStarted, Warned
+from autotune.machine.base import OutputHandler
+from autotune.records import (
+    BASELINE,
+    Attachment,
+    AttachSpec,
+    Candidate,
+    Detachment,
+    Evidence,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Output,
+    Proposal,
+    Run,
+    RunSpec,
+    SchedulerExit,
+    Session,
+    Snapshot,
+    Workload,
+)
+from autotune.tuner import Options, Situation, tune
+
+FREE = KernelState("disabled", None, 1, 0, None)
+NOTHING = Output("", "", 0, 0)
+
+
+def a_run(wall_s: float, exit_code: int = 0, **more: object) -> Run:
+    return Run(wall_s, wall_s, 0.0, 1 << 20, 5, 5, 10, 0, exit_code, None, False, NOTHING, NOTHING, **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class ScriptedMachine:
+    """Runs take what `times` says of the attached scheduler, with a little seeded noise; the log keeps the order."""
+
+    times: dict[str, float]
+    faults: dict[str, Callable[[], Run | Exception]] = field(default_factory=dict)
+    ejects: frozenset[str] = frozenset()
+    log: list[str] = field(default_factory=list)
+    attached: str | None = None
+    closed: bool = False
+    generation: int = 0
+    headers: str | None = None
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+
+    @property
+    def info(self) -> MachineInfo:
+        return MachineInfo("vm", "a test", "6.18", 2, 1 << 30, "scripted", "tcg")
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        del on_output
+        self.log.append(spec.argv[-1])
+        return a_run(0.0, 1 if "fail" in spec.argv[-1] else 0)
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        del spec, on_output
+        key = ops or BASELINE
+        self.log.append(f"run {key}")
+        fault = self.faults.get(key)
+        run = fault() if fault else a_run(self.times[key] * self.rng.gauss(1.0, 0.005))
+        if isinstance(run, Exception):
+            raise run
+        problem = "ejected: runnable task stall" if key in self.ejects else None
+        counters = Snapshot(0.0, 0.0, 0.0, 0, 0, None, None, None, None, None)
+        later = Snapshot(run.wall_s, run.wall_s, 2 * run.wall_s, 100, 10, 0.1, 0.1, 0.0, 0.0, 9)
+        return Measurement(run, Evidence(ops, FREE, FREE, problem), counters, later)
+
+    def fresh(self) -> None:
+        self.log.append("fresh")
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        if spec.ops == "refused":
+            raise AttachError("refused.o was refused by the kernel: R1 is not a pointer")
+        assert self.attached is None, "attached twice"
+        self.attached = spec.ops
+        self.log.append(f"attach {spec.ops}")
+        return Attachment(spec.ops, FREE, FREE, 0.01)
+
+    def detach(self) -> Detachment:
+        assert self.attached is not None
+        self.log.append(f"detach {self.attached}")
+        gone = SchedulerExit(1026, 0, "runnable task stall", "") if self.attached in self.ejects else None
+        self.attached = None
+        return Detachment(FREE, 0.01, gone)
+
+    def state(self) -> KernelState:
+        return FREE
+
+    def close(self) -> None:
+        self.closed = True
+        self.attached = None
+
+
+@dataclass
+class ListPlanner:
+    """Proposes the given sets one after another."""
+
+    sets: list[list[str]]
+    seen: list[Situation] = field(default_factory=list)
+    name: str = "list"
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        self.seen.append(situation)
+        names = self.sets.pop(0) if self.sets else []
+        return [Proposal(Candidate(name), "a test") for name in names]
+
+
+def resolve(candidate: Candidate) -> AttachSpec:
+    return AttachSpec(candidate.scheduler, "x.o")
+
+
+def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | None = None, **options: object) -> Session:
+    told: list[Event] = []
+    result = tune(
+        workload or Workload("true", ("true",), "/"),
+        machine,
+        ListPlanner(list(sets)),
+        Options(seed=3, **options),  # type: ignore[arg-type]
+        told.append,
+        resolve,
+    )
+    assert isinstance(told[-1], Finished)
+    assert machine.attached is None, "a scheduler was left attached"
+    return result
+
+
+def row(result: Session, key: str) -> object:
+    return next(item for item in result.results if item.candidate.key == key)
+
+
+def test_a_faster_scheduler_wins_on_rounds_that_did_not_choose_it() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "fast": 0.8, "slow": 1.3})
+    result = session(machine, ["fast", "slow"])
+    assert result.winner == "fast"
+    best = result.results[0]
+    assert (best.candidate.key, best.verdict, best.confirmed) == ("fast", "faster", True)
+    assert best.speedup is not None
+    assert best.speedup.low < 1.25 < best.speedup.high
+    assert "Use fast" in result.recommendation
+
+
+def test_equal_schedulers_make_no_winner() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0})
+    assert session(machine, ["a", "b"]).winner is None
+
+
+def test_the_order_of_a_trial_is_the_safe_one() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    session(machine, ["x"], workload=Workload("true", ("true",), "/", prepare="make clean"))
+    starts = [index for index, entry in enumerate(machine.log) if entry == "attach x"]
+    assert starts
+    for at in starts:
+        assert machine.log[at - 2 : at + 3] == ["fresh", "make clean", "attach x", "run x", "detach x"]
+
+
+def test_setup_runs_once_before_and_cleanup_once_after_everything() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    session(machine, ["x"], workload=Workload("true", ("true",), "/", setup="set up", cleanup="clean up"))
+    assert machine.log[0] == "set up"
+    assert machine.log[-1] == "clean up"
+    assert machine.log.count("set up") == machine.log.count("clean up") == 1
+
+
+def test_an_ejected_scheduler_is_invalid_with_its_reason_and_runs_no_more() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "bad": 0.1, "x": 1.0}, ejects=frozenset({"bad"}))
+    result = session(machine, ["bad", "x"])
+    bad = row(result, "bad")
+    assert (bad.verdict, bad.runs, bad.note) == ("invalid", 0, "ejected: runnable task stall")  # type: ignore[attr-defined]
+    assert machine.log.count("run bad") == 1
+
+
+def test_an_exit_code_unlike_the_baselines_never_counts_as_time() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": lambda: a_run(0.01, 2)})
+    result = session(machine, ["x"])
+    assert result.winner is None
+    assert row(result, "x").verdict == "invalid"  # type: ignore[attr-defined]
+    assert "exit code 2" in row(result, "x").note  # type: ignore[attr-defined]
+
+
+def test_a_scheduler_the_kernel_refuses_is_a_row_and_not_the_end() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8})
+    result = session(machine, ["refused", "x"])
+    assert result.winner == "x"
+    assert "cannot be attached" in row(result, "refused").note  # type: ignore[attr-defined]
+
+
+def test_a_run_that_was_lost_is_repeated_and_not_held_against_the_candidate() -> None:
+    faults = iter([HolderLost("the holder died")])
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8})
+    attach = machine.attach
+
+    def once_lost(spec: AttachSpec) -> Attachment:
+        for fault in faults:
+            raise fault
+        return attach(spec)
+
+    machine.attach = once_lost  # type: ignore[method-assign]
+    result = session(machine, ["x"])
+    assert result.winner == "x"
+    assert any("holder died" in warning for warning in result.warnings)
+
+
+def test_a_failing_workload_is_an_error_before_anything_is_attached() -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, 2)})
+    with pytest.raises(WorkloadError, match="exit code 2"):
+        session(machine, ["x"])
+    assert not any(entry.startswith("attach") for entry in machine.log)
+
+
+def test_unless_failure_is_to_be_ignored() -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, 2), "x": lambda: a_run(1.0, 2)})
+    result = session(machine, ["x"], workload=Workload("f", ("f",), "/", ignore_failure=True))
+    assert row(result, "x").runs > 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("matches", "count", "said"),
+    [
+        ((), 0, "matched nothing"),
+        (("1", "2"), 2, "matched 2 times"),
+        (("abc",), 1, "not a number"),
+        (("0",), 1, "above 0"),
+    ],
+)
+def test_a_metric_must_be_one_number(matches: tuple[str, ...], count: int, said: str) -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, metric_matches=matches, metric_count=count)})
+    with pytest.raises(WorkloadError, match=said):
+        session(machine, ["x"], workload=Workload("b", ("b",), "/", metric_regex="(.*)"))
+
+
+def test_a_larger_metric_can_be_the_better_one() -> None:
+    def rate(value: float) -> Callable[[], Run]:
+        noise = random.Random(2)
+        return lambda: a_run(1.0, metric_matches=(f"{value * noise.gauss(1, 0.005)}",), metric_count=1)
+
+    machine = ScriptedMachine({}, faults={BASELINE: rate(100.0), "x": rate(130.0)})
+    result = session(machine, ["x"], workload=Workload("b", ("b",), "/", metric_regex="(.*)", goal="max"))
+    assert result.winner == "x"
+
+
+def test_ctrl_c_gives_the_machine_back_and_keeps_what_is_known() -> None:
+    runs = iter(range(3))
+
+    def pressed() -> Run:
+        if next(runs, None) is None:
+            raise KeyboardInterrupt
+        return a_run(0.8)
+
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": pressed})
+    result = session(machine, ["x"], workload=Workload("b", ("b",), "/", cleanup="clean up"))
+    assert result.interrupted
+    assert machine.closed
+    assert machine.log[-1] == "clean up"
+    assert len(result.trials) > 3
+
+
+def test_quitting_at_the_question_is_an_interruption() -> None:
+    def quit_at_once(_candidate: Candidate, _proposal: Proposal | None) -> bool:
+        raise Interrupted("quit")
+
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    assert session(machine, ["x"], approve=quit_at_once).interrupted
+    assert not any(entry.startswith("attach") for entry in machine.log)
+
+
+def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": lambda: MachineLost("the micro-VM is lost")})
+    result = session(machine, ["x"])
+    assert result.failure is not None
+    assert "lost" in result.failure
+    assert result.baseline is not None
+
+
+def test_the_planner_hears_what_its_first_set_showed() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "a": 1.1, "b": 0.8})
+    planner = ListPlanner([["a"], ["b"]])
+    told: list[Event] = []
+    result = tune(Workload("t", ("t",), "/"), machine, planner, Options(seed=1), told.append, resolve)
+    assert [item.candidate.key for item in planner.seen[1].results] == ["a"]
+    assert result.winner == "b"
+
+
+def test_a_budget_that_is_used_up_ends_without_a_claim_and_says_so() -> None:
+    machine = ScriptedMachine({BASELINE: 60.0, "x": 30.0})
+    result = session(machine, ["x"], budget_s=100.0)
+    assert result.winner is None
+    assert any("budget" in warning for warning in result.warnings)
+
+
+def test_the_same_seed_gives_the_same_order_of_runs() -> None:
+    orders = []
+    for _ in range(2):
+        told: list[Event] = []
+        machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0, "c": 1.0})
+        tune(Workload("t", ("t",), "/"), machine, ListPlanner([["a", "b", "c"]]), Options(seed=9), told.append, resolve)
+        orders.append([event.candidate for event in told if isinstance(event, RunStarted)])
+        assert any(isinstance(event, Detached) for event in told)
+        assert not any(isinstance(event, Warned) and "lost" in event.text for event in told)
+    assert orders[0] == orders[1]
