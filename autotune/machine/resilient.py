@@ -27,7 +27,7 @@ from autotune.records import (
     RunSpec,
 )
 
-MAX_REBOOTS = 5
+MAX_REBOOTS = 8
 T = TypeVar("T")
 
 

@@ -464,6 +464,7 @@ def test_errors_keep_their_class_on_the_way(process: Worker) -> None:
     assert caught.value.stage == "detach"
 
 
+@pytest.mark.slow
 def test_a_request_that_is_stuck_ends_the_process() -> None:
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.microvm import MicroVM
+from autotune.machine.resilient import ResilientVM
 
 from .conftest import guest_json
 
@@ -18,12 +18,12 @@ CC = (sys.executable, "-m", "autotune", "cc", "--machine", "host", "--scheduler"
 WORKLOAD = ("--prepare", "sleep 0.7001", "--", "sleep", "0.7531")
 
 
-def disturbed(vm: MicroVM, when: str, how: str) -> Any:
+def disturbed(vm: ResilientVM, when: str, how: str) -> Any:
     return guest_json(vm, "giveback.py", when, how, *CC, *WORKLOAD)
 
 
 @pytest.mark.parametrize("when", ["prepare", "baseline", "attached", "confirm"])
-def test_ctrl_c_in_any_phase_gives_the_host_back(vm: MicroVM, when: str) -> None:
+def test_ctrl_c_in_any_phase_gives_the_host_back(vm: ResilientVM, when: str) -> None:
     seen = disturbed(vm, when, "ctrl-c")
     assert seen["state"] == "disabled"
     assert seen["disabled_s"] < 5.0
@@ -32,14 +32,14 @@ def test_ctrl_c_in_any_phase_gives_the_host_back(vm: MicroVM, when: str) -> None
     assert "Traceback" not in seen["output"]
 
 
-def test_sigkill_of_autotune_while_a_scheduler_is_attached_gives_the_host_back(vm: MicroVM) -> None:
+def test_sigkill_of_autotune_while_a_scheduler_is_attached_gives_the_host_back(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "kill")
     assert seen["state"] == "disabled"
     assert seen["disabled_s"] < 5.0
     assert seen["left"] == []
 
 
-def test_sigterm_is_an_interruption_too(vm: MicroVM) -> None:
+def test_sigterm_is_an_interruption_too(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "term")
     assert seen["state"] == "disabled"
     assert seen["disabled_s"] < 5.0
@@ -47,7 +47,7 @@ def test_sigterm_is_an_interruption_too(vm: MicroVM) -> None:
     assert "Traceback" not in seen["output"]
 
 
-def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: MicroVM) -> None:
+def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "kill-holder")
     assert seen["state"] == "disabled"
     assert seen["disabled_s"] < 5.0

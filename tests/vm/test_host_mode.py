@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.microvm import MicroVM
+from autotune.machine.resilient import ResilientVM
 
 from .conftest import guest_json
 
@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow]
 SHORT = ("--scheduler", "at_fifo", "--min-runs", "2", "--max-runs", "2", "--", "sleep", "0.2")
 
 
-def session(vm: MicroVM, user: str, *arguments: str) -> Any:
+def session(vm: ResilientVM, user: str, *arguments: str) -> Any:
     return guest_json(vm, "host_mode.py", user, *arguments)
 
 
-def test_root_gets_a_table_with_evidence(vm: MicroVM) -> None:
+def test_root_gets_a_table_with_evidence(vm: ResilientVM) -> None:
     seen = session(vm, "root", *SHORT)
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
@@ -29,14 +29,14 @@ def test_root_gets_a_table_with_evidence(vm: MicroVM) -> None:
     assert "\x1b" not in seen["stdout"]
 
 
-def test_an_ordinary_user_with_sudo_gets_one_too_and_the_workload_runs_as_that_user(vm: MicroVM) -> None:
+def test_an_ordinary_user_with_sudo_gets_one_too_and_the_workload_runs_as_that_user(vm: ResilientVM) -> None:
     seen = session(vm, "with-sudo", *SHORT[:-3], "--metric", r"uid: (4242)", "--", "sh", "-c", "echo uid: $(id -u)")
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
     assert seen["state"] == "disabled"
 
 
-def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: MicroVM) -> None:
+def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: ResilientVM) -> None:
     seen = session(vm, "without-sudo", *SHORT)
     assert seen["exit_code"] == 4
     assert "needs root" in seen["stderr"]
@@ -44,7 +44,7 @@ def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: MicroVM) -> None:
     assert seen["state"] == "disabled"
 
 
-def test_a_workload_that_fails_under_the_baseline_is_exit_code_3(vm: MicroVM) -> None:
+def test_a_workload_that_fails_under_the_baseline_is_exit_code_3(vm: ResilientVM) -> None:
     seen = session(vm, "root", "--scheduler", "at_fifo", "--", "false")
     assert seen["exit_code"] == 3
     assert "exit code 1" in seen["stderr"]

@@ -6,7 +6,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,20 @@ from autotune.errors import MachineLost
 from autotune.machine.base import Place
 from autotune.machine.kernels import Kernel
 from autotune.machine.microvm import MicroVM, VmOptions, boot
+from autotune.machine.resilient import ResilientVM
 from autotune.records import Identity, RunSpec
 
 from .conftest import MEMORY_BYTES, guest_env, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A directory that other users may enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="autotune-test-", dir="/var/tmp") as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
 
 
 def own_vm(kernel: Kernel, cwd: Path, *, pristine: bool = False, keep: Path | None = None, uid: int = 0) -> MicroVM:
@@ -31,7 +42,7 @@ def shell(command: str, cwd: Path, **fields: float) -> RunSpec:
     return RunSpec(("sh", "-c", command), str(cwd), guest_env(), **fields)  # type: ignore[arg-type]
 
 
-def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: MicroVM, kernel: Kernel) -> None:
+def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: ResilientVM, kernel: Kernel) -> None:
     assert vm.info.kernel == kernel.version
     assert vm.info.cpus == 2
     assert vm.info.acceleration in ("kvm", "tcg")
@@ -39,14 +50,14 @@ def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: MicroVM, kernel: Ke
     assert vm.state().state == "disabled"
 
 
-def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: MicroVM) -> None:
+def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: ResilientVM) -> None:
     assert guest_run(vm, "sh", "-c", "exit 7").exit_code == 7
     assert guest_run(vm, "sh", "-c", "kill -SEGV $$").signal == signal.SIGSEGV
-    assert guest_run(vm, "no-such-command").start_error == "no-such-command: not found"
+    assert guest_run(vm, "no-such-command").start_error == "no-such-command: command not found"
     assert guest_run(vm, "sleep", "60", timeout_s=1.0).timed_out
 
 
-def test_odd_output_comes_over_whole(vm: MicroVM) -> None:
+def test_odd_output_comes_over_whole(vm: ResilientVM) -> None:
     assert guest_run(vm, "printf", r"\377\000ok").stdout.head == "\\xff\0ok"
     many = guest_run(vm, "head", "-c", "30000000", "/dev/zero")
     assert many.stdout.total_bytes == 30_000_000
@@ -82,8 +93,8 @@ def test_unless_it_is_to_be_kept(kernel: Kernel, tmp_path: Path) -> None:
     assert counts["problems"] == []
 
 
-def test_pristine_runs_start_from_the_same_files_as_an_ordinary_user(kernel: Kernel, tmp_path: Path) -> None:
-    tmp_path.chmod(0o777)
+def test_pristine_runs_start_from_the_same_files_as_an_ordinary_user(kernel: Kernel, public: Path) -> None:
+    tmp_path = public
     (tmp_path / "input").write_text("host\n")
     machine = own_vm(kernel, tmp_path, pristine=True, uid=65534)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autotune.machine.kernels import Kernel
-from autotune.machine.microvm import MicroVM
+from autotune.machine.resilient import ResilientVM
 from autotune.schedext.build import build
 from autotune.schedext.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
@@ -28,14 +28,14 @@ PATIENCE_S = 3.0
 """No task may wait longer for the CPU: emulated, seven hogs on two CPUs, slices of 20 ms."""
 
 
-def run_under(vm: MicroVM, kernel: Kernel, text: str, seconds: float) -> Any:
+def run_under(vm: ResilientVM, kernel: Kernel, text: str, seconds: float) -> Any:
     spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate(text))
     knobs = [f"{name}={str(value).lower()}" for name, value in spec.rodata.items()]
     return guest_json(vm, "as_host.py", spec.ops, spec.object_path, str(kernel.libbpf), str(seconds), *knobs)
 
 
 @pytest.mark.parametrize("text", SETTINGS)
-def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: MicroVM, kernel: Kernel, text: str) -> None:
+def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: ResilientVM, kernel: Kernel, text: str) -> None:
     seen = run_under(vm, kernel, text, 6.0)
     assert "error" not in seen, seen
     assert seen["evidence"]["problem"] is None
@@ -47,7 +47,7 @@ def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: MicroVM, kernel: Ke
     assert seen["detachment"]["exit"]["reason"] == "unregistered from user space"
 
 
-def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: MicroVM, kernel: Kernel) -> None:
+def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: ResilientVM, kernel: Kernel) -> None:
     source = Path(__file__).parents[1] / "bpf" / "at_stall.bpf.c"
     built = build(source, headers=kernel.headers)
     seen = guest_json(vm, "as_host.py", "at_stall", str(built.object_path), str(kernel.libbpf), "8")
@@ -56,7 +56,7 @@ def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: Micr
     assert seen["detachment"]["state"]["state"] == "disabled"
 
 
-def test_the_verifier_refuses_with_its_reason_and_nothing_stays(vm: MicroVM, kernel: Kernel, tmp_path: Path) -> None:
+def test_the_verifier_refuses_with_its_reason_and_nothing_stays(vm: ResilientVM, kernel: Kernel, tmp_path: Path) -> None:
     """The object lies below the test's directory, which the guest sees as it was at its first look."""
     source = tmp_path / "at_bad.bpf.c"
     source.write_text(

@@ -37,7 +37,7 @@ def main() -> None:
     prefix = become(user)
     env = dict(os.environ)
     if prefix:
-        env.update(HOME=str(HOME), XDG_CACHE_HOME=str(Path(os.environ.get("XDG_CACHE_HOME", "/root/.cache"))))
+        env.update(HOME=str(HOME), XDG_CACHE_HOME=os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")))
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "autotune", "cc", "--machine", "host", *arguments],
         stdin=subprocess.DEVNULL,
