@@ -17,7 +17,7 @@ from pathlib import Path
 
 from autotune import resources
 from autotune.errors import AutotuneError
-from autotune.machine import kernels, kvm, select
+from autotune.machine import kernels, kvm, microvm, select
 from autotune.schedext import build, kernel, libbpf
 
 BOTH: tuple[str, ...] = ("host", "vm")
@@ -153,10 +153,11 @@ def _kvm() -> Check:
     if not kvm.usable_device():
         return Check("KVM", False, "/dev/kvm cannot be opened", purpose, "adduser USER kvm", OPTIONAL)
     try:
-        version = kernels.find(None).version
+        found = kernels.find(None)
+        version, program = found.version, microvm.qemu_program(found)[0]
     except AutotuneError:
-        version = ""
-    answer = kvm.KvmMemory().recall(version, shutil.which("qemu-system-x86_64") or "")
+        version = program = ""
+    answer = kvm.KvmMemory().recall(version, program)
     detail = {True: "a boot has proven it", False: "does not boot here", None: "not tried yet"}[answer]
     fix = "nothing: emulation is used instead" if answer is False else ""
     return Check("KVM", answer is not False, detail, purpose, fix, OPTIONAL)

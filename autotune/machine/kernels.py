@@ -38,6 +38,8 @@ PREFERRED = "6.18."
 MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "drivers/virtio", "crypto")
 """What the micro-VM may load; all else is left out of the set."""
 
+QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
+
 MANIFEST = "manifest.json"
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
 _FETCH_S = 1800.0
@@ -54,6 +56,8 @@ class Kernel:
     source: Literal["given", "host", "fetched"]
     headers: Path | None = None
     libbpf: Path | None = None
+    qemu: Path | None = None
+    """A directory with a QEMU that was fetched (`bin/`, firmware in `share/`); None: the system's has to do."""
 
 
 # --- finding ---------------------------------------------------------------------------------------------
@@ -101,6 +105,7 @@ def _from_manifest(path: Path) -> Kernel | None:
             source="fetched",
             headers=top / data["headers"],
             libbpf=top / data["libbpf"],
+            qemu=top / data["qemu"] if data.get("qemu") else None,
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -210,7 +215,7 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
         return existing
     packages = [image, *apt.parts_of(image), "linux-bpf-dev", "libbpf1"]
     progress(f"downloading {', '.join(packages)}")
-    files = apt.download(packages, scratch)
+    files = apt.download([*packages, *apt.newer_qemu()], scratch)
     progress("unpacking")
     unpacked = scratch / "unpacked"
     for file in files:
@@ -276,6 +281,21 @@ class _Apt:
         said = _run(["apt-cache", *self._options, "depends", image], "its parts could not be listed")
         names = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", said)
         return sorted(set(names))
+
+    def newer_qemu(self) -> list[str]:
+        """Packages of a QEMU built for this release of Debian, when its backports have one.
+
+        QEMU 7.2, which is Debian 12's own, kills an emulated kernel now and then while it switches schedulers; see
+        `resilient`. 10.0 does not. Only the newest built against this Debian's libraries can run here."""
+        release = _debian_release()
+        said = _run(["apt-cache", *self._options, "madison", QEMU_PACKAGES[0]], "QEMU's versions could not be listed")
+        versions = [version for version in re.findall(r"\| +(\S+) +\|", said) if f"~bpo{release}+" in version]
+        if not versions:
+            return []
+        parts = [f"{name}={versions[0]}" for name in QEMU_PACKAGES]
+        said = _run(["apt-cache", *self._options, "madison", "seabios"], "seabios could not be listed")
+        firmware = [version for version in re.findall(r"\| +(\S+) +\|", said) if f"~bpo{release}+" in version]
+        return [*parts, f"seabios={firmware[0]}"] if firmware else []
 
     def download(self, packages: Sequence[str], target: Path) -> list[Path]:
         _run(["apt-get", *self._options, "download", *packages], "the download failed", cwd=target)
@@ -348,7 +368,9 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     shutil.move(_first(unpacked, "**/vmlinuz*"), modules / "vmlinuz")
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
+    qemu = _arrange_qemu(unpacked, made)
     manifest = {
+        "qemu": qemu,
         "version": release,
         "image": f"lib/modules/{release}/vmlinuz",
         "modules": f"lib/modules/{release}",
@@ -357,6 +379,41 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         "packages": list(packages),
     }
     (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
+
+
+def _arrange_qemu(unpacked: Path, made: Path) -> str | None:
+    """Keep a fetched QEMU that starts here; its libraries are those of the system's QEMU."""
+    program = next(unpacked.glob("usr/bin/qemu-system-x86_64"), None)
+    if program is None:
+        return None
+    try:
+        done = subprocess.run([program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return None
+    if done.returncode != 0:
+        return None
+    target = made / "qemu"
+    (target / "bin").mkdir(parents=True)
+    (target / "share").mkdir()
+    shutil.move(program, target / "bin" / program.name)
+    for firmware in ("qemu", "seabios"):
+        for file in (unpacked / "usr/share" / firmware).glob("*"):
+            if file.is_file() and not file.is_symlink() and file.stat().st_size < 1 << 20:
+                shutil.copy2(file, target / "share" / file.name)
+    modules = next(unpacked.glob("usr/lib/*/qemu"), None)
+    if modules is not None:
+        shutil.copytree(modules, target / "lib")
+    return "qemu"
+
+
+def _debian_release() -> str:
+    """The number of this Debian (12); empty elsewhere."""
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return ""
+    found = re.search(r'^VERSION_ID="?(\d+)"?$', text, re.MULTILINE)
+    return found[1] if found and "debian" in text else ""
 
 
 def _first(unpacked: Path, pattern: str) -> Path:

@@ -86,7 +86,7 @@ def qemu_argv(
         raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
     accel = "kvm" if acceleration == "kvm" else "tcg,thread=multi"
     argv = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
-    argv += [find_tool(_QEMU[machine], "qemu-system-x86"), "-nodefaults", "-no-user-config", "-no-reboot"]
+    argv += [*qemu_program(kernel), "-nodefaults", "-no-user-config", "-no-reboot"]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
     argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
     argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
@@ -98,6 +98,14 @@ def qemu_argv(
     # no_timer_check, tsc=reliable: calibration that emulation makes slow and that proves nothing in a VM.
     quiet = "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check tsc=reliable random.trust_cpu=on nokaslr"
     return [*argv, "-append", quiet]
+
+
+def qemu_program(kernel: Kernel) -> list[str]:
+    """The fetched QEMU with its firmware, when the kernel's set has one; else the system's."""
+    name = _QEMU.get(platform.machine(), "qemu-system-x86_64")
+    if kernel.qemu is not None and (kernel.qemu / "bin" / name).is_file():
+        return [str(kernel.qemu / "bin" / name), "-L", str(kernel.qemu / "share")]
+    return [find_tool(name, "qemu-system-x86")]
 
 
 def _share(tag: str, path: Path, *, readonly: bool) -> list[str]:
@@ -132,7 +140,7 @@ class MicroVM:
             initrd = self._write_initrd(kernel)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
             started = time.monotonic()
-            self._worker = Worker(argv, self._lost, stderr=self._qemu_log())
+            self._worker = Worker(argv, self._lost, stderr=self._qemu_log(), env=_qemu_env(kernel))
             self._info = self._begin(kernel, place, acceleration, why, boot_s)
             self.boot_s = time.monotonic() - started
         except BaseException:
@@ -257,6 +265,14 @@ def last_words(console: str) -> str:
 _COMPLAINT = re.compile(r"Kernel panic|BUG: |Oops|general protection|Out of memory|qemu-system\S*: ")
 
 
+def _qemu_env(kernel: Kernel) -> dict[str, str]:
+    """A fetched QEMU finds its accelerators, which are modules, beside it."""
+    env = dict(os.environ)
+    if kernel.qemu is not None:
+        env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
+    return env
+
+
 def _to_output(on_output: OutputHandler | None) -> EventHandler | None:
     if on_output is None:
         return None
@@ -281,7 +297,7 @@ def boot(
 ) -> MicroVM:
     """Boot with KVM where that works, and under emulation where it does not; what was found is remembered."""
     memory = memory or KvmMemory()
-    qemu = find_tool(_QEMU.get(platform.machine(), ""), "qemu-system-x86") if _QEMU.get(platform.machine()) else ""
+    qemu = qemu_program(kernel)[0]
     if usable_device() and memory.recall(kernel.version, qemu) is not False:
         tell("booting a micro-VM with KVM")
         try:

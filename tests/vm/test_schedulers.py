@@ -56,7 +56,9 @@ def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: Resi
     assert seen["detachment"]["state"]["state"] == "disabled"
 
 
-def test_the_verifier_refuses_with_its_reason_and_nothing_stays(vm: ResilientVM, kernel: Kernel, tmp_path: Path) -> None:
+def test_the_verifier_refuses_with_its_reason_and_nothing_stays(
+    vm: ResilientVM, kernel: Kernel, tmp_path: Path
+) -> None:
     """The object lies below the test's directory, which the guest sees as it was at its first look."""
     source = tmp_path / "at_bad.bpf.c"
     source.write_text(

@@ -124,7 +124,7 @@ def main() -> None:
                 "state": state(),
                 "disabled_s": disabled_s,
                 "left": [line for pid, line in processes(*OURS) if pid not in before],
-                "output": session.output.decode(errors="replace")[-6000:],
+                "output": session.output.decode(errors="replace")[-400000:],
             }
         )
     )

@@ -14,13 +14,18 @@ from pathlib import Path
 
 UID = 4242
 HOME = Path("/run/tester")
+ACCOUNT = {
+    "passwd": f"tester:x:{UID}:{UID}::{HOME}:/bin/sh",
+    "group": f"tester:x:{UID}:",
+    "shadow": "tester:*:19000:0:99999:7:::",  # without it sudo takes the account for a locked one
+}
 
 
 def become(user: str) -> list[str]:
     """Make an ordinary account, and the rule that lets it use sudo; the words that run a command as it."""
     if user == "root":
         return []
-    for name, line in (("passwd", f"tester:x:{UID}:{UID}::{HOME}:/bin/sh"), ("group", f"tester:x:{UID}:")):
+    for name, line in ACCOUNT.items():
         with open(f"/etc/{name}", "a") as file:
             file.write(line + "\n")
     HOME.mkdir(exist_ok=True)
