@@ -53,6 +53,12 @@ from autotune.trials import Lost, Outcome, Trials
 BASELINE_RUNS = 3
 """Runs of the baseline before the race: what the noise floor rests on."""
 
+COST_MARGIN = 1.1
+"""Later trials may take longer than those that the estimate rests on."""
+
+CONFIRM_RUNS = 4 * CONFIRM_ROUNDS
+"""Runs that a confirmation may take: two looks, each at so many rounds of the leader and the baseline."""
+
 MAX_SETS = 4
 """Sets of candidates at most, however large the budget."""
 
@@ -158,7 +164,8 @@ class _Tuning:
         self._baseline_values: list[float] = []
         self._observation: Observation | None = None
         self._race: Race | None = None
-        self._run_s = 0.0
+        self._trials_s = 0.0
+        self._trials_run = 0
         self._seen_drops: set[str] = set()
 
     def run(self) -> Session:
@@ -216,7 +223,6 @@ class _Tuning:
         values = [outcome.trial.value for outcome in measured if outcome.trial.value is not None]
         self._caution([outcome.trial.run.wall_s for outcome in [*outcomes, *measured]])
         self._baseline_values = values
-        self._run_s = sum(outcome.trial.run.wall_s for outcome in measured) / len(measured)
         noise = stats.noise(values) or 0.0
         self._baseline = Baseline(
             median=stats.median(values) or 0.0, runs=len(values), noise=noise, floor=confirmable(noise)
@@ -302,7 +308,7 @@ class _Tuning:
         """Run the rounds of one set, as far as the budget leaves room for a confirmation after them."""
         while not race.set_finished and not race.done:
             size = sum(1 for standing in race.standings() if standing.dropped is None) + 1
-            if self._left_s() < self._cost_s(size + 2 * CONFIRM_ROUNDS):
+            if self._left_s() < self._cost_s(size + CONFIRM_RUNS):
                 self._warn("the budget ends the race early; a larger --budget tells more apart")
                 return
             self._one_round(race)
@@ -348,10 +354,13 @@ class _Tuning:
 
     def _again_if_lost(self, trial: Callable[[], Outcome | Lost]) -> Outcome | Lost:
         """A run that was lost with its helper or its VM says nothing about the candidate: it gets another."""
+        started = time.monotonic()
         outcome = trial()
         if isinstance(outcome, Lost):
             self._warn(f"a run was lost and is repeated: {outcome.reason}")
             outcome = trial()
+        self._trials_s += time.monotonic() - started
+        self._trials_run += 1
         return outcome
 
     def _note(self, race: Race, key: str, outcome: Outcome | Lost) -> float | None:
@@ -378,14 +387,14 @@ class _Tuning:
         return self._options.budget_s - (time.monotonic() - self._started)
 
     def _cost_s(self, runs: int) -> float:
-        """What so many runs will take, as far as the baseline tells; a tenth for switching."""
-        return runs * (self._run_s + self._trials.prepare_s) * 1.1
+        """What so many trials will take, switches and prepare included, as far as those so far tell."""
+        return runs * self._trials_s / max(1, self._trials_run) * COST_MARGIN
 
     def _affordable(self) -> int:
         """How many more candidates fit: each wants a full set of rounds, beside the leader and the baseline, and
         the confirmation must remain."""
         one_s = max(1e-3, self._cost_s(1))
-        runs = self._left_s() / one_s - 2 * CONFIRM_ROUNDS
+        runs = self._left_s() / one_s - CONFIRM_RUNS
         return max(0, math.floor(runs / self._options.max_rounds) - 2)
 
     # --- telling ---
