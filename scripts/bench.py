@@ -269,7 +269,7 @@ def line(result: Result) -> str:
 
 
 def main() -> None:
-    names = sys.argv[1:] or list(BENCHES)
+    names = sys.argv[1:] or [name for name in BENCHES if name != "switch"]  # needs a bpftool newer than Debian 12's
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         raise SystemExit(f"bench: no benchmark {unknown[0]}; there are {', '.join(BENCHES)}")
