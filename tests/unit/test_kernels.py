@@ -57,6 +57,9 @@ class EmptyArchive:
     def parts_of(self, _image: str) -> list[str]:
         return []
 
+    def newer_qemu(self) -> list[str]:
+        return []
+
     def download(self, _packages: list[str], target: Path) -> list[Path]:
         control = target / "empty" / "DEBIAN" / "control"
         control.parent.mkdir(parents=True)
