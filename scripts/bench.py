@@ -157,8 +157,12 @@ def boot_time(repeats: int) -> Result:
         env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         started = time.perf_counter()
         process = subprocess.Popen(
-            [*argv, "--", "echo first"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env=env, cwd=TOP,
+            [*argv, "--", "echo first"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=env,
+            cwd=TOP,
         )
         assert process.stdout is not None
         seen = b""

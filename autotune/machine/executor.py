@@ -10,9 +10,6 @@ Standard library only.
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-import tempfile
 from pathlib import Path
 
 from autotune.errors import AutotuneError, HolderLost
@@ -75,6 +72,8 @@ class Executor:
         if self._scratch is not None:
             return self._scratch
         if self._own_scratch is None:
+            import tempfile  # here and below, not above: starting is slow under emulation
+
             self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=_scratch_parent())
             os.chown(self._own_scratch, self._place.identity.uid, self._place.identity.gid)
         return self._own_scratch
@@ -117,12 +116,16 @@ class Executor:
         self._drop_holder()
         self._close_runner()
         if self._own_scratch is not None:
+            import shutil
+
             shutil.rmtree(self._own_scratch, ignore_errors=True)
             self._own_scratch = None
 
 
 def _scratch_parent() -> str:
     """Disk rather than memory: a build tree may be large."""
+    import tempfile
+
     return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
 
 
@@ -131,7 +134,7 @@ def describe_machine(kind: str, why: str, acceleration: Acceleration) -> Machine
     return MachineInfo(
         kind="vm" if kind == "vm" else "host",
         why=why,
-        kernel=platform.release(),
+        kernel=os.uname().release,
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         cpu_model=_cpu_model(),
@@ -147,7 +150,7 @@ def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
                 return value.strip()
     except OSError:
         pass
-    return platform.machine()
+    return os.uname().machine
 
 
 def wire_output(event: Message) -> tuple[str, bytes]:

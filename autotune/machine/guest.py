@@ -7,17 +7,16 @@ is gone: the agent leaves and init powers the VM off. Standard library only: it 
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
-from pathlib import Path
+import time
+from binascii import b2a_base64
 from typing import Any
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
 
 from autotune.errors import AutotuneError
-from autotune.machine import keep
 from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
 from autotune.process import Channel, EventHandler, Message, serve
@@ -30,6 +29,11 @@ KEEP = "/run/autotune/keep"
 """Where init mounts the host directory of `--keep-writes`, if there is one."""
 
 SCRATCH = "/run/autotune/scratch"
+
+READY = "/run/autotune/ready"
+"""Init makes it when all is mounted; the agent starts before."""
+
+READY_S = 60.0
 
 
 class Agent:
@@ -45,7 +49,8 @@ class Agent:
         return self._executor
 
     def begin(self, request: Message, _emit: EventHandler) -> Any:
-        Path(SCRATCH).mkdir(mode=0o711, parents=True, exist_ok=True)
+        wait_until_ready()
+        os.makedirs(SCRATCH, mode=0o711, exist_ok=True)
         place = Place(request["cwd"], request["pristine"], from_json(Identity, request["identity"]))
         if not os.path.isdir(place.cwd):
             raise AutotuneError(
@@ -76,6 +81,10 @@ class Agent:
         return to_json(self.executor.state())
 
     def keep_writes(self, _request: Message, _emit: EventHandler) -> Any:
+        from pathlib import Path  # seldom needed, and starting is slow under emulation
+
+        from autotune.machine import keep
+
         return to_json(keep.copy_writes(Path(UPPER), Path(KEEP)))
 
     def close(self) -> None:
@@ -83,15 +92,26 @@ class Agent:
             self._executor.close()
 
 
+def wait_until_ready(path: str = READY, timeout_s: float = READY_S) -> None:
+    """Wait for the rest of init. Raises AutotuneError when it does not come to its end."""
+    deadline = time.monotonic() + timeout_s
+    while not os.path.exists(path):
+        if time.monotonic() > deadline:
+            raise AutotuneError("the micro-VM's file systems were not mounted in time", stage="machine")
+        time.sleep(0.005)
+
+
 def _forward(emit: EventHandler) -> Any:
-    return lambda stream, data: emit({"output": stream, "data": base64.b64encode(data).decode()})
+    return lambda stream, data: emit({"output": stream, "data": b2a_base64(data, newline=False).decode()})
 
 
 def open_port(name: str) -> int:
     """File descriptor of the virtio port that QEMU called `name`. Raises AutotuneError when there is none."""
-    for label in Path("/sys/class/virtio-ports").glob("*/name"):
-        if label.read_text().strip() == name:
-            return os.open(f"/dev/{label.parent.name}", os.O_RDWR | os.O_CLOEXEC)
+    ports = "/sys/class/virtio-ports"
+    for port in os.listdir(ports):
+        with open(f"{ports}/{port}/name") as file:
+            if file.read().strip() == name:
+                return os.open(f"/dev/{port}", os.O_RDWR | os.O_CLOEXEC)
     raise AutotuneError(f"no virtio port called {name}", stage="machine")
 
 

@@ -25,6 +25,7 @@ from typing import Literal
 
 from autotune import resources
 from autotune.errors import FetchError, NoMachineError, UsageError
+from autotune.machine import vmlinux
 
 Progress = Callable[[str], None]
 
@@ -41,6 +42,8 @@ MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "driver
 QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
 
 MANIFEST = "manifest.json"
+FORMAT = 2
+"""Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
 _FETCH_S = 1800.0
 
@@ -56,6 +59,8 @@ class Kernel:
     source: Literal["given", "host", "fetched"]
     headers: Path | None = None
     libbpf: Path | None = None
+    unpacked: Path | None = None
+    """The image as an ELF file, which boots without unpacking itself under emulation; None when there is none."""
     qemu: Path | None = None
     """A directory with a QEMU that was fetched (`bin/`, firmware in `share/`); None: the system's has to do."""
 
@@ -97,6 +102,8 @@ def version_key(version: str) -> tuple[int, ...]:
 def _from_manifest(path: Path) -> Kernel | None:
     try:
         data = json.loads(path.read_text())
+        if data["format"] != FORMAT:
+            return None
         top = path.parent
         kernel = Kernel(
             version=data["version"],
@@ -105,6 +112,7 @@ def _from_manifest(path: Path) -> Kernel | None:
             source="fetched",
             headers=top / data["headers"],
             libbpf=top / data["libbpf"],
+            unpacked=top / data["unpacked"] if data.get("unpacked") else None,
             qemu=top / data["qemu"] if data.get("qemu") else None,
         )
     except (OSError, ValueError, KeyError, TypeError):
@@ -369,10 +377,15 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)
+    elf = vmlinux.unpack((modules / "vmlinuz").read_bytes())
+    if elf is not None:
+        (modules / "vmlinux").write_bytes(elf)
     manifest = {
+        "format": FORMAT,
         "qemu": qemu,
         "version": release,
         "image": f"lib/modules/{release}/vmlinuz",
+        "unpacked": f"lib/modules/{release}/vmlinux" if elf is not None else None,
         "modules": f"lib/modules/{release}",
         "headers": "include",
         "libbpf": "libbpf.so.1",

@@ -7,8 +7,6 @@ Standard library only, since the guest agent uses it.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -24,24 +22,27 @@ from autotune.records import (
     from_json,
     to_json,
 )
-from autotune.schedext import holder
 from autotune.schedext.kernel import ops_matches, read_state, wait_for
 
 ANSWER_S = 60.0
 """Deadline of a switch: loading may take seconds under emulation. A holder that is stuck ends itself before."""
 LET_GO_S = 5.0
 """How long the kernel may take to be back on its own scheduler after its holder died."""
+HOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "holder.py")
 _COMPLAINT_BYTES = 4096
 
 
 def holder_argv(libbpf: str | None) -> list[str]:
     """How the holder is started: as root directly, else through `sudo -n`. Raises PrivilegeError without either."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    argv = [python, "-S", "-E", "-I", os.path.realpath(holder.__file__), "--client", str(os.getpid())]
+    argv = [python, "-S", "-E", "-I", HOLDER, "--client", str(os.getpid())]
     if libbpf is not None:
         argv += ["--libbpf", libbpf]
     if os.geteuid() == 0:
         return argv
+    import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
+    import subprocess
+
     sudo = shutil.which("sudo")
     if sudo is None:
         raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")

@@ -38,7 +38,7 @@ def fetched(cache: Path, version: str) -> Path:
     (top / "modules").mkdir(parents=True)
     (top / "vmlinuz").write_bytes(b"kernel")
     names = {"image": "vmlinuz", "modules": "modules", "headers": "include", "libbpf": "libbpf.so.1"}
-    (top / "manifest.json").write_text(json.dumps({"version": version, **names}))
+    (top / "manifest.json").write_text(json.dumps({"format": kernels.FORMAT, "version": version, **names}))
     return top
 
 

@@ -224,9 +224,7 @@ def test_between_two_columns_it_is_the_paired_t_test(gaps: list[float], alpha: f
 def test_more_columns_show_a_difference_in_fewer_rounds() -> None:
     """The gap of x is beyond the noise of seven columns together, not beyond what two alone tell of theirs."""
     two = {"x": [0.05, 0.04, 0.10], BASELINE: [0.0, 0.0, 0.0]}
-    others = {
-        key: [(place * 7 % 5 - 2) / 100, (place * 3 % 5 - 2) / 100, 0.0] for place, key in enumerate("abcde")
-    }
+    others = {key: [(place * 7 % 5 - 2) / 100, (place * 3 % 5 - 2) / 100, 0.0] for place, key in enumerate("abcde")}
     assert outpaced(two, 0.01)[1] == {}
     assert outpaced(two | others, 0.01)[1].keys() >= {BASELINE}
 
@@ -573,9 +571,7 @@ def test_whatever_happens_rounds_are_proper_and_the_session_ends(
         assert 1 <= opened.number <= opened.at_most
         if drop:
             drop_one()
-        values = {
-            key: None if chance.random() < invalid else chance.lognormvariate(0, 0.1) for key in opened.order
-        }
+        values = {key: None if chance.random() < invalid else chance.lognormvariate(0, 0.1) for key in opened.order}
         for key in opened.order:
             valid_runs[key] = valid_runs.get(key, 0) + (values[key] is not None)
         tried.record(values)

@@ -74,9 +74,7 @@ def test_with_many_degrees_of_freedom_t_is_the_normal_distribution() -> None:
 
 @given(p=st.floats(min_value=1e-4, max_value=1 - 1e-4), df=st.integers(min_value=1, max_value=40))
 def test_t_is_symmetric(p: float, df: int) -> None:
-    assert stats.student_t_quantile(p, df) == pytest.approx(
-        -stats.student_t_quantile(1 - p, df), rel=1e-6, abs=1e-9
-    )
+    assert stats.student_t_quantile(p, df) == pytest.approx(-stats.student_t_quantile(1 - p, df), rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize(("p", "df"), [(0.0, 3), (1.0, 3), (-0.1, 3), (float("nan"), 3), (0.975, 0)])
@@ -121,9 +119,7 @@ def test_swapping_the_goal_inverts_the_speedup(pairs: list[tuple[float, float]])
 
 
 @given(pairs, goals, st.floats(min_value=1e-3, max_value=1e3))
-def test_the_unit_of_the_metric_does_not_matter(
-    pairs: list[tuple[float, float]], goal: Goal, scale: float
-) -> None:
+def test_the_unit_of_the_metric_does_not_matter(pairs: list[tuple[float, float]], goal: Goal, scale: float) -> None:
     before, after = zip(*pairs, strict=True)
     plain = stats.paired_speedup(before, after, goal)
     scaled = stats.paired_speedup([scale * x for x in before], [scale * x for x in after], goal)
