@@ -99,11 +99,11 @@ _SETUP = "autotune vm setup"
 
 def _sched_ext() -> Check:
     state = kernel.read_state()
-    found = state.state != kernel.UNSUPPORTED
-    detail = f"{platform.release()}: {state.state}" if found else f"{platform.release()} has none"
-    return Check(
-        "sched_ext", found, detail, "running schedulers on the host itself", "boot one that has it (6.12 on)", HOST
-    )
+    there, release = state.state != kernel.UNSUPPORTED, platform.release()
+    found = there and not kernel.too_old(release)
+    detail = f"{release}: {state.state}" if found else f"{release} is too old" if there else f"{release} has none"
+    fix = f"boot one that has it ({kernel.LEAST_KERNEL} on)"
+    return Check("sched_ext", found, detail, "running schedulers on the host itself", fix, HOST)
 
 
 def _nothing_attached() -> Check:
@@ -201,9 +201,7 @@ def _memory() -> Check:
 def _quiet() -> Check:
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
     found = load < 0.5 * cpus
-    return Check(
-        "quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "little noise", "stop other work", OPTIONAL
-    )
+    return Check("quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "little noise", "stop other work", OPTIONAL)
 
 
 def _governor() -> Check:

@@ -430,7 +430,7 @@ def scheduled_ext(wanted: bool) -> Any:
     except OSError as error:
         raise AutotuneError(
             f"the command cannot be started under SCHED_EXT: {error.strerror}",
-            hint="partial mode needs a kernel with sched_ext (Linux 6.12 or later)",
+            hint="partial mode needs a kernel with sched_ext (Linux 6.14 or later)",
             stage="run",
         ) from error
     try:

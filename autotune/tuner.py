@@ -485,5 +485,3 @@ class _Tuning:
             interrupted=interrupted,
             failure=failure,
         )
-
-

@@ -3,7 +3,8 @@
  * at_batch: long slices, each CPU its own queue, for work that only wants to be done.
  *
  * A task waits at the CPU it ran on last, where its caches are warm, and runs long once it is its turn; weight makes
- * the slice longer or shorter. A CPU whose queue is empty takes from the others, so none idles while tasks wait.
+ * the slice longer or shorter. A CPU takes from a queue that is longer than its own by two, so that all wait about as
+ * long; one whose queue is empty takes from any, so that none idles while tasks wait.
  *
  * With `long_first`, those that have used most CPU time go first: of jobs started together the long ones then do not
  * end alone after all the short ones, which is what decides when the batch is done. A task is favoured by at most
@@ -67,13 +68,33 @@ AT_OP2(void, at_batch_enqueue, struct task_struct *, p, u64, enq_flags)
 	at_kick(p);
 }
 
-AT_OP2(void, at_batch_dispatch, s32, cpu, struct task_struct *, prev)
+/* The CPU to take from first: this one, unless another has at least two more waiting. */
+AT_INLINE u32 longest_queue(s32 cpu)
+{
+	struct bpf_iter_num each;
+	u32 longest = cpu;
+	s32 most = scx_bpf_dsq_nr_queued(QUEUE_OF(cpu)) + 1;
+	int *other;
+
+	bpf_iter_num_new(&each, 0, nr_cpus);
+	while ((other = bpf_iter_num_next(&each))) {
+		s32 waiting = scx_bpf_dsq_nr_queued(QUEUE_OF(*other));
+
+		if (waiting > most) {
+			most = waiting;
+			longest = *other;
+		}
+	}
+	bpf_iter_num_destroy(&each);
+	return longest;
+}
+
+/* For a CPU that has nothing to do: any task that may run here, even one that its CPU would not miss. */
+AT_INLINE void take_from_others(s32 cpu)
 {
 	struct bpf_iter_num other;
 	int *step;
 
-	if (scx_bpf_dsq_move_to_local(QUEUE_OF(cpu)) || scx_bpf_dsq_move_to_local(AT_SHARED))
-		return;
 	bpf_iter_num_new(&other, 1, nr_cpus);
 	while ((step = bpf_iter_num_next(&other))) {
 		u32 victim = (u32)cpu + *step;
@@ -84,6 +105,17 @@ AT_OP2(void, at_batch_dispatch, s32, cpu, struct task_struct *, prev)
 			break;
 	}
 	bpf_iter_num_destroy(&other);
+}
+
+AT_OP2(void, at_batch_dispatch, s32, cpu, struct task_struct *, prev)
+{
+	u32 longest = longest_queue(cpu);
+
+	if (longest != (u32)cpu && scx_bpf_dsq_move_to_local(QUEUE_OF(longest)))
+		return;
+	if (scx_bpf_dsq_move_to_local(QUEUE_OF(cpu)) || scx_bpf_dsq_move_to_local(AT_SHARED))
+		return;
+	take_from_others(cpu);
 }
 
 AT_OP1(void, at_batch_running, struct task_struct *, p)

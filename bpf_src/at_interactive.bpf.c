@@ -5,9 +5,10 @@
  * Tasks are ordered by a deadline: their virtual time (as in at_vtime) plus how long they have been running since
  * they last slept, up to `burst_limit_us`. A short sleeper has little of both and is served soon; a hog's deadline
  * moves away while it runs, but virtual time moves on too, so it is only put behind, never left out. A sleeper whose
- * usual burst is shorter than `preempt_below_us` and who is not ahead of its share may take a CPU at once.
+ * usual burst is shorter than `preempt_below_us` need not wait for the end of a slice when its deadline is before that
+ * of the task on its CPU. Nobody runs out of order, or those that preempt each other would leave out all the rest.
  */
-#include "at.h"
+#include "at_clock.h"
 
 /* The longest a task may run at once; shared by those that wait. */
 AT_KNOB(u64, slice_us, 4000);
@@ -24,7 +25,13 @@ struct task_ctx {
 	u64 burst_ns; /* run since it last slept */
 	u64 usual_ns; /* moving average of bursts */
 	u64 began_ns;
+	u64 deadline;
+	u64 vtime; /* not p->scx.dsq_vtime, which the insertion overwrites with the deadline */
 };
+
+#define MAX_CPUS 1024
+
+static u64 deadline_on[MAX_CPUS]; /* of the task that runs there; 0 when none does */
 
 struct {
 	AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */
@@ -32,8 +39,6 @@ struct {
 	AT_MAP_TYPE(key, int);
 	AT_MAP_TYPE(value, struct task_ctx);
 } tasks SEC(".maps");
-
-static u64 vtime_now;
 
 AT_INLINE u64 slice_ns(void)
 {
@@ -43,33 +48,37 @@ AT_INLINE u64 slice_ns(void)
 	return (us < slice_min_us ? slice_min_us : us) * AT_US;
 }
 
-AT_INLINE u64 start_vtime(struct task_struct *p)
-{
-	u64 earliest = vtime_now - lag_limit_us * AT_US;
-
-	return at_before(p->scx.dsq_vtime, earliest) ? earliest : p->scx.dsq_vtime;
-}
+AT_CLOCK_COUNTS(at_interactive)
 
 AT_OP3(s32, at_interactive_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
 {
 	return at_select_cpu(p, prev_cpu, wake_flags, slice_ns());
 }
 
+/* The task on its CPU has a later deadline, so that dispatch would choose this one. */
+AT_INLINE bool may_preempt(struct task_struct *p, u64 deadline)
+{
+	u32 cpu = scx_bpf_task_cpu(p);
+
+	return cpu < MAX_CPUS && deadline_on[cpu] && at_before(deadline, deadline_on[cpu]);
+}
+
 AT_OP2(void, at_interactive_enqueue, struct task_struct *, p, u64, enq_flags)
 {
 	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
 	u64 limit_ns = burst_limit_us * AT_US;
-	u64 vtime = start_vtime(p);
-	u64 burst_ns = ctx ? ctx->burst_ns : 0;
+	u64 deadline = at_clock + limit_ns;
 
-	at_set_vtime(p, vtime);
-	if (ctx && (enq_flags & SCX_ENQ_WAKEUP) && ctx->usual_ns < preempt_below_us * AT_US &&
-	    at_before(vtime, vtime_now)) {
-		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_min_us * AT_US, enq_flags | SCX_ENQ_PREEMPT);
-		return;
+	if (ctx) {
+		ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US);
+		deadline = ctx->vtime + (ctx->burst_ns < limit_ns ? ctx->burst_ns : limit_ns);
+		ctx->deadline = deadline;
 	}
-	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_ns(), vtime + (burst_ns < limit_ns ? burst_ns : limit_ns), enq_flags);
-	at_kick(p);
+	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_ns(), deadline, enq_flags);
+	if (ctx && (enq_flags & SCX_ENQ_WAKEUP) && ctx->usual_ns < preempt_below_us * AT_US && may_preempt(p, deadline))
+		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), SCX_KICK_PREEMPT);
+	else
+		at_kick(p);
 }
 
 AT_OP2(void, at_interactive_dispatch, s32, cpu, struct task_struct *, prev)
@@ -81,22 +90,29 @@ AT_OP1(void, at_interactive_running, struct task_struct *, p)
 {
 	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
 
-	if (ctx)
+	u32 cpu = scx_bpf_task_cpu(p);
+
+	if (cpu < MAX_CPUS)
+		deadline_on[cpu] = ctx ? ctx->deadline : 0;
+	if (ctx) {
 		ctx->began_ns = scx_bpf_now();
-	if (at_before(vtime_now, p->scx.dsq_vtime))
-		vtime_now = p->scx.dsq_vtime;
+		at_clock_running(ctx->vtime);
+	}
 }
 
 AT_OP2(void, at_interactive_stopping, struct task_struct *, p, bool, runnable)
 {
 	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	u32 cpu = scx_bpf_task_cpu(p);
 	u64 ran_ns;
 
+	if (cpu < MAX_CPUS)
+		deadline_on[cpu] = 0;
 	if (!ctx || !ctx->began_ns)
 		return;
 	ran_ns = scx_bpf_now() - ctx->began_ns;
 	ctx->burst_ns += ran_ns;
-	at_set_vtime(p, p->scx.dsq_vtime + at_weighted(p, ran_ns));
+	ctx->vtime = at_clock_charged(p, ctx->vtime, ran_ns);
 	if (!runnable) {
 		ctx->usual_ns = (ctx->usual_ns * 3 + ctx->burst_ns) / 4;
 		ctx->burst_ns = 0;
@@ -114,7 +130,10 @@ AT_OP2(s32, at_interactive_init_task, struct task_struct *, p, struct scx_init_t
 
 AT_OP1(void, at_interactive_enable, struct task_struct *, p)
 {
-	at_set_vtime(p, vtime_now);
+	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+
+	if (ctx)
+		ctx->vtime = at_clock;
 }
 
 AT_OP0(s32, "struct_ops.s", at_interactive_init)
@@ -129,6 +148,8 @@ struct sched_ext_ops at_interactive_ops = {
 	.select_cpu = (void *)at_interactive_select_cpu,
 	.enqueue = (void *)at_interactive_enqueue,
 	.dispatch = (void *)at_interactive_dispatch,
+	.runnable = (void *)at_interactive_runnable,
+	.quiescent = (void *)at_interactive_quiescent,
 	.running = (void *)at_interactive_running,
 	.stopping = (void *)at_interactive_stopping,
 	.init_task = (void *)at_interactive_init_task,

@@ -6,7 +6,7 @@
  * runs next. So each gets CPU time in proportion to its weight. A task that slept does not hoard what it missed: its
  * clock is moved up to at most `lag_limit_us` behind the others.
  */
-#include "at.h"
+#include "at_clock.h"
 
 /* How long a task may run before the next is chosen. */
 AT_KNOB(u64, slice_us, 5000);
@@ -24,8 +24,7 @@ struct {
 	AT_MAP_TYPE(value, struct task_ctx);
 } tasks SEC(".maps");
 
-/* The clock of the task that was furthest ahead when it began to run. */
-static u64 vtime_now;
+AT_CLOCK_COUNTS(at_vtime)
 
 AT_OP3(s32, at_vtime_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
 {
@@ -34,11 +33,8 @@ AT_OP3(s32, at_vtime_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wa
 
 AT_OP2(void, at_vtime_enqueue, struct task_struct *, p, u64, enq_flags)
 {
-	u64 vtime = p->scx.dsq_vtime;
-	u64 earliest = vtime_now - lag_limit_us * AT_US;
+	u64 vtime = at_clock_position(p->scx.dsq_vtime, enq_flags, lag_limit_us * AT_US);
 
-	if (at_before(vtime, earliest))
-		vtime = earliest;
 	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_us * AT_US, vtime, enq_flags);
 	at_kick(p);
 }
@@ -54,9 +50,7 @@ AT_OP1(void, at_vtime_running, struct task_struct *, p)
 
 	if (ctx)
 		ctx->began_ns = scx_bpf_now();
-	/* Several CPUs may race here; the clock only needs to go on, and an update lost is made up for by the next. */
-	if (at_before(vtime_now, p->scx.dsq_vtime))
-		vtime_now = p->scx.dsq_vtime;
+	at_clock_running(p->scx.dsq_vtime);
 }
 
 AT_OP2(void, at_vtime_stopping, struct task_struct *, p, bool, runnable)
@@ -65,7 +59,7 @@ AT_OP2(void, at_vtime_stopping, struct task_struct *, p, bool, runnable)
 
 	/* By the clock: what is left of the slice does not tell, since the kernel renews it for a task without rivals. */
 	if (ctx && ctx->began_ns)
-		at_set_vtime(p, p->scx.dsq_vtime + at_weighted(p, scx_bpf_now() - ctx->began_ns));
+		at_set_vtime(p, at_clock_charged(p, p->scx.dsq_vtime, scx_bpf_now() - ctx->began_ns));
 }
 
 AT_OP2(s32, at_vtime_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
@@ -76,7 +70,7 @@ AT_OP2(s32, at_vtime_init_task, struct task_struct *, p, struct scx_init_task_ar
 
 AT_OP1(void, at_vtime_enable, struct task_struct *, p)
 {
-	at_set_vtime(p, vtime_now);
+	at_set_vtime(p, at_clock);
 }
 
 AT_OP0(s32, "struct_ops.s", at_vtime_init)
@@ -91,6 +85,8 @@ struct sched_ext_ops at_vtime_ops = {
 	.select_cpu = (void *)at_vtime_select_cpu,
 	.enqueue = (void *)at_vtime_enqueue,
 	.dispatch = (void *)at_vtime_dispatch,
+	.runnable = (void *)at_vtime_runnable,
+	.quiescent = (void *)at_vtime_quiescent,
 	.running = (void *)at_vtime_running,
 	.stopping = (void *)at_vtime_stopping,
 	.init_task = (void *)at_vtime_init_task,

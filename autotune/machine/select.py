@@ -52,6 +52,8 @@ def host_problem() -> str | None:
     """Why schedulers cannot be switched on this host; None when they can."""
     if sched_ext.read_state().state == "unsupported":
         return "the host kernel has no sched_ext"
+    if sched_ext.too_old(os.uname().release):
+        return f"the host kernel {os.uname().release} is older than {sched_ext.LEAST_KERNEL}, which schedulers need"
     if os.geteuid() != 0 and not sudo_without_password():
         return "switching schedulers needs root, and sudo asks for a password"
     return None

@@ -19,9 +19,18 @@ SYSFS = Path("/sys/kernel/sched_ext")
 UNSUPPORTED = "unsupported"
 """Our word for a kernel without sched_ext; the others (`enabling`, `enabled`, `disabling`, `disabled`) are its own."""
 
+LEAST_KERNEL = "6.14"
+"""The first with all kernel functions that our schedulers call (`scx_bpf_now`); 6.12 has sched_ext, but not these."""
+
 _FIRST_PAUSE_S = 0.0005
 _LONGEST_PAUSE_S = 0.05
 _MOST_READS = 5
+
+
+def too_old(release: str) -> bool:
+    """A kernel of this release has sched_ext but not what our schedulers call; False where it cannot be told."""
+    version = [int(number) for number in re.findall(r"\d+", release)[:2]]
+    return len(version) == 2 and version < [int(number) for number in LEAST_KERNEL.split(".")]
 
 
 def read_state(sysfs: Path = SYSFS) -> KernelState:

@@ -14,7 +14,7 @@ import pytest
 
 from autotune.records import KernelState, SchedulerExit
 from autotune.schedext import kernel
-from autotune.schedext.kernel import KernelLog, exit_in_log, ops_matches, read_state, wait_for
+from autotune.schedext.kernel import KernelLog, exit_in_log, ops_matches, read_state, too_old, wait_for
 
 
 def write_tree(top: Path, state: str, ops: str | None = None, **numbers: int) -> Path:
@@ -197,3 +197,18 @@ def test_a_log_that_may_not_be_read_knows_nothing(tmp_path: Path) -> None:
     log = KernelLog(str(tmp_path / "absent"))
     assert log.read() == []
     log.close()
+
+
+@pytest.mark.parametrize(
+    ("release", "old"),
+    [
+        ("6.12.0-amd64", True),
+        ("6.13.9", True),
+        ("6.14.0", False),
+        ("6.18.15+deb13-amd64", False),
+        ("7.2", False),
+        ("x", False),
+    ],
+)
+def test_kernels_before_6_14_lack_what_our_schedulers_call(release: str, old: bool) -> None:
+    assert too_old(release) is old

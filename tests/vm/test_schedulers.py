@@ -47,6 +47,32 @@ def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: ResilientVM, kernel
     assert seen["detachment"]["exit"]["reason"] == "unregistered from user space"
 
 
+LOADS = ("forks", "sleepers", "brief", "pipes")
+BESIDE_S = "3"
+FAIR = ("at_vtime", "at_interactive")
+
+
+def hogs_beside(vm: ResilientVM, kernel: Kernel, text: str | None, load: str) -> Any:
+    """Two hogs beside many that come and go, under a scheduler or (None) EEVDF."""
+    if text is None:
+        return guest_json(vm, "starve.py", "none", "-", "-", load, BESIDE_S)
+    spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate(text))
+    knobs = [f"{name}={str(value).lower()}" for name, value in spec.rodata.items()]
+    return guest_json(vm, "starve.py", spec.ops, spec.object_path, str(kernel.libbpf), load, BESIDE_S, *knobs)
+
+
+@pytest.mark.parametrize("load", LOADS)
+def test_nobody_starves_beside_those_that_come_and_go(vm: ResilientVM, kernel: Kernel, load: str) -> None:
+    """Newcomers, sleepers and pairs that wake each other start with a good place in the queue, again and again."""
+    eevdf = hogs_beside(vm, kernel, None, load)
+    for text in ("at_fifo", "at_vtime", "at_batch", "at_batch:long_first=true", "at_interactive"):
+        seen = hogs_beside(vm, kernel, text, load)
+        assert seen["longest_wait_s"] < PATIENCE_S, text
+        assert seen["reason"] == "unregistered from user space", text
+        if text in FAIR:
+            assert min(seen["cpu_s"]) > min(eevdf["cpu_s"]) / 3, (text, seen, eevdf)
+
+
 def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: ResilientVM, kernel: Kernel) -> None:
     source = Path(__file__).parents[1] / "bpf" / "at_stall.bpf.c"
     built = build(source, headers=kernel.headers)

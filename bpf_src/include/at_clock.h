@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The virtual clock of schedulers that share by weight: what each task's own clock is compared with.
+ *
+ * It goes on by two rules. Time that was served is shared among those that want it, as in weighted fair queueing:
+ * without that, newcomers that each start at the same clock and end before it moves would keep everybody else waiting
+ * for ever. And it is never behind a task that begins to run, as in start-time fair queueing: without that, whoever
+ * ran alone for long would wait just as long once others come.
+ */
+#ifndef AT_CLOCK_H
+#define AT_CLOCK_H
+
+#include "at.h"
+
+/* More tasks count as so many, which bounds how long a task that is ahead may wait behind newcomers. */
+#define AT_CLOCK_MOST_SHARES 64
+
+static u64 at_clock;
+static s64 at_clock_sharers; /* tasks that run or want to */
+
+/* A task begins to run. Several CPUs may race here; an update that is lost is made up for by the next. */
+AT_INLINE void at_clock_running(u64 vtime)
+{
+	if (at_before(at_clock, vtime))
+		at_clock = vtime;
+}
+
+#define AT_CLOCK_COUNTS(name)                                          \
+	AT_OP2(void, name##_runnable, struct task_struct *, p, u64, enq_flags) \
+	{                                                              \
+		__sync_fetch_and_add(&at_clock_sharers, 1);            \
+	}                                                              \
+	AT_OP2(void, name##_quiescent, struct task_struct *, p, u64, deq_flags) \
+	{                                                              \
+		__sync_fetch_and_add(&at_clock_sharers, -1);           \
+	}
+
+/* A task ran for so long: its own clock after that. The clock of all goes on too. */
+AT_INLINE u64 at_clock_charged(struct task_struct *p, u64 vtime, u64 ran_ns)
+{
+	u64 weighted_ns = at_weighted(p, ran_ns);
+	s64 sharers = at_clock_sharers;
+
+	if (sharers < 1)
+		sharers = 1;
+	if (sharers > AT_CLOCK_MOST_SHARES)
+		sharers = AT_CLOCK_MOST_SHARES;
+	__sync_fetch_and_add(&at_clock, weighted_ns / (u64)sharers);
+	return vtime + weighted_ns;
+}
+
+/*
+ * Where a task that is to wait stands. One that slept does not hoard what it missed: it starts at most this much behind
+ * the others. One that waited all the time keeps all that it is due.
+ */
+AT_INLINE u64 at_clock_position(u64 vtime, u64 enq_flags, u64 lag_limit_ns)
+{
+	u64 earliest = at_clock - lag_limit_ns;
+
+	return (enq_flags & SCX_ENQ_WAKEUP) && at_before(vtime, earliest) ? earliest : vtime;
+}
+
+#endif /* AT_CLOCK_H */
