@@ -13,7 +13,6 @@ import errno
 import fcntl
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -25,27 +24,20 @@ from typing import Literal
 
 from autotune import resources
 from autotune.errors import FetchError, NoMachineError, UsageError
-from autotune.machine import vmlinux
+from autotune.machine import archive, vmlinux
 
 Progress = Callable[[str], None]
 
-SUITES = ("trixie-backports", "bookworm-backports")
-"""Where Debian keeps kernels with sched_ext (6.16 and later), and libbpf 1.4 for Debian 12."""
-
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PREFERRED = "6.18."
 """A long-term kernel; the newest one is taken when it is no longer there."""
 
 MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "drivers/virtio", "crypto")
 """What the micro-VM may load; all else is left out of the set."""
 
-QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
-
 MANIFEST = "manifest.json"
 FORMAT = 2
 """Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
-_FETCH_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ def _host() -> Kernel | None:
 def fetch(progress: Progress, version: str | None = None) -> Kernel:
     """Fetch a kernel with sched_ext, the types for BPF programs and libbpf into the cache; `version` chooses one by
     the beginning of its release. Raises FetchError; nothing half-finished stays behind."""
-    _require_debian()
+    archive.require_debian()
     try:
         store().mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(progress), tempfile.TemporaryDirectory(prefix=".fetch-", dir=store()) as scratch:
@@ -178,25 +170,6 @@ def fetch(progress: Progress, version: str | None = None) -> Kernel:
     except OSError as error:
         advice = "free some disk space: about 600 MB are needed" if error.errno == errno.ENOSPC else "try again"
         raise FetchError(f"the kernel could not be stored: {error.strerror or error}", hint=advice) from error
-
-
-def _require_debian() -> None:
-    if platform.machine() != "x86_64":
-        raise FetchError(
-            f"kernels are fetched for x86_64, and this machine is {platform.machine()}",
-            hint="boot a kernel of your own: --kernel IMAGE",
-        )
-    missing = [tool for tool in ("apt-get", "apt-cache", "dpkg", "depmod", "xz") if _tool(tool) is None]
-    if missing or not KEYRING.exists():
-        what = ", ".join(missing) or "Debian's archive keyring"
-        raise FetchError(
-            f"kernels are fetched from Debian's archive, which needs {what}",
-            hint="install it, or boot a kernel of your own: --kernel IMAGE",
-        )
-
-
-def _tool(name: str) -> str | None:
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 @contextlib.contextmanager
@@ -211,7 +184,7 @@ def _one_at_a_time(progress: Progress) -> Iterator[None]:
 
 
 def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kernel:
-    apt = _Apt(scratch / "apt")
+    apt = archive.Archive(scratch / "apt")
     progress("reading the list of packages")
     apt.update()
     image = choose_image(apt.names("^linux-image-[0-9]"), version)
@@ -223,11 +196,11 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
         return existing
     packages = [image, *apt.parts_of(image), "linux-bpf-dev", "libbpf1"]
     progress(f"downloading {', '.join(packages)}")
-    files = apt.download([*packages, *apt.newer_qemu()], scratch)
+    files = apt.download([*packages, *_newer_qemu(apt)], scratch)
     progress("unpacking")
     unpacked = scratch / "unpacked"
     for file in files:
-        _run(["dpkg", "-x", str(file), str(unpacked)], "unpacking failed")
+        archive.run(["dpkg", "-x", str(file), str(unpacked)], "unpacking failed")
     made = scratch / "set"
     made.mkdir()
     _arrange(unpacked, made, release, [file.name for file in files])
@@ -239,6 +212,18 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
         raise FetchError(f"kernel {release} was fetched but is not whole", hint="try 'autotune vm setup' again")
     progress(f"kernel {release} is ready")
     return kernel
+
+
+QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
+
+
+def _newer_qemu(apt: archive.Archive) -> list[str]:
+    """Packages of a QEMU built for this release of Debian, when its backports have one: 7.2, which is Debian 12's own,
+    kills an emulated kernel now and then while it switches schedulers (see `resilient`); 10.0 does not."""
+    version, firmware = apt.backport_of(QEMU_PACKAGES[0]), apt.backport_of("seabios")
+    if version is None or firmware is None:
+        return []
+    return [*(f"{name}={version}" for name in QEMU_PACKAGES), f"seabios={firmware}"]
 
 
 def choose_image(names: Sequence[str], version: str | None = None) -> str:
@@ -255,110 +240,6 @@ def choose_image(names: Sequence[str], version: str | None = None) -> str:
     return max(preferred or fit, key=version_key)
 
 
-class _Apt:
-    """A private apt root that knows only the backports suites of the machine's own mirror."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        for directory in (
-            "etc/apt/preferences.d",
-            "etc/apt/apt.conf.d",
-            "var/lib/apt/lists/partial",
-            "var/cache/apt/archives/partial",
-            "var/lib/dpkg",
-        ):
-            (root / directory).mkdir(parents=True)
-        (root / "var/lib/dpkg/status").touch()
-        mirror = _mirror()
-        lines = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in SUITES]
-        (root / "etc/apt/sources.list").write_text("".join(lines))
-        self._options = ["-o", f"Dir={root}", "-o", f"Dir::State::status={root}/var/lib/dpkg/status"]
-        self._options += ["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
-
-    def update(self) -> None:
-        said = _run(["apt-get", *self._options, "update"], "the list of packages could not be read")
-        if "Failed to fetch" in said or "\nE: " in said or "\nW: Some index files failed" in said:
-            raise FetchError("the list of packages could not be read", hint="check the network", detail=said)
-
-    def names(self, pattern: str) -> list[str]:
-        said = _run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
-        return [line.split(" ", 1)[0] for line in said.splitlines()]
-
-    def parts_of(self, image: str) -> list[str]:
-        """From 7.x on the image's package only depends on those that hold the kernel and its modules."""
-        said = _run(["apt-cache", *self._options, "depends", image], "its parts could not be listed")
-        names = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", said)
-        return sorted(set(names))
-
-    def newer_qemu(self) -> list[str]:
-        """Packages of a QEMU built for this release of Debian, when its backports have one.
-
-        QEMU 7.2, which is Debian 12's own, kills an emulated kernel now and then while it switches schedulers; see
-        `resilient`. 10.0 does not. Only the newest built against this Debian's libraries can run here."""
-        release = _debian_release()
-        said = _run(["apt-cache", *self._options, "madison", QEMU_PACKAGES[0]], "QEMU's versions could not be listed")
-        versions = [version for version in re.findall(r"\| +(\S+) +\|", said) if f"~bpo{release}+" in version]
-        if not versions:
-            return []
-        parts = [f"{name}={versions[0]}" for name in QEMU_PACKAGES]
-        said = _run(["apt-cache", *self._options, "madison", "seabios"], "seabios could not be listed")
-        firmware = [version for version in re.findall(r"\| +(\S+) +\|", said) if f"~bpo{release}+" in version]
-        return [*parts, f"seabios={firmware[0]}"] if firmware else []
-
-    def download(self, packages: Sequence[str], target: Path) -> list[Path]:
-        _run(["apt-get", *self._options, "download", *packages], "the download failed", cwd=target)
-        return sorted(target.glob("*.deb"))
-
-
-def _mirror() -> str:
-    """The address of the machine's own Debian mirror: whatever it uses for its main suite."""
-    failure = "apt's sources could not be read"
-    known = _run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"], failure)
-    mirror = mirror_in_targets(known) or mirror_in_uris(_run(["apt-get", "--print-uris", "update"], failure))
-    if mirror is None:
-        raise FetchError("apt has no Debian mirror configured", hint="boot a kernel of your own: --kernel IMAGE")
-    return mirror
-
-
-def mirror_in_targets(said: str) -> str | None:
-    """The mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
-    third party's that has the same code name."""
-    rows = [line.split(" ") for line in said.splitlines()]
-    return next((row[2] for row in rows if len(row) == 3 and row[0] == "Debian" and row[1].isalnum()), None)
-
-
-def mirror_in_uris(said: str) -> str | None:
-    """The same for a machine that has no package lists yet (a fresh container): where apt would get them from."""
-    found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", said, re.MULTILINE)
-    return found.group(1) if found else None
-
-
-def _run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
-    """Run a tool and return what it said. Raises FetchError with its last line when it fails."""
-    tool = _tool(argv[0]) or argv[0]
-    env = {**os.environ, "LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            [tool, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_FETCH_S,
-            check=False,
-            cwd=cwd,
-            env=env,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
-    said = done.stdout.decode(errors="replace")
-    if done.returncode != 0:
-        if "No space left" in said:
-            raise FetchError(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
-        last = next((line for line in reversed(said.splitlines()) if line.startswith(("E:", "dpkg"))), "")
-        raise FetchError(f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=said)
-    return said
-
-
 def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) -> None:
     """Take what is needed out of the unpacked packages, and write the manifest last."""
     modules = made / "lib" / "modules" / release
@@ -371,8 +252,8 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
             shutil.copy2(source / name, modules / name)
     packed = [str(path) for path in modules.glob("**/*.ko.xz")]
     if packed:
-        _run(["xz", "-d", *packed], "the modules could not be unpacked")
-    _run(["depmod", "-b", str(made), release], "depmod failed")
+        archive.run(["xz", "-d", *packed], "the modules could not be unpacked")
+    archive.run(["depmod", "-b", str(made), release], "depmod failed")
     shutil.move(_first(unpacked, "**/vmlinuz*"), modules / "vmlinuz")
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
@@ -417,16 +298,6 @@ def _arrange_qemu(unpacked: Path, made: Path) -> str | None:
     if modules is not None:
         shutil.copytree(modules, target / "lib")
     return "qemu"
-
-
-def _debian_release() -> str:
-    """The number of this Debian (12); empty elsewhere."""
-    try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
-        return ""
-    found = re.search(r'^VERSION_ID="?(\d+)"?$', text, re.MULTILINE)
-    return found[1] if found and "debian" in text else ""
 
 
 def _first(unpacked: Path, pattern: str) -> Path:

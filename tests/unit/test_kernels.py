@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from autotune.errors import FetchError, NoMachineError, UsageError
-from autotune.machine import kernels
-from autotune.machine.kernels import choose_image, find, installed, mirror_in_targets, mirror_in_uris
+from autotune.machine import archive, kernels
+from autotune.machine.archive import mirror_in_targets, mirror_in_uris
+from autotune.machine.kernels import choose_image, find, installed
 
 NAMES = [
     "linux-image-6.12.95+deb13-amd64",
@@ -57,8 +58,8 @@ class EmptyArchive:
     def parts_of(self, _image: str) -> list[str]:
         return []
 
-    def newer_qemu(self) -> list[str]:
-        return []
+    def backport_of(self, _package: str) -> str | None:
+        return None
 
     def download(self, _packages: list[str], target: Path) -> list[Path]:
         control = target / "empty" / "DEBIAN" / "control"
@@ -157,14 +158,14 @@ def test_the_mirror_is_known_before_the_first_update_too() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_another_architecture_is_told_to_bring_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(archive.platform, "machine", lambda: "aarch64")
     with pytest.raises(FetchError, match=r"aarch64.*--kernel IMAGE"):
         kernels.fetch(lambda _text: None)
 
 
 def test_packages_without_a_kernel_are_an_error_and_leave_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The archive changed its layout: everything is fetched, and then the image is not in there."""
-    monkeypatch.setattr(kernels, "_Apt", EmptyArchive)
+    monkeypatch.setattr(archive, "Archive", EmptyArchive)
     with pytest.raises(FetchError, match="packages hold no"):
         kernels.fetch(lambda _text: None)
     assert [path.name for path in cache.iterdir()] == [".lock"]
@@ -183,14 +184,14 @@ def test_a_full_disk_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("cache")
 def test_a_host_without_debians_tools_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(kernels, "_tool", lambda _name: None)
+    monkeypatch.setattr(archive, "tool", lambda _name: None)
     with pytest.raises(FetchError, match="--kernel IMAGE"):
         kernels.fetch(lambda _text: None)
 
 
 def test_a_fetch_that_fails_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network: the mirror is an address on this machine where nobody listens."""
-    monkeypatch.setattr(kernels, "_mirror", lambda: "http://127.0.0.1:9/debian")
+    monkeypatch.setattr(archive, "mirror", lambda: "http://127.0.0.1:9/debian")
     with pytest.raises(FetchError, match="list of packages"):
         kernels.fetch(lambda _text: None)
     assert [path.name for path in cache.iterdir()] == [".lock"]

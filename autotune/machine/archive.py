@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""Debian's archive, read through a private apt root: the system's own package manager is not touched.
+
+Knows only the backports suites of the machine's own mirror.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from autotune.errors import FetchError
+
+SUITES = ("trixie-backports", "bookworm-backports")
+"""Where Debian keeps kernels with sched_ext (6.16 and later), and libbpf 1.4, QEMU 10 and bpftool 7.5 for Debian 12."""
+
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_FETCH_S = 1800.0
+
+
+def require_debian() -> None:
+    """Raises FetchError where there is no apt, or not Debian's."""
+    if platform.machine() != "x86_64":
+        raise FetchError(
+            f"kernels are fetched for x86_64, and this machine is {platform.machine()}",
+            hint="boot a kernel of your own: --kernel IMAGE",
+        )
+    missing = [name for name in ("apt-get", "apt-cache", "dpkg", "depmod", "xz") if tool(name) is None]
+    if missing or not KEYRING.exists():
+        what = ", ".join(missing) or "Debian's archive keyring"
+        raise FetchError(
+            f"kernels are fetched from Debian's archive, which needs {what}",
+            hint="install it, or boot a kernel of your own: --kernel IMAGE",
+        )
+
+
+def tool(name: str) -> str | None:
+    """Path of a program, also of one for administrators."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+class Archive:
+    """A private apt root that knows only the backports suites of the machine's own mirror."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        for directory in (
+            "etc/apt/preferences.d",
+            "etc/apt/apt.conf.d",
+            "var/lib/apt/lists/partial",
+            "var/cache/apt/archives/partial",
+            "var/lib/dpkg",
+        ):
+            (root / directory).mkdir(parents=True)
+        (root / "var/lib/dpkg/status").touch()
+        address = mirror()
+        lines = [f"deb [signed-by={KEYRING}] {address} {suite} main\n" for suite in SUITES]
+        (root / "etc/apt/sources.list").write_text("".join(lines))
+        self._options = ["-o", f"Dir={root}", "-o", f"Dir::State::status={root}/var/lib/dpkg/status"]
+        self._options += ["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
+
+    def update(self) -> None:
+        said = run(["apt-get", *self._options, "update"], "the list of packages could not be read")
+        if "Failed to fetch" in said or "\nE: " in said or "\nW: Some index files failed" in said:
+            raise FetchError("the list of packages could not be read", hint="check the network", detail=said)
+
+    def names(self, pattern: str) -> list[str]:
+        said = run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
+        return [line.split(" ", 1)[0] for line in said.splitlines()]
+
+    def parts_of(self, image: str) -> list[str]:
+        """From 7.x on the image's package only depends on those that hold the kernel and its modules."""
+        said = run(["apt-cache", *self._options, "depends", image], "its parts could not be listed")
+        names = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", said)
+        return sorted(set(names))
+
+    def backport_of(self, package: str) -> str | None:
+        """The newest version of a package that was built for this release of Debian, since only that one finds its
+        libraries here; None when backports have none."""
+        said = run(["apt-cache", *self._options, "madison", package], f"{package}'s versions could not be listed")
+        versions = re.findall(r"\| +(\S+) +\|", said)
+        return next((version for version in versions if f"~bpo{_debian_release()}+" in version), None)
+
+    def download(self, packages: Sequence[str], target: Path) -> list[Path]:
+        run(["apt-get", *self._options, "download", *packages], "the download failed", cwd=target)
+        return sorted(target.glob("*.deb"))
+
+
+def mirror() -> str:
+    """The address of the machine's own Debian mirror: whatever it uses for its main suite."""
+    failure = "apt's sources could not be read"
+    known = run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"], failure)
+    mirror = mirror_in_targets(known) or mirror_in_uris(run(["apt-get", "--print-uris", "update"], failure))
+    if mirror is None:
+        raise FetchError("apt has no Debian mirror configured", hint="boot a kernel of your own: --kernel IMAGE")
+    return mirror
+
+
+def mirror_in_targets(said: str) -> str | None:
+    """The mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
+    third party's that has the same code name."""
+    rows = [line.split(" ") for line in said.splitlines()]
+    return next((row[2] for row in rows if len(row) == 3 and row[0] == "Debian" and row[1].isalnum()), None)
+
+
+def mirror_in_uris(said: str) -> str | None:
+    """The same for a machine that has no package lists yet (a fresh container): where apt would get them from."""
+    found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", said, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
+    """Run a tool and return what it said. Raises FetchError with its last line when it fails."""
+    program = tool(argv[0]) or argv[0]
+    env = {**os.environ, "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=_FETCH_S,
+            check=False,
+            cwd=cwd,
+            env=env,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
+    said = done.stdout.decode(errors="replace")
+    if done.returncode != 0:
+        if "No space left" in said:
+            raise FetchError(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
+        last = next((line for line in reversed(said.splitlines()) if line.startswith(("E:", "dpkg"))), "")
+        raise FetchError(f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=said)
+    return said
+
+
+def _debian_release() -> str:
+    """The number of this Debian (12); empty elsewhere."""
+    try:
+        text = Path("/etc/os-release").read_text()
+    except OSError:
+        return ""
+    found = re.search(r'^VERSION_ID="?(\d+)"?$', text, re.MULTILINE)
+    return found[1] if found and "debian" in text else ""
