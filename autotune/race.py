@@ -288,15 +288,16 @@ class Race:
         if opened.phase == "race":
             self._drop_outpaced()
 
-    def drop(self, key: str, reason: str) -> None:
+    def drop(self, key: str, reason: str, *, failed: bool = True) -> None:
         """Take a candidate out for good, also in the middle of a round: it failed, was ejected, cannot be
-        attached. If it was being confirmed, the next best takes its place. The first reason stays."""
+        attached; or, not `failed`, the user does not want it. If it was being confirmed, the next best takes its
+        place. The first reason stays."""
         entrant = self._entrants.get(key)
         if entrant is None:
             raise ValueError(f"{key!r} is not a candidate of this race")
         if entrant.dropped is not None:
             return
-        entrant.dropped, entrant.failed = reason, True
+        entrant.dropped, entrant.failed = reason, failed
         if self._confirmation and self._confirmation.key == key and self._confirmation.outcome is None:
             self._choose_for_confirmation(self._confirmation.alpha_left)
 

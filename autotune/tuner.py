@@ -204,7 +204,6 @@ class _Tuning:
         sets = 1
         while True:
             self._race_on(race)
-            self._say_standings(race)
             if sets == MAX_SETS or self._options.user_candidates or not self._affordable():
                 break
             more = self._propose()
@@ -329,7 +328,8 @@ class _Tuning:
         self._tell(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
         race.record({key: self._one_run(race, upcoming, key) for key in upcoming.order})
         self._say_drops(race)
-        self._say_standings(race)
+        if upcoming.phase == "race":  # what confirmation finds is told when it is done
+            self._say_standings(race)
 
     def _one_run(self, race: Race, upcoming: Round, key: str) -> float | None:
         if self._left_s() <= 0.0:
@@ -340,7 +340,7 @@ class _Tuning:
         entry = self._entries[key]
         candidate = entry.proposal.candidate
         if self._options.approve is not None and not self._options.approve(candidate, entry.proposal):
-            race.drop(key, "left out by the user")
+            race.drop(key, "left out by the user", failed=False)
             return None
         try:
             outcome = self._again_if_lost(

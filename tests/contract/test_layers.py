@@ -13,13 +13,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "autotune"
 
 RANKS = (
-    ("__init__", "records", "errors", "events", "process", "resources", "config", "family", "capture"),
+    ("__init__", "records", "errors", "events", "process", "resources", "config", "family", "capture", "redact"),
     ("stats", "race", "prompt", "report"),
     ("runner", "measure", "pristine", "monitor", "history", "schedext"),
     ("machine",),
     ("trials", "tuner"),
     ("planner",),
-    ("views", "cli", "doctor", "daemon", "mcp", "__main__"),
+    ("views", "arguments", "cli", "doctor", "daemon", "mcp", "__main__"),
 )
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 

@@ -275,6 +275,15 @@ def test_quitting_at_the_question_is_an_interruption() -> None:
     assert not any(entry.startswith("attach") for entry in machine.log)
 
 
+def test_a_candidate_that_the_user_declines_is_left_out_but_not_called_a_failure() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.5, "y": 0.9})
+    result = session(machine, ["x", "y"], approve=lambda candidate, _proposal: candidate.key != "x")
+    assert result.winner == "y"
+    assert row(result, "x").verdict == "undecided"  # type: ignore[attr-defined]
+    assert row(result, "x").note == "left out by the user"  # type: ignore[attr-defined]
+    assert "attach x" not in machine.log
+
+
 def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> None:
     machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": lambda: MachineLost("the micro-VM is lost")})
     result = session(machine, ["x"])

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""What `autotune cc` takes: its options, written down once, and the workload that they describe."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from autotune.errors import UsageError
+
+if TYPE_CHECKING:
+    from autotune.records import Workload
+
+
+def _set_debug(context: typer.Context, wanted: bool) -> None:
+    program: Any = context.find_root().command
+    program.debug = program.debug or wanted
+
+
+def debug_option(panel: str | None = None) -> Any:
+    return typer.Option(
+        "--debug",
+        metavar="",
+        help="Show tracebacks and long logs with errors.",
+        callback=_set_debug,
+        rich_help_panel=panel,
+    )
+
+
+# --- the options ----------------------------------------------------------------------------
+
+_RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "What is measured", "What is tried", "Where", "Output"
+
+
+def _option(*names: str, panel: str, help: str, metavar: str = "") -> Any:
+    """An option of `cc`; one without a metavar is a switch."""
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+
+
+@dataclass(frozen=True)
+class CcArguments:
+    """What the user gave to `autotune cc`. Settings are kept as text, since `config` reads them all alike."""
+
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="COMMAND",
+            show_default=False,
+            help="One argument is a command line for sh; several are executed as they are. "
+            "Put -- before a command that has options of its own.",
+        ),
+    ]
+    prepare: Annotated[
+        str | None,
+        _option("--prepare", "-p", panel=_RUNS, metavar="CMD", help="Shell command before every run, not measured."),
+    ] = None
+    setup: Annotated[
+        str | None,
+        _option("--setup", "-s", panel=_RUNS, metavar="CMD", help="Shell command once before everything."),
+    ] = None
+    cleanup: Annotated[
+        str | None,
+        _option("--cleanup", "-c", panel=_RUNS, metavar="CMD", help="Shell command once after everything."),
+    ] = None
+    warmup: Annotated[
+        str | None,
+        _option("--warmup", "-w", panel=_RUNS, metavar="N", help="Runs before anything is measured. Default: 1."),
+    ] = None
+    min_runs: Annotated[
+        str | None,
+        _option(
+            "--min-runs",
+            "-m",
+            panel=_RUNS,
+            metavar="N",
+            help="Rounds before a candidate may be dropped. Default: 3.",
+        ),
+    ] = None
+    max_runs: Annotated[
+        str | None,
+        _option("--max-runs", "-M", panel=_RUNS, metavar="N", help="Rounds of a set of candidates. Default: 4."),
+    ] = None
+    budget: Annotated[
+        str | None,
+        _option("--budget", panel=_RUNS, metavar="TIME", help="For the whole session: 90s, 10m, 1h30m. Default: 10m."),
+    ] = None
+    timeout: Annotated[
+        str | None,
+        _option("--timeout", panel=_RUNS, metavar="TIME", help="For one run. Default: a multiple of the baseline."),
+    ] = None
+    input: Annotated[
+        Path | None,
+        _option("--input", panel=_RUNS, metavar="FILE", help="Standard input of the command. Default: /dev/null."),
+    ] = None
+    ignore_failure: Annotated[
+        bool, _option("--ignore-failure", panel=_RUNS, help="Runs count although they exit with an error.")
+    ] = False
+    pristine: Annotated[
+        bool,
+        _option(
+            "--pristine",
+            panel=_RUNS,
+            help="Throw away what a run wrote to the directory, so that all start alike.",
+        ),
+    ] = False
+    metric: Annotated[
+        str | None,
+        _option(
+            "--metric", panel=_MEASURE, metavar="REGEX", help="Finds one number in the output. Default: wall time."
+        ),
+    ] = None
+    goal: Annotated[
+        str | None, _option("--goal", panel=_MEASURE, metavar="min|max", help="What is better for --metric.")
+    ] = None
+    scheduler: Annotated[
+        list[str] | None,
+        _option(
+            "--scheduler",
+            panel=_TRY,
+            metavar="NAME[:knob=value,...]",
+            help="Try this one instead of what the planner proposes. May be repeated.",
+        ),
+    ] = None
+    interactive: Annotated[
+        bool, _option("--interactive", "-i", panel=_TRY, help="Ask before each switch of the scheduler.")
+    ] = False
+    seed: Annotated[
+        str | None, _option("--seed", panel=_TRY, metavar="N", help="Of the order of runs. Default: a new one.")
+    ] = None
+    dry_run: Annotated[
+        bool, _option("--dry-run", panel=_TRY, help="Say what would be done; start and attach nothing.")
+    ] = False
+    machine: Annotated[
+        str | None,
+        _option("--machine", panel=_WHERE, metavar="auto|host|vm", help="Default: the host if it has sched_ext."),
+    ] = None
+    kernel: Annotated[
+        str | None, _option("--kernel", panel=_WHERE, metavar="PATH", help="Kernel image for the micro-VM.")
+    ] = None
+    cpus: Annotated[
+        str | None, _option("--cpus", panel=_WHERE, metavar="N", help="CPUs of the micro-VM. Default: all.")
+    ] = None
+    memory: Annotated[
+        str | None, _option("--memory", panel=_WHERE, metavar="SIZE", help="Memory of the micro-VM, such as 4G.")
+    ] = None
+    keep_writes: Annotated[
+        Path | None,
+        _option(
+            "--keep-writes",
+            panel=_WHERE,
+            metavar="DIR",
+            help="Copy what the command wrote in the micro-VM here. Default: it is thrown away.",
+        ),
+    ] = None
+    show_output: Annotated[bool, _option("--show-output", panel=_OUT, help="Show what the command prints.")] = False
+    json: Annotated[
+        Path | None,
+        _option("--json", panel=_OUT, metavar="FILE|-", help="Write everything as JSON; - is standard output."),
+    ] = None
+    export_markdown: Annotated[
+        Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE", help="Write the report as Markdown.")
+    ] = None
+    export_csv: Annotated[
+        Path | None, _option("--export-csv", panel=_OUT, metavar="FILE", help="Write the table as CSV.")
+    ] = None
+    debug: Annotated[bool, debug_option(_OUT)] = False
+
+
+def takes(arguments: type[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Gives a command the fields of a dataclass as its parameters, so that they are written down once."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        hints = typing.get_type_hints(arguments, include_extras=True)
+        fields = inspect.signature(arguments).parameters.values()
+        parameters = [field.replace(annotation=hints[field.name]) for field in fields]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = hints
+        return command
+
+    return decorate
+
+
+# --- from arguments to records --------------------------------------------------------------
+
+
+def flags(asked: CcArguments) -> dict[str, str | None]:
+    from autotune import config
+
+    return {name: getattr(asked, name) for name in config.KEYS}
+
+
+def workload_from(asked: CcArguments) -> Workload:
+    """The workload the user described. Raises UsageError for what cannot be."""
+    from autotune.records import Workload
+
+    command, argv = _command(asked.command)
+    return Workload(
+        command=command,
+        argv=argv,
+        cwd=str(current_directory()),
+        env=dict(os.environ),
+        setup=asked.setup,
+        prepare=asked.prepare,
+        cleanup=asked.cleanup,
+        input_path=_input_path(asked.input),
+        timeout_s=_timeout_s(asked.timeout),
+        metric_regex=_metric_regex(asked.metric),
+        goal=_goal(asked),
+        ignore_failure=asked.ignore_failure,
+        pristine=asked.pristine,
+    )
+
+
+def _command(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The command for people to read, and what is executed."""
+    if not words or not words[0].strip():
+        raise UsageError("the command is empty", hint="name one, such as autotune cc 'make -j8'")
+    if len(words) == 1:
+        return words[0], ("sh", "-c", words[0])
+    import shlex
+
+    return shlex.join(words), tuple(words)
+
+
+def current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(f"the current directory cannot be used: {error.strerror}", hint="go to another") from None
+
+
+def _input_path(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        with open(path, "rb"):
+            return str(path.absolute())
+    except OSError as error:
+        raise UsageError(f"--input {path}: {error.strerror}", hint="name a file that can be read") from None
+
+
+def _timeout_s(text: str | None) -> float | None:
+    from autotune.config import parse_duration
+
+    try:
+        return None if text is None else parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from None
+
+
+def _metric_regex(text: str | None) -> str | None:
+    if text is None:
+        return None
+    import re
+
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
+    if groups > 1:
+        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
+    return text
+
+
+def _goal(asked: CcArguments) -> Literal["min", "max"]:
+    if asked.goal is not None and asked.metric is None:
+        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
+    if asked.goal not in (None, "min", "max"):
+        raise UsageError(f"--goal: {asked.goal!r} is not one of min, max")
+    return "max" if asked.goal == "max" else "min"
