@@ -111,6 +111,12 @@ class MachineLost(AutotuneError):
     default_stage = "machine"
 
 
+class PlannerError(AutotuneError):
+    """The planner cannot go on: no key, no credit, the service cannot be reached."""
+
+    default_stage = "planner"
+
+
 class FetchError(AutotuneError):
     """A kernel, header or library could not be fetched."""
 

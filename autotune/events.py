@@ -21,6 +21,7 @@ from autotune.records import (
     Phase,
     Proposal,
     Session,
+    Spending,
     Trial,
     Workload,
 )
@@ -50,6 +51,22 @@ class BaselineKnown:
 class Proposed:
     planner: str
     proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class PlannerChosen:
+    """Who proposes, and why; told again when that changes."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PlannerActed:
+    """A planner that asks a model did something (a call, a tool), and what that took so far."""
+
+    what: str
+    spending: Spending
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,8 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     MachineReady,
     BaselineKnown,
     Proposed,
+    PlannerChosen,
+    PlannerActed,
     RoundStarted,
     Attached,
     Detached,

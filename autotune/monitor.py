@@ -40,6 +40,25 @@ def snapshot(proc: str = PROC) -> Snapshot:
     return from_json(Snapshot, counters(proc))
 
 
+def sample(proc: str = PROC) -> dict[str, object]:
+    """The fields of `records.Sample` but for the scheduler's state."""
+    memory = {name: int(rest.split()[0]) << 10 for name, rest in _colon_lines(f"{proc}/meminfo") if rest.strip()}
+    running = next(
+        (line for line in (_read(f"{proc}/stat") or "").splitlines() if line.startswith("procs_running")), ""
+    )
+    total = memory.get("MemTotal", 0)
+    return {
+        "counters": snapshot(proc),
+        "memory_used_bytes": total - memory.get("MemAvailable", total),
+        "memory_total_bytes": total,
+        "runnable": int(running.split()[1]) if running else 0,
+    }
+
+
+def _colon_lines(path: str) -> list[tuple[str, str]]:
+    return [(name, rest) for name, _, rest in (line.partition(":") for line in (_read(path) or "").splitlines())]
+
+
 def _read(path: str) -> str | None:
     try:
         with open(path) as file:

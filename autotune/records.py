@@ -21,6 +21,8 @@ Goal = Literal["min", "max"]
 Phase = Literal["warmup", "baseline", "race", "confirm"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
+Prediction = Literal["faster", "same", "slower"]
+"""What a proposer says will come of a candidate, so that code can say whether it did."""
 
 BASELINE = "eevdf"
 """The key of the baseline wherever candidates are keyed by name."""
@@ -144,6 +146,18 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """What the machine does at one moment, for watching it while something runs."""
+
+    counters: Snapshot
+    memory_used_bytes: int
+    memory_total_bytes: int
+    runnable: int
+    """Tasks that run or want to, all CPUs."""
+    state: KernelState
+
+
+@dataclass(frozen=True)
 class Observation:
     """What the system did during a run, averaged over the observed baseline runs."""
 
@@ -193,6 +207,8 @@ class Proposal:
     candidate: Candidate
     reason: str
     expected: str = ""
+    prediction: Prediction | None = None
+    """None when the proposer committed itself to nothing."""
 
 
 @dataclass(frozen=True)
@@ -330,6 +346,11 @@ class CandidateResult:
     confirmed: bool
     """The speedup comes from fresh rounds that did not choose the candidate."""
     note: str = ""
+    expected: str = ""
+    """What its proposer expected, in words."""
+    prediction: Prediction | None = None
+    held: bool | None = None
+    """Whether the prediction came true; None when there was none, or the runs do not tell."""
 
 
 @dataclass(frozen=True)
@@ -344,6 +365,8 @@ class MachineInfo:
     cpu_model: str
     acceleration: Acceleration
     """none on the host; kvm or tcg (emulation) in a micro-VM."""
+    topology: str = ""
+    """Sockets, cores, threads, last-level caches and NUMA nodes in words; empty when the kernel does not say."""
 
 
 @dataclass(frozen=True)
@@ -356,6 +379,30 @@ class Baseline:
     """Relative standard deviation of the metric."""
     floor: float
     """Relative difference below which candidates cannot be told apart with the planned number of rounds."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What planning with a model took so far."""
+
+    model: str
+    calls: int = 0
+    input_tokens: int = 0
+    """Neither read from the cache nor written to it."""
+    cache_write_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+    service_s: float = 0.0
+    """Waiting for the service, retries included."""
+    own_s: float = 0.0
+    """Everything else that planning took, but for schedulers that were tried out."""
+    cost_usd: float | None = None
+    """None when the model's prices are not known."""
+    prices_as_of: str | None = None
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.cache_write_tokens + self.cache_read_tokens + self.output_tokens
 
 
 @dataclass(frozen=True)
@@ -386,6 +433,10 @@ class Session:
     versions: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     """The user stopped it."""
+    spending: Spending | None = None
+    """None when no model was asked."""
+    transcript: str | None = None
+    """File with the conversation; None when no model was asked."""
     failure: str | None = None
     """What ended it before its time (the micro-VM was lost, the baseline failed); None when it went to its end."""
 

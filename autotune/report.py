@@ -29,6 +29,7 @@ from autotune.records import (
     Interval,
     MachineInfo,
     Observation,
+    Prediction,
     Session,
     Verdict,
     Workload,
@@ -302,6 +303,13 @@ def session_table(session: Session) -> Table:
     return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
 
 
+def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
+    """Whether a prediction came true: only a verdict that tells can say so."""
+    if prediction is None or verdict in (None, "undecided", "invalid"):
+        return None
+    return prediction == verdict
+
+
 def rank(results: Iterable[CandidateResult], winner: str | None) -> list[CandidateResult]:
     """Results as the table ranks them: the winner, those shown to be faster, EEVDF itself, those not shown to
     differ, the slower, the invalid; each group by its estimate. So only a proven gain ranks above EEVDF."""
@@ -373,11 +381,20 @@ def _note(result: CandidateResult, winner: str | None) -> str:
         parts.append("not confirmed")
     if result.note and result.note not in parts:
         parts.append(printable(result.note))
+    if result.prediction is not None:
+        parts.append(_prediction_text(result))
     if result.invalid_runs and "invalid" not in result.note:
         parts.append("1 invalid run" if result.invalid_runs == 1 else f"{result.invalid_runs} invalid runs")
     if not parts and not result.runs and result.verdict is not None:
         parts.append("not run")
     return "; ".join(parts)
+
+
+def _prediction_text(result: CandidateResult) -> str:
+    """Why it was tried and what was predicted, with what came of that."""
+    outcome = {True: "held", False: "did not hold", None: "open"}[result.held]
+    reason = printable(result.reason).strip().rstrip(".")
+    return f"{reason} (predicted {result.prediction}: {outcome})"
 
 
 RIGHT_ALIGNED = frozenset({0, 2, 5})

@@ -19,6 +19,11 @@ def bpf_source_dir() -> Path:
     return _bundled("bpf_src")
 
 
+def model_prices_json() -> Path:
+    """What models cost, with the date of the list."""
+    return _PACKAGE / "planner" / "model_prices.json"
+
+
 def _bundled(name: str) -> Path:
     installed = _PACKAGE / "data" / name
     return installed if installed.exists() else _PACKAGE.parent / name

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import autotune
 from autotune import monitor, report, stats
-from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, WorkloadError
+from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, PlannerError, UsageError, WorkloadError
 from autotune.events import (
     BaselineKnown,
     Dropped,
@@ -44,7 +44,9 @@ from autotune.records import (
     Observation,
     Phase,
     Proposal,
+    Run,
     Session,
+    Spending,
     Trial,
     Workload,
 )
@@ -87,11 +89,15 @@ class Situation:
     workload: Workload
     baseline: Baseline
     observation: Observation
+    run: Run
+    """The last run of the baseline, with the head and tail of its output."""
     results: tuple[CandidateResult, ...]
     """What was tried so far, best first, without the baseline; empty before the first set."""
     budget_left_s: float
     candidates_affordable: int
     """How many more candidates the budget allows, as far as can be told."""
+    refused: tuple[str, ...] = ()
+    """What was proposed last and could not be taken, with the reason."""
 
 
 class Planner(Protocol):
@@ -100,8 +106,20 @@ class Planner(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def spending(self) -> Spending | None:
+        """What it took so far; None when it asks no model."""
+
+    @property
+    def transcript(self) -> str | None:
+        """File that keeps what was said; None when there is none."""
+
+    def remarks(self) -> Sequence[str]:
+        """What the user should know of the last proposing, one sentence each; each is told once."""
+
     def propose(self, situation: Situation) -> Sequence[Proposal]:
-        """Candidates to try next, none of them tried before; empty when nothing better is in sight."""
+        """Candidates to try next, none of them tried before; empty when nothing better is in sight. Raises
+        PlannerError when it cannot go on."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -167,6 +185,9 @@ class _Tuning:
         self._trials_s = 0.0
         self._trials_run = 0
         self._seen_drops: set[str] = set()
+        self._refused: list[str] = []
+        self._last_run: Run | None = None
+        self._failure: str | None = None
 
     def run(self) -> Session:
         interrupted, failure = False, None
@@ -186,7 +207,7 @@ class _Tuning:
         finally:
             with contextlib.suppress(MachineLost):
                 self._trials.cleanup()
-        session = self._summary(interrupted, failure)
+        session = self._summary(interrupted, failure or self._failure)
         self._tell(Finished(session))
         return session
 
@@ -222,6 +243,7 @@ class _Tuning:
         values = [outcome.trial.value for outcome in measured if outcome.trial.value is not None]
         self._caution([outcome.trial.run.wall_s for outcome in [*outcomes, *measured]])
         self._baseline_values = values
+        self._last_run = measured[-1].trial.run
         noise = stats.noise(values) or 0.0
         self._baseline = Baseline(
             median=stats.median(values) or 0.0, runs=len(values), noise=noise, floor=confirmable(noise)
@@ -267,17 +289,31 @@ class _Tuning:
     def _propose(self) -> list[_Entry]:
         assert self._baseline is not None
         assert self._observation is not None
+        assert self._last_run is not None
         self._tell(Step("plan", self._planner.name))
         situation = Situation(
             machine=self._machine.info,
             workload=self._workload,
             baseline=self._baseline,
             observation=self._observation,
+            run=self._last_run,
             results=tuple(self._candidate_results()),
             budget_left_s=self._left_s(),
             candidates_affordable=self._affordable(),
+            refused=tuple(self._refused),
         )
-        return self._admit(self._planner.propose(situation))
+        self._refused = []
+        try:
+            proposals = self._planner.propose(situation)
+        except PlannerError as error:
+            if not self._entries:
+                raise
+            self._failure = str(error)  # what is known so far still deserves its confirmation
+            self._warn(f"planning has ended: {error}")
+            return []
+        for remark in self._planner.remarks():
+            self._warn(remark)
+        return self._admit(proposals)
 
     def _admit(self, proposals: Sequence[Proposal]) -> list[_Entry]:
         """Take in what can be built and was not tried before; say what cannot."""
@@ -289,7 +325,8 @@ class _Tuning:
             self._tell(Step("build", key))
             try:
                 entry = _Entry(proposal, self._resolve(proposal.candidate))
-            except BuildError as error:
+            except (BuildError, UsageError) as error:
+                self._refused.append(f"{key}: {error}")
                 self._warn(f"{key} is left out: {error}")
                 continue
             self._entries[key] = entry
@@ -435,6 +472,9 @@ class _Tuning:
             invalid_runs=standing.invalid,
             confirmed=standing.confirmed,
             note=self._note_of(standing),
+            expected=entry.proposal.expected,
+            prediction=entry.proposal.prediction,
+            held=report.held(entry.proposal.prediction, standing.verdict),
         )
 
     def _note_of(self, standing: Standing) -> str:
@@ -483,5 +523,7 @@ class _Tuning:
             warnings=tuple(self._warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
             interrupted=interrupted,
+            spending=self._planner.spending,
+            transcript=self._planner.transcript,
             failure=failure,
         )

@@ -20,6 +20,7 @@ from autotune.records import (
     Measurement,
     Run,
     RunSpec,
+    Sample,
 )
 
 OutputHandler: TypeAlias = Callable[[str, bytes], None]
@@ -68,6 +69,9 @@ class Machine(Protocol):
         """Let go of the scheduler and confirm that the kernel is back on its own."""
 
     def state(self) -> KernelState: ...
+
+    def sample(self) -> Sample:
+        """What the machine does right now."""
 
     def close(self) -> None:
         """Give everything back; never raises; may be called again."""

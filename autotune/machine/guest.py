@@ -80,6 +80,9 @@ class Agent:
     def state(self, _request: Message, _emit: EventHandler) -> Any:
         return to_json(self.executor.state())
 
+    def sample(self, _request: Message, _emit: EventHandler) -> Any:
+        return to_json(self.executor.sample())
+
     def keep_writes(self, _request: Message, _emit: EventHandler) -> Any:
         from pathlib import Path  # seldom needed, and starting is slow under emulation
 
@@ -118,7 +121,7 @@ def open_port(name: str) -> int:
 def main() -> None:
     fd = open_port(sys.argv[1])
     agent = Agent()
-    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "state", "keep_writes")
+    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "state", "sample", "keep_writes")
     try:
         serve(Channel(fd, fd), {name: getattr(agent, name) for name in operations})
     finally:

@@ -19,6 +19,7 @@ from autotune.records import (
     Measurement,
     Run,
     RunSpec,
+    Sample,
 )
 
 
@@ -70,6 +71,9 @@ class LocalMachine:
 
     def state(self) -> KernelState:
         return self._executor.state()
+
+    def sample(self) -> Sample:
+        return self._executor.sample()
 
     def close(self) -> None:
         self._executor.close()

@@ -40,6 +40,7 @@ from autotune.records import (
     Measurement,
     Run,
     RunSpec,
+    Sample,
     from_json,
     to_json,
 )
@@ -209,6 +210,9 @@ class MicroVM:
 
     def state(self) -> KernelState:
         return from_json(KernelState, self._ask("state"))
+
+    def sample(self) -> Sample:
+        return from_json(Sample, self._ask("sample"))
 
     def keep_writes(self) -> Message:
         """Copy what was written inside to the directory of `keep_writes`; the counts of `keep.Kept`."""

@@ -25,6 +25,7 @@ from autotune.records import (
     Measurement,
     Run,
     RunSpec,
+    Sample,
 )
 
 MAX_REBOOTS = 8
@@ -73,6 +74,9 @@ class ResilientVM:
 
     def state(self) -> KernelState:
         return self._try(lambda vm: vm.state())
+
+    def sample(self) -> Sample:
+        return self._try(lambda vm: vm.sample())
 
     def keep_writes(self) -> Message:
         return self._vm.keep_writes()

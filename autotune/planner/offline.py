@@ -69,9 +69,14 @@ class OfflinePlanner:
     """Proposes from the catalogue alone. `name` is `offline`."""
 
     name = "offline"
+    spending = None
+    transcript = None
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+
+    def remarks(self) -> Sequence[str]:
+        return ()
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
         if not situation.results:

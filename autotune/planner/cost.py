@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""What planning with a model takes: tokens by kind, calls, seconds, and money by a list of prices with its date."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from autotune import resources
+from autotune.errors import UsageError
+from autotune.records import Spending
+
+CACHE_WRITE_1H = 2.0
+"""Writing for an hour costs this times an input token (the vendor's multiplier; five minutes cost 1.25 times)."""
+
+
+class Price(BaseModel):
+    """USD per million tokens."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    input: float
+    output: float
+    cache_read: float
+    cache_write_5m: float
+
+
+class PriceList(BaseModel):
+    """Prices by model, as of a date."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    as_of: str
+    models: dict[str, Price]
+
+    def of(self, model: str) -> Price | None:
+        """The price of a model, also of a dated release of it (`claude-haiku-4-5-20251001`); None when unknown."""
+        known = [name for name in self.models if model == name or _is_release(model, name)]
+        return self.models[max(known, key=len)] if known else None
+
+
+def _is_release(model: str, name: str) -> bool:
+    rest = model.removeprefix(name + "-")
+    return rest != model and len(rest) == 8 and rest.isdigit()
+
+
+def load(override: Path | None) -> PriceList:
+    """The list that travels with autotune, with the models of `override` in place of its own. Raises UsageError for
+    a file that is no such list."""
+    prices = PriceList.model_validate_json(resources.model_prices_json().read_text())
+    if override is None:
+        return prices
+    try:
+        given = PriceList.model_validate(json.loads(override.read_text()))
+    except OSError as error:
+        raise UsageError(
+            f"prices in {override}: {error.strerror}", hint="name a file like model_prices.json"
+        ) from error
+    except (ValueError, ValidationError) as error:
+        detail = str(error).splitlines()[0]
+        raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
+    return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call, as the service counted them."""
+
+    input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """Of `cache_write_tokens`, those kept for an hour."""
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Account:
+    """Adds up what calls took."""
+
+    def __init__(self, model: str, prices: PriceList) -> None:
+        self._price = prices.of(model)
+        self._as_of = prices.as_of if self._price else None
+        self.spent = Spending(model, cost_usd=0.0 if self._price else None, prices_as_of=self._as_of)
+
+    def add(self, usage: Usage, service_s: float) -> None:
+        spent = self.spent
+        self.spent = dataclasses.replace(
+            spent,
+            calls=spent.calls + 1,
+            input_tokens=spent.input_tokens + usage.input_tokens,
+            cache_write_tokens=spent.cache_write_tokens + usage.cache_write_tokens,
+            cache_read_tokens=spent.cache_read_tokens + usage.cache_read_tokens,
+            output_tokens=spent.output_tokens + usage.output_tokens,
+            service_s=spent.service_s + service_s,
+            cost_usd=None if spent.cost_usd is None else spent.cost_usd + self._cost_usd(usage),
+        )
+
+    def waited(self, service_s: float) -> None:
+        """A call that failed took time and, as far as can be told, no tokens."""
+        self.spent = dataclasses.replace(self.spent, service_s=self.spent.service_s + service_s)
+
+    def add_own(self, own_s: float) -> None:
+        self.spent = dataclasses.replace(self.spent, own_s=self.spent.own_s + own_s)
+
+    def _cost_usd(self, usage: Usage) -> float:
+        price = self._price
+        if price is None:
+            return 0.0
+        for_5m = usage.cache_write_tokens - usage.cache_write_1h_tokens
+        return (
+            usage.input_tokens * price.input
+            + for_5m * price.cache_write_5m
+            + usage.cache_write_1h_tokens * price.input * CACHE_WRITE_1H
+            + usage.cache_read_tokens * price.cache_read
+            + usage.output_tokens * price.output
+        ) / 1e6

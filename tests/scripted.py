@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""A machine whose times are given, so that what a session claims can be told to the digit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from autotune.errors import AttachError
+from autotune.machine.base import OutputHandler
+from autotune.records import (
+    BASELINE,
+    Attachment,
+    AttachSpec,
+    Detachment,
+    Evidence,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Output,
+    Run,
+    RunSpec,
+    Sample,
+    SchedulerExit,
+    Snapshot,
+)
+
+FREE = KernelState("disabled", None, 1, 0, None)
+NOTHING = Output("", "", 0, 0)
+
+
+def a_run(wall_s: float, exit_code: int = 0, **more: object) -> Run:
+    return Run(wall_s, wall_s, 0.0, 1 << 20, 5, 5, 10, 0, exit_code, None, False, NOTHING, NOTHING, **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class ScriptedMachine:
+    """Runs take what `times` says of the attached scheduler, with a little seeded noise; the log keeps the order."""
+
+    times: dict[str, float]
+    faults: dict[str, Callable[[], Run | Exception]] = field(default_factory=dict)
+    ejects: frozenset[str] = frozenset()
+    log: list[str] = field(default_factory=list)
+    attached: str | None = None
+    closed: bool = False
+    generation: int = 0
+    headers: str | None = None
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+
+    @property
+    def info(self) -> MachineInfo:
+        return MachineInfo("vm", "a test", "6.18", 2, 1 << 30, "scripted", "tcg")
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        del on_output
+        self.log.append(spec.argv[-1])
+        return a_run(0.0, 1 if "fail" in spec.argv[-1] else 0)
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        del spec, on_output
+        key = ops or BASELINE
+        self.log.append(f"run {key}")
+        fault = self.faults.get(key)
+        run = fault() if fault else a_run(self.times[key] * self.rng.gauss(1.0, 0.005))
+        if isinstance(run, Exception):
+            raise run
+        problem = "ejected: runnable task stall" if key in self.ejects else None
+        counters = Snapshot(0.0, 0.0, 0.0, 0, 0, None, None, None, None, None)
+        later = Snapshot(run.wall_s, run.wall_s, 2 * run.wall_s, 100, 10, 0.1, 0.1, 0.0, 0.0, 9)
+        return Measurement(run, Evidence(ops, FREE, FREE, problem), counters, later)
+
+    def fresh(self) -> None:
+        self.log.append("fresh")
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        if spec.ops == "refused":
+            raise AttachError("refused.o was refused by the kernel: R1 is not a pointer")
+        assert self.attached is None, "attached twice"
+        self.attached = spec.ops
+        self.log.append(f"attach {spec.ops}")
+        return Attachment(spec.ops, FREE, FREE, 0.01)
+
+    def detach(self) -> Detachment:
+        assert self.attached is not None
+        self.log.append(f"detach {self.attached}")
+        gone = SchedulerExit(1026, 0, "runnable task stall", "") if self.attached in self.ejects else None
+        self.attached = None
+        return Detachment(FREE, 0.01, gone)
+
+    def state(self) -> KernelState:
+        return KernelState("enabled", self.attached, 2, 0, True) if self.attached else FREE
+
+    def sample(self) -> Sample:
+        counters = Snapshot(float(len(self.log)), 1.0, 2.0, 10, 1, 0.1, 0.1, 0.0, 0.0, 9)
+        ops = KernelState("enabled", self.attached, 2, 0, True) if self.attached else FREE
+        return Sample(counters, 1 << 28, 1 << 30, 2, ops)
+
+    def close(self) -> None:
+        self.closed = True
+        self.attached = None
