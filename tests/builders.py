@@ -30,6 +30,7 @@ from autotune.records import (
     Verdict,
     Workload,
 )
+from autotune.tuner import Situation
 
 OFF = KernelState(state="disabled", ops=None, enable_seq=3, nr_rejected=0, switch_all=None)
 BATCH = Candidate("at_batch", (("slice_us", 20000), ("stay", True)))
@@ -246,3 +247,26 @@ def session_events(done: Session | None = None) -> Iterator[events.Event]:
     yield from one_run(base, "confirm", 1)
     yield from one_run(BATCH, "confirm", 1, run=run(wall_s=2.2))
     yield events.Finished(done)
+
+
+def outcome(key: str, verdict: Verdict, speedup: float | None, note: str = "") -> CandidateResult:
+    """What came of a candidate named as `--scheduler` takes it."""
+    name, _, settings = key.partition(":")
+    knobs = tuple((knob, int(value)) for knob, value in (one.split("=") for one in settings.split(",") if one))
+    interval = None if speedup is None else Interval(speedup, speedup - 0.02, speedup + 0.02, 0.95)
+    return CandidateResult(Candidate(name, knobs), "a test", verdict, interval, 2.0, 4, 0, False, note)
+
+
+def a_situation(**changed: Any) -> Situation:
+    """What a planner is told before the first set."""
+    basis = Situation(
+        machine=machine(),
+        workload=workload(),
+        baseline=Baseline(2.0, 3, 0.02, 0.03),
+        observation=OBSERVED,
+        run=run(),
+        results=(),
+        budget_left_s=300.0,
+        candidates_affordable=2,
+    )
+    return replace(basis, **changed)

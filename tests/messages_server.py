@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -51,7 +53,9 @@ class Status:
 
 @dataclass(frozen=True)
 class Reset:
-    """The reply breaks off in the middle."""
+    """The reply breaks off in the middle: with a reset, or (`quietly`) as if it had ended."""
+
+    quietly: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def text(words: str) -> dict[str, Any]:
 _NUMBERS = iter(range(1, 1_000_000))
 
 
-def tool(name: str, **given: Any) -> dict[str, Any]:
+def tool(name: str, /, **given: Any) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{next(_NUMBERS):08}", "name": name, "input": given}
 
 
@@ -220,7 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
             problem = problem_of(body)
             if problem is not None:
                 script.problems.append(problem)
-        if self.headers.get("x-api-key") != script.key:
+        if script.key not in (
+            self.headers.get("x-api-key"),
+            self.headers.get("authorization", "").removeprefix("Bearer "),
+        ):
             step = Status(401, "authentication_error", "invalid x-api-key")
         elif problem is not None:
             step = Status(400, "invalid_request_error", problem)
@@ -260,6 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(step, Reset):
             self._event("content_block_start", index=0, content_block=text(""))
             self.close_connection = True
+            if not step.quietly:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             return
         if isinstance(step, ErrorEvent):

@@ -118,10 +118,17 @@ class ClaudeService:
     def _stream(self, request: dict[str, Any]) -> Reply:
         fields = {name: value for name, value in request.items() if name != "thinking" or not self._no_thinking}
         with self._client.messages.stream(**fields) as stream:
-            return _reply(stream.get_final_message())
+            message = stream.get_final_message()
+        if message.stop_reason is None:  # an end of file in mid-stream is no error to the library
+            raise _BrokenOff("it ended in the middle of a reply")
+        return _reply(message)
 
     def close(self) -> None:
         self._client.close()
+
+
+class _BrokenOff(Exception):
+    """A reply without its end."""
 
 
 def _reply(message: anthropic.types.Message) -> Reply:
@@ -149,7 +156,7 @@ def _broke_off(error: anthropic.APIStatusError) -> bool:
 
 def _is_transport(error: Exception) -> bool:
     """A connection that broke in mid-stream, which reaches us as the error of the HTTP library underneath."""
-    return any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+    return isinstance(error, _BrokenOff) or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
 
 
 @contextlib.contextmanager
