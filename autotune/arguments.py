@@ -131,6 +131,34 @@ class CcArguments:
     interactive: Annotated[
         bool, _option("--interactive", "-i", panel=_TRY, help="Ask before each switch of the scheduler.")
     ] = False
+    planner: Annotated[
+        str | None,
+        _option(
+            "--planner",
+            panel=_TRY,
+            metavar="auto|claude|offline",
+            help="Who proposes. Default: Claude if there is a key.",
+        ),
+    ] = None
+    model: Annotated[
+        str | None, _option("--model", panel=_TRY, metavar="NAME", help="Of Claude. Default: claude-opus-5-5.")
+    ] = None
+    max_cost: Annotated[
+        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Planning ends when this is spent.")
+    ] = None
+    max_calls: Annotated[
+        str | None, _option("--max-calls", panel=_TRY, metavar="N", help="Planning ends after so many calls.")
+    ] = None
+    prices: Annotated[
+        Path | None, _option("--prices", panel=_TRY, metavar="FILE", help="Prices of models, in place of our own.")
+    ] = None
+    model_timeout: Annotated[
+        str | None,
+        _option("--model-timeout", panel=_TRY, metavar="TIME", help="How long the service may be silent. Default: 2m."),
+    ] = None
+    no_output_to_model: Annotated[
+        bool, _option("--no-output-to-model", panel=_TRY, help="The model gets nothing of what the command prints.")
+    ] = False
     seed: Annotated[
         str | None, _option("--seed", panel=_TRY, metavar="N", help="Of the order of runs. Default: a new one.")
     ] = None
@@ -193,7 +221,8 @@ def takes(arguments: type[Any]) -> Callable[[Callable[..., int]], Callable[..., 
 def flags(asked: CcArguments) -> dict[str, str | None]:
     from autotune import config
 
-    return {name: getattr(asked, name) for name in config.KEYS}
+    given = {name: getattr(asked, name) for name in config.KEYS}
+    return {name: None if value is None else str(value) for name, value in given.items()}
 
 
 def workload_from(asked: CcArguments) -> Workload:

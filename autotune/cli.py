@@ -28,7 +28,9 @@ from autotune.errors import AutotuneError, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from autotune.config import Settings
+    from autotune.history import History
     from autotune.machine.base import Machine
+    from autotune.planner.make import Show
     from autotune.records import Candidate, Session, Workload
     from autotune.schedext.catalog import Catalog
     from autotune.tuner import Options, Resolver
@@ -218,7 +220,7 @@ def run_cc(asked: CcArguments) -> int:
     catalog = Catalog.load()
     candidates = tuple(catalog.parse_candidate(text) for text in asked.scheduler or ())
     if asked.dry_run:
-        _dry_run(human, settings, workload, catalog, candidates)
+        _dry_run(human, settings, workload, catalog, candidates, show_output=not asked.no_output_to_model)
         return 0
     return _session(asked, settings, workload, catalog, candidates, human)
 
@@ -234,11 +236,12 @@ def _session(
     from autotune import config
 
     given = config.as_flags(settings)
-    recorder = _Recorder(_view(human, settings, given))
+    view = _view(human, settings, given)
+    recorder = _Recorder(view)
     written = True
     try:
-        with recorder.view:
-            approve = _approver(human, recorder.view) if asked.interactive else None
+        with view:
+            approve = _approver(human, view, catalog) if asked.interactive else None
             options = _options(asked, settings, candidates, approve)
             _tune(asked, settings, workload, catalog, options, recorder)
     finally:
@@ -258,7 +261,7 @@ def _exit_code(session: Session | None, written: bool) -> int:
 class _Recorder:
     """Passes events to the view and keeps the finished session, so that it is written whatever comes after."""
 
-    def __init__(self, view: LiveView | PlainView) -> None:
+    def __init__(self, view: LiveView | PlainView | _ProgressOnly) -> None:
         self.view = view
         self.session: Session | None = None
 
@@ -277,11 +280,16 @@ def _tune(
     catalog: Catalog,
     options: Options,
     recorder: _Recorder,
+    show: Show | None = None,
 ) -> None:
+    """Run the session and remember what it found; or, with `show`, only up to the first question to the model, which is
+    shown instead of sent."""
+    from autotune.events import Warned
+    from autotune.history import History
     from autotune.machine import select
     from autotune.machine.base import Place
     from autotune.machine.local import invoking_identity
-    from autotune.planner.offline import OfflinePlanner
+    from autotune.planner.make import Parts, planning, showing
     from autotune.tuner import tune
 
     chosen = select.choose(
@@ -293,8 +301,32 @@ def _tune(
         keep_writes=asked.keep_writes,
         listener=recorder,
     )
-    with chosen as machine:
-        tune(workload, machine, OfflinePlanner(catalog), options, recorder, _resolver(catalog, machine))
+    with chosen as machine, contextlib.closing(History(warn=lambda text: recorder(Warned(text)))) as memory:
+        resolve = _resolver(catalog, machine)
+        parts = Parts(
+            settings if not options.user_candidates else dataclasses.replace(settings, planner="offline"),
+            workload,
+            catalog,
+            machine,
+            resolve,
+            recorder,
+            memory,
+            show_output=not asked.no_output_to_model,
+        )
+        with planning(parts) if show is None else showing(parts, show) as planner:
+            session = tune(workload, machine, planner, options, recorder, resolve)
+        if show is None:
+            _remember(memory, session)
+
+
+def _remember(memory: History, session: Session) -> None:
+    """Keep what was learned; a memory that cannot be written costs no session."""
+    if session.baseline is None:
+        return
+    try:
+        memory.record(session)
+    except AutotuneError as error:
+        print(error_line(error), file=sys.stderr)
 
 
 def _options(
@@ -314,7 +346,7 @@ def _options(
     )
 
 
-def _approver(human: TextIO, view: LiveView | PlainView) -> Approver:
+def _approver(human: TextIO, view: LiveView | PlainView, catalog: Catalog) -> Approver:
     from autotune.views.prompts import Approver
 
     def ask(text: str) -> str:
@@ -325,7 +357,7 @@ def _approver(human: TextIO, view: LiveView | PlainView) -> Approver:
             raise EOFError
         return line
 
-    return Approver(ask, view.paused)
+    return Approver(ask, view.paused, catalog.parse_candidate)
 
 
 def _view(human: TextIO, settings: Settings, given: Sequence[str]) -> LiveView | PlainView:
@@ -394,15 +426,45 @@ def _export(asked: CcArguments, session: Session, given: Sequence[str]) -> bool:
 
 
 def _dry_run(
-    human: TextIO, settings: Settings, workload: Workload, catalog: Catalog, candidates: tuple[Candidate, ...]
+    human: TextIO,
+    settings: Settings,
+    workload: Workload,
+    catalog: Catalog,
+    candidates: tuple[Candidate, ...],
+    *,
+    show_output: bool,
 ) -> None:
     from autotune.machine import select
     from autotune.views import planned
 
     where = select.describe(settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel)
     choice = [scheduler.name for scheduler in catalog.schedulers]
-    for line in planned.lines(where, settings, workload, candidates, choice):
+    asks_claude = not candidates and settings.planner != "offline" and _has_key(workload)
+    for line in planned.lines(where, settings, workload, candidates, choice, asks_claude=asks_claude):
         print(line, file=human)
+    if asks_claude:
+        print("\nWhat would be sent to the model first:\n", file=human)
+        print(planned.request_text(_unsent(settings, workload, catalog, show_output=show_output)), file=human)
+
+
+def _has_key(workload: Workload) -> bool:
+    from autotune.planner.claude import find_credentials
+
+    return find_credentials(Path(workload.cwd), os.environ) is not None
+
+
+def _unsent(settings: Settings, workload: Workload, catalog: Catalog, *, show_output: bool) -> Any:
+    """The first request of a session that does not run."""
+    from autotune.history import History
+    from autotune.planner.make import Parts, unsent_request
+
+    def nobody(_candidate: object) -> Any:
+        raise AssertionError("nothing is attached in a dry run")
+
+    with contextlib.closing(History()) as memory:
+        return unsent_request(
+            Parts(settings, workload, catalog, None, nobody, lambda _event: None, memory, show_output=show_output)
+        )
 
 
 def _encode_anything(stream: TextIO) -> None:
@@ -410,6 +472,71 @@ def _encode_anything(stream: TextIO) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+# --- autotune prompt, autotune replay ---
+
+
+@app.command("prompt")
+@takes(CcArguments)
+def _prompt(**given: Any) -> int:
+    """Run COMMAND under EEVDF only, and print exactly what would be sent to the model then. Nothing is sent.
+
+    Takes the options of 'autotune cc'. With --json - the request is printed as it goes over the wire.
+    """
+    with _ended_gently():
+        return run_prompt(CcArguments(**given))
+
+
+def run_prompt(asked: CcArguments) -> int:
+    """Measure the baseline, show the first request on standard output, and end."""
+    import json
+
+    from autotune import config
+    from autotune.schedext.catalog import Catalog
+    from autotune.views import planned
+    from autotune.views.plain import PlainView
+
+    settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
+    workload = workload_from(asked)
+    catalog = Catalog.load()
+    recorder = _Recorder(_ProgressOnly(PlainView(sys.stderr)))
+    requests: list[dict[str, Any]] = []
+    _encode_anything(sys.stdout)
+    _encode_anything(sys.stderr)
+    options = _options(asked, settings, (), None)
+    _tune(asked, settings, workload, catalog, options, recorder, show=requests.append)
+    if not requests:
+        return _exit_code(recorder.session, written=False)
+    as_sent = asked.json == Path("-")
+    print(json.dumps(requests[0], indent=2) if as_sent else planned.request_text(requests[0]))
+    return 0
+
+
+class _ProgressOnly:
+    """A view without the report, which says nothing when no candidate was tried."""
+
+    def __init__(self, view: PlainView) -> None:
+        self._view = view
+
+    def __call__(self, event: Any) -> None:
+        from autotune.events import Finished
+
+        if not isinstance(event, Finished):
+            self._view(event)
+
+
+@app.command("replay")
+def _replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A transcript, as a session names it at its end.")],
+) -> int:
+    """Play a conversation with the model back through the real loop, without the network. Exit 0 when all came out as
+    it was recorded."""
+    from autotune.planner.replay import replay
+    from autotune.schedext.catalog import Catalog
+
+    _encode_anything(sys.stdout)
+    return 0 if replay(file, Catalog.load(), print) else 1
 
 
 # --- the other commands ----------------------------------------------------------------------------------

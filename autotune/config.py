@@ -24,6 +24,7 @@ from typing import Any, Literal
 from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
+PlannerKind = Literal["auto", "claude", "offline"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 
@@ -46,6 +47,16 @@ class Settings:
     max_runs: int = 4
     seed: int | None = None
     """None means a new one for every session, which its report names."""
+    planner: PlannerKind = "auto"
+    model: str = "claude-opus-5-5"
+    max_cost: float | None = None
+    """USD that planning may cost; None means no limit."""
+    max_calls: int | None = None
+    """Calls of the model that planning may take; None means no limit."""
+    prices: Path | None = None
+    """File with prices of models, beside those that travel with autotune."""
+    model_timeout: float = 120.0
+    """Seconds that the model's service may be silent."""
 
 
 # --- values as people write them -------------------------------------------------------------------------
@@ -119,9 +130,24 @@ def _parse_count(least: int) -> Callable[[str], int]:
     return parse
 
 
-def _parse_machine(text: str) -> str:
-    if text not in ("auto", "host", "vm"):
-        raise ValueError(f"{text!r} is not one of auto, host, vm")
+def _parse_choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _parse_money(text: str) -> float:
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text.strip()):
+        raise ValueError(f"{text!r} is not an amount of USD such as 0.50")
+    return float(text)
+
+
+def _parse_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,120}", text):
+        raise ValueError(f"{text!r} is not a name")
     return text
 
 
@@ -154,7 +180,7 @@ class Key:
 KEYS = {
     key.name: key
     for key in (
-        Key("machine", _parse_machine),
+        Key("machine", _parse_choice("auto", "host", "vm")),
         Key("kernel", _parse_path),
         Key("cpus", _parse_count(1)),
         Key("memory", parse_size, size_flag),
@@ -163,6 +189,12 @@ KEYS = {
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
         Key("seed", _parse_count(0)),
+        Key("planner", _parse_choice("auto", "claude", "offline")),
+        Key("model", _parse_name),
+        Key("max_cost", _parse_money, lambda amount: f"{amount:g}"),
+        Key("max_calls", _parse_count(1)),
+        Key("prices", _parse_path),
+        Key("model_timeout", parse_duration, duration_flag),
     )
 }
 
@@ -204,14 +236,17 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path(environ.get("HOME") or "/") / ".config") / "autotune"
 
 
+_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout"})
+"""The seed is named by each session itself; a repeated one names its schedulers, so that nobody plans."""
+
+
 def as_flags(settings: Settings) -> list[str]:
-    """The settings that are not the default, as flags that give them again; without the seed, which each session
-    names itself."""
+    """The settings that are not the default, as flags that give them again, as far as they matter to a repetition."""
     default = Settings()
     flags = []
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        if field.name != "seed" and value is not None and value != getattr(default, field.name):
+        if field.name not in _NOT_REPEATED and value is not None and value != getattr(default, field.name):
             flags += [KEYS[field.name].flag, KEYS[field.name].write(value)]
     return flags
 

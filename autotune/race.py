@@ -38,6 +38,7 @@ find one that is 5 % better in 99 of 100 sessions with about 38 runs; more round
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -300,6 +301,17 @@ class Race:
         entrant.dropped, entrant.failed = reason, failed
         if self._confirmation and self._confirmation.key == key and self._confirmation.outcome is None:
             self._choose_for_confirmation(self._confirmation.alpha_left)
+
+    def rename(self, old: str, new: str) -> None:
+        """Let another candidate run in place of one that has not run yet, also in the middle of a round."""
+        entrant = self._entrants.get(old)
+        if entrant is None or entrant.pairs or new in self._entrants or new == BASELINE:
+            raise ValueError(f"{old!r} cannot become {new!r}")
+        entrant.key = new
+        self._entrants = {new if key == old else key: one for key, one in self._entrants.items()}
+        if self._open is not None:
+            order = tuple(new if key == old else key for key in self._open.order)
+            self._open = dataclasses.replace(self._open, order=order)
 
     def begin_confirm(self) -> str | None:
         """End racing and let the leader be confirmed. Returns its key, or None when no candidate has an estimate

@@ -31,6 +31,7 @@ from autotune.records import (
     Observation,
     Prediction,
     Session,
+    Spending,
     Verdict,
     Workload,
     knob_text,
@@ -97,6 +98,20 @@ def bytes_text(size_bytes: int) -> str:
     """A size of memory for a sentence, in binary units: `3.8 GiB`, `512 MiB`."""
     gib = size_bytes / (1 << 30)
     return f"{gib:.1f} GiB" if gib >= 1 else f"{size_bytes / (1 << 20):.0f} MiB"
+
+
+def spending_text(spending: Spending) -> str:
+    """What planning took: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
+    calls = "1 call" if spending.calls == 1 else f"{spending.calls} calls"
+    money = "" if spending.cost_usd is None else f", {spending.cost_usd:.3f} USD"
+    return f"{calls}, {spending.tokens:,} tokens ({spending.cache_read_tokens:,} cached){money}"
+
+
+def spending_sentence(spending: Spending) -> str:
+    """The same for the end of a session, with the model and the date of the prices."""
+    dated = f" at prices of {spending.prices_as_of}" if spending.prices_as_of else ""
+    waited = f"{duration_text(spending.service_s)} of waiting"
+    return f"Planned by {printable(spending.model)}: {spending_text(spending)}{dated}, {waited}."
 
 
 # --- the metric ------------------------------------------------------------------------------------------
@@ -431,6 +446,10 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """What stands at the end of a session, for a pipe or a file: the table, the recommendation, the command."""
     parts = [plain_table(session_table(session)), ""] if session.results else []
     parts.append(conclusion(session))
+    if session.spending is not None:
+        parts.append(spending_sentence(session.spending))
+    if session.transcript is not None:
+        parts.append(f"The conversation: {printable(session.transcript)}")
     if session.results:
         parts.append(f"To repeat it: {repeat_command(session, given)}")
     return "\n".join(parts)
@@ -447,6 +466,8 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     if session.baseline is not None:
         text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
     text += [*lines, "", _markdown_text(conclusion(session)), ""]
+    if session.spending is not None:
+        text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]
     return "\n".join(text)
 

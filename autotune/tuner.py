@@ -65,6 +65,14 @@ MAX_SETS = 4
 """Sets of candidates at most, however large the budget."""
 
 
+class Approve(Protocol):
+    """Asked before each switch of the scheduler."""
+
+    def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
+        """What may be attached: the candidate itself; one with other knobs, where `editable`; None to leave it out.
+        Raises Interrupted to quit."""
+
+
 @dataclass(frozen=True)
 class Options:
     """What a session needs to know besides the workload."""
@@ -76,8 +84,7 @@ class Options:
     seed: int = 0
     user_candidates: tuple[Candidate, ...] = ()
     """Given with `--scheduler`; the planner is asked when there are none."""
-    approve: Callable[[Candidate, Proposal | None], bool] | None = None
-    """Asked before each switch of the scheduler; False leaves the candidate out. Raises Interrupted to quit."""
+    approve: Approve | None = None
     show_output: bool = False
 
 
@@ -363,22 +370,56 @@ class _Tuning:
         if upcoming is None:
             return
         self._tell(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
-        race.record({key: self._one_run(race, upcoming, key) for key in upcoming.order})
+        race.record(dict(self._one_run(race, upcoming, key) for key in upcoming.order))
         self._say_drops(race)
         if upcoming.phase == "race":  # what confirmation finds is told when it is done
             self._say_standings(race)
 
-    def _one_run(self, race: Race, upcoming: Round, key: str) -> float | None:
+    def _one_run(self, race: Race, upcoming: Round, key: str) -> tuple[str, float | None]:
+        """Run one of a round; the key it ran under, which the user may have changed, and its value."""
         if self._left_s() <= 0.0:
             raise _OutOfBudget
         if key == BASELINE:
             run = self._again_if_lost(lambda: self._trials.baseline(upcoming.phase, upcoming.number))
-            return self._note(race, key, run)
+            return key, self._note(race, key, run)
+        approved = self._approved(race, key)
+        if approved is None:
+            race.drop(key, "left out by the user", failed=False)
+            return key, None
+        return approved, self._candidate_run(race, upcoming, approved)
+
+    def _approved(self, race: Race, key: str) -> str | None:
+        """The key of what the user lets run in the place of a candidate; None when nothing."""
         entry = self._entries[key]
         candidate = entry.proposal.candidate
-        if self._options.approve is not None and not self._options.approve(candidate, entry.proposal):
-            race.drop(key, "left out by the user", failed=False)
+        if self._options.approve is None:
+            return key
+        editable = not entry.values and not entry.last_problem
+        chosen = self._options.approve(candidate, entry.proposal, editable=editable)
+        if chosen is None or chosen == candidate:
+            return None if chosen is None else key
+        return self._swap(race, key, chosen)
+
+    def _swap(self, race: Race, key: str, chosen: Candidate) -> str | None:
+        """Put what the user made of a candidate in its place."""
+        if chosen.key in self._entries:
+            self._warn(f"{chosen.key} is in the race already; {key} is left out")
             return None
+        entry = self._entries[key]
+        reason = f"{entry.proposal.reason} (knobs changed by the user, from {key})"
+        try:
+            spec = self._resolve(chosen)
+        except (BuildError, UsageError) as error:
+            self._warn(f"{chosen.key} is left out: {error}")
+            return None
+        self._entries[chosen.key] = _Entry(Proposal(chosen, reason, entry.proposal.expected), spec)
+        del self._entries[key]
+        race.rename(key, chosen.key)
+        return chosen.key
+
+    def _candidate_run(self, race: Race, upcoming: Round, key: str) -> float | None:
+        entry = self._entries[key]
+        candidate = entry.proposal.candidate
         try:
             outcome = self._again_if_lost(
                 lambda: self._trials.candidate(upcoming.phase, upcoming.number, candidate, entry.spec)

@@ -26,6 +26,7 @@ from autotune.records import (
     Run,
     SchedulerExit,
     Session,
+    Spending,
     Trial,
     Verdict,
     Workload,
@@ -188,6 +189,7 @@ def session(**changed: Any) -> Session:
     return replace(basis, **changed)
 
 
+SPENT = Spending("claude-opus-5-5", 3, 100, 2000, 9000, 400, 4.2, 0.01, 0.021, "2026-10")
 STALL = SchedulerExit(kind=1026, code=0, reason="runnable task stall", message="make[412] failed to run for 5.1 s")
 ORDERLY = SchedulerExit(kind=64, code=0, reason="unregistered from user space", message="")
 
@@ -228,7 +230,9 @@ def session_events(done: Session | None = None) -> Iterator[events.Event]:
         yield from one_run(base, "baseline", number)
     yield events.BaselineKnown(BASE, OBSERVED)
     yield events.Warned("The first run took 1.4 times as long as later ones; --warmup 1 leaves it out.")
-    yield events.Step("plan", "offline")
+    yield events.PlannerChosen("claude", "claude-opus-5-5, with ANTHROPIC_API_KEY in the environment")
+    yield events.Step("plan", "claude")
+    yield events.PlannerActed("list_schedulers", SPENT)
     reason = "The command keeps both CPUs busy and rarely sleeps, so long slices should save switches."
     yield events.Proposed("offline", tuple(Proposal(c, reason, "2 to 10 % less time") for c in tried))
     for number in (1, 2):

@@ -228,7 +228,8 @@ class Toolbox:
     """The tools of one session. `begin_turn` tells what holds in the turn of planning that begins."""
 
     catalog: Catalog
-    rehearsal: Rehearsal
+    rehearsal: Rehearsal | None
+    """None where there is no machine: then nothing can be tried out."""
     history: History
     directory: Path
     redactor: Redactor
@@ -308,30 +309,36 @@ class Toolbox:
 
     # --- trying out ---
 
+    @property
+    def _trying(self) -> Rehearsal:
+        if self.rehearsal is None:
+            raise UsageError("there is no machine to try schedulers out on")
+        return self.rehearsal
+
     def _run_scheduler(self, asked: RunScheduler) -> Any:
         candidate = self._candidate(asked.name, [tuple(setting.partition("=")[::2]) for setting in asked.args])
-        execution = self.rehearsal.start(candidate)
+        execution = self._trying.start(candidate)
         shown = {"execution_id": execution.execution_id, "scheduler": asked.name, "status": "started"}
         return {**shown, "message": execution.output[-1]}
 
     def _get_execution_status(self, asked: ExecutionId) -> Any:
-        return self._execution(self.rehearsal.status(asked.execution_id), asked)
+        return self._execution(self._trying.status(asked.execution_id), asked)
 
     def _stop_scheduler(self, asked: ExecutionId) -> Any:
-        return self._execution(self.rehearsal.stop(asked.execution_id), asked)
+        return self._execution(self._trying.stop(asked.execution_id), asked)
 
     def _execution(self, execution: Execution | None, asked: ExecutionId) -> Any:
         if execution is None:
-            known = ", ".join(self.rehearsal.ids) or "none yet"
+            known = ", ".join(self._trying.ids) or "none yet"
             raise UsageError(f"there is no execution '{asked.execution_id[:100]}'; there are: {known}")
         return execution.shown()
 
     def _system_monitor(self, asked: SystemMonitor) -> Any:
         if asked.command == "start":
-            return {"session_id": self.rehearsal.monitor()}
-        summary = self.rehearsal.stop_monitor(asked.session_id or "")
+            return {"session_id": self._trying.monitor()}
+        summary = self._trying.stop_monitor(asked.session_id or "")
         if summary is None:
-            known = ", ".join(self.rehearsal.monitor_ids) or "none yet"
+            known = ", ".join(self._trying.monitor_ids) or "none yet"
             raise UsageError(f"there is no monitor '{asked.session_id}'; there are: {known}")
         return summary
 
@@ -345,7 +352,7 @@ class Toolbox:
         profile = self._needed(asked, "workload_id")
         if asked.command == "get_history":
             return self.history.profile_history(profile)
-        execution = self.rehearsal.status(asked.execution_id) if asked.execution_id else None
+        execution = self._trying.status(asked.execution_id) if asked.execution_id else None
         scheduler = execution.candidate.key if execution else None
         text = self._needed(asked, "result_description")
         return {"history_id": self.history.add_profile_note(profile, asked.execution_id, scheduler, text)}

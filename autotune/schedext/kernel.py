@@ -27,10 +27,14 @@ _LONGEST_PAUSE_S = 0.05
 _MOST_READS = 5
 
 
+def version_of(release: str) -> tuple[int, ...]:
+    """The first two numbers of a kernel's release, to compare by."""
+    return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
+
+
 def too_old(release: str) -> bool:
     """A kernel of this release has sched_ext but not what our schedulers call; False where it cannot be told."""
-    version = [int(number) for number in re.findall(r"\d+", release)[:2]]
-    return len(version) == 2 and version < [int(number) for number in LEAST_KERNEL.split(".")]
+    return len(version_of(release)) == 2 and version_of(release) < version_of(LEAST_KERNEL)
 
 
 def read_state(sysfs: Path = SYSFS) -> KernelState:

@@ -114,6 +114,10 @@ class LiveView:
             self.console.print(final_table(session, self.console.width))
             self.console.print()
         self.console.print(Text(report.conclusion(session), style="bold green" if session.winner else "bold"))
+        if session.spending is not None:
+            self.console.print(Text(report.spending_sentence(session.spending)))
+        if session.transcript is not None:
+            self.console.print(Text(f"The conversation: {report.printable(session.transcript)}"), soft_wrap=True)
         if session.results:
             self.console.print("To repeat it:")
             self.console.print(Text(report.repeat_command(session, self._given)), soft_wrap=True)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from autotune.config import Settings, duration_flag
 from autotune.records import Candidate, Workload
@@ -11,7 +13,13 @@ from autotune.report import printable
 
 
 def lines(
-    where: str, settings: Settings, workload: Workload, candidates: Sequence[Candidate], catalogue: Sequence[str]
+    where: str,
+    settings: Settings,
+    workload: Workload,
+    candidates: Sequence[Candidate],
+    catalogue: Sequence[str],
+    *,
+    asks_claude: bool,
 ) -> Iterator[str]:
     """The plan, line by line. `where` describes the machine; `catalogue` names the schedulers there are."""
     yield "Dry run: nothing is started, attached or written."
@@ -24,7 +32,7 @@ def lines(
     yield f"Metric: {_metric(workload)}"
     yield f"Runs: {_runs(settings)}"
     yield f"Budget: {duration_flag(settings.budget)}"
-    yield from _candidates(candidates, catalogue)
+    yield from _candidates(candidates, catalogue, settings.model if asks_claude else None)
 
 
 def _metric(workload: Workload) -> str:
@@ -39,9 +47,21 @@ def _runs(settings: Settings) -> str:
     return f"{warmup}, the baseline, {rounds}, then fresh rounds to confirm the best"
 
 
-def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str]) -> Iterator[str]:
+def request_text(request: dict[str, Any]) -> str:
+    """A request to a model, whole, for people: all that it says, in the order in which it says it."""
+    rest = {key: value for key, value in request.items() if key not in ("system", "tools", "messages")}
+    parts = ["=== request", json.dumps(rest), "=== tools"]
+    parts += [json.dumps(tool) for tool in request["tools"]]
+    parts += ["=== system", *(block["text"] for block in request["system"])]
+    for message in request["messages"]:
+        parts += [f"=== {message['role']}", *(block.get("text", json.dumps(block)) for block in message["content"])]
+    return "\n".join("\n".join(printable(line) for line in part.splitlines()) for part in parts)
+
+
+def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], model: str | None) -> Iterator[str]:
     if not candidates:
-        yield f"Candidates: the offline planner chooses after the baseline, among {', '.join(catalogue)}"
+        who = f"Claude ({model})" if model else "the offline planner"
+        yield f"Candidates: {who} chooses after the baseline, among {', '.join(catalogue)}"
         return
     yield "Candidates:"
     for candidate in candidates:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from autotune import events
 from autotune.records import CandidateResult, Phase
+from autotune.report import spending_text
 from autotune.views.wording import step_text
 
 
@@ -52,6 +53,8 @@ def advance(progress: Progress, event: events.Event, now_s: float) -> Progress:
     """The state after one more event, which happened at `now_s`."""
     if isinstance(event, events.Step):
         return replace(progress, step=step_text(event), running=None)
+    if isinstance(event, events.PlannerActed):
+        return replace(progress, step=f"Planning ({event.what}; {spending_text(event.spending)})", running=None)
     if isinstance(event, events.RoundStarted):
         return _round_started(progress, event, now_s)
     if isinstance(event, events.Attached):

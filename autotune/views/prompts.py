@@ -1,50 +1,72 @@
 # SPDX-License-Identifier: MIT
-"""The questions of `-i`: before each switch of the scheduler the user says yes, no, all from here on, or quit."""
+"""The questions of `-i`: before each switch of the scheduler the user says yes, no, edit the knobs, all from here on,
+or quit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from autotune.errors import Interrupted
-from autotune.records import Candidate, Proposal
+from autotune.errors import Interrupted, UsageError
+from autotune.records import Candidate, Proposal, knob_text
 from autotune.report import printable
 
-CHOICES = "[y]es, [n]o, [a]ll from here on, [q]uit"
+Parse = Callable[[str], Candidate]
+"""`NAME[:knob=value,...]` as a candidate. Raises UsageError."""
 
 
 class Approver:
     """Asks before each switch. `ask` shows a text and returns the answer, raising EOFError when there can be none;
-    `paused` gives the terminal to the question."""
+    `paused` gives the terminal to the question; `parse` reads knobs that the user has changed."""
 
-    def __init__(self, ask: Callable[[str], str], paused: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self, ask: Callable[[str], str], paused: Callable[[], AbstractContextManager[None]], parse: Parse
+    ) -> None:
         self._ask = ask
         self._paused = paused
+        self._parse = parse
         self._all = False
 
-    def __call__(self, candidate: Candidate, proposal: Proposal | None) -> bool:
-        """True when the scheduler may be attached. Raises Interrupted when the user quits."""
+    def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
+        """What may be attached, None when nothing. Raises Interrupted when the user quits."""
         if self._all:
-            return True
+            return candidate
         with self._paused():
-            answer = self._answer(question(candidate, proposal))
+            answer = self._answer(question(candidate, proposal, editable=editable), editable=editable)
+            if answer == "e":
+                return self._edited(candidate)
         if answer == "q":
             raise Interrupted("you chose to quit")
         self._all = answer == "a"
-        return answer != "n"
+        return None if answer == "n" else candidate
 
-    def _answer(self, text: str) -> str:
-        """One of y, n, a, q; asks again until it is one. The end of the input means quit."""
+    def _answer(self, text: str, *, editable: bool) -> str:
+        """One of y, n, e, a, q; asks again until it is one. The end of the input means quit."""
+        words = ("yes", "no", "all", "quit", *(("edit",) if editable else ()))
         while True:
             try:
                 answer = self._ask(text).strip().lower()
             except EOFError:
                 return "q"
-            if answer in ("y", "yes", "n", "no", "a", "all", "q", "quit"):
+            if answer in {word[0] for word in words} or answer in words:
                 return answer[0]
 
+    def _edited(self, candidate: Candidate) -> Candidate:
+        """The candidate with other knobs; asks again while they cannot be. An empty answer keeps it as it is."""
+        now = ",".join(f"{name}={knob_text(value)}" for name, value in candidate.knobs) or "all at their defaults"
+        text = f"  Knobs as knob=value,... (now: {printable(now)}): "
+        while True:
+            try:
+                answer = self._ask(text).strip()
+                return self._parse(f"{candidate.scheduler}:{answer}") if answer else candidate
+            except UsageError as error:
+                text = f"  {printable(str(error))}\n  Knobs: "
+            except EOFError:
+                raise Interrupted("you chose to quit") from None
 
-def question(candidate: Candidate, proposal: Proposal | None) -> str:
+
+def question(candidate: Candidate, proposal: Proposal, *, editable: bool) -> str:
     """The text of the question, ending where the answer goes."""
-    why = f"\n  {printable(proposal.reason)}" if proposal is not None and proposal.reason else ""
-    return f"Attach {printable(candidate.key)}?{why}\n  {CHOICES}: "
+    why = f"\n  {printable(proposal.reason)}" if proposal.reason else ""
+    edit = "[e]dit the knobs, " if editable else ""
+    return f"Attach {printable(candidate.key)}?{why}\n  [y]es, [n]o, {edit}[a]ll from here on, [q]uit: "

@@ -20,6 +20,7 @@ from autotune.report import (
     machine_sentence,
     observation_sentence,
     printable,
+    spending_text,
     value_text,
 )
 
@@ -58,6 +59,8 @@ class Wording:
             events.MachineReady: self._machine,
             events.BaselineKnown: self._baseline,
             events.Proposed: self._proposed,
+            events.PlannerChosen: self._planner,
+            events.PlannerActed: self._planning,
             events.RoundStarted: self._round,
             events.Attached: self._attached,
             events.Detached: self._detached,
@@ -98,6 +101,13 @@ class Wording:
             expected = f"expected: {proposal.expected}" if proposal.expected else ""
             lines += [Line(f"    {text}") for text in [_sentences(proposal.reason, expected)] if text]
         return lines
+
+    def _planner(self, event: events.PlannerChosen) -> list[Line]:
+        why = printable(event.why).strip().rstrip(".")
+        return [Line(f"Planner: {printable(event.name)} ({why})")]
+
+    def _planning(self, event: events.PlannerActed) -> list[Line]:
+        return [Line(f"  {printable(event.what)}: {spending_text(event.spending)} so far", lasting=False)]
 
     def _round(self, event: events.RoundStarted) -> list[Line]:
         order = ", ".join(shown_key(key) for key in event.order)

@@ -531,7 +531,7 @@ def tune(workload, machine, planner, options, listener, *rest):
     try:
         listener(events.MachineReady(machine.info, workload))
         if options.approve is not None:
-            options.approve(builders.FIFO, None)
+            options.approve(builders.FIFO, builders.Proposal(builders.FIFO, "a test"), editable=True)
         listener(events.RunStarted("baseline", 1, "eevdf"))
         time.sleep(60)
     except (KeyboardInterrupt, Interrupted):

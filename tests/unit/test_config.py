@@ -119,13 +119,20 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load, tmp_path):
         "min_runs": "4",
         "max_runs": "9",
         "seed": "7",
+        "planner": "claude",
+        "model": "my-model",
+        "max_cost": "0.5",
+        "max_calls": "20",
+        "prices": "/prices.json",
+        "model_timeout": "90s",
     }
     assert set(texts) == set(config.KEYS)
     by_flag = load(**texts)
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
     (tmp_path / "work/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
-    assert by_flag == config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7)
+    planning = ("claude", "my-model", 0.5, 20, Path("/prices.json"), 90.0)
+    assert by_flag == config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7, *planning)
 
 
 def test_numbers_in_a_file_need_no_quotes(load, tmp_path):

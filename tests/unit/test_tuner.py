@@ -195,7 +195,8 @@ def test_ctrl_c_gives_the_machine_back_and_keeps_what_is_known() -> None:
 
 
 def test_quitting_at_the_question_is_an_interruption() -> None:
-    def quit_at_once(_candidate: Candidate, _proposal: Proposal | None) -> bool:
+    def quit_at_once(_candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        del editable
         raise Interrupted("quit")
 
     machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
@@ -205,11 +206,32 @@ def test_quitting_at_the_question_is_an_interruption() -> None:
 
 def test_a_candidate_that_the_user_declines_is_left_out_but_not_called_a_failure() -> None:
     machine = ScriptedMachine({BASELINE: 1.0, "x": 0.5, "y": 0.9})
-    result = session(machine, ["x", "y"], approve=lambda candidate, _proposal: candidate.key != "x")
+
+    def decline_x(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        del editable
+        return None if candidate.key == "x" else candidate
+
+    result = session(machine, ["x", "y"], approve=decline_x)
     assert result.winner == "y"
     assert row(result, "x").verdict == "undecided"  # type: ignore[attr-defined]
     assert row(result, "x").note == "left out by the user"  # type: ignore[attr-defined]
     assert "attach x" not in machine.log
+
+
+def test_a_candidate_whose_knobs_the_user_changed_runs_in_its_place() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8, "y": 1.1})
+    offered: list[bool] = []
+
+    def change_x(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        offered.append(editable)
+        return Candidate("x", (("k", 2),)) if candidate.key == "x" else candidate
+
+    result = session(machine, ["x", "y"], approve=change_x)
+    assert result.winner == "x:k=2"
+    assert "changed by the user, from x" in row(result, "x:k=2").reason  # type: ignore[attr-defined]
+    assert "x" not in [one.candidate.key for one in result.results]
+    assert set(offered[:2]) == {True}
+    assert not offered[-1]
 
 
 def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> None:

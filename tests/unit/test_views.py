@@ -384,21 +384,44 @@ class Asked:
         return self.answers.pop(0)
 
     def approver(self) -> Approver:
-        return Approver(self, self.pause)
+        return Approver(self, self.pause, Catalog.load().parse_candidate)
+
+
+FIFO_FOR_A_REASON = Proposal(builders.FIFO, "a reason")
 
 
 @pytest.mark.parametrize(("answer", "approved"), [("y", True), ("YES\n", True), ("n", False), (" no ", False)])
 def test_yes_and_no_decide_one_switch(answer, approved):
     asked = Asked(answer, "n")
     approve = asked.approver()
-    assert approve(builders.FIFO, None) is approved
-    assert approve(builders.FIFO, None) is False
+    assert approve(builders.FIFO, FIFO_FOR_A_REASON, editable=True) == (builders.FIFO if approved else None)
+    assert approve(builders.FIFO, FIFO_FOR_A_REASON, editable=True) is None
+
+
+def test_knobs_can_be_edited_until_they_are_right():
+    asked = Asked("e", "slice_us=lots", "slice_us=7000")
+    chosen = asked.approver()(builders.FIFO, FIFO_FOR_A_REASON, editable=True)
+    assert chosen == Candidate("at_fifo", (("slice_us", 7000),))
+    assert "now: slice_us=5000" in asked.texts[1]
+    assert "a whole number" in asked.texts[2]
+
+
+def test_an_empty_edit_keeps_the_candidate_as_it_is():
+    assert Asked("edit", "").approver()(builders.FIFO, FIFO_FOR_A_REASON, editable=True) == builders.FIFO
+
+
+def test_what_has_run_already_cannot_be_edited():
+    asked = Asked("e", "y")
+    asked.approver()(builders.FIFO, FIFO_FOR_A_REASON, editable=False)
+    assert len(asked.texts) == 2
+    assert "edit" not in asked.texts[0]
 
 
 def test_all_asks_no_more():
     asked = Asked("all")
     approve = asked.approver()
-    assert [approve(builders.FIFO, None), approve(builders.BATCH, None)] == [True, True]
+    answers = [approve(one, FIFO_FOR_A_REASON, editable=True) for one in (builders.FIFO, builders.BATCH)]
+    assert answers == [builders.FIFO, builders.BATCH]
     assert len(asked.texts) == 1
 
 
@@ -406,21 +429,21 @@ def test_all_asks_no_more():
 def test_quitting_and_the_end_of_the_input_interrupt(answers):
     asked = Asked(*answers)
     with pytest.raises(Interrupted):
-        asked.approver()(builders.FIFO, None)
+        asked.approver()(builders.FIFO, FIFO_FOR_A_REASON, editable=True)
 
 
 def test_an_answer_that_is_none_is_asked_again():
     asked = Asked("", "maybe", "y")
-    assert asked.approver()(builders.FIFO, None) is True
+    assert asked.approver()(builders.FIFO, FIFO_FOR_A_REASON, editable=True) == builders.FIFO
     assert len(asked.texts) == 3
 
 
 def test_the_question_names_the_scheduler_the_reason_and_the_choices():
     asked = Asked("y")
-    asked.approver()(builders.FIFO, Proposal(builders.FIFO, "short \x1b[2Jtasks"))
+    asked.approver()(builders.FIFO, Proposal(builders.FIFO, "short \x1b[2Jtasks"), editable=True)
     assert "Attach at_fifo:slice_us=5000?" in asked.texts[0]
     assert "short [2Jtasks" in asked.texts[0]
-    assert "[y]es, [n]o, [a]ll from here on, [q]uit" in asked.texts[0]
+    assert "[y]es, [n]o, [e]dit the knobs, [a]ll from here on, [q]uit" in asked.texts[0]
 
 
 # --- files ---
@@ -466,11 +489,15 @@ def test_a_full_disk_is_one_error_that_names_the_option():
 
 def test_the_plan_of_a_dry_run_names_machine_command_runs_and_candidates():
     settings = Settings(warmup=0, budget=90.0)
-    text = "\n".join(planned.lines("host: why", settings, builders.workload(prepare="make clean"), [], ["at_fifo"]))
+    text = "\n".join(
+        planned.lines(
+            "host: why", settings, builders.workload(prepare="make clean"), [], ["at_fifo"], asks_claude=False
+        )
+    )
     for piece in ("Machine: host: why", "Command: make -j8", "Prepare: make clean", "0 warm-up runs", "1m30s"):
         assert piece in text
     assert "the offline planner chooses after the baseline, among at_fifo" in text
-    chosen = "\n".join(planned.lines("x", settings, builders.workload(), [builders.FIFO], []))
+    chosen = "\n".join(planned.lines("x", settings, builders.workload(), [builders.FIFO], [], asks_claude=False))
     assert chosen.endswith("Candidates:\n  at_fifo:slice_us=5000")
 
 

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""Puts the planner of a session together, and takes it apart again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autotune import history, prompt
+from autotune.config import Settings
+from autotune.errors import AutotuneError, PlannerError
+from autotune.events import Listener, Warned
+from autotune.history import History
+from autotune.machine.base import Machine
+from autotune.planner import choice, cost
+from autotune.planner.conversation import Conversation, Limits, Reply, Service
+from autotune.planner.offline import OfflinePlanner
+from autotune.planner.rehearsal import Rehearsal
+from autotune.planner.tools import Toolbox
+from autotune.planner.transcript import Transcript
+from autotune.records import AttachSpec, Candidate, Proposal, Workload
+from autotune.redact import Redactor
+from autotune.schedext.catalog import Catalog
+from autotune.schedext.kernel import version_of
+from autotune.tuner import Planner, Situation
+
+PAST_SESSIONS = 3
+Resolve = Callable[[Candidate], AttachSpec]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a planner is made from."""
+
+    settings: Settings
+    workload: Workload
+    catalog: Catalog
+    machine: Machine | None
+    """None when nothing is started (`--dry-run`)."""
+    resolve: Resolve
+    listener: Listener
+    memory: History
+    show_output: bool = True
+
+
+@contextlib.contextmanager
+def planning(parts: Parts) -> Iterator[Planner]:
+    """The planner that the settings ask for, for the time of a session. Raises PlannerError, UsageError."""
+    offline = OfflinePlanner(parts.catalog)
+    if parts.settings.planner == "offline":
+        yield offline
+        return
+    from autotune.planner import claude
+
+    credentials = claude.find_credentials(Path(parts.workload.cwd), os.environ)
+    assert parts.machine is not None
+    rehearsal = Rehearsal(parts.machine, parts.resolve)
+    with contextlib.ExitStack() as stack:
+
+        def make() -> tuple[Planner, str]:
+            assert credentials is not None
+            service = claude.ClaudeService(credentials, silence_s=parts.settings.model_timeout)
+            stack.callback(service.close)
+            talk = conversation(parts, service, rehearsal)
+            stack.callback(talk.transcript_file.close)
+            stack.callback(rehearsal.release)
+            return talk, f"{parts.settings.model}, with {credentials.origin}"
+
+        kind = parts.settings.planner
+        yield choice.choose(kind, make if credentials is not None else None, offline, parts.listener)
+
+
+def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
+    """The conversation of a session with whatever answers it."""
+    settings, workload = parts.settings, parts.workload
+    redactor = Redactor({**os.environ, **workload.env})
+    account = cost.Account(settings.model, cost.load(settings.prices))
+    if settings.max_cost is not None and account.spent.cost_usd is None:
+        raise PlannerError(
+            f"--max-cost cannot be kept: there is no price for {settings.model}",
+            hint="give one with --prices, or limit the calls with --max-calls",
+        )
+    toolbox = Toolbox(
+        catalog=parts.catalog,
+        rehearsal=rehearsal,
+        history=parts.memory,
+        directory=Path(workload.cwd),
+        redactor=redactor,
+        unusable=unusable(parts.catalog, parts.machine.info.kernel) if parts.machine else {},
+    )
+    return Conversation(
+        service=service,
+        tools=toolbox,
+        account=account,
+        transcript_file=Transcript(redactor),
+        redact=redactor.text,
+        listener=parts.listener,
+        model=settings.model,
+        budget_s=settings.budget,
+        limits=Limits(settings.max_cost, settings.max_calls),
+        show_output=parts.show_output,
+        learned=lambda: learned(parts.memory, workload, parts.listener),
+        release=rehearsal.release if rehearsal else lambda: None,
+        away_s=lambda: rehearsal.took_s if rehearsal else 0.0,
+    )
+
+
+def unusable(catalog: Catalog, kernel: str) -> dict[str, str]:
+    """Schedulers that cannot run under this kernel, with the reason."""
+    reasons = {}
+    for one in catalog.schedulers:
+        least = one.requirements.kernel_min
+        if one.kind != "bpf":
+            reasons[one.name] = "programs of their own are not supported yet"
+        elif least is not None and version_of(kernel) < version_of(least):
+            reasons[one.name] = f"it needs Linux {least}, and this is {kernel}"
+    return reasons
+
+
+def learned(memory: History, workload: Workload, listener: Listener) -> Sequence[str]:
+    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere. A memory
+    that cannot be read is said, and costs nothing else."""
+    try:
+        past = memory.sessions_of(workload, PAST_SESSIONS)
+        return history.sentences(past + memory.similar(workload, PAST_SESSIONS))
+    except AutotuneError as error:
+        listener(Warned(str(error)))
+        return ()
+
+
+# --- looking at what would be sent -----------------------------------------------------------------------
+
+
+Show = Callable[[dict[str, Any]], None]
+
+
+class _Nobody:
+    """Stands where the service would: nothing is ever sent."""
+
+    def send(self, request: dict[str, Any]) -> Reply:
+        raise PlannerError(f"nothing is sent to {request.get('model')} when a prompt is only shown")
+
+
+class _Shower(OfflinePlanner):
+    """Shows what would be sent and proposes nothing, so that the session ends."""
+
+    def __init__(self, talk: Conversation, show: Show, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self._talk = talk
+        self._show = show
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        self._show(self._talk.first_request(situation))
+        return ()
+
+
+@contextlib.contextmanager
+def showing(parts: Parts, show: Show) -> Iterator[Planner]:
+    """A planner that only shows the first request."""
+    yield _Shower(conversation(parts, _Nobody(), None), show, parts.catalog)
+
+
+def unsent_request(parts: Parts) -> dict[str, Any]:
+    """The first request of a session that has not run: what is not known yet is marked so."""
+    talk = conversation(parts, _Nobody(), None)
+    brief = prompt.Brief(
+        machine=None,
+        workload=parts.workload,
+        measured=None,
+        history=tuple(learned(parts.memory, parts.workload, parts.listener)),
+        show_output=parts.show_output,
+    )
+    return talk.first_request(None, brief)
