@@ -36,3 +36,11 @@ def _missing(*, vm: bool) -> str | None:
     except AutotuneError as error:
         return str(error)
     return None
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the user's memory, and none can reach the real service with the user's key."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)

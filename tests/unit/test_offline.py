@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from builders import run
+
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Baseline, Candidate, CandidateResult, Interval, MachineInfo, Observation, Workload
 from autotune.schedext.catalog import Catalog
@@ -18,7 +20,7 @@ IDLE = replace(BUSY, cpu_utilisation=0.2, pressure_cpu_share=0.01, involuntary_s
 def situation(seen: Observation, *results: CandidateResult, affordable: int = 9) -> Situation:
     machine = MachineInfo("vm", "", "6.18", 2, 1 << 30, "", "tcg")
     baseline = Baseline(2.0, 3, 0.01, 0.02)
-    return Situation(machine, Workload("x", ("x",), "/"), baseline, seen, results, 300.0, affordable)
+    return Situation(machine, Workload("x", ("x",), "/"), baseline, seen, run(), results, 300.0, affordable)
 
 
 def result(text: str, speedup: float) -> CandidateResult:
