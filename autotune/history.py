@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What was learned: workloads, sessions, candidates and verdicts, in SQLite in the user's state directory.
 
-The baseline is kept like any candidate. The workload's environment is not kept, since environments hold secrets. A
-session must never be lost because its memory cannot be written: whoever records catches AutotuneError.
+What always holds here:
+- the baseline is kept like any candidate; the workload's environment is not kept, since environments hold secrets;
+- a session must never be lost because its memory cannot be written: whoever records catches AutotuneError, which is
+  the only thing that a full disk, a missing permission, a busy or damaged file, or odd text can come to;
+- several processes may use the file at once. It is created, migrated and put aside under a lock file beside it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -20,13 +25,16 @@ from typing import Any
 
 from autotune import resources
 from autotune.errors import AutotuneError, UsageError
-from autotune.records import BASELINE, CandidateResult, Interval, Session, Workload
+from autotune.records import BASELINE, Candidate, CandidateResult, Interval, Session, Workload
+from autotune.stats import CONFIDENCE
 
 BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
+_POLL_S = 0.02
 TEXT_CHARACTERS = 2000
 MOST_PROFILES = 1000
-MOST_NOTES = 1000
+MOST_NOTES = 100
+"""Of one profile: were it of all together, a full memory could not be noted in ever again."""
 
 MIGRATIONS = (
     """
@@ -66,11 +74,17 @@ class PastResult:
     """What came of one candidate (or of EEVDF) in a past session."""
 
     key: str
+    candidate: Candidate
     verdict: str | None
+    """None for EEVDF."""
     speedup: Interval | None
+    """None for EEVDF, and where too few runs were valid."""
     median: float | None
+    """None without a valid run."""
     runs: int
+    invalid_runs: int
     confirmed: bool
+    reason: str
     note: str
 
 
@@ -82,13 +96,25 @@ class PastSession:
     command: str
     cwd: str
     started_at: float
+    """Unix time."""
+    elapsed_s: float
     machine: str
     kernel: str
     cpus: int
+    cpu_model: str
     acceleration: str
+    planner: str
+    seed: int
     winner: str | None
+    """Key of the confirmed winner; None when nothing was found to beat EEVDF."""
     recommendation: str
     baseline_median: float | None
+    """None when it ended before its baseline was known (so for its noise and runs)."""
+    baseline_noise: float | None
+    baseline_runs: int | None
+    interrupted: bool
+    failure: str | None
+    """What ended it before its time; None when nothing did."""
     results: tuple[PastResult, ...]
 
 
@@ -101,7 +127,8 @@ def fingerprint(workload: Workload) -> str:
 
 
 def program_of(workload: Workload) -> str:
-    """The name of what runs: `make` of `/usr/bin/make -j8`, and of `make -j8 | tee log` for a shell."""
+    """The name of what runs: `make` of `/usr/bin/make -j8`, and of `make -j8 | tee log` for a shell. Empty when the
+    command names none."""
     words = workload.command.split() if workload.argv[:2] == ("sh", "-c") else list(workload.argv)
     plain = [word for word in words if "=" not in word]  # leading VARIABLE=value
     return os.path.basename(plain[0])[:200] if plain else ""
@@ -109,12 +136,19 @@ def program_of(workload: Workload) -> str:
 
 class History:
     """The memory of one user. Opened at its first use; usable from several processes at once. `warn` hears of a damaged
-    file that was put aside. Every method raises AutotuneError (stage `history`) when the file cannot be used."""
+    file that was put aside. Every method raises AutotuneError (stage `history`) when the file cannot be used; the next
+    call tries anew."""
 
     def __init__(self, path: Path | None = None, *, warn: Callable[[str], None] = lambda _text: None) -> None:
         self._path = path or resources.state_dir() / "history.sqlite3"
         self._warn = warn
         self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -124,8 +158,9 @@ class History:
     # --- sessions ---
 
     def record(self, session: Session) -> int:
-        """Keep a session with all its results, whole or not at all; its number."""
-        with self._transaction() as db:
+        """Keep a session with all its results, whole or not at all; its number. Catch AutotuneError around it: what was
+        measured is worth more than the memory of it."""
+        with self._transaction(writes=True) as db:
             workload = self._workload_id(db, session)
             number = _insert(db, "sessions", _session_row(session, workload))
             for rank, result in enumerate(session.results, 1):
@@ -138,28 +173,29 @@ class History:
 
     def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
         """Past sessions of other workloads that run the same program, newest first."""
+        program = program_of(workload)
         where = "w.program = ? AND w.fingerprint <> ?"
-        return self._sessions(where, (program_of(workload), fingerprint(workload)), limit)
+        return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
 
-    def best_known(self, workload: Workload) -> PastResult | None:
-        """The confirmed winner of the newest session of this workload that knew its baseline; None without such a
-        session, and when it found that nothing beats EEVDF."""
-        known = [session for session in self.sessions_of(workload) if session.baseline_median is not None]
-        if not known or known[0].winner is None:
-            return None
-        return next((result for result in known[0].results if result.key == known[0].winner), None)
+    def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
+        """The confirmed winner of the newest session of this workload (under that kernel, if one is named) that knew its
+        baseline; None without such a session, and when it found nothing that beats EEVDF."""
+        where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
+        newest = self._sessions(where, (fingerprint(workload), kernel), 1)
+        return next((result for past in newest for result in past.results if result.key == past.winner), None)
 
-    def _sessions(self, where: str, values: tuple[str, ...], limit: int) -> list[PastSession]:
+    def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
         query = (
             "SELECT s.*, w.command AS command, w.cwd AS cwd FROM sessions s JOIN workloads w ON w.id = s.workload "
             f"WHERE {where} ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
         )
         with self._transaction() as db:
-            return [_past_session(db, row) for row in db.execute(query, (*values, limit)).fetchall()]
+            rows = _query(db, query, *values, max(limit, 0)).fetchall()
+            return [_past_session(db, row) for row in rows]
 
     def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
         workload = session.workload
-        row = db.execute("SELECT id FROM workloads WHERE fingerprint = ?", (fingerprint(workload),)).fetchone()
+        row = _query(db, "SELECT id FROM workloads WHERE fingerprint = ?", fingerprint(workload)).fetchone()
         if row is not None:
             return int(row["id"])
         return _insert(
@@ -167,12 +203,12 @@ class History:
             "workloads",
             {
                 "fingerprint": fingerprint(workload),
-                "program": _storable(program_of(workload)),
-                "command": _storable(workload.command),
-                "cwd": _storable(workload.cwd),
-                "prepare": _storable(workload.prepare),
-                "setup": _storable(workload.setup),
-                "metric": _storable(session.metric),
+                "program": program_of(workload),
+                "command": workload.command,
+                "cwd": workload.cwd,
+                "prepare": workload.prepare,
+                "setup": workload.setup,
+                "metric": session.metric,
                 "goal": workload.goal,
                 "first_seen": session.started_at,
             },
@@ -181,51 +217,61 @@ class History:
     # --- profiles: the notes that a model keeps ---
 
     def create_profile(self, description: str) -> str:
-        with self._transaction() as db:
-            number = _next(db, "profiles", MOST_PROFILES)
+        """Begin a profile of a workload; its id. Raises UsageError when there are as many as are kept."""
+        with self._transaction(writes=True) as db:
+            count = _count(db, "profiles")
+            if count >= MOST_PROFILES:
+                raise UsageError(
+                    f"there are {count} workloads already, which is the most that are kept",
+                    hint="the command 'list' names the newest: add to one of those",
+                )
             now = time.time()
-            profile = f"workload-{number}"
-            text = _bounded(description)
-            _insert(db, "profiles", {"id": profile, "description": text, "created_at": now, "updated_at": now})
+            profile = f"workload-{count + 1}"
+            row = {"id": profile, "description": _bounded(description), "created_at": now, "updated_at": now}
+            _insert(db, "profiles", row)
             return profile
 
     def list_profiles(self, limit: int = 50) -> list[dict[str, Any]]:
         """Newest first."""
         with self._transaction() as db:
-            rows = db.execute("SELECT * FROM profiles ORDER BY created_at DESC, id DESC LIMIT ?", (limit,))
+            rows = _query(db, "SELECT * FROM profiles ORDER BY rowid DESC LIMIT ?", max(limit, 0))
             return [dict(row) for row in rows]
 
     def profile_history(self, profile: str, limit: int = 50) -> dict[str, Any]:
         """A profile with its notes, newest first. Raises UsageError for one that does not exist."""
         with self._transaction() as db:
             found = _profile(db, profile)
-            query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY created_at DESC, id DESC LIMIT ?"
-            return {"profile": found, "history": [dict(row) for row in db.execute(query, (profile, limit))]}
+            query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY rowid DESC LIMIT ?"
+            return {"profile": found, "history": [dict(row) for row in _query(db, query, profile, max(limit, 0))]}
 
     def add_profile_note(self, profile: str, execution_id: str | None, scheduler: str | None, result: str) -> str:
-        """Add a note; an execution is not needed, so that a baseline can be noted too."""
-        with self._transaction() as db:
+        """Add a note; its id. An execution is not needed, so that a baseline can be noted too. Raises UsageError for a
+        profile that does not exist or is full."""
+        with self._transaction(writes=True) as db:
             _profile(db, profile)
-            note = f"note-{_next(db, 'profile_notes', MOST_NOTES)}"
-            row = {"id": note, "profile": profile, "execution_id": execution_id, "scheduler": scheduler}
-            _insert(db, "profile_notes", {**row, "result": _bounded(result), "created_at": time.time()})
-            db.execute("UPDATE profiles SET updated_at = ? WHERE id = ?", (time.time(), profile))
+            count = int(_query(db, "SELECT COUNT(*) FROM profile_notes WHERE profile = ?", profile).fetchone()[0])
+            if count >= MOST_NOTES:
+                raise UsageError(
+                    f"'{profile}' has {count} notes, which is the most that are kept",
+                    hint="the command 'create' begins another workload",
+                )
+            note, now = f"note-{_count(db, 'profile_notes') + 1}", time.time()
+            row = {"id": note, "profile": profile, "execution_id": _bounded(execution_id), "created_at": now}
+            _insert(db, "profile_notes", {**row, "scheduler": _bounded(scheduler), "result": _bounded(result)})
+            _query(db, "UPDATE profiles SET updated_at = ? WHERE id = ?", now, profile)
             return note
 
     # --- the file ---
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Readers wait for nobody; who writes says so at once, since a reader that turns writer is told
+        `busy` without waiting when somebody else wrote meanwhile."""
         try:
             db = self._open()
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with _all_or_nothing(db, "IMMEDIATE" if writes else "DEFERRED"):
                 yield db
-            except BaseException:
-                db.execute("ROLLBACK")
-                raise
-            db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, OverflowError) as error:
             self.close()
             raise AutotuneError(
                 f"what was learned cannot be read or written: {error}",
@@ -236,30 +282,73 @@ class History:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._connection = _connect(self._path)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):  # busy, disk full, no permission: nothing is damaged
-                    raise
-                self._put_aside()
-                self._connection = _connect(self._path)
+            with _alone(self._path.with_name(self._path.name + ".lock")):
+                self._connection = self._connect_or_begin_anew()
         return self._connection
+
+    def _connect_or_begin_anew(self) -> sqlite3.Connection:
+        try:
+            return _connect(self._path)
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # its subclasses: busy, disk full, no permission; no damage
+                raise
+            self._put_aside()
+            return _connect(self._path)
 
     def _put_aside(self) -> None:
         number = 1
         while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
             number += 1
-        self._path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        for suffix in ("-wal", "-shm", ""):  # the log goes first, or SQLite would play it into the new database
+            with contextlib.suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).rename(aside.with_name(aside.name + suffix))
         self._warn(f"what was learned before is damaged; it was put aside as {aside}")
 
 
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file. SQLite cannot do this: two processes that both turn a new file to WAL mode are told `busy`
+    without waiting, and a damaged file has no locks to go by, so that one process would put aside another's new one."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _wait_for(lock, path)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _wait_for(lock: int, path: Path) -> None:
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another autotune has held {path} for {BUSY_S:g} s") from None
+            time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(db: sqlite3.Connection, mode: str) -> Iterator[None]:
+    db.execute(f"BEGIN {mode}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk may have ended it already
+            db.execute("ROLLBACK")
+        raise
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # sqlite3 itself would ask the umask
+    """A connection to a sound database of this version, made when there is none. Raises sqlite3.DatabaseError itself,
+    not a subclass, for a damaged one."""
+    _create_private(path)
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
+        _version(db)  # first: a newer database may hold what this SQLite takes for damage, and is not to be changed
+        _check(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
         _migrate(db)
@@ -269,34 +358,65 @@ def _connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    """Bring the database to this version. Raises AutotuneError for one of a newer autotune."""
+def _create_private(path: Path) -> None:
+    """An empty file that only the user can read; sqlite3 itself would ask the umask. One that exists is not opened:
+    closing it would drop the locks that this process holds on it by other connections (fcntl(2))."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _version(db: sqlite3.Connection) -> int:
+    """The version of the database. Raises AutotuneError for one of a newer autotune."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise AutotuneError(
             f"what was learned is in version {version}, which this autotune does not know",
-            hint="use a newer autotune",
+            hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
             stage="history",
         )
-    if version == len(MIGRATIONS):
+    return version
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for damage beyond the header, which would show only when it is read."""
+    problem = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if problem != "ok":
+        raise sqlite3.DatabaseError(problem)
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring the database to this version, by all steps or by none."""
+    if _version(db) == len(MIGRATIONS):
         return
-    db.execute("BEGIN IMMEDIATE")  # and look again: another process may have done it meanwhile
-    try:
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        for script in MIGRATIONS[version:]:
-            for statement in filter(str.strip, script.split(";")):
+    with _all_or_nothing(db, "IMMEDIATE"):
+        for script in MIGRATIONS[_version(db) :]:
+            for statement in _statements(script):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would commit before it begins."""
+    statement = ""
+    for piece in script.split(";")[:-1]:
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):  # else the semicolon was within a text or a trigger
+            yield statement
+            statement = ""
+
+
+def _query(db: sqlite3.Connection, query: str, *values: Any) -> sqlite3.Cursor:
+    return db.execute(query, tuple(_storable(value) for value in values))
 
 
 def _insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
     marks = ", ".join("?" * len(row))
-    cursor = db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
+    cursor = _query(db, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
     return int(cursor.lastrowid or 0)
+
+
+def _count(db: sqlite3.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
 
 
 def _session_row(session: Session, workload: int) -> dict[str, Any]:
@@ -319,7 +439,7 @@ def _session_row(session: Session, workload: int) -> dict[str, Any]:
         "winner": session.winner,
         "recommendation": session.recommendation,
         "interrupted": session.interrupted,
-        "failure": _storable(session.failure),
+        "failure": session.failure,
     }
 
 
@@ -347,48 +467,42 @@ def _result_row(session: int, rank: int, result: CandidateResult) -> dict[str, A
 
 
 def _past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
-    results = db.execute("SELECT * FROM results WHERE session = ? ORDER BY rank", (row["id"],))
-    kept = ("id", "command", "cwd", "started_at", "machine", "kernel", "cpus", "acceleration", "winner")
-    return PastSession(
-        **{name: row[name] for name in (*kept, "recommendation", "baseline_median")},
-        results=tuple(_past_result(result) for result in results),
-    )
+    results = _query(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
+    told = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name != "results"}
+    told["interrupted"] = bool(told["interrupted"])
+    return PastSession(**told, results=tuple(_past_result(result) for result in results))
 
 
 def _past_result(row: sqlite3.Row) -> PastResult:
-    known = row["speedup"] is not None
+    speedup = (row["speedup"], row["low"], row["high"])
     return PastResult(
         key=row["key"],
+        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
         verdict=row["verdict"],
-        speedup=Interval(row["speedup"], row["low"], row["high"], 0.95) if known else None,
+        speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
         median=row["median"],
         runs=row["runs"],
+        invalid_runs=row["invalid_runs"],
         confirmed=bool(row["confirmed"]),
+        reason=row["reason"],
         note=row["note"],
     )
 
 
 def _profile(db: sqlite3.Connection, profile: str) -> dict[str, Any]:
-    row = db.execute("SELECT * FROM profiles WHERE id = ?", (profile,)).fetchone()
+    row = _query(db, "SELECT * FROM profiles WHERE id = ?", profile).fetchone()
     if row is None:
         raise UsageError(f"there is no workload '{profile[:100]}'", hint="the command 'list' lists them")
     return dict(row)
 
 
-def _next(db: sqlite3.Connection, table: str, most: int) -> int:
-    count = int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
-    if count >= most:
-        raise UsageError(f"there are {count} already, which is the most that are kept")
-    return count + 1
+def _storable(value: Any) -> Any:
+    """A value as SQLite takes it: of text that is not UTF-8 (in a command or a path), the odd bytes become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _storable(text: str | None) -> str | None:
-    """SQLite keeps UTF-8: bytes that are not (in a command or a path) become escapes."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode()
-
-
-def _bounded(text: str) -> str:
-    return (_storable(text) or "")[:TEXT_CHARACTERS]
+def _bounded(text: str | None) -> str | None:
+    return None if text is None else str(_storable(text))[:TEXT_CHARACTERS]
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:
@@ -401,10 +515,19 @@ def _sentence(session: PastSession) -> str:
     told = [result for result in session.results if result.key != BASELINE and result.verdict is not None]
     tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in told[:8])
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
-    won = f"won by {session.winner}" if session.winner else "nothing beat EEVDF"
-    return (
-        f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}: {won}. Tried: {tried}"
-    )
+    where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
+    return f"{where}: {_finding(session)}." + (f" Tried: {tried}" if tried else "")
+
+
+def _finding(session: PastSession) -> str:
+    """What it found; a session that did not go to its end has not found that nothing beats EEVDF."""
+    if session.winner is not None:
+        return f"won by {session.winner}"
+    if session.failure is not None:
+        return f"ended early without an answer ({session.failure[:100]!r})"
+    if session.interrupted or session.baseline_median is None:
+        return "stopped early without an answer"
+    return "nothing beat EEVDF"
 
 
 def _speedup(result: PastResult) -> str:

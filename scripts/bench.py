@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autotune.machine.microvm import MicroVM
+    from autotune.planner.conversation import Conversation
     from autotune.records import AttachSpec
 
 TOP = Path(__file__).resolve().parents[1]
@@ -295,10 +296,68 @@ def between_runs(repeats: int) -> Result:
     return Result("between two runs on the host", statistics.median(gaps[1:]) * 1e3, None, "ms", 30.0, repeats)
 
 
+# --- planning --------------------------------------------------------------------------------------------
+
+
+def planning(sessions: int) -> Result:
+    """What planning with Claude takes beyond the service's own time, a turn: against a local server whose answers are
+    timed, with three calls and four tools in each of five turns. The library's part is counted as ours."""
+    sys.path.insert(0, str(TOP / "tests"))
+    from builders import a_situation
+    from messages_server import Answer, serving, submit, tool
+
+    def turn(number: int) -> list[Answer]:
+        return [
+            Answer([tool("list_schedulers"), tool("describe_scheduler", name="at_batch")]),
+            Answer([tool("read_workload_file", path="README.md", offset=0)]),
+            Answer([submit(f"at_fifo:slice_us={1000 * number}")]),
+        ]
+
+    own_s: list[float] = []
+    for _ in range(sessions):
+        with serving(*(answer for number in range(1, 6) for answer in turn(number))) as script:
+            talk = planning_talk(script.url, script.key)
+            for _turn in range(5):
+                served = sum(script.busy_s)
+                started = time.perf_counter()
+                talk.propose(a_situation())
+                took = time.perf_counter() - started
+                time.sleep(0.02)  # the server notes its last answer
+                own_s.append(took - (sum(script.busy_s) - served))
+    return Result(
+        "planning with Claude, our own time a turn", statistics.median(own_s) * 1e3, None, "ms", 50.0, len(own_s)
+    )
+
+
+def planning_talk(url: str, key: str) -> Conversation:
+    from autotune.history import History
+    from autotune.planner import cost
+    from autotune.planner.claude import ClaudeService, Credentials
+    from autotune.planner.conversation import Conversation
+    from autotune.planner.tools import Toolbox
+    from autotune.planner.transcript import Transcript
+    from autotune.redact import Redactor
+    from autotune.schedext.catalog import Catalog
+
+    redactor = Redactor(os.environ)
+    state = Path(tempfile.mkdtemp(prefix="autotune-bench-"))
+    return Conversation(
+        service=ClaudeService(Credentials(key, None, url, "bench")),
+        tools=Toolbox(Catalog.load(), None, History(state / "history.sqlite3"), TOP, redactor),
+        account=cost.Account("claude-opus-5-5", cost.load(None)),
+        transcript_file=Transcript(redactor, state),
+        redact=redactor.text,
+        listener=lambda _event: None,
+        model="claude-opus-5-5",
+        budget_s=600.0,
+    )
+
+
 BENCHES: dict[str, Callable[[], list[Result]]] = {
     "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
     "start": lambda: [start_up(20)],
     "between": lambda: [between_runs(20)],
+    "planning": lambda: [planning(4)],
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
 }

@@ -196,6 +196,8 @@ class Script:
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     at_s: list[float] = field(default_factory=list)
+    busy_s: list[float] = field(default_factory=list)
+    """How long each answer took, from the request being read to the last byte being written."""
     usage: list[dict[str, int]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     cache: Cache = field(default_factory=Cache)
@@ -216,6 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         script = self.server.script
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        began = time.perf_counter()
         with script.lock:
             script.requests.append(body)
             script.headers.append({name.lower(): value for name, value in self.headers.items()})
@@ -232,6 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif problem is not None:
             step = Status(400, "invalid_request_error", problem)
         self._answer(step, body)
+        with script.lock:
+            script.busy_s.append(time.perf_counter() - began)
 
     def _answer(self, step: Step, body: dict[str, Any]) -> None:
         if isinstance(step, Status):
