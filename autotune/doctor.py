@@ -148,6 +148,9 @@ def _vm_kernel() -> Check:
     return Check("VM kernel", True, f"{found.version} ({found.source})", "the micro-VM boots it", "", VM)
 
 
+_EMULATED = "; emulation is used instead"
+
+
 def _kvm() -> Check:
     purpose = "a fast micro-VM"
     if not kvm.usable_device():
@@ -159,8 +162,7 @@ def _kvm() -> Check:
         version = program = ""
     answer = kvm.KvmMemory().recall(version, program)
     detail = {True: "a boot has proven it", False: "does not boot here", None: "not tried yet"}[answer]
-    fix = "nothing: emulation is used instead" if answer is False else ""
-    return Check("KVM", answer is not False, detail, purpose, fix, OPTIONAL)
+    return Check("KVM", answer is not False, f"{detail}{_EMULATED if answer is False else ''}", purpose, "", OPTIONAL)
 
 
 # --- optional --------------------------------------------------------------------------------------------
@@ -179,6 +181,14 @@ def _user_namespaces() -> Check:
         "sysctl kernel.unprivileged_userns_clone=1",
         OPTIONAL,
     )
+
+
+def _claude() -> Check:
+    from autotune.planner.claude import KEY, find_credentials
+
+    found = find_credentials(Path.cwd(), os.environ)
+    detail = found.origin if found else "no key; the offline planner is used"
+    return Check("Claude", found is not None, detail, "planning with a model", f"set {KEY}", OPTIONAL)
 
 
 def _disk() -> Check:
@@ -238,6 +248,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _vm_kernel,
     _kvm,
     _user_namespaces,
+    _claude,
     _disk,
     _memory,
     _quiet,

@@ -53,7 +53,7 @@ _INDENT = 9
 def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, coloured: bool) -> Lines:
     """Every requirement: found or not, what it is for, and what fixes it; then what this machine can do."""
     for check in checks:
-        word, colour = ("ok", GREEN) if check.found else ("missing", RED if check.required_for else "")
+        word, colour = ("ok", GREEN) if check.found else ("missing", RED) if check.required_for else ("note", "")
         detail = f": {check.detail}" if check.detail else ""
         first, *rest = _paragraph(f"{check.name}{detail}", width, _INDENT)
         yield _painted(word, colour, coloured=coloured) + first[len(word) :]

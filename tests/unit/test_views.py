@@ -520,7 +520,7 @@ def test_every_requirement_says_what_it_is_for_and_what_fixes_it():
         "missing  qemu: not found",
         "         running the micro-VM (needed to run in a micro-VM)",
         "         fix: apt-get install qemu-system-x86",
-        "missing  KVM: cannot [2J be opened",
+        "note     KVM: cannot [2J be opened",
         "         a fast micro-VM (optional)",
         "         fix: adduser USER kvm",
         "",
