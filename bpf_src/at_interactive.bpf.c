@@ -70,7 +70,8 @@ AT_OP2(void, at_interactive_enqueue, struct task_struct *, p, u64, enq_flags)
 	u64 deadline = at_clock + limit_ns;
 
 	if (ctx) {
-		ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US);
+		/* The penalty for its burst keeps a hog so far behind the clock: that is part of what it is due. */
+		ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US, limit_ns + AT_CLOCK_KEPT_NS);
 		deadline = ctx->vtime + (ctx->burst_ns < limit_ns ? ctx->burst_ns : limit_ns);
 		ctx->deadline = deadline;
 	}

@@ -33,7 +33,7 @@ AT_OP3(s32, at_vtime_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wa
 
 AT_OP2(void, at_vtime_enqueue, struct task_struct *, p, u64, enq_flags)
 {
-	u64 vtime = at_clock_position(p->scx.dsq_vtime, enq_flags, lag_limit_us * AT_US);
+	u64 vtime = at_clock_position(p->scx.dsq_vtime, enq_flags, lag_limit_us * AT_US, AT_CLOCK_KEPT_NS);
 
 	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_us * AT_US, vtime, enq_flags);
 	at_kick(p);

@@ -15,6 +15,9 @@
 /* More tasks count as so many, which bounds how long a task that is ahead may wait behind newcomers. */
 #define AT_CLOCK_MOST_SHARES 64
 
+/* What a task that waits may be due, at least: some turns of those that share its CPU. */
+#define AT_CLOCK_KEPT_NS (100 * AT_MS)
+
 static u64 at_clock;
 static s64 at_clock_sharers; /* tasks that run or want to */
 
@@ -51,13 +54,15 @@ AT_INLINE u64 at_clock_charged(struct task_struct *p, u64 vtime, u64 ran_ns)
 
 /*
  * Where a task that is to wait stands. One that slept does not hoard what it missed: it starts at most this much behind
- * the others. One that waited all the time keeps all that it is due.
+ * the others. One that wanted to run all the time keeps what it is due, but not without bound: a task of little weight
+ * that runs alone on one CPU drives the clock far ahead of those that share another, and whoever wakes up there would
+ * have to wait until they have caught up.
  */
-AT_INLINE u64 at_clock_position(u64 vtime, u64 enq_flags, u64 lag_limit_ns)
+AT_INLINE u64 at_clock_position(u64 vtime, u64 enq_flags, u64 lag_limit_ns, u64 kept_ns)
 {
-	u64 earliest = at_clock - lag_limit_ns;
+	u64 earliest = at_clock - (enq_flags & SCX_ENQ_WAKEUP ? lag_limit_ns : lag_limit_ns + kept_ns);
 
-	return (enq_flags & SCX_ENQ_WAKEUP) && at_before(vtime, earliest) ? earliest : vtime;
+	return at_before(vtime, earliest) ? earliest : vtime;
 }
 
 #endif /* AT_CLOCK_H */

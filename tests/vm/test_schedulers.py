@@ -47,6 +47,22 @@ def test_each_scheduler_keeps_all_kinds_of_tasks_running(vm: ResilientVM, kernel
     assert seen["detachment"]["exit"]["reason"] == "unregistered from user space"
 
 
+LONGER_S = 25.0
+"""More than twice the kernel's own patience with its workers, which are ejected over when they starve."""
+
+
+@pytest.mark.parametrize("text", ["at_vtime", "at_interactive"])
+def test_a_task_of_little_weight_does_not_run_the_clock_away_from_the_rest(
+    vm: ResilientVM, kernel: Kernel, text: str
+) -> None:
+    """Each turn of such a task counts many times. Those that share another CPU must not be owed all of that, or those
+    that wake up there, kernel workers among them, wait for it to be paid back."""
+    seen = run_under(vm, kernel, text, LONGER_S)
+    assert seen["evidence"]["problem"] is None
+    assert seen["worst_wake_s"] < PATIENCE_S
+    assert min(seen["ticks"]) > 0, "a task starved"
+
+
 LOADS = ("forks", "sleepers", "brief", "pipes")
 BESIDE_S = "3"
 FAIR = ("at_vtime", "at_interactive")
