@@ -178,8 +178,8 @@ class History:
         return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
 
     def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
-        """The confirmed winner of the newest session of this workload (under that kernel, if one is named) that knew its
-        baseline; None without such a session, and when it found nothing that beats EEVDF."""
+        """The confirmed winner of the newest session of this workload (under that kernel, if one is named) that knew
+        its baseline; None without such a session, and when it found nothing that beats EEVDF."""
         where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
         newest = self._sessions(where, (fingerprint(workload), kernel), 1)
         return next((result for past in newest for result in past.results if result.key == past.winner), None)
@@ -492,7 +492,7 @@ def _past_result(row: sqlite3.Row) -> PastResult:
 def _profile(db: sqlite3.Connection, profile: str) -> dict[str, Any]:
     row = _query(db, "SELECT * FROM profiles WHERE id = ?", profile).fetchone()
     if row is None:
-        raise UsageError(f"there is no workload '{profile[:100]}'", hint="the command 'list' lists them")
+        raise UsageError(f"there is no workload '{_bounded(profile[:100])}'", hint="the command 'list' lists them")
     return dict(row)
 
 
