@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import signal
 import sys
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     from autotune.views.prompts import Approver
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
+
+_FULL = ("the disk is full", "make room where temporary files go (TMPDIR, else /tmp) and in your home directory")
+_CLOSED = ("a file cannot be used", "change its permissions or those of its directory, or name another")
+_NO_BUGS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, errno.EROFS: _CLOSED}
+"""What the machine may refuse at any moment, wherever it happens: what it is called, and what to do."""
 
 
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
@@ -83,13 +89,17 @@ class _Program(TyperGroup):
 
 
 def _as_ours(error: Exception) -> AutotuneError:
-    """Any exception as one of the family: typer's own are about usage, all others are bugs."""
+    """Any exception as one of the family: typer's own are about usage, some are the machine's, all others bugs."""
     if isinstance(error, AutotuneError):
         return error
     if isinstance(error, typer.Abort):
         return Interrupted("interrupted")
     if hasattr(error, "format_message"):  # what typer raises for arguments it cannot take
         return UsageError(error.format_message(), hint=_usage_hint(error))
+    if isinstance(error, OSError) and error.errno in _NO_BUGS:
+        what, hint = _NO_BUGS[error.errno]
+        where = f"{error.filename}: " if error.filename else ""
+        return AutotuneError(f"{what}: {where}{error.strerror}", hint=hint)
     return AutotuneError(f"{type(error).__name__}: {error}", hint=INTERNAL_HINT, stage="internal")
 
 
@@ -235,6 +245,7 @@ def _session(
 ) -> int:
     from autotune import config
 
+    _require_compiler()
     given = config.as_flags(settings)
     view = _view(human, settings, given)
     recorder = _Recorder(view)
@@ -381,6 +392,13 @@ def _check(asked: CcArguments, settings: Settings, human: TextIO) -> None:
 
     for option, path in _exports(asked).items():
         files.check_writable(path, option)
+
+
+def _require_compiler() -> None:
+    """Without clang no scheduler can be tried: said before minutes are spent on the baseline. Raises BuildError."""
+    from autotune.schedext.build import newest_clang
+
+    newest_clang()
 
 
 def _resolver(catalog: Catalog, machine: Machine) -> Resolver:

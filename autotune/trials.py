@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autotune.errors import HolderLost, RunnerLost, WorkloadError
+from autotune.errors import BusyError, HolderLost, RunnerLost, WorkloadError
 from autotune.events import Attached, Detached, Listener, OutputSeen, RunFinished, RunStarted, Step
 from autotune.machine.base import Machine, OutputHandler
 from autotune.measure import shell_argv
@@ -30,6 +30,7 @@ from autotune.records import (
     Trial,
     Workload,
 )
+from autotune.schedext.holder import refuse_unless_free
 
 LEAST_TIMEOUT_S = 30.0
 TIMEOUT_FACTOR = 5.0
@@ -70,6 +71,8 @@ class Trials:
     # --- what surrounds the trials ---
 
     def setup(self) -> None:
+        """Raises BusyError when a scheduler of somebody else is attached: nothing of the workload was run then."""
+        refuse_unless_free(self._machine.state())
         if self._workload.setup is not None:
             self._helper("setup", self._workload.setup)
 
@@ -79,9 +82,12 @@ class Trials:
 
     def learn_from_baseline(self, trial: Trial) -> None:
         """Take the exit code and the length of a baseline run as what is normal. Raises WorkloadError when the
-        workload cannot be measured at all."""
+        workload cannot be measured at all, BusyError when it did not run under the kernel's own scheduler."""
+        if trial.evidence.problem is not None:
+            raise BusyError(f"the baseline cannot be measured: {trial.evidence.problem}", hint="stop what attaches it")
         if trial.invalid is not None:
-            raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=_advice(trial))
+            advice = _advice(trial, self._workload)
+            raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=advice)
         self._expected_exit = trial.run.exit_code
         if self._workload.timeout_s is None:
             longest_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * trial.run.wall_s)
@@ -271,15 +277,15 @@ def last_lines(output: Output, count: int = 5) -> str:
     return "\n".join((output.tail or output.head).strip().splitlines()[-count:])
 
 
-def _advice(trial: Trial) -> str:
+def _advice(trial: Trial, workload: Workload) -> str:
     """What to do about a workload that fails under the baseline."""
     run = trial.run
     if run.start_error is not None:
         return "check the command and the directory it runs in"
     if run.timed_out:
         return "give it more time with --timeout"
-    said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
-    if run.metric_count != 1 and run.exit_code == 0:
+    if workload.metric_regex is not None and trial.invalid == metric_problem(run):
         return "try the expression on the command's output by hand; group 1 is the number"
+    said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
     advice = "make it succeed first, or use --ignore-failure"
     return f"its last line: {said[:200]}; {advice}" if said else advice

@@ -15,10 +15,10 @@ def check_writable(path: Path, option: str) -> None:
     """Raises UsageError, which names the option, when the file cannot be opened for writing. It is really tried,
     since permissions do not tell all (root, read-only and virtual file systems); a file made thereby goes again."""
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        return  # a device or a pipe, where opening can have effects
-    is_new = not target.exists()
     try:
+        is_new = not target.exists()  # asking fails too, in a directory that may not be entered
+        if not is_new and not target.is_file() and not target.is_dir():
+            return  # a device or a pipe, where opening can have effects
         with open(target, "ab"):
             pass
         if is_new:

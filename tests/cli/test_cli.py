@@ -30,6 +30,7 @@ from autotune import cli, doctor, tuner
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import kernels, select
 from autotune.records import Candidate, Session
+from autotune.schedext import build
 from tests import builders
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,7 @@ def story(monkeypatch) -> Story:
     told = Story()
     monkeypatch.setattr(select, "choose", told.choose)
     monkeypatch.setattr(tuner, "tune", told.tune)
+    monkeypatch.setattr(build, "newest_clang", lambda: build.Clang("clang-19", "19"))
     return told
 
 
