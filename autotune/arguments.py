@@ -113,7 +113,10 @@ class CcArguments:
     metric: Annotated[
         str | None,
         _option(
-            "--metric", panel=_MEASURE, metavar="REGEX", help="Finds one number in one line of the output (of a long line, its first 64 KiB). Default: wall time."
+            "--metric",
+            panel=_MEASURE,
+            metavar="REGEX",
+            help="Finds one number in one line of the output (of a long line, its first 64 KiB). Default: wall time.",
         ),
     ] = None
     goal: Annotated[
