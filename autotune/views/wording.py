@@ -155,7 +155,13 @@ class Wording:
 def _sentences(*texts: str) -> str:
     """The texts as sentences, whether or not they are written as such."""
     trimmed = [printable(text).strip().rstrip(".") for text in texts]
-    return " ".join(f"{text[:1].upper()}{text[1:]}." for text in trimmed if text)
+    return " ".join(f"{_capital(text)}." for text in trimmed if text)
+
+
+def _capital(text: str) -> str:
+    """The text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
+    first = text.partition(" ")[0]
+    return text[:1].upper() + text[1:] if first.isalpha() else text
 
 
 STEPS = {

@@ -87,6 +87,20 @@ def test_a_session_told_in_plain_lines_says_everything_in_order():
         assert position >= 0, piece
 
 
+def test_a_reason_begins_with_a_capital_unless_it_begins_with_a_name():
+    told = plain(
+        events.Proposed(
+            "offline",
+            (
+                Proposal(Candidate("at_fifo"), "at_fifo leads", "better than its neighbour"),
+                Proposal(Candidate("at_vtime"), "tasks wait long", ""),
+            ),
+        )
+    )
+    assert "    at_fifo leads. Expected: better than its neighbour.\n" in told
+    assert "    Tasks wait long.\n" in told
+
+
 def test_plain_lines_hold_no_control_characters_whatever_is_told():
     hostile = "\x1b[2J\r\x07evil\u202e\x9b31m [bold]x[/bold]"
     workload = builders.workload(command=hostile)
