@@ -161,7 +161,7 @@ def _sentences(*texts: str) -> str:
 def _capital(text: str) -> str:
     """The text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
     first = text.partition(" ")[0]
-    return text[:1].upper() + text[1:] if first.isalpha() else text
+    return text[:1].upper() + text[1:] if first.rstrip(",:;").isalpha() else text
 
 
 STEPS = {
