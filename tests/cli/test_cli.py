@@ -7,96 +7,26 @@ with a real machine are tested in tests/vm.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
-import pty
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from cli_harness import ROOT, SESSION, at_terminal, error_of, run
 
 import autotune
-from autotune import cli, doctor, tuner
+from autotune import doctor
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import kernels, select
-from autotune.records import Candidate, Session
-from autotune.schedext import build
+from autotune.records import Candidate
 from tests import builders
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _clean_place(tmp_path, monkeypatch):
-    """Each test runs in an empty directory, without settings of whoever runs it."""
-    for name in [name for name in os.environ if name.startswith("AUTOTUNE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-
-
-def run(*arguments: str, stdin: str | None = None) -> Any:
-    return CliRunner().invoke(cli.app, list(arguments), input=stdin)
-
-
-def error_of(result: Any) -> str:
-    """The one line on standard error."""
-    assert result.stderr.count("\n") == 1, result.stderr
-    assert result.stderr.startswith("autotune: ")
-    assert "Traceback" not in result.stderr
-    return str(result.stderr.strip())
-
-
-class Story:
-    """Stands for machine and tuner: keeps what it was given, and ends as told."""
-
-    def __init__(self) -> None:
-        self.session: Session = builders.session()
-        self.choice: dict[str, Any] = {}
-        self.workload: Any = None
-        self.options: Any = None
-        self.raises: BaseException | None = None
-        self.machine_raises: BaseException | None = None
-        self.given_back = False
-
-    @contextlib.contextmanager
-    def choose(self, kind: str, **choice: Any) -> Iterator[Any]:
-        self.choice = {"kind": kind, **choice}
-        if self.machine_raises is not None:
-            raise self.machine_raises
-        try:
-            yield SimpleNamespace(info=builders.machine(), headers=None)
-        finally:
-            self.given_back = True
-
-    def tune(self, workload: Any, _machine: Any, _planner: Any, options: Any, listener: Any, *_rest: Any) -> Session:
-        self.workload, self.options = workload, options
-        if self.raises is not None:
-            raise self.raises
-        for event in builders.session_events(self.session):
-            listener(event)
-        return self.session
-
-
-@pytest.fixture
-def story(monkeypatch) -> Story:
-    told = Story()
-    monkeypatch.setattr(select, "choose", told.choose)
-    monkeypatch.setattr(tuner, "tune", told.tune)
-    monkeypatch.setattr(build, "newest_clang", lambda: build.Clang("clang-19", "19"))
-    return told
-
 
 # --- the session as the user described it ---
 
@@ -512,41 +442,6 @@ def elapsed_s(argv: list[str]) -> float:
     return time.perf_counter() - start
 
 
-SESSION = """
-import contextlib, sys, time
-from types import SimpleNamespace
-sys.path.insert(0, {root!r})
-from autotune import cli, events, tuner
-from autotune.errors import Interrupted
-from autotune.machine import select
-from tests import builders
-
-@contextlib.contextmanager
-def choose(kind, **choice):
-    try:
-        yield SimpleNamespace(info=builders.machine(), headers=None)
-    finally:
-        open("given-back", "w").close()
-
-def tune(workload, machine, planner, options, listener, *rest):
-    interrupted = False
-    try:
-        listener(events.MachineReady(machine.info, workload))
-        if options.approve is not None:
-            options.approve(builders.FIFO, builders.Proposal(builders.FIFO, "a test"), editable=True)
-        listener(events.RunStarted("baseline", 1, "eevdf"))
-        time.sleep(60)
-    except (KeyboardInterrupt, Interrupted):
-        interrupted = True
-    done = builders.session(interrupted=interrupted, workload=workload)
-    listener(events.Finished(done))
-    return done
-
-select.choose, tuner.tune = choose, tune
-cli.main()
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_session_with_what_is_known(number):
     child = subprocess.Popen(
@@ -566,25 +461,6 @@ def test_signals_end_the_session_with_what_is_known(number):
     assert "#  scheduler" in out
     assert json.loads(Path("r.json").read_text())["interrupted"] is True
     assert Path("given-back").exists()
-
-
-def at_terminal(*arguments: str, answers: bytes = b"", until: bytes) -> tuple[int, bytes]:
-    """Run a session at a terminal of its own; type the answers once something is asked."""
-    master, slave = pty.openpty()
-    environ = {**os.environ, "TERM": "xterm-256color"}
-    argv = [sys.executable, "-c", SESSION.format(root=str(ROOT)), *arguments]
-    child = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environ, start_new_session=True)
-    os.close(slave)
-    seen, end = b"", time.monotonic() + 20
-    with contextlib.suppress(OSError):  # the other side of the terminal is gone
-        while time.monotonic() < end:
-            seen += os.read(master, 4096)
-            if answers and until in seen:
-                os.write(master, answers)
-                answers = b""
-    code = child.wait(10)
-    os.close(master)
-    return code, seen
 
 
 def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_machine_back():

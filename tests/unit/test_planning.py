@@ -9,75 +9,31 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import workload
-from messages_server import Answer, Hang, Script, Status, Step, serving, submit, text, tool
+from messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
+from planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
 from scripted import ScriptedMachine
 
 from autotune.config import Settings
 from autotune.errors import PlannerError, UsageError
-from autotune.events import Event, PlannerChosen, Proposed, Warned
+from autotune.events import Proposed
 from autotune.history import History
 from autotune.planner import make
-from autotune.planner.make import Parts, planning
+from autotune.planner.make import Parts
 from autotune.planner.replay import replay
-from autotune.records import BASELINE, AttachSpec, Candidate, Session
-from autotune.schedext.catalog import Catalog
+from autotune.records import Candidate, Proposal
 from autotune.tuner import Options, tune
-
-CATALOG = Catalog.load()
-TIMES = {BASELINE: 1.0, "at_fifo": 0.8, "at_batch": 1.0, "at_vtime": 2.0, "at_interactive": 2.0}
-
-
-class Room:
-    """A session on a scripted machine, planned as the settings say, against a local server."""
-
-    def __init__(self, script: Script, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-        self.script, self.directory = script, directory
-        self.monkeypatch = monkeypatch
-        self.told: list[Event] = []
-        self.machine = ScriptedMachine(dict(TIMES))
-        self.use_key("test-key")
-
-    def use_key(self, key: str | None) -> None:
-        self.monkeypatch.setenv("ANTHROPIC_BASE_URL", self.script.url)
-        if key is None:
-            self.monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
-        else:
-            self.monkeypatch.setenv("ANTHROPIC_API_KEY", key)
-
-    def run(self, *steps: Step, **settings: Any) -> Session:
-        self.script.steps[:] = steps
-        work = workload(cwd=str(self.directory))
-        with closing(History()) as memory, ExitStack() as stack:
-            parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.told.append, memory)
-            planner = stack.enter_context(planning(parts))
-            return tune(work, self.machine, planner, Options(seed=1), self.told.append, attach_spec)
-
-    @property
-    def chosen(self) -> list[tuple[str, str]]:
-        return [(event.name, event.why) for event in self.told if isinstance(event, PlannerChosen)]
-
-    @property
-    def warned(self) -> str:
-        return "\n".join(event.text for event in self.told if isinstance(event, Warned))
-
-
-def attach_spec(candidate: Candidate) -> AttachSpec:
-    return AttachSpec(candidate.scheduler, "x.o")
 
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Room]:
     with serving() as script:
         yield Room(script, monkeypatch, tmp_path)
-
-
-GOOD = (Answer([submit("at_fifo", "at_batch")]), Answer([submit("at_vtime", prediction="slower")]), Answer([submit()]))
 
 
 def test_claude_plans_when_there_is_a_key_and_it_is_said(room: Room) -> None:
@@ -161,6 +117,24 @@ def test_a_scheduler_tried_out_is_gone_before_anything_is_measured(room: Room) -
     log = [entry for entry in room.machine.log if not entry.startswith("fresh")]
     first = log.index("attach at_batch")
     assert log[first + 1] == "detach at_batch"
+
+
+def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> None:
+    """The user takes at_fifo with another slice, and not at_batch."""
+
+    def approve(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        if candidate.scheduler == "at_batch":
+            return None
+        changed = Candidate("at_fifo", (("slice_us", 5000),))
+        return changed if editable and candidate.scheduler == "at_fifo" else candidate
+
+    room.machine.times["at_fifo:slice_us=5000"] = 0.8
+    done = room.run(*GOOD, options=Options(seed=1, approve=approve))
+    told = json.dumps(room.script.requests[1]["messages"][-1])
+    assert "at_fifo:slice_us=5000: " in told
+    assert "at_batch: no speedup known, undecided, 0 runs; left out by the user" in told
+    left_out = [result.candidate.key for result in done.results if "left out by the user" in (result.note or "")]
+    assert left_out == ["at_batch"]
 
 
 def test_ctrl_c_while_waiting_for_the_service_ends_at_once_and_gives_the_machine_back(room: Room) -> None:

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""What every test of the command line has around it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from cli_harness import Story
+
+from autotune import tuner
+from autotune.machine import select
+from autotune.schedext import build
+
+
+@pytest.fixture(autouse=True)
+def _clean_place(tmp_path, monkeypatch):
+    """Each test runs in an empty directory, without settings of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("AUTOTUNE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+@pytest.fixture
+def story(monkeypatch) -> Story:
+    told = Story()
+    monkeypatch.setattr(select, "choose", told.choose)
+    monkeypatch.setattr(tuner, "tune", told.tune)
+    monkeypatch.setattr(build, "newest_clang", lambda: build.Clang("clang-19", "19"))
+    return told
