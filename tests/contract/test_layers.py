@@ -17,7 +17,7 @@ RANKS = (
     ("stats", "race", "prompt", "report"),
     ("runner", "measure", "pristine", "monitor", "history", "schedext"),
     ("machine",),
-    ("trials", "tuner"),
+    ("trials", "tuner", "verify"),
     ("planner",),
     ("views", "arguments", "cli", "doctor", "daemon", "mcp", "__main__"),
 )

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""What a gate says: what it found wrong, where, what to do about it, and the numbers it measured.
+
+A model reads the short form, which is bounded; people read the whole report on disk. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Gate = Literal["source", "compile", "load", "behaviour"]
+GATES: tuple[Gate, ...] = ("source", "compile", "load", "behaviour")
+"""In the order in which they are passed."""
+ANSWER_BYTES = 4096
+"""A failed gate's answer to a model is at most so long."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong (`severity` error) or should be known (note). `line` and `column` count from 1 in the
+    scheduler's own source; None where no place can be named."""
+
+    rule: str
+    """The identifier of the rule, such as `enqueue-inserts`; docs/VERIFICATION.md explains each."""
+    message: str
+    advice: str = ""
+    line: int | None = None
+    column: int | None = None
+    severity: Literal["error", "note"] = "error"
+
+    def text(self) -> str:
+        """`12:5: [enqueue-inserts] what is wrong. What to do.`"""
+        place = "" if self.line is None else f"{self.line}:{self.column or 1}: "
+        advice = f". {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else ""
+        return f"{place}[{self.rule}] {self.message}{advice}"
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """How one gate went. `numbers` is JSON: what was measured; `log` the whole output that it is based on."""
+
+    gate: Gate
+    findings: tuple[Finding, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    took_s: float = 0.0
+    log: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+
+def answer(report: GateReport, limit_bytes: int = ANSWER_BYTES) -> str:
+    """What a failed gate tells a model: the gate, and as many of its findings as fit, errors first."""
+    head = f"The source did not pass gate '{report.gate}' ({GATES.index(report.gate) + 1} of {len(GATES)}).\n"
+    ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
+    lines = [finding.text() for finding in ordered]
+    kept: list[str] = []
+    for index, line in enumerate(lines):
+        rest = f"and {len(lines) - index} more; mend these first"
+        line = _cut(line, limit_bytes // 2)
+        if len("\n".join((head, *kept, line, rest)).encode()) > limit_bytes:
+            kept.append(rest)
+            break
+        kept.append(line)
+    return head + "\n".join(kept)
+
+
+def _cut(text: str, limit_bytes: int) -> str:
+    data = text.encode()
+    return text if len(data) <= limit_bytes else data[: limit_bytes - 12].decode(errors="ignore") + " [cut off]"

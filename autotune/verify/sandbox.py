@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""Runs a program that reads text we do not trust: no network, no files but those it is shown, bounded in all it takes.
+
+bubblewrap builds the walls (namespaces of its own for users, mounts, processes, network and IPC; no privilege of any
+kind inside; it ends with us). Limits of the kernel (`prlimit`) bound memory, CPU time and the size of files; time and
+output are bounded here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune.errors import BuildError
+
+NOBODY = "65534"
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
+"""What programs and their libraries are; no configuration, no home, no user's files."""
+WORK = "/work"
+"""The one directory that can be written, inside: a file system in memory but for what is bound there."""
+_READ_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may take."""
+
+    wall_s: float = 60.0
+    memory_bytes: int = 2 << 30
+    output_bytes: int = 1 << 20
+    """Of standard output and of standard error, each; the program is ended when it writes more."""
+    file_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended. `exit_code` is negative for a signal; `ended_for` says which bound was passed, if any."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+    wall_s: float
+    ended_for: str = ""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    shown: Mapping[Path, str],
+    scratch: Path | None = None,
+    limits: Limits = Limits(),
+    stdin: bytes = b"",
+) -> Done:
+    """Run a program. `shown` maps files and directories to where they appear, read-only; `scratch` is a directory that
+    appears as WORK and can be written. Raises BuildError when there is no bubblewrap, or it may not do its work."""
+    started = time.monotonic()
+    command = [*_walls(shown, scratch), "--", *argv]
+    try:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": WORK, "TMPDIR": WORK},
+            start_new_session=True,
+            preexec_fn=lambda: _bound(limits),
+        )
+    except OSError as error:
+        raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
+    stdout, stderr, ended_for = _drained(child, stdin, limits, started)
+    exit_code = child.wait()
+    if exit_code == 1 and stderr.startswith(b"bwrap: "):
+        said = stderr.decode(errors="replace").strip()[:200]
+        raise BuildError(f"the sandbox cannot be built: {said}", hint="allow user namespaces, or run as root")
+    return Done(exit_code, stdout, stderr, time.monotonic() - started, ended_for)
+
+
+def find_bubblewrap() -> str:
+    """Raises BuildError when it is not installed."""
+    found = shutil.which("bwrap")
+    if found is None:
+        raise BuildError("bubblewrap is not installed", hint="install it: apt-get install bubblewrap")
+    return found
+
+
+def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
+    walls = [
+        find_bubblewrap(),
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+        "--cap-drop",
+        "ALL",
+    ]
+    walls += ["--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
+    for name, value in (("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("HOME", WORK), ("TMPDIR", WORK)):
+        walls += ["--setenv", name, value]
+    for place in SYSTEM:
+        if os.path.islink(place):
+            walls += ["--symlink", os.readlink(place), place]
+        elif os.path.isdir(place):
+            walls += ["--ro-bind", place, place]
+    walls += ["--tmpfs", WORK] if scratch is None else ["--bind", str(scratch), WORK]
+    for source, place in shown.items():
+        walls += ["--ro-bind", str(source), place]
+    return [*walls, "--chdir", WORK]
+
+
+def _bound(limits: Limits) -> None:
+    """In the child, before the program begins. Kept by everything that it starts."""
+    cpu_s = max(1, int(limits.wall_s) + 1)
+    for what, most in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))
+
+
+def _drained(child: subprocess.Popen[bytes], stdin: bytes, limits: Limits, started: float) -> tuple[bytes, bytes, str]:
+    """All that it writes, up to the bounds; past one the whole sandbox is ended."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    kept = {child.stdout: bytearray(), child.stderr: bytearray()}
+    left, ended_for = memoryview(stdin), ""
+    with selectors.DefaultSelector() as selector, child.stdin, child.stdout, child.stderr:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stderr, selectors.EVENT_READ)
+        os.set_blocking(child.stdin.fileno(), False)
+        if stdin:
+            selector.register(child.stdin, selectors.EVENT_WRITE)
+        else:
+            child.stdin.close()
+        while selector.get_map() and not ended_for:
+            for key, _ in selector.select(max(0.0, started + limits.wall_s - time.monotonic())):
+                if key.fileobj is child.stdin:
+                    left = _fed(child, left, selector)
+                    continue
+                stream = key.fileobj
+                data = os.read(key.fd, _READ_BYTES)
+                if not data:
+                    selector.unregister(stream)
+                kept[stream] += data  # type: ignore[index]
+                if len(kept[stream]) > limits.output_bytes:  # type: ignore[index]
+                    ended_for = f"it wrote more than {limits.output_bytes >> 10} KiB"
+            if time.monotonic() >= started + limits.wall_s:
+                ended_for = ended_for or f"it took over {limits.wall_s:g} s"
+        if ended_for:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+    most = limits.output_bytes
+    return bytes(kept[child.stdout][:most]), bytes(kept[child.stderr][:most]), ended_for
+
+
+def _fed(child: subprocess.Popen[bytes], left: memoryview, selector: selectors.BaseSelector) -> memoryview:
+    """Hand on input; what it does not want is no error."""
+    assert child.stdin is not None
+    try:
+        left = left[os.write(child.stdin.fileno(), left[:_READ_BYTES]) :]
+    except BrokenPipeError:
+        left = left[len(left) :]
+    if not left:
+        selector.unregister(child.stdin)
+        child.stdin.close()
+    return left
