@@ -5,10 +5,18 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts into the background with SIGINT ignored, and all that it starts inherits that: Ctrl-C
+    could not be tested there."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
