@@ -212,6 +212,21 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Seal:
+    """What was proven about one generated object, and the token over it (`schedext.seal`)."""
+
+    name: str
+    source_sha256: str
+    object_sha256: str
+    clang: str
+    gates: str
+    """Version of the gates that it passed."""
+    kernel: str
+    """Release of the kernel in which it was proven."""
+    token: str = ""
+
+
+@dataclass(frozen=True)
 class AttachSpec:
     """What a machine must know to attach one scheduler. `rodata` are the values to write into the object's
     `const volatile` variables."""
@@ -222,6 +237,11 @@ class AttachSpec:
     rodata: dict[str, KnobValue] = field(default_factory=dict)
     partial: bool = False
     """Only tasks that ask for SCHED_EXT are scheduled by it."""
+    object_sha256: str | None = None
+    """The holder loads no other content than this; None where the object is our own, just built."""
+    generated: bool = False
+    """Written by a model or a user: a host loads it only with a valid seal."""
+    seal: Seal | None = None
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,12 @@ from autotune.schedext.attach import EvidenceTaker, Holder
 
 class Executor:
     """One machine's hands. `libbpf` is a library file to prefer over the system's; `scratch` a directory for the
-    overlays of pristine runs (None: a temporary one)."""
+    overlays of pristine runs (None: a temporary one); `guarded` keeps generated schedulers without a seal out."""
 
-    def __init__(self, place: Place, *, libbpf: str | None = None, scratch: str | None = None) -> None:
+    def __init__(
+        self, place: Place, *, libbpf: str | None = None, scratch: str | None = None, guarded: bool = True
+    ) -> None:
+        self._guarded = guarded
         self._place = place
         self._libbpf = libbpf
         self._scratch = scratch
@@ -88,7 +91,7 @@ class Executor:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         if self._holder is None:
-            self._holder = Holder(libbpf=self._libbpf)
+            self._holder = Holder(libbpf=self._libbpf, guarded=self._guarded)
         try:
             return self._holder.attach(spec)
         except HolderLost:

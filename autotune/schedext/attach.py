@@ -60,10 +60,12 @@ def holder_argv(libbpf: str | None) -> list[str]:
 
 class Holder:
     """A holder process. Raises what it raises; HolderLost when it dies or hangs, by when it was told to let go and
-    the kernel's state was looked at. `argv` starts another program in its place, for tests."""
+    the kernel's state was looked at. `guarded` (a host, not a micro-VM): generated schedulers need a valid seal.
+    `argv` starts another program in its place, for tests."""
 
-    def __init__(self, *, libbpf: str | None = None, argv: Sequence[str] | None = None) -> None:
+    def __init__(self, *, libbpf: str | None = None, guarded: bool = True, argv: Sequence[str] | None = None) -> None:
         started = holder_argv(libbpf) if argv is None else argv
+        self._guarded = guarded
         self.attachment: Attachment | None = None
         """What is attached now, as far as we asked for it; None when nothing is."""
         self._complaints = os.memfd_create("autotune-holder")
@@ -71,6 +73,10 @@ class Holder:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         """Attach and confirm. Raises AttachError, BusyError, UsageError, PrivilegeError, HolderLost."""
+        if spec.generated and self._guarded:
+            from autotune.schedext import seal  # here, not above: no micro-VM needs it
+
+            seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
         answer = self._worker.request("attach", timeout_s=ANSWER_S, spec=to_json(spec))
         self.attachment = from_json(Attachment, answer)
         return self.attachment

@@ -19,6 +19,9 @@ from autotune import resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
 
+CUSTOM = "custom:"
+"""Before the names of generated schedulers."""
+
 KnobType = Literal["integer", "float", "boolean", "string"]
 
 
@@ -117,7 +120,7 @@ class Requirements(_Strict):
 class Scheduler(_Strict):
     """An entry of the catalogue. `performance_profile` says what to expect of it, in a sentence."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    name: Annotated[str, Field(pattern=r"^(custom:)?[a-z][a-z0-9_]*$")]
     kind: Literal["bpf", "binary"]
     ops_name: str
     source: str
@@ -135,6 +138,11 @@ class Scheduler(_Strict):
     modes: dict[str, tuple[str, ...]] = {}
     """Flags of a loader's profiles, by profile."""
     version: str | None = None
+
+    @property
+    def is_generated(self) -> bool:
+        """Written by a model or a user, and kept apart from our own (`custom`)."""
+        return self.name.startswith(CUSTOM)
 
     @model_validator(mode="after")
     def _consistent(self) -> Scheduler:
@@ -193,8 +201,9 @@ class Catalog:
 
     def parse_candidate(self, text: str) -> Candidate:
         """`NAME[:knob=value,...]` as `--scheduler` takes it. Raises UsageError."""
-        name, _, settings = text.partition(":")
-        scheduler = self.get(name.strip())
+        prefix = CUSTOM if text.startswith(CUSTOM) else ""
+        name, _, settings = text.removeprefix(prefix).partition(":")
+        scheduler = self.get(prefix + name.strip())
         knobs: dict[str, KnobValue] = {}
         for setting in filter(None, (part.strip() for part in settings.split(","))):
             knob, equals, value = setting.partition("=")

@@ -129,7 +129,7 @@ class Holder:
         refuse_unsupported(before)
         self._lock.take()
         refuse_unless_free(before)
-        held = Held(spec.ops, self._library().open(spec.object_path))
+        held = Held(spec.ops, self._library().open(spec.object_path, spec.object_sha256))
         try:
             _configure(held.found, spec)
             held.found.load()

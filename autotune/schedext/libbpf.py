@@ -98,6 +98,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "libbpf_minor_version": (c_uint32, []),
     "libbpf_set_print": (c_void_p, [_PRINT]),
     "bpf_object__open_file": (c_void_p, [c_char_p, c_void_p]),
+    "bpf_object__open_mem": (c_void_p, [c_char_p, c_size_t, c_void_p]),
     "bpf_object__load": (c_int, [c_void_p]),
     "bpf_object__close": (None, [c_void_p]),
     "bpf_object__btf": (c_void_p, [c_void_p]),
@@ -154,9 +155,10 @@ class Libbpf:
         self._said.clear()
         return text
 
-    def open(self, path: str) -> BpfObject:
-        """Open an object file. Raises AttachError when it is not one."""
-        return BpfObject(self, path)
+    def open(self, path: str, sha256: str | None = None) -> BpfObject:
+        """Open an object file; with `sha256`, only if that is what it holds, and what was looked at is what is opened.
+        Raises AttachError when it is not an object, or another."""
+        return BpfObject(self, path, None if sha256 is None else _read_exactly(path, sha256))
 
 
 def _open_library(path: str | None) -> ctypes.CDLL:
@@ -183,15 +185,34 @@ def _open_library(path: str | None) -> ctypes.CDLL:
     )
 
 
+def _read_exactly(path: str, sha256: str) -> bytes:
+    import hashlib  # here, not above: starting is slow under emulation
+
+    name = os.path.basename(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise AttachError(f"{name} cannot be opened: {error.strerror}", hint="verify the scheduler again") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise AttachError(f"{name} is not the object that was checked", hint="verify the scheduler again")
+    return content
+
+
 class BpfObject:
     """An object file with one struct_ops map. Close it: that lets go of all it holds."""
 
-    def __init__(self, lib: Libbpf, path: str) -> None:
+    def __init__(self, lib: Libbpf, path: str, content: bytes | None = None) -> None:
+        """`content` is what to open in the place of what the file holds by now."""
         self._lib = lib
         self._path = path
         self._link: object = None
+        self._content = content  # libbpf reads it until the object is loaded
         lib.take_log()
-        self._object = lib.bpf_object__open_file(os.fsencode(path), None)
+        if content is None:
+            self._object = lib.bpf_object__open_file(os.fsencode(path), None)
+        else:
+            self._object = lib.bpf_object__open_mem(content, len(content), None)
         if not self._object:
             raise self._failed("cannot be opened")
         self._btf = lib.bpf_object__btf(self._object)

@@ -8,6 +8,7 @@ from pathlib import Path
 from autotune import resources
 from autotune.errors import BuildError
 from autotune.records import AttachSpec, Candidate
+from autotune.schedext import custom
 from autotune.schedext.build import build
 from autotune.schedext.catalog import Catalog
 
@@ -21,11 +22,14 @@ class CatalogResolver:
         self._objects = objects
 
     def __call__(self, candidate: Candidate) -> AttachSpec:
-        """Raises UsageError for a candidate that cannot be, BuildError when it cannot be built."""
+        """Raises UsageError for a candidate that cannot be, BuildError when it cannot be built, AttachError for a
+        generated one that is not what passed the gates."""
         self._catalog.validate(candidate)
         scheduler = self._catalog.get(candidate.scheduler)
         if scheduler.kind != "bpf":
             raise BuildError(f"{scheduler.name} is a program of its own, which is not supported yet")
+        if scheduler.is_generated:
+            return custom.attach_spec(candidate, scheduler)
         source = resources.bpf_source_dir() / scheduler.source
         built = build(source, headers=self._headers, cache=self._objects)
         return self._catalog.attach_spec(candidate, built.object_path)

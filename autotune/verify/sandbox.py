@@ -24,7 +24,7 @@ from autotune.errors import BuildError
 
 NOBODY = "65534"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
-"""What programs and their libraries are; no configuration, no home, no user's files."""
+"""What programs and their libraries are; no configuration, no home, no user's files, no devices, no /proc."""
 WORK = "/work"
 """The one directory that can be written, inside: a file system in memory but for what is bound there."""
 _READ_BYTES = 65536
@@ -102,7 +102,7 @@ def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
         "--cap-drop",
         "ALL",
     ]
-    walls += ["--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev"]
+    walls += ["--uid", NOBODY, "--gid", NOBODY, "--hostname", "sandbox"]
     for name, value in (("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8"), ("HOME", WORK), ("TMPDIR", WORK)):
         walls += ["--setenv", name, value]
     for place in SYSTEM:

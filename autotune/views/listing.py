@@ -7,10 +7,10 @@ Colour marks only the words that already say it, so nothing is lost without it.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from autotune.records import knob_text
+from autotune.records import Seal, knob_text
 from autotune.report import printable
 
 if TYPE_CHECKING:
@@ -107,6 +107,32 @@ def scheduler(one: Scheduler, *, width: int) -> Lines:
     example = next((f":{knob.name}={knob_text(knob.default)}" for knob in one.knobs if knob.default is not None), "")
     yield ""
     yield f"Try it: autotune cc --scheduler {one.name}{example} 'COMMAND'"
+
+
+def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
+    """What a generated scheduler was proven by: the seal, and the numbers of each gate."""
+    yield ""
+    said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
+    yield from _paragraph(said, width, 0)
+    for report in reports:
+        numbers = ", ".join(f"{name} {_number(value)}" for name, value in _flat(report.get("numbers", {})))
+        yield from _paragraph(
+            f"{report.get('gate')} ({report.get('took_s', 0.0):.1f} s): {numbers or 'passed'}", width, 2
+        )
+        for finding in report.get("findings", ()):
+            yield from _paragraph(f"note: {finding.get('message')}", width, 4)
+
+
+def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif not isinstance(value, list):
+            yield f"{prefix}{name}", value
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else printable(str(value))
 
 
 def _knob_facts(knob: Knob) -> str:

@@ -19,13 +19,13 @@ RANKS = (
     ("machine",),
     ("trials", "tuner", "verify"),
     ("planner",),
-    ("views", "arguments", "cli", "doctor", "daemon", "mcp", "__main__"),
+    ("views", "arguments", "cli", "scheduler_commands", "doctor", "daemon", "mcp", "__main__"),
 )
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
     "errors", "records", "events", "process", "runner", "measure", "pristine", "monitor", "family", "capture",
-    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach",
+    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources",
     "machine.base", "machine.executor", "machine.guest", "machine.keep",
 )  # fmt: skip
 """Standard library only."""

@@ -128,7 +128,7 @@ class Machine:
 
     # what the holder asks of libbpf and its objects
 
-    def open(self, path: str) -> Machine:
+    def open(self, path: str, _sha256: str | None = None) -> Machine:
         self.log.append(f"open {path}")
         return self
 

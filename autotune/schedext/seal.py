@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The token that a generated scheduler gets when it has passed all gates, and without which no host loads it.
+
+It is an HMAC (RFC 2104, with SHA-256) over what was proven: the source, the object, the compiler, the gates and the
+kernel. The key is made on first use and readable only by its user, so that a seal says "this user's autotune saw this
+very object pass". It protects against what changes afterwards (a file edited, an object swapped, gates that have become
+stricter), not against the user. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NoReturn
+
+from autotune import resources
+from autotune.errors import AttachError, AutotuneError
+from autotune.records import Seal
+
+KEY_BYTES = 32
+GATES_VERSION = "1"
+"""Counted up whenever a gate becomes stricter: what passed before must pass again."""
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sign(seal: Seal) -> Seal:
+    """The seal with its token. Raises AutotuneError when the key cannot be kept."""
+    return replace(seal, token=_token(seal, _key(make=True)))
+
+
+def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = None) -> None:
+    """Raises AttachError unless the token is ours and speaks of this object, these gates and, if one is named, a
+    kernel of the same series (6.18): what a kernel offers to schedulers changes from one series to the next."""
+    if seal is None:
+        raise _refused("it has no token")
+    again = f"run 'autotune scheduler verify' for {seal.name} again"
+    if not hmac.compare_digest(seal.token, _token(seal, _key(make=False))):
+        raise _refused("its token is not valid", again)
+    if seal.object_sha256 != object_sha256:
+        raise _refused("the object is not the one that passed the gates", again)
+    if seal.gates != GATES_VERSION:
+        raise _refused(f"it passed version {seal.gates} of the gates, and this is version {GATES_VERSION}", again)
+    if kernel is not None and series(seal.kernel) != series(kernel):
+        raise _refused(f"it was proven on Linux {seal.kernel}, and this is {kernel}", f"{again}, on this kernel")
+
+
+def refuse(why: str, name: str) -> NoReturn:
+    """Raises AttachError."""
+    raise _refused(why, f"run 'autotune scheduler verify' for {name} again")
+
+
+def series(release: str) -> str:
+    """`6.18` of `6.18.15+deb13-amd64`."""
+    return ".".join(release.split("-")[0].split("+")[0].split(".")[:2])
+
+
+def _refused(why: str, hint: str = "verify it first: autotune scheduler verify FILE.bpf.c") -> AttachError:
+    return AttachError(f"the generated scheduler is refused: {why}", hint=hint)
+
+
+def _token(seal: Seal, key: bytes) -> str:
+    facts = {name: value for name, value in asdict(seal).items() if name != "token"}
+    return hmac.new(key, json.dumps(facts, sort_keys=True).encode(), hashlib.sha256).hexdigest()
+
+
+def key_path() -> Path:
+    """Root's key is root's: each user has their own below their state directory."""
+    return resources.state_dir() / "seal.key"
+
+
+def _key(*, make: bool) -> bytes:
+    path = key_path()
+    try:
+        if make and not path.exists():
+            _make_key(path)
+        status = path.stat()
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return secrets.token_bytes(KEY_BYTES)  # no key was ever made: no token can be valid
+    except OSError as error:
+        raise AutotuneError(f"{path}: {error.strerror}", hint="it must be readable for you alone") from error
+    if status.st_mode & 0o077 or status.st_uid != os.geteuid():
+        raise AutotuneError(
+            f"{path} can be read by others, so its tokens prove nothing",
+            hint="remove it; schedulers must be verified again",
+        )
+    if len(data) != KEY_BYTES:
+        raise AutotuneError(f"{path} is damaged", hint="remove it; schedulers must be verified again")
+    return data
+
+
+def _make_key(path: Path) -> None:
+    """Complete from the first moment it can be seen; whoever comes second uses the first one's."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
