@@ -29,12 +29,7 @@ struct task_ctx {
 	u64 began_ns;
 };
 
-struct {
-	AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */
-	AT_MAP_UINT(map_flags, 1); /* BPF_F_NO_PREALLOC */
-	AT_MAP_TYPE(key, int);
-	AT_MAP_TYPE(value, struct task_ctx);
-} tasks SEC(".maps");
+AT_TASK_CTX(struct task_ctx)
 
 static u32 nr_cpus;
 
@@ -54,13 +49,13 @@ AT_OP3(s32, at_batch_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wa
 
 AT_OP2(void, at_batch_enqueue, struct task_struct *, p, u64, enq_flags)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	struct task_ctx *ctx = at_ctx(p);
 	u64 limit_ns = age_limit_ms * AT_MS;
 	u64 turn = scx_bpf_now() + limit_ns; /* so that taking the favour off cannot go below zero */
 	u64 queue = AT_SHARED;
 	u32 cpu = scx_bpf_task_cpu(p);
 
-	if (long_first && ctx)
+	if (long_first)
 		turn -= ctx->used_ns < limit_ns ? ctx->used_ns : limit_ns;
 	if (cpu < nr_cpus)
 		queue = QUEUE_OF(cpu);
@@ -120,24 +115,21 @@ AT_OP2(void, at_batch_dispatch, s32, cpu, struct task_struct *, prev)
 
 AT_OP1(void, at_batch_running, struct task_struct *, p)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
-
-	if (ctx)
-		ctx->began_ns = scx_bpf_now();
+	at_ctx(p)->began_ns = scx_bpf_now();
 }
 
 AT_OP2(void, at_batch_stopping, struct task_struct *, p, bool, runnable)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	struct task_ctx *ctx = at_ctx(p);
 
-	if (ctx && ctx->began_ns)
+	if (ctx->began_ns)
 		ctx->used_ns += scx_bpf_now() - ctx->began_ns;
 }
 
 AT_OP2(s32, at_batch_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
 {
-	at_task_storage_get(&tasks, p, NULL, AT_STORAGE_CREATE);
-	return 0; /* a task without a context is merely not favoured */
+	at_ctx_create(p);
+	return 0;
 }
 
 AT_OP0(s32, "struct_ops.s", at_batch_init)

@@ -33,12 +33,7 @@ struct task_ctx {
 
 static u64 deadline_on[MAX_CPUS]; /* of the task that runs there; 0 when none does */
 
-struct {
-	AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */
-	AT_MAP_UINT(map_flags, 1); /* BPF_F_NO_PREALLOC */
-	AT_MAP_TYPE(key, int);
-	AT_MAP_TYPE(value, struct task_ctx);
-} tasks SEC(".maps");
+AT_TASK_CTX(struct task_ctx)
 
 AT_INLINE u64 slice_ns(void)
 {
@@ -65,18 +60,16 @@ AT_INLINE bool may_preempt(struct task_struct *p, u64 deadline)
 
 AT_OP2(void, at_interactive_enqueue, struct task_struct *, p, u64, enq_flags)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	struct task_ctx *ctx = at_ctx(p);
 	u64 limit_ns = burst_limit_us * AT_US;
-	u64 deadline = at_clock + limit_ns;
+	u64 deadline;
 
-	if (ctx) {
-		/* The penalty for its burst keeps a hog so far behind the clock: that is part of what it is due. */
-		ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US, limit_ns + AT_CLOCK_KEPT_NS);
-		deadline = ctx->vtime + (ctx->burst_ns < limit_ns ? ctx->burst_ns : limit_ns);
-		ctx->deadline = deadline;
-	}
+	/* The penalty for its burst keeps a hog so far behind the clock: that is part of what it is due. */
+	ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US, limit_ns + AT_CLOCK_KEPT_NS);
+	deadline = ctx->vtime + (ctx->burst_ns < limit_ns ? ctx->burst_ns : limit_ns);
+	ctx->deadline = deadline;
 	scx_bpf_dsq_insert_vtime(p, AT_SHARED, slice_ns(), deadline, enq_flags);
-	if (ctx && (enq_flags & SCX_ENQ_WAKEUP) && ctx->usual_ns < preempt_below_us * AT_US && may_preempt(p, deadline))
+	if ((enq_flags & SCX_ENQ_WAKEUP) && ctx->usual_ns < preempt_below_us * AT_US && may_preempt(p, deadline))
 		scx_bpf_kick_cpu(scx_bpf_task_cpu(p), SCX_KICK_PREEMPT);
 	else
 		at_kick(p);
@@ -89,27 +82,24 @@ AT_OP2(void, at_interactive_dispatch, s32, cpu, struct task_struct *, prev)
 
 AT_OP1(void, at_interactive_running, struct task_struct *, p)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
-
+	struct task_ctx *ctx = at_ctx(p);
 	u32 cpu = scx_bpf_task_cpu(p);
 
 	if (cpu < MAX_CPUS)
-		deadline_on[cpu] = ctx ? ctx->deadline : 0;
-	if (ctx) {
-		ctx->began_ns = scx_bpf_now();
-		at_clock_running(ctx->vtime);
-	}
+		deadline_on[cpu] = ctx->deadline;
+	ctx->began_ns = scx_bpf_now();
+	at_clock_running(ctx->vtime);
 }
 
 AT_OP2(void, at_interactive_stopping, struct task_struct *, p, bool, runnable)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	struct task_ctx *ctx = at_ctx(p);
 	u32 cpu = scx_bpf_task_cpu(p);
 	u64 ran_ns;
 
 	if (cpu < MAX_CPUS)
 		deadline_on[cpu] = 0;
-	if (!ctx || !ctx->began_ns)
+	if (!ctx->began_ns)
 		return;
 	ran_ns = scx_bpf_now() - ctx->began_ns;
 	ctx->burst_ns += ran_ns;
@@ -122,19 +112,13 @@ AT_OP2(void, at_interactive_stopping, struct task_struct *, p, bool, runnable)
 
 AT_OP2(s32, at_interactive_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, AT_STORAGE_CREATE);
-
-	if (ctx)
-		ctx->usual_ns = slice_us * AT_US; /* nobody preempts before it has shown that it is brief */
+	at_ctx_create(p)->usual_ns = slice_us * AT_US; /* nobody preempts before it has shown that it is brief */
 	return 0;
 }
 
 AT_OP1(void, at_interactive_enable, struct task_struct *, p)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
-
-	if (ctx)
-		ctx->vtime = at_clock;
+	at_ctx(p)->vtime = at_clock;
 }
 
 AT_OP0(s32, "struct_ops.s", at_interactive_init)

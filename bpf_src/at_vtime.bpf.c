@@ -17,12 +17,7 @@ struct task_ctx {
 	u64 began_ns; /* when it was last put on a CPU */
 };
 
-struct {
-	AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */
-	AT_MAP_UINT(map_flags, 1); /* BPF_F_NO_PREALLOC */
-	AT_MAP_TYPE(key, int);
-	AT_MAP_TYPE(value, struct task_ctx);
-} tasks SEC(".maps");
+AT_TASK_CTX(struct task_ctx)
 
 AT_CLOCK_COUNTS(at_vtime)
 
@@ -46,26 +41,23 @@ AT_OP2(void, at_vtime_dispatch, s32, cpu, struct task_struct *, prev)
 
 AT_OP1(void, at_vtime_running, struct task_struct *, p)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
-
-	if (ctx)
-		ctx->began_ns = scx_bpf_now();
+	at_ctx(p)->began_ns = scx_bpf_now();
 	at_clock_running(p->scx.dsq_vtime);
 }
 
 AT_OP2(void, at_vtime_stopping, struct task_struct *, p, bool, runnable)
 {
-	struct task_ctx *ctx = at_task_storage_get(&tasks, p, NULL, 0);
+	struct task_ctx *ctx = at_ctx(p);
 
 	/* By the clock: what is left of the slice does not tell, since the kernel renews it for a task without rivals. */
-	if (ctx && ctx->began_ns)
+	if (ctx->began_ns)
 		at_set_vtime(p, at_clock_charged(p, p->scx.dsq_vtime, scx_bpf_now() - ctx->began_ns));
 }
 
 AT_OP2(s32, at_vtime_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
 {
-	at_task_storage_get(&tasks, p, NULL, AT_STORAGE_CREATE);
-	return 0; /* a task without a context is not charged, which harms nobody for long */
+	at_ctx_create(p);
+	return 0;
 }
 
 AT_OP1(void, at_vtime_enable, struct task_struct *, p)

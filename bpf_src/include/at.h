@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What every scheduler here needs: the kernel's types and kfuncs, the few macros that make a C file a BPF object,
- * knobs, an exit record, queues with a fallback, and the choice of an idle CPU.
+ * knobs, an exit record, what is remembered of each task, queues with a fallback, and the choice of an idle CPU.
  *
  * The rules that keep a scheduler from being thrown out:
  *  - enqueue always puts the task into a queue, whatever it could not find out about it;
@@ -37,6 +37,32 @@ static long (*const at_probe_read_kernel_str)(void *to, u32 size, const void *fr
 static void *(*const at_task_storage_get)(void *map, struct task_struct *p, void *value, u64 flags) = (void *)156;
 
 #define AT_STORAGE_CREATE 1ULL /* BPF_LOCAL_STORAGE_GET_F_CREATE */
+
+/* --- what is remembered of each task ---------------------------------------------------------------------- */
+
+/*
+ * One struct for each task, all zero at first: AT_TASK_CTX(struct task_ctx) once in the file, at_ctx_create(p) in
+ * init_task, at_ctx(p) everywhere else. at_ctx(p) is never NULL: tasks for which there was no memory share one struct,
+ * so what is read there may be another task's. Decide nothing by it that could lose a task.
+ */
+#define AT_TASK_CTX(ctx_type)                                          \
+	struct {                                                       \
+		AT_MAP_UINT(type, 29); /* BPF_MAP_TYPE_TASK_STORAGE */ \
+		AT_MAP_UINT(map_flags, 1); /* BPF_F_NO_PREALLOC */     \
+		AT_MAP_TYPE(key, int);                                 \
+		AT_MAP_TYPE(value, ctx_type);                          \
+	} at_tasks SEC(".maps");                                       \
+	static ctx_type at_nobody;                                     \
+	AT_INLINE ctx_type *at_ctx(struct task_struct *p)              \
+	{                                                              \
+		ctx_type *ctx = at_task_storage_get(&at_tasks, p, NULL, 0); \
+		return ctx ? ctx : &at_nobody;                         \
+	}                                                              \
+	AT_INLINE ctx_type *at_ctx_create(struct task_struct *p)       \
+	{                                                              \
+		ctx_type *ctx = at_task_storage_get(&at_tasks, p, NULL, AT_STORAGE_CREATE); \
+		return ctx ? ctx : &at_nobody;                         \
+	}
 
 /* --- callbacks: the kernel passes an array of arguments -------------------------------------------------- */
 
