@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""What became of generated schedulers on this host: strikes, and canaries that were passed, by content hash.
+
+What always holds here:
+- a file that cannot be read or understood is an error that says what to do, and never an empty memory: whoever asks
+  must take the error for a no;
+- a change is whole or not at all (a new file takes the old one's place), under a lock that keeps two processes apart;
+- only the user can read or write it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autotune import resources
+from autotune.errors import AutotuneError, UsageError
+
+VERSION = 1
+STRIKES_TO_BAR = 3
+BUSY_S = 5.0
+"""How long to wait for another autotune that is writing."""
+REASON_CHARACTERS = 500
+MOST_STRIKES = 20
+"""Of one scheduler, the newest: more than bar it are of no use but to people."""
+MOST_KERNELS = 20
+MOST_BYTES = 16 << 20
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Strike:
+    """Once that a scheduler had to be let go, or was thrown out."""
+
+    at_s: float
+    """Unix time."""
+    reason: str
+    kernel: str
+
+
+@dataclass
+class _Entry:
+    strikes: list[Strike] = field(default_factory=list)
+    passed: dict[str, float] = field(default_factory=dict)
+    """Kernel to when (Unix time) its canary was passed under it."""
+
+
+class Strikes:
+    """The memory of one user. Every method raises AutotuneError (stage `canary`) when the file cannot be used, and
+    UsageError for what is not a content hash."""
+
+    def __init__(self, path: Path | None = None, *, now: Callable[[], float] = time.time) -> None:
+        self.path = path or resources.state_dir() / "canary.json"
+        self._now = now
+
+    # --- asking ---
+
+    def is_barred(self, content_hash: str) -> bool:
+        """It has had its three strikes, and is not to be offered or attached any more."""
+        return len(self._entry(content_hash).strikes) >= STRIKES_TO_BAR
+
+    def reasons(self, content_hash: str) -> tuple[Strike, ...]:
+        """Oldest first."""
+        return tuple(self._entry(content_hash).strikes)
+
+    def passed(self, content_hash: str, kernel: str) -> bool:
+        """It has passed its canary under this kernel, and had no strike since."""
+        return kernel in self._entry(content_hash).passed
+
+    # --- telling ---
+
+    def strike(self, content_hash: str, reason: str, kernel: str) -> int:
+        """Note a strike; how many there are now. Its canary is to be repeated, under every kernel."""
+        with self._changing(content_hash) as entry:
+            entry.strikes.append(Strike(self._now(), _bounded(reason), _bounded(kernel)))
+            del entry.strikes[:-MOST_STRIKES]
+            entry.passed.clear()
+            return len(entry.strikes)
+
+    def remember_passed(self, content_hash: str, kernel: str) -> None:
+        with self._changing(content_hash) as entry:
+            entry.passed.pop(kernel, None)
+            entry.passed[_bounded(kernel)] = self._now()
+            for oldest in list(entry.passed)[:-MOST_KERNELS]:
+                del entry.passed[oldest]
+
+    def forgive(self, content_hash: str) -> None:
+        """Forget all about one scheduler: for the user, never for a model."""
+        with self._changing(content_hash) as entry:
+            entry.strikes.clear()
+            entry.passed.clear()
+
+    # --- the file ---
+
+    def _entry(self, content_hash: str) -> _Entry:
+        _check_hash(content_hash)
+        with self._explained("read"):  # no lock: the file that is there is always a whole one
+            return self._read().get(content_hash, _Entry())
+
+    @contextlib.contextmanager
+    def _changing(self, content_hash: str) -> Iterator[_Entry]:
+        _check_hash(content_hash)
+        with self._explained("written"):
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _alone(self.path.with_name(self.path.name + ".lock")):
+                entries = self._read()
+                entry = entries.setdefault(content_hash, _Entry())
+                yield entry
+                if not entry.strikes and not entry.passed:
+                    del entries[content_hash]
+                self._write(entries)
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise AutotuneError(
+                f"what is known of generated schedulers cannot be {what}: {error.strerror or error}",
+                hint=f"look at {self.path}, its directory's permissions and the space on its disk",
+                stage="canary",
+            ) from error
+
+    def _read(self) -> dict[str, _Entry]:
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return {}
+        with open(fd, "rb") as file:
+            self._insist_on_private(os.fstat(fd))
+            data = file.read(MOST_BYTES + 1)
+        try:
+            if len(data) > MOST_BYTES:
+                raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
+            return _parsed(json.loads(data))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise AutotuneError(
+                f"{self.path} is damaged, and generated schedulers cannot be told from barred ones",
+                hint=f"mend it, or remove it, which forgives every scheduler: rm {self.path}",
+                stage="canary",
+                detail=f"{type(error).__name__}: {error}",
+            ) from error
+
+    def _insist_on_private(self, seen: os.stat_result) -> None:
+        """What bars a scheduler must not be what somebody else wrote."""
+        if not stat.S_ISREG(seen.st_mode):
+            raise OSError(0, "it is not a file")
+        if seen.st_uid not in (os.geteuid(), 0) or seen.st_mode & 0o022:
+            raise AutotuneError(
+                f"{self.path} can be written by others",
+                hint=f"if its content is yours: chmod 600 {self.path}, and chown it to yourself",
+                stage="canary",
+            )
+
+    def _write(self, entries: dict[str, _Entry]) -> None:
+        text = json.dumps({"version": VERSION, "schedulers": {key: _told(entries[key]) for key in sorted(entries)}})
+        new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)  # of a process of the same number that was killed; under the lock nobody writes it now
+        try:
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(fd, "wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(fd)
+            os.replace(new, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            raise
+        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _check_hash(content_hash: str) -> None:
+    if re.fullmatch(r"[0-9a-f]{64}", content_hash) is None:
+        raise UsageError(f"{content_hash[:80]!r} is not a content hash", hint="64 hexadecimal digits of SHA-256")
+
+
+def _bounded(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()[:REASON_CHARACTERS]
+
+
+def _parsed(data: Any) -> dict[str, _Entry]:
+    """Raises ValueError, TypeError, KeyError or AttributeError for what is not of this shape."""
+    version = data["version"]
+    if version != VERSION:
+        raise ValueError(f"its version is {version!r}; this autotune knows {VERSION}")
+    return {str(key): _entry_of(value) for key, value in data["schedulers"].items()}
+
+
+def _entry_of(value: Any) -> _Entry:
+    strikes = [Strike(float(item["at_s"]), _text(item["reason"]), _text(item["kernel"])) for item in value["strikes"]]
+    return _Entry(strikes, {_text(kernel): float(at_s) for kernel, at_s in value["passed"].items()})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"not a text: {value!r}")
+    return value
+
+
+def _told(entry: _Entry) -> dict[str, Any]:
+    strikes = [{"at_s": item.at_s, "reason": item.reason, "kernel": item.kernel} for item in entry.strikes]
+    return {"strikes": strikes, "passed": entry.passed}
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file; its own, since the file beside it is replaced."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(0, f"another autotune has held {path} for {BUSY_S:g} s") from None
+                time.sleep(_POLL_S)
+        yield
+    finally:
+        os.close(lock)
