@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Runs one of our modules inside the micro-VM as root and hears its JSON lines as they come.
+
+What was heard before the VM was lost is kept: the last line says what was going on. Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from autotune.errors import AutotuneError
+from autotune.machine.base import OutputHandler
+from autotune.records import Run, RunSpec
+
+PACKAGE = Path(__file__).resolve().parents[1]
+BOOTSTRAP = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+import_module(sys.argv[2]).main(sys.argv[3])
+"""
+"""As a module, since Python would compile a program file anew at every start."""
+_KEEP_BYTES = 64 << 10
+
+
+class VM(Protocol):
+    """What the gates need of a micro-VM whose commands run as root. `ResilientVM` is one: it boots another when one is
+    lost, raises RunnerLost then and counts `generation` up."""
+
+    @property
+    def generation(self) -> int: ...
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run: ...
+
+
+class Lines:
+    """Puts pieces of output together to lines of JSON; what is none is left to be shown as it is."""
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
+        self._hear = hear
+        self._rest = b""
+
+    def feed(self, stream: str, data: bytes) -> None:
+        if stream != "stdout":
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(said, dict):
+                self._hear(said)
+
+
+def run_inside(
+    vm: VM, module: str, asked: dict[str, Any], *, timeout_s: float, hear: Callable[[dict[str, Any]], None]
+) -> Run:
+    """Run `module.main(JSON)` as root. Raises MachineLost or RunnerLost when the VM died or hangs, and AutotuneError
+    when the program could not be started at all or did not end by itself in time."""
+    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    argv = (python, "-S", "-E", "-I", "-c", BOOTSTRAP, str(PACKAGE.parent), module, json.dumps(asked))
+    env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
+    lines = Lines(hear)
+    run = vm.run(RunSpec(argv, "/", env, timeout_s=timeout_s, keep_bytes=_KEEP_BYTES, stream=True), lines.feed)
+    if run.start_error is not None:
+        raise AutotuneError(f"nothing can be run inside the micro-VM: {run.start_error}", stage="verify")
+    return run

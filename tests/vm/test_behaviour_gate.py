@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Gates 3 and 4 in a real kernel: our own schedulers pass, and each faulty one is stopped by the rule that its head
+names. A faulty one is shown only the load that its fault needs; our own are shown all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autotune import resources
+from autotune.machine.kernels import Kernel
+from autotune.machine.resilient import ResilientVM
+from autotune.records import AttachSpec
+from autotune.schedext.build import build
+from autotune.verify import behaviour, bounds, load
+from autotune.verify.findings import GateReport
+from autotune.verify.loads_inside import LOADS
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+OURS = ("at_fifo", "at_vtime", "at_batch", "at_interactive")
+FAULTY = Path(__file__).parents[1] / "bpf" / "faulty"
+HEAD = re.compile(r"/\* fault: .*; gate: (\w+); rule: ([\w-]+) \*/")
+SHOWN = {
+    "starves_nice": "nice_hogs",
+    "ignores_affinity": "pinned",
+    "pins_to_cpu0": "pinned",
+    "drops_under_load": "nice_hogs",
+    "slow_wakeup": "pingpong",
+    "unfair_lifo": "equal_hogs",
+    "favours_even": "equal_hogs",
+    "late_to_wake": "sleepers",
+}
+"""The load that brings a fault to light."""
+
+Check = Callable[..., GateReport]
+
+
+def faulty(gate: str) -> list[tuple[str, str]]:
+    """Names of the schedulers that this gate is to stop, each with the rule."""
+    found = []
+    for path in sorted(FAULTY.glob("*.bpf.c")):
+        head = HEAD.search(path.read_text())
+        assert head is not None, f"{path.name} does not say what is wrong with it"
+        if head[1] == gate:
+            found.append((path.name.removesuffix(".bpf.c"), head[2]))
+    return found
+
+
+def source(name: str) -> Path:
+    directory = resources.bpf_source_dir() if name in OURS else FAULTY
+    return directory / f"{name}.bpf.c"
+
+
+@pytest.fixture(scope="module")
+def eevdf(vm: ResilientVM) -> behaviour.Reference:
+    return behaviour.reference(vm, print)
+
+
+@pytest.fixture
+def loaded(vm: ResilientVM, kernel: Kernel) -> Check:
+    def check(name: str) -> GateReport:
+        path = source(name)
+        built = build(path, headers=kernel.headers)
+        return load.check(built.object_path, name, path.read_text(), vm, str(kernel.libbpf))
+
+    return check
+
+
+@pytest.fixture
+def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour.Reference) -> Check:
+    def check(name: str, only: tuple[str, ...] | None = None, declared_unfair: bool = False) -> GateReport:
+        built = build(source(name), headers=kernel.headers)
+        return behaviour.check(
+            AttachSpec(name, str(built.object_path)),
+            vm,
+            reference=eevdf,
+            declared_unfair=declared_unfair,
+            progress=print,
+            libbpf=str(kernel.libbpf),
+            only=only,
+        )
+
+    return check
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_the_kernel_takes_our_own_and_their_cost_is_known(vm: ResilientVM, loaded: Check, name: str) -> None:
+    report = loaded(name)
+    assert report.passed, report.findings
+    assert 10 < report.numbers["verified_instructions"] < 10_000
+    assert report.numbers["verification_ms"] > 0
+    assert report.numbers["load_ms"] >= report.numbers["verification_ms"]
+    assert f"{name}_enqueue" in report.numbers["programs"]
+    assert vm.state().state == "disabled"
+
+
+@pytest.mark.parametrize(("name", "rule"), faulty("load"))
+def test_the_kernel_refuses_faulty_ones_and_the_line_is_named(
+    vm: ResilientVM, loaded: Check, name: str, rule: str
+) -> None:
+    report = loaded(name)
+    (finding,) = report.findings
+    assert finding.rule == rule
+    assert finding.advice
+    assert finding.line is not None
+    assert 1 < finding.line <= len(source(name).read_text().splitlines())
+    assert "processed " in report.log
+    assert vm.state().state == "disabled"
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_own_treat_all_loads_well(vm: ResilientVM, behaves: Check, name: str) -> None:
+    report = behaves(name)
+    assert report.passed, [finding.text() for finding in report.findings]
+    assert set(report.numbers["loads"]) == set(LOADS)
+    assert report.numbers["loads"]["equal_hogs"]["scheduler"]["jain"] >= bounds.JAIN_FLOOR
+    assert report.numbers["loads"]["forks"]["eevdf"]["forks_per_s"] > 0
+    assert report.numbers["detachment"]["state"]["state"] == "disabled"
+    assert vm.state().state == "disabled"
+
+
+@pytest.mark.parametrize(("name", "rule"), faulty("behaviour"))
+def test_faulty_ones_are_found_out(vm: ResilientVM, behaves: Check, name: str, rule: str) -> None:
+    report = behaves(name, (SHOWN[name],))
+    assert rule in [finding.rule for finding in report.findings if finding.severity == "error"], report.numbers
+    assert vm.state().state == "disabled"
+
+
+def test_why_it_was_ejected_is_in_the_report(behaves: Check) -> None:
+    report = behaves("drops_under_load", (SHOWN["drops_under_load"],))
+    (ejected,) = [finding for finding in report.findings if finding.rule == "ejected"]
+    assert "runnable task stall" in ejected.message
+    assert "under load 'nice_hogs'" in ejected.message
+    assert "failed to run for" in report.log
+
+
+def test_unfair_by_design_passes_when_it_is_declared(behaves: Check) -> None:
+    report = behaves("favours_even", (SHOWN["favours_even"],), declared_unfair=True)
+    assert report.passed
+    assert [finding.severity for finding in report.findings] == ["note"]
