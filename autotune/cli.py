@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__
+from autotune import __version__, scheduler_commands
 from autotune.arguments import CcArguments, current_directory, debug_option, flags, takes, workload_from
 from autotune.errors import AutotuneError, Interrupted, UsageError
 
@@ -150,6 +150,7 @@ schedulers_app = typer.Typer(context_settings=HELP, help="The schedulers that ca
 vm_app = typer.Typer(context_settings=HELP, help="The micro-VM with a sched_ext kernel.")
 app.add_typer(schedulers_app, name="schedulers")
 app.add_typer(vm_app, name="vm")
+app.add_typer(scheduler_commands.app, name="scheduler")
 
 
 def main() -> None:
@@ -225,9 +226,9 @@ def run_cc(asked: CcArguments) -> int:
     human = sys.stderr if asked.json == Path("-") else sys.stdout
     _encode_anything(human)
     _check(asked, settings, human)
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext import custom
 
-    catalog = Catalog.load()
+    catalog = custom.catalog()
     candidates = tuple(catalog.parse_candidate(text) for text in asked.scheduler or ())
     if asked.dry_run:
         _dry_run(human, settings, workload, catalog, candidates, show_output=not asked.no_output_to_model)
@@ -511,13 +512,13 @@ def run_prompt(asked: CcArguments) -> int:
     import json
 
     from autotune import config
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext import custom
     from autotune.views import planned
     from autotune.views.plain import PlainView
 
     settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
     workload = workload_from(asked)
-    catalog = Catalog.load()
+    catalog = custom.catalog()
     recorder = _Recorder(_ProgressOnly(PlainView(sys.stderr)))
     requests: list[dict[str, Any]] = []
     _encode_anything(sys.stdout)
@@ -551,10 +552,10 @@ def _replay(
     """Play a conversation with the model back through the real loop, without the network. Exit 0 when all came out as
     it was recorded."""
     from autotune.planner.replay import replay
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext import custom
 
     _encode_anything(sys.stdout)
-    return 0 if replay(file, Catalog.load(), print) else 1
+    return 0 if replay(file, custom.catalog(), print) else 1
 
 
 # --- the other commands ----------------------------------------------------------------------------------
@@ -584,10 +585,10 @@ def _schedulers(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext import custom
     from autotune.views import listing
 
-    known = Catalog.load().schedulers
+    known = custom.catalog().schedulers
     if json:
         _print_json([one.model_dump(mode="json") for one in known])
     else:
@@ -600,10 +601,10 @@ def _show_scheduler(
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print it as JSON.")] = False,
 ) -> None:
     """Describe one scheduler and its knobs."""
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext import custom
     from autotune.views import listing
 
-    one = Catalog.load().get(name)
+    one = custom.catalog().get(name)
     if json:
         _print_json(one.model_dump(mode="json"))
     else:

@@ -191,6 +191,19 @@ def _claude() -> Check:
     return Check("Claude", found is not None, detail, "planning with a model", f"set {KEY}", OPTIONAL)
 
 
+def _sandbox() -> Check:
+    """Really tried: a kernel may forget to say that it forbids what the sandbox is made of."""
+    from autotune.verify import sandbox
+
+    purpose = "verifying generated schedulers"
+    try:
+        done = sandbox.run(["true"], shown={})
+    except AutotuneError as error:
+        return Check("sandbox", False, error.message, purpose, "apt-get install bubblewrap", OPTIONAL)
+    detail = "bubblewrap" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
+    return Check("sandbox", done.exit_code == 0, detail, purpose, "allow user namespaces", OPTIONAL)
+
+
 def _disk() -> Check:
     place = resources.cache_dir()
     while not place.exists():
@@ -248,6 +261,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _vm_kernel,
     _kvm,
     _user_namespaces,
+    _sandbox,
     _claude,
     _disk,
     _memory,

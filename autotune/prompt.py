@@ -44,6 +44,8 @@ How a session goes
    look at what was learned before (workload), and may see whether a scheduler loads at all (run_scheduler,
    get_execution_status, stop_scheduler, with system_monitor beside it). A scheduler that you start is ended when you
    submit, at the latest after its time limit.
+   If nothing fits, you may write a scheduler (create_and_verify_scheduler); how is said at the end. It costs about a
+   minute of the budget and must pass strict gates: look whether knobs of an existing one do it first.
 3. You end your turn with submit_candidates. The candidates are raced; then you get the results as a table, and may
    propose again: refine the knobs of what leads, drop what loses, try a different idea. Submit an empty list when
    nothing better is in sight: that ends the planning.
@@ -65,9 +67,10 @@ Rules
 """
 
 
-def system() -> str:
-    """Who the model is and the rules: the same in every session."""
-    return ROLE
+def system(guide: str = "") -> str:
+    """Who the model is, the rules, and how schedulers are written (`resources.writing_guide`): the same in every
+    session."""
+    return f"{ROLE}\n{guide}" if guide else ROLE
 
 
 @dataclass(frozen=True)

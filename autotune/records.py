@@ -237,6 +237,8 @@ class AttachSpec:
     rodata: dict[str, KnobValue] = field(default_factory=dict)
     partial: bool = False
     """Only tasks that ask for SCHED_EXT are scheduled by it."""
+    can_be_partial: bool = False
+    """Its object has the knob for that."""
     object_sha256: str | None = None
     """The holder loads no other content than this; None where the object is our own, just built."""
     generated: bool = False

@@ -7,6 +7,11 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+WRITING_EXAMPLES = (
+    ("at_fifo", "one queue, first in, first out"),
+    ("at_vtime", "shares by weight, with a clock for each task"),
+)
+"""The schedulers that the writing guide shows, and what each shows."""
 
 
 def schedulers_json() -> Path:
@@ -17,6 +22,16 @@ def schedulers_json() -> Path:
 def bpf_source_dir() -> Path:
     """The sources of our own schedulers."""
     return _bundled("bpf_src")
+
+
+def writing_guide() -> str:
+    """How to write a scheduler, for people and models: the guide, and two complete examples from our own."""
+    sources = bpf_source_dir()
+    parts = [(sources / "WRITING.md").read_text(encoding="utf-8")]
+    for name, what in WRITING_EXAMPLES:
+        text = (sources / f"{name}.bpf.c").read_text(encoding="utf-8")
+        parts.append(f"## Example: {what}\n\n```c\n{text}```\n")
+    return "\n".join(parts)
 
 
 def model_prices_json() -> Path:

@@ -332,7 +332,7 @@ class _Tuning:
             self._tell(Step("build", key))
             try:
                 entry = _Entry(proposal, self._resolve(proposal.candidate))
-            except (BuildError, UsageError) as error:
+            except (AttachError, BuildError, UsageError) as error:
                 self._refused.append(f"{key}: {error}")
                 self._warn(f"{key} is left out: {error}")
                 continue
@@ -409,7 +409,7 @@ class _Tuning:
         reason = f"{entry.proposal.reason} (knobs changed by the user, from {key})"
         try:
             spec = self._resolve(chosen)
-        except (BuildError, UsageError) as error:
+        except (AttachError, BuildError, UsageError) as error:
             self._warn(f"{chosen.key} is left out: {error}")
             return None
         self._entries[chosen.key] = _Entry(Proposal(chosen, reason, entry.proposal.expected), spec)

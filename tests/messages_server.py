@@ -90,11 +90,12 @@ def submit(*candidates: str, prediction: str = "faster", reason: str = "it may h
     """Candidates as `--scheduler` takes them."""
     listed = []
     for text_ in candidates:
-        name, _, settings = text_.partition(":")
+        prefix = "custom:" if text_.startswith("custom:") else ""
+        name, _, settings = text_.removeprefix(prefix).partition(":")
         knobs = [dict(zip(("name", "value"), one.split("="), strict=True)) for one in settings.split(",") if one]
         listed.append(
             {
-                "scheduler": name,
+                "scheduler": prefix + name,
                 "knobs": knobs,
                 "reason": reason,
                 "hypothesis": "fewer switches",

@@ -107,7 +107,7 @@ def choose(
     choice = decide(kind)
     if choice.kind == "host":
         _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
-        with _host(place, choice.why) as machine:
+        with _host(place, choice.why, listener) as machine:
             yield machine
         return
     with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener) as machine:
@@ -124,13 +124,15 @@ def _refuse_vm_options(**options: object) -> None:
 
 
 @contextlib.contextmanager
-def _host(place: Place, why: str) -> Iterator[Machine]:
+def _host(place: Place, why: str, listener: Listener) -> Iterator[Machine]:
+    from autotune.machine.guarded import GuardedMachine
     from autotune.machine.local import LocalMachine
 
     fetched = next(iter(kernels.installed()), None)
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
-    machine = LocalMachine(place, why=why, libbpf=libbpf, headers=headers)
+    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers)
+    machine = GuardedMachine(host, lambda text: listener(Step("canary", text)))
     try:
         yield machine
     finally:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from autotune import prompt
+from autotune import prompt, resources
 from autotune.errors import AutotuneError
 from autotune.events import Listener, PlannerActed
 from autotune.planner.cost import Account, Usage
@@ -170,7 +170,7 @@ class Conversation:
         return {
             "model": self.model,
             "max_tokens": MAX_OUTPUT_TOKENS,
-            "system": [{"type": "text", "text": prompt.system(), "cache_control": keep}],
+            "system": [{"type": "text", "text": prompt.system(resources.writing_guide()), "cache_control": keep}],
             "tools": definitions(),
             "messages": messages,
             "thinking": {"type": "adaptive"},

@@ -8,13 +8,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autotune import history, prompt
 from autotune.config import Settings
 from autotune.errors import AutotuneError, PlannerError
-from autotune.events import Listener, Warned
+from autotune.events import Listener, Step, Warned
 from autotune.history import History
+from autotune.machine import kernels
 from autotune.machine.base import Machine
 from autotune.planner import choice, cost
 from autotune.planner.conversation import Conversation, Limits, Reply, Service
@@ -22,11 +23,18 @@ from autotune.planner.offline import OfflinePlanner
 from autotune.planner.rehearsal import Rehearsal
 from autotune.planner.tools import Toolbox
 from autotune.planner.transcript import Transcript
+from autotune.planner.workshop import Workshop
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
+from autotune.schedext import custom
 from autotune.schedext.catalog import Catalog
 from autotune.schedext.kernel import version_of
+from autotune.strikes import Strikes
 from autotune.tuner import Planner, Situation
+from autotune.verify.submission import Submission
+
+if TYPE_CHECKING:
+    from autotune.verify.gates import Outcome
 
 PAST_SESSIONS = 3
 Resolve = Callable[[Candidate], AttachSpec]
@@ -84,12 +92,14 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
             f"--max-cost cannot be kept: there is no price for {settings.model}",
             hint="give one with --prices, or limit the calls with --max-calls",
         )
+    shop = workshop(parts) if rehearsal else None
     toolbox = Toolbox(
         catalog=parts.catalog,
         rehearsal=rehearsal,
         history=parts.memory,
         directory=Path(workload.cwd),
         redactor=redactor,
+        workshop=shop,
         unusable=unusable(parts.catalog, parts.machine.info.kernel) if parts.machine else {},
     )
     return Conversation(
@@ -105,20 +115,47 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         show_output=parts.show_output,
         learned=lambda: learned(parts.memory, workload, parts.listener),
         release=rehearsal.release if rehearsal else lambda: None,
-        away_s=lambda: rehearsal.took_s if rehearsal else 0.0,
+        away_s=lambda: (rehearsal.took_s if rehearsal else 0.0) + (shop.took_s if shop else 0.0),
     )
+
+
+def workshop(parts: Parts) -> Workshop:
+    """Verifies in a micro-VM of its own, and tells how far it is."""
+
+    def verified(asked: Submission) -> Outcome:
+        from autotune.verify.gates import verify
+
+        kernel = kernels.find(parts.settings.kernel)
+        return verify(asked, kernel, lambda text: parts.listener(Step("verify", f"{asked.name}: {text.strip()}")))
+
+    return Workshop(parts.catalog, verified)
 
 
 def unusable(catalog: Catalog, kernel: str) -> dict[str, str]:
     """Schedulers that cannot run under this kernel, with the reason."""
     reasons = {}
     for one in catalog.schedulers:
+        if one.is_generated and (why := _refused(one.name)) is not None:
+            reasons[one.name] = why
         least = one.requirements.kernel_min
         if one.kind != "bpf":
             reasons[one.name] = "programs of their own are not supported yet"
         elif least is not None and version_of(kernel) < version_of(least):
             reasons[one.name] = f"it needs Linux {least}, and this is {kernel}"
     return reasons
+
+
+def _refused(name: str) -> str | None:
+    """Why a generated scheduler is not offered: it was changed since it passed, or had its three strikes."""
+    try:
+        one = custom.load(name)
+        digest = custom.checked(one)
+        strikes = Strikes()
+        if strikes.is_barred(digest):
+            return f"it was let go three times on this host, last for: {strikes.reasons(digest)[-1].reason}"
+    except AutotuneError as error:
+        return error.message
+    return None
 
 
 def learned(memory: History, workload: Workload, listener: Listener) -> Sequence[str]:

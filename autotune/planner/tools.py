@@ -7,7 +7,7 @@ What always holds here:
 - nothing is measured here, nothing stays attached (`rehearsal`), no file outside the command's directory is read
   (`files`), and every result goes through the redaction and is bounded.
 
-Names and meaning of the tools that SchedCP's users know are kept. Compile tools join `TOOLS` with their own issue.
+Names and meaning of the tools that SchedCP's users know are kept.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.history import History
 from autotune.planner.files import read_piece
 from autotune.planner.rehearsal import Execution, Rehearsal
+from autotune.planner.workshop import Workshop
 from autotune.records import Candidate, Prediction, Proposal, knob_text
 from autotune.redact import Redactor
 from autotune.schedext.catalog import Catalog, Knob, Scheduler
@@ -74,6 +75,29 @@ class WorkloadCommand(_Arguments):
 class ReadWorkloadFile(_Arguments):
     path: str = Field(description="Relative to the command's directory; '.' and other directories are listed.")
     offset: int = Field(description="Byte to begin at; 0 for the beginning.")
+
+
+class GeneratedKnob(_Arguments):
+    name: str = Field(description="Of the AT_KNOB variable.")
+    type: Literal["integer", "boolean"]
+    default: str = Field(description="What the source says, as text: 5000, true.")
+    min: int | None = Field(None, description="For an integer: the least that makes sense.")
+    max: int | None = Field(None, description="For an integer: the most that makes sense.")
+    unit: str | None = Field(None, description="Such as us.")
+    description: str
+
+
+class CreateScheduler(_Arguments):
+    name: str = Field(description="a-z, 0-9 and _; also the ops name in the source. It becomes custom:NAME.")
+    source_code: str = Field(description="A complete scheduler in BPF C, as the writing guide says.")
+    description: str = Field(description="What it is, in at most 100 characters.")
+    algorithm: str
+    use_cases: list[str]
+    characteristics: str
+    limitations: list[str]
+    performance_profile: str = Field(description="What to expect of it, in a sentence.")
+    knobs: list[GeneratedKnob] = Field(description="Every AT_KNOB of the source.")
+    unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
 
 
 class KnobSetting(_Arguments):
@@ -162,6 +186,15 @@ TOOLS = (
         False,
     ),
     Tool(
+        "create_and_verify_scheduler",
+        "Write a scheduler of your own when none fits. The source is checked, compiled, loaded by a real kernel and "
+        "put under loads in a micro-VM (a minute of the budget). What passes can be submitted as custom:NAME; what "
+        "does not comes back with the gate, the place and what to mend.",
+        CreateScheduler,
+        "create_and_verify_scheduler",
+        False,
+    ),
+    Tool(
         "submit_candidates",
         "End your turn: hand in what to measure next. All candidates must be valid, or none is taken. An empty list "
         "ends the planning for good.",
@@ -233,6 +266,8 @@ class Toolbox:
     history: History
     directory: Path
     redactor: Redactor
+    workshop: Workshop | None = None
+    """None where no source can be verified."""
     unusable: dict[str, str] = field(default_factory=dict)
     """Schedulers that cannot run here, with the reason."""
     _tried: frozenset[str] = frozenset()
@@ -342,6 +377,14 @@ class Toolbox:
             raise UsageError(f"there is no monitor '{asked.session_id}'; there are: {known}")
         return summary
 
+    def _create_and_verify_scheduler(self, asked: CreateScheduler) -> Any:
+        if self.workshop is None:
+            raise UsageError("no scheduler can be verified here")
+        given = asked.model_dump(exclude={"source_code", "knobs"})
+        knobs = [_catalogue_knob(knob) for knob in asked.knobs]
+        passed, said = self.workshop.create({**given, "source": asked.source_code, "knobs": knobs})
+        return said if passed else self._refused(said)
+
     # --- memory and files ---
 
     def _workload(self, asked: WorkloadCommand) -> Any:
@@ -420,6 +463,13 @@ def _matches(one: Scheduler, asked: ListSchedulers) -> bool:
     named = asked.name is None or asked.name.lower() in one.name
     tagged = asked.tag is None or asked.tag.lower() in one.tags
     return named and tagged and asked.production_ready in (None, bool(one.production_ready))
+
+
+def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
+    """A knob as the catalogue describes it."""
+    range_ = None if knob.type == "boolean" else {"min": knob.min, "max": knob.max}
+    described = Knob(name=knob.name, type=knob.type, unit=knob.unit, description=knob.description)
+    return {**described.model_dump(), "default": described.parse(knob.default), "range": range_}
 
 
 def _knob(knob: Knob) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from autotune.errors import AutotuneError, HolderLost, PrivilegeError
@@ -66,6 +67,7 @@ class Holder:
     def __init__(self, *, libbpf: str | None = None, guarded: bool = True, argv: Sequence[str] | None = None) -> None:
         started = holder_argv(libbpf) if argv is None else argv
         self._guarded = guarded
+        self._asking = threading.Lock()  # a watch lets go from a thread of its own while a run asks why
         self.attachment: Attachment | None = None
         """What is attached now, as far as we asked for it; None when nothing is."""
         self._complaints = os.memfd_create("autotune-holder")
@@ -77,18 +79,21 @@ class Holder:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 
             seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
-        answer = self._worker.request("attach", timeout_s=ANSWER_S, spec=to_json(spec))
+        with self._asking:
+            answer = self._worker.request("attach", timeout_s=ANSWER_S, spec=to_json(spec))
         self.attachment = from_json(Attachment, answer)
         return self.attachment
 
     def detach(self) -> Detachment:
         """Let go and confirm. Raises AttachError when the kernel is not back on its own scheduler, HolderLost."""
-        self.attachment = None
-        return from_json(Detachment, self._worker.request("detach", timeout_s=ANSWER_S))
+        with self._asking:
+            self.attachment = None
+            return from_json(Detachment, self._worker.request("detach", timeout_s=ANSWER_S))
 
     def exit_record(self) -> SchedulerExit | None:
         """Why the held scheduler went; None while it runs."""
-        answer = self._worker.request("exit", timeout_s=ANSWER_S)
+        with self._asking:
+            answer = self._worker.request("exit", timeout_s=ANSWER_S)
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:

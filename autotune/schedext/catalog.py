@@ -190,6 +190,11 @@ class Catalog:
         except (ValueError, KeyError, TypeError) as error:
             raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
 
+    def add(self, scheduler: Scheduler) -> None:
+        """Take in one that was just verified; everybody who holds this catalogue sees it."""
+        others = [one for one in self.schedulers if one.name != scheduler.name]
+        self.schedulers = (*others, scheduler)
+
     def get(self, name: str) -> Scheduler:
         """Raises UsageError naming what there is."""
         for scheduler in self.schedulers:

@@ -108,20 +108,27 @@ def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
     """What a machine must know to attach a checked candidate. Raises AttachError when source or object have changed
     since they passed."""
     custom = load(scheduler.name)
-    digest = seal.sha256(_read(custom.object_path))
-    seal.check(custom.seal, digest)
-    if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
-        seal.refuse("its source has changed since it passed the gates", custom.seal.name)
+    digest = checked(custom)
     settings = dict(candidate.knobs)
     return AttachSpec(
         ops=scheduler.ops_name,
         object_path=str(custom.object_path),
         rodata=settings,
         partial=settings.get("partial") is True,
+        can_be_partial=any(knob.name == "partial" for knob in scheduler.knobs),
         object_sha256=digest,
         generated=True,
         seal=custom.seal,
     )
+
+
+def checked(custom: Custom) -> str:
+    """The object's hash. Raises AttachError when it or the source has changed since they passed."""
+    digest = seal.sha256(_read(custom.object_path))
+    seal.check(custom.seal, digest)
+    if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
+        seal.refuse("its source has changed since it passed the gates", custom.seal.name)
+    return digest
 
 
 def _read(path: Path) -> bytes:

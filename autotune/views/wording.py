@@ -170,6 +170,8 @@ STEPS = {
     "plan": "Asking the {} planner",
     "build": "Building {}",
     "attach": "Attaching {}",
+    "verify": "Verifying {}",
+    "canary": "{}",
     "setup": "Running the setup command: {}",
     "prepare": "Running the prepare command: {}",
     "cleanup": "Running the cleanup command: {}",
@@ -179,4 +181,4 @@ STEPS = {
 def step_text(step: events.Step) -> str:
     """A step as one line; one without words here is shown as it is."""
     text = printable(STEPS.get(step.name, step.name + ": {}").format(step.detail)).removesuffix(": ")
-    return text[:1].upper() + text[1:]
+    return _capital(text)

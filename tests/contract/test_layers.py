@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "autotune"
 RANKS = (
     ("__init__", "records", "errors", "events", "process", "resources", "config", "family", "capture", "redact"),
     ("stats", "race", "prompt", "report"),
-    ("runner", "measure", "pristine", "monitor", "history", "schedext"),
+    ("runner", "measure", "pristine", "monitor", "history", "schedext", "strikes", "canary"),
     ("machine",),
     ("trials", "tuner", "verify"),
     ("planner",),
@@ -25,7 +25,7 @@ RANKS = (
 
 LEAN = (
     "errors", "records", "events", "process", "runner", "measure", "pristine", "monitor", "family", "capture",
-    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources",
+    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources", "canary",
     "machine.base", "machine.executor", "machine.guest", "machine.keep",
 )  # fmt: skip
 """Standard library only."""

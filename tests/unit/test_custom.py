@@ -7,40 +7,12 @@ import shutil
 import threading
 
 import pytest
+from kept import OBJECT, kept
 
 from autotune.errors import AttachError, AutotuneError, BusyError, UsageError
-from autotune.records import Candidate, Seal
+from autotune.records import Candidate
 from autotune.schedext import custom, seal
-from autotune.schedext.catalog import Knob, Range, Scheduler
 from autotune.schedext.resolve import CatalogResolver
-
-SOURCE, OBJECT = "/* a scheduler */\n", b"\x7fELF an object"
-
-
-def an_entry(name: str) -> Scheduler:
-    return Scheduler(
-        name=f"custom:{name}",
-        kind="bpf",
-        ops_name=name,
-        source=f"{name}.bpf.c",
-        production_ready=False,
-        description="Keeps builders happy.",
-        algorithm="",
-        use_cases=(),
-        characteristics="",
-        limitations=(),
-        performance_profile="",
-        tags=("generated",),
-        knobs=(Knob(name="slice_us", type="integer", default=5000, range=Range(min=1, max=9000), description="x"),),
-    )
-
-
-def kept(name: str = "mine", content: bytes = OBJECT) -> custom.Custom:
-    token = seal.sign(
-        Seal(name, seal.sha256(SOURCE.encode()), seal.sha256(content), "19", seal.GATES_VERSION, "6.18.15")
-    )
-    with custom.reserved(name):
-        return custom.keep(name, SOURCE, content, an_entry(name), token, [])
 
 
 def test_what_was_kept_joins_the_catalogue_and_can_be_a_candidate() -> None:

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""`autotune scheduler ...`: generated schedulers, for people. What a model does through a tool goes the same way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotune.errors import UsageError
+
+if TYPE_CHECKING:
+    from autotune.verify.gates import Outcome
+    from autotune.verify.submission import Submission
+
+app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Verify schedulers of your own, written in BPF C, and look at those that passed.",
+    no_args_is_help=True,
+)
+MOST_SOURCE_BYTES = 1 << 20
+"""More is not even read; the gate of the source says how much it takes."""
+ENDING = ".bpf.c"
+
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print it as JSON.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="With or without 'custom:'.")]
+
+
+@app.command("verify")
+def _verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE.bpf.c", help="Its name without the ending is the scheduler's.")],
+    entry: Annotated[
+        Path | None,
+        typer.Option("--entry", metavar="FILE", help="JSON with what the catalogue is to say: description, knobs, ..."),
+    ] = None,
+    unfair: Annotated[
+        bool, typer.Option("--unfair", metavar="", help="It means to share CPU time unequally: tell, but do not fail.")
+    ] = False,
+    kernel: Annotated[
+        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel to prove it in. Default: as for cc.")
+    ] = None,
+    as_json: _Json = False,
+) -> int:
+    """Take a scheduler through all gates: source, compiler, kernel verifier, behaviour in a micro-VM.
+
+    What passes can be tried as custom:NAME. Exit 0 when it passed.
+    """
+    from autotune.machine import kernels
+    from autotune.verify.gates import verify
+
+    asked = _submission(file, entry, unfair)
+    told = (lambda text: print(text, file=sys.stderr, flush=True)) if as_json else _say
+    outcome = verify(asked, kernels.find(kernel), told)
+    if as_json:
+        _print_json(_outcome(outcome))
+    else:
+        _print_lines(_told(outcome, asked.name))
+    return 0 if outcome.custom is not None else 1
+
+
+@app.command("list")
+def _list(as_json: _Json = False) -> None:
+    """List the generated schedulers that passed."""
+    from autotune.schedext import custom
+    from autotune.views import listing
+
+    entries = custom.entries()
+    if as_json:
+        _print_json([one.model_dump(mode="json") for one in entries])
+    elif entries:
+        _print_lines(listing.schedulers(entries, width=_columns()))
+    else:
+        print("There is none yet; 'autotune scheduler verify FILE.bpf.c' takes one in.")
+
+
+@app.command("show")
+def _show(name: _Name, as_json: _Json = False) -> None:
+    """Describe a generated scheduler: its knobs, what was proven, and what was measured at the gates."""
+    from autotune.records import to_json
+    from autotune.schedext import custom
+    from autotune.views import listing
+
+    one = custom.load(name)
+    reports = custom.read_reports(one)
+    if as_json:
+        entry = one.entry.model_dump(mode="json")
+        _print_json({"entry": entry, "seal": {**to_json(one.seal), "token": "kept"}, "reports": reports})
+        return
+    _print_lines(listing.scheduler(one.entry, width=_columns()))
+    _print_lines(listing.proof(one.seal, reports, width=_columns()))
+    print(f"Source: {one.source}")
+
+
+@app.command("remove")
+def _remove(name: _Name) -> None:
+    """Forget a generated scheduler."""
+    from autotune.schedext import custom
+
+    custom.remove(name)
+    print(f"Removed {custom.checked_name(name)}.")
+
+
+# --- what is handed in -----------------------------------------------------------------------------------
+
+
+def _submission(file: Path, entry: Path | None, unfair: bool) -> Submission:
+    from autotune.verify.submission import submission
+
+    if not file.name.endswith(ENDING):
+        raise UsageError(f"{file} does not end in {ENDING}", hint="give a source in BPF C")
+    given = _entry(entry) if entry is not None else {}
+    named = {"name": file.name.removesuffix(ENDING), "source": _text(file)}
+    return submission(**{**given, **named, **({"unfair_by_design": True} if unfair else {})})
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is not a JSON object", hint="name fields such as description and knobs")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST_SOURCE_BYTES + 1)
+        if len(data) > MOST_SOURCE_BYTES:
+            raise UsageError(f"{path} is larger than {MOST_SOURCE_BYTES >> 10} KiB")
+        return data.decode()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="name a file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8: {error.reason}") from error
+
+
+# --- what is told ----------------------------------------------------------------------------------------
+
+
+def _told(outcome: Outcome, name: str) -> Iterable[str]:
+    from autotune.report import printable
+
+    for report in outcome.reports:
+        yield from (printable(finding.text()) for finding in report.findings)
+    if outcome.custom is None:
+        yield f"{name} was stopped at gate '{outcome.failed.gate}'." if outcome.failed else f"{name} was stopped."
+        return
+    yield f"{name} passed all gates in {outcome.took_s:.0f} s."
+    yield f"Try it: autotune cc --scheduler custom:{name} 'COMMAND'"
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    from autotune.records import to_json
+
+    reports = [{**to_json(report), "passed": report.passed} for report in outcome.reports]
+    passed = outcome.custom is not None
+    return {"passed": passed, "took_s": outcome.took_s, "reports": reports}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns

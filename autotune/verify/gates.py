@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Takes a scheduler's source through the four gates and, if it passes them all, seals and keeps it.
+
+Source and compiler see the text first, on this machine, inside the sandbox. Only an object that came out of both is
+loaded, and only into a micro-VM of its own that is thrown away afterwards: a session's machine is never at stake.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune import resources
+from autotune.errors import AutotuneError
+from autotune.machine import microvm
+from autotune.machine.base import Place
+from autotune.machine.kernels import Kernel
+from autotune.records import AttachSpec, Identity, Seal
+from autotune.schedext import custom, seal
+from autotune.schedext.build import find_headers
+from autotune.schedext.catalog import Knob
+from autotune.verify import behaviour, load, source
+from autotune.verify.compiling import Compiled, compile_source
+from autotune.verify.findings import GATES, Finding, Gate, GateReport
+from autotune.verify.submission import Submission, entry, knobs_of
+
+Progress = Callable[[str], None]
+VM_CPUS = 2
+VM_MEMORY_BYTES = 1 << 30
+SYSTEM_LIBBPF = "libbpf.so.1"
+"""Where the kernel brought none of its own."""
+VM_LOST = "vm-lost"
+"""The rule of a finding that says that the micro-VM died or hung."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went. `custom` is what is in the catalogue now; None when a gate stopped it."""
+
+    reports: tuple[GateReport, ...]
+    custom: custom.Custom | None
+    took_s: float
+
+    @property
+    def failed(self) -> GateReport | None:
+        return next((report for report in self.reports if not report.passed), None)
+
+
+def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Outcome:
+    """Verify a source under a kernel. What is wrong with the source is in the outcome. Raises BusyError when its name
+    is being verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
+    started = time.monotonic()
+    reports: list[GateReport] = []
+    with custom.reserved(asked.name), _scratch() as scratch:
+        kept = _through_all(asked, kernel, scratch, _Telling(reports, progress))
+    return Outcome(tuple(reports), kept, time.monotonic() - started)
+
+
+@dataclass
+class _Telling:
+    """Collects reports, and says how each gate went."""
+
+    reports: list[GateReport]
+    progress: Progress
+
+    def begin(self, gate: Gate, what: str) -> None:
+        self.progress(f"Gate {GATES.index(gate) + 1} of {len(GATES)}, {gate}: {what}")
+
+    def passed(self, report: GateReport) -> bool:
+        self.reports.append(report)
+        errors = sum(finding.severity == "error" for finding in report.findings)
+        word = "passed" if report.passed else f"failed, {errors} finding{'' if errors == 1 else 's'}"
+        self.progress(f"  {word} in {report.took_s:.1f} s")
+        return report.passed
+
+
+def _through_all(asked: Submission, kernel: Kernel, scratch: Path, told: _Telling) -> custom.Custom | None:
+    headers = find_headers(Path(kernel.headers) if kernel.headers else None)
+    told.begin("source", "reading it as the compiler does")
+    if not told.passed(source.check(asked.source, asked.name, headers=headers)):
+        return None
+    told.begin("compile", "in a sandbox")
+    compiled = compile_source(asked.source, asked.name, headers)
+    object_path = scratch / f"{asked.name}.o"
+    object_path.write_bytes(compiled.content or b"")
+    knobs, report = _with_knobs(asked, compiled, object_path, kernel)
+    if not told.passed(report):
+        return None
+    if not _proven(asked, kernel, object_path, told):
+        return None
+    content = object_path.read_bytes()
+    token = seal.sign(
+        Seal(
+            name=asked.name,
+            source_sha256=seal.sha256(asked.source.encode()),
+            object_sha256=seal.sha256(content),
+            clang=compiled.clang.version,
+            gates=seal.GATES_VERSION,
+            kernel=kernel.version,
+        )
+    )
+    return custom.keep(asked.name, asked.source, content, entry(asked, knobs), token, told.reports)
+
+
+def _with_knobs(
+    asked: Submission, compiled: Compiled, object_path: Path, kernel: Kernel
+) -> tuple[tuple[Knob, ...], GateReport]:
+    """The knobs of the object; what does not fit counts for the gate of the compiler."""
+    report = compiled.report
+    if not report.passed:
+        return (), report
+    try:
+        knobs, misfits = knobs_of(asked, object_path, str(kernel.libbpf) if kernel.libbpf else None)
+    except AutotuneError as error:
+        knobs, misfits = (), [Finding("object-unreadable", error.message, error.hint)]
+    findings = (*report.findings, *misfits)
+    return knobs, GateReport(report.gate, findings, report.numbers, report.took_s, report.log)
+
+
+def _proven(asked: Submission, kernel: Kernel, object_path: Path, told: _Telling) -> bool:
+    """Gates 3 and 4. An emulated kernel dies now and then of itself, so a VM that was lost is tried once more."""
+    before = len(told.reports)
+    for _ in range(2):
+        del told.reports[before:]
+        if _in_a_vm(asked, kernel, object_path, told):
+            return True
+        if not any(finding.rule == VM_LOST for finding in told.reports[-1].findings):
+            return False
+    return False
+
+
+def _in_a_vm(asked: Submission, kernel: Kernel, object_path: Path, told: _Telling) -> bool:
+    library = str(kernel.libbpf or SYSTEM_LIBBPF)
+    told.begin("load", f"the verifier of Linux {kernel.version}, in a micro-VM")
+    place = Place(str(object_path.parent), False, Identity(0, 0, (0,)))
+    options = microvm.VmOptions(VM_CPUS, VM_MEMORY_BYTES)
+    with closing(microvm.boot(kernel, place, options, "verifying a scheduler")) as vm:
+        if not told.passed(load.check(object_path, asked.name, asked.source, vm, library)):
+            return False
+        told.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
+        reference = behaviour.reference(vm, told.progress)
+        spec = AttachSpec(asked.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
+        report = behaviour.check(
+            spec,
+            vm,
+            reference=reference,
+            declared_unfair=asked.unfair_by_design,
+            progress=told.progress,
+            libbpf=library,
+        )
+        return told.passed(report)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A directory that a micro-VM sees as well."""
+    base = resources.cache_dir() / "verify"
+    base.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=base))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)

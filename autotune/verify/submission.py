@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""What is handed in to be verified: a source, and what the catalogue is to say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autotune.errors import UsageError
+from autotune.schedext import libbpf
+from autotune.schedext.catalog import CUSTOM, Knob, Range, Requirements, Scheduler
+from autotune.schedext.custom import checked_name
+from autotune.schedext.kernel import LEAST_KERNEL
+from autotune.verify.findings import Finding
+
+MOST_KNOBS = 16
+MOST_TEXT = 600
+PARTIAL = Knob(
+    name="partial", type="boolean", default=False, description="Schedule only the workload's own tasks, not the system."
+)
+"""Every scheduler that includes at.h has it."""
+
+
+class Submission(BaseModel):
+    """A source with its entry. Texts are bounded, since models read them again in every session."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: str
+    description: str = Field("", max_length=100)
+    algorithm: str = Field("", max_length=MOST_TEXT)
+    use_cases: tuple[str, ...] = Field((), max_length=8)
+    characteristics: str = Field("", max_length=MOST_TEXT)
+    limitations: tuple[str, ...] = Field((), max_length=8)
+    performance_profile: str = Field("", max_length=MOST_TEXT)
+    knobs: tuple[Knob, ...] | None = Field(None, max_length=MOST_KNOBS)
+    """None: those of the object, with whatever values they can hold."""
+    unfair_by_design: bool = False
+    """It means to share CPU time unequally: the gate of behaviour tells by how much instead of failing it."""
+
+
+def submission(**fields: object) -> Submission:
+    """A checked submission; its name is bare. Raises UsageError."""
+    try:
+        made = Submission.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise UsageError(f"the scheduler cannot be taken: {where}: {first['msg']}") from error
+    return made.model_copy(update={"name": checked_name(made.name)})
+
+
+def entry(asked: Submission, knobs: Sequence[Knob]) -> Scheduler:
+    """What the catalogue says of a scheduler that passed."""
+    return Scheduler(
+        name=f"{CUSTOM}{asked.name}",
+        kind="bpf",
+        ops_name=asked.name,
+        source=f"{asked.name}.bpf.c",
+        production_ready=False,
+        description=asked.description or "A generated scheduler.",
+        algorithm=asked.algorithm,
+        use_cases=asked.use_cases,
+        characteristics=asked.characteristics,
+        limitations=asked.limitations,
+        performance_profile=asked.performance_profile,
+        requirements=Requirements(kernel_min=LEAST_KERNEL),
+        tags=("generated",),
+        knobs=tuple(knobs),
+    )
+
+
+def knobs_of(asked: Submission, content_path: Path, library: str | None) -> tuple[tuple[Knob, ...], list[Finding]]:
+    """The knobs of the entry, and where they do not fit the object. Raises AttachError when it cannot be read."""
+    opened = libbpf.Libbpf(library).open(str(content_path))
+    try:
+        found = {knob.name: knob for knob in opened.knobs()}
+    finally:
+        opened.close()
+    partial = (PARTIAL,) if PARTIAL.name in found else ()
+    if asked.knobs is None:
+        inferred = (_inferred(knob) for knob in found.values() if knob.name != PARTIAL.name)
+        return (*(knob for knob in inferred if knob is not None), *partial), []
+    declared = tuple(knob for knob in asked.knobs if knob.name != PARTIAL.name)
+    return (*declared, *partial), list(_misfits(declared, found))
+
+
+def _inferred(knob: libbpf.Knob) -> Knob | None:
+    """A knob that nobody described: it takes what its variable can hold. None for what is no scalar of that kind."""
+    said = "Not described."
+    if knob.kind == "bool":
+        return Knob(name=knob.name, type="boolean", default=knob.value, description=said)
+    if knob.kind != "int":
+        return None
+    bits = 8 * knob.width
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if knob.signed else (0, (1 << bits) - 1)
+    return Knob(name=knob.name, type="integer", default=knob.value, range=Range(min=low, max=high), description=said)
+
+
+def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.Knob]) -> Iterator[Finding]:
+    for knob in declared:
+        there = found.get(knob.name)
+        if there is None:
+            known = ", ".join(sorted(found)) or "none"
+            text = f"the knob '{knob.name}' is no `const volatile` variable of the source"
+            yield Finding("knob-missing", text, f"it has: {known}; declare knobs with AT_KNOB(type, name, value)")
+        elif knob.type not in ("boolean", "integer") or (there.kind == "bool") != (knob.type == "boolean"):
+            yield Finding("knob-type", f"the knob '{knob.name}' is not a {knob.type} in the source")
+        elif knob.default != there.value:
+            text = f"the knob '{knob.name}' begins with {there.value} in the source, not {knob.default}"
+            yield Finding("knob-default", text, "let both say the same")
+    for name in sorted(set(found) - {knob.name for knob in declared} - {PARTIAL.name}):
+        yield Finding("knob-undeclared", f"the source has a knob '{name}' that is not declared", "declare it as well")

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""`autotune scheduler`: what people type to verify, list, show and remove schedulers of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_harness import error_of, run
+from kept import kept
+
+from autotune.verify import findings
+
+
+def test_what_passed_is_listed_with_the_others_and_can_be_shown() -> None:
+    reports = [findings.GateReport("behaviour", numbers={"two_levels": {"jain": 0.998}}, took_s=41.0)]
+    kept("mine", reports=reports)
+    assert "custom:mine" in run("scheduler", "list").stdout
+    assert "custom:mine" in run("schedulers").stdout
+    shown = run("scheduler", "show", "mine").stdout
+    for piece in (
+        "Keeps builders happy.",
+        "slice_us",
+        "Proven on Linux 6.18.15",
+        "behaviour (41.0 s): two_levels.jain 0.998",
+    ):
+        assert piece in shown
+    assert "autotune cc --scheduler custom:mine" in shown
+    told = json.loads(run("scheduler", "show", "custom:mine", "--json").stdout)
+    assert told["entry"]["name"] == "custom:mine"
+    assert told["seal"]["token"] == "kept"
+
+
+def test_an_empty_list_says_how_to_begin() -> None:
+    result = run("scheduler", "list")
+    assert (result.exit_code, "autotune scheduler verify" in result.stdout) == (0, True)
+    assert json.loads(run("scheduler", "list", "--json").stdout) == []
+
+
+def test_what_is_removed_is_gone() -> None:
+    kept("mine")
+    assert run("scheduler", "remove", "custom:mine").stdout == "Removed mine.\n"
+    result = run("scheduler", "remove", "mine")
+    assert result.exit_code == 2
+    assert "no generated scheduler is called 'mine'" in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.c", b"", "does not end in .bpf.c"),
+        ("none.bpf.c", None, "No such file"),
+        ("Big-Name.bpf.c", b"", "cannot be a scheduler's name"),
+        ("x.bpf.c", b"\xff\xfe", "is not text in UTF-8"),
+        ("x.bpf.c", b" " * (1 << 21), "is larger than 1024 KiB"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_is_one_line(name: str, content: bytes | None, said: str) -> None:
+    if content is not None:
+        Path(name).write_bytes(content)
+    result = run("scheduler", "verify", name)
+    assert result.exit_code == 2
+    assert said in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ('{"description": "' + "x" * 101 + '"}', "description"),
+        ('{"colour": "red"}', "colour"),
+        ('{"knobs": [{"name": "a"}]}', "knobs.0"),
+    ],
+)
+def test_an_entry_that_cannot_be_is_one_line(entry: str, said: str) -> None:
+    Path("x.bpf.c").write_text("")
+    Path("x.json").write_text(entry)
+    result = run("scheduler", "verify", "x.bpf.c", "--entry", "x.json")
+    assert result.exit_code == 2
+    assert said in error_of(result)
+
+
+@pytest.mark.bpf
+def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() -> None:
+    """With nothing but a parser: no machine is booted for what the first gate stops."""
+    Path("lost.bpf.c").write_text('#include "at.h"\n\nint x = y;\n')
+    result = run("scheduler", "verify", "lost.bpf.c")
+    assert result.exit_code == 1, result.stderr
+    assert "Gate 1 of 4, source" in result.stdout
+    assert "3:9: " in result.stdout
+    assert result.stdout.splitlines()[-1] == "lost was stopped at gate 'source'."
+    told = json.loads(run("scheduler", "verify", "lost.bpf.c", "--json").stdout)
+    assert (told["passed"], told["reports"][0]["gate"]) == (False, "source")

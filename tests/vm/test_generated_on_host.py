@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""Generated schedulers on a host, played by the VM: watched the first time, let go past a bound, refused if changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autotune.machine.kernels import Kernel
+from autotune.machine.resilient import ResilientVM
+from autotune.schedext.build import build
+
+from .conftest import guest_json
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+BPF = Path(__file__).parents[1] / "bpf"
+ESCAPES = "at_gate_escape"
+ESCAPE = BPF / f"{ESCAPES}.bpf.c"
+"""Passes every gate and its canary; what it does under the workload is what is told here."""
+SHORT = ["--warmup", "0", "--min-runs", "2", "--max-runs", "2"]
+BUSY = "timeout 3 sh -c 'while :; do :; done'"
+TRIGGERED = f"printf trigger > /proc/self/comm; for n in 1 2 3; do {BUSY} & done; {BUSY}; wait; true"
+"""Becomes the program that at_gate_escape waits for, and has more tasks than there are CPUs."""
+
+
+def on_host(vm: ResilientVM, kernel: Kernel, sources: list[Path], **asked: Any) -> Any:
+    objects = {
+        source.name.removesuffix(".bpf.c"): str(build(source, headers=kernel.headers).object_path) for source in sources
+    }
+    given = json.dumps({"objects": objects, **asked})
+    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=400, TEST_LIBBPF=str(kernel.libbpf))
+    for session in seen["sessions"]:
+        print(session["said"][-3000:])
+        assert session["state"] == "disabled"
+    return seen
+
+
+def row(session: Any, key: str) -> Any:
+    return next(one for one in session["report"]["results"] if one["candidate"]["scheduler"] == key)
+
+
+def test_a_good_one_is_a_candidate_like_any_other_after_its_canary(vm: ResilientVM, kernel: Kernel) -> None:
+    arguments = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "--", "sleep", "0.2"]
+    seen = on_host(vm, kernel, [BPF / "good" / "two_levels.bpf.c"], sessions=[arguments, arguments])
+    first, second = seen["sessions"]
+    assert "two_levels runs as a canary for 10 s, since it is new on this host" in first["said"]
+    assert "canary" not in second["said"]
+    for session in (first, second):
+        assert session["exit_code"] == 0
+        assert row(session, "custom:two_levels")["runs"] >= 2
+    assert seen["strikes"] == {"two_levels": 0}
+
+
+def test_one_that_turns_bad_under_the_workload_is_let_go_and_after_three_times_no_longer_tried(
+    vm: ResilientVM, kernel: Kernel
+) -> None:
+    arguments = ["--scheduler", "custom:at_gate_escape", *SHORT, TRIGGERED]
+    seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments, arguments], strikes={ESCAPES: 2}, passed=[ESCAPES])
+    first, second = seen["sessions"]
+    assert "does not count: let go by the watch: wake-up latency" in first["said"]
+    assert row(first, "custom:at_gate_escape")["verdict"] == "invalid"
+    assert seen["strikes"] == {ESCAPES: 3}
+    assert "let go three times on this host, last for: let go by the watch: wake-up" in second["said"]
+    assert row(second, "custom:at_gate_escape")["runs"] == 0
+
+
+def test_one_that_the_kernel_throws_out_under_the_workload_costs_its_row_only(vm: ResilientVM, kernel: Kernel) -> None:
+    arguments = ["--scheduler", "custom:at_gate_escape:drop=true", "--scheduler", "at_fifo", *SHORT, TRIGGERED]
+    seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments], passed=[ESCAPES])
+    (session,) = seen["sessions"]
+    assert session["exit_code"] == 0
+    assert "runnable task stall" in row(session, "custom:at_gate_escape")["note"]
+    assert row(session, "at_fifo")["runs"] >= 2
+    assert seen["strikes"] == {ESCAPES: 1}
+
+
+def test_one_that_was_changed_since_it_passed_is_refused(vm: ResilientVM, kernel: Kernel) -> None:
+    arguments = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "--", "sleep", "0.2"]
+    seen = on_host(vm, kernel, [BPF / "good" / "two_levels.bpf.c"], sessions=[arguments], flip="two_levels")
+    (session,) = seen["sessions"]
+    assert "custom:two_levels is left out: the generated scheduler is refused" in session["said"]
+    assert row(session, "at_fifo")["runs"] >= 2
