@@ -335,6 +335,7 @@ def later(seconds: float, what: Callable[[], None]) -> None:
 # --- the canary ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) -> None:
     outcome = run(kernel.attach, kernel.release, plan)
     assert (outcome.passed, outcome.reason, outcome.fault) == (True, "", False)
@@ -345,11 +346,13 @@ def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) 
     json.dumps(outcome.numbers)
 
 
+@pytest.mark.slow
 def test_without_the_knob_it_is_whole_from_the_start(kernel: Kernel, plan: Plan) -> None:
     assert run(kernel.attach, kernel.release, Plan(**{**vars(plan), "can_be_partial": False})).passed
     assert kernel.log == ["attach whole", "release"]
 
 
+@pytest.mark.slow
 def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
     kernel: Kernel, plan: Plan, stuck: threading.Event
 ) -> None:
@@ -379,6 +382,7 @@ def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuc
     assert kernel.log == ["attach partial", "release"]
 
 
+@pytest.mark.slow
 def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel: Kernel, plan: Plan) -> None:
     def attach(partial: bool) -> Attachment:
         if not partial:
@@ -411,6 +415,7 @@ def test_one_that_somebody_else_let_go_of_has_not_passed_and_is_not_to_blame(ker
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: disabled by sysrq-S")
 
 
+@pytest.mark.slow
 def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
     kernel: Kernel, plan: Plan, stuck: threading.Event
 ) -> None:
@@ -425,6 +430,7 @@ def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
     assert outcome.numbers["reaction"]["detached_after_s"] < 1.0
 
 
+@pytest.mark.slow
 def test_while_the_attaching_has_not_ended_the_last_resort_is_all_there_is(
     kernel: Kernel, plan: Plan, stuck: threading.Event
 ) -> None:
@@ -490,6 +496,7 @@ def test_a_machine_that_is_too_busy_to_tell_is_not_risked(kernel: Kernel, plan: 
     assert kernel.log == []
 
 
+@pytest.mark.slow
 def test_a_peak_of_load_before_is_waited_out(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
     stuck.set()
     later(0.3, stuck.clear)
@@ -617,6 +624,7 @@ def test_stopping_twice_is_fine(kernel: Kernel) -> None:
 # --- the real probe --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_probe_s_lateness_is_what_it_overslept() -> None:
     probe = WakeProbe(partial=False)
     began_s = time.monotonic()
@@ -652,6 +660,7 @@ def test_a_look_without_pressure_accounting(tmp_path: Path) -> None:
     assert look(0.1, senses=Senses(pressure_path=str(tmp_path / "absent"))).pressure_share is None
 
 
+@pytest.mark.slow
 def test_the_load_ends_with_the_canary_and_with_us() -> None:
     with Load(2) as load:
         pids = [hog.pid for hog in load._hogs]

@@ -401,6 +401,7 @@ def test_what_passes_is_tried_again(planning: Any, step: Step) -> None:
     assert len(session.script.requests) == 2
 
 
+@pytest.mark.slow
 def test_a_wait_that_the_service_asks_for_is_kept(planning: Any) -> None:
     session = planning(Status(429, "rate_limit_error", "slow down", {"retry-after": "1"}), Answer([submit("at_fifo")]))
     session.propose()
@@ -487,6 +488,7 @@ def test_a_scheduler_is_never_left_attached_whatever_ends_the_turn(planning: Any
         assert session.machine.attached is None
 
 
+@pytest.mark.slow
 def test_a_scheduler_goes_when_its_time_is_over_even_while_the_model_thinks(planning: Any) -> None:
     session = planning(
         Answer([tool("run_scheduler", name="at_fifo", args=[])]), Hang(1.2), Answer([submit()]), silence_s=1.0

@@ -514,6 +514,7 @@ def test_several_processes_write_at_once_from_the_very_beginning(path: Path) -> 
     assert all(len(past.results) == 5 for past in kept)
 
 
+@pytest.mark.slow
 def test_of_several_processes_that_find_it_damaged_one_puts_it_aside_and_none_loses_a_session(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is no database" * 100)
@@ -544,6 +545,7 @@ def test_an_unknown_profile_is_named_and_how_to_find_those_there_are(memory: His
         memory.add_profile_note("nobody", None, None, "x")
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(exclude_categories=[]), max_size=3000))
 def test_any_text_can_be_noted_and_is_bounded(text: str) -> None:

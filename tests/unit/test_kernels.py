@@ -189,6 +189,7 @@ def test_a_host_without_debians_tools_is_told_what_to_do(monkeypatch: pytest.Mon
         kernels.fetch(lambda _text: None)
 
 
+@pytest.mark.slow
 def test_a_fetch_that_fails_leaves_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network: the mirror is an address on this machine where nobody listens."""
     monkeypatch.setattr(archive, "mirror", lambda: "http://127.0.0.1:9/debian")

@@ -4,6 +4,7 @@ names. A faulty one is shown only the load that its fault needs; our own are sho
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -70,8 +71,11 @@ def loaded(vm: ResilientVM, kernel: Kernel) -> Check:
     return check
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour.Reference) -> Check:
+    """A report is made once and kept: each takes seconds to minutes."""
+
+    @functools.cache
     def check(name: str, only: tuple[str, ...] | None = None, declared_unfair: bool = False) -> GateReport:
         built = build(source(name), headers=kernel.headers)
         return behaviour.check(

@@ -7,7 +7,7 @@
 
 AT_KNOB(u64, slice_us, 5000);
 
-static u64 budget = 300;
+static u64 budget = 200;
 
 AT_OP3(s32, drops_under_load_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
 {
@@ -42,6 +42,6 @@ struct sched_ext_ops drops_under_load_ops = {
 	.dispatch = (void *)drops_under_load_dispatch,
 	.init = (void *)drops_under_load_init,
 	.exit = (void *)drops_under_load_exit,
-	.timeout_ms = 2000,
+	.timeout_ms = 1000,
 	.name = "drops_under_load",
 };
