@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autotune.errors import UsageError
+from autotune.records import to_json
 from autotune.schedext import custom
 from autotune.schedext.catalog import CUSTOM, Catalog
 from autotune.verify.findings import GateReport, answer
 from autotune.verify.submission import Submission, submission
+from autotune.verify.summary import summary
 
 
 class Verified(Protocol):
@@ -60,6 +62,6 @@ class Workshop:
         if outcome.custom is None:
             return False, answer(next(report for report in outcome.reports if not report.passed))
         self.catalog.add(outcome.custom.entry)
-        numbers = {report.gate: dict(report.numbers) for report in outcome.reports}
+        numbers = summary(to_json(list(outcome.reports)))
         notes = [finding.text() for report in outcome.reports for finding in report.findings]
         return True, {"scheduler": name, "passed": "all gates", "notes": notes[:10], "numbers": numbers}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from autotune.records import Seal, knob_text
 from autotune.report import printable
+from autotune.verify.summary import summary
 
 if TYPE_CHECKING:
     from autotune.doctor import Check
@@ -114,21 +115,23 @@ def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
     yield ""
     said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
     yield from _paragraph(said, width, 0)
+    short = summary(reports)
     for report in reports:
-        numbers = ", ".join(f"{name} {_number(value)}" for name, value in _flat(report.get("numbers", {})))
-        yield from _paragraph(
-            f"{report.get('gate')} ({report.get('took_s', 0.0):.1f} s): {numbers or 'passed'}", width, 2
-        )
+        gate = str(report.get("gate"))
+        plain = {name: value for name, value in short[gate].items() if not isinstance(value, Mapping)}
+        said = ", ".join(f"{name} {_number(value)}" for name, value in plain.items())
+        yield from _paragraph(f"{gate} ({report.get('took_s', 0.0):.1f} s){': ' if said else ''}{said}", width, 2)
+        for load, numbers in short[gate].items():
+            if isinstance(numbers, Mapping):
+                compared = ", ".join(f"{name} {_compared(value)}" for name, value in numbers.items())
+                yield from _paragraph(f"{load}: {compared}", width, 4)
         for finding in report.get("findings", ()):
             yield from _paragraph(f"note: {finding.get('message')}", width, 4)
 
 
-def _flat(numbers: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in numbers.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif not isinstance(value, list):
-            yield f"{prefix}{name}", value
+def _compared(value: Any) -> str:
+    """`0.024 (EEVDF 0.03)`."""
+    return f"{_number(value[0])} (EEVDF {_number(value[1])})" if isinstance(value, list) else _number(value)
 
 
 def _number(value: object) -> str:
