@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* fault: 600 bytes of local variables; gate: compile; rule: compile */
+/* fault: 600 bytes of local variables; gate: compile; rule: compile-error */
 /*
  * oversized_stack: keeps the lengths of 75 queues on the stack, of which BPF has 512 bytes. clang sees
  * it.
