@@ -37,7 +37,7 @@ THROUGHPUT_SHARE = 0.5
 """Of EEVDF's: forks, pipe round trips and work done by hogs, each, at the speed that the machine had meanwhile."""
 MOST_SPEED_CHANGE = 2.0
 """The machine's speed is measured by what a real-time task does in short bursts, which is rough: what it says is
-believed up to this factor."""
+believed up to this factor, and only where it was slower under the scheduler than under EEVDF."""
 
 PINNED_SHARE = 0.1
 """A task that is bound to one CPU does at least so much of what it does under EEVDF. Less is stuck, not slow: one

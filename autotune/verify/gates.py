@@ -71,6 +71,10 @@ class _Telling:
     def begin(self, gate: Gate, what: str) -> None:
         self.progress(f"Gate {GATES.index(gate) + 1} of {len(GATES)}, {gate}: {what}")
 
+    def within(self, text: str) -> None:
+        """What goes on within a gate."""
+        self.progress(f"    {text}")
+
     def passed(self, report: GateReport) -> bool:
         self.reports.append(report)
         errors = sum(finding.severity == "error" for finding in report.findings)
@@ -143,14 +147,14 @@ def _in_a_vm(asked: Submission, kernel: Kernel, object_path: Path, told: _Tellin
         if not told.passed(load.check(object_path, asked.name, asked.source, vm, library)):
             return False
         told.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
-        reference = behaviour.reference(vm, told.progress)
+        reference = behaviour.reference(vm, told.within)
         spec = AttachSpec(asked.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
         report = behaviour.check(
             spec,
             vm,
             reference=reference,
             declared_unfair=asked.unfair_by_design,
-            progress=told.progress,
+            progress=told.within,
             libbpf=library,
         )
         return told.passed(report)
