@@ -85,10 +85,14 @@ class Knob(_Strict):
             return f"one of {', '.join(self.options)}"
         words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
         if self.range is not None and (self.range.min is not None or self.range.max is not None):
-            low = "any" if self.range.min is None else f"{self.range.min:g}"
-            high = "any" if self.range.max is None else f"{self.range.max:g}"
+            low, high = _end(self.range.min), _end(self.range.max)
             words += f" from {low} to {high}"
         return f"{words} ({self.unit})" if self.unit else words
+
+
+def _end(value: float | None) -> str:
+    """An end of a range; whole numbers in full, however large."""
+    return "any" if value is None else str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _parsed(kind: KnobType, text: str) -> KnobValue | None:

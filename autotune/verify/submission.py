@@ -13,6 +13,7 @@ from autotune.schedext import libbpf
 from autotune.schedext.catalog import CUSTOM, Knob, Range, Requirements, Scheduler
 from autotune.schedext.custom import checked_name
 from autotune.schedext.kernel import LEAST_KERNEL
+from autotune.verify import comments
 from autotune.verify.findings import Finding
 
 MOST_KNOBS = 16
@@ -61,7 +62,7 @@ def entry(asked: Submission, knobs: Sequence[Knob]) -> Scheduler:
         ops_name=asked.name,
         source=f"{asked.name}.bpf.c",
         production_ready=False,
-        description=asked.description or "A generated scheduler.",
+        description=asked.description or comments.description(asked.source, asked.name) or "A generated scheduler.",
         algorithm=asked.algorithm,
         use_cases=asked.use_cases,
         characteristics=asked.characteristics,
@@ -82,15 +83,16 @@ def knobs_of(asked: Submission, content_path: Path, library: str | None) -> tupl
         opened.close()
     partial = (PARTIAL,) if PARTIAL.name in found else ()
     if asked.knobs is None:
-        inferred = (_inferred(knob) for knob in found.values() if knob.name != PARTIAL.name)
+        said = comments.knob_descriptions(asked.source)
+        inferred = (_inferred(knob, said.get(knob.name, "")) for knob in found.values() if knob.name != PARTIAL.name)
         return (*(knob for knob in inferred if knob is not None), *partial), []
     declared = tuple(knob for knob in asked.knobs if knob.name != PARTIAL.name)
     return (*declared, *partial), list(_misfits(declared, found))
 
 
-def _inferred(knob: libbpf.Knob) -> Knob | None:
-    """A knob that nobody described: it takes what its variable can hold. None for what is no scalar of that kind."""
-    said = "Not described."
+def _inferred(knob: libbpf.Knob, said: str) -> Knob | None:
+    """A knob that no entry names: it takes what its variable can hold. None for what is no scalar of that kind."""
+    said = said or "Not described."
     if knob.kind == "bool":
         return Knob(name=knob.name, type="boolean", default=knob.value, description=said)
     if knob.kind != "int":

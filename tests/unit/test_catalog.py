@@ -35,7 +35,7 @@ def test_every_default_is_a_value_its_knob_takes(scheduler: Scheduler) -> None:
         ("at_fif", "did you mean 'at_fifo'"),
         ("nothing", "there are: at_fifo"),
         ("at_fifo:slice=1", "did you mean 'slice_us'"),
-        ("at_fifo:slice_us=1", "from 100 to 1e+06 (us), not 1"),
+        ("at_fifo:slice_us=1", "from 100 to 1000000 (us), not 1"),
         ("at_fifo:slice_us=fast", "a whole number from 100"),
         ("at_fifo:slice_us=2.5", "a whole number"),
         ("at_batch:long_first=maybe", "true or false"),

@@ -19,6 +19,7 @@ from builders import a_situation, outcome
 from messages_server import Answer, ErrorEvent, Hang, Reset, Script, Status, Step, serving, submit, text, tool
 from scripted import ScriptedMachine
 
+from autotune import resources
 from autotune.errors import PlannerError
 from autotune.events import Event, PlannerActed
 from autotune.history import History
@@ -352,6 +353,18 @@ def test_the_environment_is_never_sent_nor_kept(planning: Any, directory: Path) 
     session.transcript.close()
     kept = b"".join(path.read_bytes() for path in (directory / "transcripts").iterdir())
     assert "only-in-the-environment" not in json.dumps(session.script.requests) + kept.decode()
+
+
+def test_the_writing_guide_is_in_the_stable_part_and_short(planning: Any) -> None:
+    """6,000 tokens at most; code has three characters a token."""
+    session = planning(Answer([submit()]))
+    session.propose()
+    (system,) = session.script.requests[0]["system"]
+    guide = resources.writing_guide()
+    assert guide in system["text"]
+    assert len(guide) < 3 * 6000
+    for name, _ in resources.WRITING_EXAMPLES:
+        assert (resources.bpf_source_dir() / f"{name}.bpf.c").read_text() in guide
 
 
 def test_the_stable_part_is_the_same_in_every_session(planning: Any) -> None:
