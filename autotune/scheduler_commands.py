@@ -82,6 +82,7 @@ def _show(name: _Name, as_json: _Json = False) -> None:
     """Describe a generated scheduler: its knobs, what was proven, and what was measured at the gates."""
     from autotune.records import to_json
     from autotune.schedext import custom
+    from autotune.strikes import Strikes
     from autotune.views import listing
 
     one = custom.load(name)
@@ -92,6 +93,8 @@ def _show(name: _Name, as_json: _Json = False) -> None:
         return
     _print_lines(listing.scheduler(one.entry, width=_columns()))
     _print_lines(listing.proof(one.seal, reports, width=_columns()))
+    for strike in Strikes().reasons(one.seal.object_sha256):
+        print(f"Let go on Linux {strike.kernel}: {strike.reason}")
     print(f"Source: {one.source}")
 
 
@@ -149,6 +152,8 @@ def _told(outcome: Outcome, name: str) -> Iterable[str]:
     for report in outcome.reports:
         yield from (printable(finding.text()) for finding in report.findings)
     if outcome.custom is None:
+        if outcome.rejected is not None:
+            yield f"The whole report: {outcome.rejected}"
         yield f"{name} was stopped at gate '{outcome.failed.gate}'." if outcome.failed else f"{name} was stopped."
         return
     yield f"{name} passed all gates in {outcome.took_s:.0f} s."

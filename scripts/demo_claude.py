@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""A local Messages server and a session against it; see scripts/demo-claude. Arguments are passed on to `autotune cc`
-in place of the demo's own."""
+"""A local Messages server and a session against it; see scripts/demo-claude. With `--generated` the scripted model
+writes a scheduler of its own, wrongly first. All else is passed on to `autotune cc` in place of the demo's own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TOP / "tests"))
@@ -27,15 +29,51 @@ MODEL_SAYS = (
     Answer([submit()]),
 )
 
+SOURCE = (TOP / "tests" / "bpf" / "good" / "least_run.bpf.c").read_text()
+LOSES_A_TASK = SOURCE.replace(
+    "\tscx_bpf_dsq_insert_vtime(", "\tif (ran > most)\n\t\treturn;\n\tscx_bpf_dsq_insert_vtime("
+)
+
+
+def written(source: str) -> Any:
+    """A call that hands in a scheduler."""
+    knob = {"type": "integer", "min": 0, "description": "see the source"}
+    return tool(
+        "create_and_verify_scheduler",
+        name="least_run",
+        source_code=source,
+        description="Whoever has run least of late goes first.",
+        algorithm="One queue, ordered by the clock plus what a task has run of late.",
+        use_cases=["builds with jobs of unlike length"],
+        characteristics="Brief jobs begin soon.",
+        limitations=["ignores nice levels"],
+        performance_profile="About EEVDF's throughput.",
+        knobs=[
+            {**knob, "name": "slice_us", "default": "4000", "max": 100000, "unit": "us"},
+            {**knob, "name": "memory_ms", "default": "200", "max": 1000, "unit": "ms"},
+        ],
+        unfair_by_design=False,
+    )
+
+
+MODEL_WRITES = (
+    Answer([text("Nothing here orders by what jobs have run."), written(LOSES_A_TASK)]),
+    Answer([text("A task must be put somewhere on every path."), written(SOURCE)]),
+    Answer([submit("custom:least_run", "at_fifo", reason="Jobs are of unlike length", prediction="same")]),
+    Answer([submit()]),
+)
+
 OWN = ["make -C scripts/demo -j4", "--prepare", "make -C scripts/demo clean", "--budget", "3m", "--planner", "claude"]
 
 
 def main() -> None:
-    with serving(*MODEL_SAYS) as script:
+    writes = "--generated" in sys.argv
+    given = [argument for argument in sys.argv[1:] if argument != "--generated"]
+    with serving(*(MODEL_WRITES if writes else MODEL_SAYS)) as script, tempfile.TemporaryDirectory() as state:
         env = {**os.environ, "ANTHROPIC_BASE_URL": script.url, "ANTHROPIC_API_KEY": script.key}
-        done = subprocess.run(
-            [sys.executable, "-m", "autotune", "cc", *(sys.argv[1:] or OWN)], env=env, cwd=TOP, check=False
-        )
+        if writes:
+            env["XDG_STATE_HOME"] = state  # a scheduler of this name may not be there yet
+        done = subprocess.run([sys.executable, "-m", "autotune", "cc", *(given or OWN)], env=env, cwd=TOP, check=False)
         asked, share = len(script.requests), script.cached_share() if script.usage else 0.0
     print(f"\nThe local server answered {asked} calls; {share:.0%} of the input tokens were read from its cache.")
     for problem in script.problems:

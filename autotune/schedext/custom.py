@@ -193,6 +193,20 @@ def _put(bare: str, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None:
+    """Keep what the gates said of a source that did not pass, the newest of each name, for people to read. None where
+    it cannot be kept, which costs nothing else."""
+    place = directory().parent / "rejected"
+    path = place / f"{checked_name(name)}.json"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump({"name": name, "source": source, "reports": to_json(list(reports))}, file, indent=1)
+    except OSError:
+        return None
+    return path
+
+
 def remove(name: str) -> None:
     """Raises UsageError when there is none of this name."""
     bare = checked_name(name)

@@ -45,6 +45,8 @@ class Outcome:
     reports: tuple[GateReport, ...]
     custom: custom.Custom | None
     took_s: float
+    rejected: Path | None = None
+    """Where the whole reports are, when a gate stopped it."""
 
     @property
     def failed(self) -> GateReport | None:
@@ -58,7 +60,8 @@ def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Outcome:
     reports: list[GateReport] = []
     with custom.reserved(asked.name), _scratch() as scratch:
         kept = _through_all(asked, kernel, scratch, _Telling(reports, progress))
-    return Outcome(tuple(reports), kept, time.monotonic() - started)
+        rejected = custom.keep_rejected(asked.name, asked.source, reports) if kept is None else None
+    return Outcome(tuple(reports), kept, time.monotonic() - started, rejected)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from cli_harness import error_of, run
 from kept import kept
 
+from autotune.strikes import Strikes
 from autotune.verify import findings
 
 NUMBERS = {
@@ -44,6 +45,12 @@ def test_what_passed_is_listed_with_the_others_and_can_be_shown() -> None:
     told = json.loads(run("scheduler", "show", "custom:mine", "--json").stdout)
     assert told["entry"]["name"] == "custom:mine"
     assert told["seal"]["token"] == "kept"
+
+
+def test_why_it_was_let_go_is_shown_with_it() -> None:
+    one = kept("mine")
+    Strikes().strike(one.seal.object_sha256, "wake-up latency: 412 ms, limit 250 ms", "6.18.15")
+    assert "Let go on Linux 6.18.15: wake-up latency: 412 ms" in run("scheduler", "show", "mine").stdout
 
 
 def test_an_empty_list_says_how_to_begin() -> None:
@@ -104,6 +111,9 @@ def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() ->
     assert result.exit_code == 1, result.stderr
     assert "Gate 1 of 4, source" in result.stdout
     assert "3:9: " in result.stdout
+    (kept_at,) = (line for line in result.stdout.splitlines() if line.startswith("The whole report: "))
+    whole = json.loads(Path(kept_at.removeprefix("The whole report: ")).read_text())
+    assert [report["gate"] for report in whole["reports"]] == ["source"]
     assert result.stdout.splitlines()[-1] == "lost was stopped at gate 'source'."
     told = json.loads(run("scheduler", "verify", "lost.bpf.c", "--json").stdout)
     assert (told["passed"], told["reports"][0]["gate"]) == (False, "source")

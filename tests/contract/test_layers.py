@@ -25,7 +25,8 @@ RANKS = (
 
 LEAN = (
     "errors", "records", "events", "process", "runner", "measure", "pristine", "monitor", "family", "capture",
-    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources", "canary",
+    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources",
+    "canary.bounds", "canary.senses", "canary.watch", "canary.stages",
     "verify.findings", "verify.inside", "verify.loads_inside", "verify.load", "verify.verifier_log",
     "machine.base", "machine.executor", "machine.guest", "machine.keep",
 )  # fmt: skip

@@ -40,6 +40,7 @@ from autotune.canary import (
     look,
     run,
 )
+from autotune.canary import watch as watching
 from autotune.errors import AttachError, AutotuneError, UsageError
 from autotune.records import Attachment, Detachment, KernelState, SchedulerExit
 from autotune.schedext.kernel import read_state
@@ -472,7 +473,7 @@ def test_an_interruption_lets_go(kernel: Kernel, plan: Plan, monkeypatch: pytest
 def test_one_that_cannot_be_let_go_ends_the_session(
     kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(canary, "GIVE_UP_S", 0.3)
+    monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
     kernel.stubborn = True
     with pytest.raises(AutotuneError, match="could not be let go: state is enabled") as caught:
         run(kernel.attach, kernel.release, plan)

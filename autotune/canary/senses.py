@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""Where a watch looks: a thread that feels how late it wakes, the kernel's pressure and its state; and the kernel's own
+way to let go. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from autotune.canary.bounds import Look, Wake, high_percentile
+from autotune.errors import AutotuneError
+from autotune.records import KernelState
+from autotune.schedext.kernel import SYSFS, ops_matches, read_state
+
+LOOK_S = 2.0
+"""How long the kernel's own scheduler is looked at before: 100 wake-ups."""
+PROBE_PERIOD_S = 0.02
+"""Twice as often would cost twice as much, and with that, where a wake-up is dear (a cloud VM), over 1 % of a CPU."""
+GIVE_UP_S = 5.0
+"""After this it is said that the scheduler is still attached."""
+SCHED_EXT = 7  # enum in the kernel's include/uapi/linux/sched.h; Python has no name for it
+_SYSRQ = "/proc/sysrq-trigger"
+
+HOLDER_PRIORITY, GUARD_PRIORITY = 1, 2
+"""Real-time priorities, the least there are: the guard is not to wait for a holder that loads a scheduler."""
+
+
+def lift(tid: int = 0, priority: int = GUARD_PRIORITY) -> bool:
+    """Make a thread (0: this one; a process: its main thread) real-time: no sched_ext scheduler can delay it then. Not
+    inherited by what it starts. False where that is not allowed, which it is to root."""
+    try:
+        os.sched_setscheduler(tid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except OSError:
+        return False
+    return True
+
+
+class Probe(Protocol):
+    """What feels the scheduler. `due_s` is when its next wake-up is due; None before the first."""
+
+    cpu_s: float
+
+    @property
+    def due_s(self) -> float | None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def take(self) -> list[Wake]: ...
+
+
+class WakeProbe:
+    """A thread that sleeps and notes how late it wakes. `partial`: under SCHED_EXT, since a scheduler attached in
+    partial mode has no other tasks. `cpu_s`: what it used, known once it has ended. Lateness is from the deadline to
+    the thread's next step, so it includes waiting for Python's lock, some ms at most."""
+
+    def __init__(self, partial: bool) -> None:
+        self._partial = partial
+        self._due_s: float | None = None
+        self._wakes: deque[Wake] = deque()
+        self._stopping = False
+        self._started = threading.Event()
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="at-probe", daemon=True)
+        self.cpu_s = 0.0
+
+    @property
+    def due_s(self) -> float | None:
+        return self._due_s
+
+    def start(self) -> None:
+        """Raises AutotuneError where the kernel has no SCHED_EXT, and it is to be under that."""
+        self._thread.start()
+        self._started.wait()
+        if self._error is not None:
+            raise AutotuneError(
+                f"the watch cannot be under SCHED_EXT: {self._error.strerror}",
+                hint="partial mode needs a kernel with sched_ext (Linux 6.14 or later)",
+                stage="canary",
+            )
+
+    def stop(self) -> None:
+        """It ends with its next wake-up, which is waited for: by now nothing delays it any more."""
+        self._stopping = True
+        if self._thread.ident is not None:
+            self._thread.join(GIVE_UP_S)
+
+    def take(self) -> list[Wake]:
+        """The wake-ups since the last time."""
+        taken = []
+        with contextlib.suppress(IndexError):
+            while True:
+                taken.append(self._wakes.popleft())
+        return taken
+
+    def _run(self) -> None:
+        try:
+            if self._partial:
+                os.sched_setscheduler(0, SCHED_EXT, os.sched_param(0))
+        except OSError as error:
+            self._error = error
+            return
+        finally:
+            self._started.set()
+        while not self._stopping:
+            self._due_s = due_s = time.monotonic() + PROBE_PERIOD_S
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            now_s = time.monotonic()
+            self._wakes.append(Wake(now_s, max(0.0, now_s - due_s)))
+        self.cpu_s = time.thread_time()
+
+
+class Pressure:
+    """How long some task has waited for a CPU since boot, in s; None where the kernel does not count it."""
+
+    def __init__(self, path: str = "/proc/pressure/cpu") -> None:
+        self._fd = -1
+        with contextlib.suppress(OSError):
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def read(self) -> float | None:
+        try:
+            line = os.pread(self._fd, 256, 0).partition(b"\n")[0]
+            return int(line.rpartition(b"total=")[2]) / 1e6
+        except (OSError, ValueError):
+            return None
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+@dataclass(frozen=True)
+class Senses:
+    """Where the watch looks: the kernel's files, its clock, and what feels the scheduler. Others are for tests."""
+
+    sysfs: Path = SYSFS
+    pressure_path: str = "/proc/pressure/cpu"
+    now: Callable[[], float] = time.monotonic
+    probe: Callable[[bool], Probe] = WakeProbe
+    last_resort: Callable[[str, Path], bool] = field(default_factory=lambda: tell_kernel)
+
+    def state(self) -> KernelState:
+        return read_state(self.sysfs)
+
+
+def tell_kernel(ops: str, sysfs: Path) -> bool:
+    """Have the kernel itself go back to its own scheduler (SysRq-S), if `ops` is what is attached. Needs root."""
+    if not ops_matches(ops, read_state(sysfs).ops):
+        return False
+    try:
+        with open(_SYSRQ, "wb", buffering=0) as file:
+            file.write(b"S")
+    except OSError:
+        return False
+    return True
+
+
+def look(seconds: float = LOOK_S, *, partial: bool = False, senses: Senses | None = None) -> Look:
+    """How the machine is now: to be taken under the kernel's own scheduler, with the load that will be there."""
+    senses = senses or Senses()
+    probe, pressure = senses.probe(partial), Pressure(senses.pressure_path)
+    try:
+        started_s, before_s = senses.now(), pressure.read()
+        probe.start()
+        time.sleep(seconds)
+        wakes = [wake.late_s for wake in probe.take()]
+        after_s, elapsed_s = pressure.read(), senses.now() - started_s
+    finally:
+        probe.stop()
+        pressure.close()
+    share = None if before_s is None or after_s is None else max(0.0, after_s - before_s) / max(elapsed_s, 1e-9)
+    if not wakes:  # not once in all that time: nothing can be judged here, and `run` will say so
+        return Look(0, seconds, seconds, share)
+    return Look(len(wakes), high_percentile(wakes), max(wakes), share)

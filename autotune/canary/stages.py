@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: MIT
+"""The canary itself: a look at the machine, then the scheduler in stages, under a load and a watch. Standard library
+only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from autotune.canary.bounds import Bounds, Breach, Look, Mode, shown
+from autotune.canary.senses import LOOK_S, SCHED_EXT, Senses, lift, look
+from autotune.canary.watch import Breaker, Watch
+from autotune.errors import AutotuneError
+from autotune.records import Attachment, Detachment, SchedulerExit, to_json
+from autotune.schedext.attach import exit_text
+from autotune.schedext.kernel import ops_matches
+
+WATCH_S = 10.0
+"""How long a canary lasts. What a scheduler does only later is for the watch during its measured runs."""
+PARTIAL_SHARE = 0.3
+"""Of that time in partial mode first, where the scheduler can: only our own probe and load are at stake then."""
+LOOKS = 3
+"""Where the machine is too busy to tell, it is looked at so often: a peak may pass."""
+_HOG_CPU_S = 120
+
+
+class Load:
+    """Tasks that want the CPU all the time, one a CPU, so that a scheduler has to choose: nice 19, so that others are
+    disturbed least. They end with us, even by SIGKILL, and in any case after two minutes of CPU time."""
+
+    _SCRIPT = 'ulimit -t "$2"; while kill -0 "$1"; do i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; done'
+
+    def __init__(self, count: int | None = None) -> None:
+        self._count = len(os.sched_getaffinity(0)) if count is None else count
+        self._hogs: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Load:
+        argv = ["nice", "-n", "19", "sh", "-c", self._SCRIPT, "sh", str(os.getpid()), str(_HOG_CPU_S)]
+        try:
+            for _ in range(self._count):
+                self._hogs.append(
+                    subprocess.Popen(
+                        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                    )
+                )
+        except OSError as error:
+            self.__exit__()
+            raise AutotuneError(f"the canary's load cannot be started: {error.strerror}", stage="canary") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hog in self._hogs:
+            hog.kill()
+        for hog in self._hogs:
+            hog.wait()
+        self._hogs = []
+
+    def be_partial(self, partial: bool) -> None:
+        """Put the load under SCHED_EXT, or back."""
+        for hog in self._hogs:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(hog.pid, SCHED_EXT if partial else os.SCHED_OTHER, os.sched_param(0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a canary ended. `numbers` is JSON: the look before, each stage, the reaction to a breach."""
+
+    passed: bool
+    reason: str
+    """Which bound, value and limit, or the kernel's word; empty when it passed."""
+    fault: bool
+    """The scheduler is to blame: a strike. False when it passed, when the machine is too busy or paused, and when
+    somebody else let go of it."""
+    breach: Breach | None
+    numbers: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a canary needs to know of its candidate and how it is watched. `hogs` is the number of load tasks; None: one
+    a CPU."""
+
+    ops: str
+    can_be_partial: bool
+    bounds: Bounds = field(default_factory=Bounds)
+    watch_s: float = WATCH_S
+    look_s: float = LOOK_S
+    hogs: int | None = None
+    senses: Senses = field(default_factory=Senses)
+    lift: Callable[[int], bool] = lift
+
+    def stages(self) -> Iterator[tuple[Mode, float]]:
+        """Modes in turn, and for how long each."""
+        partial_s = self.watch_s * PARTIAL_SHARE if self.can_be_partial else 0.0
+        if self.can_be_partial:
+            yield "partial", partial_s
+        yield "whole", self.watch_s - partial_s
+
+
+def run(attach: Callable[[bool], Attachment], release: Callable[[], Detachment], plan: Plan) -> Outcome:
+    """Attach (True: in partial mode), watch, let go, for each stage until one fails. Nothing is attached when this
+    returns. Raises what `attach` raises, and AutotuneError when the scheduler could not be let go: then the host is not
+    given back, and no session may go on."""
+    numbers: dict[str, Any] = {"stages": []}
+    with Load(plan.hogs) as load:
+        # SCHED_EXT is served like any other policy while nothing is attached: one look does for both stages.
+        before = _look_at_a_calm_moment(plan)
+        numbers["look"] = to_json(before)
+        if before.p99_s > plan.bounds.busy_p99_s:
+            return Outcome(False, _too_busy(before, plan.bounds), False, None, numbers)
+        for mode, stage_s in plan.stages():
+            load.be_partial(mode == "partial")
+            outcome = _stage(attach, release, plan, mode, stage_s, before, numbers)
+            if not outcome.passed:
+                return outcome
+    return Outcome(True, "", False, None, numbers)
+
+
+def _look_at_a_calm_moment(plan: Plan) -> Look:
+    """The first look that bounds can be relative to, else the last."""
+    for _ in range(LOOKS):
+        seen = look(plan.look_s, senses=plan.senses)
+        if seen.p99_s <= plan.bounds.busy_p99_s:
+            break
+    return seen
+
+
+def _stage(
+    attach: Callable[[bool], Attachment],
+    release: Callable[[], Detachment],
+    plan: Plan,
+    mode: Mode,
+    stage_s: float,
+    before: Look,
+    numbers: dict[str, Any],
+) -> Outcome:
+    partial = mode == "partial"
+    breaker = Breaker(release, plan.ops, plan.senses)
+    watch = Watch(plan.ops, before, breaker, bounds=plan.bounds, partial=partial, senses=plan.senses, lift=plan.lift)
+    breaker.start()
+    try:
+        watch.start()
+        attach(partial)
+    except BaseException as error:
+        breaker.cancel()
+        watched = watch.stop()
+        if watch.breach is None or not isinstance(error, AutotuneError):
+            raise
+    else:
+        breaker.attached()
+        try:
+            watch.wait(stage_s)
+        finally:
+            breaker.finish()
+            watched = watch.stop()
+    numbers["stages"].append(to_json(watched))
+    _insist_on_gone(plan, breaker)
+    return _outcome(watch.breach, breaker, numbers)
+
+
+def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
+    seen = plan.senses.state()
+    if seen.state in ("disabled", "unsupported") or not ops_matches(plan.ops, seen.ops):
+        return
+    why = f" ({breaker.error.message})" if breaker.error is not None else ""
+    raise AutotuneError(
+        f"{plan.ops} could not be let go: state is {seen.state}{why}",
+        hint="press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root",
+        stage="canary",
+    )
+
+
+def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -> Outcome:
+    gone = breaker.detachment.exit if breaker.detachment is not None else None
+    numbers["exit"] = to_json(gone)
+    if breaker.reaction is not None:
+        numbers["reaction"] = to_json(breaker.reaction)
+    thrown_out = gone is not None and gone.is_error
+    if breach is None and not thrown_out:
+        if breaker.error is not None:
+            return Outcome(False, f"letting go failed: {breaker.error.message}", False, None, numbers)
+        return Outcome(True, "", False, None, numbers)
+    return Outcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
+
+
+def _reason(breach: Breach | None, gone: SchedulerExit | None) -> str:
+    """The kernel's own word where it threw the scheduler out; else the bound."""
+    if gone is not None and (gone.is_error or breach is None or breach.bound == "sched_ext state"):
+        return exit_text(gone)
+    return breach.text() if breach is not None else "unknown"
+
+
+def is_fault(breach: Breach | None, gone: SchedulerExit | None) -> bool:
+    """Whether the scheduler is to blame, so that it counts as a strike. One that the kernel threw out is. One that is
+    gone otherwise was let go by somebody else, or its holder died."""
+    if gone is not None and gone.is_error:
+        return True
+    if breach is None or breach.bound in ("watch", "sched_ext state"):
+        return False
+    return not breach.stood_still
+
+
+def _too_busy(before: Look, bounds: Bounds) -> str:
+    seen, most = shown(before.p99_s, "ms"), shown(bounds.busy_p99_s, "ms")
+    return f"the machine is too busy for a canary: wake-ups are {seen} late before it (p99), limit {most}"
