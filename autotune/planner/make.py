@@ -58,7 +58,7 @@ class Parts:
 @contextlib.contextmanager
 def planning(parts: Parts) -> Iterator[Planner]:
     """The planner that the settings ask for, for the time of a session. Raises PlannerError, UsageError."""
-    offline = OfflinePlanner(parts.catalog)
+    offline = OfflinePlanner(_offered(parts))
     if parts.settings.planner == "offline":
         yield offline
         return
@@ -143,6 +143,13 @@ def unusable(catalog: Catalog, kernel: str) -> dict[str, str]:
         elif least is not None and version_of(kernel) < version_of(least):
             reasons[one.name] = f"it needs Linux {least}, and this is {kernel}"
     return reasons
+
+
+def _offered(parts: Parts) -> Catalog:
+    """What the offline planner may propose."""
+    assert parts.machine is not None
+    reasons = unusable(parts.catalog, parts.machine.info.kernel)
+    return Catalog([one for one in parts.catalog.schedulers if one.name not in reasons])
 
 
 def _refused(name: str) -> str | None:

@@ -2,8 +2,8 @@
 /*
  * at_gate_escape: a scheduler that passes every gate and is a bad one still, for tests. It is first come, first served
  * until a task of a program called "trigger" is queued. From then on it either gives out slices so long that everybody
- * waits for seconds (the default), or, with `drop`, loses tasks of that program, so that the kernel throws it out for a
- * runnable task stall.
+ * waits for seconds (the default), or, with `drop`, puts tasks of that program into a queue that is then not read, so
+ * that the kernel throws it out for a runnable task stall.
  */
 #include "at.h"
 
@@ -12,6 +12,8 @@ AT_KNOB(u64, slice_us, 5000);
 AT_KNOB(u64, late_slice_us, 3000000);
 /* Lose the trigger instead. */
 AT_KNOB(bool, drop, false);
+
+#define ASIDE 2ULL
 
 static bool escaped;
 
@@ -25,8 +27,10 @@ AT_OP2(void, at_gate_escape_enqueue, struct task_struct *, p, u64, enq_flags)
 {
 	if (is_trigger(p)) {
 		escaped = true;
-		if (drop)
+		if (drop) {
+			scx_bpf_dsq_insert(p, ASIDE, slice_us * AT_US, enq_flags);
 			return;
+		}
 	}
 	scx_bpf_dsq_insert(p, AT_SHARED, (escaped && !drop ? late_slice_us : slice_us) * AT_US, enq_flags);
 	at_kick(p);
@@ -34,12 +38,15 @@ AT_OP2(void, at_gate_escape_enqueue, struct task_struct *, p, u64, enq_flags)
 
 AT_OP2(void, at_gate_escape_dispatch, s32, cpu, struct task_struct *, prev)
 {
-	scx_bpf_dsq_move_to_local(AT_SHARED);
+	if (!scx_bpf_dsq_move_to_local(AT_SHARED) && !drop)
+		scx_bpf_dsq_move_to_local(ASIDE);
 }
 
 AT_OP0(s32, "struct_ops.s", at_gate_escape_init)
 {
-	return scx_bpf_create_dsq(AT_SHARED, -1);
+	s32 error = scx_bpf_create_dsq(AT_SHARED, -1);
+
+	return error ? error : scx_bpf_create_dsq(ASIDE, -1);
 }
 
 AT_EXIT(at_gate_escape_exit)

@@ -61,3 +61,9 @@ def test_a_fault_is_stopped_at_its_gate_and_not_before(path: Path, headers: Path
 def test_a_good_one_passes_the_gates_that_need_no_kernel(path: Path, headers: Path) -> None:
     for report in first_gates(path, headers):
         assert report.findings == ()
+
+
+def test_what_turns_bad_only_on_a_host_passes_here(headers: Path) -> None:
+    """So that what lets go of it there is what is tested with it (tests/vm/test_generated_on_host)."""
+    for report in first_gates(HERE / "at_gate_escape.bpf.c", headers):
+        assert errors(report) == []

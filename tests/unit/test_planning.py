@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from builders import workload
+from kept import kept
 from messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
 from planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
 from scripted import ScriptedMachine
@@ -27,6 +28,8 @@ from autotune.planner import make
 from autotune.planner.make import Parts
 from autotune.planner.replay import replay
 from autotune.records import Candidate, Proposal
+from autotune.schedext import custom
+from autotune.strikes import Strikes
 from autotune.tuner import Options, tune
 
 
@@ -245,3 +248,27 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(UsageError, match=r"transcript|no conversation"):
         replay(path, CATALOG, print)
+
+
+def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(room: Room) -> None:
+    one = kept("mine")
+    catalog = custom.catalog()
+    assert make.unusable(catalog, "6.18.15") == {}
+    for number in range(3):
+        Strikes().strike(one.seal.object_sha256, f"late {number}", "6.18.15")
+    assert make.unusable(catalog, "6.18.15") == {
+        "custom:mine": "it was let go three times on this host, last for: late 2"
+    }
+    room.use_key(None)
+    with closing(History()) as memory:
+        parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.told.append, memory)
+        with make.planning(parts) as planner:
+            session = tune(workload(), room.machine, planner, Options(seed=1), room.told.append, attach_spec)
+    assert "at_fifo" in [result.candidate.scheduler for result in session.results]
+    assert "custom:mine" not in [result.candidate.scheduler for result in session.results]
+
+
+def test_a_generated_scheduler_that_was_changed_is_offered_by_nobody() -> None:
+    one = kept("mine")
+    one.object_path.write_bytes(b"\x7fELF another")
+    assert "not the one that passed" in make.unusable(custom.catalog(), "6.18.15")["custom:mine"]
