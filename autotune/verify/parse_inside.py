@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from ctypes import c_int, c_longlong, c_uint, c_ulonglong, c_void_p
 from typing import Any, TypeAlias
 
-MAIN = "/work/scheduler.bpf.c"
+MAIN = "/scratch/scheduler.bpf.c"
 OURS = ("at.h", "at_clock.h")
 MOST_NODES = 200_000
 """A source of 1,850 lines has 6,000; ours have 200 to 600."""

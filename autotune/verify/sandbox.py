@@ -25,7 +25,7 @@ from autotune.errors import BuildError
 NOBODY = "65534"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
 """What programs and their libraries are; no configuration, no home, no user's files, no devices, no /proc."""
-WORK = "/work"
+WORK = "/scratch"
 """The one directory that can be written, inside: a file system in memory but for what is bound there."""
 _READ_BYTES = 65536
 

@@ -94,9 +94,9 @@ def test_a_mistake_within_a_macro_of_ours_is_told_where_the_macro_is_used(header
 
 
 def test_inside_there_is_nothing_but_programs() -> None:
-    said = sandbox.run(["sh", "-c", "ls /; ls -A /work; id -u; env"], shown={}).stdout
+    said = sandbox.run(["sh", "-c", "ls /; ls -A /scratch; id -u; env"], shown={}).stdout
     lines = said.decode().splitlines()
-    assert set(lines[: lines.index("65534")]) <= {"bin", "lib", "lib64", "usr", "work"}
+    assert set(lines[: lines.index("65534")]) <= {"bin", "lib", "lib64", "usr", "scratch"}
     variables = {line.partition("=")[0] for line in lines[lines.index("65534") + 1 :]}
     assert variables <= {"HOME", "PATH", "LC_ALL", "PWD", "TMPDIR"}
 

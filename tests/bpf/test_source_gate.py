@@ -503,7 +503,7 @@ def test_messages_of_the_parser_name_no_place_inside_the_sandbox(headers: Path) 
     report = source.check('#include "at.h"\n#define AT_US nothing\nu64 u = at_us + AT_US;\n', "it", headers=headers)
     assert errors(report) == {"parse-error"}
     assert "/shown" not in answer(report)
-    assert "/work" not in answer(report)
+    assert "/scratch" not in answer(report)
 
 
 def test_two_insertions_on_a_path_are_noted_and_no_error(headers: Path) -> None:
