@@ -442,6 +442,7 @@ def elapsed_s(argv: list[str]) -> float:
     return time.perf_counter() - start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_the_session_with_what_is_known(number):
     child = subprocess.Popen(
@@ -463,6 +464,7 @@ def test_signals_end_the_session_with_what_is_known(number):
     assert Path("given-back").exists()
 
 
+@pytest.mark.slow
 def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_machine_back():
     code, seen = at_terminal("cc", "make", "--interactive", answers=b"q\n", until=b"[q]uit: ")
     assert code == 130
@@ -471,6 +473,7 @@ def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_m
     assert Path("given-back").exists()
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_session_quietly():
     talkative = "[listener(events.Warned(str(number))) for number in range(9999)]"
     program = SESSION.format(root=str(ROOT)).replace("time.sleep(60)", talkative)

@@ -197,6 +197,7 @@ def test_what_it_said_before_it_died_is_kept(tree: Path) -> None:
     holder.close()
 
 
+@pytest.mark.slow
 def test_hanging_ends_it_before_it_is_reported(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in the kernel: the scheduler goes when its holder does, and not before."""
     monkeypatch.setattr(module, "ANSWER_S", 0.5)

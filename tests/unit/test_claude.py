@@ -432,6 +432,7 @@ def test_trouble_without_end_is_an_error_that_says_what_to_do(planning: Any, ste
     assert len(session.script.requests) <= 4
 
 
+@pytest.mark.slow
 def test_a_service_that_hangs_is_given_up(planning: Any) -> None:
     session = planning(*[Hang(3.0)] * 4, silence_s=0.3, retries=1)
     started = time.monotonic()

@@ -140,6 +140,7 @@ def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> 
     assert left_out == ["at_batch"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_waiting_for_the_service_ends_at_once_and_gives_the_machine_back(room: Room) -> None:
     threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
     started = time.monotonic()

@@ -119,6 +119,7 @@ def test_cpu_time_includes_reaped_children(shared: Runner) -> None:
     assert run.user_s + run.system_s >= 0.2
 
 
+@pytest.mark.slow
 def test_peak_memory_is_each_commands_own(shared: Runner) -> None:
     """The maximum of RUSAGE_CHILDREN would read 313 for the third as well."""
     peaks = [shared.run(python(f"bytearray({size} << 20)")).max_rss_bytes >> 20 for size in (14, 305, 15)]
@@ -369,6 +370,7 @@ def test_it_may_tidy_up_on_sigterm(shared: Runner) -> None:
     assert (run.timed_out, run.exit_code, run.stdout.head) == (True, 7, "tidy\n")
 
 
+@pytest.mark.slow
 def test_each_process_gets_sigterm_once(shared: Runner) -> None:
     code = "import signal, time\nsignal.signal(15, lambda *_: print('term', flush=True))\ntime.sleep(1)"
     assert shared.run(python(code, timeout_s=0.5)).stdout.head == "term\n"
