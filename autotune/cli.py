@@ -16,7 +16,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -26,6 +26,7 @@ from typer.core import TyperGroup
 from autotune import __version__, scheduler_commands
 from autotune.arguments import CcArguments, current_directory, debug_option, flags, takes, workload_from
 from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.printing import columns, encode_anything, print_json, print_lines
 
 if TYPE_CHECKING:
     from autotune.config import Settings
@@ -224,7 +225,7 @@ def run_cc(asked: CcArguments) -> int:
     settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
     workload = workload_from(asked)
     human = sys.stderr if asked.json == Path("-") else sys.stdout
-    _encode_anything(human)
+    encode_anything(human)
     _check(asked, settings, human)
     from autotune.schedext import custom
 
@@ -486,13 +487,6 @@ def _unsent(settings: Settings, workload: Workload, catalog: Catalog, *, show_ou
         )
 
 
-def _encode_anything(stream: TextIO) -> None:
-    """Characters that the terminal's encoding lacks appear as escapes instead of ending the session."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
-
-
 # --- autotune prompt, autotune replay ---
 
 
@@ -521,8 +515,8 @@ def run_prompt(asked: CcArguments) -> int:
     catalog = custom.catalog()
     recorder = _Recorder(_ProgressOnly(PlainView(sys.stderr)))
     requests: list[dict[str, Any]] = []
-    _encode_anything(sys.stdout)
-    _encode_anything(sys.stderr)
+    encode_anything(sys.stdout)
+    encode_anything(sys.stderr)
     options = _options(asked, settings, (), None)
     _tune(asked, settings, workload, catalog, options, recorder, show=requests.append)
     if not requests:
@@ -554,7 +548,7 @@ def _replay(
     from autotune.planner.replay import replay
     from autotune.schedext import custom
 
-    _encode_anything(sys.stdout)
+    encode_anything(sys.stdout)
     return 0 if replay(file, custom.catalog(), print) else 1
 
 
@@ -572,9 +566,9 @@ def _doctor(
     checks = doctor.collect()
     can_run = doctor.can_run(checks)
     if json:
-        _print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})
+        print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})
     else:
-        _print_lines(listing.doctor(checks, can_run, width=_columns(), coloured=_coloured()))
+        print_lines(listing.doctor(checks, can_run, width=columns(), coloured=_coloured()))
     return 0 if any(can_run.values()) else 4
 
 
@@ -590,9 +584,9 @@ def _schedulers(
 
     known = custom.catalog().schedulers
     if json:
-        _print_json([one.model_dump(mode="json") for one in known])
+        print_json([one.model_dump(mode="json") for one in known])
     else:
-        _print_lines(listing.schedulers(known, width=_columns()))
+        print_lines(listing.schedulers(known, width=columns()))
 
 
 @schedulers_app.command("show")
@@ -606,9 +600,9 @@ def _show_scheduler(
 
     one = custom.catalog().get(name)
     if json:
-        _print_json(one.model_dump(mode="json"))
+        print_json(one.model_dump(mode="json"))
     else:
-        _print_lines(listing.scheduler(one, width=_columns()))
+        print_lines(listing.scheduler(one, width=columns()))
 
 
 @vm_app.callback(invoke_without_command=True)
@@ -641,26 +635,8 @@ def _vm_status() -> int:
         chosen = kernels.find(None)
     except AutotuneError:
         chosen = None
-    _print_lines(listing.kernels(kernels.installed(), chosen))
+    print_lines(listing.kernels(kernels.installed(), chosen))
     return 0 if chosen is not None else 4
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    _encode_anything(sys.stdout)
-    for line in lines:
-        print(line)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, indent=2))
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
 
 
 def _coloured() -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotune.errors import UsageError
+from autotune.printing import columns, print_json, print_lines
 
 if TYPE_CHECKING:
     from autotune.verify.gates import Outcome
@@ -56,9 +57,9 @@ def _verify(
     told = (lambda text: print(text, file=sys.stderr, flush=True)) if as_json else _say
     outcome = verify(asked, kernels.find(kernel), told)
     if as_json:
-        _print_json(_outcome(outcome))
+        print_json(_outcome(outcome))
     else:
-        _print_lines(_told(outcome, asked.name))
+        print_lines(_told(outcome, asked.name))
     return 0 if outcome.custom is not None else 1
 
 
@@ -70,9 +71,9 @@ def _list(as_json: _Json = False) -> None:
 
     entries = custom.entries()
     if as_json:
-        _print_json([one.model_dump(mode="json") for one in entries])
+        print_json([one.model_dump(mode="json") for one in entries])
     elif entries:
-        _print_lines(listing.schedulers(entries, width=_columns()))
+        print_lines(listing.schedulers(entries, width=columns()))
     else:
         print("There is none yet; 'autotune scheduler verify FILE.bpf.c' takes one in.")
 
@@ -89,10 +90,10 @@ def _show(name: _Name, as_json: _Json = False) -> None:
     reports = custom.read_reports(one)
     if as_json:
         entry = one.entry.model_dump(mode="json")
-        _print_json({"entry": entry, "seal": {**to_json(one.seal), "token": "kept"}, "reports": reports})
+        print_json({"entry": entry, "seal": {**to_json(one.seal), "token": "kept"}, "reports": reports})
         return
-    _print_lines(listing.scheduler(one.entry, width=_columns()))
-    _print_lines(listing.proof(one.seal, reports, width=_columns()))
+    print_lines(listing.scheduler(one.entry, width=columns()))
+    print_lines(listing.proof(one.seal, reports, width=columns()))
     for strike in Strikes().reasons(one.seal.object_sha256):
         print(f"Let go on Linux {strike.kernel}: {strike.reason}")
     print(f"Source: {one.source}")
@@ -170,18 +171,3 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def _print_lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns

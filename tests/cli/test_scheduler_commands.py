@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from cli_harness import error_of, run
+from cli_harness import ROOT, error_of, run
 from kept import kept
 
 from autotune.strikes import Strikes
@@ -117,3 +120,10 @@ def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() ->
     assert result.stdout.splitlines()[-1] == "lost was stopped at gate 'source'."
     told = json.loads(run("scheduler", "verify", "lost.bpf.c", "--json").stdout)
     assert (told["passed"], told["reports"][0]["gate"]) == (False, "source")
+
+
+def test_what_a_terminal_cannot_show_appears_as_an_escape() -> None:
+    program = "from autotune.printing import print_lines; print_lines(['caf\\u00e9'])"
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environ)
+    assert done.stdout == b"caf\\xe9\n"

@@ -19,7 +19,7 @@ RANKS = (
     ("machine",),
     ("trials", "tuner", "verify"),
     ("planner",),
-    ("views", "arguments", "cli", "scheduler_commands", "doctor", "daemon", "mcp", "__main__"),
+    ("views", "arguments", "cli", "printing", "scheduler_commands", "doctor", "daemon", "mcp", "__main__"),
 )
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
