@@ -227,13 +227,25 @@ class Seal:
 
 
 @dataclass(frozen=True)
+class ProgramSpec:
+    """A scheduler that is a program of its own, as the holder starts it."""
+
+    argv: tuple[str, ...]
+    """The first is the program's absolute path."""
+    size_bytes: int
+    mtime_ns: int
+    """Of the file whose options were read: another file is not started."""
+
+
+@dataclass(frozen=True)
 class AttachSpec:
-    """What a machine must know to attach one scheduler. `rodata` are the values to write into the object's
-    `const volatile` variables."""
+    """What a machine must know to attach one scheduler: an object of ours, or a program. `rodata` are the values to
+    write into the object's `const volatile` variables."""
 
     ops: str
     """The name the kernel will show when it is attached."""
-    object_path: str
+    object_path: str = ""
+    """Empty for a program."""
     rodata: dict[str, KnobValue] = field(default_factory=dict)
     partial: bool = False
     """Only tasks that ask for SCHED_EXT are scheduled by it."""
@@ -244,6 +256,8 @@ class AttachSpec:
     generated: bool = False
     """Written by a model or a user: a host loads it only with a valid seal."""
     seal: Seal | None = None
+    program: ProgramSpec | None = None
+    """None for an object."""
 
 
 @dataclass(frozen=True)
@@ -293,6 +307,8 @@ class Detachment:
     detach_s: float
     exit: SchedulerExit | None
     """None when the scheduler left no exit record."""
+    log: Output | None = None
+    """What a program said, both streams as they came; None for an object."""
 
 
 @dataclass(frozen=True)
@@ -389,6 +405,8 @@ class MachineInfo:
     """none on the host; kvm or tcg (emulation) in a micro-VM."""
     topology: str = ""
     """Sockets, cores, threads, last-level caches and NUMA nodes in words; empty when the kernel does not say."""
+    traits: tuple[str, ...] | None = None
+    """What schedulers may need of it (`schedext.knobs.Trait`); None when that is not known."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from autotune.records import Seal
 from autotune.schedext import custom, seal
-from autotune.schedext.catalog import Knob, Range, Scheduler
+from autotune.schedext.catalog import Scheduler
+from autotune.schedext.knobs import Knob, Range
 
 SOURCE, OBJECT = "/* a scheduler */\n", b"\x7fELF an object"
 

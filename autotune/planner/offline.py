@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autotune.records import Candidate, CandidateResult, KnobValue, Observation, Proposal
-from autotune.schedext.catalog import Catalog, Knob, Scheduler
+from autotune.schedext.catalog import Catalog, Scheduler
+from autotune.schedext.knobs import Knob
 from autotune.tuner import Situation
 
 FIRST_SET = 6

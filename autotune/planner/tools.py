@@ -27,7 +27,8 @@ from autotune.planner.rehearsal import Execution, Rehearsal
 from autotune.planner.workshop import Workshop
 from autotune.records import Candidate, Prediction, Proposal, knob_text
 from autotune.redact import Redactor
-from autotune.schedext.catalog import Catalog, Knob, Scheduler
+from autotune.schedext.catalog import Catalog, Scheduler
+from autotune.schedext.knobs import Knob
 
 RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8

@@ -7,121 +7,67 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from autotune import resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
+from autotune.schedext import knobs as knob_rules
+from autotune.schedext.knobs import Knob, Rule, Strict, Trait, nearest
 
 CUSTOM = "custom:"
 """Before the names of generated schedulers."""
-
-KnobType = Literal["integer", "float", "boolean", "string"]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+MODE = "mode"
+"""Stands for the settings of a profile where settings are written."""
 
 
-class Range(_Strict):
-    """Both ends belong to it; None is open. `how` says who enforces it (facts of binaries)."""
-
-    min: int | float | None = None
-    max: int | float | None = None
-    how: str | None = None
-    note: str | None = None
-
-
-class Knob(_Strict):
-    """A tunable. For a binary, `flag` is its command line option."""
-
-    name: str
-    type: KnobType
-    description: str
-    unit: str | None = None
-    default: KnobValue | None = None
-    """None: unset, or found by `default_rule`."""
-    default_rule: str | None = None
-    range: Range | None = None
-    options: tuple[str, ...] = ()
-    flag: str | None = None
-    short: str | None = None
-    takes_value: bool = True
-    repeatable: bool = False
-    requires: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] = ()
-    status: Literal["active", "deprecated", "no_effect"] = "active"
-    note: str | None = None
-
-    def parse(self, text: str) -> KnobValue:
-        """The value that a text names. Raises UsageError saying what is allowed."""
-        value = _parsed(self.type, text)
-        if value is None:
-            raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not '{text}'")
-        self.check(value)
-        return value
-
-    def check(self, value: KnobValue) -> None:
-        """Raises UsageError when the value is of another type or out of range."""
-        low = self.range.min if self.range else None
-        high = self.range.max if self.range else None
-        fits = _is_of(self.type, value) and (not self.options or value in self.options)
-        if fits and isinstance(value, (int, float)) and not isinstance(value, bool):
-            fits = (low is None or value >= low) and (high is None or value <= high)
-        if not fits:
-            raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not {knob_text(value)}")
-
-    def allowed(self) -> str:
-        """What it takes, in words."""
-        if self.type == "boolean":
-            return "true or false"
-        if self.options:
-            return f"one of {', '.join(self.options)}"
-        words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
-        if self.range is not None and (self.range.min is not None or self.range.max is not None):
-            low, high = _end(self.range.min), _end(self.range.max)
-            words += f" from {low} to {high}"
-        return f"{words} ({self.unit})" if self.unit else words
-
-
-def _end(value: float | None) -> str:
-    """An end of a range; whole numbers in full, however large."""
-    return "any" if value is None else str(value) if isinstance(value, int) else f"{value:g}"
-
-
-def _parsed(kind: KnobType, text: str) -> KnobValue | None:
-    try:
-        if kind == "boolean":
-            return {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
-        if kind == "integer":
-            return int(text)
-        return float(text) if kind == "float" else text
-    except ValueError:
-        return None
-
-
-def _is_of(kind: KnobType, value: KnobValue) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if kind == "float":
-        return isinstance(value, (int, float))
-    return isinstance(value, int if kind == "integer" else str) and kind != "boolean"
-
-
-class Requirements(_Strict):
-    """What the machine must have."""
+class Requirements(Strict):
+    """What the machine must have. `kernel_not` are series of kernels (`6.16`) that are known to refuse it; `features`
+    says in words what else the kernel must have."""
 
     kernel_min: str | None = None
+    kernel_not: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    machine: tuple[Trait, ...] = ()
+    """Without these it runs, but cannot do what it is for."""
+    cpus_max: int | None = None
 
 
-class Scheduler(_Strict):
+class Program(Strict):
+    """How a scheduler that is a program of its own is got, asked for its options, and run."""
+
+    language: Literal["rust", "c"]
+    package: str = "scx-scheds"
+    """Of distributions that ship it."""
+    help: Literal["stdout", "stderr", "never"] = "stdout"
+    """Where `--help` is written; `never`: asking for it would attach the scheduler."""
+    help_exit: int = 0
+    version_option: str | None = "--version"
+    """None: it has none, and asking would attach it."""
+    log: Literal["stdout", "stderr"] = "stderr"
+    arguments: tuple[str, ...] = ()
+    """Always given: what it does not start without."""
+    not_knobs: tuple[str, ...] = ()
+    """Options that print, log or monitor, and change no scheduling."""
+    hidden: tuple[str, ...] = ()
+    """Options that its help does not list."""
+    exits_zero_when_ejected: bool = False
+    restarts: bool = True
+    """It attaches itself again when a CPU comes or goes."""
+    watchdog_timeout_ms: int | None = None
+    """Set by itself; None: the kernel's."""
+    side_effects: tuple[str, ...] = ()
+    """What it changes beside scheduling."""
+    not_in_vm: str | None = None
+    """Why it cannot run in a micro-VM; None when it does."""
+
+
+class Scheduler(Strict):
     """An entry of the catalogue. `performance_profile` says what to expect of it, in a sentence."""
 
     name: Annotated[str, Field(pattern=r"^(custom:)?[a-z][a-z0-9_]*$")]
@@ -139,9 +85,12 @@ class Scheduler(_Strict):
     requirements: Requirements = Requirements()
     tags: tuple[str, ...] = ()
     knobs: tuple[Knob, ...] = ()
-    modes: dict[str, tuple[str, ...]] = {}
-    """Flags of a loader's profiles, by profile."""
+    rules: tuple[Rule, ...] = ()
+    modes: dict[str, dict[str, KnobValue]] = Field(default_factory=dict)
+    """Settings of the profiles that scx_loader knows (auto, gaming, lowlatency, powersave, server), by profile."""
     version: str | None = None
+    """Of the crate, what is installed unless another is asked for."""
+    program: Program | None = None
 
     @property
     def is_generated(self) -> bool:
@@ -153,23 +102,33 @@ class Scheduler(_Strict):
         names = [knob.name for knob in self.knobs]
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name} names a knob twice")
-        for knob in self.knobs:
-            if knob.default is not None:
-                try:
+        if (self.kind == "binary") != (self.program is not None):
+            raise ValueError(f"{self.name}: a binary has a program, and nothing else has")
+        try:
+            for knob in self.knobs:
+                if knob.default is not None:
                     knob.check(knob.default)
-                except UsageError as error:
-                    raise ValueError(f"{self.name}: default: {error.message}") from error
+            for settings in self.modes.values():
+                self.check(settings)
+        except UsageError as error:
+            raise ValueError(f"{self.name}: {error.message}") from error
         return self
 
     def knob(self, name: str) -> Knob:
         """Raises UsageError naming the knobs there are."""
-        for knob in self.knobs:
-            if knob.name == name:
-                return knob
-        raise UsageError(
-            f"{self.name} has no knob '{name}'{_nearest(name, [knob.name for knob in self.knobs])}",
-            hint=f"it has: {', '.join(knob.name for knob in self.knobs) or 'none'}",
-        )
+        return knob_rules.find(self.knobs, name, self.name)
+
+    def check(self, settings: Mapping[str, KnobValue]) -> None:
+        """Raises UsageError for a knob it has not, a value it does not take, and settings that do not go together."""
+        for name, value in settings.items():
+            self.knob(name).check(value)
+        knob_rules.check_together(self.name, self.knobs, self.rules, settings)
+
+    def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
+        """Checked settings as arguments of its program, in the order of the catalogue."""
+        fixed = self.program.arguments if self.program else ()
+        given = (knob.arguments(settings[knob.name]) for knob in self.knobs if knob.name in settings)
+        return (*fixed, *(argument for arguments in given for argument in arguments))
 
 
 class Catalog:
@@ -206,29 +165,28 @@ class Catalog:
                 return scheduler
         names = [scheduler.name for scheduler in self.schedulers]
         known = ", ".join(names)
-        raise UsageError(f"no scheduler is called '{name}'{_nearest(name, names)}", hint=f"there are: {known}")
+        raise UsageError(f"no scheduler is called '{name}'{nearest(name, names)}", hint=f"there are: {known}")
 
     def parse_candidate(self, text: str) -> Candidate:
-        """`NAME[:knob=value,...]` as `--scheduler` takes it. Raises UsageError."""
+        """`NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile, which
+        other settings change. Raises UsageError."""
         prefix = CUSTOM if text.startswith(CUSTOM) else ""
         name, _, settings = text.removeprefix(prefix).partition(":")
         scheduler = self.get(prefix + name.strip())
-        knobs: dict[str, KnobValue] = {}
-        for setting in filter(None, (part.strip() for part in settings.split(","))):
-            knob, equals, value = setting.partition("=")
-            if not equals:
-                example = f"{scheduler.name}:{_example(scheduler)}"
-                raise UsageError(f"'{setting}' is not knob=value", hint=f"such as {example}")
-            if knob in knobs:
+        given: dict[str, str] = {}
+        for knob, value in _pairs(scheduler, settings):
+            if knob in given:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
-            knobs[knob] = scheduler.knob(knob.strip()).parse(value.strip())
+            given[knob] = value
+        knobs = _mode(scheduler, given.pop(MODE)) if MODE in given and not _has(scheduler, MODE) else {}
+        knobs.update({knob: scheduler.knob(knob).parse(value) for knob, value in given.items()})
+        scheduler.check(knobs)
         return Candidate(scheduler.name, tuple(sorted(knobs.items())))
 
     def validate(self, candidate: Candidate) -> None:
-        """Raises UsageError for an unknown scheduler or knob, and for a value that it does not take."""
-        scheduler = self.get(candidate.scheduler)
-        for name, value in candidate.knobs:
-            scheduler.knob(name).check(value)
+        """Raises UsageError for an unknown scheduler or knob, a value that it does not take, and settings that do not
+        go together."""
+        self.get(candidate.scheduler).check(dict(candidate.knobs))
 
     def attach_spec(self, candidate: Candidate, object_path: Path) -> AttachSpec:
         """What a machine must know to attach a checked candidate of kind `bpf`."""
@@ -242,9 +200,29 @@ class Catalog:
         )
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+def _has(scheduler: Scheduler, name: str) -> bool:
+    return any(knob.name == name for knob in scheduler.knobs)
+
+
+def _mode(scheduler: Scheduler, name: str) -> dict[str, KnobValue]:
+    if name not in scheduler.modes:
+        known = ", ".join(scheduler.modes) or "none"
+        raise UsageError(f"{scheduler.name} has no mode '{name}'", hint=f"there are: {known}")
+    return dict(scheduler.modes[name])
+
+
+def _pairs(scheduler: Scheduler, settings: str) -> list[tuple[str, str]]:
+    """`knob=value,...` taken apart. What has no `=` belongs to the text before it: CPU lists have commas too."""
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in settings.split(","))):
+        knob, equals, value = (piece.strip() for piece in part.partition("="))
+        if equals:
+            pairs.append((knob, value))
+        elif pairs and _has(scheduler, pairs[-1][0]) and scheduler.knob(pairs[-1][0]).type == "string":
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{part}")
+        else:
+            raise UsageError(f"'{part}' is not knob=value", hint=f"such as {scheduler.name}:{_example(scheduler)}")
+    return pairs
 
 
 def _example(scheduler: Scheduler) -> str:

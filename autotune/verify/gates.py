@@ -23,7 +23,7 @@ from autotune.machine.kernels import Kernel
 from autotune.records import AttachSpec, Identity, Seal
 from autotune.schedext import custom, seal
 from autotune.schedext.build import find_headers
-from autotune.schedext.catalog import Knob
+from autotune.schedext.knobs import Knob
 from autotune.verify import behaviour, load, source
 from autotune.verify.compiling import Compiled, compile_source
 from autotune.verify.findings import GATES, Finding, Gate, GateReport

@@ -17,7 +17,8 @@ from autotune.verify.summary import summary
 if TYPE_CHECKING:
     from autotune.doctor import Check
     from autotune.machine.kernels import Kernel
-    from autotune.schedext.catalog import Knob, Scheduler
+    from autotune.schedext.catalog import Scheduler
+    from autotune.schedext.knobs import Knob
 
 WIDEST = 100
 """Columns that paragraphs fill at most: longer lines are hard to read."""

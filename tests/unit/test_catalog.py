@@ -82,15 +82,16 @@ def test_a_program_of_the_scx_family_fits_into_the_schema() -> None:
             "performance_profile": "Responsive beside background work",
             "requirements": {"features": ["schedutil for frequency options"]},
             "knobs": [
-                {"name": "slice-us", "flag": "--slice-us", "short": "-s", "type": "integer", "unit": "us",
+                {"name": "slice_us", "flag": "--slice-us", "short": "-s", "type": "integer", "unit": "us",
                  "default": 1000, "description": "Upper bound of a slice"},
-                {"name": "primary-domain", "flag": "--primary-domain", "type": "string", "default": "auto",
+                {"name": "primary_domain", "flag": "--primary-domain", "type": "string", "default": "auto",
                  "description": "CPUs to fill first"},
-                {"name": "timely-tlow-us", "flag": "--timely-tlow-us", "type": "integer", "default": 5000,
-                 "requires": ["--timely"], "status": "no_effect", "description": "Lower threshold",
+                {"name": "timely_tlow_us", "flag": "--timely-tlow-us", "type": "integer", "default": 5000,
+                 "status": "no_effect", "description": "Lower threshold",
                  "range": {"min": 0, "how": "startup", "note": "an example"}},
             ],
-            "modes": {"gaming": ["-m", "performance"]},
+            "modes": {"gaming": {"primary_domain": "performance"}},
+            "program": {"language": "rust"},
         }
     )  # fmt: skip
-    assert Catalog([entry]).parse_candidate("scx_bpfland:slice-us=500").key == "scx_bpfland:slice-us=500"
+    assert Catalog([entry]).parse_candidate("scx_bpfland:slice_us=500").key == "scx_bpfland:slice_us=500"
