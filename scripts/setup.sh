@@ -109,7 +109,7 @@ install_packages() { # PACKAGE...
 setup_kernel() {
     [ -d /sys/kernel/sched_ext ] && [ -z "${AUTOTUNE_REQUIRE_VM:-}" ] && return
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/autotune/kernels
-    grep -qs '"format": 2' "$cache"/*/manifest.json && return
+    grep -qs '"format": 3' "$cache"/*/manifest.json && return
     say "fetching a kernel with sched_ext for the micro-VM (about 170 MB, kept in the cache)"
     "$top/.venv/bin/autotune" vm setup >&2 || exit 1
 }

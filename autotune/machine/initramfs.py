@@ -3,7 +3,8 @@
 
 virtme-ng's modules write the archive and resolve the kernel modules. Its init is not used: it waits for udev to
 settle and sets up what a person at a console needs, which takes longer than all the rest of the boot. Ours mounts
-the host's root read-only by 9p, a tmpfs overlay over the whole of it, and starts one program.
+the host's root read-only by 9p, a tmpfs overlay over the whole of it, and starts one program. Between the two lies
+what belongs to the VM and not to the host: the configuration of its kernel, which programs look for in /boot.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ _INIT = r"""#!/bin/busybox sh
 b=/bin/busybox
 fail() {{ echo "autotune init: $*" >/dev/console; $b poweroff -f; }}
 ({load_overlay}
-$b mount -t tmpfs -o mode=0755,size=75% tmpfs /up && $b mkdir /up/upper /up/work || fail "no tmpfs") &
+$b mount -t tmpfs -o mode=0755,size=75% tmpfs /up && $b mkdir -p /up/upper /up/work /up/own/boot || fail "no tmpfs"
+[ ! -e /config ] || $b mv /config /up/own/boot/config-$($b uname -r)) &
 {load_root}
 $b mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=512000,cache=loose root /lower || fail "no root"
 wait
 r=/newroot
-$b mount -t overlay -o xino=off,lowerdir=/lower,upperdir=/up/upper,workdir=/up/work overlay $r || fail "no overlay"
+$b mount -t overlay -o xino=off,lowerdir=/up/own:/lower,upperdir=/up/upper,workdir=/up/work overlay $r || fail "no overlay"
 $b mount -t devtmpfs -o mode=0755,nosuid dev $r/dev
 $b mount -t proc -o nosuid,noexec,nodev proc $r/proc
 $b mount -t sysfs -o nosuid,noexec,nodev sys $r/sys
@@ -53,6 +55,8 @@ $b ln -sfn /proc/self/fd/1 /dev/stdout
 $b ln -sfn /proc/self/fd/2 /dev/stderr
 $b mount -t cgroup2 cgroup2 /sys/fs/cgroup
 $b mount -t bpf bpf /sys/fs/bpf
+$b mount -t debugfs debugfs /sys/kernel/debug
+$b mount -t tracefs tracefs /sys/kernel/tracing
 {keep}
 $b ifconfig lo 127.0.0.1 up
 $b hostname {hostname}
@@ -110,9 +114,16 @@ def find_modules(modules_dir: Path, version: str) -> Modules:
 
 
 def write_initramfs(
-    target: Path, *, busybox: str, modules: Modules, program: Sequence[str], hostname: str, keep: bool
+    target: Path,
+    *,
+    busybox: str,
+    modules: Modules,
+    program: Sequence[str],
+    hostname: str,
+    keep: bool,
+    config: Path | None = None,
 ) -> None:
-    """Write the cpio archive. Raises OSError when the disk is full."""
+    """Write the cpio archive. `config` is what the kernel was built with. Raises OSError when the disk is full."""
     from virtme import cpiowriter, mkinitramfs
 
     with target.open("wb") as out:
@@ -122,9 +133,10 @@ def write_initramfs(
         mkinitramfs.make_dev_nodes(archive)
         with open(busybox, "rb") as body:
             archive.write_file(b"bin/busybox", body=body, mode=0o755)
-        for path in {*modules.root, *modules.overlay}:
+        files = {f"modules/{os.path.basename(path)}": path for path in (*modules.root, *modules.overlay)}
+        for name, path in (files | ({"config": str(config)} if config else {})).items():
             with open(path, "rb") as body:
-                archive.write_file(f"modules/{os.path.basename(path)}".encode(), body=body, mode=0o644)
+                archive.write_file(name.encode(), body=body, mode=0o644)
         script = init_script(modules, program, busybox=busybox, hostname=hostname, keep=keep)
         archive.write_file(b"init", body=script.encode(), mode=0o755)
         archive.write_trailer()

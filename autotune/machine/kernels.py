@@ -35,7 +35,7 @@ MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "driver
 """What the micro-VM may load; all else is left out of the set."""
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 """Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
 
@@ -55,6 +55,8 @@ class Kernel:
     """The image as an ELF file, which boots without unpacking itself under emulation; None when there is none."""
     qemu: Path | None = None
     """A directory with a QEMU that was fetched (`bin/`, firmware in `share/`); None: the system's has to do."""
+    config: Path | None = None
+    """What it was built with; None when that is not kept. Programs of the scx family do not start without."""
 
 
 # --- finding ---------------------------------------------------------------------------------------------
@@ -106,6 +108,7 @@ def _from_manifest(path: Path) -> Kernel | None:
             libbpf=top / data["libbpf"],
             unpacked=top / data["unpacked"] if data.get("unpacked") else None,
             qemu=top / data["qemu"] if data.get("qemu") else None,
+            config=top / data["config"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -126,7 +129,8 @@ def _given(image: Path) -> Kernel:
         raise UsageError(
             f"--kernel {image}: its modules were not found", hint=f"put them into /lib/modules/{version} (depmod)"
         )
-    return Kernel(version, image.resolve(), modules.resolve(), "given")
+    config = next((path for path in (image.parent / f"config-{version}", image.parent / "config") if path.is_file()), None)
+    return Kernel(version, image.resolve(), modules.resolve(), "given", config=config and config.resolve())
 
 
 def _image_version(image: Path) -> str:
@@ -153,7 +157,7 @@ def _host() -> Kernel | None:
     if not all(f"\n{need}" in text for need in needs) or not os.access(image, os.R_OK):
         return None
     loadable = not list(modules.glob("kernel/fs/9p/*.ko.*"))
-    return Kernel(version, image, modules, "host") if loadable and modules.is_dir() else None
+    return Kernel(version, image, modules, "host", config=config) if loadable and modules.is_dir() else None
 
 
 # --- fetching --------------------------------------------------------------------------------------------
@@ -255,6 +259,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         archive.run(["xz", "-d", *packed], "the modules could not be unpacked")
     archive.run(["depmod", "-b", str(made), release], "depmod failed")
     shutil.move(_first(unpacked, "**/vmlinuz*"), modules / "vmlinuz")
+    shutil.move(_first(unpacked, f"**/config-{release}"), modules / "config")
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)
@@ -267,6 +272,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         "version": release,
         "image": f"lib/modules/{release}/vmlinuz",
         "unpacked": f"lib/modules/{release}/vmlinux" if elf is not None else None,
+        "config": f"lib/modules/{release}/config",
         "modules": f"lib/modules/{release}",
         "headers": "include",
         "libbpf": "libbpf.so.1",

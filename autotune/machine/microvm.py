@@ -157,6 +157,7 @@ class MicroVM:
             program=guest_program(),
             hostname=platform.node() or "autotune",
             keep=self._options.keep_writes is not None,
+            config=kernel.config,
         )
         return initrd
 
