@@ -92,6 +92,15 @@ class Detached:
 
 
 @dataclass(frozen=True)
+class AttachFailed:
+    """A candidate could not be attached. `detail` is what the verifier or its program said; empty for nothing."""
+
+    candidate: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
 class RunStarted:
     phase: Phase
     round: int
@@ -147,6 +156,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     PlannerActed,
     RoundStarted,
     Attached,
+    AttachFailed,
     Detached,
     RunStarted,
     OutputSeen,

@@ -235,6 +235,9 @@ class ProgramSpec:
     size_bytes: int
     mtime_ns: int
     """Of the file whose options were read: another file is not started."""
+    start_s: float = 150.0
+    """How long it may take to attach: the kernel verifies it meanwhile, which emulation makes slow (scx_lavd takes 29 s
+    on an idle emulated machine)."""
 
 
 @dataclass(frozen=True)
@@ -309,6 +312,8 @@ class Detachment:
     """None when the scheduler left no exit record."""
     log: Output | None = None
     """What a program said, both streams as they came; None for an object."""
+    note: str = ""
+    """What was unusual about letting go: a program that did not stop when it was asked."""
 
 
 @dataclass(frozen=True)

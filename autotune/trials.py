@@ -12,8 +12,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autotune.errors import BusyError, HolderLost, RunnerLost, WorkloadError
-from autotune.events import Attached, Detached, Listener, OutputSeen, RunFinished, RunStarted, Step
+from autotune.errors import AttachError, BusyError, HolderLost, RunnerLost, WorkloadError
+from autotune.events import (
+    Attached,
+    AttachFailed,
+    Detached,
+    Listener,
+    OutputSeen,
+    RunFinished,
+    RunStarted,
+    Step,
+    Warned,
+)
 from autotune.machine.base import Machine, OutputHandler
 from autotune.measure import shell_argv
 from autotune.records import (
@@ -39,8 +49,8 @@ TIMEOUT_FACTOR = 5.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the kernel
-    threw the scheduler out."""
+    """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the scheduler
+    went by itself: thrown out by the kernel, or a program that ended or started anew."""
 
     trial: Trial
     before: Snapshot
@@ -66,6 +76,7 @@ class Trials:
         self._expected_exit: int | None = 0
         self.timeout_s = workload.timeout_s
         self.prepare_s = 0.0
+        self._noted: set[str] = set()
         self._generation = machine.generation
 
     # --- what surrounds the trials ---
@@ -112,6 +123,9 @@ class Trials:
             attachment = self._machine.attach(spec)
         except (HolderLost, RunnerLost) as error:
             return Lost(error.message)
+        except AttachError as error:
+            self._listener(AttachFailed(candidate.key, error.message, error.detail))
+            raise
         self._listener(Attached(candidate.key, attachment))
         self._listener(RunStarted(phase, number, candidate.key))
         return self._measured(phase, number, candidate.key, spec, lambda: self._detach(candidate))
@@ -119,6 +133,9 @@ class Trials:
     def _detach(self, candidate: Candidate) -> Detachment:
         detachment = self._machine.detach()
         self._listener(Detached(candidate.key, detachment))
+        if detachment.note and candidate.key not in self._noted:
+            self._noted.add(candidate.key)
+            self._listener(Warned(f"{candidate.key}: {detachment.note}"))
         return detachment
 
     def _measured(
@@ -142,7 +159,10 @@ class Trials:
             return lost if measurement is None else Lost(error.message)
         if measurement is None:
             return lost
-        return self._outcome(phase, number, key, started_at, measurement, detachment)
+        outcome = self._outcome(phase, number, key, started_at, measurement)
+        by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
+        by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
+        return replace(outcome, ejected=by_error or by_itself)
 
     def _outcome(
         self,
@@ -151,7 +171,6 @@ class Trials:
         key: str,
         started_at: float,
         measurement: Measurement,
-        detachment: Detachment | None,
     ) -> Outcome:
         expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
         invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
@@ -167,8 +186,7 @@ class Trials:
             invalid=invalid,
         )
         self._listener(RunFinished(trial))
-        thrown_out = detachment is not None and detachment.exit is not None and detachment.exit.is_error
-        return Outcome(trial, measurement.before, measurement.after, thrown_out)
+        return Outcome(trial, measurement.before, measurement.after, ejected=False)
 
     # --- commands ---
 

@@ -28,13 +28,15 @@ _INIT = r"""#!/bin/busybox sh
 b=/bin/busybox
 fail() {{ echo "autotune init: $*" >/dev/console; $b poweroff -f; }}
 ({load_overlay}
-$b mount -t tmpfs -o mode=0755,size=75% tmpfs /up && $b mkdir -p /up/upper /up/work /up/own/boot || fail "no tmpfs"
+$b mount -t tmpfs -o mode=0755,size=75% tmpfs /up || fail "no tmpfs"
+$b mkdir -p /up/upper /up/work /up/own/boot || fail "no memory"
 [ ! -e /config ] || $b mv /config /up/own/boot/config-$($b uname -r)) &
 {load_root}
 $b mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=512000,cache=loose root /lower || fail "no root"
 wait
 r=/newroot
-$b mount -t overlay -o xino=off,lowerdir=/up/own:/lower,upperdir=/up/upper,workdir=/up/work overlay $r || fail "no overlay"
+layers=lowerdir=/up/own:/lower,upperdir=/up/upper,workdir=/up/work
+$b mount -t overlay -o xino=off,$layers overlay $r || fail "no overlay"
 $b mount -t devtmpfs -o mode=0755,nosuid dev $r/dev
 $b mount -t proc -o nosuid,noexec,nodev proc $r/proc
 $b mount -t sysfs -o nosuid,noexec,nodev sys $r/sys

@@ -129,7 +129,9 @@ def _given(image: Path) -> Kernel:
         raise UsageError(
             f"--kernel {image}: its modules were not found", hint=f"put them into /lib/modules/{version} (depmod)"
         )
-    config = next((path for path in (image.parent / f"config-{version}", image.parent / "config") if path.is_file()), None)
+    config = next(
+        (path for path in (image.parent / f"config-{version}", image.parent / "config") if path.is_file()), None
+    )
     return Kernel(version, image.resolve(), modules.resolve(), "given", config=config and config.resolve())
 
 

@@ -45,6 +45,7 @@ from autotune.records import (
     to_json,
 )
 from autotune.resources import state_dir
+from autotune.schedext.attach import start_s
 
 PORT = "autotune"
 KVM_BOOT_S = 30.0
@@ -204,7 +205,8 @@ class MicroVM:
         self._ask("fresh")
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        return from_json(Attachment, self._ask("attach", spec=to_json(spec)))
+        limit_s = 2 * ANSWER_S + start_s(spec)  # whoever is nearer gives up first, and knows more
+        return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
 
     def detach(self) -> Detachment:
         return from_json(Detachment, self._ask("detach"))

@@ -30,7 +30,13 @@ ANSWER_S = 60.0
 LET_GO_S = 5.0
 """How long the kernel may take to be back on its own scheduler after its holder died."""
 HOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "holder.py")
+ANEW = "it attached itself anew during the run"
 _COMPLAINT_BYTES = 4096
+
+
+def start_s(spec: AttachSpec) -> float:
+    """How much longer attaching may take because a program does it by itself."""
+    return spec.program.start_s if spec.program is not None else 0.0
 
 
 def holder_argv(libbpf: str | None) -> list[str]:
@@ -80,7 +86,7 @@ class Holder:
 
             seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
         with self._asking:
-            answer = self._worker.request("attach", timeout_s=ANSWER_S, spec=to_json(spec))
+            answer = self._worker.request("attach", timeout_s=ANSWER_S + start_s(spec), spec=to_json(spec))
         self.attachment = from_json(Attachment, answer)
         return self.attachment
 
@@ -151,7 +157,8 @@ class EvidenceTaker:
         after = read_state()
         problem = compare(self._expected, self._before, after, self._attached_seq)
         if problem is not None and self._expected is not None:
-            problem = self._reason() or problem
+            reason = self._reason()
+            problem = f"{problem} ({reason})" if problem == ANEW and reason else reason or problem
         return Evidence(self._expected, self._before, after, problem)
 
     def _reason(self) -> str | None:
@@ -178,7 +185,8 @@ def compare(
     """What is wrong with a run's scheduler; None when the expected one was in charge from before to after.
     `attached_seq` is the enable sequence that was seen when it was attached; None when that is not known."""
     if before.enable_seq != after.enable_seq:
-        return "another scheduler was attached during the run"
+        itself = expected is not None and ops_matches(expected, before.ops) and ops_matches(expected, after.ops)
+        return ANEW if itself else "another scheduler was attached during the run"
     if expected is not None and attached_seq is not None and before.enable_seq != attached_seq:
         return "another scheduler was attached before the run"
     for when, state in (("before", before), ("after", after)):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The process that holds a scheduler: it owns the BPF link, and lives on a pipe from its parent.
+"""The process that holds a scheduler: it owns the BPF link, or the program that does, and lives on a pipe from its
+parent.
 
 What always holds:
 - end of file on the pipe, or the death of this process in whatever way, lets go: the kernel is back on EEVDF;
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import signal
 import sys
@@ -35,16 +37,16 @@ from autotune.records import (
     from_json,
     to_json,
 )
-from autotune.schedext.kernel import UNSUPPORTED, KernelLog, exit_in_log, ops_matches, read_state, wait_for
-from autotune.schedext.libbpf import BpfObject, Libbpf
+from autotune.schedext.held import CONFIRM_S, Held, HeldObject, HeldProgram
+from autotune.schedext.kernel import UNSUPPORTED, read_state, wait_for
+from autotune.schedext.libbpf import Libbpf
 
 LOCK_PATH = "/run/autotune.lock"
-CONFIRM_S = 15.0
-"""How long the kernel may take to say what was asked for; an emulated machine under load is slow."""
 SETTLE_S = 5.0
 """How long throwing out a scheduler may take, from the first sign of it to its exit record."""
 REQUEST_S = 50
-"""After this a request is stuck, and the process ends itself. Less than what its client waits for an answer."""
+"""After this a request is stuck, and the process ends itself. Less than what its client waits for an answer. Starting
+a program may take its own time besides."""
 
 
 class Lock:
@@ -90,28 +92,6 @@ class Lock:
         )
 
 
-class Held:
-    """A scheduler that was loaded, from its attaching to its end."""
-
-    def __init__(self, ops: str, found: BpfObject) -> None:
-        self.ops = ops
-        self.found = found
-        self._log = KernelLog()
-        self._messages: list[str] = []
-
-    def exit_record(self) -> SchedulerExit | None:
-        """Why it went, by its own record, else by the kernel's log; None while it runs."""
-        record = self.found.exit_record()
-        if record is not None:
-            return record
-        self._messages += self._log.read()
-        return exit_in_log(self._messages, self.ops)
-
-    def close(self) -> None:
-        self.found.close()
-        self._log.close()
-
-
 class Holder:
     """Attaches one scheduler at a time. `libbpf` is a library file to prefer over the system's."""
 
@@ -130,17 +110,19 @@ class Holder:
         refuse_unsupported(before)
         self._lock.take()
         refuse_unless_free(before)
-        held = Held(spec.ops, self._library().open(spec.object_path, spec.object_sha256))
+        held = self._open(spec)
         try:
-            _configure(held.found, spec)
-            held.found.load()
-            held.found.attach()
-            after = _confirm_attached(held, before)
+            after = held.attach(before)
         except BaseException:
             held.close()
             raise
         self._held = held
         return Attachment(after.ops or spec.ops, before, after, time.monotonic() - started)
+
+    def _open(self, spec: AttachSpec) -> Held:
+        if spec.program is not None:
+            return HeldProgram(spec.ops, spec.program)
+        return HeldObject(spec, self._library().open(spec.object_path, spec.object_sha256))
 
     def detach(self) -> Detachment:
         """Let go and confirm that the kernel is back on its own scheduler. `detach_s` is until the confirmation:
@@ -149,14 +131,14 @@ class Holder:
             raise AttachError("no scheduler is attached", stage="detach")
         started = time.monotonic()
         held, self._held = self._held, None
-        held.found.detach()
+        note = held.let_go()
         gone, state = wait_for(lambda seen: seen.state == "disabled", CONFIRM_S)
         detach_s = time.monotonic() - started
         reason = held.exit_record()
         held.close()
         if not gone:
             raise AttachError(f"the kernel is not back on its own scheduler: state is {state.state}", stage="detach")
-        return Detachment(state, detach_s, reason)
+        return Detachment(state, detach_s, reason, held.log, note)
 
     def exit_record(self) -> SchedulerExit | None:
         """Why the scheduler that is held went; None while it runs, or when none is held. One that is just being
@@ -189,31 +171,6 @@ def refuse_unless_free(state: KernelState) -> None:
         )
 
 
-def _configure(found: BpfObject, spec: AttachSpec) -> None:
-    shown = found.ops_name()
-    if not ops_matches(spec.ops, shown):
-        name = os.path.basename(spec.object_path)
-        raise AttachError(f"{name} holds the scheduler '{shown}', not '{spec.ops}'")
-    for name, value in spec.rodata.items():
-        found.set_knob(name, value)
-    if spec.partial:
-        found.set_knob("partial", True)
-        found.set_partial()
-
-
-def _confirm_attached(held: Held, before: KernelState) -> KernelState:
-    def attached(seen: KernelState) -> bool:
-        return seen.state == "enabled" and ops_matches(held.ops, seen.ops) and seen.enable_seq > before.enable_seq
-
-    # The kernel attaches before it answers: "disabled" now means that the scheduler is gone already.
-    _, state = wait_for(lambda seen: attached(seen) or seen.state == "disabled", CONFIRM_S)
-    if attached(state):
-        return state
-    gone = held.exit_record()
-    why = f"{gone.reason}: {gone.message}".strip(": ") if gone else f"state {state.state}, ops {state.ops}"
-    raise AttachError(f"{held.ops} was not confirmed as attached: {why}")
-
-
 def _obey_signals() -> None:
     """SIGTERM and SIGHUP end the process whatever our parent did about them: the kernel lets go of the link with it,
     and no code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is
@@ -224,9 +181,15 @@ def _obey_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
+def _start_s(request: Message) -> float:
+    """How long the program of a request may take to attach; 0 without one."""
+    program = (request.get("spec") or {}).get("program") or {}
+    return float(program.get("start_s") or 0.0)
+
+
 def _limited(handle: Callable[[Message], Any]) -> Handler:
     def handler(request: Message, _emit: EventHandler) -> Any:
-        signal.alarm(REQUEST_S)
+        signal.alarm(REQUEST_S + math.ceil(_start_s(request)))
         try:
             return to_json(handle(request))
         finally:

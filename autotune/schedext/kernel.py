@@ -136,8 +136,13 @@ def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
         if found and ops_matches(ops, found[1]):
             prefix = f"sched_ext: {found[1]}: "
             rest = (text.partition(prefix)[2] for text in messages[index + 1 :] if prefix in text)
-            return SchedulerExit(_KINDS.get(found[2], 1024), 0, found[2], next(rest, ""))
+            return SchedulerExit(kind_of(found[2]), 0, found[2], next(rest, ""))
     return None
+
+
+def kind_of(reason: str) -> int:
+    """The member of `enum scx_exit_kind` that the kernel's word for a reason stands for."""
+    return _KINDS.get(reason, 1024)
 
 
 def _text(path: Path) -> str | None:

@@ -332,7 +332,13 @@ def state(name: str, ops: str | None = None, seq: int = 5) -> KernelState:
         ("at_a", state("enabled", "at_a_1.2.3"), state("enabled", "at_a_1.2.3"), None),
         ("at_a", state("disabled"), state("disabled"), "at_a was not attached before the run (state disabled)"),
         ("at_a", state("enabled", "at_a"), state("disabling", "at_a"), "after the run (state disabling)"),
-        ("at_a", state("enabled", "at_a"), state("enabled", "at_a", 6), "attached during the run"),
+        ("at_a", state("enabled", "at_a"), state("enabled", "at_a", 6), "attached itself anew during the run"),
+        (
+            "at_a",
+            state("enabled", "at_a"),
+            state("enabled", "at_b", 6),
+            "another scheduler was attached during the run",
+        ),
         (
             "at_a",
             state("enabled", "at_b"),

@@ -24,7 +24,7 @@ from autotune.errors import AttachError, AutotuneError, BusyError, HolderLost, P
 from autotune.process import Worker
 from autotune.records import AttachSpec, KnobValue, SchedulerExit, to_json
 from autotune.schedext import holder as module
-from autotune.schedext import kernel
+from autotune.schedext import held, kernel
 from autotune.schedext.holder import Holder, Lock
 
 TOP = Path(__file__).resolve().parents[2]
@@ -169,10 +169,12 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(tmp_path)
     monkeypatch.setattr(module, "read_state", partial(kernel.read_state, found.tree))
     monkeypatch.setattr(module, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
+    monkeypatch.setattr(held, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
     monkeypatch.setattr(module, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(held, "CONFIRM_S", 0.2)
     monkeypatch.setattr(module, "SETTLE_S", 0.2)
     monkeypatch.setattr(module, "Libbpf", lambda _path: found)
-    monkeypatch.setattr(module, "KernelLog", partial(kernel.KernelLog, str(tmp_path / "no log")))
+    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, str(tmp_path / "no log")))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return found
 
@@ -341,7 +343,7 @@ def test_the_kernel_s_log_stands_in_for_a_missing_record(
     holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
-    monkeypatch.setattr(module, "KernelLog", partial(kernel.KernelLog, f"/proc/self/fd/{reading}"))
+    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, f"/proc/self/fd/{reading}"))
     holder.attach(SPEC)
     os.write(writing, b'6,1,1,-;sched_ext: BPF scheduler "at_test" disabled (runnable task stall)\n')
     os.write(writing, b"3,2,1,-;sched_ext: at_test: make[7] failed to run for 2.0s\n")
@@ -425,7 +427,7 @@ def test_an_operation_it_does_not_know_is_an_error_and_it_goes_on(process: Worke
     assert ask(process, "exit") is None
 
 
-@pytest.mark.parametrize("fields", [{}, {"spec": None}, {"spec": []}, {"spec": {"ops": "at_test"}}])
+@pytest.mark.parametrize("fields", [{}, {"spec": None}, {"spec": []}, {"spec": {"object_path": "x"}}])
 def test_a_request_that_makes_no_sense_is_an_error_and_it_goes_on(process: Worker, fields: dict[str, Any]) -> None:
     with pytest.raises(AutotuneError) as caught:
         ask(process, "attach", **fields)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""A scheduler that is a program of its own: started, its output drained and bounded, stopped, nothing left of it.
+
+What always holds here:
+- the program dies with the holder, however that dies (the kernel is told so), and the scheduler goes with it;
+- it has a session and a process group of its own; signals go to that group and to what it left behind, to nobody else;
+- its output is read the whole time and kept as head and tail within a bound: a full pipe stops no scheduler.
+Part of the holder: runs as root, standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from autotune import family
+from autotune.capture import Kept
+from autotune.errors import AttachError
+from autotune.records import Output, ProgramSpec
+
+KEEP_BYTES = 65536
+"""Of both streams together; a dump of a scheduler that was thrown out has 32 KiB by default."""
+INTERRUPT_S = 6.0
+"""How long SIGINT may take: the main loops of the scx family look for it once a second, and emulation is slow."""
+TERMINATE_S = 2.0
+KILL_S = 5.0
+DRAIN_S = 1.0
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+"""<linux/prctl.h>"""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Program:
+    """A started program. Construction starts it. Raises AttachError when it cannot be started, or is another file than
+    the one that was looked at."""
+
+    def __init__(self, spec: ProgramSpec) -> None:
+        self.name = os.path.basename(spec.argv[0])
+        self._kept = Kept(KEEP_BYTES)
+        self._keeping = threading.Lock()
+        _check_identity(spec)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what forks away becomes our child, and is found
+        self._process = _start(spec)
+        self._drain = threading.Thread(target=self._read, daemon=True)
+        self._drain.start()
+
+    # --- what it says ---
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(fd, 1 << 16):
+                with self._keeping:
+                    self._kept.add(chunk)
+
+    def output(self) -> Output:
+        """Both streams as they came, head and tail."""
+        with self._keeping:
+            return Output(**self._kept.output())
+
+    def text(self) -> str:
+        """The same as one text."""
+        output = self.output()
+        between = f"\n[{output.omitted_bytes} bytes left out]\n" if output.omitted_bytes else ""
+        return f"{output.head}{between}{output.tail}"
+
+    # --- how it is ---
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def ending(self) -> str:
+        """How its process ended, in words; empty while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+
+    def strays(self) -> int:
+        """Processes of it that run on although it ended: it forked away."""
+        return len(family.descendants()) if self.ended() else 0
+
+    # --- the end ---
+
+    def stop(self) -> str:
+        """End it and all that it left: SIGINT, SIGTERM, SIGKILL, each in its turn. What was needed beyond SIGINT, in
+        words; empty when that sufficed. Never raises."""
+        note = ""
+        for number, limit_s in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, KILL_S)):
+            if self.ended():
+                break
+            if number != signal.SIGINT:
+                note = f"it did not stop on SIGINT, and was sent {signal.Signals(number).name}"
+            self._signal(number)
+            self._wait(limit_s)
+        self._end_strays()
+        self._drain.join(DRAIN_S)
+        if self._process.stdout is not None and not self._drain.is_alive():
+            self._process.stdout.close()
+        return note
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _wait(self, limit_s: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(limit_s)
+
+    def _end_strays(self) -> None:
+        deadline = time.monotonic() + family.KILL_LIMIT_S
+        while self.ended() and family.descendants() and time.monotonic() < deadline:
+            family.kill_all()
+            family.reap_orphans(self._process.pid)
+            time.sleep(0.005)
+        family.reap_orphans(self._process.pid)
+
+
+def _check_identity(spec: ProgramSpec) -> None:
+    path = spec.argv[0]
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise AttachError(f"{path}: {error.strerror}", hint="install it again") from error
+    if (found.st_size, found.st_mtime_ns) != (spec.size_bytes, spec.mtime_ns):
+        raise AttachError(f"{path} is another file than when its options were read", hint="run again")
+
+
+def _start(spec: ProgramSpec) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(spec.argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),
+            bufsize=0,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise AttachError(f"{spec.argv[0]} cannot be started: {why}", hint="install it again") from error
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's: a scheduler runs as root. No colours, and no backtraces in place of errors."""
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    def ask() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Keeps what schedulers that are programs said, a file each in the state directory, the newest only.
+
+A session must not suffer from a log that cannot be kept: then there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+
+from autotune import resources
+from autotune.errors import AutotuneError
+from autotune.events import AttachFailed, Detached, Event, Listener, Warned
+from autotune.records import Output
+from autotune.schedext.last_words import plain
+from autotune.views import files
+
+
+def directory() -> Path:
+    return resources.state_dir() / "logs"
+
+
+class SchedulerLogs:
+    """Hears what a session tells, and keeps the logs among it. `tell` hears where one is that explains a failure."""
+
+    def __init__(self, tell: Listener) -> None:
+        self._tell = tell
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, AttachFailed) and event.detail:
+            self._keep(event.candidate, f"not attached: {event.reason}", event.detail, explains=True)
+        elif isinstance(event, Detached) and event.detachment.log is not None:
+            gone = event.detachment.exit
+            ending = f"{gone.reason} {gone.message}".strip() if gone is not None else "let go"
+            failed = gone is not None and gone.is_error
+            self._keep(event.candidate, ending, text_of(event.detachment.log), explains=failed)
+
+    def _keep(self, candidate: str, ending: str, log: str, *, explains: bool) -> None:
+        path = directory() / f"{file_name(candidate)}.log"
+        head = f"# {candidate}, {time.strftime('%Y-%m-%d %H:%M:%S')}: {' '.join(ending.split())}\n"
+        with contextlib.suppress(OSError, AutotuneError):
+            directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write(path, head + plain(log), "log")
+            os.chmod(path, 0o600)
+            if explains:
+                self._tell(Warned(f"{candidate}: what it said is in {path}"))
+
+
+def file_name(candidate: str) -> str:
+    """The scheduler's name, as a file may be called; settings make no file of their own."""
+    return re.sub(r"[^a-z0-9_]+", "-", candidate.removeprefix("custom:").partition(":")[0])
+
+
+def text_of(log: Output) -> str:
+    """Head and tail as one text, with what is missing between them."""
+    between = f"\n[{log.omitted_bytes} bytes left out]\n" if log.omitted_bytes else ""
+    return f"{log.head}{between}{log.tail}"
