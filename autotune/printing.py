@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""How commands put lists and JSON on standard output."""
+"""How commands put lists and JSON on standard output, and errors into a line; how they are ended gently."""
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
+
+from autotune.errors import AutotuneError
 
 
 def encode_anything(stream: TextIO) -> None:
@@ -31,3 +35,28 @@ def columns() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
+
+
+def error_line(error: AutotuneError) -> str:
+    """The error as one printable line: `autotune: STAGE: what happened. What to do.`"""
+    from autotune.report import printable
+
+    stage = "" if error.stage == AutotuneError.default_stage else f"{error.stage}: "
+    message, hint = (printable(" ".join(part.split())).rstrip(".") for part in (error.message, error.hint))
+    advice = f" {hint[:1].upper()}{hint[1:]}." if hint else ""
+    return f"autotune: {stage}{message}.{advice}"
+
+
+@contextlib.contextmanager
+def ended_gently() -> Iterator[None]:
+    """SIGTERM and SIGHUP end a session as Ctrl-C does: the machine is given back and the terminal restored."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

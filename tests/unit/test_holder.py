@@ -23,8 +23,8 @@ import pytest
 from autotune.errors import AttachError, AutotuneError, BusyError, HolderLost, PrivilegeError, UsageError
 from autotune.process import Worker
 from autotune.records import AttachSpec, KnobValue, SchedulerExit, to_json
-from autotune.schedext import holder as module
 from autotune.schedext import held, kernel
+from autotune.schedext import holder as module
 from autotune.schedext.holder import Holder, Lock
 
 TOP = Path(__file__).resolve().parents[2]

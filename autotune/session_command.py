@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: MIT
+"""`autotune cc` and `autotune prompt`: from arguments to a session, and from the session to what is written.
+
+Everything the user could have got wrong is found before anything is started; whatever happens then, the machine is
+given back and what is known is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from autotune.arguments import CcArguments, current_directory, flags, workload_from
+from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.printing import encode_anything, error_line
+
+if TYPE_CHECKING:
+    from autotune.config import Settings
+    from autotune.history import History
+    from autotune.machine.base import Machine
+    from autotune.planner.make import Show
+    from autotune.records import Candidate, Session, Workload
+    from autotune.schedext.catalog import Catalog
+    from autotune.tuner import Options, Resolver
+    from autotune.views.live import LiveView
+    from autotune.views.plain import PlainView
+    from autotune.views.prompts import Approver
+
+
+def run_cc(asked: CcArguments) -> int:
+    """One session from arguments to exit code. Everything the user could have got wrong is found before anything
+    is started."""
+    from autotune import config
+
+    settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
+    workload = workload_from(asked)
+    human = sys.stderr if asked.json == Path("-") else sys.stdout
+    encode_anything(human)
+    _check(asked, settings, human)
+    from autotune.schedext import custom
+
+    catalog = custom.catalog()
+    candidates = tuple(catalog.parse_candidate(text) for text in asked.scheduler or ())
+    if asked.dry_run:
+        _dry_run(human, settings, workload, catalog, candidates, show_output=not asked.no_output_to_model)
+        return 0
+    return _session(asked, settings, workload, catalog, candidates, human)
+
+
+def _session(
+    asked: CcArguments,
+    settings: Settings,
+    workload: Workload,
+    catalog: Catalog,
+    candidates: tuple[Candidate, ...],
+    human: TextIO,
+) -> int:
+    from autotune import config
+
+    _require_compiler()
+    given = config.as_flags(settings)
+    view = _view(human, settings, given)
+    recorder = _Recorder(view)
+    written = True
+    try:
+        with view:
+            approve = _approver(human, view, catalog) if asked.interactive else None
+            options = _options(asked, settings, candidates, approve)
+            _tune(asked, settings, workload, catalog, options, recorder)
+    finally:
+        if recorder.session is not None:
+            written = _export(asked, recorder.session, given)
+    return _exit_code(recorder.session, written)
+
+
+def _exit_code(session: Session | None, written: bool) -> int:
+    if session is None or session.interrupted:
+        raise Interrupted("interrupted", hint="the report holds what is known so far" if session else "")
+    if session.failure is not None:
+        raise AutotuneError(session.failure, hint="the report holds what is known so far", stage="session")
+    return 0 if written else 1
+
+
+class _Recorder:
+    """Passes events to the view, and keeps the finished session and the logs of schedulers, so that they are written
+    whatever comes after."""
+
+    def __init__(self, view: LiveView | PlainView | _ProgressOnly) -> None:
+        from autotune.views.logs import SchedulerLogs
+
+        self.view = view
+        self.session: Session | None = None
+        self._logs = SchedulerLogs(view)
+
+    def __call__(self, event: Any) -> None:
+        from autotune.events import Finished
+
+        if isinstance(event, Finished):
+            self.session = event.session
+        self._logs(event)
+        self.view(event)
+
+
+def _tune(
+    asked: CcArguments,
+    settings: Settings,
+    workload: Workload,
+    catalog: Catalog,
+    options: Options,
+    recorder: _Recorder,
+    show: Show | None = None,
+) -> None:
+    """Run the session and remember what it found; or, with `show`, only up to the first question to the model, which is
+    shown instead of sent."""
+    from autotune.events import Warned
+    from autotune.history import History
+    from autotune.machine import select
+    from autotune.machine.base import Place
+    from autotune.machine.local import invoking_identity
+    from autotune.planner.make import Parts, planning, showing
+    from autotune.tuner import tune
+
+    chosen = select.choose(
+        settings.machine,
+        place=Place(cwd=workload.cwd, pristine=workload.pristine, identity=invoking_identity()),
+        cpus=settings.cpus,
+        memory_bytes=settings.memory,
+        kernel=settings.kernel,
+        keep_writes=asked.keep_writes,
+        listener=recorder,
+    )
+    with chosen as machine, contextlib.closing(History(warn=lambda text: recorder(Warned(text)))) as memory:
+        resolve = _resolver(catalog, machine)
+        parts = Parts(
+            settings if not options.user_candidates else dataclasses.replace(settings, planner="offline"),
+            workload,
+            catalog,
+            machine,
+            resolve,
+            recorder,
+            memory,
+            show_output=not asked.no_output_to_model,
+        )
+        with planning(parts) if show is None else showing(parts, show) as planner:
+            session = tune(workload, machine, planner, options, recorder, resolve)
+        if show is None:
+            _remember(memory, session)
+
+
+def _remember(memory: History, session: Session) -> None:
+    """Keep what was learned; a memory that cannot be written costs no session."""
+    if session.baseline is None:
+        return
+    try:
+        memory.record(session)
+    except AutotuneError as error:
+        print(error_line(error), file=sys.stderr)
+
+
+def _options(
+    asked: CcArguments, settings: Settings, candidates: tuple[Candidate, ...], approve: Approver | None
+) -> Options:
+    from autotune.tuner import Options
+
+    return Options(
+        warmup=settings.warmup,
+        min_rounds=settings.min_runs,
+        max_rounds=settings.max_runs,
+        budget_s=settings.budget,
+        seed=int.from_bytes(os.urandom(4), "big") if settings.seed is None else settings.seed,
+        user_candidates=candidates,
+        approve=approve,
+        show_output=asked.show_output,
+    )
+
+
+def _approver(human: TextIO, view: LiveView | PlainView, catalog: Catalog) -> Approver:
+    from autotune.views.prompts import Approver
+
+    def ask(text: str) -> str:
+        human.write(text)
+        human.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    return Approver(ask, view.paused, catalog.parse_candidate)
+
+
+def _view(human: TextIO, settings: Settings, given: Sequence[str]) -> LiveView | PlainView:
+    """The live view at a terminal that can move its cursor, plain lines everywhere else."""
+    if human.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        from autotune.views.live import LiveView
+
+        return LiveView(human, budget_s=settings.budget, given=given)
+    from autotune.views.plain import PlainView
+
+    return PlainView(human, given=given)
+
+
+def _check(asked: CcArguments, settings: Settings, human: TextIO) -> None:
+    """What is wrong although every option is right by itself, and what could not be written in the end."""
+    if asked.interactive and not (sys.stdin.isatty() and human.isatty()):
+        raise UsageError("--interactive needs a terminal to ask at", hint="leave it out, or run at a terminal")
+    if settings.machine == "host" and asked.keep_writes is not None:
+        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
+    from autotune.views import files
+
+    for option, path in _exports(asked).items():
+        files.check_writable(path, option)
+
+
+def _require_compiler() -> None:
+    """Without clang no scheduler can be tried: said before minutes are spent on the baseline. Raises BuildError."""
+    from autotune.schedext.build import newest_clang
+
+    newest_clang()
+
+
+def _resolver(catalog: Catalog, machine: Machine) -> Resolver:
+    from autotune.schedext.resolve import CatalogResolver
+
+    return CatalogResolver(machine.headers, catalog)
+
+
+# --- autotune cc: what is written ------------------------------------------------------------------------
+
+
+def _exports(asked: CcArguments) -> dict[str, Path]:
+    wanted = {
+        "--json": None if asked.json == Path("-") else asked.json,
+        "--export-markdown": asked.export_markdown,
+        "--export-csv": asked.export_csv,
+    }
+    return {option: path for option, path in wanted.items() if path is not None}
+
+
+def _export(asked: CcArguments, session: Session, given: Sequence[str]) -> bool:
+    """Write every report that was asked for. One that cannot be written is said, and does not keep the others from
+    being written; False when there was one."""
+    from autotune import report
+    from autotune.views import files
+
+    texts = {
+        "--json": lambda: report.json_text(session),
+        "--export-markdown": lambda: report.markdown(session, given),
+        "--export-csv": lambda: report.csv_text(session),
+    }
+    written = True
+    for option, path in _exports(asked).items():
+        try:
+            files.write(path, texts[option](), option)
+        except AutotuneError as error:
+            print(error_line(error), file=sys.stderr)
+            written = False
+    if asked.json == Path("-"):
+        sys.stdout.write(report.json_text(session))
+        sys.stdout.flush()
+    return written
+
+
+def _dry_run(
+    human: TextIO,
+    settings: Settings,
+    workload: Workload,
+    catalog: Catalog,
+    candidates: tuple[Candidate, ...],
+    *,
+    show_output: bool,
+) -> None:
+    from autotune.machine import select
+    from autotune.views import planned
+
+    where = select.describe(settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel)
+    choice = [scheduler.name for scheduler in catalog.schedulers]
+    asks_claude = not candidates and settings.planner != "offline" and _has_key(workload)
+    for line in planned.lines(where, settings, workload, candidates, choice, asks_claude=asks_claude):
+        print(line, file=human)
+    if asks_claude:
+        print("\nWhat would be sent to the model first:\n", file=human)
+        print(planned.request_text(_unsent(settings, workload, catalog, show_output=show_output)), file=human)
+
+
+def _has_key(workload: Workload) -> bool:
+    from autotune.planner.claude import find_credentials
+
+    return find_credentials(Path(workload.cwd), os.environ) is not None
+
+
+def _unsent(settings: Settings, workload: Workload, catalog: Catalog, *, show_output: bool) -> Any:
+    """The first request of a session that does not run."""
+    from autotune.history import History
+    from autotune.planner.make import Parts, unsent_request
+
+    def nobody(_candidate: object) -> Any:
+        raise AssertionError("nothing is attached in a dry run")
+
+    with contextlib.closing(History()) as memory:
+        return unsent_request(
+            Parts(settings, workload, catalog, None, nobody, lambda _event: None, memory, show_output=show_output)
+        )
+
+
+# --- autotune prompt -----------------------------------------------------------------------------------
+
+
+def run_prompt(asked: CcArguments) -> int:
+    """Measure the baseline, show the first request on standard output, and end."""
+    import json
+
+    from autotune import config
+    from autotune.schedext import custom
+    from autotune.views import planned
+    from autotune.views.plain import PlainView
+
+    settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
+    workload = workload_from(asked)
+    catalog = custom.catalog()
+    recorder = _Recorder(_ProgressOnly(PlainView(sys.stderr)))
+    requests: list[dict[str, Any]] = []
+    encode_anything(sys.stdout)
+    encode_anything(sys.stderr)
+    options = _options(asked, settings, (), None)
+    _tune(asked, settings, workload, catalog, options, recorder, show=requests.append)
+    if not requests:
+        return _exit_code(recorder.session, written=False)
+    as_sent = asked.json == Path("-")
+    print(json.dumps(requests[0], indent=2) if as_sent else planned.request_text(requests[0]))
+    return 0
+
+
+class _ProgressOnly:
+    """A view without the report, which says nothing when no candidate was tried."""
+
+    def __init__(self, view: PlainView) -> None:
+        self._view = view
+
+    def __call__(self, event: Any) -> None:
+        from autotune.events import Finished
+
+        if not isinstance(event, Finished):
+            self._view(event)
