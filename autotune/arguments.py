@@ -168,6 +168,22 @@ class CcArguments:
     dry_run: Annotated[
         bool, _option("--dry-run", panel=_TRY, help="Say what would be done; start and attach nothing.")
     ] = False
+    apply: Annotated[
+        bool,
+        _option(
+            "--apply",
+            panel=_TRY,
+            help="Keep the winner attached on the host afterwards, until Ctrl-C or 'autotune stop'.",
+        ),
+    ] = False
+    replace_current: Annotated[
+        bool,
+        _option(
+            "--replace-current",
+            panel=_WHERE,
+            help="Stop a scheduler that is attached on the host, and put it back afterwards.",
+        ),
+    ] = False
     machine: Annotated[
         str | None,
         _option("--machine", panel=_WHERE, metavar="auto|host|vm", help="Default: the host if it has sched_ext."),

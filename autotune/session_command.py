@@ -60,9 +60,36 @@ def _session(
     candidates: tuple[Candidate, ...],
     human: TextIO,
 ) -> int:
+
+    from autotune import handover
+    from autotune.schedext import others
+
+    _require(catalog, candidates)
+    other = handover.in_the_way(asked, settings, human)
+
+    def tell(text: str) -> None:
+        from autotune.report import printable
+
+        print(printable(text), file=human, flush=True)
+
+    with others.replaced(other, tell):
+        session, code = _run(asked, settings, workload, catalog, candidates, human)
+        if asked.apply:
+            handover.keep_winner(session, catalog, tell)
+    return code
+
+
+def _run(
+    asked: CcArguments,
+    settings: Settings,
+    workload: Workload,
+    catalog: Catalog,
+    candidates: tuple[Candidate, ...],
+    human: TextIO,
+) -> tuple[Session, int]:
+    """Tune, and write every report, whatever happened. Raises what ended it early."""
     from autotune import config
 
-    _require_compiler()
     given = config.as_flags(settings)
     view = _view(human, settings, given)
     recorder = _Recorder(view)
@@ -75,15 +102,16 @@ def _session(
     finally:
         if recorder.session is not None:
             written = _export(asked, recorder.session, given)
-    return _exit_code(recorder.session, written)
+    return _finished(recorder.session), 0 if written else 1
 
 
-def _exit_code(session: Session | None, written: bool) -> int:
+def _finished(session: Session | None) -> Session:
+    """A session that went to its end. Raises Interrupted or AutotuneError for one that did not."""
     if session is None or session.interrupted:
         raise Interrupted("interrupted", hint="the report holds what is known so far" if session else "")
     if session.failure is not None:
         raise AutotuneError(session.failure, hint="the report holds what is known so far", stage="session")
-    return 0 if written else 1
+    return session
 
 
 class _Recorder:
@@ -216,11 +244,18 @@ def _check(asked: CcArguments, settings: Settings, human: TextIO) -> None:
         files.check_writable(path, option)
 
 
-def _require_compiler() -> None:
-    """Without clang no scheduler can be tried: said before minutes are spent on the baseline. Raises BuildError."""
+def _require(catalog: Catalog, candidates: tuple[Candidate, ...]) -> None:
+    """What candidates need, looked for before minutes are spent on the baseline: programs that are there and have the
+    options, and clang for all else. Raises AutotuneError, UsageError, BuildError."""
     from autotune.schedext.build import newest_clang
+    from autotune.schedext.resolve import CatalogResolver
 
-    newest_clang()
+    resolve = CatalogResolver(None, catalog)
+    programs = [one for one in candidates if catalog.get(one.scheduler).kind == "binary"]
+    for candidate in programs:
+        resolve(candidate)
+    if not programs or len(programs) < len(candidates):
+        newest_clang()
 
 
 def _resolver(catalog: Catalog, machine: Machine) -> Resolver:
@@ -329,7 +364,8 @@ def run_prompt(asked: CcArguments) -> int:
     options = _options(asked, settings, (), None)
     _tune(asked, settings, workload, catalog, options, recorder, show=requests.append)
     if not requests:
-        return _exit_code(recorder.session, written=False)
+        _finished(recorder.session)
+        return 1
     as_sent = asked.json == Path("-")
     print(json.dumps(requests[0], indent=2) if as_sent else planned.request_text(requests[0]))
     return 0

@@ -119,7 +119,7 @@ class Trials:
         """A run under a candidate. Raises AttachError and its like when the scheduler cannot be attached."""
         try:
             self._prepare()
-            self._listener(Step("attach", candidate.key))
+            self._listener(Step("attach" if spec.program is None else "start", candidate.key))
             attachment = self._machine.attach(spec)
         except (HolderLost, RunnerLost) as error:
             return Lost(error.message)

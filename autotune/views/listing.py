@@ -6,40 +6,23 @@ Colour marks only the words that already say it, so nothing is lost without it.
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from autotune.records import Seal, knob_text
+from autotune.records import Seal
 from autotune.report import printable
 from autotune.verify.summary import summary
+from autotune.views.catalogue import Row, scheduler, schedulers
+from autotune.views.paragraphs import Lines, paragraph
 
 if TYPE_CHECKING:
     from autotune.doctor import Check
     from autotune.machine.kernels import Kernel
-    from autotune.schedext.catalog import Scheduler
-    from autotune.schedext.knobs import Knob
-
-WIDEST = 100
-"""Columns that paragraphs fill at most: longer lines are hard to read."""
 
 GREEN, RED = "\x1b[32m", "\x1b[31m"
 _END = "\x1b[0m"
 
-Lines: TypeAlias = Iterator[str]
-
-
-def _paragraph(text: str, width: int, indent: int) -> list[str]:
-    """The text wrapped and indented; commands and paths in it are never broken."""
-    margin = " " * indent
-    return textwrap.wrap(
-        printable(text),
-        min(width, WIDEST),
-        initial_indent=margin,
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+__all__ = ["GREEN", "RED", "Row", "doctor", "kernels", "proof", "scheduler", "schedulers"]
 
 
 def _painted(word: str, colour: str, *, coloured: bool) -> str:
@@ -57,10 +40,10 @@ def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, col
     for check in checks:
         word, colour = ("ok", GREEN) if check.found else ("missing", RED) if check.required_for else ("note", "")
         detail = f": {check.detail}" if check.detail else ""
-        first, *rest = _paragraph(f"{check.name}{detail}", width, _INDENT)
+        first, *rest = paragraph(f"{check.name}{detail}", width, _INDENT)
         yield _painted(word, colour, coloured=coloured) + first[len(word) :]
         yield from rest
-        yield from _paragraph(f"{check.purpose} ({_needed(check)})", width, _INDENT)
+        yield from paragraph(f"{check.purpose} ({_needed(check)})", width, _INDENT)
         if not check.found and check.fix:
             yield " " * _INDENT + f"fix: {printable(check.fix)}"  # one line, so that it can be copied
     yield ""
@@ -78,56 +61,26 @@ def _ability(kind: str, able: bool, *, coloured: bool) -> str:
     return f"Can run sched_ext schedulers {_MACHINES.get(kind, kind)}: {word}"
 
 
-# --- schedulers ------------------------------------------------------------------------------------------
-
-
-def schedulers(known: Iterable[Scheduler], *, width: int) -> Lines:
-    """Name and description of each scheduler."""
-    listed = list(known)
-    margin = max((len(scheduler.name) for scheduler in listed), default=0) + 2
-    for scheduler in listed:
-        first, *rest = _paragraph(scheduler.description, width, margin) or [""]
-        yield f"{scheduler.name:<{margin}}{first.strip()}"
-        yield from rest
-    yield ""
-    yield "'autotune schedulers show NAME' lists the knobs of one."
-
-
-def scheduler(one: Scheduler, *, width: int) -> Lines:
-    """One scheduler with its knobs."""
-    yield from _paragraph(f"{one.name}: {one.description}", width, 0)
-    yield ""
-    yield from _paragraph(one.algorithm, width, 2)
-    yield from _paragraph(f"Good for: {', '.join(one.use_cases)}", width, 2) if one.use_cases else []
-    yield from _paragraph(f"Limits: {'; '.join(one.limitations)}", width, 2) if one.limitations else []
-    yield ""
-    yield "Knobs:" if one.knobs else "It has no knobs."
-    for knob in one.knobs:
-        yield f"  {knob.name}"
-        yield from _paragraph(knob.description, width, 6)
-        yield from _paragraph(_knob_facts(knob), width, 6)
-    example = next((f":{knob.name}={knob_text(knob.default)}" for knob in one.knobs if knob.default is not None), "")
-    yield ""
-    yield f"Try it: autotune cc --scheduler {one.name}{example} 'COMMAND'"
+# --- generated schedulers ---------------------------------------------------------------------------------
 
 
 def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
     """What a generated scheduler was proven by: the seal, and the numbers of each gate."""
     yield ""
     said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
-    yield from _paragraph(said, width, 0)
+    yield from paragraph(said, width, 0)
     short = summary(reports)
     for report in reports:
         gate = str(report.get("gate"))
         plain = {name: value for name, value in short[gate].items() if not isinstance(value, Mapping)}
         said = ", ".join(f"{name} {_number(value)}" for name, value in plain.items())
-        yield from _paragraph(f"{gate} ({report.get('took_s', 0.0):.1f} s){': ' if said else ''}{said}", width, 2)
+        yield from paragraph(f"{gate} ({report.get('took_s', 0.0):.1f} s){': ' if said else ''}{said}", width, 2)
         for load, numbers in short[gate].items():
             if isinstance(numbers, Mapping):
                 compared = ", ".join(f"{name} {_compared(value)}" for name, value in numbers.items())
-                yield from _paragraph(f"{load}: {compared}", width, 4)
+                yield from paragraph(f"{load}: {compared}", width, 4)
         for finding in report.get("findings", ()):
-            yield from _paragraph(f"note: {finding.get('message')}", width, 4)
+            yield from paragraph(f"note: {finding.get('message')}", width, 4)
 
 
 def _compared(value: Any) -> str:
@@ -137,11 +90,6 @@ def _compared(value: Any) -> str:
 
 def _number(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else printable(str(value))
-
-
-def _knob_facts(knob: Knob) -> str:
-    default = knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
-    return f"Takes {knob.allowed()}; default: {default}"
 
 
 # --- kernels ---------------------------------------------------------------------------------------------

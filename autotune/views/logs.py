@@ -35,7 +35,7 @@ class SchedulerLogs:
             self._keep(event.candidate, f"not attached: {event.reason}", event.detail, explains=True)
         elif isinstance(event, Detached) and event.detachment.log is not None:
             gone = event.detachment.exit
-            ending = f"{gone.reason} {gone.message}".strip() if gone is not None else "let go"
+            ending = ", ".join(filter(None, (gone.reason, gone.message))) if gone is not None else "let go"
             failed = gone is not None and gone.is_error
             self._keep(event.candidate, ending, text_of(event.detachment.log), explains=failed)
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Before and after a session on the host: what is attached already makes way and is put back, and the winner may stay.
+
+A micro-VM has nothing in the way, and nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from autotune.arguments import CcArguments
+from autotune.errors import UsageError
+
+if TYPE_CHECKING:
+    from autotune.config import Settings
+    from autotune.records import Session
+    from autotune.schedext.catalog import Catalog
+    from autotune.schedext.others import Other
+
+Ask = Callable[[str], str]
+
+
+def in_the_way(asked: CcArguments, settings: Settings, human: TextIO) -> Other | None:
+    """What must be replaced for the session, with the user's consent; None when nothing is, or when the session runs in
+    a micro-VM. Raises BusyError without consent, UsageError when the winner is to stay where nothing can stay."""
+    from autotune.machine import select
+    from autotune.schedext import others
+
+    on_host = select.decide(settings.machine).kind == "host"
+    if asked.apply and not on_host:
+        problem = select.host_problem() or "--machine vm was asked for"
+        raise UsageError(
+            f"--apply keeps the winner on the host, which cannot be: {problem}",
+            hint="leave it out, or see 'autotune doctor'",
+        )
+    other = others.look() if on_host else None
+    if other is not None:
+        others.consent(other, replace_current=asked.replace_current, ask=_asker(human))
+    return other
+
+
+def _asker(human: TextIO) -> Ask | None:
+    """Asks at the terminal; None when there is none."""
+    if not (sys.stdin.isatty() and human.isatty()):
+        return None
+
+    def ask(text: str) -> str:
+        from autotune.report import printable
+
+        human.write(printable(text))
+        human.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+        return line
+
+    return ask
+
+
+def keep_winner(session: Session, catalog: Catalog, tell: Callable[[str], None]) -> None:
+    """Attach the winner again and keep it until somebody says stop. Raises what attaching and keeping raise."""
+    from autotune import applied
+    from autotune.export_commands import host
+    from autotune.schedext.resolve import CatalogResolver
+
+    if session.winner is None:
+        tell("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
+        return
+    candidate = catalog.parse_candidate(session.winner)
+    with host() as machine:
+        applied.hold(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, tell)
