@@ -31,6 +31,7 @@ from autotune.records import (
 )
 from autotune.schedext import kernel
 from autotune.schedext.attach import EvidenceTaker, Holder
+from autotune.traits import traits
 
 
 class Executor:
@@ -147,6 +148,7 @@ def describe_machine(kind: str, why: str, acceleration: Acceleration) -> Machine
         cpu_model=_cpu_model(),
         acceleration=acceleration,
         topology=topology(),
+        traits=traits(),
     )
 
 

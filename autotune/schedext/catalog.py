@@ -51,7 +51,8 @@ class Program(Strict):
     """None: it has none, and asking would attach it."""
     log: Literal["stdout", "stderr"] = "stderr"
     arguments: tuple[str, ...] = ()
-    """Always given: what it does not start without."""
+    """Always given, unless the knob of the same option is set: what it does not start without, or what keeps it from
+    doing more than scheduling."""
     not_knobs: tuple[str, ...] = ()
     """Options that print, log or monitor, and change no scheduling."""
     hidden: tuple[str, ...] = ()
@@ -74,7 +75,7 @@ class Scheduler(Strict):
     kind: Literal["bpf", "binary"]
     ops_name: str
     source: str
-    """A file of `bpf_src/`, or the crate of a binary."""
+    """A file of `bpf_src/`, or the crate of a binary; empty for a program that has none."""
     production_ready: bool | None
     description: Annotated[str, Field(max_length=100)]
     algorithm: str
@@ -118,6 +119,19 @@ class Scheduler(Strict):
         """Raises UsageError naming the knobs there are."""
         return knob_rules.find(self.knobs, name, self.name)
 
+    def has(self, name: str) -> bool:
+        """Whether a knob of it has this name."""
+        return any(knob.name == name for knob in self.knobs)
+
+    def mode(self, name: str) -> dict[str, KnobValue]:
+        """The settings of a profile. Raises UsageError naming the profiles there are."""
+        if name not in self.modes:
+            known = ", ".join(self.modes) or "none"
+            raise UsageError(
+                f"{self.name} has no mode '{name}'{nearest(name, list(self.modes))}", hint=f"it has: {known}"
+            )
+        return dict(self.modes[name])
+
     def check(self, settings: Mapping[str, KnobValue]) -> None:
         """Raises UsageError for a knob it has not, a value it does not take, and settings that do not go together."""
         for name, value in settings.items():
@@ -126,9 +140,12 @@ class Scheduler(Strict):
 
     def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
         """Checked settings as arguments of its program, in the order of the catalogue."""
+        chosen = [knob for knob in self.knobs if knob.name in settings]
+        flags = {knob.flag for knob in chosen}
         fixed = self.program.arguments if self.program else ()
-        given = (knob.arguments(settings[knob.name]) for knob in self.knobs if knob.name in settings)
-        return (*fixed, *(argument for arguments in given for argument in arguments))
+        kept = [argument for argument in fixed if argument.partition("=")[0] not in flags]
+        given = (knob.arguments(settings[knob.name]) for knob in chosen)
+        return (*kept, *(argument for arguments in given for argument in arguments))
 
 
 class Catalog:
@@ -178,7 +195,7 @@ class Catalog:
             if knob in given:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
             given[knob] = value
-        knobs = _mode(scheduler, given.pop(MODE)) if MODE in given and not _has(scheduler, MODE) else {}
+        knobs = scheduler.mode(given.pop(MODE)) if MODE in given and not scheduler.has(MODE) else {}
         knobs.update({knob: scheduler.knob(knob).parse(value) for knob, value in given.items()})
         scheduler.check(knobs)
         return Candidate(scheduler.name, tuple(sorted(knobs.items())))
@@ -200,17 +217,6 @@ class Catalog:
         )
 
 
-def _has(scheduler: Scheduler, name: str) -> bool:
-    return any(knob.name == name for knob in scheduler.knobs)
-
-
-def _mode(scheduler: Scheduler, name: str) -> dict[str, KnobValue]:
-    if name not in scheduler.modes:
-        known = ", ".join(scheduler.modes) or "none"
-        raise UsageError(f"{scheduler.name} has no mode '{name}'", hint=f"there are: {known}")
-    return dict(scheduler.modes[name])
-
-
 def _pairs(scheduler: Scheduler, settings: str) -> list[tuple[str, str]]:
     """`knob=value,...` taken apart. What has no `=` belongs to the text before it: CPU lists have commas too."""
     pairs: list[tuple[str, str]] = []
@@ -218,7 +224,7 @@ def _pairs(scheduler: Scheduler, settings: str) -> list[tuple[str, str]]:
         knob, equals, value = (piece.strip() for piece in part.partition("="))
         if equals:
             pairs.append((knob, value))
-        elif pairs and _has(scheduler, pairs[-1][0]) and scheduler.knob(pairs[-1][0]).type == "string":
+        elif pairs and scheduler.has(pairs[-1][0]) and scheduler.knob(pairs[-1][0]).type == "string":
             pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{part}")
         else:
             raise UsageError(f"'{part}' is not knob=value", hint=f"such as {scheduler.name}:{_example(scheduler)}")

@@ -109,25 +109,34 @@ class Knob(Strict):
             return f"one of {', '.join(self.options)}"
         words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
         if self.range is not None and (self.range.min is not None or self.range.max is not None):
-            low, high = _end(self.range.min), _end(self.range.max)
-            words += f" from {low} to {high}"
+            words += _between(self.range)
         words += f" ({self.unit})" if self.unit else ""
         words += f", or {', '.join(self.keywords)}" if self.keywords else ""
         return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words
 
     def arguments(self, value: KnobValue) -> list[str]:
-        """The setting as a program's arguments. A value is joined to its option by `=`, so that it can never be taken
-        for an option itself."""
+        """The setting as a program's arguments. A value is joined to a long option by `=`, so that it can never be
+        taken for an option itself; C programs know short options only, which take the next argument whatever it is."""
         if self.flag is None:
             raise UsageError(f"knob '{self.name}' is no option of a program")
         if not self.takes_value:
             return [self.flag] if value else []
-        return [f"{self.flag}={knob_text(one)}" for one in self.values(value) if one is not None]
+        texts = [knob_text(one) for one in self.values(value) if one is not None]
+        if self.flag.startswith("--"):
+            return [f"{self.flag}={text}" for text in texts]
+        return [argument for text in texts for argument in (self.flag, text)]
+
+
+def _between(range_: Range) -> str:
+    """The range in words: ` from 1 to 99`, ` of at least 0`."""
+    if range_.min is not None and range_.max is not None:
+        return f" from {_end(range_.min)} to {_end(range_.max)}"
+    return f" of at least {_end(range_.min)}" if range_.min is not None else f" of at most {_end(range_.max)}"
 
 
 def _end(value: float | None) -> str:
     """An end of a range; whole numbers in full, however large."""
-    return "any" if value is None else str(value) if isinstance(value, int) else f"{value:g}"
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def parsed(kind: KnobType, text: str) -> KnobValue | None:
@@ -177,6 +186,8 @@ class Rule(Strict):
     kind: Literal["at_most", "below", "as_many_as", "rising"]
     knob: str
     other: str = ""
+    or_zero: bool = False
+    """A value of 0 for `other` turns off what the rule is about."""
     because: str
     """Why, in a clause: `the scheduler ends at once`."""
 
@@ -186,19 +197,30 @@ class Rule(Strict):
         if not mine:
             return None
         if self.kind == "rising":
-            rises = all(low < high for low, high in itertools.pairwise(mine))
-            return None if rises else f"the values of {self.knob} must rise: {self.because}"
+            return None if all(low < high for low, high in itertools.pairwise(mine)) else self.sentence()
         others = _values_of(knobs, self.other, settings)
-        if not others:
+        if not others or (self.or_zero and others[0] == 0):
             return None
-        if self.kind == "as_many_as":
-            fits, words = len(mine) == others[0], f"{self.knob} must have as many values as {self.other} says"
-        elif self.kind == "at_most":
-            fits, words = mine[0] <= others[0], f"{self.knob} must be at most {self.other}"
-        else:
-            fits, words = mine[0] < others[0], f"{self.knob} must be below {self.other}"
-        got = f"{_shown(mine)} against {_shown(others)}"
-        return None if fits else f"{words}, not {got}: {self.because}"
+        fits = {
+            "as_many_as": len(mine) == others[0],
+            "at_most": mine[0] <= others[0],
+            "below": mine[0] < others[0],
+        }[self.kind]
+        words = f"{self._words()}, not {_shown(mine)} against {_shown(others)}"
+        return None if fits else f"{words}: {self.because}"
+
+    def sentence(self) -> str:
+        """The rule in words: what must hold, and why."""
+        off = f" (unless {self.other} is 0)" if self.or_zero else ""
+        return f"{self._words()}{off}: {self.because}"
+
+    def _words(self) -> str:
+        return {
+            "rising": f"the values of {self.knob} must rise",
+            "as_many_as": f"{self.knob} must have as many values as {self.other} says",
+            "at_most": f"{self.knob} must be at most {self.other}",
+            "below": f"{self.knob} must be below {self.other}",
+        }[self.kind]
 
 
 def _values_of(knobs: Sequence[Knob], name: str, settings: Mapping[str, KnobValue]) -> list[float]:
