@@ -62,6 +62,14 @@ class PlannerChosen:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Schedulers that nobody proposes on this machine, by the reason: those that cannot help here, and, with an empty
+    reason, those that are not installed."""
+
+    names_by_reason: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class PlannerActed:
     """A planner that asks a model did something (a call, a tool), and what that took so far."""
 
@@ -153,6 +161,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     BaselineKnown,
     Proposed,
     PlannerChosen,
+    LeftOut,
     PlannerActed,
     RoundStarted,
     Attached,

@@ -55,7 +55,10 @@ How to propose well
   job the end of everything? Say in one sentence why a candidate could help with exactly that.
 - Few and different candidates first (three or four), knobs later. Each candidate costs runs; the budget is limited, and
   the number of candidates that it allows is told to you. A difference below the noise floor cannot be shown.
-- A candidate is a scheduler with values for its knobs. Never propose again what was tried, unless its knobs differ.
+- A candidate is a scheduler with values for its knobs; the knob mode stands for the settings of one of its profiles.
+  Never propose again what was tried, unless its knobs differ.
+- Schedulers are our own (at_...) or programs of the scx family (scx_...). Those marked cannot_run_here are refused,
+  with the reason that is given there. production_ready is what its makers say: null means that they do not say.
 - State a prediction for each (faster, same or slower than EEVDF) and mean it: the report shows which held.
 - partial=true schedules only the command's own tasks; without it the whole machine is scheduled.
 
@@ -122,6 +125,8 @@ def machine_text(info: MachineInfo | None) -> str:
     lines = [report.machine_sentence(info), f"CPU: {report.printable(info.cpu_model)}"]
     if info.topology:
         lines.append(f"Topology: {info.topology}")
+    if info.traits is not None:
+        lines.append(f"Has: {', '.join(info.traits) or 'none'} (of what knobs and schedulers may need)")
     if info.acceleration == "tcg":
         lines.append("Emulated: everything is 10 to 30 times slower than on hardware, and switches cost more.")
     return "\n".join(lines)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autotune.machine.base import Machine
     from autotune.planner.make import Show
     from autotune.records import Candidate, Session, Workload
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext.catalog import Catalog, Scheduler
     from autotune.tuner import Options, Resolver
     from autotune.views.live import LiveView
     from autotune.views.plain import PlainView
@@ -173,6 +173,7 @@ def _tune(
             recorder,
             memory,
             show_output=not asked.no_output_to_model,
+            proposes=not options.user_candidates,
         )
         with planning(parts) if show is None else showing(parts, show) as planner:
             session = tune(workload, machine, planner, options, recorder, resolve)
@@ -313,13 +314,27 @@ def _dry_run(
     from autotune.views import planned
 
     where = select.describe(settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel)
-    choice = [scheduler.name for scheduler in catalog.schedulers]
+    choice = _choice(catalog)
     asks_claude = not candidates and settings.planner != "offline" and _has_key(workload)
     for line in planned.lines(where, settings, workload, candidates, choice, asks_claude=asks_claude):
         print(line, file=human)
     if asks_claude:
         print("\nWhat would be sent to the model first:\n", file=human)
         print(planned.request_text(_unsent(settings, workload, catalog, show_output=show_output)), file=human)
+
+
+def _choice(catalog: Catalog) -> list[str]:
+    """What a planner may choose among, as far as it is known before the machine is: programs that are here."""
+    from autotune.schedext import binaries
+
+    here = binaries.here()
+
+    def is_here(scheduler: Scheduler) -> bool:
+        with contextlib.suppress(AutotuneError):
+            return scheduler.kind == "bpf" or binaries.find(scheduler, places=here) is not None
+        return False
+
+    return [scheduler.name for scheduler in catalog.schedulers if is_here(scheduler)]
 
 
 def _has_key(workload: Workload) -> bool:

@@ -17,6 +17,7 @@ from autotune.events import Event, PlannerChosen, Warned
 from autotune.history import History
 from autotune.planner.make import Parts, planning
 from autotune.records import BASELINE, AttachSpec, Candidate, Session
+from autotune.schedext.binaries import Places
 from autotune.schedext.catalog import Catalog
 from autotune.tuner import Options, tune
 
@@ -35,6 +36,7 @@ class Room:
         self.monkeypatch = monkeypatch
         self.told: list[Event] = []
         self.machine = ScriptedMachine(dict(TIMES))
+        monkeypatch.setattr("autotune.planner.reasons.here", Places)  # the machine has no times for real programs
         self.use_key("test-key")
 
     def use_key(self, key: str | None) -> None:

@@ -12,7 +12,7 @@ Knows nothing of the service's library: `claude.ClaudeService` speaks to the rea
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,6 +57,10 @@ class Service(Protocol):
 
 class Tools(Protocol):
     """What `tools.Toolbox` does."""
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Schedulers that cannot help on this machine, with the reason."""
 
     def begin_turn(self, tried: Sequence[str], affordable: int) -> None: ...
 
@@ -128,7 +132,7 @@ class Conversation:
         started, service_s, away_s = time.monotonic(), self.account.spent.service_s, self.away_s()
         tried = [result.candidate.key for result in situation.results]
         self.tools.begin_turn(tried, situation.candidates_affordable)
-        self.transcript_file.write("turn", situation=_situation_json(situation))
+        self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
         self._messages.append(self._opening(situation))
         try:
             proposals = self._turn()

@@ -13,23 +13,21 @@ from typing import TYPE_CHECKING, Any
 from autotune import history, prompt
 from autotune.config import Settings
 from autotune.errors import AutotuneError, PlannerError
-from autotune.events import Listener, Step, Warned
+from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.history import History
 from autotune.machine import kernels
 from autotune.machine.base import Machine
 from autotune.planner import choice, cost
 from autotune.planner.conversation import Conversation, Limits, Reply, Service
 from autotune.planner.offline import OfflinePlanner
+from autotune.planner.reasons import by_reason, unusable
 from autotune.planner.rehearsal import Rehearsal
 from autotune.planner.tools import Toolbox
 from autotune.planner.transcript import Transcript
 from autotune.planner.workshop import Workshop
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
-from autotune.schedext import custom
 from autotune.schedext.catalog import Catalog
-from autotune.schedext.kernel import version_of
-from autotune.strikes import Strikes
 from autotune.tuner import Planner, Situation
 from autotune.verify.submission import Submission
 
@@ -53,19 +51,24 @@ class Parts:
     listener: Listener
     memory: History
     show_output: bool = True
+    proposes: bool = True
+    """False when the user named all candidates."""
 
 
 @contextlib.contextmanager
 def planning(parts: Parts) -> Iterator[Planner]:
     """The planner that the settings ask for, for the time of a session. Raises PlannerError, UsageError."""
-    offline = OfflinePlanner(_offered(parts))
+    assert parts.machine is not None
+    reasons = unusable(parts.catalog, parts.machine.info)
+    if parts.proposes:
+        parts.listener(LeftOut(by_reason(reasons)))
+    offline = OfflinePlanner(Catalog([one for one in parts.catalog.schedulers if one.name not in reasons]))
     if parts.settings.planner == "offline":
         yield offline
         return
     from autotune.planner import claude
 
     credentials = claude.find_credentials(Path(parts.workload.cwd), os.environ)
-    assert parts.machine is not None
     rehearsal = Rehearsal(parts.machine, parts.resolve)
     with contextlib.ExitStack() as stack:
 
@@ -100,7 +103,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         directory=Path(workload.cwd),
         redactor=redactor,
         workshop=shop,
-        unusable=unusable(parts.catalog, parts.machine.info.kernel) if parts.machine else {},
+        unusable=unusable(parts.catalog, parts.machine.info) if parts.machine else {},
     )
     return Conversation(
         service=service,
@@ -129,40 +132,6 @@ def workshop(parts: Parts) -> Workshop:
         return verify(asked, kernel, lambda text: parts.listener(Step("verify", f"{asked.name}: {text.strip()}")))
 
     return Workshop(parts.catalog, verified)
-
-
-def unusable(catalog: Catalog, kernel: str) -> dict[str, str]:
-    """Schedulers that cannot run under this kernel, with the reason."""
-    reasons = {}
-    for one in catalog.schedulers:
-        if one.is_generated and (why := _refused(one.name)) is not None:
-            reasons[one.name] = why
-        least = one.requirements.kernel_min
-        if one.kind != "bpf":
-            reasons[one.name] = "programs of their own are not supported yet"
-        elif least is not None and version_of(kernel) < version_of(least):
-            reasons[one.name] = f"it needs Linux {least}, and this is {kernel}"
-    return reasons
-
-
-def _offered(parts: Parts) -> Catalog:
-    """What the offline planner may propose."""
-    assert parts.machine is not None
-    reasons = unusable(parts.catalog, parts.machine.info.kernel)
-    return Catalog([one for one in parts.catalog.schedulers if one.name not in reasons])
-
-
-def _refused(name: str) -> str | None:
-    """Why a generated scheduler is not offered: it was changed since it passed, or had its three strikes."""
-    try:
-        one = custom.load(name)
-        digest = custom.checked(one)
-        strikes = Strikes()
-        if strikes.is_barred(digest):
-            return f"it was let go three times on this host, last for: {strikes.reasons(digest)[-1].reason}"
-    except AutotuneError as error:
-        return error.message
-    return None
 
 
 def learned(memory: History, workload: Workload, listener: Listener) -> Sequence[str]:

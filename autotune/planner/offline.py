@@ -3,22 +3,31 @@
 turns the knobs of whatever leads.
 
 First set: every trait that the baseline shows (CPUs busy, tasks waiting, many forks, ...) votes for the schedulers
-whose tags suit it. Later sets: one knob of the leader at a time, a step up and a step down, and further in a
-direction that has helped.
+whose tags suit it; our own and programs by turns, so that the set stays varied. Later sets: one knob of the leader at
+a time, a step up and a step down, and further in a direction that has helped; for programs also their profiles.
+
+It is given what can run on this machine (`reasons.unusable`), and leaves out programs that say themselves that they
+are not made for real use, knobs that change nothing here, and settings that do not go together.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from autotune.records import Candidate, CandidateResult, KnobValue, Observation, Proposal
+from autotune.errors import UsageError
+from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal
 from autotune.schedext.catalog import Catalog, Scheduler
 from autotune.schedext.knobs import Knob
 from autotune.tuner import Situation
 
+T = TypeVar("T")
 FIRST_SET = 6
 LATER_SET = 3
+PROFILES = ("lowlatency", "gaming", "server")
+"""Profiles worth a try for speed: `auto` is near the defaults, and `powersave` saves power."""
 STEP = 4
 """Numbers are multiplied or divided by this: smaller steps rarely show through the noise."""
 
@@ -87,10 +96,12 @@ class OfflinePlanner:
     # --- the first set ---
 
     def _first(self, seen: Observation) -> list[Proposal]:
+        """Best votes first. Programs need a vote at least: there are many, and each costs runs."""
         shown = [trait for trait in TRAITS if trait.shows(seen)]
-        usable = [scheduler for scheduler in self._catalog.schedulers if scheduler.kind == "bpf"]
-        ranked = sorted(usable, key=lambda scheduler: -len(_votes(scheduler, shown)))
-        return [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in ranked]
+        ranked = sorted(self._catalog.schedulers, key=lambda scheduler: -len(_votes(scheduler, shown)))
+        ours = [one for one in ranked if one.kind == "bpf"]
+        programs = [one for one in ranked if _is_worth_a_try(one) and _votes(one, shown)]
+        return [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
 
     # --- later sets ---
 
@@ -99,7 +110,7 @@ class OfflinePlanner:
         proposals = []
         for leader in _leaders(situation.results):
             scheduler = self._catalog.get(leader.candidate.scheduler)
-            for proposal in _variations(leader, scheduler):
+            for proposal in _variations(leader, scheduler, situation.machine):
                 if proposal.candidate.key not in tried:
                     tried.add(proposal.candidate.key)
                     proposals.append(proposal)
@@ -108,6 +119,17 @@ class OfflinePlanner:
 
 def _votes(scheduler: Scheduler, shown: Iterable[Trait]) -> list[Trait]:
     return [trait for trait in shown if trait.tags & set(scheduler.tags)]
+
+
+def _is_worth_a_try(one: Scheduler) -> bool:
+    """A program that does not say itself that it is an example or a test."""
+    return one.kind == "binary" and one.production_ready is not False
+
+
+def _by_turns(*kinds: Sequence[T]) -> list[T]:
+    """The first of each kind, then the second of each, and so on."""
+    rows = itertools.zip_longest(*kinds)
+    return [one for row in rows for one in row if one is not None]
 
 
 def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Proposal:
@@ -123,23 +145,56 @@ def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
     return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
 
-def _variations(leader: CandidateResult, scheduler: Scheduler) -> Iterator[Proposal]:
+def _variations(leader: CandidateResult, scheduler: Scheduler, machine: MachineInfo) -> Iterator[Proposal]:
+    """The leader with one knob changed, or with a profile; settings that its rules refuse are left out."""
+    for knobs, why in _by_turns(list(_turned(leader, scheduler, machine)), list(_profiles(leader, scheduler))):
+        if _goes_together(scheduler, knobs):
+            changed = {name: value for name, value in knobs.items() if value != scheduler.knob(name).default}
+            candidate = Candidate(scheduler.name, tuple(sorted(changed.items())))
+            yield Proposal(candidate, why, "better than its neighbour")
+
+
+def _turned(
+    leader: CandidateResult, scheduler: Scheduler, machine: MachineInfo
+) -> Iterator[tuple[dict[str, KnobValue], str]]:
     settings = dict(leader.candidate.knobs)
     for knob in scheduler.knobs:
-        if knob.name == "partial":
-            continue
-        current = settings.get(knob.name, knob.default)
-        for value in _steps(knob, current):
-            changed = {**settings, knob.name: value}
-            if value == knob.default:
-                changed.pop(knob.name)
-            candidate = Candidate(scheduler.name, tuple(sorted(changed.items())))
-            yield Proposal(candidate, _why(leader, knob, current, value), "better than its neighbour")
+        if _can_be_turned(knob, scheduler, machine):
+            current = settings.get(knob.name, knob.default)
+            for value in _steps(knob, current):
+                yield {**settings, knob.name: value}, _why(leader, knob, current, value)
+
+
+def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bool:
+    """It changes something on this machine. The switches of programs are many and bold: their profiles set them."""
+    if knob.name == "partial" or knob.status != "active" or knob.repeatable:
+        return False
+    if scheduler.kind == "binary" and knob.type == "boolean":
+        return False
+    return machine.traits is None or set(knob.needs) <= set(machine.traits)
+
+
+def _profiles(leader: CandidateResult, scheduler: Scheduler) -> Iterator[tuple[dict[str, KnobValue], str]]:
+    for name in PROFILES:
+        settings = scheduler.modes.get(name, {})
+        if settings:
+            yield dict(settings), f"{leader.candidate.key} {_place(leader)}; its profile for {name} may do better"
+
+
+def _goes_together(scheduler: Scheduler, settings: dict[str, KnobValue]) -> bool:
+    try:
+        scheduler.check(settings)
+    except UsageError:
+        return False
+    return True
 
 
 def _why(leader: CandidateResult, knob: Knob, current: object, value: object) -> str:
-    place = "leads" if leader.speedup is not None and leader.speedup.estimate > 1 else "is nearest to EEVDF"
-    return f"{leader.candidate.key} {place}; {knob.name} goes from {current} to {value}"
+    return f"{leader.candidate.key} {_place(leader)}; {knob.name} goes from {current} to {value}"
+
+
+def _place(leader: CandidateResult) -> str:
+    return "leads" if leader.speedup is not None and leader.speedup.estimate > 1 else "is nearest to EEVDF"
 
 
 def _steps(knob: Knob, current: object) -> list[KnobValue]:

@@ -77,6 +77,10 @@ class _Tools:
         self._tape = tape
         self._box = box
 
+    @property
+    def unusable(self) -> dict[str, str]:
+        return self._box.unusable
+
     def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
         self._box.begin_turn(tried, affordable)
 
@@ -96,11 +100,13 @@ def replay(path: Path, catalog: Catalog, tell: Tell) -> bool:
     is no transcript."""
     entries = list(transcript.read(path))
     tape = _Tape(entries, tell)
-    talk = _conversation(tape, catalog, path)
+    box = Toolbox(catalog, None, History(path.with_name("no-history")), path.parent, Redactor({}))
+    talk = _conversation(tape, box)
     turns = 0
     while (entry := tape.next("turn")) is not None:
         turns += 1
         tell(f"Turn {turns}")
+        box.unusable = dict(entry.get("unusable") or {})  # what that machine lacked, not this one
         _turn(talk, tape, entry)
     if not turns:
         raise UsageError(f"{path} holds no conversation", hint="name a file that a session has written")
@@ -127,18 +133,16 @@ def _turn(talk: Conversation, tape: _Tape, entry: dict[str, Any]) -> None:
         tape.tell(f"  proposed: {one['candidate']['scheduler']} {dict(one['candidate']['knobs'])}: {one['reason']}")
 
 
-def _conversation(tape: _Tape, catalog: Catalog, path: Path) -> Conversation:
+def _conversation(tape: _Tape, box: Toolbox) -> Conversation:
     model = next((str(entry["model"]) for entry in tape.entries if entry["kind"] == "request"), "unknown")
-    redactor = Redactor({})
-    silent = Transcript(redactor)
+    silent = Transcript(box.redactor)
     silent.problem = ""  # a replay leaves no transcript of its own
-    box = Toolbox(catalog, None, History(path.with_name("no-history")), path.parent, redactor)
     return Conversation(
         service=_Recorded(tape),
         tools=_Tools(tape, box),
         account=cost.Account(model, cost.load(None)),
         transcript_file=silent,
-        redact=redactor.text,
+        redact=box.redactor.text,
         listener=lambda _event: None,
         model=model,
         budget_s=0.0,

@@ -27,7 +27,7 @@ from autotune.planner.rehearsal import Execution, Rehearsal
 from autotune.planner.workshop import Workshop
 from autotune.records import Candidate, Prediction, Proposal, knob_text
 from autotune.redact import Redactor
-from autotune.schedext.catalog import Catalog, Scheduler
+from autotune.schedext.catalog import MODE, Catalog, Scheduler
 from autotune.schedext.knobs import Knob
 
 RESULT_CHARACTERS = 12000
@@ -53,7 +53,9 @@ class DescribeScheduler(_Arguments):
 
 class RunScheduler(_Arguments):
     name: str = Field(description="As list_schedulers gives it.")
-    args: list[str] = Field(description="Knob settings as knob=value, such as slice_us=5000; empty for the defaults.")
+    args: list[str] = Field(
+        description="Knob settings as knob=value, such as slice_us=5000, or mode=NAME; empty for the defaults."
+    )
 
 
 class ExecutionId(_Arguments):
@@ -102,8 +104,8 @@ class CreateScheduler(_Arguments):
 
 
 class KnobSetting(_Arguments):
-    name: str
-    value: str = Field(description="As text: 5000, true.")
+    name: str = Field(description="Of a knob; or mode, for the settings of a profile, which other knobs change.")
+    value: str = Field(description="As text: 5000, true. Several values of one knob are joined by +.")
 
 
 class Submitted(_Arguments):
@@ -133,14 +135,16 @@ class Tool:
 TOOLS = (
     Tool(
         "list_schedulers",
-        "List the schedulers that can be tried: what each is for, and whether it can run here. Look here first.",
+        "List the schedulers there are, our own and programs of the scx family: a line on each, and why it cannot help "
+        "on this machine, if so. Look here first.",
         ListSchedulers,
         "list_schedulers",
         True,
     ),
     Tool(
         "describe_scheduler",
-        "Everything about one scheduler: how it works, its limits, and each knob with type, unit, default and range.",
+        "Everything about one scheduler: how it works, its limits, what the machine must have, its profiles, what must "
+        "change together, and each knob with what it takes, its default and what it does.",
         DescribeScheduler,
         "describe_scheduler",
         True,
@@ -313,35 +317,14 @@ class Toolbox:
 
     def _list_schedulers(self, asked: ListSchedulers) -> Any:
         found = [one for one in self.catalog.schedulers if _matches(one, asked)]
-        return {
-            "schedulers": [
-                {
-                    "name": one.name,
-                    "description": one.description,
-                    "production_ready": one.production_ready,
-                    "use_cases": one.use_cases,
-                    "tags": one.tags,
-                    "knobs": [knob.name for knob in one.knobs],
-                    **({"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}),
-                }
-                for one in found
-            ]
-        }
+        return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
 
     def _describe_scheduler(self, asked: DescribeScheduler) -> Any:
         one = self.catalog.get(asked.name)
-        return {
-            "name": one.name,
-            "description": one.description,
-            "production_ready": one.production_ready,
-            "algorithm": one.algorithm,
-            "use_cases": one.use_cases,
-            "characteristics": one.characteristics,
-            "limitations": one.limitations,
-            "performance_profile": one.performance_profile,
-            "tuning_parameters": {knob.name: _knob(knob) for knob in one.knobs},
-            **({"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}),
-        }
+        return {**self._reason(one), **_everything(one)}
+
+    def _reason(self, one: Scheduler) -> dict[str, str]:
+        return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}
 
     # --- trying out ---
 
@@ -451,13 +434,15 @@ class Toolbox:
         scheduler = self.catalog.get(name)
         if name in self.unusable:
             raise UsageError(f"{name} cannot run here: {self.unusable[name]}")
-        knobs = {}
+        given = {}
         for knob_name, text in settings:
-            knob = scheduler.knob(knob_name.strip())
-            value = knob.parse(text.strip())
-            if value != knob.default:
-                knobs[knob.name] = value
-        return Candidate(name, tuple(sorted(knobs.items())))
+            given[knob_name.strip()] = text.strip()
+        named = scheduler.has(MODE)
+        knobs = scheduler.mode(given.pop(MODE)) if MODE in given and not named else {}
+        knobs.update({knob: scheduler.knob(knob).parse(text) for knob, text in given.items()})
+        scheduler.check(knobs)
+        kept = {knob: value for knob, value in knobs.items() if value != scheduler.knob(knob).default}
+        return Candidate(name, tuple(sorted(kept.items())))
 
 
 def _matches(one: Scheduler, asked: ListSchedulers) -> bool:
@@ -473,17 +458,53 @@ def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
     return {**described.model_dump(), "default": described.parse(knob.default), "range": range_}
 
 
-def _knob(knob: Knob) -> dict[str, Any]:
-    """One knob, without what does not apply to it."""
-    facts = {
-        "type": knob.type,
-        "unit": knob.unit,
-        "default": None if knob.default is None else knob_text(knob.default),
-        "allowed": knob.allowed(),
-        "description": knob.description,
-        "note": knob.note,
+def _line(one: Scheduler) -> dict[str, Any]:
+    """What the list says of a scheduler: there are many, and describe_scheduler says the rest."""
+    return {
+        "name": one.name,
+        "description": one.description,
+        "production_ready": one.production_ready,
+        "tags": one.tags,
+        "knobs": len(_active(one)),
     }
-    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _everything(one: Scheduler) -> dict[str, Any]:
+    """A scheduler, without what does not apply to it."""
+    dead = [knob.name for knob in one.knobs if knob.status != "active"]
+    facts = {
+        "name": one.name,
+        "kind": "our own" if one.kind == "bpf" else "a program",
+        "description": one.description,
+        "production_ready": one.production_ready,
+        "algorithm": one.algorithm,
+        "use_cases": one.use_cases,
+        "characteristics": one.characteristics,
+        "limitations": one.limitations,
+        "performance_profile": one.performance_profile,
+        "requirements": one.requirements.model_dump(exclude_defaults=True),
+        "side_effects": one.program.side_effects if one.program else (),
+        "modes": one.modes,
+        "must_hold": [rule.sentence() for rule in one.rules],
+        "tuning_parameters": {knob.name: _knob(knob) for knob in _active(one)},
+        "without_effect": dead,
+    }
+    return {name: value for name, value in facts.items() if value or name == "production_ready"}
+
+
+def _active(one: Scheduler) -> list[Knob]:
+    return [knob for knob in one.knobs if knob.status == "active"]
+
+
+def _knob(knob: Knob) -> str:
+    """One knob in a line: there may be sixty."""
+    default = knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
+    parts = [f"{knob.description} Takes {knob.allowed()}; default {default}."]
+    parts += [f"With {', '.join(knob.requires)}."] if knob.requires else []
+    parts += [f"Not with {', '.join(knob.conflicts)}."] if knob.conflicts else []
+    parts += [f"Only where there is {', '.join(knob.needs)}."] if knob.needs else []
+    parts += [knob.note] if knob.note else []
+    return " ".join(parts)
 
 
 def _validation_text(error: ValidationError) -> str:

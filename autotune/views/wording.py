@@ -60,6 +60,7 @@ class Wording:
             events.BaselineKnown: self._baseline,
             events.Proposed: self._proposed,
             events.PlannerChosen: self._planner,
+            events.LeftOut: self._left_out,
             events.PlannerActed: self._planning,
             events.RoundStarted: self._round,
             events.Attached: self._attached,
@@ -105,6 +106,14 @@ class Wording:
     def _planner(self, event: events.PlannerChosen) -> list[Line]:
         why = printable(event.why).strip().rstrip(".")
         return [Line(f"Planner: {printable(event.name)} ({why})")]
+
+    def _left_out(self, event: events.LeftOut) -> list[Line]:
+        lines = [Line(f"  {', '.join(names)}: {printable(why)}") for why, names in event.names_by_reason.items() if why]
+        absent = len(event.names_by_reason.get("", ()))
+        lines += (
+            [Line(f"  {absent} that are not installed ('autotune schedulers' says how to get them)")] if absent else []
+        )
+        return [Line("Not proposed here:"), *lines] if lines else []
 
     def _planning(self, event: events.PlannerActed) -> list[Line]:
         return [Line(f"  {printable(event.what)}: {spending_text(event.spending)} so far", lasting=False)]

@@ -27,7 +27,7 @@ from autotune.history import History
 from autotune.planner import make
 from autotune.planner.make import Parts
 from autotune.planner.replay import replay
-from autotune.records import Candidate, Proposal
+from autotune.records import Candidate, MachineInfo, Proposal
 from autotune.schedext import custom
 from autotune.strikes import Strikes
 from autotune.tuner import Options, tune
@@ -163,9 +163,13 @@ def test_orders_in_the_output_are_data_and_a_model_that_follows_them_does_no_har
     assert room.script.problems == []
 
 
+def on(kernel: str, **more: Any) -> MachineInfo:
+    return MachineInfo("vm", "", kernel, 2, 1 << 30, "", "tcg", **more)
+
+
 def test_schedulers_that_cannot_run_here_are_said_to_be_so() -> None:
-    assert make.unusable(CATALOG, "6.18.15") == {}
-    reasons = make.unusable(CATALOG, "6.12.1")
+    assert "at_fifo" not in make.unusable(CATALOG, on("6.18.15"))
+    reasons = make.unusable(CATALOG, on("6.12.1"))
     assert reasons["at_fifo"] == "it needs Linux 6.14, and this is 6.12.1"
 
 
@@ -254,12 +258,11 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(room: Room) -> None:
     one = kept("mine")
     catalog = custom.catalog()
-    assert make.unusable(catalog, "6.18.15") == {}
+    assert "custom:mine" not in make.unusable(catalog, on("6.18.15"))
     for number in range(3):
         Strikes().strike(one.seal.object_sha256, f"late {number}", "6.18.15")
-    assert make.unusable(catalog, "6.18.15") == {
-        "custom:mine": "it was let go three times on this host, last for: late 2"
-    }
+    reasons = make.unusable(catalog, on("6.18.15"))
+    assert reasons["custom:mine"] == "it was let go three times on this host, last for: late 2"
     room.use_key(None)
     with closing(History()) as memory:
         parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.told.append, memory)
@@ -272,4 +275,4 @@ def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(
 def test_a_generated_scheduler_that_was_changed_is_offered_by_nobody() -> None:
     one = kept("mine")
     one.object_path.write_bytes(b"\x7fELF another")
-    assert "not the one that passed" in make.unusable(custom.catalog(), "6.18.15")["custom:mine"]
+    assert "not the one that passed" in make.unusable(custom.catalog(), on("6.18.15"))["custom:mine"]

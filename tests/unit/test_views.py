@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import pty
 import re
@@ -149,7 +150,7 @@ def test_an_interrupted_session_without_a_baseline_still_ends_in_a_sentence():
 
 
 def test_every_event_has_words_or_is_known_to_need_none():
-    silent = {events.RunStarted, events.OutputSeen, events.Finished}
+    silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished}  # drops are told
     spoken = {type(event) for event in builders.session_events() if Wording().lines(event)}
     assert spoken | silent == set(events.Event.__args__)
 
@@ -551,13 +552,77 @@ def test_colour_adds_nothing_but_colour_and_long_lines_wrap():
     assert max(len(line) for line in bare.splitlines() if "fix:" not in line) <= 47
 
 
-def test_each_scheduler_of_the_catalogue_is_listed_and_described_with_its_knobs():
-    known = Catalog.load().schedulers
-    listed = "\n".join(listing.schedulers(known, width=80))
-    for scheduler in known:
-        assert f"\n{scheduler.name} " in f"\n{listed}"
-        shown = "\n".join(listing.scheduler(scheduler, width=80))
-        assert max(len(line) for line in shown.splitlines()[:-1]) <= 80
-        for knob in scheduler.knobs:
+KNOWN = Catalog.load()
+ROWS = [
+    listing.Row(KNOWN.get("at_fifo"), "built in"),
+    listing.Row(KNOWN.get("scx_rusty"), "store", "1.1.4"),
+    listing.Row(KNOWN.get("scx_lavd"), get="autotune schedulers install scx_lavd"),
+    listing.Row(KNOWN.get("scx_flash"), get="autotune schedulers install scx_flash"),
+    listing.Row(KNOWN.get("scx_nest"), get="install your distribution's scx-scheds"),
+]
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_each_scheduler_of_the_catalogue_is_in_the_table_and_nothing_is_wider_than_the_terminal(width):
+    lines = list(listing.schedulers(KNOWN.schedulers, width=width))
+    assert max(len(line) for line in lines) <= width
+    words = " ".join(" ".join(lines).split())
+    for one in KNOWN.schedulers:
+        assert f" {one.name} " in words
+        assert one.description in words or width == 120  # where it is in a column of its own, lines stand between
+
+
+def test_the_table_says_what_is_here_in_which_version_and_who_vouches_for_it():
+    header, *rows = list(listing.schedulers(ROWS, width=140))[:6]
+    assert header.split() == ["NAME", "KIND", "READY", "VERSION", "FOUND", "WHAT"]
+    starts = [header.index(word) for word in ("NAME", "KIND", "READY", "VERSION", "FOUND", "WHAT")]
+    cells = [[row[start:end].strip() for start, end in itertools.pairwise(starts)] for row in rows]
+    assert cells == [
+        ["at_fifo", "ours", "no", "-", "built in"],
+        ["scx_rusty", "program", "yes", "1.1.4", "store"],
+        ["scx_lavd", "program", "yes", "-", "-"],
+        ["scx_flash", "program", "yes", "-", "-"],
+        ["scx_nest", "program", "-", "-", "-"],
+    ]
+
+
+def test_below_the_table_each_way_to_get_what_is_absent_stands_once_with_those_it_is_for():
+    text = "\n".join(listing.schedulers(ROWS, width=80))
+    assert "Not here: scx_lavd, scx_flash.\n  get one: autotune schedulers install NAME\n" in text
+    assert "Not here: scx_nest.\n  get one: install your distribution's scx-scheds\n" in text
+
+
+@pytest.mark.parametrize("one", KNOWN.schedulers, ids=lambda one: one.name)
+def test_one_scheduler_is_explained_in_full(one):
+    shown = "\n".join(listing.scheduler(one, width=80))
+    words = " ".join(shown.split())
+    assert max(len(line) for line in shown.splitlines()[:-1]) <= 80
+    for text in (one.algorithm, one.characteristics, one.performance_profile, *one.limitations):
+        assert " ".join(text.split()) in words
+    for knob in one.knobs:
+        assert " ".join(knob.description.split()) in words
+        if knob.status == "active":
             assert f"  {knob.name}\n" in shown
-            assert " ".join(knob.allowed().split()) in " ".join(shown.split())
+            assert f"Takes {knob.allowed()}; default:" in words
+    for name, settings in one.modes.items():
+        assert f"\n  {name}: " in shown or not settings
+        assert name in words
+    last = shown.splitlines()[-1]
+    KNOWN.parse_candidate(last.removeprefix("Try it: autotune cc --scheduler ").removesuffix(" 'COMMAND'"))
+
+
+def test_what_a_program_needs_changes_and_refuses_is_said_and_where_it_is():
+    shown = " ".join(" ".join(listing.scheduler(KNOWN.get("scx_rusty"), width=100, row=ROWS[1])).split())
+    for words in (
+        "Here: store, version 1.1.4",
+        "Made for production: yes",
+        "several last-level caches (without, it cannot do what it is for)",
+        "which stays after the end",
+        "Changes something only with several NUMA nodes.",
+        "Out of range: the program takes the nearest that is in it.",
+        "Accepted, but without effect: cache_level",
+    ):
+        assert words in shown
+    lavd = " ".join(" ".join(listing.scheduler(KNOWN.get("scx_lavd"), width=100, row=ROWS[2])).split())
+    assert "Here: no; get it: autotune schedulers install scx_lavd" in lavd
+    assert "pinned_slice_us must be at most slice_max_us: it ends at once" in lavd
