@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,16 @@ def test_no_file_names_a_home_directory_or_an_archive_host() -> None:
     assert [str(path) for path, text in texts.items() if forbidden.search(text)] == []
 
 
-@pytest.mark.parametrize("name", ["scripts/autotune", "scripts/test", "scripts/bench", ".ci/run"])
+def test_the_page_about_schedulers_is_what_the_catalogue_says() -> None:
+    shown = subprocess.run(
+        [sys.executable, "scripts/schedulers_doc.py", "--check"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "name", ["scripts/autotune", "scripts/test", "scripts/bench", "scripts/schedulers-doc", ".ci/run"]
+)
 def test_scripts_are_executable_and_parse(name: str) -> None:
     assert os.access(TOP / name, os.X_OK)
     assert subprocess.run(["bash", "-n", str(TOP / name)], check=False).returncode == 0

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""The schedulers of the catalogue for people: all of them in a table, and one of them in full. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autotune.records import knob_text
+from autotune.report import printable
+from autotune.views.paragraphs import Lines, paragraph
+
+if TYPE_CHECKING:
+    from autotune.schedext.catalog import Requirements, Scheduler
+    from autotune.schedext.knobs import Knob, Range
+
+LEAST_WHAT = 40
+"""Columns for what a scheduler is; with fewer it stands below its row."""
+HEAD = ("NAME", "KIND", "READY", "VERSION", "FOUND", "WHAT")
+TRAITS = {
+    "several_llcs": "several last-level caches",
+    "numa": "several NUMA nodes",
+    "core_types": "fast and slow cores",
+    "smt": "SMT siblings",
+    "schedutil": "the schedutil frequency governor",
+    "nohz_full": "CPUs booted without ticks (nohz_full)",
+}
+"""Traits of machines (`schedext.knobs.Trait`) in words."""
+ENFORCED = {
+    "parser": "the program refuses it",
+    "startup": "the program does not start",
+    "clamped": "the program takes the nearest that is in it",
+    "stated": "the program takes it, against the advice of its makers",
+    "implied": "the program does not check, and nothing good comes of it; autotune refuses it",
+}
+"""What becomes of values out of range, by `Range.how`."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scheduler and what of it is on this machine."""
+
+    scheduler: Scheduler
+    found: str = ""
+    """Where it comes from: `built in`, `store`, `PATH`, `distribution`; empty when it is absent."""
+    version: str = ""
+    """Of what was found; empty when it has none or is not known."""
+    get: str = ""
+    """The command that gets it; empty when it is here."""
+
+
+def _row(one: Row | Scheduler) -> Row:
+    return one if isinstance(one, Row) else Row(one, "built in" if one.kind == "bpf" else "")
+
+
+# --- the table -------------------------------------------------------------------------------------------
+
+
+def schedulers(known: Iterable[Row | Scheduler], *, width: int) -> Lines:
+    """A row for each scheduler, and how to get those that are not here."""
+    rows = [_row(one) for one in known]
+    cells = [HEAD, *(_cells(row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD) - 1)]
+    for row in cells:
+        yield from _table_row(row, widths, width)
+    yield ""
+    yield from _ways_to_get(rows, width)
+    legend = "READY is what its makers say about production use: - where they do not say."
+    yield from paragraph(f"{legend} 'autotune schedulers show NAME' explains one.", width, 0)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    one = row.scheduler
+    cells = (one.name, _kind(one), ready_word(one), row.version or "-", row.found or "-", one.description)
+    return tuple(printable(cell) for cell in cells)
+
+
+def _kind(one: Scheduler) -> str:
+    return "custom" if one.is_generated else "ours" if one.kind == "bpf" else "program"
+
+
+def ready_word(one: Scheduler) -> str:
+    """Whether it is made for production: yes, no, or - where nobody says."""
+    return {True: "yes", False: "no", None: "-"}[one.production_ready]
+
+
+def _table_row(row: Sequence[str], widths: Sequence[int], width: int) -> Lines:
+    *cells, what = row
+    line = "  ".join(f"{cell:<{space}}" for cell, space in zip(cells, widths, strict=True))
+    left = width - len(line) - 2
+    if left < LEAST_WHAT:
+        yield line.rstrip()
+        yield from paragraph(what, width, 2) if row is not HEAD else []
+        return
+    first, *rest = paragraph(what, left, 0) or [""]
+    yield f"{line}  {first}".rstrip()
+    yield from (" " * (len(line) + 2) + more for more in rest)
+
+
+def _ways_to_get(rows: Iterable[Row], width: int) -> Lines:
+    """Each way once, with those that come by it."""
+    ways: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get:
+            ways.setdefault(row.get.replace(row.scheduler.name, "NAME"), []).append(row.scheduler.name)
+    for way, names in ways.items():
+        yield from paragraph(f"Not here: {', '.join(names)}.", width, 0, 2)
+        yield f"  get one: {printable(way)}"  # one line, so that it can be copied
+        yield ""
+
+
+# --- one scheduler ---------------------------------------------------------------------------------------
+
+
+def scheduler(one: Scheduler, *, width: int, row: Row | None = None) -> Lines:
+    """One scheduler: what it is, what it needs and changes, and everything that can be set."""
+    yield from paragraph(f"{one.name}: {one.description}", width, 0)
+    yield ""
+    for title, text in _facts(one, row):
+        yield from paragraph(f"{title}: {text}", width, 2, 2)
+    yield from _listed("Limits", one.limitations, width)
+    yield from _listed("Changes beside scheduling", one.program.side_effects if one.program else (), width)
+    yield from _listed("What must hold", [rule.sentence() for rule in one.rules], width)
+    yield from _modes(one, width)
+    yield from _knobs(one, width)
+    yield ""
+    yield f"Try it: autotune cc --scheduler {one.name}{_example(one)} 'COMMAND'"
+
+
+def _facts(one: Scheduler, row: Row | None) -> list[tuple[str, str]]:
+    here = [] if row is None else [("Here", _here(row))]
+    facts = [
+        ("How it works", one.algorithm),
+        ("Good for", ", ".join(one.use_cases)),
+        ("Character", one.characteristics),
+        ("Expect", one.performance_profile),
+        ("Made for production", {True: "yes", False: "no", None: "its makers do not say"}[one.production_ready]),
+        ("Needs", needs_text(one.requirements)),
+        *here,
+    ]
+    return [(title, text) for title, text in facts if text]
+
+
+def needs_text(needed: Requirements) -> str:
+    """What the machine must have, in words; empty when it asks for nothing."""
+    kernel = f"Linux {needed.kernel_min} or newer" if needed.kernel_min else ""
+    kernel += f", not {', '.join(needed.kernel_not)}" if needed.kernel_not else ""
+    most = f"{needed.cpus_max} CPUs at most" if needed.cpus_max else ""
+    traits = [f"{TRAITS[trait]} (without, it cannot do what it is for)" for trait in needed.machine]
+    return "; ".join(part for part in (kernel, *traits, *needed.features, most) if part)
+
+
+def _here(row: Row) -> str:
+    if not row.found:
+        return f"no; get it: {row.get}" if row.get else "no"
+    version = f", version {row.version}" if row.version else ""
+    return f"{row.found}{version}"
+
+
+def _listed(title: str, items: Sequence[str], width: int) -> Lines:
+    if items:
+        yield f"  {title}:"
+    for item in items:
+        yield from paragraph(f"- {item}", width, 4, 2)
+
+
+def _modes(one: Scheduler, width: int) -> Lines:
+    if not one.modes:
+        return
+    yield ""
+    yield f"Profiles (as {one.name}:mode=NAME):"
+    plain = [name for name, settings in one.modes.items() if not settings]
+    for name, settings in one.modes.items():
+        if settings:
+            shown = settings_text(settings).replace(",", ", ")  # so that a long line can be broken
+            yield from paragraph(f"{name}: {shown}", width, 2, 4)
+    if plain:
+        yield from paragraph(f"{', '.join(plain)}: its defaults", width, 2, 4)
+
+
+def settings_text(settings: dict[str, bool | int | float | str]) -> str:
+    """`slice_us=5000,no_wake_sync=true`, as `--scheduler` takes it."""
+    return ",".join(f"{name}={knob_text(value)}" for name, value in settings.items())
+
+
+def _knobs(one: Scheduler, width: int) -> Lines:
+    active = [knob for knob in one.knobs if knob.status == "active"]
+    yield ""
+    yield "Knobs:" if active else "It has no knobs."
+    for knob in active:
+        yield f"  {knob.name}"
+        for text in (knob.description, *knob_facts(knob)):
+            yield from paragraph(text, width, 6)
+    dead = [knob for knob in one.knobs if knob.status != "active"]
+    if dead:
+        yield ""
+        yield "Accepted, but without effect:"
+    for knob in dead:
+        yield from paragraph(f"{knob.name}: {knob.description} {knob.note or ''}", width, 2, 4)
+
+
+def knob_facts(knob: Knob) -> list[str]:
+    """What a knob takes, what is done to other values, and what else must be."""
+    takes = f"Takes {knob.allowed()}; default: {default_text(knob)}."
+    option = f" Option {knob.flag}{f' ({knob.short})' if knob.short else ''}." if knob.flag else ""
+    facts = [takes + option]
+    facts += [_range_fact(knob.range)] if knob.range is not None and not _is_plain(knob.range) else []
+    facts += [f"Takes effect with {', '.join(knob.requires)}."] if knob.requires else []
+    facts += [f"Not together with {', '.join(knob.conflicts)}."] if knob.conflicts else []
+    facts += [f"Changes something only with {', '.join(TRAITS[trait] for trait in knob.needs)}."] if knob.needs else []
+    facts += [f"Note: {knob.note}"] if knob.note else []
+    return facts
+
+
+def default_text(knob: Knob) -> str:
+    """The default, or how it is found."""
+    return knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
+
+
+def _is_plain(range_: Range) -> bool:
+    """Ours, which autotune keeps itself, or only what every number that cannot be negative has."""
+    return range_.how is None or (range_.how == "parser" and range_.min == 0 and range_.max is None)
+
+
+def _range_fact(range_: Range) -> str:
+    note = f" ({range_.note})" if range_.note else ""
+    return f"Out of range: {ENFORCED[range_.how or 'implied']}{note}."
+
+
+def _example(one: Scheduler) -> str:
+    """A setting to begin with."""
+    mode = next((name for name, settings in one.modes.items() if settings and name != "auto"), None)
+    if mode is not None:
+        return f":mode={mode}"
+    active = (knob for knob in one.knobs if knob.status == "active" and knob.default is not None)
+    return next((f":{knob.name}={default_text(knob)}" for knob in active), "")
