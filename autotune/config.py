@@ -4,6 +4,7 @@
 What always holds here:
 - every setting is described once, in `KEYS`; flag, variable (`AUTOTUNE_...`) and file key all read alike;
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
+- what decides which programs run as root (`OWN`) comes from the user alone, never from the directory a session runs in;
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
@@ -57,6 +58,8 @@ class Settings:
     """File with prices of models, beside those that travel with autotune."""
     model_timeout: float = 120.0
     """Seconds that the model's service may be silent."""
+    scheduler_dirs: tuple[Path, ...] = ()
+    """Where programs of schedulers are looked for first."""
 
 
 # --- values as people write them -------------------------------------------------------------------------
@@ -157,6 +160,16 @@ def _parse_path(text: str) -> Path:
     return Path(text)
 
 
+def _parse_directories(text: str) -> tuple[Path, ...]:
+    """Absolute directories, separated by colons as in PATH: what is found there may run as root, which must not depend
+    on where one stands."""
+    found = tuple(Path(part).expanduser() for part in text.split(":") if part)
+    for path in found:
+        if not path.is_absolute():
+            raise ValueError(f"{str(path)!r} is not an absolute path")
+    return found
+
+
 # --- the keys --------------------------------------------------------------------------------------------
 
 
@@ -197,6 +210,9 @@ KEYS = {
         Key("model_timeout", parse_duration, duration_flag),
     )
 }
+OWN = {"scheduler_dirs": Key("scheduler_dirs", _parse_directories)}
+"""Set by the user alone: the environment and the user's own file. No flag: they belong to the machine."""
+_ALL = {**KEYS, **OWN}
 
 
 @dataclass(frozen=True)
@@ -224,7 +240,7 @@ def load(
         _from_flags(flags, cwd),
     ):
         found.update(source)
-    values = {name: _value(KEYS[name], item) for name, item in found.items()}
+    values = {name: _value(_ALL[name], item) for name, item in found.items()}
     settings = Settings(**values)
     _check_together(settings, found)
     return settings
@@ -246,7 +262,7 @@ def as_flags(settings: Settings) -> list[str]:
     flags = []
     for field in fields(Settings):
         value = getattr(settings, field.name)
-        if field.name not in _NOT_REPEATED and value is not None and value != getattr(default, field.name):
+        if field.name in KEYS.keys() - _NOT_REPEATED and value is not None and value != getattr(default, field.name):
             flags += [KEYS[field.name].flag, KEYS[field.name].write(value)]
     return flags
 
@@ -277,7 +293,7 @@ def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Found]
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Found]:
     """An empty variable counts as one that is not set, as is usual for environments."""
-    given = ((key, environ.get(key.variable)) for key in KEYS.values())
+    given = ((key, environ.get(key.variable)) for key in _ALL.values())
     return {key.name: _Found(text, f"{key.variable}{where}", cwd) for key, text in given if text}
 
 
@@ -299,12 +315,26 @@ def _from_dotenv(cwd: Path) -> dict[str, _Found]:
     from dotenv import dotenv_values
 
     values = dotenv_values(stream=io.StringIO("\n".join(ours)), interpolate=False)
-    return _from_environ({name: value or "" for name, value in values.items()}, cwd, " in .env")
+    found = _from_environ({name: value or "" for name, value in values.items()}, cwd, " in .env")
+    _refuse_own(found)
+    return found
 
 
 def _from_files(cwd: Path, config_dir: Path) -> dict[str, _Found]:
     far, near = config_dir / FILE_NAME, cwd / FILE_NAME
-    return {**_from_file(far, str(far)), **_from_file(near, f"./{FILE_NAME}")}
+    nearer = _from_file(near, f"./{FILE_NAME}")
+    if near != far:
+        _refuse_own(nearer)
+    return {**_from_file(far, str(far)), **nearer}
+
+
+def _refuse_own(found: Mapping[str, _Found]) -> None:
+    """A project that one only wanted to measure must not say which programs run as root."""
+    for name in OWN.keys() & found.keys():
+        raise UsageError(
+            f"{found[name].origin} is not taken from a project: it decides which programs run as root",
+            hint=f"set {OWN[name].variable}, or {name} in autotune.toml of your own configuration directory",
+        )
 
 
 def _from_file(path: Path, shown: str) -> dict[str, _Found]:
@@ -323,6 +353,8 @@ def _from_file(path: Path, shown: str) -> dict[str, _Found]:
 
 def _found_in_file(name: str, value: object, path: Path, shown: str) -> _Found:
     origin = f"{name} in {shown}"
+    if name in OWN and isinstance(value, list) and all(isinstance(part, str) for part in value):
+        value = ":".join(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UsageError(f"{origin} must be a text or a number")
     return _Found(str(value), origin, path.parent)
@@ -341,7 +373,7 @@ def _refuse_unknown(names: Iterable[str], shown: str) -> None:
     import difflib
 
     for name in names:
-        if name not in KEYS:
-            close = difflib.get_close_matches(name, KEYS, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(KEYS)}"
+        if name not in _ALL:
+            close = difflib.get_close_matches(name, _ALL, n=1)
+            advice = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(_ALL)}"
             raise UsageError(f"{shown} has an unknown key {name!r}", hint=advice)

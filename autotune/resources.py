@@ -54,6 +54,11 @@ def state_dir() -> Path:
     return _xdg("XDG_STATE_HOME", ".local/state")
 
 
+def data_dir() -> Path:
+    """What was installed: programs of schedulers."""
+    return _xdg("XDG_DATA_HOME", ".local/share")
+
+
 def config_dir() -> Path:
     """What the user set."""
     return _xdg("XDG_CONFIG_HOME", ".config")

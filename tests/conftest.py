@@ -7,7 +7,10 @@ from __future__ import annotations
 import os
 import signal
 
+import built
 import pytest
+
+from autotune.schedext.binaries import Binary
 
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 
@@ -52,3 +55,9 @@ def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def built_schedulers() -> dict[str, Binary]:
+    """Real schedulers: scx_bpfland and scx_cosmos."""
+    return built.built(*built.WANTED)

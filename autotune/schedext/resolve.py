@@ -1,35 +1,60 @@
 # SPDX-License-Identifier: MIT
-"""From a candidate to what a machine can attach: looks it up, builds its object, checks its knobs."""
+"""From a candidate to what can be attached: looked up, its object built or its program found, its knobs checked."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from autotune import resources
-from autotune.errors import BuildError
-from autotune.records import AttachSpec, Candidate
-from autotune.schedext import custom
+from autotune.records import AttachSpec, Candidate, ProgramSpec
+from autotune.schedext import binaries, custom, options
+from autotune.schedext.binaries import Places
 from autotune.schedext.build import build
-from autotune.schedext.catalog import Catalog
+from autotune.schedext.catalog import Catalog, Scheduler
 
 
 class CatalogResolver:
-    """Builds into `objects` (None: the user's cache). `headers` is a directory with the kernel's types."""
+    """Builds into `objects` (None: the user's cache). `headers` is a directory with the kernel's types. Programs are
+    looked for in `places` (None: those of this machine)."""
 
-    def __init__(self, headers: str | None, catalog: Catalog | None = None, objects: Path | None = None) -> None:
+    def __init__(
+        self,
+        headers: str | None,
+        catalog: Catalog | None = None,
+        objects: Path | None = None,
+        places: Places | None = None,
+    ) -> None:
         self._headers = Path(headers) if headers else None
         self._catalog = catalog or Catalog.load()
         self._objects = objects
+        self._places = places
 
     def __call__(self, candidate: Candidate) -> AttachSpec:
-        """Raises UsageError for a candidate that cannot be, BuildError when it cannot be built, AttachError for a
-        generated one that is not what passed the gates."""
+        """Raises UsageError for a candidate that cannot be, BuildError when it cannot be built, AutotuneError for a
+        program that is not installed or cannot be used, AttachError for a generated one that is not what passed the
+        gates."""
         self._catalog.validate(candidate)
         scheduler = self._catalog.get(candidate.scheduler)
-        if scheduler.kind != "bpf":
-            raise BuildError(f"{scheduler.name} is a program of its own, which is not supported yet")
+        if scheduler.kind == "binary":
+            return program_spec(candidate, scheduler, self._places)
         if scheduler.is_generated:
             return custom.attach_spec(candidate, scheduler)
         source = resources.bpf_source_dir() / scheduler.source
         built = build(source, headers=self._headers, cache=self._objects)
         return self._catalog.attach_spec(candidate, built.object_path)
+
+
+def program_spec(candidate: Candidate, scheduler: Scheduler, places: Places | None = None) -> AttachSpec:
+    """A checked candidate whose scheduler is a program. Raises AutotuneError when it is not installed, and UsageError
+    when what is installed has not the options that it needs."""
+    binary = binaries.find(scheduler, places=places)
+    if binary is None:
+        raise binaries.absent(scheduler)
+    settings = dict(candidate.knobs)
+    options.check_settings(scheduler, binary, settings)
+    argv = (str(binary.path), *scheduler.arguments(settings))
+    return AttachSpec(
+        ops=scheduler.ops_name,
+        partial=settings.get("partial") is True,
+        program=ProgramSpec(argv, binary.size_bytes, binary.mtime_ns),
+    )

@@ -248,3 +248,44 @@ def test_a_file_that_cannot_be_read_is_named(load, tmp_path):
     (tmp_path / "work/autotune.toml").mkdir()
     with pytest.raises(UsageError, match=r"\./autotune\.toml cannot be read: Is a directory"):
         load()
+
+
+# --- what belongs to the user alone ---
+
+DIRECTORIES = (Path("/opt/a"), Path("/opt/b"))
+
+
+def test_directories_of_schedulers_come_from_the_environment_or_the_users_own_file(load, tmp_path):
+    assert load().scheduler_dirs == ()
+    (tmp_path / "config/autotune.toml").write_text('scheduler_dirs = ["/opt/a", "/opt/b"]\n')
+    assert load().scheduler_dirs == DIRECTORIES
+    (tmp_path / "config/autotune.toml").write_text('scheduler_dirs = "/opt/a:/opt/b"\n')
+    assert load().scheduler_dirs == DIRECTORIES
+    assert load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/c"}).scheduler_dirs == (Path("/opt/c"),)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "origin"),
+    [
+        ("autotune.toml", 'scheduler_dirs = ["/opt/a"]', "scheduler_dirs in ./autotune.toml"),
+        (".env", "AUTOTUNE_SCHEDULER_DIRS=/opt/a", "AUTOTUNE_SCHEDULER_DIRS in .env"),
+    ],
+)
+def test_a_project_cannot_say_which_programs_run_as_root(load, tmp_path, file, text, origin):
+    (tmp_path / "work" / file).write_text(text + "\n")
+    with pytest.raises(UsageError, match=f"^{origin} is not taken from a project"):
+        load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/b"})
+
+
+@pytest.mark.parametrize("text", ["bin", "./bin", "/opt/a:bin"])
+def test_directories_must_not_depend_on_where_one_stands(load, text):
+    with pytest.raises(UsageError, match=r"AUTOTUNE_SCHEDULER_DIRS: .*bin' is not an absolute path"):
+        load({"AUTOTUNE_SCHEDULER_DIRS": text})
+
+
+def test_settings_of_the_user_alone_are_documented_and_not_repeated_as_flags(load):
+    text = (Path(__file__).parents[2] / "docs/SETTINGS.md").read_text()
+    for name, key in config.OWN.items():
+        assert f"`{name}`" in text
+        assert f"`{key.variable}`" in text
+    assert config.as_flags(load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/a"})) == []
