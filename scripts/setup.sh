@@ -113,3 +113,10 @@ setup_kernel() {
     say "fetching a kernel with sched_ext for the micro-VM (about 170 MB, kept in the cache)"
     "$top/.venv/bin/autotune" vm setup >&2 || exit 1
 }
+
+# Real schedulers for the tests: built once (some minutes), and kept in the store.
+setup_schedulers() {
+    command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
+    "$top/.venv/bin/autotune" schedulers install scx_bpfland scx_cosmos >&2 ||
+        die "the tests need two real schedulers, which could not be built; the line above says why"
+}

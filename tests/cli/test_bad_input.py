@@ -177,8 +177,8 @@ def test_a_scheduler_that_somebody_else_attached_is_named_and_left_alone(host: R
     argv = cc("--machine", "host", *SHORT, "--setup", "touch /tmp/set-up", "true")
     seen = on_host(host, argv, hold=hold, after="ls /tmp/set-up 2>/dev/null || true")
     line = error_of(seen, 1)
-    assert "attach: the sched_ext scheduler 'at_vtime' is attached already" in line
-    assert "Stop it first" in line
+    assert "attach: a sched_ext scheduler is attached already: at_vtime, by another autotune (process " in line
+    assert "Wait for it to end" in line
     assert seen["ops"] == "at_vtime"
     assert seen["after"] == ""
 

@@ -38,7 +38,13 @@ def fetched(cache: Path, version: str) -> Path:
     top = cache / version
     (top / "modules").mkdir(parents=True)
     (top / "vmlinuz").write_bytes(b"kernel")
-    names = {"image": "vmlinuz", "modules": "modules", "headers": "include", "libbpf": "libbpf.so.1"}
+    names = {
+        "image": "vmlinuz",
+        "modules": "modules",
+        "headers": "include",
+        "libbpf": "libbpf.so.1",
+        "config": "config",
+    }
     (top / "manifest.json").write_text(json.dumps({"format": kernels.FORMAT, "version": version, **names}))
     return top
 
