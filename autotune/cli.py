@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__, catalogue_commands, scheduler_commands, session_command
+from autotune import __version__, catalogue_commands, export_commands, scheduler_commands, session_command
 from autotune.arguments import CcArguments, debug_option, takes
 from autotune.errors import AutotuneError, Interrupted, UsageError
 from autotune.printing import columns, encode_anything, ended_gently, error_line, print_json, print_lines
@@ -259,3 +259,6 @@ def _vm_status() -> int:
 
 def _coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+export_commands.register(app)

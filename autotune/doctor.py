@@ -18,7 +18,7 @@ from pathlib import Path
 from autotune import resources
 from autotune.errors import AutotuneError
 from autotune.machine import kernels, kvm, microvm, select
-from autotune.schedext import build, kernel, libbpf
+from autotune.schedext import build, kernel, libbpf, loaders, others
 
 BOTH: tuple[str, ...] = ("host", "vm")
 HOST: tuple[str, ...] = ("host",)
@@ -107,10 +107,21 @@ def _sched_ext() -> Check:
 
 
 def _nothing_attached() -> Check:
-    state = kernel.read_state()
-    found = state.ops is None
-    detail = "none" if found else f"'{state.ops}' is attached"
-    return Check("other scheduler", found, detail, "one would be in the way on the host", "systemctl stop scx", HOST)
+    other = others.look()
+    detail = "none" if other is None else other.sentence
+    purpose = "one would be in the way on the host"
+    return Check("other scheduler", other is None, detail, purpose, _end_of(other), HOST)
+
+
+def _end_of(other: others.Other | None) -> str:
+    """The command that ends it, and what does without."""
+    if other is None or other.origin == "unknown":
+        return "stop it, or use --machine vm"
+    if other.origin == "autotune":
+        return "autotune stop, or wait for it to end"
+    by_hand = f"kill -INT {other.pid}"
+    ends = {"scx_loader": "scxctl stop", "scx.service": f"systemctl stop {other.unit or loaders.SERVICE}"}
+    return f"--replace-current, or: {ends.get(other.origin, by_hand)}"
 
 
 def _root() -> Check:

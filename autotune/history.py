@@ -534,3 +534,13 @@ def _speedup(result: PastResult) -> str:
     if result.speedup is None:
         return ""
     return f" {result.speedup.estimate:.3f} [{result.speedup.low:.3f}, {result.speedup.high:.3f}]"
+
+
+def newest_in(memory: History, cwd: str) -> PastSession | None:
+    """The last session that ran in this directory, whatever its command; None when there was none."""
+    return next(iter(memory._sessions("w.cwd = ?", (cwd,), 1)), None)
+
+
+def finding(session: PastSession) -> str:
+    """What a past session found, in a clause."""
+    return _finding(session)

@@ -13,19 +13,45 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "autotune"
 
 RANKS = (
-    ("__init__", "records", "errors", "events", "process", "resources", "config", "family", "capture", "redact"),
-    ("stats", "race", "prompt", "report"),
+    (
+        "__init__",
+        "records",
+        "errors",
+        "events",
+        "process",
+        "resources",
+        "config",
+        "family",
+        "capture",
+        "redact",
+        "traits",
+    ),
+    ("stats", "race", "prompt", "report", "export"),
     ("runner", "measure", "pristine", "monitor", "history", "schedext", "strikes", "canary"),
     ("machine",),
-    ("trials", "tuner", "verify"),
+    ("trials", "tuner", "verify", "applied"),
     ("planner",),
-    ("views", "arguments", "cli", "printing", "scheduler_commands", "doctor", "daemon", "mcp", "__main__"),
+    (
+        "views",
+        "arguments",
+        "cli",
+        "printing",
+        "scheduler_commands", "session_command", "handover",
+        "catalogue_commands",
+        "export_commands",
+        "doctor",
+        "daemon",
+        "mcp",
+        "__main__",
+    ),
 )
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
-    "errors", "records", "events", "process", "runner", "measure", "pristine", "monitor", "family", "capture",
-    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal", "resources",
+    "errors", "records", "events", "process", "traits", "runner", "measure", "pristine", "monitor", "family", "capture",
+    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
+    "schedext.held", "schedext.program", "schedext.last_words", "resources",
+    "schedext.owners", "schedext.loaders", "schedext.others", "schedext.keeper",
     "canary.bounds", "canary.senses", "canary.watch", "canary.stages",
     "verify.findings", "verify.inside", "verify.loads_inside", "verify.load", "verify.verifier_log",
     "machine.base", "machine.executor", "machine.guest", "machine.keep",

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT
+"""`autotune export`, `autotune apply`, `autotune stop`: what comes after a session found a winner."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotune.errors import AutotuneError, NoMachineError, UsageError
+
+if TYPE_CHECKING:
+    from autotune.export import Winner
+    from autotune.machine.base import Machine
+    from autotune.records import Candidate
+    from autotune.schedext.catalog import Catalog
+    from autotune.schedext.others import Ask
+
+MOST_REPORT_BYTES = 256 << 20
+_NAME_ONE = "name one yourself: --scheduler NAME:knob=value"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the three commands to the program."""
+    app.command("export")(_export)
+    app.command("apply")(_apply)
+    app.command("stop")(_stop)
+
+
+# --- export ---------------------------------------------------------------------------------------------
+
+
+def _export(
+    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="The tool that it is for.")],
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="NAME[:knob=value,...]", help="This one, not the last winner.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="The winner of this report ('autotune cc --json').")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Write over FILE if it exists.")] = False,
+) -> None:
+    """Write the winner of the last session in this directory as a configuration of another tool.
+
+    Nothing is changed in the system: the text says where it goes and what makes it active.
+    """
+    from autotune import export
+    from autotune.schedext import custom
+
+    known = next((one for one in export.KINDS if one == kind), None)
+    if known is None:
+        raise UsageError(f"'{kind}' is not one of {', '.join(export.KINDS)}")
+    if scheduler is not None and report is not None:
+        raise UsageError("--scheduler and --from exclude each other", hint="leave one out")
+    catalog = custom.catalog()
+    choice = _choice(scheduler, report, catalog)
+    catalog.validate(choice.candidate)
+    text = export.text(known, winner(choice.candidate, choice.why, catalog, needs_path=known != "scx-loader"))
+    _write(text, output, force=force)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is exported, and where it comes from in a sentence."""
+
+    candidate: Candidate
+    why: str
+
+
+def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> Choice:
+    if scheduler is not None:
+        return Choice(catalog.parse_candidate(scheduler), "Named by the user; nothing is said about its merit.")
+    return _of_report(report) if report is not None else _of_history(os.getcwd())
+
+
+def _of_report(path: Path) -> Choice:
+    from autotune.records import Session, from_json
+
+    try:
+        with open(path, "rb") as file:
+            session = from_json(Session, json.loads(file.read(MOST_REPORT_BYTES)))
+        results = {result.candidate.key: result for result in session.results}
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="name a report that 'autotune cc --json' wrote") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a report of autotune", hint="write one: autotune cc --json FILE") from error
+    if session.winner is None or session.winner not in results:
+        raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
+    won = results[session.winner]
+    return Choice(won.candidate, _why(session.workload.command, won.speedup, session.machine.kernel))
+
+
+def _of_history(cwd: str) -> Choice:
+    from autotune.history import History, finding, newest_in
+
+    with History() as memory:
+        session = newest_in(memory, cwd)
+    if session is None:
+        raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
+    won = next((result for result in session.results if result.key == session.winner), None)
+    if won is None:
+        raise AutotuneError(f"there is no winner: the last session here: {finding(session)}", hint=_NAME_ONE)
+    return Choice(won.candidate, _why(session.command, won.speedup, session.kernel))
+
+
+def _why(command: str, speedup: Any, kernel: str) -> str:
+    gain = f", {speedup.estimate:.3f} times EEVDF's speed [{speedup.low:.3f}, {speedup.high:.3f}]" if speedup else ""
+    return f"Won for {command[:100]!r} on Linux {kernel}{gain}."
+
+
+def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool = True) -> Winner:
+    """A candidate as it is exported. Programs are looked up where their path is needed; ours are held by autotune
+    itself. Raises what looking up raises."""
+    from autotune import resources
+    from autotune.export import Winner
+
+    scheduler = catalog.get(candidate.scheduler)
+    if scheduler.program is None:
+        places = {"XDG_CACHE_HOME": resources.cache_dir(), "XDG_STATE_HOME": resources.state_dir()}
+        environment = {name: str(place.parent) for name, place in places.items()}
+        argv = (*own_command(), "apply", candidate.key)
+        return Winner(candidate.key, why, argv, None, environment=environment)
+    argv = (scheduler.name, *scheduler.arguments(dict(candidate.knobs)))
+    if needs_path:
+        from autotune.schedext.resolve import CatalogResolver
+
+        spec = CatalogResolver(None, catalog)(candidate)
+        argv = spec.program.argv if spec.program is not None else argv
+    return Winner(candidate.key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected)
+
+
+def own_command() -> tuple[str, ...]:
+    """How this very autotune is started, with an absolute path."""
+    found = shutil.which(sys.argv[0])
+    if found is not None and os.path.basename(found) == "autotune":
+        return (os.path.abspath(found),)
+    return (sys.executable, "-m", "autotune")
+
+
+def _write(text: str, output: Path | None, *, force: bool) -> None:
+    from autotune.views import files
+
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists already", hint="--force writes over it")
+    files.check_writable(output, "--output")
+    files.write(output, text, "--output")
+
+
+# --- apply and stop -------------------------------------------------------------------------------------
+
+
+def _apply(
+    scheduler: Annotated[
+        str, typer.Argument(metavar="NAME[:knob=value,...]", help="As for 'autotune cc --scheduler'.")
+    ],
+    replace_current: Annotated[
+        bool,
+        typer.Option(
+            "--replace-current", metavar="", help="Stop a scheduler that is attached, and put it back at the end."
+        ),
+    ] = False,
+) -> None:
+    """Attach a scheduler on this host and keep it until Ctrl-C or 'autotune stop'.
+
+    Exit 1 when the kernel throws it out.
+    """
+    from autotune import applied
+    from autotune.machine import select
+    from autotune.schedext import custom, others
+
+    catalog = custom.catalog()
+    candidate = catalog.parse_candidate(scheduler)
+    problem = select.host_problem()
+    if problem is not None:
+        raise NoMachineError(
+            f"a scheduler can only be kept on the host: {problem}",
+            hint="'autotune doctor' says what the host lacks; 'autotune cc --machine vm' only measures",
+        )
+    applied.refuse_second()
+    other = others.look()
+    if other is not None:
+        others.consent(other, replace_current=replace_current, ask=_asker())
+    with host() as machine:
+        from autotune.schedext.resolve import CatalogResolver
+
+        spec = CatalogResolver(machine.headers, catalog)(candidate)
+        with others.replaced(other, tell):
+            applied.hold(machine, spec, candidate, tell)
+
+
+@contextlib.contextmanager
+def host() -> Iterator[Machine]:
+    """The host, given back at the end."""
+    from autotune.events import Step, Warned
+    from autotune.machine import select
+    from autotune.machine.base import Place
+    from autotune.machine.local import invoking_identity
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Warned):
+            tell(event.text)
+        elif isinstance(event, Step):
+            tell(event.detail or event.name)
+
+    place = Place(os.getcwd(), pristine=False, identity=invoking_identity())
+    options: dict[str, Any] = {"cpus": None, "memory_bytes": None, "kernel": None, "keep_writes": None}
+    with select.choose("host", place=place, listener=listen, **options) as machine:
+        yield machine
+
+
+def tell(text: str) -> None:
+    """One line for people, at once: whoever waits for it reads a pipe."""
+    from autotune.report import printable
+
+    print(printable(text), flush=True)
+
+
+def _asker() -> Ask | None:
+    """Asks at the terminal; None when there is none."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+
+    def ask(text: str) -> str:
+        from autotune.report import printable
+
+        return input(printable(text))
+
+    return ask
+
+
+def _stop() -> None:
+    """End the scheduler that 'autotune apply' or 'autotune cc --apply' keeps attached."""
+    from autotune import applied
+
+    tell(applied.stop())

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What the programs that start schedulers say they run: scx_loader (by `scxctl`) and systemd.
+
+They may be absent, fail or hang, and what they believe need not be so: the kernel is asked first. Standard library
+only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+ASK_S = 3.0
+"""For every question."""
+SERVICE = "scx.service"
+"""What distributions start a scheduler with."""
+_MOST_ANSWER_BYTES = 64 << 10
+
+
+def scx_loader_says() -> tuple[str, str | None] | None:
+    """Program and mode that scx_loader believes to run, by `scxctl get`; the mode is None when it was started with
+    arguments of its own. None when there is no loader, or it runs nothing."""
+    text = ask("scxctl", "get")
+    found = re.match(r"running (\w+) (?:in (\w+) mode|with arguments)", text or "")
+    return (f"scx_{found[1].lower()}", found[2].lower() if found[2] else None) if found else None
+
+
+def main_pid(unit: str) -> int | None:
+    """The main process of a service of systemd that is active; None for any other."""
+    text = ask("systemctl", "show", unit, "-p", "ActiveState,MainPID") or ""
+    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    pid = fields.get("MainPID", "0")
+    return int(pid) if fields.get("ActiveState") == "active" and pid.isdigit() and pid != "0" else None
+
+
+def ask(*argv: str) -> str | None:
+    """What a program prints; None when it is absent, fails, or does not answer in time."""
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        exit_code, said = run_bounded(argv, ASK_S)
+        return said if exit_code == 0 else None
+    return None
+
+
+def run_bounded(argv: Sequence[str], limit_s: float) -> tuple[int, str]:
+    """Exit code, and all that it prints. By a file, not a pipe: what it leaves running may keep a pipe open for ever.
+    Raises FileNotFoundError when it is absent, OSError, and subprocess.TimeoutExpired."""
+    program = shutil.which(argv[0])
+    if program is None:
+        raise FileNotFoundError(argv[0])
+    with open(os.memfd_create("autotune-said"), "w+b") as said:
+        done = subprocess.run(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            timeout=limit_s,
+            check=False,
+            start_new_session=True,
+        )
+        said.seek(0)
+        return done.returncode, said.read(_MOST_ANSWER_BYTES).decode(errors="replace")

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""Which process holds the attached scheduler: found by what it has open, or by its name.
+
+A process that attached a scheduler keeps a BPF link or map of the kind `struct_ops` open, which `/proc/PID/fdinfo`
+shows (to root, for the processes of others). Other things than schedulers are struct_ops too, so that what the map
+holds is asked of the kernel: the operations, with the scheduler's name among them. Run as a program, it prints what
+`find` finds. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from autotune.schedext.kernel import ops_matches
+
+PROC = Path("/proc")
+LOADER = "scx_loader"
+_STRUCT_OPS_MAP = "26"
+"""BPF_MAP_TYPE_STRUCT_OPS, as fdinfo writes it."""
+_BPF_CALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "ppc64le": 361, "s390x": 351}
+"""Number of the system call bpf(2) by machine (asm/unistd.h)."""
+_LOOKUP, _MAP_BY_ID, _INFO_BY_FD = 1, 14, 15
+"""BPF_MAP_LOOKUP_ELEM, BPF_MAP_GET_FD_BY_ID, BPF_OBJ_GET_INFO_BY_FD (enum bpf_cmd)."""
+_MOST_VALUE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process as /proc shows it to everybody. `started` (clock ticks after boot) tells it from a later one that got
+    the same number."""
+
+    pid: int
+    started: int
+    name: str
+    argv: tuple[str, ...]
+    parent: int
+    unit: str | None
+    """The systemd service of the system that it belongs to; None for sessions and users."""
+
+
+def process(pid: int, proc: Path = PROC) -> Process | None:
+    """None when there is no such process."""
+    try:
+        stat = (proc / str(pid) / "stat").read_text(errors="replace")
+        words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")[:-1]
+    except OSError:
+        return None
+    before, _, after = stat.rpartition(")")
+    fields = after.split()
+    argv = tuple(word.decode(errors="replace") for word in words)
+    return Process(pid, int(fields[19]), before.partition("(")[2], argv, int(fields[1]), _unit(proc / str(pid)))
+
+
+def _unit(place: Path) -> str | None:
+    """Of `0::/system.slice/scx.service`, its last word."""
+    with contextlib.suppress(OSError):
+        for line in (place / "cgroup").read_text(errors="replace").splitlines():
+            path = line.partition("::")[2]
+            if path.startswith("/system.slice/") and path.endswith(".service"):
+                return path.rpartition("/")[2]
+    return None
+
+
+def ancestors(found: Process, proc: Path = PROC) -> Iterator[Process]:
+    """Its parent, that one's parent, and so on."""
+    seen = {found.pid}
+    while found.parent > 0 and found.parent not in seen:
+        seen.add(found.parent)
+        above = process(found.parent, proc)
+        if above is None:
+            return
+        yield above
+        found = above
+
+
+def find(ops: str, proc: Path = PROC) -> int | None:
+    """The process that holds the scheduler of this name, as the kernel shows it; None when there is none, when we may
+    not look, or when it cannot be told which one it is."""
+    with_link = list(_with_struct_ops(proc))
+    proven = [pid for pid, maps in with_link if any(_map_names(number, ops) for number in maps)]
+    if proven:
+        return proven[0]
+    named = [pid for pid, _ in with_link if _fits(process(pid, proc), ops)]
+    return named[0] if named else find_by_name(ops, proc)
+
+
+def find_by_name(ops: str, proc: Path = PROC) -> int | None:
+    """The only process whose program is called like the scheduler (`scx_rusty` for `rusty`)."""
+    fitting = [pid for pid in _pids(proc) if _fits(process(pid, proc), ops)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def base_name(ops: str) -> str:
+    """The scheduler's name without version and build: `bpfland` of `bpfland_1.1.4_x86_64_unknown_linux_gnu`."""
+    return re.sub(r"_v?\d+\.\d.*$", "", ops)
+
+
+def program_of(found: Process | None) -> str | None:
+    """The scx program that a process runs; None for others."""
+    name = os.path.basename(found.argv[0]) if found is not None and found.argv else ""
+    return name if re.fullmatch(r"scx_[a-z0-9_]+", name) and name != LOADER else None
+
+
+def _fits(found: Process | None, ops: str) -> bool:
+    program = program_of(found)
+    return program is not None and fits(program, ops)
+
+
+def fits(program: str, ops: str) -> bool:
+    """The program and the name that the kernel shows are of the same scheduler, going by names alone."""
+    plain = program.removeprefix("scx_")
+    return ops_matches(plain, ops.removeprefix("scx_")) or ops_matches(plain.replace("_", "-"), ops)
+
+
+def _pids(proc: Path) -> Iterator[int]:
+    yield from sorted(int(entry) for entry in os.listdir(proc) if entry.isdigit())
+
+
+def _with_struct_ops(proc: Path) -> Iterator[tuple[int, set[int]]]:
+    """The processes that have links or maps of struct_ops open, with the numbers of the maps; those with a link
+    first."""
+    later = []
+    for pid in _pids(proc):
+        links, maps = _open_in(proc / str(pid))
+        if links:
+            yield pid, links | maps
+        elif maps:
+            later.append((pid, maps))
+    yield from later
+
+
+def _open_in(place: Path) -> tuple[set[int], set[int]]:
+    """Numbers of the maps behind a process's links, and of its maps."""
+    links: set[int] = set()
+    maps: set[int] = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(place / "fd"):
+            with contextlib.suppress(OSError):
+                if "bpf" not in os.readlink(entry.path):
+                    continue
+                info = _fields((place / "fdinfo" / entry.name).read_text(errors="replace"))
+                number = int(info.get("map_id", "0"))
+                if info.get("link_type") == "struct_ops":
+                    links.add(number)
+                elif info.get("map_type") == _STRUCT_OPS_MAP:
+                    maps.add(number)
+    return links, maps
+
+
+def _fields(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+# --- what a map holds -----------------------------------------------------------------------------------
+
+
+def _map_names(number: int, ops: str) -> bool:
+    """The map holds operations of this very name; False also when the kernel cannot be asked."""
+    with contextlib.suppress(OSError, KeyError):
+        return b"\0" + ops.encode() + b"\0" in _content(number)
+    return False
+
+
+def _content(number: int) -> bytes:
+    """The value of a struct_ops map. Raises OSError, KeyError on a machine whose system call we do not know."""
+    fd = _bpf(_MAP_BY_ID, ctypes.create_string_buffer(number.to_bytes(4, sys.byteorder), 12))
+    try:
+        info = ctypes.create_string_buffer(96)
+        _bpf(_INFO_BY_FD, _packed((fd, 4), (len(info), 4), (ctypes.addressof(info), 8)))
+        size = min(int.from_bytes(info.raw[12:16], sys.byteorder), _MOST_VALUE_BYTES)
+        key, value = ctypes.create_string_buffer(4), ctypes.create_string_buffer(max(size, 1))
+        _bpf(_LOOKUP, _packed((fd, 8), (ctypes.addressof(key), 8), (ctypes.addressof(value), 8), (0, 8)))
+        return value.raw
+    finally:
+        os.close(fd)
+
+
+def _packed(*numbers: tuple[int, int]) -> ctypes.Array[ctypes.c_char]:
+    """Numbers of so many bytes one after another, as `union bpf_attr` has them."""
+    data = b"".join(number.to_bytes(width, sys.byteorder) for number, width in numbers)
+    return ctypes.create_string_buffer(data, len(data))
+
+
+def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    done = int(call(_BPF_CALL[os.uname().machine], command, attributes, len(attributes)))
+    if done < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return done
+
+
+# --- who has the machine-wide lock ----------------------------------------------------------------------
+
+
+def lock_holders(path: str, proc: Path = PROC) -> set[int]:
+    """The processes that hold a lock on the file; none is disturbed by asking."""
+    try:
+        status = os.stat(path)
+        lines = (proc / "locks").read_text().splitlines()
+    except OSError:
+        return set()
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    rows = [line.split() for line in lines]
+    return {int(row[4]) for row in rows if len(row) > 5 and row[1] == "FLOCK" and row[5] == wanted}
+
+
+def main() -> None:
+    pid = find(sys.argv[1])
+    found = None if pid is None else process(pid)
+    print(json.dumps(None if found is None else asdict(found)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""Runs inside the VM, which plays a host: `autotune apply` and `autotune stop` as a user runs them; prints as JSON what
+was seen.
+
+usage: applying.py OBJECT_OF_AT_VTIME LIBBPF
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autotune import applied
+from autotune.schedext.kernel import read_state, wait_for
+
+VTIME, LIBBPF = sys.argv[1:3]
+BY_HAND = [sys.executable, "-S", str(Path(__file__).resolve().parent / "by_hand.py"), "at_vtime", VTIME, LIBBPF]
+AUTOTUNE = [sys.executable, "-m", "autotune"]
+
+
+def autotune(*argv: str) -> dict[str, Any]:
+    done = subprocess.run([*AUTOTUNE, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return {"exit_code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+
+def applying(*argv: str, then: Callable[[subprocess.Popen[str]], Any]) -> dict[str, Any]:
+    """Apply, wait until it is, do something, and see how it ends."""
+    child = subprocess.Popen(
+        [*AUTOTUNE, "apply", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    lines = [child.stdout.readline()]
+    while lines[-1] and "is applied" not in lines[-1]:
+        lines.append(child.stdout.readline())
+    seen: dict[str, Any] = {"state": read_state().state, "ops": read_state().ops, "then": then(child)}
+    rest, errors = child.communicate(timeout=120)
+    wait_for(lambda now: now.state in ("disabled", "enabled"), 10.0)
+    after = read_state()
+    seen.update(
+        stdout="".join(lines) + rest, stderr=errors, exit_code=child.returncode, recorded=applied.path().exists()
+    )
+    return {**seen, "after": {"state": after.state, "ops": after.ops}}
+
+
+def killed(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait()
+    wait_for(lambda now: now.state == "disabled", 20.0)
+
+
+def ejected(_child: subprocess.Popen[str]) -> None:
+    Path("/proc/sysrq-trigger").write_text("S")
+
+
+def main() -> None:
+    seen: dict[str, Any] = {"nothing": autotune("stop")}
+    seen["stop"] = applying("at_fifo:slice_us=4000", then=lambda _child: autotune("stop"))
+    seen["twice"] = applying("at_fifo", then=lambda child: [autotune("apply", "at_vtime"), child.terminate()][0])
+    seen["ejected"] = applying("at_fifo", then=ejected)
+    seen["killed"] = applying("at_fifo", then=killed)
+    seen["stop_after_kill"] = autotune("stop")
+    other = subprocess.Popen(BY_HAND, start_new_session=True)
+    wait_for(lambda now: now.state == "enabled", 30.0)
+    seen["in_the_way"] = autotune("apply", "at_fifo")
+    ctrl_c = {"then": lambda child: child.send_signal(signal.SIGINT)}
+    seen["replaced"] = applying("at_fifo", "--replace-current", **ctrl_c)
+    seen["replaced"]["ended"] = other.wait(5)
+    print(json.dumps(seen))
+
+
+main()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""A host where somebody else attached a scheduler, and schedulers that are kept attached: played by the VM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autotune import resources
+from autotune.machine.kernels import Kernel
+from autotune.machine.resilient import ResilientVM
+from autotune.schedext.build import build
+
+from .conftest import guest_json
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+
+def built(name: str, kernel: Kernel) -> str:
+    return str(build(resources.bpf_source_dir() / f"{name}.bpf.c", headers=kernel.headers).object_path)
+
+
+@pytest.fixture(scope="module")
+def living(vm: ResilientVM, kernel: Kernel) -> Any:
+    """All that was seen with somebody else's schedulers: one script, since each start of Python takes seconds."""
+    arguments = ("at_fifo", built("at_fifo", kernel), str(kernel.libbpf), built("at_vtime", kernel))
+    return guest_json(vm, "living.py", *arguments, timeout_s=400.0)
+
+
+@pytest.fixture(scope="module")
+def applying(vm: ResilientVM, kernel: Kernel) -> Any:
+    return guest_json(vm, "applying.py", built("at_vtime", kernel), str(kernel.libbpf), timeout_s=400.0)
+
+
+# --- somebody else's ---
+
+
+def test_nothing_is_attached_and_nobody_is_named(living: Any) -> None:
+    assert living["nothing"] is None
+    assert living["state"] == "disabled"
+
+
+def test_one_started_by_hand_is_named_replaced_and_started_again_as_it_was(living: Any) -> None:
+    seen = living["by_hand"]
+    assert seen["before"]["origin"] == "hand"
+    assert f"by process {seen['before']['pid']} " in seen["before"]["sentence"]
+    assert seen["before"]["sentence"].endswith("started by hand")
+    assert seen["while"] == "disabled"
+    assert seen["after"]["origin"] == "hand"
+    assert seen["error"] is None
+    assert seen["said"][-1] == "at_fifo is attached again"
+    assert seen["again"] == {"same_argv": True, "cwd": "/usr", "marked": True, "own_session": True, "another": True}
+
+
+def test_only_a_flag_or_a_yes_is_consent(living: Any) -> None:
+    seen = living["consent"]
+    assert (seen["flag"], seen["yes"]) == (True, True)
+    for refused in (seen["no"], seen["nobody"]):
+        assert "started by hand" in refused
+        assert "--replace-current" in refused
+
+
+def test_it_is_put_back_after_an_error_too(living: Any) -> None:
+    assert living["error"]["error"] == "a test"
+    assert living["error"]["while"] == "disabled"
+    assert living["error"]["after"]["origin"] == "hand"
+
+
+def test_it_is_put_back_when_autotune_is_killed(living: Any) -> None:
+    assert living["killed"]["while"] == "disabled"
+    assert living["killed"]["after"]["sentence"].startswith("at_fifo, by process")
+
+
+def test_whoever_attached_meanwhile_is_left_alone(living: Any) -> None:
+    seen = living["meanwhile"]
+    assert seen["after"]["sentence"].startswith("at_vtime, by process")
+    assert "at_vtime was attached meanwhile and is left alone" in seen["said"][-1]
+
+
+def test_one_of_the_service_goes_and_comes_through_the_service(living: Any) -> None:
+    seen = living["service"]
+    assert seen["before"]["origin"] == seen["after"]["origin"] == "scx.service"
+    assert seen["while"] == "disabled"
+    assert seen["error"] is None
+
+
+def test_one_of_the_loader_goes_and_comes_through_the_loader_in_its_mode(living: Any) -> None:
+    seen = living["loader"]
+    assert seen["before"]["sentence"] == "at_fifo, by scx_loader (mode gaming)"
+    assert seen["while"] == "disabled"
+    assert seen["after"]["mode"] == "gaming"
+    start = "start --sched bpfland --mode gaming"
+    assert seen["asked"] == [start, "stop", start]
+
+
+# --- kept attached ---
+
+
+def test_what_is_applied_stays_until_stop(applying: Any) -> None:
+    assert applying["nothing"] == {"exit_code": 0, "stdout": "nothing is applied\n", "stderr": ""}
+    seen = applying["stop"]
+    assert (seen["state"], seen["ops"]) == ("enabled", "at_fifo")
+    assert seen["then"]["exit_code"] == 0
+    assert seen["then"]["stdout"].startswith("at_fifo:slice_us=4000 was stopped; the kernel is back")
+    assert (seen["exit_code"], seen["recorded"]) == (0, False)
+    assert seen["after"] == {"state": "disabled", "ops": None}
+
+
+def test_a_second_one_is_refused_and_disturbs_nothing(applying: Any) -> None:
+    assert applying["twice"]["then"]["exit_code"] == 1
+    assert "at_fifo is applied already" in applying["twice"]["then"]["stderr"]
+    assert applying["twice"]["exit_code"] == 0
+
+
+def test_one_that_the_kernel_throws_out_is_exit_code_1_with_the_reason(applying: Any) -> None:
+    seen = applying["ejected"]
+    assert seen["exit_code"] == 1
+    assert "at_fifo is not attached any more" in seen["stderr"]
+    assert "disabled by sysrq-S" in seen["stderr"]
+    assert seen["after"]["state"] == "disabled"
+    assert seen["recorded"] is False
+
+
+def test_when_it_is_killed_the_kernel_lets_go_and_stop_finds_nobody(applying: Any) -> None:
+    assert applying["killed"]["after"]["state"] == "disabled"
+    assert applying["stop_after_kill"]["stdout"] == "nothing is applied\n"
+
+
+def test_one_in_the_way_is_named_and_with_consent_replaced_until_the_end(applying: Any) -> None:
+    assert applying["in_the_way"]["exit_code"] == 1
+    assert "at_vtime, by process" in applying["in_the_way"]["stderr"]
+    assert "--replace-current" in applying["in_the_way"]["stderr"]
+    seen = applying["replaced"]
+    assert (seen["ops"], seen["exit_code"]) == ("at_fifo", 0)
+    assert seen["after"] == {"state": "enabled", "ops": "at_vtime"}
+    assert seen["stdout"].endswith("at_vtime is attached again\n")
