@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -89,6 +89,7 @@ def _run(
 ) -> tuple[Session, int]:
     """Tune, and write every report, whatever happened. Raises what ended it early."""
     from autotune import config
+    from autotune.events import Warned
 
     given = config.as_flags(settings)
     view = _view(human, settings, given)
@@ -96,6 +97,8 @@ def _run(
     written = True
     try:
         with view:
+            for remark in _without_effect(catalog, candidates):
+                recorder(Warned(remark))
             approve = _approver(human, view, catalog) if asked.interactive else None
             options = _options(asked, settings, candidates, approve)
             _tune(asked, settings, workload, catalog, options, recorder)
@@ -243,6 +246,16 @@ def _check(asked: CcArguments, settings: Settings, human: TextIO) -> None:
 
     for option, path in _exports(asked).items():
         files.check_writable(path, option)
+
+
+def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
+    """Settings that the user named and that change nothing: accepted by the program, and no more."""
+    for candidate in candidates:
+        for name, _ in candidate.knobs:
+            knob = catalog.get(candidate.scheduler).knob(name)
+            if knob.status != "active":
+                why = f" ({knob.note})" if knob.note else ""
+                yield f"{candidate.scheduler}: knob '{name}' is accepted and changes nothing{why}"
 
 
 def _require(catalog: Catalog, candidates: tuple[Candidate, ...]) -> None:

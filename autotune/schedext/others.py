@@ -217,6 +217,12 @@ def refuse_unless_replaceable(other: Other) -> None:
             hint="stop it yourself (systemctl stop scx_loader), or use --machine vm",
         )
 
+    if other.origin == "scx_loader" and other.mode is None and any("," in flag for flag in other.flags):
+        raise BusyError(
+            f"{other.ops} was started by scx_loader with arguments that have commas, which scxctl cannot pass again",
+            hint="stop it yourself (scxctl stop), or use --machine vm",
+        )
+
 
 class Replaced:
     """A scheduler that was stopped for a while. The keeper's process puts it back when it is told to, and when its pipe

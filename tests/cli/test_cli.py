@@ -22,13 +22,21 @@ import pytest
 from cli_harness import ROOT, SESSION, at_terminal, error_of, run
 
 import autotune
-from autotune import doctor
+from autotune import doctor, session_command
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import kernels, select
 from autotune.records import Candidate
 from tests import builders
 
 # --- the session as the user described it ---
+
+
+@pytest.mark.usefixtures("story")
+def test_a_setting_that_changes_nothing_is_told(monkeypatch):
+    monkeypatch.setattr(session_command, "_require", lambda *_: None)
+    result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
+    assert result.exit_code == 0
+    assert "scx_rusty: knob 'cache_level' is accepted and changes nothing" in " ".join(result.stdout.split())
 
 
 def test_one_argument_is_a_command_line_for_sh(story):

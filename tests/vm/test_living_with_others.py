@@ -135,3 +135,14 @@ def test_one_in_the_way_is_named_and_with_consent_replaced_until_the_end(applyin
     assert (seen["ops"], seen["exit_code"]) == ("at_fifo", 0)
     assert seen["after"] == {"state": "enabled", "ops": "at_vtime"}
     assert seen["stdout"].endswith("at_vtime is attached again\n")
+
+
+def test_a_session_replaces_keeps_its_winner_until_ctrl_c_and_puts_back(applying: Any) -> None:
+    seen = applying["session"]
+    assert seen["exit_code"] == 0, seen["stderr"]
+    assert "stopping at_vtime, by process" in seen["stdout"]
+    assert seen["kept"] == "at_fifo"
+    assert "faster" in seen["stdout"]
+    assert "at_fifo is applied; Ctrl-C or 'autotune stop' ends it" in seen["stdout"]
+    assert seen["stdout"].rstrip().endswith("at_vtime is attached again")
+    assert seen["after"] == "at_vtime"

@@ -62,6 +62,36 @@ def ejected(_child: subprocess.Popen[str]) -> None:
     Path("/proc/sysrq-trigger").write_text("S")
 
 
+SLOW_BUT_UNDER_AT_FIFO = "grep -qs at_fifo /sys/kernel/sched_ext/root/ops || sleep 0.6; sleep 0.2"
+
+
+def tuned_and_kept() -> dict[str, Any]:
+    """A whole session beside somebody else's scheduler, whose winner is kept until Ctrl-C."""
+    argv = ["cc", "--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--budget", "3m"]
+    child = subprocess.Popen(
+        [*AUTOTUNE, *argv, SLOW_BUT_UNDER_AT_FIFO],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    lines = [child.stdout.readline()]
+    while lines[-1] and "is applied" not in lines[-1]:
+        lines.append(child.stdout.readline())
+    kept = read_state().ops
+    child.send_signal(signal.SIGINT)
+    rest, errors = child.communicate(timeout=120)
+    return {
+        "stdout": "".join(lines) + rest,
+        "stderr": errors,
+        "exit_code": child.returncode,
+        "kept": kept,
+        "after": read_state().ops,
+    }
+
+
 def main() -> None:
     seen: dict[str, Any] = {"nothing": autotune("stop")}
     seen["stop"] = applying("at_fifo:slice_us=4000", then=lambda _child: autotune("stop"))
@@ -75,6 +105,7 @@ def main() -> None:
     ctrl_c = {"then": lambda child: child.send_signal(signal.SIGINT)}
     seen["replaced"] = applying("at_fifo", "--replace-current", **ctrl_c)
     seen["replaced"]["ended"] = other.wait(5)
+    seen["session"] = tuned_and_kept()  # beside the one that was just put back
     print(json.dumps(seen))
 
 
