@@ -386,10 +386,11 @@ def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuc
 @pytest.mark.slow
 def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel: Kernel, plan: Plan) -> None:
     def attach(partial: bool) -> Attachment:
-        if not partial:
+        attachment = kernel.attach(partial)
+        if not partial:  # a while later, so that the watch has seen it attached
             kernel.gone = STALLED
-            later(0.1, lambda: kernel.show("disabled"))
-        return kernel.attach(partial)
+            later(0.5, lambda: kernel.show("disabled"))
+        return attachment
 
     outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert not outcome.passed
