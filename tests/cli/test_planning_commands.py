@@ -74,6 +74,7 @@ def test_what_is_no_transcript_is_one_line() -> None:
     assert "r.jsonl" in error_of(result)
 
 
+@pytest.mark.slow
 def test_knobs_can_be_changed_at_the_question() -> None:
     """`e`, a knob that there is not, then one that there is; then `q` at the next question."""
     code, seen = at_terminal(

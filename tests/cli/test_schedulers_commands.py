@@ -219,6 +219,7 @@ def pretend_tools(bin_dir, monkeypatch):
     monkeypatch.delenv("SUDO_UID", raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools", "small_catalogue")
 def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_path) -> None:
     result = run("schedulers", "install", "scx_good")
@@ -232,6 +233,7 @@ def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_pat
     assert "is installed already" in run("schedulers", "install", "scx_good").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools")
 def test_one_that_fails_stops_no_other(small_catalogue) -> None:
     small_catalogue(played.entry("scx_c"), played.entry())
@@ -242,6 +244,7 @@ def test_one_that_fails_stops_no_other(small_catalogue) -> None:
     assert here()["scx_c"]["found"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools")
 def test_at_a_terminal_progress_stays_on_one_line(tmp_path) -> None:
     write = "from autotune import resources; from pathlib import Path; resources.schedulers_json = lambda: Path({!r})"

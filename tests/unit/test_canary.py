@@ -373,6 +373,7 @@ def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
     assert read_state(kernel.sysfs).state == "disabled"
 
 
+@pytest.mark.slow
 def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
     def attach(partial: bool) -> Attachment:
         stuck.set()
@@ -400,6 +401,7 @@ def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel:
     assert outcome.numbers["exit"]["kind"] == 1026
 
 
+@pytest.mark.slow
 def test_one_that_is_thrown_out_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
     kernel.gone = STALLED
     outcome = run(kernel.attach, kernel.release, plan)
@@ -407,6 +409,7 @@ def test_one_that_is_thrown_out_in_the_last_moment_does_not_pass(kernel: Kernel,
     assert outcome.fault
 
 
+@pytest.mark.slow
 def test_one_that_somebody_else_let_go_of_has_not_passed_and_is_not_to_blame(kernel: Kernel, plan: Plan) -> None:
     def attach(partial: bool) -> Attachment:
         kernel.gone = SYSRQ
@@ -471,6 +474,7 @@ def test_an_interruption_lets_go(kernel: Kernel, plan: Plan, monkeypatch: pytest
     assert read_state(kernel.sysfs).state == "disabled"
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_let_go_ends_the_session(
     kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -481,6 +485,7 @@ def test_one_that_cannot_be_let_go_ends_the_session(
     assert "sysrq-trigger" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel: Kernel, plan: Plan) -> None:
     def release() -> Detachment:
         kernel.show("disabled")
@@ -490,6 +495,7 @@ def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "letting go failed: the holder died")
 
 
+@pytest.mark.slow
 def test_a_machine_that_is_too_busy_to_tell_is_not_risked(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
     stuck.set()  # not one wake-up in the look before
     outcome = run(kernel.attach, kernel.release, Plan(**{**vars(plan), "look_s": 0.2}))

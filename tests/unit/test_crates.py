@@ -89,6 +89,7 @@ def in_store(store: Path) -> list[str]:
 # --- what goes well ---
 
 
+@pytest.mark.slow
 def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry, store) -> None:
     registry.publish(TELLS)
     heard: list[Progress] = []
@@ -104,6 +105,7 @@ def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry, store) ->
     assert said == "scx_good 1.2.3\n"
 
 
+@pytest.mark.slow
 def test_the_version_installed_last_is_the_one_in_use_without_building_twice(registry, store) -> None:
     for version in ("1.2.3", "1.1.0"):
         registry.publish(TELLS, version=version)

@@ -134,6 +134,7 @@ def written(draw) -> Option:
 
 
 @given(st.lists(written(), min_size=1, max_size=8, unique_by=lambda option: option.flag))
+@pytest.mark.slow
 def test_what_clap_would_write_is_read_back(options: list[Option]) -> None:
     assert parse(played.clap_help(options)) == options
 

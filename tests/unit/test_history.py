@@ -506,6 +506,7 @@ def write_at_once(path: Path) -> list[list[str]]:
 WRITERS = 6
 
 
+@pytest.mark.slow
 def test_several_processes_write_at_once_from_the_very_beginning(path: Path) -> None:
     assert write_at_once(path) == [[]] * WRITERS
     with History(path) as memory:

@@ -154,6 +154,7 @@ def test_a_program_that_tells_no_options_is_named_with_what_to_do(tmp_path, cach
     assert not list(cache.glob("*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scx_hangs", "scx_leaves_child", "scx_endless"])
 def test_nothing_of_it_runs_on(tmp_path, name: str) -> None:
     asking.ask(played.binary(tmp_path, name), "--help", answer_s=PATIENCE_S)

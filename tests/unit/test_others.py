@@ -229,7 +229,8 @@ def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -
 
 @pytest.mark.usefixtures("say")
 def test_words_of_others_are_one_bounded_line() -> None:
-    with running("scx_bpfland", "100", "\x1b[31m\nred" + "x" * 1000) as child:
+    words = ("scx_bpfland", "-c", "sleep 100; :", "\x1b[31m\nred" + "x" * 1000)
+    with running(*words, executable="/bin/sh") as child:
         sentence = others.told(state(), process(child.pid)).sentence
     assert sentence.isprintable()
     assert len(sentence) < 250

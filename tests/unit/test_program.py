@@ -45,16 +45,19 @@ def test_it_is_asked_by_sigint_first() -> None:
     assert said == "'' True 'asked\\n' 'it ended with exit code 0'\n"
 
 
+@pytest.mark.slow
 def test_its_group_alone_hears_of_it_and_nothing_of_it_is_left() -> None:
     said = held("/bin/sh", "-c", "setsid sleep 987654 & sleep 987654 & wait")
     assert "it was ended by SIGINT" in said
     assert subprocess.run(["pgrep", "-f", "sleep 98765[4]"], capture_output=True, check=False).returncode == 1
 
 
+@pytest.mark.slow
 def test_both_streams_are_kept_as_they_came() -> None:
     assert "'one\\ntwo\\nthree\\n'" in held("/bin/sh", "-c", "echo one; echo two >&2; echo three")
 
 
+@pytest.mark.slow
 def test_it_dies_with_whoever_holds_it() -> None:
     process = hold("/bin/sh", "-c", "echo $$; trap '' INT TERM; while :; do sleep 0.05; done", pause=60)
     child = child_of(process.pid)

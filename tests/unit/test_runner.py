@@ -128,6 +128,7 @@ def test_peak_memory_is_each_commands_own(shared: Runner) -> None:
     assert 15 <= peaks[2] <= 40
 
 
+@pytest.mark.slow
 def test_peak_memory_does_not_remember_what_the_helper_once_needed(runner: Runner) -> None:
     runner.run(shell("yes | tr -d '\\n' | head -c 40M", keep_bytes=30 << 20))
     assert helper_peak_kib(runner) > 60 << 10
@@ -513,6 +514,7 @@ def test_closing_ends_what_is_going(runner: Runner, tmp_path: Path) -> None:
     assert isinstance(results[0], RunnerLost)
 
 
+@pytest.mark.slow
 def test_an_interrupted_caller_can_go_on_or_close(runner: Runner, tmp_path: Path) -> None:
     """As Ctrl-C does it: the exception rises in the middle of the waiting."""
     before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
