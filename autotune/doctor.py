@@ -194,6 +194,27 @@ def _user_namespaces() -> Check:
     )
 
 
+def _programs() -> Check:
+    """Not asked for their versions, which takes longer than a doctor may."""
+    from autotune.schedext import binaries
+    from autotune.schedext.catalog import Catalog
+
+    purpose = "trying schedulers of the scx family ('autotune schedulers' lists them)"
+    known = [one for one in Catalog.load().schedulers if one.kind == "binary"]
+    try:
+        places = binaries.here()
+    except AutotuneError as error:
+        return Check("scx programs", False, error.message, purpose, error.hint, OPTIONAL)
+    found = problems = 0
+    for one in known:
+        try:
+            found += binaries.find(one, places=places) is not None
+        except AutotuneError:
+            problems += 1
+    detail = f"{found} of {len(known)}{f'; {problems} cannot be trusted' if problems else ''}"
+    return Check("scx programs", found > 0, detail, purpose, "autotune schedulers install scx_bpfland", OPTIONAL)
+
+
 def _claude() -> Check:
     from autotune.planner.claude import KEY, find_credentials
 
@@ -273,6 +294,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _kvm,
     _user_namespaces,
     _sandbox,
+    _programs,
     _claude,
     _disk,
     _memory,

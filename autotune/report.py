@@ -223,6 +223,14 @@ def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
     return " ".join(shell_word(word) for word in argv)
 
 
+def keep_command(session: Session) -> str | None:
+    """The command line that keeps the winner attached; None without a winner, and for what a micro-VM found, which
+    nothing can be kept of."""
+    if session.winner is None or session.machine.kind != "host":
+        return None
+    return f"autotune apply {shell_word(session.winner)}"
+
+
 def shell_word(word: str) -> str:
     """The word quoted for a shell, on one line: one with control characters or bytes that are not UTF-8 is written
     as `$'...'` with escapes, which bash, zsh and POSIX shells since 2024 read."""
@@ -452,6 +460,9 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
         parts.append(f"The conversation: {printable(session.transcript)}")
     if session.results:
         parts.append(f"To repeat it: {repeat_command(session, given)}")
+    keep = keep_command(session)
+    if keep is not None:
+        parts.append(f"To keep it: {keep}")
     return "\n".join(parts)
 
 

@@ -121,6 +121,9 @@ class LiveView:
         if session.results:
             self.console.print("To repeat it:")
             self.console.print(Text(report.repeat_command(session, self._given)), soft_wrap=True)
+        keep = report.keep_command(session)
+        if keep is not None:
+            self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
 
     def _show_output(self, lines: list[str]) -> None:
         for line in lines:

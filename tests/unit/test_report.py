@@ -374,3 +374,10 @@ def _records(cls: type) -> set[type]:
             if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in found:
                 found |= _records(kind)
     return found
+
+
+def test_how_to_keep_a_winner_is_told_where_it_can_be_kept():
+    on_host = builders.session(machine=builders.machine(kind="host"))
+    assert f"To keep it: autotune apply {builders.BATCH.key}" in report.plain_text(on_host)
+    assert "To keep it" not in report.plain_text(builders.session()), "a micro-VM ends with its session"
+    assert "To keep it" not in report.plain_text(builders.session(machine=on_host.machine, winner=None))
