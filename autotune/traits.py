@@ -15,7 +15,7 @@ one type by a few per cent too."""
 
 def traits(sysfs: str = "/sys/devices/system") -> tuple[str, ...]:
     """Which of `schedext.knobs.Trait` hold here, in that order. What the kernel does not say, is not there."""
-    cpus = [f"{sysfs}/cpu/{name}" for name in _names(f"{sysfs}/cpu") if name[:3] == "cpu" and name[3:].isdigit()]
+    cpus = _cpus(sysfs)
     found = {
         "several_llcs": len(_last_level_caches(cpus)) > 1,
         "numa": len(_nodes_with_cpus(sysfs)) > 1,
@@ -25,6 +25,11 @@ def traits(sysfs: str = "/sys/devices/system") -> tuple[str, ...]:
         "nohz_full": any(character.isdigit() for character in _word(f"{sysfs}/cpu/nohz_full")),
     }
     return tuple(name for name, holds in found.items() if holds)
+
+
+def _cpus(sysfs: str) -> list[str]:
+    """The directory of each CPU."""
+    return [f"{sysfs}/cpu/{name}" for name in _names(f"{sysfs}/cpu") if name[:3] == "cpu" and name[3:].isdigit()]
 
 
 def _last_level_caches(cpus: Iterable[str]) -> set[str]:
@@ -40,8 +45,11 @@ def _last_level_caches(cpus: Iterable[str]) -> set[str]:
 
 def _nodes_with_cpus(sysfs: str) -> list[str]:
     """Nodes of memory alone are no place to run."""
-    nodes = [name for name in _names(f"{sysfs}/node") if name[:4] == "node" and name[4:].isdigit()]
-    return [name for name in nodes if _word(f"{sysfs}/node/{name}/cpulist")]
+    return [name for name in _nodes(sysfs) if _word(f"{sysfs}/node/{name}/cpulist")]
+
+
+def _nodes(sysfs: str) -> list[str]:
+    return [name for name in _names(f"{sysfs}/node") if name[:4] == "node" and name[4:].isdigit()]
 
 
 def _core_types(sysfs: str, cpus: Iterable[str]) -> bool:
@@ -61,6 +69,24 @@ def _differ(words: Iterable[str]) -> bool:
 
 def _several(cpu_list: str) -> bool:
     return "," in cpu_list or "-" in cpu_list
+
+
+def topology(sysfs: str = "/sys/devices/system") -> str:
+    """What the CPUs share, in words: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty when the
+    kernel does not say."""
+    cpus = _cpus(sysfs)
+    cores = {(_word(f"{cpu}/topology/physical_package_id"), _word(f"{cpu}/topology/core_id")) for cpu in cpus}
+    sockets = {socket for socket, _ in cores}
+    if not cpus or sockets == {""}:
+        return ""
+    counted = (
+        (len(sockets - {""}), "socket"),
+        (len(cores), "core"),
+        (len(cpus), "thread"),
+        (len(_last_level_caches(cpus)), "last-level cache"),
+        (len(_nodes(sysfs)), "NUMA node"),
+    )
+    return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in counted if number)
 
 
 def _names(directory: str) -> list[str]:

@@ -31,7 +31,7 @@ from autotune.records import (
 )
 from autotune.schedext import kernel
 from autotune.schedext.attach import EvidenceTaker, Holder
-from autotune.traits import traits
+from autotune.traits import topology, traits
 
 
 class Executor:
@@ -150,45 +150,6 @@ def describe_machine(kind: str, why: str, acceleration: Acceleration) -> Machine
         topology=topology(),
         traits=traits(),
     )
-
-
-def topology(sysfs: str = "/sys/devices/system") -> str:
-    """What the CPUs share, in words: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty when the
-    kernel does not say."""
-    sockets, cores, caches = set(), set(), set()
-    cpus = [name for name in _names(f"{sysfs}/cpu") if name[:3] == "cpu" and name[3:].isdigit()]
-    for cpu in cpus:
-        place = f"{sysfs}/cpu/{cpu}"
-        socket = _word(f"{place}/topology/physical_package_id")
-        sockets.add(socket)
-        cores.add((socket, _word(f"{place}/topology/core_id")))
-        levels = [(_word(f"{place}/cache/{index}/level"), index) for index in _names(f"{place}/cache")]
-        numbered = [(int(level), index) for level, index in levels if level.isdigit()]
-        if numbered:
-            caches.add(_word(f"{place}/cache/{max(numbered)[1]}/shared_cpu_list"))
-    nodes = [name for name in _names(f"{sysfs}/node") if name[:4] == "node" and name[4:].isdigit()]
-    counted = ((sockets - {""}, "socket"), (cores, "core"), (cpus, "thread"), (caches - {""}, "last-level cache"))
-    parts = [_counted(len(things), name) for things, name in (*counted, (nodes, "NUMA node")) if things]
-    return ", ".join(parts) if cpus and sockets != {""} else ""
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except OSError:
-        return []
-
-
-def _word(path: str) -> str:
-    try:
-        with open(path) as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

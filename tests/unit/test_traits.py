@@ -10,7 +10,7 @@ import pytest
 
 from autotune.machine.executor import describe_machine
 from autotune.schedext.knobs import Trait
-from autotune.traits import traits
+from autotune.traits import topology, traits
 
 
 def machine(tmp_path: Path, files: dict[str, str], cpus: int = 4) -> str:
@@ -58,6 +58,18 @@ def test_a_plain_machine_has_none(tmp_path: Path) -> None:
 )
 def test_each_trait_is_found_by_what_the_kernel_shows(tmp_path: Path, files: dict[str, str], found: str) -> None:
     assert traits(machine(tmp_path, files)) == (found,)
+
+
+def test_the_topology_is_told_in_words(tmp_path: Path) -> None:
+    cores = {f"cpu/cpu{cpu}/topology/core_id": str(cpu // 2) for cpu in range(4)}
+    one_socket = {**cores, "cpu/cpu*/topology/physical_package_id": "0"}
+    shown = topology(machine(tmp_path, {**one_socket, **SPLIT_CACHE, **SECOND_NODE}))
+    assert shown == "1 socket, 2 cores, 4 threads, 2 last-level caches, 2 NUMA nodes"
+
+
+def test_a_kernel_that_tells_no_topology_is_not_guessed_at(tmp_path: Path) -> None:
+    assert topology(str(tmp_path / "nothing")) == ""
+    assert topology(machine(tmp_path, {})) == "", "no sockets"
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ def autotune(*argv: str) -> dict[str, Any]:
     return {"exit_code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
 
-def applying(*argv: str, then: Callable[[subprocess.Popen[str]], Any]) -> dict[str, Any]:
-    """Apply, wait until it is, do something, and see how it ends."""
+def started(*argv: str) -> tuple[subprocess.Popen[str], str]:
+    """A program of ours that is to keep a scheduler, once it does; and what it said so far."""
     child = subprocess.Popen(
-        [*AUTOTUNE, "apply", *argv],
+        [*AUTOTUNE, *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -42,13 +42,17 @@ def applying(*argv: str, then: Callable[[subprocess.Popen[str]], Any]) -> dict[s
     lines = [child.stdout.readline()]
     while lines[-1] and "is applied" not in lines[-1]:
         lines.append(child.stdout.readline())
+    return child, "".join(lines)
+
+
+def applying(*argv: str, then: Callable[[subprocess.Popen[str]], Any]) -> dict[str, Any]:
+    """Apply, wait until it is, do something, and see how it ends."""
+    child, said = started("apply", *argv)
     seen: dict[str, Any] = {"state": read_state().state, "ops": read_state().ops, "then": then(child)}
     rest, errors = child.communicate(timeout=120)
     wait_for(lambda now: now.state in ("disabled", "enabled"), 10.0)
     after = read_state()
-    seen.update(
-        stdout="".join(lines) + rest, stderr=errors, exit_code=child.returncode, recorded=applied.path().exists()
-    )
+    seen.update(stdout=said + rest, stderr=errors, exit_code=child.returncode, recorded=applied.path().exists())
     return {**seen, "after": {"state": after.state, "ops": after.ops}}
 
 
@@ -67,29 +71,13 @@ SLOW_BUT_UNDER_AT_FIFO = "grep -qs at_fifo /sys/kernel/sched_ext/root/ops || sle
 
 def tuned_and_kept() -> dict[str, Any]:
     """A whole session beside somebody else's scheduler, whose winner is kept until Ctrl-C."""
-    argv = ["cc", "--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--budget", "3m"]
-    child = subprocess.Popen(
-        [*AUTOTUNE, *argv, SLOW_BUT_UNDER_AT_FIFO],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert child.stdout is not None
-    lines = [child.stdout.readline()]
-    while lines[-1] and "is applied" not in lines[-1]:
-        lines.append(child.stdout.readline())
+    options = ["--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--budget", "3m"]
+    child, said = started("cc", *options, SLOW_BUT_UNDER_AT_FIFO)
     kept = read_state().ops
     child.send_signal(signal.SIGINT)
     rest, errors = child.communicate(timeout=120)
-    return {
-        "stdout": "".join(lines) + rest,
-        "stderr": errors,
-        "exit_code": child.returncode,
-        "kept": kept,
-        "after": read_state().ops,
-    }
+    end = {"stdout": said + rest, "stderr": errors, "exit_code": child.returncode}
+    return {**end, "kept": kept, "after": read_state().ops}
 
 
 def main() -> None:
