@@ -7,7 +7,7 @@
 
 AT_KNOB(u64, slice_us, 5000);
 
-static u64 budget = 200;
+static u64 budget = 100;
 
 AT_OP3(s32, drops_under_load_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
 {
