@@ -57,12 +57,12 @@ $b ln -sfn /proc/self/fd/1 /dev/stdout
 $b ln -sfn /proc/self/fd/2 /dev/stderr
 $b mount -t cgroup2 cgroup2 /sys/fs/cgroup
 $b mount -t bpf bpf /sys/fs/bpf
-$b mount -t debugfs debugfs /sys/kernel/debug
-$b mount -t tracefs tracefs /sys/kernel/tracing
 {keep}
 $b ifconfig lo 127.0.0.1 up
 $b hostname {hostname}
-: >{ready}"""
+: >{ready}
+$b mount -t debugfs debugfs /sys/kernel/debug
+$b mount -t tracefs tracefs /sys/kernel/tracing"""
 
 
 @dataclass(frozen=True)
