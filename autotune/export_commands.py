@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,10 +17,8 @@ from autotune.errors import AutotuneError, NoMachineError, UsageError
 
 if TYPE_CHECKING:
     from autotune.export import Winner
-    from autotune.machine.base import Machine
     from autotune.records import Candidate
     from autotune.schedext.catalog import Catalog
-    from autotune.schedext.others import Ask
 
 MOST_REPORT_BYTES = 256 << 20
 _NAME_ONE = "name one yourself: --scheduler NAME:knob=value"
@@ -102,10 +98,10 @@ def _of_report(path: Path) -> Choice:
 
 
 def _of_history(cwd: str) -> Choice:
-    from autotune.history import History, finding, newest_in
+    from autotune.history import History, finding
 
     with History() as memory:
-        session = newest_in(memory, cwd)
+        session = memory.newest_in(cwd)
     if session is None:
         raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
     won = next((result for result in session.results if result.key == session.winner), None)
@@ -179,7 +175,7 @@ def _apply(
 
     Exit 1 when the kernel throws it out.
     """
-    from autotune import applied
+    from autotune import applied, handover
     from autotune.machine import select
     from autotune.schedext import custom, others
 
@@ -194,8 +190,8 @@ def _apply(
     applied.refuse_second()
     other = others.look()
     if other is not None:
-        others.consent(other, replace_current=replace_current, ask=_asker())
-    with host() as machine:
+        others.consent(other, replace_current=replace_current, ask=handover.asker(sys.stdout))
+    with handover.host(tell) as machine:
         from autotune.schedext.resolve import CatalogResolver
 
         spec = CatalogResolver(machine.headers, catalog)(candidate)
@@ -203,44 +199,11 @@ def _apply(
             applied.hold(machine, spec, candidate, tell)
 
 
-@contextlib.contextmanager
-def host() -> Iterator[Machine]:
-    """The host, given back at the end."""
-    from autotune.events import Step, Warned
-    from autotune.machine import select
-    from autotune.machine.base import Place
-    from autotune.machine.local import invoking_identity
-
-    def listen(event: Any) -> None:
-        if isinstance(event, Warned):
-            tell(event.text)
-        elif isinstance(event, Step):
-            tell(event.detail or event.name)
-
-    place = Place(os.getcwd(), pristine=False, identity=invoking_identity())
-    options: dict[str, Any] = {"cpus": None, "memory_bytes": None, "kernel": None, "keep_writes": None}
-    with select.choose("host", place=place, listener=listen, **options) as machine:
-        yield machine
-
-
 def tell(text: str) -> None:
     """One line for people, at once: whoever waits for it reads a pipe."""
     from autotune.report import printable
 
     print(printable(text), flush=True)
-
-
-def _asker() -> Ask | None:
-    """Asks at the terminal; None when there is none."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return None
-
-    def ask(text: str) -> str:
-        from autotune.report import printable
-
-        return input(printable(text))
-
-    return ask
 
 
 def _stop() -> None:

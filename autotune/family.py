@@ -9,6 +9,7 @@ is absent from some kernels. Standard library only; part of the measuring helper
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import time
@@ -17,6 +18,16 @@ from typing import NamedTuple
 
 KILL_LIMIT_S = 3.0
 """How long SIGKILL is repeated before a process counts as impossible to end."""
+
+
+_PR_SET_PDEATHSIG = 1
+"""<linux/prctl.h>"""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(number: int) -> None:
+    """For a child between fork and exec: the kernel sends it this signal when its parent dies, however that dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 class Process(NamedTuple):

@@ -6,15 +6,18 @@ A micro-VM has nothing in the way, and nothing of it stays.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.arguments import CcArguments
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
     from autotune.config import Settings
+    from autotune.machine.base import Machine
     from autotune.records import Session
     from autotune.schedext.catalog import Catalog
     from autotune.schedext.others import Other
@@ -37,11 +40,11 @@ def in_the_way(asked: CcArguments, settings: Settings, human: TextIO) -> Other |
         )
     other = others.look() if on_host else None
     if other is not None:
-        others.consent(other, replace_current=asked.replace_current, ask=_asker(human))
+        others.consent(other, replace_current=asked.replace_current, ask=asker(human))
     return other
 
 
-def _asker(human: TextIO) -> Ask | None:
+def asker(human: TextIO) -> Ask | None:
     """Asks at the terminal; None when there is none."""
     if not (sys.stdin.isatty() and human.isatty()):
         return None
@@ -62,12 +65,31 @@ def _asker(human: TextIO) -> Ask | None:
 def keep_winner(session: Session, catalog: Catalog, tell: Callable[[str], None]) -> None:
     """Attach the winner again and keep it until somebody says stop. Raises what attaching and keeping raise."""
     from autotune import applied
-    from autotune.export_commands import host
     from autotune.schedext.resolve import CatalogResolver
 
     if session.winner is None:
         tell("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
         return
     candidate = catalog.parse_candidate(session.winner)
-    with host() as machine:
+    with host(tell) as machine:
         applied.hold(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, tell)
+
+
+@contextlib.contextmanager
+def host(tell: Callable[[str], None]) -> Iterator[Machine]:
+    """The host, given back at the end; `tell` hears what takes time."""
+    from autotune.events import Step, Warned
+    from autotune.machine import select
+    from autotune.machine.base import Place
+    from autotune.machine.local import invoking_identity
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Warned):
+            tell(event.text)
+        elif isinstance(event, Step):
+            tell(event.detail or event.name)
+
+    place = Place(os.getcwd(), pristine=False, identity=invoking_identity())
+    options: dict[str, Any] = {"cpus": None, "memory_bytes": None, "kernel": None, "keep_writes": None}
+    with select.choose("host", place=place, listener=listen, **options) as machine:
+        yield machine

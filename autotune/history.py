@@ -167,6 +167,10 @@ class History:
                 _insert(db, "results", _result_row(number, rank, result))
             return number
 
+    def newest_in(self, cwd: str) -> PastSession | None:
+        """The last session that ran in this directory, whatever its command; None when there was none."""
+        return next(iter(self._sessions("w.cwd = ?", (cwd,), 1)), None)
+
     def sessions_of(self, workload: Workload, limit: int = 10) -> list[PastSession]:
         """Past sessions of this very workload, newest first."""
         return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
@@ -516,10 +520,10 @@ def _sentence(session: PastSession) -> str:
     tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in told[:8])
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
     where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
-    return f"{where}: {_finding(session)}." + (f" Tried: {tried}" if tried else "")
+    return f"{where}: {finding(session)}." + (f" Tried: {tried}" if tried else "")
 
 
-def _finding(session: PastSession) -> str:
+def finding(session: PastSession) -> str:
     """What it found; a session that did not go to its end has not found that nothing beats EEVDF."""
     if session.winner is not None:
         return f"won by {session.winner}"
@@ -534,13 +538,3 @@ def _speedup(result: PastResult) -> str:
     if result.speedup is None:
         return ""
     return f" {result.speedup.estimate:.3f} [{result.speedup.low:.3f}, {result.speedup.high:.3f}]"
-
-
-def newest_in(memory: History, cwd: str) -> PastSession | None:
-    """The last session that ran in this directory, whatever its command; None when there was none."""
-    return next(iter(memory._sessions("w.cwd = ?", (cwd,), 1)), None)
-
-
-def finding(session: PastSession) -> str:
-    """What a past session found, in a clause."""
-    return _finding(session)

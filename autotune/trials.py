@@ -159,10 +159,9 @@ class Trials:
             return lost if measurement is None else Lost(error.message)
         if measurement is None:
             return lost
-        outcome = self._outcome(phase, number, key, started_at, measurement)
         by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
         by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
-        return replace(outcome, ejected=by_error or by_itself)
+        return self._outcome(phase, number, key, started_at, measurement, ejected=by_error or by_itself)
 
     def _outcome(
         self,
@@ -171,6 +170,8 @@ class Trials:
         key: str,
         started_at: float,
         measurement: Measurement,
+        *,
+        ejected: bool,
     ) -> Outcome:
         expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
         invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
@@ -186,7 +187,7 @@ class Trials:
             invalid=invalid,
         )
         self._listener(RunFinished(trial))
-        return Outcome(trial, measurement.before, measurement.after, ejected=False)
+        return Outcome(trial, measurement.before, measurement.after, ejected)
 
     # --- commands ---
 

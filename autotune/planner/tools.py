@@ -27,7 +27,7 @@ from autotune.planner.rehearsal import Execution, Rehearsal
 from autotune.planner.workshop import Workshop
 from autotune.records import Candidate, Prediction, Proposal, knob_text
 from autotune.redact import Redactor
-from autotune.schedext.catalog import MODE, Catalog, Scheduler
+from autotune.schedext.catalog import Catalog, Scheduler
 from autotune.schedext.knobs import Knob
 
 RESULT_CHARACTERS = 12000
@@ -434,13 +434,7 @@ class Toolbox:
         scheduler = self.catalog.get(name)
         if name in self.unusable:
             raise UsageError(f"{name} cannot run here: {self.unusable[name]}")
-        given = {}
-        for knob_name, text in settings:
-            given[knob_name.strip()] = text.strip()
-        named = scheduler.has(MODE)
-        knobs = scheduler.mode(given.pop(MODE)) if MODE in given and not named else {}
-        knobs.update({knob: scheduler.knob(knob).parse(text) for knob, text in given.items()})
-        scheduler.check(knobs)
+        knobs = scheduler.settings({knob.strip(): text.strip() for knob, text in settings})
         kept = {knob: value for knob, value in knobs.items() if value != scheduler.knob(knob).default}
         return Candidate(name, tuple(sorted(kept.items())))
 

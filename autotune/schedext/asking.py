@@ -22,6 +22,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from autotune import family
 from autotune.errors import AutotuneError
 from autotune.schedext import binaries
 from autotune.schedext.binaries import Binary
@@ -30,7 +31,7 @@ ANSWER_S = 10.0
 MOST_BYTES = 1 << 20
 """Of both streams together. The longest help of the family has 21 KB."""
 NOBODY = 65534
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 1, 38, 47, 4
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 """<linux/prctl.h>"""
 _READ_BYTES = 65536
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -118,7 +119,7 @@ def _gain_nothing() -> None:
     """In the child, once it is nobody in particular."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    family.die_with_parent(signal.SIGKILL)
 
 
 def _not_started(binary: Binary, error: Exception) -> AutotuneError:

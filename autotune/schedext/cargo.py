@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import ctypes
 import os
 import re
 import select
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from autotune import family
 from autotune.errors import AutotuneError, UsageError
 
 STAGE = "install"
@@ -25,10 +25,8 @@ TERMINATE_S = 5.0
 MOST_LOG_BYTES = 16 << 20
 TAIL_LINES = 400
 """Kept to find the reason of a failure in."""
-_PR_SET_PDEATHSIG = 1
 _BAR = re.compile(r"^\s*(Building|Fetch)\s+\[.*?\]\s+(?:(\d+)/(\d+)(?::\s*([^,\s(]+))?)?")
 _STEP = re.compile(r"^\s*(Compiling|Downloaded) (\S+)")
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def _start(order: Order, cwd: Path) -> subprocess.Popen[bytes]:
             cwd=cwd,
             env=environ,
             start_new_session=True,
-            preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
+            preexec_fn=lambda: family.die_with_parent(signal.SIGTERM),
             bufsize=0,
         )
     except (OSError, subprocess.SubprocessError) as error:

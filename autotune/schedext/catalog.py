@@ -132,6 +132,16 @@ class Scheduler(Strict):
             )
         return dict(self.modes[name])
 
+    def settings(self, given: Mapping[str, str]) -> dict[str, KnobValue]:
+        """Checked settings from texts by knob; `mode` stands for the settings of a profile, which others change, where
+        no knob has that name. Raises UsageError."""
+        is_profile = MODE in given and not self.has(MODE)
+        settings = self.mode(given[MODE]) if is_profile else {}
+        own = {name: text for name, text in given.items() if not (is_profile and name == MODE)}
+        settings.update({name: self.knob(name).parse(text) for name, text in own.items()})
+        self.check(settings)
+        return settings
+
     def check(self, settings: Mapping[str, KnobValue]) -> None:
         """Raises UsageError for a knob it has not, a value it does not take, and settings that do not go together."""
         for name, value in settings.items():
@@ -195,10 +205,7 @@ class Catalog:
             if knob in given:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
             given[knob] = value
-        knobs = scheduler.mode(given.pop(MODE)) if MODE in given and not scheduler.has(MODE) else {}
-        knobs.update({knob: scheduler.knob(knob).parse(value) for knob, value in given.items()})
-        scheduler.check(knobs)
-        return Candidate(scheduler.name, tuple(sorted(knobs.items())))
+        return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
 
     def validate(self, candidate: Candidate) -> None:
         """Raises UsageError for an unknown scheduler or knob, a value that it does not take, and settings that do not

@@ -31,7 +31,7 @@ INTERRUPT_S = 6.0
 TERMINATE_S = 2.0
 KILL_S = 5.0
 DRAIN_S = 1.0
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_PR_SET_CHILD_SUBREAPER = 36
 """<linux/prctl.h>"""
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -159,7 +159,7 @@ def _environment() -> dict[str, str]:
 def _die_with(parent: int) -> Callable[[], None]:
     def ask() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        family.die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:  # it died before the kernel was asked
             os._exit(1)
 
