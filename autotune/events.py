@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
 
+from autotune.budget import Allotment
 from autotune.records import (
     Attachment,
     Baseline,
@@ -51,6 +52,13 @@ class BaselineKnown:
 class Proposed:
     planner: str
     proposals: tuple[Proposal, ...]
+
+
+@dataclass(frozen=True)
+class RacePlanned:
+    """How far the budget reaches, told before the first round when every candidate fits."""
+
+    allotted: Allotment
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     MachineReady,
     BaselineKnown,
     Proposed,
+    RacePlanned,
     PlannerChosen,
     LeftOut,
     PlannerActed,

@@ -16,10 +16,11 @@ A state machine without clock, chance of its own (the generator is given) or I/O
 Racing only chooses; confirmation judges. This keeps the risk of a false claim at `alpha` (0.05) in spite of
 peeking at every round, of candidates that come later, and of choosing the best of many:
 
-- *Winner.* The leader of the race runs `confirm_rounds` fresh pairs, after which it has won when its interval
-  lies above 1, has lost when its estimate is not a standard error above 1, and otherwise runs as many again for a
-  second and last look. Each look spends half of alpha. The rounds that chose it do not count. If it drops out
-  (it crashes), the next best is confirmed with what is left of alpha.
+- *Winner.* The leader of the race runs fresh pairs. At a look it has won when its interval lies above 1, has lost
+  when its estimate is not a standard error above 1, and otherwise runs on to the next look. After how many pairs
+  the looks come is fixed when the confirmation begins (without a word about it after `CONFIRM_ROUNDS` and twice as
+  many), and they share alpha evenly. The rounds that chose it do not count. If it drops out (it crashes), the next
+  best is confirmed with what is left of alpha.
 - *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left, shared
   evenly by its candidates. A candidate's share is spent over its looks, one each time it has one more pair (from
   the second on): the first `max_rounds - 1` looks share 3/4 of it evenly, the next as many 3/4 of the rest, and
@@ -39,6 +40,7 @@ find one that is 5 % better in 99 of 100 sessions with about 38 runs; more round
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +68,8 @@ MAX_ROUNDS = 4
 """Rounds of a set at most."""
 
 CONFIRM_ROUNDS = 5
-"""Fresh pairs before the first look of a confirmation; the second and last look comes after twice as many."""
+"""Fresh pairs before the first look of a confirmation whose looks are not given; the second and last one comes after
+twice as many."""
 
 ALPHA = 0.05
 """Risk of a false claim in a session."""
@@ -78,7 +81,6 @@ INVALID_IN_ALL = 3
 _SPENT_AT_ONCE = 0.75
 """Share of what is left of alpha that one set of candidates, or one series of looks, may spend."""
 
-_CONFIRM_LOOKS = 2
 _WORTH_ANOTHER_LOOK = 1.0
 """Standard errors above 1 that the first look must show for a second."""
 
@@ -96,12 +98,14 @@ class Round:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a candidate stands. Its intervals come from its fresh rounds once it was `confirmed`, from the race
-    before that; they are None with fewer than two pairs."""
+    """Where a candidate stands. Its intervals come from its fresh rounds once its confirmation has ended, from the
+    race before that; they are None with fewer than two pairs."""
 
     key: str
-    pairs: int
-    """Pairs that the intervals rest on."""
+    rounds: tuple[int, ...]
+    """Rounds whose pairs the intervals rest on: those of the confirmation when `fresh`, else of the race."""
+    fresh: bool
+    """It has been through a confirmation to the end, won or lost: the intervals come from its fresh rounds."""
     invalid: int
     """Invalid trials, race and confirmation together."""
     interval: Interval | None
@@ -112,10 +116,15 @@ class Standing:
     dropped: str | None
     """Why it left the race; None while it is in, or rests."""
     confirmed: bool
-    """It has been through a confirmation to the end, won or lost."""
+    """It won its confirmation."""
     first_round: int | None
     """Rounds of the race it was first and last run in; None before."""
     last_round: int | None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs that the intervals rest on."""
+        return len(self.rounds)
 
 
 @dataclass
@@ -161,37 +170,45 @@ class _Entrant:
 
 @dataclass
 class _Confirmation:
-    """Fresh rounds of the one candidate that may win. `alpha` is what its two looks may spend together."""
+    """Fresh rounds of the one candidate that may win. `alpha` is what its looks may spend together; they come after
+    `looks_at` pairs."""
 
     key: str
     alpha: float
-    pairs_to_look: int
-    pairs: list[float] = field(default_factory=list)
+    looks_at: tuple[int, ...]
+    pairs: dict[int, float] = field(default_factory=dict)
+    """Logarithms of speedups, by number of round."""
     looks: int = 0
     outcome: Literal["won", "lost"] | None = None
 
     @property
     def confidence(self) -> float:
         """Of the interval at one look."""
-        return 1.0 - self.alpha / _CONFIRM_LOOKS
+        return 1.0 - self.alpha / len(self.looks_at)
 
     @property
     def alpha_left(self) -> float:
-        return self.alpha * (1 - self.looks / _CONFIRM_LOOKS)
+        return self.alpha * (1 - self.looks / len(self.looks_at))
 
-    def add(self, pair: float) -> None:
-        self.pairs.append(pair)
-        if len(self.pairs) == self.pairs_to_look * (self.looks + 1):
+    @property
+    def pairs_left(self) -> int:
+        """Pairs until the last look."""
+        return self.looks_at[-1] - len(self.pairs)
+
+    def add(self, number: int, pair: float) -> None:
+        self.pairs[number] = pair
+        if len(self.pairs) == self.looks_at[self.looks]:
             self.looks += 1
             self.outcome = self._look()
 
     def _look(self) -> Literal["won", "lost"] | None:
-        interval = speedup_interval(self.pairs, self.confidence)
+        pairs = list(self.pairs.values())
+        interval = speedup_interval(pairs, self.confidence)
         if interval is not None and excludes_one(interval) == "faster":
             return "won"
-        mean, error = mean_and_error(self.pairs)
+        mean, error = mean_and_error(pairs)
         hopeless = mean <= _WORTH_ANOTHER_LOOK * error
-        return "lost" if hopeless or self.looks == _CONFIRM_LOOKS else None
+        return "lost" if hopeless or self.looks == len(self.looks_at) else None
 
 
 class Race:
@@ -218,7 +235,7 @@ class Race:
         self._rng = rng
         self._min_rounds = min_rounds
         self._max_rounds = max_rounds
-        self._confirm_rounds = confirm_rounds
+        self._looks_at: tuple[int, ...] = (confirm_rounds, 2 * confirm_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
         self._entrants: dict[str, _Entrant] = {}
@@ -267,7 +284,7 @@ class Race:
             self._open = Round("race", self._race_rounds, self._set_ends_at, tuple(order))
         else:
             self._confirm_rounds_run += 1
-            most = self._confirm_rounds_run - 1 + 2 * self._confirm_rounds - len(self._confirmation.pairs)
+            most = self._confirm_rounds_run - 1 + self._confirmation.pairs_left
             self._open = Round("confirm", self._confirm_rounds_run, most, tuple(order))
         return self._open
 
@@ -313,13 +330,16 @@ class Race:
             order = tuple(new if key == old else key for key in self._open.order)
             self._open = dataclasses.replace(self._open, order=order)
 
-    def begin_confirm(self) -> str | None:
-        """End racing and let the leader be confirmed. Returns its key, or None when no candidate has an estimate
+    def begin_confirm(self, looks_at: Sequence[int] | None = None) -> str | None:
+        """End racing and let the leader be confirmed, with a look after each number of fresh pairs in `looks_at`,
+        which must not depend on what those pairs show. Returns its key, or None when no candidate has an estimate
         above 1: then there is no winner and the race is done. May be called before a set is finished (the budget
         ends). Once only."""
         self._refuse_open_round()
         if self._confirming:
             raise ValueError("confirmation has begun already")
+        if looks_at is not None:
+            self._looks_at = _checked_looks(looks_at)
         self._confirming = True
         self._choose_for_confirmation(self._alpha)
         return self._confirmation.key if self._confirmation else None
@@ -348,6 +368,11 @@ class Race:
     def baseline_failed(self) -> bool:
         """The baseline was invalid so often that nothing can be compared with it."""
         return self._baseline.lost
+
+    @property
+    def racing(self) -> int:
+        """Candidates that run in the next round of the race."""
+        return len(self._racing())
 
     @property
     def leader(self) -> str | None:
@@ -405,7 +430,7 @@ class Race:
             if opened.phase == "race":
                 entrant.pairs[opened.number] = pair
             elif self._confirmation is not None and self._confirmation.key == entrant.key:
-                self._confirmation.add(pair)
+                self._confirmation.add(opened.number, pair)
 
     def _drop_outpaced(self) -> None:
         """Those that are behind the best by more than noise explains leave the race."""
@@ -426,25 +451,26 @@ class Race:
         self._confirmation = None
         leader = self.leader
         if leader is not None and self._entrants[leader].estimate > 0.0 and alpha > 0.0:
-            self._confirmation = _Confirmation(leader, alpha, self._confirm_rounds)
+            self._confirmation = _Confirmation(leader, alpha, self._looks_at)
 
     def _standing(self, entrant: _Entrant) -> Standing:
         confirmation = self._confirmation
         if confirmation and confirmation.key == entrant.key and confirmation.outcome is not None:
-            pairs, confidence, confirmed = confirmation.pairs, confirmation.confidence, True
+            pairs, confidence, fresh = confirmation.pairs, confirmation.confidence, True
         else:
-            pairs, confidence, confirmed = list(entrant.pairs.values()), self._race_confidence(entrant), False
-        interval = speedup_interval(pairs, confidence)
-        plain = speedup_interval(pairs, CONFIDENCE)
+            pairs, confidence, fresh = entrant.pairs, self._race_confidence(entrant), False
+        interval = speedup_interval(list(pairs.values()), confidence)
+        plain = speedup_interval(list(pairs.values()), CONFIDENCE)
         return Standing(
             key=entrant.key,
-            pairs=len(pairs),
+            rounds=tuple(pairs),
+            fresh=fresh,
             invalid=entrant.reliability.invalid,
             interval=interval,
             plain=plain,
             verdict="invalid" if entrant.failed else verdict(interval, plain, self._same_margin),
             dropped=entrant.dropped,
-            confirmed=confirmed,
+            confirmed=entrant.key == self.winner,
             first_round=entrant.first_round,
             last_round=entrant.last_round,
         )
@@ -481,9 +507,18 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
 def confirmable(noise: float, confirm_rounds: int = CONFIRM_ROUNDS, alpha: float = ALPHA) -> float:
     """The noise floor of a session: relative difference below which a winner cannot be told from the baseline,
     even by the second look of its confirmation. `noise` is the relative standard deviation of a run (0.02)."""
-    floor = noise_floor(noise, _CONFIRM_LOOKS * confirm_rounds, _CONFIRM_LOOKS, 1.0 - alpha)
+    looks = 2
+    floor = noise_floor(noise, looks * confirm_rounds, looks, 1.0 - alpha)
     assert floor is not None
     return floor
+
+
+def _checked_looks(looks_at: Sequence[int]) -> tuple[int, ...]:
+    """Raises ValueError unless there is a look, none comes before the second pair, and each comes after the last."""
+    looks = tuple(looks_at)
+    if not looks or looks[0] < 2 or any(after <= before for before, after in itertools.pairwise(looks)):
+        raise ValueError(f"no confirmation looks after {looks} pairs")
+    return looks
 
 
 def _valid(value: float | None) -> float | None:

@@ -382,18 +382,22 @@ class CandidateResult:
     """Baseline over candidate (goal min) or candidate over baseline (goal max), so above 1 is better; None when
     fewer than two rounds are valid, and for the baseline."""
     median: float | None
-    """Of the metric over valid trials; None without any."""
+    """Of the metric: over the rounds that the speedup rests on, or over all valid trials where there is no such round;
+    None without any."""
     runs: int
     """Valid trials in race and confirmation."""
     invalid_runs: int
     confirmed: bool
-    """The speedup comes from fresh rounds that did not choose the candidate."""
+    """It is the winner: it was faster in fresh rounds that did not choose it."""
     note: str = ""
     expected: str = ""
     """What its proposer expected, in words."""
     prediction: Prediction | None = None
     held: bool | None = None
     """Whether the prediction came true; None when there was none, or the runs do not tell."""
+    baseline_median: float | None = None
+    """The baseline's median over the rounds that the speedup rests on; None without such a round, and for the
+    baseline."""
 
 
 @dataclass(frozen=True)

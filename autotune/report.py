@@ -21,6 +21,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from autotune.budget import Allotment
+from autotune.config import duration_flag
 from autotune.records import (
     BASELINE,
     Baseline,
@@ -180,6 +182,22 @@ def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
     )
 
 
+def allotment_sentence(allotted: Allotment) -> str:
+    """How many candidates the budget has room for, and which budget would give all of them all rounds."""
+    names = "1 candidate" if allotted.proposed == 1 else f"{allotted.proposed} candidates"
+    room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
+    room = names if allotted.fitting == allotted.proposed == 1 else room
+    each = f" of about {duration_text(allotted.run_s)} each"
+    if allotted.is_complete:
+        return f"The budget has room for {room} in {allotted.rounds} rounds{each}, and a confirmation."
+    rounds = f" in {allotted.rounds} of {allotted.most_rounds} rounds" if allotted.rounds else ""
+    return f"The budget has room for {room}{rounds}{each}; --budget {_budget_text(allotted.wanted_s)} has room for all."
+
+
+def _budget_text(seconds: float) -> str:
+    return duration_flag(seconds)
+
+
 def observation_sentence(observation: Observation) -> str:
     """What the system did during the baseline, as far as the kernel shows it."""
     facts = [
@@ -289,6 +307,8 @@ class Row:
     scheduler: str
     knobs: tuple[str, ...]
     median: str
+    baseline_median: str
+    """EEVDF's over the same rounds."""
     speedup: str
     verdict: str
     runs: str
@@ -302,7 +322,16 @@ class Row:
     @property
     def cells(self) -> tuple[str, ...]:
         """In the order of `Table.header`."""
-        return (self.rank, self.name, self.median, self.speedup, self.verdict, self.runs, self.note)
+        return (
+            self.rank,
+            self.name,
+            self.median,
+            self.baseline_median,
+            self.speedup,
+            self.verdict,
+            self.runs,
+            self.note,
+        )
 
 
 @dataclass(frozen=True)
@@ -314,10 +343,12 @@ class Table:
 
 
 def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None) -> Table:
-    """The table of results, in their order; its median column is in one unit."""
-    scale = scale_for((r.median for r in results if r.median is not None), is_time=is_time)
-    median = f"median [{scale.unit}]" if scale.unit else "median"
-    header = ("#", "scheduler", median, "speedup [95 % interval]", "verdict", "runs", "note")
+    """The table of results, in their order; its median columns are in one unit. Beside a candidate's median stands
+    EEVDF's of the same rounds: those that the speedup rests on."""
+    medians = (median for result in results for median in (result.median, result.baseline_median))
+    scale = scale_for((median for median in medians if median is not None), is_time=is_time)
+    unit = f" [{scale.unit}]" if scale.unit else ""
+    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [95 % interval]", "verdict", "runs", "note")
     return Table(header, tuple(_rows(results, scale, winner)))
 
 
@@ -371,11 +402,18 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
         knobs=knob_texts(result.candidate),
         median="-" if result.median is None else scale.text(result.median),
+        baseline_median=_baseline_median(result, scale),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
         verdict="baseline" if result.verdict is None else result.verdict,
         runs=str(result.runs),
         note=_note(result, winner),
     )
+
+
+def _baseline_median(result: CandidateResult, scale: Scale) -> str:
+    if result.baseline_median is not None:
+        return scale.text(result.baseline_median)
+    return "" if result.candidate.scheduler == BASELINE else "-"
 
 
 def knob_texts(candidate: Candidate) -> tuple[str, ...]:
@@ -400,7 +438,7 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     parts = []
     if result.candidate.key == winner:
         parts.append("confirmed")
-    elif result.verdict == "faster":
+    elif result.verdict == "faster" and "not confirmed" not in result.note:
         parts.append("not confirmed")
     if result.note and result.note not in parts:
         parts.append(printable(result.note))
@@ -420,8 +458,8 @@ def _prediction_text(result: CandidateResult) -> str:
     return f"{reason} (predicted {result.prediction}: {outcome})"
 
 
-RIGHT_ALIGNED = frozenset({0, 2, 5})
-"""Columns of the table that hold numbers: rank, median, runs."""
+RIGHT_ALIGNED = frozenset({0, 2, 3, 6})
+"""Columns of the table that hold numbers: rank, the two medians, runs."""
 
 
 def plain_table(shown: Table) -> str:
@@ -499,6 +537,7 @@ CSV_HEADER = (
     "scheduler",
     "knobs",
     "median",
+    "baseline_median",
     "speedup",
     "speedup_low",
     "speedup_high",
@@ -522,10 +561,10 @@ def csv_text(session: Session) -> str:
         bounds = (interval.estimate, interval.low, interval.high) if interval else ("", "", "")
         counts = (str(result.confirmed).lower(), result.runs, result.invalid_runs)
         place = "" if row.rank == "-" else row.rank
-        median = "" if result.median is None else result.median
+        medians = ("" if value is None else value for value in (result.median, result.baseline_median))
         texts = (row.note, printable(result.reason))
         writer.writerow(
-            (place, result.candidate.scheduler, ",".join(row.knobs), median, *bounds, row.verdict, *counts, *texts)
+            (place, result.candidate.scheduler, ",".join(row.knobs), *medians, *bounds, row.verdict, *counts, *texts)
         )
     return out.getvalue()
 

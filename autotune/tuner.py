@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import autotune
-from autotune import monitor, report, stats
+from autotune import budget, monitor, report, stats
 from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, PlannerError, UsageError, WorkloadError
 from autotune.events import (
     BaselineKnown,
@@ -27,13 +28,14 @@ from autotune.events import (
     Listener,
     MachineReady,
     Proposed,
+    RacePlanned,
     RoundStarted,
     Standings,
     Step,
     Warned,
 )
 from autotune.machine.base import Machine
-from autotune.race import CONFIRM_ROUNDS, MAX_ROUNDS, MIN_ROUNDS, Race, Round, Standing, confirmable
+from autotune.race import MAX_ROUNDS, MIN_ROUNDS, Race, Round, Standing, confirmable
 from autotune.records import (
     BASELINE,
     AttachSpec,
@@ -55,11 +57,8 @@ from autotune.trials import Lost, Outcome, Trials
 BASELINE_RUNS = 3
 """Runs of the baseline before the race: what the noise floor rests on."""
 
-COST_MARGIN = 1.1
-"""Later trials may take longer than those that the estimate rests on."""
-
-CONFIRM_RUNS = 4 * CONFIRM_ROUNDS
-"""Runs that a confirmation may take: two looks, each at so many rounds of the leader and the baseline."""
+LEAST_MARGIN, MOST_MARGIN = 0.01, 0.1
+"""Later trials may take longer than those that an estimate rests on: by their relative deviation, within these."""
 
 MAX_SETS = 4
 """Sets of candidates at most, however large the budget."""
@@ -140,10 +139,15 @@ def tune(
     options: Options,
     listener: Listener,
     resolve: Resolver,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Session:
     """Run one session to its end, to the end of its budget, or to the user's Ctrl-C, and return what it found.
-    Raises WorkloadError when the workload cannot be measured under the baseline."""
-    return _Tuning(workload, machine, planner, options, listener, resolve).run()
+    `clock` tells the seconds that the budget is counted in. Raises WorkloadError when the workload cannot be measured
+    under the baseline."""
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock).run()
+
+
+_Round: TypeAlias = tuple[Phase, int]
 
 
 @dataclass
@@ -152,7 +156,7 @@ class _Entry:
 
     proposal: Proposal
     spec: AttachSpec
-    values: list[float] = field(default_factory=list)
+    values: dict[_Round, float] = field(default_factory=dict)
     last_problem: str = ""
 
 
@@ -171,6 +175,7 @@ class _Tuning:
         options: Options,
         listener: Listener,
         resolve: Resolver,
+        clock: Callable[[], float],
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -180,17 +185,18 @@ class _Tuning:
         self._resolve = resolve
         self._trials = Trials(workload, machine, self._tell, show_output=options.show_output)
         self._started_at = time.time()
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
         self._rng = random.Random(options.seed)
         self._all: list[Trial] = []
         self._warnings: list[str] = []
         self._entries: dict[str, _Entry] = {}
         self._baseline: Baseline | None = None
-        self._baseline_values: list[float] = []
+        self._baseline_values: dict[_Round, float] = {}
         self._observation: Observation | None = None
         self._race: Race | None = None
-        self._trials_s = 0.0
-        self._trials_run = 0
+        self._reserve_runs = 0
+        self._trials_s: list[float] = []
         self._seen_drops: set[str] = set()
         self._refused: list[str] = []
         self._last_run: Run | None = None
@@ -245,11 +251,13 @@ class _Tuning:
 
     def _measure_baseline(self) -> None:
         outcomes = [self._baseline_run("warmup", number + 1) for number in range(self._options.warmup)]
+        self._trials_s.clear()  # a first run may be far slower than all later ones
         runs = max(BASELINE_RUNS, self._options.min_rounds)
         measured = [self._baseline_run("baseline", number + 1) for number in range(runs)]
-        values = [outcome.trial.value for outcome in measured if outcome.trial.value is not None]
+        trials = [outcome.trial for outcome in measured]
+        self._baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
+        values = list(self._baseline_values.values())
         self._caution([outcome.trial.run.wall_s for outcome in [*outcomes, *measured]])
-        self._baseline_values = values
         self._last_run = measured[-1].trial.run
         noise = stats.noise(values) or 0.0
         self._baseline = Baseline(
@@ -277,7 +285,19 @@ class _Tuning:
     # --- candidates ---
 
     def _first_race(self) -> Race | None:
-        entries = self._admit(self._user_proposals()) if self._options.user_candidates else self._propose()
+        runs = self._runs_left()
+        self._reserve_runs = budget.reserve(runs)
+        proposals = self._user_proposals() if self._options.user_candidates else self._proposals()
+        allotted = budget.allot(
+            proposed=len(proposals),
+            runs=runs,
+            most_rounds=self._options.max_rounds,
+            spent_s=self._clock() - self._started,
+            run_s=self._cost_s(1),
+        )
+        entries, untried = self._admit(proposals, allotted.fitting)
+        if proposals:
+            self._say_allotment(allotted, untried)
         if not entries:
             return None
         self._race = Race(
@@ -286,14 +306,26 @@ class _Tuning:
             rng=self._rng,
             min_rounds=self._options.min_rounds,
             max_rounds=self._options.max_rounds,
-            confirm_rounds=max(CONFIRM_ROUNDS, self._options.min_rounds),
         )
         return self._race
+
+    def _say_allotment(self, allotted: budget.Allotment, untried: Sequence[str]) -> None:
+        """Say before the race what the budget has room for; as a warning when candidates are left untried."""
+        if untried:
+            self._warn(f"{report.allotment_sentence(allotted)} Not tried: {', '.join(untried)}.")
+        else:
+            self._tell(RacePlanned(allotted))
 
     def _user_proposals(self) -> list[Proposal]:
         return [Proposal(candidate, "asked for with --scheduler") for candidate in self._options.user_candidates]
 
     def _propose(self) -> list[_Entry]:
+        """A further set of candidates, as far as the budget has room for all their rounds."""
+        fresh, untried = self._admit(self._proposals(), self._affordable())
+        self._refused += [f"{key}: the budget has no room for it" for key in untried]
+        return fresh
+
+    def _proposals(self) -> Sequence[Proposal]:
         assert self._baseline is not None
         assert self._observation is not None
         assert self._last_run is not None
@@ -320,14 +352,19 @@ class _Tuning:
             return []
         for remark in self._planner.remarks():
             self._warn(remark)
-        return self._admit(proposals)
+        return proposals
 
-    def _admit(self, proposals: Sequence[Proposal]) -> list[_Entry]:
-        """Take in what can be built and was not tried before; say what cannot."""
+    def _admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[_Entry], list[str]]:
+        """Take in what can be built and was not tried before, the first `at_most`; say what cannot be built. Returns
+        what was taken in, and the keys of what there was no room for."""
         fresh: list[_Entry] = []
+        untried: list[str] = []
         for proposal in proposals:
             key = proposal.candidate.key
             if key in self._entries:
+                continue
+            if len(fresh) == at_most:
+                untried.append(key)
                 continue
             self._tell(Step("build", key))
             try:
@@ -340,7 +377,7 @@ class _Tuning:
             fresh.append(entry)
         if fresh:
             self._tell(Proposed(self._planner_name(), tuple(entry.proposal for entry in fresh)))
-        return fresh
+        return fresh, untried
 
     def _planner_name(self) -> str:
         return "user" if self._options.user_candidates else self._planner.name
@@ -348,19 +385,24 @@ class _Tuning:
     # --- rounds ---
 
     def _race_on(self, race: Race) -> None:
-        """Run the rounds of one set, as far as the budget leaves room for a confirmation after them."""
+        """Run the rounds of one set, as far as the budget leaves room for a first look at the leader after them."""
         while not race.set_finished and not race.done:
-            size = sum(1 for standing in race.standings() if standing.dropped is None) + 1
-            if self._left_s() < self._cost_s(size + CONFIRM_RUNS):
-                self._warn("the budget ends the race early; a larger --budget tells more apart")
+            if self._runs_left() < race.racing + 1 + self._reserve_runs:
+                self._warn("the budget ends the race before all its rounds; a larger --budget tells more apart")
                 return
             self._one_round(race)
 
     def _confirm(self, race: Race) -> None:
-        if race.done or race.begin_confirm() is None:
+        if race.done:
+            return
+        looks_at = budget.looks(self._runs_left() // 2)
+        if not looks_at:
+            self._warn("the budget ended before the leader could be confirmed; give a larger --budget")
+            return
+        if race.begin_confirm(looks_at) is None:
             return
         while not race.done:
-            if self._left_s() < self._cost_s(2):
+            if self._left_s() < self._cost_s(1):  # a pair that fits by half is run: the look was promised
                 self._warn("the budget ended before the leader was confirmed; give a larger --budget")
                 return
             self._one_round(race)
@@ -432,13 +474,12 @@ class _Tuning:
 
     def _again_if_lost(self, trial: Callable[[], Outcome | Lost]) -> Outcome | Lost:
         """A run that was lost with its helper or its VM says nothing about the candidate: it gets another."""
-        started = time.monotonic()
+        started = self._clock()
         outcome = trial()
         if isinstance(outcome, Lost):
             self._warn(f"a run was lost and is repeated: {outcome.reason}")
             outcome = trial()
-        self._trials_s += time.monotonic() - started
-        self._trials_run += 1
+        self._trials_s.append(self._clock() - started)
         return outcome
 
     def _note(self, race: Race, key: str, outcome: Outcome | Lost) -> float | None:
@@ -452,7 +493,8 @@ class _Tuning:
         self._all.append(outcome.trial)
         value = outcome.trial.value
         if value is not None:
-            (self._baseline_values if entry is None else entry.values).append(value)
+            values = self._baseline_values if entry is None else entry.values
+            values[outcome.trial.phase, outcome.trial.round] = value
         elif entry is not None:
             entry.last_problem = outcome.trial.invalid or ""
         if outcome.ejected:
@@ -462,18 +504,23 @@ class _Tuning:
     # --- budget ---
 
     def _left_s(self) -> float:
-        return self._options.budget_s - (time.monotonic() - self._started)
+        return self._options.budget_s - (self._clock() - self._started)
+
+    def _runs_left(self) -> int:
+        """Runs that fit into what is left of the budget, as far as those so far tell."""
+        return max(0, math.floor(self._left_s() / max(1e-3, self._cost_s(1))))
 
     def _cost_s(self, runs: int) -> float:
         """What so many trials will take, switches and prepare included, as far as those so far tell."""
-        return runs * self._trials_s / max(1, self._trials_run) * COST_MARGIN
+        mean_s = statistics.fmean(self._trials_s) if self._trials_s else 0.0
+        spread = statistics.stdev(self._trials_s) / mean_s if len(self._trials_s) > 1 and mean_s else 0.0
+        return runs * mean_s * (1.0 + min(MOST_MARGIN, max(LEAST_MARGIN, spread)))
 
     def _affordable(self) -> int:
-        """How many more candidates fit: each wants a full set of rounds, beside the leader and the baseline, and
-        the confirmation must remain."""
-        one_s = max(1e-3, self._cost_s(1))
-        runs = self._left_s() / one_s - CONFIRM_RUNS
-        return max(0, math.floor(runs / self._options.max_rounds) - 2)
+        """How many candidates are worth proposing now."""
+        if self._race is None:
+            return budget.candidates_worth_proposing(self._runs_left(), self._options.max_rounds)
+        return budget.more_candidates(self._runs_left(), self._options.max_rounds)
 
     # --- telling ---
 
@@ -503,12 +550,16 @@ class _Tuning:
 
     def _result(self, standing: Standing) -> CandidateResult:
         entry = self._entries[standing.key]
+        phase: Phase = "confirm" if standing.fresh else "race"
+        compared = [(phase, number) for number in standing.rounds]
+        own = [entry.values[one] for one in compared] or list(entry.values.values())
         return CandidateResult(
             candidate=entry.proposal.candidate,
             reason=entry.proposal.reason,
             verdict=standing.verdict,
             speedup=standing.plain,
-            median=stats.median(entry.values),
+            median=stats.median(own),
+            baseline_median=stats.median([self._baseline_values[one] for one in compared]),
             runs=len(entry.values),
             invalid_runs=standing.invalid,
             confirmed=standing.confirmed,
@@ -520,6 +571,8 @@ class _Tuning:
 
     def _note_of(self, standing: Standing) -> str:
         entry = self._entries[standing.key]
+        if standing.fresh and not standing.confirmed and not entry.last_problem:
+            return f"not confirmed in {standing.pairs} fresh rounds"
         if standing.dropped is None or standing.dropped == entry.last_problem:
             return entry.last_problem
         if standing.verdict == "invalid" and entry.last_problem:
@@ -532,7 +585,7 @@ class _Tuning:
             reason="the kernel's own scheduler",
             verdict=None,
             speedup=None,
-            median=stats.median(self._baseline_values),
+            median=stats.median(list(self._baseline_values.values())),
             runs=len(self._baseline_values),
             invalid_runs=sum(1 for trial in self._all if trial.candidate == BASELINE and trial.invalid is not None),
             confirmed=False,
@@ -549,7 +602,7 @@ class _Tuning:
             schema=report.SCHEMA_VERSION,
             autotune_version=autotune.__version__,
             started_at=self._started_at,
-            elapsed_s=time.monotonic() - self._started,
+            elapsed_s=self._clock() - self._started,
             machine=self._machine.info,
             workload=self._workload,
             seed=self._options.seed,

@@ -245,7 +245,7 @@ def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> 
 def _taken(shown: report.Table) -> int:
     """Width of all columns but the scheduler's and the note's, with the gaps between them."""
     lines = [shown.header, *(row.cells for row in shown.rows)]
-    return sum(max(len(line[column]) for line in lines) + _GAP for column in (0, 2, 3, 4, 5))
+    return sum(max(len(line[column]) for line in lines) + _GAP for column in (0, 2, 3, 4, 5, 6))
 
 
 def _names_fit(shown: report.Table, room: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from autotune import events
 from autotune.records import BASELINE, Phase
 from autotune.report import (
+    allotment_sentence,
     baseline_sentence,
     bytes_text,
     duration_text,
@@ -59,6 +60,7 @@ class Wording:
             events.MachineReady: self._machine,
             events.BaselineKnown: self._baseline,
             events.Proposed: self._proposed,
+            events.RacePlanned: self._race_planned,
             events.PlannerChosen: self._planner,
             events.LeftOut: self._left_out,
             events.PlannerActed: self._planning,
@@ -102,6 +104,9 @@ class Wording:
             expected = f"expected: {proposal.expected}" if proposal.expected else ""
             lines += [Line(f"    {text}") for text in [_sentences(proposal.reason, expected)] if text]
         return lines
+
+    def _race_planned(self, event: events.RacePlanned) -> list[Line]:
+        return [Line(allotment_sentence(event.allotted))]
 
     def _planner(self, event: events.PlannerChosen) -> list[Line]:
         why = printable(event.why).strip().rstrip(".")

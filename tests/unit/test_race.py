@@ -109,7 +109,7 @@ def test_a_leader_by_luck_is_not_confirmed() -> None:
     assert len(fresh) == CONFIRM_ROUNDS
     assert tried.winner is None
     found = standing(tried, "lucky")
-    assert found.confirmed
+    assert (found.fresh, found.confirmed) == (True, False)
     assert found.verdict in ("undecided", "slower")
     assert found.plain is not None
     assert found.plain.estimate < 1.0
@@ -125,9 +125,30 @@ def test_a_promising_confirmation_gets_a_second_look_and_no_third() -> None:
     assert tried.done
     assert tried.winner is None
     found = standing(tried, "a")
-    assert (found.pairs, found.confirmed, found.verdict) == (2 * CONFIRM_ROUNDS, True, "undecided")
+    assert (found.pairs, found.fresh, found.confirmed) == (2 * CONFIRM_ROUNDS, True, False)
+    assert found.verdict == "undecided"
     assert found.interval is not None
     assert found.interval.confidence == pytest.approx(0.975)
+
+
+def test_looks_come_where_the_budget_puts_them_and_share_the_risk() -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    tried.begin_confirm((3,))
+    fresh = run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    assert [opened.at_most for opened in fresh] == [3, 3, 3]
+    found = standing(tried, "a")
+    assert found.interval is not None
+    assert found.interval.confidence == pytest.approx(0.95)
+    assert (found.rounds, found.fresh, found.confirmed) == ((1, 2, 3), True, True)
+
+
+@pytest.mark.parametrize("looks_at", [(), (1,), (1, 5), (5, 5), (6, 3)])
+def test_no_confirmation_looks_twice_at_the_same_or_before_two_pairs(looks_at: tuple[int, ...]) -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    with pytest.raises(ValueError, match="no confirmation looks"):
+        tried.begin_confirm(looks_at)
 
 
 def test_the_second_look_may_win() -> None:

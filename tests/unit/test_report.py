@@ -123,7 +123,7 @@ def test_the_table_ranks_the_winner_above_eevdf_and_gives_invalid_ones_no_rank()
 def test_a_row_holds_all_that_is_known_of_a_candidate():
     first = report.session_table(builders.session()).rows[0]
     assert first.cells == (
-        "1", "at_batch:slice_us=20000,stay=true", "2.221", "1.084 [1.051, 1.118]", "faster", "12", "confirmed"
+        "1", "at_batch:slice_us=20000,stay=true", "2.221", "2.408", "1.084 [1.051, 1.118]", "faster", "12", "confirmed"
     )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is():
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 6
     bare = [line.replace("\\|", "") for line in lines]
-    assert {line.count("|") for line in bare} == {8}
+    assert {line.count("|") for line in bare} == {9}
     assert "\\<script\\>" in lines[-1]
     assert text.splitlines()[0] == "## autotune: a \\| b \\# c"
 
@@ -286,6 +286,7 @@ def test_csv_has_unrounded_numbers_and_empty_cells_where_there_are_none():
     rows = list(csv.DictReader(io.StringIO(report.csv_text(builders.session()))))
     assert [row["scheduler"] for row in rows] == ["at_batch", "eevdf", "at_fifo", "at_interactive", "at_vtime"]
     assert (rows[0]["rank"], rows[0]["knobs"], rows[0]["median"]) == ("1", "slice_us=20000,stay=true", "2.221")
+    assert (rows[0]["baseline_median"], rows[4]["baseline_median"]) == ("2.408", "")
     assert (rows[0]["speedup_low"], rows[0]["confirmed"]) == ("1.051", "true")
     assert (rows[4]["rank"], rows[4]["median"], rows[4]["speedup"], rows[4]["invalid_runs"]) == ("", "", "", "2")
 

@@ -12,13 +12,16 @@ from scripted import ScriptedMachine, a_run
 
 from autotune.errors import HolderLost, Interrupted, MachineLost, WorkloadError
 from autotune.events import Detached, Event, Finished, RunStarted, Warned
+from autotune.machine.base import OutputHandler
 from autotune.records import (
     BASELINE,
     Attachment,
     AttachSpec,
     Candidate,
+    Measurement,
     Proposal,
     Run,
+    RunSpec,
     Session,
     Spending,
     Workload,
@@ -62,6 +65,116 @@ def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | Non
     assert isinstance(told[-1], Finished)
     assert machine.attached is None, "a scheduler was left attached"
     return result
+
+
+class Clock:
+    """A clock that only the runs of a machine move."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class TimedMachine(ScriptedMachine):
+    """Takes the time of its runs, and a little for each switch, on the clock of the session."""
+
+    def __init__(self, times: dict[str, float], clock: Clock) -> None:
+        super().__init__(times)
+        self._clock = clock
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        measured = super().measure(spec, ops, on_output)
+        self._clock.now_s += measured.run.wall_s
+        return measured
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        self._clock.now_s += 0.1
+        return super().attach(spec)
+
+
+SIX = ["a", "b", "c", "d", "e", "f"]
+
+
+def timed_session(run_s: float, budget_s: float, names: list[str], fast: str | None = None) -> Session:
+    """A session whose candidates equal EEVDF, but for one that is 1.3 times as fast."""
+    clock = Clock()
+    times = {BASELINE: run_s, **dict.fromkeys(names, run_s)}
+    if fast is not None:
+        times[fast] = run_s / 1.3
+    machine = TimedMachine(times, clock)
+    options = Options(seed=3, budget_s=budget_s)
+    workload = Workload("true", ("true",), "/")
+    done = tune(workload, machine, ListPlanner([list(names)]), options, lambda _event: None, resolve, clock)
+    assert machine.attached is None
+    assert clock.now_s <= budget_s + 3 * run_s + 1.0, "the budget was overrun"
+    return done
+
+
+BASELINE_RUNS_IN_ALL = 4
+RUN_LENGTHS_S = (1.0, 2.0, 5.0, 10.0, 14.0, 20.0, 25.0, 30.0, 45.0, 60.0, 90.0, 120.0)
+BUDGETS_MIN = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60)
+
+
+def room_for(runs: int) -> list[tuple[float, float]]:
+    """Lengths of a run and budgets in seconds, where so many runs fit after the baseline."""
+    every = ((run_s, 60.0 * minutes) for run_s in RUN_LENGTHS_S for minutes in BUDGETS_MIN)
+    return [(run_s, budget_s) for run_s, budget_s in every if budget_s >= (BASELINE_RUNS_IN_ALL + runs) * run_s]
+
+
+@pytest.mark.parametrize("names", [["a"], SIX], ids=["one", "six"])
+def test_whenever_a_baseline_and_six_runs_fit_a_candidate_is_tried(names: list[str]) -> None:
+    for run_s, budget_s in room_for(6):
+        done = timed_session(run_s, budget_s, names)
+        tried = [one for one in done.results if one.runs and one.verdict is not None]
+        assert tried, (run_s, budget_s)
+        assert done.winner is None, (run_s, budget_s)
+
+
+@pytest.mark.parametrize("fast", ["a", "c", "f"])
+def test_a_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit(fast: str) -> None:
+    for run_s, budget_s in room_for(15):
+        assert timed_session(run_s, budget_s, SIX, fast).winner == fast, (run_s, budget_s)
+
+
+def test_a_single_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit() -> None:
+    for run_s, budget_s in room_for(15):
+        assert timed_session(run_s, budget_s, ["a"], "a").winner == "a", (run_s, budget_s)
+
+
+def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_that_it_needs() -> None:
+    done = timed_session(60.0, 600.0, SIX)
+    told = [warning for warning in done.warnings if "Not tried" in warning]
+    assert len(told) == 1
+    assert "room for 1 of 6 candidates" in told[0]
+    assert "--budget 43m has room for all" in told[0]
+    assert told[0].endswith("Not tried: b, c, d, e, f.")
+
+
+def test_a_row_shows_the_medians_of_the_rounds_that_its_speedup_rests_on() -> None:
+    """EEVDF got slower between baseline and race; a row never sets a median beside a speedup that contradicts it."""
+    machine = ScriptedMachine({BASELINE: 1.0, "fast": 1.2, "slow": 2.2})
+    state = iter([0.5] * BASELINE_RUNS_IN_ALL)
+    machine.faults[BASELINE] = lambda: a_run(next(state, 1.5))
+    result = session(machine, ["fast", "slow"])
+    assert result.winner == "fast"
+    for key, speedup in (("fast", 1.5 / 1.2), ("slow", 1.5 / 2.2)):
+        found = row(result, key)
+        assert found.baseline_median == pytest.approx(1.5)  # type: ignore[attr-defined]
+        assert found.baseline_median / found.median == pytest.approx(speedup, rel=0.02)  # type: ignore[attr-defined]
+    assert row(result, BASELINE).baseline_median is None  # type: ignore[attr-defined]
+
+
+def test_only_the_winner_is_called_confirmed() -> None:
+    """A leader that its fresh rounds do not bear out is told as such."""
+    machine = ScriptedMachine({BASELINE: 1.0, "lucky": 1.0})
+    runs = iter([0.9] * 4)
+    machine.faults["lucky"] = lambda: a_run(next(runs, 1.0))
+    result = session(machine, ["lucky"])
+    assert result.winner is None
+    assert not any(one.confirmed for one in result.results)
+    assert row(result, "lucky").note.startswith("not confirmed in ")  # type: ignore[attr-defined]
 
 
 def row(result: Session, key: str) -> object:
