@@ -17,6 +17,7 @@ RANKS = (
         "__init__",
         "records",
         "budget",
+        "durable",
         "errors",
         "events",
         "process",
@@ -51,7 +52,7 @@ RANKS = (
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
-    "errors", "records", "budget", "events", "process", "traits", "runner", "measure", "pristine", "monitor", "family",
+    "errors", "records", "budget", "durable", "events", "process", "traits", "runner", "measure", "pristine", "monitor", "family",
     "capture",
     "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
     "schedext.held", "schedext.program", "schedext.last_words", "resources",

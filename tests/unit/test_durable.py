@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: MIT
+"""Files are whole or not there, drafts never stay, and a lock says who is in the way."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from autotune import durable
+from autotune.errors import BusyError
+
+ROOT = Path(__file__).parents[2]
+OLD, NEW = b"old content", b"new content"
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def full(*_args: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def busy() -> BusyError:
+    return BusyError("it is in use", hint="wait")
+
+
+# --- files ---
+
+
+def test_a_file_is_replaced_and_is_private(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(OLD)
+    path.chmod(0o644)
+    durable.replace(path, NEW)
+    assert path.read_bytes() == NEW
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert names(tmp_path) == ["state.json"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o027])
+def test_a_file_that_the_user_named_keeps_its_mode_and_a_new_one_obeys_the_umask(tmp_path: Path, umask: int) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_bytes(OLD)
+    old.chmod(0o640)
+    before = os.umask(umask)
+    try:
+        durable.replace_keeping_mode(old, NEW)
+        durable.replace_keeping_mode(new, NEW)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(old.stat().st_mode) == 0o640
+    assert stat.S_IMODE(new.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(OLD)
+    monkeypatch.setattr(os, step, full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space left"):
+            durable.replace(path, NEW)
+    assert path.read_bytes() == OLD
+    assert names(tmp_path) == ["state.json"]
+
+
+FILLS = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from autotune import durable
+path = Path(sys.argv[2]) / "state"
+path.write_bytes(b"old")
+for _ in range(3):
+    try:
+        durable.replace(path, bytes(1 << 20))
+    except OSError as error:
+        print(error.strerror)
+print(path.read_bytes(), os.listdir(path.parent))
+"""
+
+
+def test_a_disk_that_is_really_full_leaves_the_old_file_and_no_draft(tmp_path: Path) -> None:
+    """A file system of 64 KiB, in a mount namespace of its own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    (tmp_path / "fills.py").write_text(FILLS)
+    script = 'mount -t tmpfs -o size=64k none "$3" && exec "$0" "$1" "$2" "$3"'
+    argv = [sys.executable, str(tmp_path / "fills.py"), str(ROOT), str(small)]
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, *argv], capture_output=True, text=True, check=False)
+    if "mount" in done.stderr or "unshare" in done.stderr:
+        pytest.skip(f"no file system of our own can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.splitlines() == ["No space left on device"] * 3 + ["b'old' ['state']"], done.stderr
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_in_mid_write_never_leaves_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from pathlib import Path
+from autotune import durable
+number = 0
+while True:
+    number += 1
+    durable.replace(Path({str(path)!r}), bytes([number % 256]) * 300_000)
+"""
+    for _ in range(5):
+        writer = subprocess.Popen([sys.executable, "-c", code])
+        while not path.exists():
+            time.sleep(0.01)
+        time.sleep(0.05)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+        content = path.read_bytes()
+        assert len(content) == 300_000
+        assert len(set(content)) == 1
+        durable.sweep(tmp_path)
+        assert names(tmp_path) == ["state"]
+
+
+def test_the_first_of_two_that_create_a_file_wins(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    assert durable.create(path, OLD)
+    assert not durable.create(path, NEW)
+    assert path.read_bytes() == OLD
+    assert names(tmp_path) == ["key"]
+
+
+def test_a_link_is_replaced_and_never_written_through(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(OLD)
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    durable.replace(link, NEW)
+    assert (target.read_bytes(), link.read_bytes(), link.is_symlink()) == (OLD, NEW, False)
+
+
+def test_the_longest_name_can_be_replaced(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 255)
+    durable.replace(path, NEW)
+    assert path.read_bytes() == NEW
+
+
+# --- directories ---
+
+
+def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
+    place = tmp_path / "scheduler"
+    durable.replace_directory(place, {"a": OLD, "b": OLD})
+    durable.replace_directory(place, {"a": NEW})
+    assert names(place) == ["a"]
+    assert (place / "a").read_bytes() == NEW
+    assert names(tmp_path) == ["scheduler"]
+
+
+@pytest.mark.parametrize("failing", ["write", "rename"])
+def test_a_directory_that_cannot_be_replaced_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    place = tmp_path / "scheduler"
+    durable.replace_directory(place, {"a": OLD})
+    real = os.rename
+
+    def only_away(source: Path, target: Path) -> None:
+        if str(source) != str(place) and str(target) == str(place) and (Path(source) / "a").read_bytes() == NEW:
+            full()
+        real(source, target)
+
+    monkeypatch.setattr(os, *(("fsync", full) if failing == "write" else ("rename", only_away)))
+    with pytest.raises(OSError, match="No space left"):
+        durable.replace_directory(place, {"a": NEW})
+    monkeypatch.undo()
+    assert (place / "a").read_bytes() == OLD
+    assert names(tmp_path) == ["scheduler"]
+
+
+def test_sweeping_removes_drafts_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "state").write_bytes(OLD)
+    (tmp_path / f"{durable.DRAFT_PREFIX}state.1234").write_bytes(b"half")
+    (tmp_path / f"{durable.DRAFT_PREFIX}scheduler.1").mkdir()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / f"{durable.DRAFT_PREFIX}link").symlink_to(elsewhere)
+    durable.sweep(tmp_path)
+    assert names(tmp_path) == ["elsewhere", "state"]
+
+
+# --- locks ---
+
+
+def other_process(path: Path) -> subprocess.Popen[bytes]:
+    """Holds the lock until it is killed."""
+    code = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(600)"
+    other = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    other.stdout.readline()
+    return other
+
+
+def test_a_lock_is_refused_at_once_and_free_when_its_process_was_killed(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    other = other_process(path)
+    try:
+        with pytest.raises(BusyError, match="in use"), durable.locked(path, busy):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+    with durable.locked(path, busy):
+        pass
+
+
+def test_waiting_for_a_lock_is_told_once_and_ends_when_it_is_free(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    other = other_process(path)
+    told: list[str] = []
+
+    def waiting() -> None:
+        told.append("waiting")
+        other.kill()
+
+    with durable.locked(path, busy, wait_s=None, waiting=waiting):
+        assert told == ["waiting"]
+    other.wait()
+
+
+def test_waiting_for_a_lock_ends_with_its_time(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    other = other_process(path)
+    try:
+        with pytest.raises(BusyError), durable.locked(path, busy, wait_s=0.1):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_what_is_raised_under_a_lock_frees_it(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    with pytest.raises(KeyboardInterrupt), durable.locked(path, busy):
+        raise KeyboardInterrupt
+    with durable.locked(path, busy):
+        pass
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"), durable.locked(tmp_path / ".lock", busy):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
