@@ -53,25 +53,27 @@ class CcArguments:
         typer.Argument(
             metavar="COMMAND",
             show_default=False,
-            help="One argument is a command line for sh; several are executed as they are. "
+            help="One argument is run by sh; several are executed as they are. "
             "Put -- before a command that has options of its own.",
         ),
     ]
     prepare: Annotated[
         str | None,
-        _option("--prepare", "-p", panel=_RUNS, metavar="CMD", help="Shell command before every run, not measured."),
+        _option(
+            "--prepare", "-p", panel=_RUNS, metavar="CMD", help="Shell command to run before every run; not measured."
+        ),
     ] = None
     setup: Annotated[
         str | None,
-        _option("--setup", "-s", panel=_RUNS, metavar="CMD", help="Shell command once before everything."),
+        _option("--setup", "-s", panel=_RUNS, metavar="CMD", help="Shell command to run once at the start."),
     ] = None
     cleanup: Annotated[
         str | None,
-        _option("--cleanup", "-c", panel=_RUNS, metavar="CMD", help="Shell command once after everything."),
+        _option("--cleanup", "-c", panel=_RUNS, metavar="CMD", help="Shell command to run once at the end."),
     ] = None
     warmup: Annotated[
         str | None,
-        _option("--warmup", "-w", panel=_RUNS, metavar="N", help="Runs before anything is measured. Default: 1."),
+        _option("--warmup", "-w", panel=_RUNS, metavar="N", help="Warm-up runs before the measured ones. Default: 1."),
     ] = None
     min_runs: Annotated[
         str | None,
@@ -85,29 +87,33 @@ class CcArguments:
     ] = None
     max_runs: Annotated[
         str | None,
-        _option("--max-runs", "-M", panel=_RUNS, metavar="N", help="Rounds of a set of candidates. Default: 4."),
+        _option("--max-runs", "-M", panel=_RUNS, metavar="N", help="Most rounds per set of candidates. Default: 4."),
     ] = None
     budget: Annotated[
         str | None,
-        _option("--budget", panel=_RUNS, metavar="TIME", help="For the whole session: 90s, 10m, 1h30m. Default: 10m."),
+        _option(
+            "--budget", panel=_RUNS, metavar="TIME", help="Stop the session after TIME: 90s, 10m, 1h30m. Default: 10m."
+        ),
     ] = None
     timeout: Annotated[
         str | None,
-        _option("--timeout", panel=_RUNS, metavar="TIME", help="For one run. Default: a multiple of the baseline."),
+        _option(
+            "--timeout", panel=_RUNS, metavar="TIME", help="Kill a run after TIME. Default: five times the baseline."
+        ),
     ] = None
     input: Annotated[
         Path | None,
         _option("--input", panel=_RUNS, metavar="FILE", help="Standard input of the command. Default: /dev/null."),
     ] = None
     ignore_failure: Annotated[
-        bool, _option("--ignore-failure", panel=_RUNS, help="Runs count although they exit with an error.")
+        bool, _option("--ignore-failure", panel=_RUNS, help="Count runs that exit with an error.")
     ] = False
     pristine: Annotated[
         bool,
         _option(
             "--pristine",
             panel=_RUNS,
-            help="Throw away what a run wrote to the directory, so that all start alike.",
+            help="Discard what a run wrote to the directory, so that every run starts with the same files.",
         ),
     ] = False
     metric: Annotated[
@@ -116,11 +122,17 @@ class CcArguments:
             "--metric",
             panel=_MEASURE,
             metavar="REGEX",
-            help="Finds one number in one line of the output (of a long line, its first 64 KiB). Default: wall time.",
+            help="Regex whose group 1 is the number to compare, e.g. 'rps: ([0-9.]+)'. Default: wall time.",
         ),
     ] = None
     goal: Annotated[
-        str | None, _option("--goal", panel=_MEASURE, metavar="min|max", help="What is better for --metric.")
+        str | None,
+        _option(
+            "--goal",
+            panel=_MEASURE,
+            metavar="min|max",
+            help="Whether a smaller or a larger --metric is better. Default: min.",
+        ),
     ] = None
     scheduler: Annotated[
         list[str] | None,
@@ -128,11 +140,11 @@ class CcArguments:
             "--scheduler",
             panel=_TRY,
             metavar="NAME[:knob=value,...]",
-            help="Try this one instead of what the planner proposes. May be repeated.",
+            help="Try this scheduler instead of asking the planner. May be repeated.",
         ),
     ] = None
     interactive: Annotated[
-        bool, _option("--interactive", "-i", panel=_TRY, help="Ask before each switch of the scheduler.")
+        bool, _option("--interactive", "-i", panel=_TRY, help="Ask before each scheduler is attached.")
     ] = False
     planner: Annotated[
         str | None,
@@ -140,33 +152,40 @@ class CcArguments:
             "--planner",
             panel=_TRY,
             metavar="auto|claude|offline",
-            help="Who proposes. Default: Claude if there is a key.",
+            help="Who proposes candidates. Default: Claude if there is a key.",
         ),
     ] = None
     model: Annotated[
-        str | None, _option("--model", panel=_TRY, metavar="NAME", help="Of Claude. Default: claude-opus-5-5.")
+        str | None,
+        _option("--model", panel=_TRY, metavar="NAME", help="Claude model to use. Default: claude-opus-5-5."),
     ] = None
     max_cost: Annotated[
-        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Planning ends when this is spent.")
+        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Stop planning when it has cost so much.")
     ] = None
     max_calls: Annotated[
-        str | None, _option("--max-calls", panel=_TRY, metavar="N", help="Planning ends after so many calls.")
+        str | None, _option("--max-calls", panel=_TRY, metavar="N", help="Stop planning after N calls of the model.")
     ] = None
     prices: Annotated[
-        Path | None, _option("--prices", panel=_TRY, metavar="FILE", help="Prices of models, in place of our own.")
+        Path | None,
+        _option("--prices", panel=_TRY, metavar="FILE", help="Prices of models, instead of the built-in list."),
     ] = None
     model_timeout: Annotated[
         str | None,
-        _option("--model-timeout", panel=_TRY, metavar="TIME", help="How long the service may be silent. Default: 2m."),
+        _option(
+            "--model-timeout",
+            panel=_TRY,
+            metavar="TIME",
+            help="Give up when the API sends nothing for TIME. Default: 2m.",
+        ),
     ] = None
     no_output_to_model: Annotated[
-        bool, _option("--no-output-to-model", panel=_TRY, help="The model gets nothing of what the command prints.")
+        bool, _option("--no-output-to-model", panel=_TRY, help="Do not send the command's output to the model.")
     ] = False
     seed: Annotated[
-        str | None, _option("--seed", panel=_TRY, metavar="N", help="Of the order of runs. Default: a new one.")
+        str | None, _option("--seed", panel=_TRY, metavar="N", help="Seed for the run order. Default: a new one.")
     ] = None
     dry_run: Annotated[
-        bool, _option("--dry-run", panel=_TRY, help="Say what would be done; start and attach nothing.")
+        bool, _option("--dry-run", panel=_TRY, help="Show what would be done, without starting or attaching anything.")
     ] = False
     apply: Annotated[
         bool,
@@ -181,12 +200,17 @@ class CcArguments:
         _option(
             "--replace-current",
             panel=_WHERE,
-            help="Stop a scheduler that is attached on the host, and put it back afterwards.",
+            help="Stop the scheduler that is attached on the host, and restore it afterwards.",
         ),
     ] = False
     machine: Annotated[
         str | None,
-        _option("--machine", panel=_WHERE, metavar="auto|host|vm", help="Default: the host if it has sched_ext."),
+        _option(
+            "--machine",
+            panel=_WHERE,
+            metavar="auto|host|vm",
+            help="Where to run. Default: the host if it has sched_ext.",
+        ),
     ] = None
     kernel: Annotated[
         str | None, _option("--kernel", panel=_WHERE, metavar="PATH", help="Kernel image for the micro-VM.")
@@ -203,13 +227,13 @@ class CcArguments:
             "--keep-writes",
             panel=_WHERE,
             metavar="DIR",
-            help="Copy what the command wrote in the micro-VM here. Default: it is thrown away.",
+            help="Copy what the command wrote in the micro-VM to DIR. Default: discard it.",
         ),
     ] = None
     show_output: Annotated[bool, _option("--show-output", panel=_OUT, help="Show what the command prints.")] = False
     json: Annotated[
         Path | None,
-        _option("--json", panel=_OUT, metavar="FILE|-", help="Write everything as JSON; - is standard output."),
+        _option("--json", panel=_OUT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),
     ] = None
     export_markdown: Annotated[
         Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE", help="Write the report as Markdown.")

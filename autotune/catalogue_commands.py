@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="The schedulers that can be tried, which of them are here, and how to get the others.",
+    help="List, describe, install and check schedulers.",
 )
 PLAIN_S = 5.0
 """Between two lines of progress where there is no terminal."""
 
-_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print it as JSON.")]
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -37,13 +37,13 @@ def _schedulers(context: typer.Context, as_json: _Json = False) -> None:
 
 @app.command("list")
 def _list(as_json: _Json = False) -> None:
-    """List all schedulers: what each is for, whether it is here, in which version, and how to get it."""
+    """List all schedulers: what each is for, which version is installed, and how to get it."""
     _show_all(as_json)
 
 
 @app.command("show")
 def _show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As 'autotune schedulers' lists it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'autotune schedulers' lists.")],
     as_json: _Json = False,
 ) -> None:
     """Describe one scheduler and its knobs, and where it was found."""
@@ -58,12 +58,14 @@ def _show(
         print_lines(listing.scheduler(entry.scheduler, width=columns(), row=_row(entry)))
 
 
-_Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Schedulers. Default: all that are here.")]
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to check. Default: all that are installed.")
+]
 
 
 @app.command("check")
 def _check(names: _Names = None, as_json: _Json = False) -> int:
-    """Compare the catalogue with what found programs say of their own options. Exit 1 when they differ.
+    """Compare the catalogue with the --help of installed programs. Exit 1 when they differ.
 
     A program that is not here is no error.
     """
@@ -92,10 +94,11 @@ def _install(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to build.")] = None,
     version: Annotated[
         str | None,
-        typer.Option("--version", metavar="VERSION", help="Another version than the catalogue's, for one NAME."),
+        typer.Option("--version", metavar="VERSION", help="Version to build instead of the catalogue's; for one NAME."),
     ] = None,
     show_list: Annotated[
-        bool, typer.Option("--list", metavar="", help="Only list what is here, in which version, and from where.")
+        bool,
+        typer.Option("--list", metavar="", help="List what is installed, in which version and where; build nothing."),
     ] = False,
 ) -> int:
     if show_list:
@@ -137,7 +140,7 @@ def _row(entry: Entry) -> Any:
 
 
 def _warn(entries: Sequence[Entry]) -> None:
-    """What is there and cannot be used is told beside the table, which goes on without it."""
+    """Warns about programs that were found but cannot be used; the table still lists the rest."""
     for entry in entries:
         if entry.problem is not None:
             print(error_line(entry.problem), file=sys.stderr)

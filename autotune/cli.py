@@ -107,7 +107,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with: autotune doctor",
 )
-vm_app = typer.Typer(context_settings=HELP, help="The micro-VM with a sched_ext kernel.")
+vm_app = typer.Typer(context_settings=HELP, help="Manage the kernel of the micro-VM.")
 app.add_typer(catalogue_commands.app, name="schedulers")
 app.add_typer(vm_app, name="vm")
 app.add_typer(scheduler_commands.app, name="scheduler")
@@ -135,7 +135,7 @@ def _root(
     ] = False,
     _debug: Annotated[bool, debug_option()] = False,
 ) -> None:
-    """Find out which CPU scheduler makes a command better on this machine, by how much, and how sure that is."""
+    """Find out which CPU scheduler makes a command faster on this machine, by how much, and with what confidence."""
     if context.invoked_subcommand is None:
         _show_help(context)
         raise typer.Exit(2)
@@ -170,7 +170,7 @@ def _cc(**given: Any) -> int:
 
     Exit codes: 0 finished, 1 error, 2 usage, 3 COMMAND fails under EEVDF, 4 no machine, 130 interrupted.
 
-    Settings may also stand in AUTOTUNE_... variables, .env or autotune.toml.
+    Defaults can be set in AUTOTUNE_* variables, .env or autotune.toml: see docs/SETTINGS.md.
     """
     with ended_gently():
         return session_command.run_cc(CcArguments(**given))
@@ -182,9 +182,9 @@ def _cc(**given: Any) -> int:
 @app.command("prompt")
 @takes(CcArguments)
 def _prompt(**given: Any) -> int:
-    """Run COMMAND under EEVDF only, and print exactly what would be sent to the model then. Nothing is sent.
+    """Run COMMAND under EEVDF only and print what would be sent to the model. Nothing is sent.
 
-    Takes the options of 'autotune cc'. With --json - the request is printed as it goes over the wire.
+    Takes the options of 'autotune cc'. --json - prints the request as it goes over the wire.
     """
     with ended_gently():
         return session_command.run_prompt(CcArguments(**given))
@@ -192,10 +192,9 @@ def _prompt(**given: Any) -> int:
 
 @app.command("replay")
 def _replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A transcript, as a session names it at its end.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A transcript; a session prints its path at the end.")],
 ) -> int:
-    """Play a conversation with the model back through the real loop, without the network. Exit 0 when all came out as
-    it was recorded."""
+    """Replay a recorded conversation with the model, without the network. Exit 0 when the result is the same."""
     from autotune.planner.replay import replay
     from autotune.schedext import custom
 
@@ -210,7 +209,7 @@ def _replay(
 def _doctor(
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print the checks as JSON.")] = False,
 ) -> int:
-    """Say what this machine has of all that is needed, and how to get the rest. Exit 0 when schedulers can run."""
+    """Check requirements and show how to fix what is missing. Exit 0 when schedulers can run."""
     from autotune import doctor
     from autotune.views import listing
 
@@ -236,7 +235,7 @@ def _vm_setup(
         str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the newest.")
     ] = None,
 ) -> None:
-    """Fetch a kernel with sched_ext, and what schedulers are built and loaded with; the system stays as it is."""
+    """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
     from autotune.machine import kernels
 
     kernel = kernels.fetch(lambda text: print(text, flush=True), version)

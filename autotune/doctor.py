@@ -73,7 +73,7 @@ def _fetched() -> kernels.Kernel | None:
 
 
 def _headers() -> Check:
-    purpose = "telling BPF schedulers what the kernel looks like"
+    purpose = "kernel types for BPF"
     fetched = _fetched()
     try:
         found = build.find_headers(fetched.headers if fetched else None)
@@ -102,14 +102,14 @@ def _sched_ext() -> Check:
     there, release = state.state != kernel.UNSUPPORTED, platform.release()
     found = there and not kernel.too_old(release)
     detail = f"{release}: {state.state}" if found else f"{release} is too old" if there else f"{release} has none"
-    fix = f"boot one that has it ({kernel.LEAST_KERNEL} on)"
+    fix = f"boot Linux {kernel.LEAST_KERNEL} or later"
     return Check("sched_ext", found, detail, "running schedulers on the host itself", fix, HOST)
 
 
 def _nothing_attached() -> Check:
     other = others.look()
     detail = "none" if other is None else other.sentence
-    purpose = "one would be in the way on the host"
+    purpose = "another scheduler must be stopped first"
     return Check("other scheduler", other is None, detail, purpose, _end_of(other), HOST)
 
 
@@ -147,8 +147,8 @@ def _virtme() -> Check:
     try:
         version = importlib.metadata.version("virtme-ng")
     except importlib.metadata.PackageNotFoundError:
-        return Check("virtme-ng", False, "not found", "putting the micro-VM together", "pip install virtme-ng", VM)
-    return Check("virtme-ng", True, version, "putting the micro-VM together", "", VM)
+        return Check("virtme-ng", False, "not found", "building the micro-VM", "pip install virtme-ng", VM)
+    return Check("virtme-ng", True, version, "building the micro-VM", "", VM)
 
 
 def _vm_kernel() -> Check:
@@ -256,7 +256,7 @@ def _memory() -> Check:
 def _quiet() -> Check:
     load, cpus = os.getloadavg()[0], os.cpu_count() or 1
     found = load < 0.5 * cpus
-    return Check("quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "little noise", "stop other work", OPTIONAL)
+    return Check("quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "less noise", "stop other work", OPTIONAL)
 
 
 def _governor() -> Check:
@@ -267,7 +267,7 @@ def _governor() -> Check:
         governor = "none"
     found = governor in ("none", "performance")
     fix = "cpupower frequency-set -g performance"
-    return Check("CPU governor", found, governor, "a steady clock", fix, OPTIONAL)
+    return Check("CPU governor", found, governor, "a steady CPU clock", fix, OPTIONAL)
 
 
 def _number(path: Path) -> int | None:
@@ -289,7 +289,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _virtme,
     _program("busybox", "busybox-static", "the micro-VM's first program"),
     _program("modprobe", "kmod", "finding kernel modules"),
-    _program("setpriv", "util-linux", "ending the micro-VM with autotune"),
+    _program("setpriv", "util-linux", "stops the micro-VM when autotune exits"),
     _vm_kernel,
     _kvm,
     _user_namespaces,

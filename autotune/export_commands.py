@@ -35,17 +35,21 @@ def register(app: typer.Typer) -> None:
 
 
 def _export(
-    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="The tool that it is for.")],
+    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="Tool to write a configuration for.")],
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="NAME[:knob=value,...]", help="This one, not the last winner.")
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="NAME[:knob=value,...]", help="Scheduler to export. Default: the last winner here."
+        ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="The winner of this report ('autotune cc --json').")
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Export the winner of this report ('autotune cc --json')."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: standard output.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write. Default: standard output.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Write over FILE if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite FILE if it exists.")] = False,
 ) -> None:
     """Write the winner of the last session in this directory as a configuration of another tool.
 
@@ -162,18 +166,19 @@ def _write(text: str, output: Path | None, *, force: bool) -> None:
 
 def _apply(
     scheduler: Annotated[
-        str, typer.Argument(metavar="NAME[:knob=value,...]", help="As for 'autotune cc --scheduler'.")
+        str,
+        typer.Argument(metavar="NAME[:knob=value,...]", help="Scheduler to attach, as for 'autotune cc --scheduler'."),
     ],
     replace_current: Annotated[
         bool,
         typer.Option(
-            "--replace-current", metavar="", help="Stop a scheduler that is attached, and put it back at the end."
+            "--replace-current", metavar="", help="Stop the scheduler that is attached, and restore it at the end."
         ),
     ] = False,
 ) -> None:
     """Attach a scheduler on this host and keep it until Ctrl-C or 'autotune stop'.
 
-    Exit 1 when the kernel throws it out.
+    Exit 1 when the kernel ejects it.
     """
     from autotune import applied, handover
     from autotune.machine import select
@@ -207,7 +212,7 @@ def tell(text: str) -> None:
 
 
 def _stop() -> None:
-    """End the scheduler that 'autotune apply' or 'autotune cc --apply' keeps attached."""
+    """Detach the scheduler that 'autotune apply' or 'autotune cc --apply' keeps attached."""
     from autotune import applied
 
     tell(applied.stop())

@@ -20,33 +20,36 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Verify schedulers of your own, written in BPF C, and look at those that passed.",
+    help="Verify schedulers of your own, written in BPF C, and list those that passed.",
     no_args_is_help=True,
 )
 MOST_SOURCE_BYTES = 1 << 20
 """More is not even read; the gate of the source says how much it takes."""
 ENDING = ".bpf.c"
 
-_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print it as JSON.")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="With or without 'custom:'.")]
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")]
 
 
 @app.command("verify")
 def _verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE.bpf.c", help="Its name without the ending is the scheduler's.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.bpf.c", help="BPF C source; the scheduler is named after the file.")
+    ],
     entry: Annotated[
         Path | None,
-        typer.Option("--entry", metavar="FILE", help="JSON with what the catalogue is to say: description, knobs, ..."),
+        typer.Option("--entry", metavar="FILE", help="JSON with its catalogue entry: description, knobs, ..."),
     ] = None,
     unfair: Annotated[
-        bool, typer.Option("--unfair", metavar="", help="It means to share CPU time unequally: tell, but do not fail.")
+        bool,
+        typer.Option("--unfair", metavar="", help="The scheduler is unfair by design: report unfairness, do not fail."),
     ] = False,
     kernel: Annotated[
-        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel to prove it in. Default: as for cc.")
+        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel to verify it in. Default: as for cc.")
     ] = None,
     as_json: _Json = False,
 ) -> int:
-    """Take a scheduler through all gates: source, compiler, kernel verifier, behaviour in a micro-VM.
+    """Verify a scheduler in four gates: source rules, compiler, kernel verifier, behaviour in a micro-VM.
 
     What passes can be tried as custom:NAME. Exit 0 when it passed.
     """
@@ -101,7 +104,7 @@ def _show(name: _Name, as_json: _Json = False) -> None:
 
 @app.command("remove")
 def _remove(name: _Name) -> None:
-    """Forget a generated scheduler."""
+    """Remove a generated scheduler."""
     from autotune.schedext import custom
 
     custom.remove(name)

@@ -52,8 +52,8 @@ RANKS = (
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
-    "errors", "records", "budget", "durable", "events", "process", "traits", "runner", "measure", "pristine", "monitor", "family",
-    "capture",
+    "errors", "records", "budget", "durable", "events", "process", "traits", "runner", "measure", "pristine", "monitor",
+    "family", "capture",
     "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
     "schedext.held", "schedext.program", "schedext.last_words", "resources",
     "schedext.owners", "schedext.loaders", "schedext.others", "schedext.keeper",
