@@ -46,16 +46,17 @@ def _show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'autotune schedulers' lists.")],
     as_json: _Json = False,
 ) -> None:
-    """Describe one scheduler and its knobs, and where it was found."""
+    """Describe one scheduler and its knobs, and where it was found; of one of your own also what was proven."""
     from autotune.schedext import inventory
     from autotune.views import listing
 
-    entry = next(iter(inventory.entries([_catalog().get(name)])))
+    entry = next(iter(inventory.entries([_named(name)])))
     _warn([entry])
     if as_json:
-        print_json(entry.as_json())
-    else:
-        print_lines(listing.scheduler(entry.scheduler, width=columns(), row=_row(entry)))
+        print_json(entry.as_json() | _proof_json(entry.scheduler))
+        return
+    print_lines(listing.scheduler(entry.scheduler, width=columns(), row=_row(entry)))
+    print_lines(_proof(entry.scheduler))
 
 
 _Names = Annotated[
@@ -119,6 +120,43 @@ def _catalog() -> Catalog:
     from autotune.schedext import custom
 
     return custom.catalog()
+
+
+def _named(name: str) -> Scheduler:
+    """A scheduler of the catalogue; one of the user's own also without `custom:`. Raises UsageError for a name that
+    is none, AutotuneError for one that is damaged."""
+    from autotune.schedext import custom
+    from autotune.schedext.catalog import CUSTOM, Catalog
+
+    bare = name.removeprefix(CUSTOM)
+    is_own = name != bare or (bare in custom.names() and bare not in {one.name for one in Catalog.load().schedulers})
+    return custom.load(bare).entry if is_own else _catalog().get(name)
+
+
+def _proof(scheduler: Scheduler) -> Iterator[str]:
+    """What the gates proved of a generated scheduler, and what became of it on this host; nothing for the others."""
+    from autotune.report import printable
+    from autotune.schedext import custom
+    from autotune.strikes import Strikes
+    from autotune.views import listing
+
+    if not scheduler.is_generated:
+        return
+    one = custom.load(scheduler.name)
+    yield from listing.proof(one.seal, custom.read_reports(one), width=columns())
+    for strike in Strikes().reasons(one.seal.object_sha256):
+        yield f"Detached on Linux {strike.kernel}: {printable(strike.reason)}"
+    yield f"Source: {one.source}"
+
+
+def _proof_json(scheduler: Scheduler) -> dict[str, Any]:
+    from autotune.records import to_json
+    from autotune.schedext import custom
+
+    if not scheduler.is_generated:
+        return {}
+    one = custom.load(scheduler.name)
+    return {"seal": {**to_json(one.seal), "token": "kept"}, "reports": custom.read_reports(one)}
 
 
 def _show_all(as_json: bool) -> None:

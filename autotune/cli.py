@@ -108,9 +108,10 @@ app = typer.Typer(
     epilog="Start with: autotune doctor",
 )
 vm_app = typer.Typer(context_settings=HELP, help="Manage the kernel of the micro-VM.")
+scheduler_commands.register(catalogue_commands.app)
 app.add_typer(catalogue_commands.app, name="schedulers")
+app.add_typer(catalogue_commands.app, name="scheduler", hidden=True)  # the noun of before
 app.add_typer(vm_app, name="vm")
-app.add_typer(scheduler_commands.app, name="scheduler")
 
 
 def main() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune scheduler ...`: generated schedulers, for people. What a model does through a tool goes the same way."""
+"""`autotune schedulers verify` and `remove`: schedulers of the user's own. A model's tool goes the same way."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotune.errors import UsageError
-from autotune.printing import columns, print_json, print_lines
+from autotune.printing import print_json, print_lines
 
 if TYPE_CHECKING:
     from autotune.verify.gates import Outcome
     from autotune.verify.submission import Submission
 
-app = typer.Typer(
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Verify schedulers of your own, written in BPF C, and list those that passed.",
-    no_args_is_help=True,
-)
 MOST_SOURCE_BYTES = 1 << 20
 """More is not even read; the gate of the source says how much it takes."""
 ENDING = ".bpf.c"
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")]
 
 
-@app.command("verify")
+def register(app: typer.Typer) -> None:
+    """Add the two commands to `autotune schedulers`."""
+    app.command("verify")(_verify)
+    app.command("remove")(_remove)
+
+
 def _verify(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.bpf.c", help="BPF C source; the scheduler is named after the file.")
@@ -66,45 +65,10 @@ def _verify(
     return 0 if outcome.custom is not None else 1
 
 
-@app.command("list")
-def _list(as_json: _Json = False) -> None:
-    """List the generated schedulers that passed."""
-    from autotune.schedext import custom
-    from autotune.views import listing
-
-    entries = custom.entries()
-    if as_json:
-        print_json([one.model_dump(mode="json") for one in entries])
-    elif entries:
-        print_lines(listing.schedulers(entries, width=columns()))
-    else:
-        print("There is none yet; 'autotune scheduler verify FILE.bpf.c' takes one in.")
-
-
-@app.command("show")
-def _show(name: _Name, as_json: _Json = False) -> None:
-    """Describe a generated scheduler: its knobs, what was proven, and what was measured at the gates."""
-    from autotune.records import to_json
-    from autotune.schedext import custom
-    from autotune.strikes import Strikes
-    from autotune.views import listing
-
-    one = custom.load(name)
-    reports = custom.read_reports(one)
-    if as_json:
-        entry = one.entry.model_dump(mode="json")
-        print_json({"entry": entry, "seal": {**to_json(one.seal), "token": "kept"}, "reports": reports})
-        return
-    print_lines(listing.scheduler(one.entry, width=columns()))
-    print_lines(listing.proof(one.seal, reports, width=columns()))
-    for strike in Strikes().reasons(one.seal.object_sha256):
-        print(f"Let go on Linux {strike.kernel}: {strike.reason}")
-    print(f"Source: {one.source}")
-
-
-@app.command("remove")
-def _remove(name: _Name) -> None:
-    """Remove a generated scheduler."""
+def _remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")],
+) -> None:
+    """Remove a scheduler of your own."""
     from autotune.schedext import custom
 
     custom.remove(name)

@@ -85,7 +85,7 @@ def load(name: str) -> Custom:
     except (OSError, ValidationError, ValueError, KeyError, TypeError) as error:
         raise AutotuneError(
             f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",
-            hint=f"remove it: autotune scheduler remove {bare}",
+            hint=f"remove it: autotune schedulers remove {bare}",
         ) from error
     return Custom(place, entry, token)
 

@@ -42,7 +42,7 @@ def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = 
     kernel of the same series (6.18): what a kernel offers to schedulers changes from one series to the next."""
     if seal is None:
         raise _refused("it has no token")
-    again = f"run 'autotune scheduler verify' for {seal.name} again"
+    again = f"run 'autotune schedulers verify' for {seal.name} again"
     if not hmac.compare_digest(seal.token, _token(seal, _key(make=False))):
         raise _refused("its token is not valid", again)
     if seal.object_sha256 != object_sha256:
@@ -55,7 +55,7 @@ def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = 
 
 def refuse(why: str, name: str) -> NoReturn:
     """Raises AttachError."""
-    raise _refused(why, f"run 'autotune scheduler verify' for {name} again")
+    raise _refused(why, f"run 'autotune schedulers verify' for {name} again")
 
 
 def series(release: str) -> str:
@@ -63,7 +63,7 @@ def series(release: str) -> str:
     return ".".join(release.split("-")[0].split("+")[0].split(".")[:2])
 
 
-def _refused(why: str, hint: str = "verify it first: autotune scheduler verify FILE.bpf.c") -> AttachError:
+def _refused(why: str, hint: str = "verify it first: autotune schedulers verify FILE.bpf.c") -> AttachError:
     return AttachError(f"the generated scheduler is refused: {why}", hint=hint)
 
 

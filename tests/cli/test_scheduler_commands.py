@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune scheduler`: what people type to verify, list, show and remove schedulers of their own."""
+"""`autotune schedulers`: what people type to verify, list, show and remove schedulers of their own."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ NUMBERS = {
 def test_what_passed_is_listed_with_the_others_and_can_be_shown() -> None:
     reports = [findings.GateReport("behaviour", numbers=NUMBERS, took_s=41.0)]
     kept("mine", reports=reports)
-    assert "custom:mine" in run("scheduler", "list").stdout
+    assert "custom:mine" in run("schedulers", "list").stdout
     assert "custom:mine" in run("schedulers").stdout
-    shown = run("scheduler", "show", "mine").stdout
+    shown = run("schedulers", "show", "mine").stdout
     for piece in (
         "Keeps builders happy.",
         "slice_us",
@@ -45,27 +45,39 @@ def test_what_passed_is_listed_with_the_others_and_can_be_shown() -> None:
         assert piece in shown
     assert "equal_hogs: longest_wait_s 0.04 (EEVDF 0.03), jain 0.998 (EEVDF 0.99)" in " ".join(shown.split())
     assert "autotune cc --scheduler custom:mine" in shown
-    told = json.loads(run("scheduler", "show", "custom:mine", "--json").stdout)
-    assert told["entry"]["name"] == "custom:mine"
+    told = json.loads(run("schedulers", "show", "custom:mine", "--json").stdout)
+    assert told["name"] == "custom:mine"
     assert told["seal"]["token"] == "kept"
+    assert told["reports"][0]["gate"] == "behaviour"
 
 
-def test_why_it_was_let_go_is_shown_with_it() -> None:
+def test_why_it_was_detached_is_shown_with_it() -> None:
     one = kept("mine")
     Strikes().strike(one.seal.object_sha256, "wake-up latency: 412 ms, limit 250 ms", "6.18.15")
-    assert "Let go on Linux 6.18.15: wake-up latency: 412 ms" in run("scheduler", "show", "mine").stdout
+    assert "Detached on Linux 6.18.15: wake-up latency: 412 ms" in run("schedulers", "show", "mine").stdout
 
 
-def test_an_empty_list_says_how_to_begin() -> None:
-    result = run("scheduler", "list")
-    assert (result.exit_code, "autotune scheduler verify" in result.stdout) == (0, True)
-    assert json.loads(run("scheduler", "list", "--json").stdout) == []
+@pytest.mark.parametrize("words", [("list",), ("show", "mine"), ("show", "at_fifo"), ("check", "at_fifo")])
+def test_the_old_noun_is_an_alias_that_help_does_not_show(words: tuple[str, ...]) -> None:
+    kept("mine")
+    new, old = run("schedulers", *words), run("scheduler", *words)
+    assert (old.exit_code, old.stdout) == (new.exit_code, new.stdout)
+    commands = [line.split()[1] for line in run("--help").stdout.splitlines() if line.startswith("│ ")]
+    assert "schedulers" in commands
+    assert "scheduler" not in commands
+
+
+def test_one_that_is_damaged_is_told_as_such_and_not_as_unknown() -> None:
+    (kept("mine").directory / "seal.json").write_text("{")
+    for name in ("mine", "custom:mine"):
+        result = run("schedulers", "show", name)
+        assert (result.exit_code, "is damaged" in error_of(result)) == (1, True)
 
 
 def test_what_is_removed_is_gone() -> None:
     kept("mine")
-    assert run("scheduler", "remove", "custom:mine").stdout == "Removed mine.\n"
-    result = run("scheduler", "remove", "mine")
+    assert run("schedulers", "remove", "custom:mine").stdout == "Removed mine.\n"
+    result = run("schedulers", "remove", "mine")
     assert result.exit_code == 2
     assert "no generated scheduler is called 'mine'" in error_of(result)
 
@@ -83,7 +95,7 @@ def test_what_is_removed_is_gone() -> None:
 def test_a_file_that_cannot_be_taken_is_one_line(name: str, content: bytes | None, said: str) -> None:
     if content is not None:
         Path(name).write_bytes(content)
-    result = run("scheduler", "verify", name)
+    result = run("schedulers", "verify", name)
     assert result.exit_code == 2
     assert said in error_of(result)
 
@@ -101,7 +113,7 @@ def test_a_file_that_cannot_be_taken_is_one_line(name: str, content: bytes | Non
 def test_an_entry_that_cannot_be_is_one_line(entry: str, said: str) -> None:
     Path("x.bpf.c").write_text("")
     Path("x.json").write_text(entry)
-    result = run("scheduler", "verify", "x.bpf.c", "--entry", "x.json")
+    result = run("schedulers", "verify", "x.bpf.c", "--entry", "x.json")
     assert result.exit_code == 2
     assert said in error_of(result)
 
@@ -110,7 +122,7 @@ def test_an_entry_that_cannot_be_is_one_line(entry: str, said: str) -> None:
 def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() -> None:
     """With nothing but a parser: no machine is booted for what the first gate stops."""
     Path("lost.bpf.c").write_text('#include "at.h"\n\nint x = y;\n')
-    result = run("scheduler", "verify", "lost.bpf.c")
+    result = run("schedulers", "verify", "lost.bpf.c")
     assert result.exit_code == 1, result.stderr
     assert "Gate 1 of 4, source" in result.stdout
     assert "3:9: " in result.stdout
@@ -118,7 +130,7 @@ def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() ->
     whole = json.loads(Path(kept_at.removeprefix("The whole report: ")).read_text())
     assert [report["gate"] for report in whole["reports"]] == ["source"]
     assert result.stdout.splitlines()[-1] == "lost was stopped at gate 'source'."
-    told = json.loads(run("scheduler", "verify", "lost.bpf.c", "--json").stdout)
+    told = json.loads(run("schedulers", "verify", "lost.bpf.c", "--json").stdout)
     assert (told["passed"], told["reports"][0]["gate"]) == (False, "source")
 
 
