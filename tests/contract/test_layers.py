@@ -18,6 +18,7 @@ RANKS = (
         "records",
         "budget",
         "durable",
+        "privilege",
         "errors",
         "events",
         "process",
@@ -52,7 +53,8 @@ RANKS = (
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
-    "errors", "records", "budget", "durable", "events", "process", "traits", "runner", "measure", "pristine", "monitor",
+    "errors", "records", "budget", "durable", "privilege", "events",
+    "process", "traits", "runner", "measure", "pristine", "monitor",
     "family", "capture",
     "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
     "schedext.held", "schedext.program", "schedext.last_words", "resources",

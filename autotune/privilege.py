@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Whether a helper of ours can be started as root, and how. Standard library only.
+
+What always holds here:
+- there is one answer for everybody who asks: what chooses the machine, what starts the holder, `doctor`;
+- it is found by starting the very program that will be started later, in a session of its own, as it will be: a
+  password given at the terminal a minute ago (`sudo -v`) does not count there, and a sudo rule for one program does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import NoReturn
+
+from autotune.errors import PrivilegeError
+
+PROBE_S = 15.0
+"""How long the probe may take; a directory service that does not answer must not hang us."""
+HINT = "run autotune through sudo, allow sudo without a password (NOPASSWD), or use --machine vm"
+
+
+def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
+    """The argument vector that runs `argv` as root: itself where we are root, else through `sudo -n`. `probe` is a
+    call of the same program that ends at once, with exit code 0 when it is root. Raises PrivilegeError where root
+    cannot be had."""
+    if os.geteuid() == 0:
+        return list(argv)
+    sudo = shutil.which("sudo")
+    if sudo is None:
+        raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")
+    _probe([sudo, "-n", "--", *probe])
+    return [sudo, "-n", "--", *argv]
+
+
+def problem(probe: Sequence[str]) -> str | None:
+    """Why `as_root` would fail, as a clause; None when it would not."""
+    try:
+        as_root([], probe=probe)
+    except PrivilegeError as error:
+        return error.message
+    return None
+
+
+def _probe(argv: Sequence[str]) -> None:
+    """Raises PrivilegeError unless the call succeeds in a session of its own."""
+    try:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            start_new_session=True,
+            timeout=PROBE_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise PrivilegeError(f"sudo did not answer within {PROBE_S:g} s", hint=HINT) from None
+    except OSError as error:
+        raise PrivilegeError(f"sudo cannot be started: {error.strerror}", hint=HINT) from error
+    if done.returncode != 0:
+        _refused(done.stderr.decode(errors="replace").strip())
+
+
+def _refused(said: str) -> NoReturn:
+    last = said.splitlines()[-1].removeprefix("sudo: ") if said else ""
+    if not last or "password" in last or "terminal" in last:
+        raise PrivilegeError("switching schedulers needs root, and sudo asks for a password", hint=HINT, detail=said)
+    raise PrivilegeError(f"switching schedulers needs root, and sudo refuses: {last}", hint=HINT, detail=said)
