@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Reading the workload's own files for a model: only below its directory, a bounded piece, and nothing that holds
-secrets."""
+secrets.
+
+What always holds here:
+- nothing is opened before it is known what it is: a device may act on being opened, a pipe may let its writer go on;
+- what is read is what was checked, whatever happens to names and links meanwhile;
+- a file is redacted as a whole, and pieces are cut out of what is left: no offset can cut a secret in half.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +14,28 @@ import fnmatch
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from autotune.errors import AutotuneError
 from autotune.prompt import fenced
 
-PIECE_BYTES = 8000
+PIECE_CHARACTERS = 8000
 ENTRIES = 200
+MOST_BYTES = 1 << 20
+"""Of a file, from its beginning: redacting takes about two seconds for so much. What comes after is not read."""
+MARGIN_BYTES = 64 << 10
+"""Read and redacted beyond that, then left out, so that a secret across the end is seen whole."""
 
 SECRET_NAMES = (
     ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
     "*.asc", "*.gpg", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".npmrc", ".pypirc",
     ".htpasswd", ".pgpass", ".my.cnf", ".git-credentials", "*credential*", "*secret*", "*password*", "*passwd*",
-    "*token*.json", "*token*.txt", "token", "service-account*.json", "kubeconfig*", "*.tfstate*", "*.tfvars",
+    "*token*.json", "*token*.txt", "token", "tokens", "service-account*.json", "kubeconfig*", "*.tfstate*", "*.tfvars",
+    "*private_key*", "*private-key*",
     ".*_history",
 )  # fmt: skip
+"""Of files and of directories above them."""
 SECRET_DIRECTORIES = {
     ".ssh",
     ".gnupg",
@@ -43,35 +56,71 @@ class NotReadable(AutotuneError):
     default_stage = "read_workload_file"
 
 
-def read_piece(root: Path, path: str, offset: int, redact: Callable[[str], str]) -> dict[str, object]:
-    """A piece of a file below `root` from byte `offset`, fenced and redacted; for a directory, its entries. Raises
-    NotReadable. What is opened is what is checked: the check looks at the open file, so a link that changes in
-    between gains nothing."""
-    fd = _open(root, path)
-    try:
-        real = Path(os.readlink(f"/proc/self/fd/{fd}"))
-        shown = _checked(root, real, path)
-        status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            return {"path": shown, "entries": _entries(fd)}
-        if not stat.S_ISREG(status.st_mode):
-            raise NotReadable(f"{shown} is not a regular file")
-        return _piece(fd, shown, status.st_size, offset, redact)
-    except OSError as error:
-        raise NotReadable(f"{path}: {error.strerror}") from error
-    finally:
-        os.close(fd)
+@dataclass(frozen=True)
+class _Text:
+    """A redacted file. `identity` tells it from what it may become."""
+
+    identity: tuple[int, int, int, int]
+    text: str
+    is_whole: bool
 
 
-def _open(root: Path, path: str) -> int:
+class WorkloadFiles:
+    """The files below `root`, as a model may see them. Keeps the text of the last file that was asked for, since a
+    model reads one piece after another."""
+
+    def __init__(self, root: Path, redact: Callable[[str], str]) -> None:
+        self._root = root
+        self._redact = redact
+        self._last: _Text | None = None
+
+    def read_piece(self, path: str, offset: int) -> dict[str, object]:
+        """A piece of a file from character `offset` of its redacted text, fenced; for a directory, its entries. Raises
+        NotReadable."""
+        place = _locate(self._root, path)
+        try:
+            shown = _checked(self._root, Path(os.readlink(f"/proc/self/fd/{place}")), path)
+            status = os.fstat(place)
+            if stat.S_ISDIR(status.st_mode):
+                return {"path": shown, "entries": _entries(place)}
+            if not stat.S_ISREG(status.st_mode):
+                raise NotReadable(f"{shown} is not a regular file")
+            return _piece(self._text(place, shown, status), shown, status.st_size, offset)
+        except OSError as error:
+            raise NotReadable(f"{path[:200]}: {error.strerror}") from error
+        finally:
+            os.close(place)
+
+    def _text(self, place: int, shown: str, status: os.stat_result) -> _Text:
+        identity = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._last is None or self._last.identity != identity:
+            data = _content(place)
+            if b"\0" in data[:4096]:
+                raise NotReadable(f"{shown} is a binary file of {status.st_size} bytes")
+            is_whole = len(data) <= MOST_BYTES
+            text = self._redact(data.decode("utf-8", "backslashreplace"))
+            self._last = _Text(identity, text if is_whole else text[:-MARGIN_BYTES], is_whole)
+        return self._last
+
+
+def _locate(root: Path, path: str) -> int:
+    """A descriptor that only names the file (O_PATH): it cannot be read, and its device does not notice."""
     if "\0" in path or not path.strip():
         raise NotReadable("name a file below the command's directory, such as Makefile")
     try:
-        return os.open(root / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except OSError as error:
+        return os.open(root / path, os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
         outside = not _below(root, Path(os.path.normpath(root / path)))
-        reason = _OUTSIDE if outside else (error.strerror or "cannot be opened").lower()
-        raise NotReadable(f"{path[:200]}: {reason}") from error
+        said = (getattr(error, "strerror", None) or "cannot be opened").lower()
+        raise NotReadable(f"{path[:200]}: {_OUTSIDE if outside else said}") from error
+
+
+def _content(place: int) -> bytes:
+    """The first bytes of what the descriptor names: the very file, whatever has its name now."""
+    with open(
+        os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb"
+    ) as file:
+        return file.read(MOST_BYTES + MARGIN_BYTES)
 
 
 _OUTSIDE = "only files below the command's directory can be read"
@@ -87,33 +136,31 @@ def _checked(root: Path, real: Path, asked: str) -> str:
     if not _below(root, real):
         raise NotReadable(f"{asked[:200]}: {_OUTSIDE}")
     shown = os.path.relpath(real, os.path.realpath(root))
-    parts = shown.split(os.sep)
-    secret = any(fnmatch.fnmatch(parts[-1].lower(), pattern) for pattern in SECRET_NAMES)
-    if secret or SECRET_DIRECTORIES & {part.lower() for part in parts}:
+    if any(_may_hold_secrets(part.lower()) for part in shown.split(os.sep)):
         raise NotReadable(f"{shown} may hold secrets and is not read; ask for another file")
     return shown
 
 
-def _entries(fd: int) -> list[str]:
-    with os.scandir(fd) as found:
+def _may_hold_secrets(part: str) -> bool:
+    return part in SECRET_DIRECTORIES or any(fnmatch.fnmatchcase(part, pattern) for pattern in SECRET_NAMES)
+
+
+def _entries(place: int) -> list[str]:
+    with os.scandir(f"/proc/self/fd/{place}") as found:
         names = sorted(entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in found)
     rest = [f"... and {len(names) - ENTRIES} more"] if len(names) > ENTRIES else []
     return [name.encode("utf-8", "backslashreplace").decode() for name in names[:ENTRIES]] + rest
 
 
-def _piece(fd: int, shown: str, size: int, offset: int, redact: Callable[[str], str]) -> dict[str, object]:
-    if b"\0" in os.pread(fd, 4096, 0):
-        raise NotReadable(f"{shown} is a binary file of {size} bytes")
-    if offset < 0 or offset > size:
-        raise NotReadable(f"{shown} has {size} bytes; give an offset from 0 to that")
-    # Redacted with what follows the piece, so that a secret across its end is seen whole; one across its beginning is
-    # seen whole from the piece before, and its rest is cut off with its line.
-    data = os.pread(fd, PIECE_BYTES + 4096, offset)
-    if offset:
-        data = data.partition(b"\n")[2] or data
-    piece = redact(data.decode("utf-8", "backslashreplace"))[:PIECE_BYTES]
-    end = min(size, offset + PIECE_BYTES)
-    answer: dict[str, object] = {"path": shown, "bytes": size, "from": offset, "text": fenced(piece, shown)}
-    if end < size:
+def _piece(found: _Text, shown: str, size_bytes: int, offset: int) -> dict[str, object]:
+    length = len(found.text)
+    if not 0 <= offset <= length:
+        raise NotReadable(f"{shown} has {length} characters; give an offset from 0 to that")
+    end = min(length, offset + PIECE_CHARACTERS)
+    answer: dict[str, object] = {"path": shown, "bytes": size_bytes, "from": offset}
+    answer["text"] = fenced(found.text[offset:end], shown)
+    if end < length:
         answer["next_offset"] = end
+    elif not found.is_whole:
+        answer["left_out"] = f"what comes after the first {MOST_BYTES >> 20} MiB"
     return answer

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune.errors import AutotuneError, UsageError
 from autotune.history import History
-from autotune.planner.files import read_piece
+from autotune.planner.files import WorkloadFiles
 from autotune.planner.rehearsal import Execution, Rehearsal
 from autotune.planner.workshop import Workshop
 from autotune.records import Candidate, Prediction, Proposal, knob_text
@@ -77,7 +77,7 @@ class WorkloadCommand(_Arguments):
 
 class ReadWorkloadFile(_Arguments):
     path: str = Field(description="Relative to the command's directory; '.' and other directories are listed.")
-    offset: int = Field(description="Byte to begin at; 0 for the beginning.")
+    offset: int = Field(description="Character to begin at; 0 for the beginning.")
 
 
 class GeneratedKnob(_Arguments):
@@ -278,6 +278,7 @@ class Toolbox:
     _tried: frozenset[str] = frozenset()
     _affordable: int = MOST_SUBMITTED
     _calls: dict[str, int] = field(default_factory=dict)
+    _files: WorkloadFiles | None = None
 
     def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
         self._tried = frozenset(tried)
@@ -391,7 +392,9 @@ class Toolbox:
         return self.redactor.text(str(value))
 
     def _read_workload_file(self, asked: ReadWorkloadFile) -> Any:
-        return read_piece(self.directory, asked.path, asked.offset, self.redactor.text)
+        if self._files is None:
+            self._files = WorkloadFiles(self.directory, self.redactor.text)
+        return self._files.read_piece(asked.path, asked.offset)
 
     # --- the end of a turn ---
 
