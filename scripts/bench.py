@@ -354,6 +354,23 @@ def planning_talk(url: str, key: str) -> Conversation:
     )
 
 
+# --- doctor ----------------------------------------------------------------------------------------------
+
+
+def checks(repeats: int) -> Result:
+    """What `autotune doctor` looks at, in a process that is there, against starting Python with Typer."""
+    from autotune import doctor
+
+    def ours_s() -> float:
+        started = time.perf_counter()
+        doctor.collect()
+        return time.perf_counter() - started
+
+    pairs = [(ours_s(), elapsed_s([sys.executable, "-c", "import typer"])) for _ in range(repeats)]
+    ours, theirs = (statistics.median(pair[index] for pair in pairs) * 1e3 for index in (0, 1))
+    return Result("doctor's checks against starting Typer", ours, theirs, "ms", 5.0, repeats)
+
+
 # --- the watch -------------------------------------------------------------------------------------------
 
 
@@ -396,6 +413,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "start": lambda: [start_up(20)],
     "between": lambda: [between_runs(20)],
     "planning": lambda: [planning(4)],
+    "doctor": lambda: [checks(7)],
     "watch": lambda: [watching(7)],
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),

@@ -371,7 +371,7 @@ def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
     assert outcome.reason.endswith("limit 250 ms")
     assert kernel.log[-2:] == ["attach whole", "release"]
     assert outcome.numbers["reaction"]["by"] == "release"
-    assert outcome.numbers["reaction"]["detached_after_s"] < 0.5
+    assert outcome.numbers["reaction"]["detached_after_s"] < canary.GIVE_UP_S
     assert read_state(kernel.sysfs).state == "disabled"
 
 
@@ -430,11 +430,11 @@ def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
         stuck.set()
         return kernel.attach(partial)
 
-    kernel.hang_s = 2.0
+    kernel.hang_s = 4.0
     outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert kernel.log == ["attach partial", "release", "last resort at_test"]
     assert outcome.numbers["reaction"]["by"] == "last resort"
-    assert outcome.numbers["reaction"]["detached_after_s"] < 1.0
+    assert outcome.numbers["reaction"]["detached_after_s"] < kernel.hang_s
 
 
 @pytest.mark.slow
@@ -659,11 +659,12 @@ def test_partial_mode_on_a_kernel_without_sched_ext_is_refused_with_a_reason() -
 def test_a_look_tells_of_the_machine(tmp_path: Path) -> None:
     pressure = tmp_path / "cpu"
     pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\n")
+    clock = iter((100.0, 100.4))
     later(0.1, lambda: pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1200000\n"))
-    seen = look(0.4, senses=Senses(pressure_path=str(pressure)))
+    seen = look(0.4, senses=Senses(pressure_path=str(pressure), now=lambda: next(clock)))
     assert seen.wakes >= 3
     assert 0.0 <= seen.p99_s <= seen.worst_s
-    assert seen.pressure_share == pytest.approx(0.2 / 0.4, rel=0.3)
+    assert seen.pressure_share == pytest.approx(0.2 / 0.4)
 
 
 def test_a_look_without_pressure_accounting(tmp_path: Path) -> None:
