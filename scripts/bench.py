@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -353,11 +354,67 @@ def planning_talk(url: str, key: str) -> Conversation:
     )
 
 
+# --- doctor ----------------------------------------------------------------------------------------------
+
+
+def checks(repeats: int) -> Result:
+    """What `autotune doctor` looks at, in a process that is there, against starting Python with Typer."""
+    from autotune import doctor
+
+    def ours_s() -> float:
+        started = time.perf_counter()
+        doctor.collect()
+        return time.perf_counter() - started
+
+    pairs = [(ours_s(), elapsed_s([sys.executable, "-c", "import typer"])) for _ in range(repeats)]
+    ours, theirs = (statistics.median(pair[index] for pair in pairs) * 1e3 for index in (0, 1))
+    return Result("doctor's checks against starting Typer", ours, theirs, "ms", 5.0, repeats)
+
+
+# --- the watch -------------------------------------------------------------------------------------------
+
+
+def watching(batches: int) -> Result:
+    """CPU time of the watch in a measured run, in ms for each s, beside two bare threads that sleep for as long, in
+    turn; each against the wall time of its own run."""
+    from autotune.canary import RUN_BOUNDS, Look, Watch
+
+    def ours_ms(seconds: float = 4.0) -> float:
+        watch = Watch(None, Look(), None, bounds=RUN_BOUNDS)
+        watch.start()
+        time.sleep(seconds)
+        return watch.stop().cpu_share * 1e3
+
+    def bare_ms(seconds: float = 4.0) -> float:
+        used: list[float] = []
+
+        def sleeping(period_s: float) -> None:
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s:
+                time.sleep(period_s)
+            used.append(time.thread_time())
+
+        started = time.monotonic()
+        periods_s = (RUN_BOUNDS.probe_period_s, RUN_BOUNDS.guard_period_s)
+        threads = [threading.Thread(target=sleeping, args=(period_s,)) for period_s in periods_s]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(used) / (time.monotonic() - started) * 1e3
+
+    pairs = [(ours_ms(), bare_ms()) for _ in range(batches)]
+    ours, theirs = (statistics.median(pair[index] for pair in pairs) for index in (0, 1))
+    return Result("the watch of a measured run, CPU a second, against bare sleeps", ours, theirs, "ms", 3.0, batches)
+
+
 BENCHES: dict[str, Callable[[], list[Result]]] = {
     "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
     "start": lambda: [start_up(20)],
     "between": lambda: [between_runs(20)],
     "planning": lambda: [planning(4)],
+    "doctor": lambda: [checks(7)],
+    "watch": lambda: [watching(7)],
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
 }

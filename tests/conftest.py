@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """What must be there for which tests: without it they skip and say why, or fail where the machine must be able
-(AUTOTUNE_REQUIRE_VM=1, as scripts/test and CI set it)."""
+(AUTOTUNE_REQUIRE_VM=1, as scripts/test and CI set it). A failure while others keep the machine busy names it."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 
 import built
+import busy
 import pytest
 
 from autotune.schedext.binaries import Binary
 
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
+_BEFORE, _BUSY = pytest.StashKey[busy.Reading](), pytest.StashKey[list[str]]()
 
 
 def pytest_configure() -> None:
@@ -30,6 +33,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"this machine must be able to run it, but {problem}", pytrace=False)
     if problem is not None:
         pytest.skip(problem)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    item.stash[_BEFORE] = busy.read()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """The load is named where others made it: the failure may be theirs, or not."""
+    report = yield
+    if report.failed and _BEFORE in item.stash:
+        load = busy.between(item.stash[_BEFORE], busy.read())
+        if load.is_foreign:
+            report.sections.append(("the machine was busy", f"{load.text()} while this test ran"))
+            item.config.stash.setdefault(_BUSY, []).append(item.nodeid)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    failed = config.stash.get(_BUSY, [])
+    if failed:
+        what = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
+        now = f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} CPUs now"
+        terminalreporter.write_line(
+            f"BUSY: {what} failed while others used this machine ({now}); each failure names the load. "
+            "Run it again when it is quiet.",
+            yellow=True,
+        )
 
 
 def _missing(*, vm: bool) -> str | None:

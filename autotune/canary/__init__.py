@@ -32,11 +32,10 @@ from autotune.canary.senses import (
     tell_kernel,
 )
 from autotune.canary.stages import WATCH_S, Load, Outcome, Plan, is_fault, run
-from autotune.canary.watch import GUARD_PERIOD_S, LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
+from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
 
 __all__ = [
     "GIVE_UP_S",
-    "GUARD_PERIOD_S",
     "GUARD_PRIORITY",
     "HOLDER_PRIORITY",
     "LAST_RESORT_AFTER_S",

@@ -40,13 +40,18 @@ class Bounds:
     runs, whose workload makes the pressure. On a machine that was under half pressure before it judges nothing."""
     pressure_for_s: float = 3.0
     """And for how long without a pause: a build or an update that starts makes a peak, a CPU left idle lasts."""
+    probe_period_s: float = 0.02
+    """How long the probe sleeps: what it costs is nearly all that of waking up."""
+    guard_period_s: float = 0.1
+    """How soon a wake-up that does not come is noticed: a tenth of the second within which all must be over."""
     busy_p99_s: float = 0.1
     """Where the kernel's own scheduler is so late already, nothing can be told: the canary is not begun."""
 
 
-RUN_BOUNDS = Bounds(late_s=1.0, p99_s=0.5, pressure_rise=None)
+RUN_BOUNDS = Bounds(late_s=1.0, p99_s=0.5, pressure_rise=None, probe_period_s=0.05, guard_period_s=0.2)
 """For measured runs, whose workload fills the queues: eight tasks a CPU in turn, with slices of 20 ms, keep each one
-waiting for 160 ms, and that is no fault. But a machine whose wake-ups take half a second again and again is stuck."""
+waiting for 160 ms, and that is no fault. But a machine whose wake-ups take half a second again and again is stuck.
+To see that, probe and guard may sleep longer than in a canary: beside what is measured they are to cost little."""
 
 
 class Wake(NamedTuple):

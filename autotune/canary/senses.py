@@ -59,8 +59,9 @@ class WakeProbe:
     partial mode has no other tasks. `cpu_s`: what it used, known once it has ended. Lateness is from the deadline to
     the thread's next step, so it includes waiting for Python's lock, some ms at most."""
 
-    def __init__(self, partial: bool) -> None:
+    def __init__(self, partial: bool, period_s: float = PROBE_PERIOD_S) -> None:
         self._partial = partial
+        self._period_s = period_s
         self._due_s: float | None = None
         self._wakes: deque[Wake] = deque()
         self._stopping = False
@@ -107,11 +108,12 @@ class WakeProbe:
             return
         finally:
             self._started.set()
+        period_s, wakes = self._period_s, self._wakes
         while not self._stopping:
-            self._due_s = due_s = time.monotonic() + PROBE_PERIOD_S
-            time.sleep(max(0.0, due_s - time.monotonic()))
+            self._due_s = due_s = time.monotonic() + period_s
+            time.sleep(period_s)
             now_s = time.monotonic()
-            self._wakes.append(Wake(now_s, max(0.0, now_s - due_s)))
+            wakes.append(Wake(now_s, max(0.0, now_s - due_s)))
         self.cpu_s = time.thread_time()
 
 
@@ -136,6 +138,47 @@ class Pressure:
             os.close(fd)
 
 
+class KeptState:
+    """The kernel's state, for who looks again and again: three files that stay open tell that nothing has changed since
+    all of them were read, which is what is seen nearly always."""
+
+    def __init__(self, sysfs: Path) -> None:
+        self._sysfs = sysfs
+        self._paths = tuple(str(sysfs / name) for name in ("state", "enable_seq", "root/ops"))
+        self._fds: list[int] = []
+        self._shown: list[bytes] | None = None
+        self._state: KernelState | None = None
+
+    def read(self) -> KernelState:
+        """As `read_state`. A file that is gone or new, as when a scheduler comes or goes, has all read anew."""
+        shown = self._look()
+        if self._state is None or shown is None or shown != self._shown:
+            self.close()
+            self._open()
+            before = self._look()
+            self._state = read_state(self._sysfs)
+            self._shown = before if before == self._look() else None
+        return self._state
+
+    def _open(self) -> None:
+        with contextlib.suppress(OSError):
+            for path in self._paths:
+                self._fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+
+    def _look(self) -> list[bytes] | None:
+        """None where one of them is not there (any more): the kernel takes `ops` away with its scheduler."""
+        try:
+            shown = [os.pread(fd, 256, 0) for fd in self._fds]
+        except OSError:
+            return None
+        return shown if len(shown) == len(self._paths) else None
+
+    def close(self) -> None:
+        fds, self._fds = self._fds, []
+        for fd in fds:
+            os.close(fd)
+
+
 @dataclass(frozen=True)
 class Senses:
     """Where the watch looks: the kernel's files, its clock, and what feels the scheduler. Others are for tests."""
@@ -143,7 +186,7 @@ class Senses:
     sysfs: Path = SYSFS
     pressure_path: str = "/proc/pressure/cpu"
     now: Callable[[], float] = time.monotonic
-    probe: Callable[[bool], Probe] = WakeProbe
+    probe: Callable[[bool, float], Probe] = WakeProbe
     last_resort: Callable[[str, Path], bool] = field(default_factory=lambda: tell_kernel)
 
     def state(self) -> KernelState:
@@ -165,7 +208,7 @@ def tell_kernel(ops: str, sysfs: Path) -> bool:
 def look(seconds: float = LOOK_S, *, partial: bool = False, senses: Senses | None = None) -> Look:
     """How the machine is now: to be taken under the kernel's own scheduler, with the load that will be there."""
     senses = senses or Senses()
-    probe, pressure = senses.probe(partial), Pressure(senses.pressure_path)
+    probe, pressure = senses.probe(partial, PROBE_PERIOD_S), Pressure(senses.pressure_path)
     try:
         started_s, before_s = senses.now(), pressure.read()
         probe.start()

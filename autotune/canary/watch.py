@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autotune.canary.bounds import Bounds, Breach, GuardKind, Judge, Look, Mode, Wake
-from autotune.canary.senses import GIVE_UP_S, Pressure, Senses, lift
+from autotune.canary.senses import GIVE_UP_S, KeptState, Pressure, Senses, lift
 from autotune.errors import AutotuneError
 from autotune.records import Detachment
 from autotune.schedext.kernel import ops_matches
 
-GUARD_PERIOD_S = 0.1
-"""How soon a wake-up that does not come is noticed: a tenth of the second within which all must be over."""
 SENSE_PERIOD_S = 0.5
 """Pressure and state are read so often. When an ejection is seen the kernel has done what was to be done already."""
 LAST_RESORT_AFTER_S = 0.4
@@ -156,8 +154,11 @@ class Watch:
         self._senses = senses or Senses()
         self._partial = partial
         self._lift = lift
-        self._judge = Judge(bounds or Bounds(), before, ops)
-        self._probe = self._senses.probe(partial)
+        bounds = bounds or Bounds()
+        self._judge = Judge(bounds, before, ops)
+        self._guard_period_s = bounds.guard_period_s
+        self._probe = self._senses.probe(partial, bounds.probe_period_s)
+        self._state = KeptState(self._senses.sysfs)
         self._pressure = Pressure(self._senses.pressure_path)
         self._breach: Breach | None = None
         self._armed_s: float | None = None
@@ -193,6 +194,7 @@ class Watch:
             self._guard.join(2 * GIVE_UP_S)
         self._probe.stop()
         self._pressure.close()
+        self._state.close()
         watched_s = self._senses.now() - self._started_s
         judge = self._judge
         return Watched(
@@ -210,7 +212,7 @@ class Watch:
         self._lifted = self._lift(threading.get_native_id())
         try:
             while not self._stopping.is_set():
-                time.sleep(GUARD_PERIOD_S)  # half of what waiting for the event would cost
+                time.sleep(self._guard_period_s)  # half of what waiting for the event would cost
                 found = self.step(self._senses.now())
                 if found is not None:
                     self._trip(found)
@@ -229,7 +231,7 @@ class Watch:
     def step(self, now_s: float) -> Breach | None:
         """Look once. What was before the scheduler was in charge, and after it was told to go, is not held against
         it."""
-        paused_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s - GUARD_PERIOD_S
+        paused_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s - self._guard_period_s
         self._stepped_s = now_s
         if self._armed_s is None and not self._arm(now_s):
             return None
@@ -239,7 +241,7 @@ class Watch:
         if found is not None or now_s >= self._sense_at_s:
             self._sense_at_s = now_s + SENSE_PERIOD_S
             # an ejection explains the rest
-            found = self._judge.state(now_s, self._senses.state()) or found
+            found = (self._judge.state(now_s, self._state.read()) if self._ops is not None else None) or found
             found = found or self._judge.pressure(now_s, self._pressure.read())
         # Let go by now, by an end in good order: no breach, whatever the state was meanwhile.
         if found is None or (self._breaker is not None and self._breaker.going):
@@ -251,7 +253,7 @@ class Watch:
 
     def _arm(self, now_s: float) -> bool:
         """True once the scheduler is in charge; from then on it is judged."""
-        seen = self._senses.state() if self._ops is not None else None
+        seen = self._state.read() if self._ops is not None else None
         if seen is not None and not self._judge.in_charge(seen):
             self._probe.take()
             return False

@@ -2,8 +2,8 @@
 """Runs a program that reads text we do not trust: no network, no files but those it is shown, bounded in all it takes.
 
 bubblewrap builds the walls (namespaces of its own for users, mounts, processes, network and IPC; no privilege of any
-kind inside; it ends with us). Limits of the kernel (`prlimit`) bound memory, CPU time and the size of files; time and
-output are bounded here.
+kind inside; it ends with us). Limits of the kernel (`prlimit`) bound memory, CPU time and the size of files; wall time
+and output are bounded here. CPU time is the bound that a busy machine does not change; wall time ends the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _READ_BYTES = 65536
 class Limits:
     """What a program may take."""
 
-    wall_s: float = 60.0
+    wall_s: float = 30.0
+    cpu_s: int = 20
+    """Of each process."""
     memory_bytes: int = 2 << 30
     output_bytes: int = 1 << 20
     """Of standard output and of standard error, each; the program is ended when it writes more."""
@@ -77,11 +79,14 @@ def run(
     except OSError as error:
         raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
     stdout, stderr, ended_for = _drained(child, stdin, limits, started)
-    exit_code = child.wait()
+    exit_code = _reaped(child, limits, started)
     if exit_code == 1 and stderr.startswith(b"bwrap: "):
         said = stderr.decode(errors="replace").strip()[:200]
         raise BuildError(f"the sandbox cannot be built: {said}", hint="allow user namespaces, or run as root")
-    return Done(exit_code, stdout, stderr, time.monotonic() - started, ended_for)
+    wall_s = time.monotonic() - started
+    if not ended_for and _out_of_cpu(exit_code, wall_s, limits):
+        ended_for = f"it took over {limits.cpu_s} s of CPU time"
+    return Done(exit_code, stdout, stderr, wall_s, ended_for)
 
 
 def find_bubblewrap() -> str:
@@ -118,14 +123,30 @@ def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
 
 def _bound(limits: Limits) -> None:
     """In the child, before the program begins. Kept by everything that it starts."""
-    cpu_s = max(1, int(limits.wall_s) + 1)
+    # SIGXCPU first, which says why; a program that does not heed it is killed.
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+
+
+def _reaped(child: subprocess.Popen[bytes], limits: Limits, started: float) -> int:
+    """The exit code; who has closed its output and goes on is ended at the same time as anybody."""
+    try:
+        return child.wait(max(0.1, started + limits.wall_s - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        return child.wait()
+
+
+def _out_of_cpu(exit_code: int, wall_s: float, limits: Limits) -> bool:
+    """Ended by the kernel for its CPU time. bubblewrap tells of a signal as shells do."""
+    ended_by = exit_code - 128 if exit_code > 128 else -exit_code
+    return ended_by == signal.SIGXCPU or (ended_by == signal.SIGKILL and wall_s > limits.cpu_s)
 
 
 def _drained(child: subprocess.Popen[bytes], stdin: bytes, limits: Limits, started: float) -> tuple[bytes, bytes, str]:

@@ -11,7 +11,7 @@ from autotune import resources
 from autotune.machine import kernels
 from autotune.schedext.build import find_headers
 from autotune.verify import sandbox
-from autotune.verify.compiling import compile_source
+from autotune.verify.compiling import LIMITS, compile_source
 from autotune.verify.findings import ANSWER_BYTES, answer
 
 pytestmark = pytest.mark.bpf
@@ -59,23 +59,42 @@ def test_a_source_that_reads_files_gets_nothing(text: str, headers: Path) -> Non
     assert done.report.findings[0].line is not None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "#include __FILE__\n",
-        "#define A(x) x x x x x x x x x x\nA(A(A(A(A(A(A(A(A(A(int y;))))))))))\n",
-        "x(" * 100000,
-        "int a[1 << 28] = {1};\n",
-        "int x = " + "(" * 50000 + "1" + ")" * 50000 + ";\n",
-        "\x00\x01\x02" * 1000,
-        "int x = 1\n" * 100000,
-    ],
-)
-def test_a_compile_bomb_is_a_finding_within_bounds(text: str, headers: Path) -> None:
-    report = compile_source(text, "bomb", headers).report
+COUNTED = '#include "at.h"\n#define T(x) x x x x x x x x\n'
+BOMBS = {
+    "a file in itself": "#include __FILE__\n",
+    "a file in itself, many times": "#include __FILE__\n" * 1500,
+    "a macro in itself": "#define A(x) x x x x x x x x x x\nA(A(A(A(A(A(A(A(A(A(int y;))))))))))\n",
+    "a macro of errors": "#define A(x) x x x x x x x x x x\nA(A(A(A(A(int 1;)))))\n",
+    "100,000 calls": "x(" * 100000,
+    "calls that fit": "x(" * 30000,
+    "a large array": "int a[1 << 28] = {1};\n",
+    "a large initialiser": "int a[] = {" + "1," * 32000 + "}; int b[1ULL << 40] = {[0 ... 1ULL << 39] = 7};\n",
+    "parentheses": "int x = " + "(" * 50000 + "1" + ")" * 50000 + ";\n",
+    "parentheses that fit": "int x = " + "(" * 30000 + "1" + ")" * 30000 + ";\n",
+    "blocks that fit": "void f(void) {" + "{" * 60000,
+    "no text": "\x00\x01\x02" * 1000,
+    "100,000 wrong lines": "int x = 1\n" * 100000,
+    "wrong lines that fit": "int x = 1\n" * 1999,
+    "a long wrong line": "int x=1 " * 8000,
+    "names that are not known": "void f(void) { " + "".join(f"n{n}(); " for n in range(6000)) + "}\n",
+    "work for the optimiser": COUNTED
+    + "u64 f(u64 x) { T(T(T(T(T(T(if (x & 5) x = x * x + at_now();)))))) return x; }\nint y = 1\n",
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_compile_bomb_is_a_finding_within_bounds(what: str, headers: Path) -> None:
+    report = compile_source(BOMBS[what], "bomb", headers).report
     assert not report.passed
-    assert report.took_s < 30
+    assert report.took_s < 3 * LIMITS.wall_s  # by construction at one of them, and what it takes to start and to end
     assert len(answer(report).encode()) <= ANSWER_BYTES
+
+
+def test_what_is_too_long_is_refused_before_a_compiler_sees_it(headers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "run", lambda *_, **__: pytest.fail("it was compiled"))
+    for text in ("int x = 1\n" * 100_000, "x" * 100_000):
+        report = compile_source(text, "bomb", headers).report
+        assert {finding.rule for finding in report.findings} == {"size-bounded"}
 
 
 def test_a_mistake_is_told_at_its_line_and_column(headers: Path) -> None:
@@ -115,9 +134,16 @@ def test_inside_there_is_no_network() -> None:
         ("while :; do :; done", "it took over 1 s"),
         ("yes", "it wrote more than 64 KiB"),
         ("sleep 60; true", "took over"),
+        ("exec >&- 2>&-; sleep 60", "took over"),
     ],
 )
 def test_what_passes_a_bound_is_ended_with_all_it_started(script: str, why: str) -> None:
     done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.Limits(wall_s=1.0, output_bytes=64 << 10))
     assert why in done.ended_for
-    assert done.wall_s < 5
+    assert done.wall_s < 30  # not the minute that it would go on
+
+
+@pytest.mark.parametrize("script", ["while :; do :; done", "trap '' XCPU; while :; do :; done"])
+def test_who_uses_up_its_cpu_time_is_ended_by_the_kernel(script: str) -> None:
+    done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.Limits(wall_s=300.0, cpu_s=1))
+    assert done.ended_for == "it took over 1 s of CPU time"

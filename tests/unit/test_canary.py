@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -40,6 +41,7 @@ from autotune.canary import (
     look,
     run,
 )
+from autotune.canary import senses as sensing
 from autotune.canary import watch as watching
 from autotune.errors import AttachError, AutotuneError, UsageError
 from autotune.records import Attachment, Detachment, KernelState, SchedulerExit
@@ -325,7 +327,7 @@ def stuck() -> threading.Event:
 
 @pytest.fixture
 def plan(kernel: Kernel, stuck: threading.Event) -> Plan:
-    senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial: ScriptedProbe(stuck), last_resort=kernel.told)
+    senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial, _period_s: ScriptedProbe(stuck), last_resort=kernel.told)
     return Plan(OPS, True, watch_s=1.0, look_s=0.1, hogs=0, senses=senses)
 
 
@@ -369,7 +371,7 @@ def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
     assert outcome.reason.endswith("limit 250 ms")
     assert kernel.log[-2:] == ["attach whole", "release"]
     assert outcome.numbers["reaction"]["by"] == "release"
-    assert outcome.numbers["reaction"]["detached_after_s"] < 0.5
+    assert outcome.numbers["reaction"]["detached_after_s"] < canary.GIVE_UP_S
     assert read_state(kernel.sysfs).state == "disabled"
 
 
@@ -428,11 +430,11 @@ def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
         stuck.set()
         return kernel.attach(partial)
 
-    kernel.hang_s = 2.0
+    kernel.hang_s = 4.0
     outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert kernel.log == ["attach partial", "release", "last resort at_test"]
     assert outcome.numbers["reaction"]["by"] == "last resort"
-    assert outcome.numbers["reaction"]["detached_after_s"] < 1.0
+    assert outcome.numbers["reaction"]["detached_after_s"] < kernel.hang_s
 
 
 @pytest.mark.slow
@@ -544,7 +546,7 @@ class SetProbe(ScriptedProbe):
 
 def stepped(kernel: Kernel, *, partial: bool = True) -> tuple[Watch, SetProbe]:
     probe = SetProbe()
-    senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial: probe, now=lambda: 100.0)
+    senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial, _period_s: probe, now=lambda: 100.0)
     return Watch(OPS, QUIET, None, partial=partial, senses=senses), probe
 
 
@@ -657,11 +659,12 @@ def test_partial_mode_on_a_kernel_without_sched_ext_is_refused_with_a_reason() -
 def test_a_look_tells_of_the_machine(tmp_path: Path) -> None:
     pressure = tmp_path / "cpu"
     pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\n")
+    clock = iter((100.0, 100.4))
     later(0.1, lambda: pressure.write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=1200000\n"))
-    seen = look(0.4, senses=Senses(pressure_path=str(pressure)))
+    seen = look(0.4, senses=Senses(pressure_path=str(pressure), now=lambda: next(clock)))
     assert seen.wakes >= 3
     assert 0.0 <= seen.p99_s <= seen.worst_s
-    assert seen.pressure_share == pytest.approx(0.2 / 0.4, rel=0.3)
+    assert seen.pressure_share == pytest.approx(0.2 / 0.4)
 
 
 def test_a_look_without_pressure_accounting(tmp_path: Path) -> None:
@@ -684,23 +687,51 @@ def test_the_load_ends_with_the_canary_and_with_us() -> None:
     assert not os.path.exists(f"/proc/{int(said)}")
 
 
-@pytest.mark.slow
-def test_the_watch_costs_less_than_a_hundredth_of_a_cpu(kernel: Kernel) -> None:
-    """Probe and guard together, by their threads' own CPU time; the median of three, since a neighbour's cache misses
-    are counted in it."""
+def test_while_nothing_changes_a_watch_reads_three_files_that_stay_open(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a watch costs is measured by `scripts/bench watch`; here, that it does not grow with how long it watches."""
     kernel.attach(False)
-    shares = []
-    for _ in range(3):
-        watch = Watch(OPS, Look(100, 0.2, 1.0, 1.0), None, senses=Senses(sysfs=kernel.sysfs))
-        # As if it had been attached after the watch was started.
-        watch.start()
-        watch._judge.seq_before = 0
-        time.sleep(3.0)
-        watched = watch.stop()
-        assert watched.watched_s >= 3.0
-        assert watched.wakes > 100
-        shares.append(watched.cpu_share)
-    assert sorted(shares)[1] < 0.01, shares
+    state = sensing.KeptState(kernel.sysfs)
+    assert state.read() == read_state(kernel.sysfs)
+    with monkeypatch.context() as patch:
+        patch.setattr(sensing, "read_state", lambda _sysfs: pytest.fail("all was read anew"))
+        patch.setattr(os, "open", lambda *_: pytest.fail("a file was opened"))
+        for _ in range(100):
+            assert (state.read().state, state.read().ops) == ("enabled", OPS)
+    state.close()
+
+
+@pytest.mark.parametrize("how", ["gone", "another", "attached anew", "ops vanish", "new files", "no sched_ext"])
+def test_every_change_of_the_state_is_seen_at_the_next_look(kernel: Kernel, how: str) -> None:
+    kernel.attach(False)
+    state = sensing.KeptState(kernel.sysfs)
+    state.read()
+    if how == "gone":
+        kernel.show("disabled")
+    elif how == "another":
+        kernel.show("enabled", "scx_other")
+    elif how == "attached anew":
+        kernel.seq += 1
+        kernel.show("enabled", OPS)
+    elif how == "ops vanish":  # as in sysfs: `root` goes with its scheduler, and a file kept open says so no more
+        kernel.show("disabled")
+        (kernel.sysfs / "root" / "ops").unlink()
+    elif how == "new files":
+        for name in ("state", "enable_seq"):
+            (kernel.sysfs / name).unlink()
+        kernel.show("disabled")
+        (kernel.sysfs / "root" / "ops").write_text("")
+    else:
+        shutil.rmtree(kernel.sysfs)
+        kernel.sysfs.mkdir()
+    if how in ("new files", "no sched_ext"):  # sysfs never replaces these files while they are open: it is another tree
+        state.close()
+    assert state.read() == read_state(kernel.sysfs)
+    (kernel.sysfs / "root").mkdir(exist_ok=True)
+    kernel.attach(False)
+    assert state.read() == read_state(kernel.sysfs)
+    state.close()
 
 
 # --- the breaker -----------------------------------------------------------------------------------------

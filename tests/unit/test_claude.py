@@ -434,11 +434,11 @@ def test_trouble_without_end_is_an_error_that_says_what_to_do(planning: Any, ste
 
 @pytest.mark.slow
 def test_a_service_that_hangs_is_given_up(planning: Any) -> None:
-    session = planning(*[Hang(3.0)] * 4, silence_s=0.3, retries=1)
+    session = planning(*[Hang(20.0)] * 4, silence_s=0.3, retries=1)
     started = time.monotonic()
     with pytest.raises(PlannerError, match="in time"):
         session.propose()
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 20.0  # not when the service would have answered
 
 
 def test_a_service_that_is_not_there_is_said_to_be_unreachable(planning: Any) -> None:

@@ -190,7 +190,7 @@ def test_a_switch_there_and_back(holder: Holder, machine: Machine) -> None:
     assert attachment.ops == "at_test"
     assert (attachment.before.state, attachment.before.enable_seq) == ("disabled", 0)
     assert (attachment.after.state, attachment.after.enable_seq) == ("enabled", 1)
-    assert 0 < attachment.attach_s < 0.2
+    assert attachment.attach_s > 0
     assert holder.exit_record() is None
     machine.record = UNREGISTERED
     detachment = holder.detach()
@@ -278,8 +278,10 @@ def test_after_a_refusal_the_next_attach_works(holder: Holder, machine: Machine)
 
 
 def test_a_scheduler_that_fails_at_once_is_reported_with_its_reason_without_waiting(
-    holder: Holder, machine: Machine
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(held, "CONFIRM_S", 60.0)
+
     def fail() -> None:
         machine.record = SchedulerExit(1024, -12, "runtime error", "ops.init() failed (-12)")
 
@@ -287,7 +289,7 @@ def test_a_scheduler_that_fails_at_once_is_reported_with_its_reason_without_wait
     started = time.monotonic()
     with pytest.raises(AttachError, match=r"not confirmed as attached: runtime error: ops.init\(\) failed \(-12\)"):
         holder.attach(SPEC)
-    assert time.monotonic() - started < 0.15
+    assert time.monotonic() - started < held.CONFIRM_S
     assert machine.log[-1] == "close"
 
 
@@ -484,5 +486,5 @@ def test_a_request_that_is_stuck_ends_the_process() -> None:
     started = time.monotonic()
     with pytest.raises(HolderLost):
         ask(worker, "stick")
-    assert 0.5 < time.monotonic() - started < 5.0
+    assert 0.5 < time.monotonic() - started < 60.0  # not when it would have ended by itself
     assert worker.close() == -signal.SIGALRM

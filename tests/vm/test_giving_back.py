@@ -28,7 +28,7 @@ def disturbed(vm: ResilientVM, when: str, how: str) -> Any:
 def test_ctrl_c_in_any_phase_gives_the_host_back(vm: ResilientVM, when: str) -> None:
     seen = disturbed(vm, when, "ctrl-c")
     assert seen["state"] == "disabled"
-    assert seen["disabled_s"] < 5.0
+    assert seen["disabled_s"] < 30.0
     assert seen["left"] == []
     assert seen["exit_code"] == 130
     assert "Traceback" not in seen["output"]
@@ -37,14 +37,14 @@ def test_ctrl_c_in_any_phase_gives_the_host_back(vm: ResilientVM, when: str) -> 
 def test_sigkill_of_autotune_while_a_scheduler_is_attached_gives_the_host_back(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "kill")
     assert seen["state"] == "disabled"
-    assert seen["disabled_s"] < 5.0
+    assert seen["disabled_s"] < 30.0
     assert seen["left"] == []
 
 
 def test_sigterm_is_an_interruption_too(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "term")
     assert seen["state"] == "disabled"
-    assert seen["disabled_s"] < 5.0
+    assert seen["disabled_s"] < 30.0
     assert seen["left"] == []
     assert "Traceback" not in seen["output"]
 
@@ -52,7 +52,7 @@ def test_sigterm_is_an_interruption_too(vm: ResilientVM) -> None:
 def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: ResilientVM) -> None:
     seen = disturbed(vm, "attached", "kill-holder")
     assert seen["state"] == "disabled"
-    assert seen["disabled_s"] < 5.0
+    assert seen["disabled_s"] < 30.0
     assert seen["left"] == []
     assert seen["exit_code"] == 0
     assert "holder" in seen["output"]

@@ -22,9 +22,11 @@ from autotune.verify.rules.facts import MAIN, Facts, Function, Node
 from autotune.verify.rules.values import Value, combined, compared, fitted, held, truth
 
 MOST_STEPS = 300_000
-"""Nodes walked for one callback; ours take 200."""
+"""Nodes walked for all callbacks of a source; ours take 200 for each."""
 MOST_STATES = 200
 """At one point; past that, what is known of variables is forgotten."""
+MOST_KNOWN = 100
+"""Variables that a path knows at a time; what else it learns it forgets. So no step takes longer than another."""
 MOST_CALLS_DEEP = 12
 ROUNDS = 5
 """Of a loop, before what changes in it is forgotten."""
@@ -71,7 +73,8 @@ class State(NamedTuple):
 
     def with_(self, variable: int, value: Value) -> State:
         kept = frozenset(item for item in self.known if item[0] != variable)
-        return State(self.inserted, kept if value is None else kept | {(variable, value)})
+        forgets = value is None or len(kept) >= MOST_KNOWN
+        return State(self.inserted, kept if forgets else kept | {(variable, value)})
 
 
 class Ending(NamedTuple):
@@ -96,12 +99,24 @@ States: TypeAlias = "set[State]"
 Valued: TypeAlias = "set[tuple[State, Value]]"
 
 
+class Steps:
+    """How many are left, for all walks of a source together."""
+
+    def __init__(self, left: int = MOST_STEPS) -> None:
+        self.left = left
+
+    def take(self, count: int) -> None:
+        self.left -= count
+        if self.left < 0:
+            raise TooComplex("there are more paths than can be walked")
+
+
 class Walk:
     """The walk from one callback. `endings` and `queued` are its results. Raises TooComplex."""
 
-    def __init__(self, facts: Facts, root: Function) -> None:
+    def __init__(self, facts: Facts, root: Function, steps: Steps | None = None) -> None:
         self.facts = facts
-        self.steps = 0
+        self.step = (steps or Steps()).take
         self.queued: set[Queued] = set()
         self.memo: dict[tuple[str, tuple[Value, ...]], set[Ending]] = {}
         self.open: list[str] = []
@@ -120,11 +135,6 @@ class Walk:
             self.memo[key] = _Frame(self, function).run(given)
             self.open.pop()
         return self.memo[key]
-
-    def step(self, count: int) -> None:
-        self.steps += count
-        if self.steps > MOST_STEPS:
-            raise TooComplex("there are more paths than can be walked")
 
 
 class _Frame:
@@ -148,6 +158,8 @@ class _Frame:
         self.jumps: dict[str, States] = {}
         self.rounds = 0
         self.entered: dict[int, bool] = {}
+        self.assigned: dict[int, set[int]] = {}
+        walk.step(sum(1 for _ in function.body.walk()))
         self.statements: dict[str, Callable[[Node, States], States]] = {
             "block": self._block,
             "if": self._if,
@@ -581,8 +593,13 @@ class _Frame:
 
     def _forgotten(self, state: State, node: Node) -> State:
         """Without what the loop changes."""
-        changed = _assigned(node)
+        changed = self._assigned_in(node)
         return State(state.inserted, frozenset(item for item in state.known if item[0] not in changed))
+
+    def _assigned_in(self, loop: Node) -> set[int]:
+        if id(loop) not in self.assigned:
+            self.assigned[id(loop)] = _assigned(loop)
+        return self.assigned[id(loop)]
 
 
 def _variable(node: Node) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from autotune.verify.findings import Finding
 from autotune.verify.rules.facts import MAIN, Facts, Function
-from autotune.verify.rules.paths import CREATES, INSERTS, MOVES, READS, Place, Queued, TooComplex, Walk
+from autotune.verify.rules.paths import CREATES, INSERTS, MOVES, READS, Place, Queued, Steps, TooComplex, Walk
 from autotune.verify.rules.values import described, is_builtin, is_local, may_be_same
 
 CREATING = ("init", "init_task", "cgroup_init")
@@ -34,10 +34,10 @@ class Walks:
 
 def walk_all(facts: Facts) -> Walks | Finding:
     """The walks, or why one cannot be done."""
-    walks = {}
+    walks, steps = {}, Steps()
     for field, function in facts.callbacks().items():
         try:
-            walks[field] = Walk(facts, function)
+            walks[field] = Walk(facts, function, steps)
         except (TooComplex, RecursionError) as error:
             why = str(error) if isinstance(error, TooComplex) else "it is nested too deeply"
             advice = "split it into simpler conditions and shorter functions, without recursion"

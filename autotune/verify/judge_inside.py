@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Judges a source by the rules that need its meaning, and prints what they found as one JSON document.
+
+A program of its own, which runs inside the sandbox only: how long the rules take depends on a text that is not trusted,
+and the kernel bounds their time and memory there. Standard library only.
+
+    python judge_inside.py ROOM NAME < the document of `parse_inside tree`
+
+ROOM is a directory that holds the parts of `autotune` that the rules need.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autotune.verify.findings import Finding
+    from autotune.verify.rules import facts
+
+MOST_DEEP = 2500
+"""Of Python's calls: some 20 for each level of a tree of 120."""
+MOST_FINDINGS = 500
+
+
+def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The findings, and the numbers of the report."""
+    from autotune.verify.rules import facts
+
+    known = facts.read(document, name)
+    found = islice(_findings(known), MOST_FINDINGS)
+    return {"findings": [asdict(finding) for finding in found], "numbers": numbers(known, document)}
+
+
+def _findings(known: facts.Facts) -> Iterator[Finding]:
+    from autotune.verify.findings import Finding
+    from autotune.verify.rules import objects, queues
+
+    for rule in objects.FACT_RULES:
+        yield from rule(known)
+    walks = queues.walk_all(known)
+    if isinstance(walks, Finding):
+        yield walks
+        return
+    for on_paths in queues.PATH_RULES:
+        yield from on_paths(walks)
+
+
+def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
+    """What a report tells of a source that could be read."""
+    knobs = [
+        {"name": each.name, "type": each.type.replace("const volatile ", ""), "default": _default(each)}
+        for each in known.variables
+        if each.file == "main" and each.const and each.volatile
+    ]
+    own = sum(function.file == "main" for function in known.functions.values())
+    return {"functions": own, "nodes": document["nodes"], "callbacks": sorted(known.callbacks()), "knobs": knobs}
+
+
+def _default(variable: facts.Variable) -> int | None:
+    """Of a whole number or a boolean."""
+    initial = variable.initial
+    return initial.extra if initial is not None and initial.kind == "constant" else None
+
+
+def main() -> int:
+    room, name = sys.argv[1:]
+    sys.path.insert(0, room)
+    sys.setrecursionlimit(MOST_DEEP)
+    try:
+        found = judge(json.load(sys.stdin), name)
+    except RecursionError:
+        found = {"too_much": True}
+    sys.stdout.write(json.dumps(found, separators=(",", ":")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
