@@ -18,7 +18,16 @@ from typing import Protocol
 
 import autotune
 from autotune import monitor, report, stats
-from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, PlannerError, UsageError, WorkloadError
+from autotune.errors import (
+    AttachError,
+    BuildError,
+    DetachError,
+    Interrupted,
+    MachineLost,
+    PlannerError,
+    UsageError,
+    WorkloadError,
+)
 from autotune.events import (
     BaselineKnown,
     Dropped,
@@ -206,7 +215,7 @@ class _Tuning:
                 raise
         except (KeyboardInterrupt, Interrupted):
             interrupted = True
-        except MachineLost as error:
+        except (MachineLost, DetachError) as error:
             if self._baseline is None:
                 raise
             failure = str(error)

@@ -29,7 +29,6 @@ from autotune.canary.senses import (
     WakeProbe,
     lift,
     look,
-    tell_kernel,
 )
 from autotune.canary.stages import WATCH_S, Load, Outcome, Plan, is_fault, run
 from autotune.canary.watch import GUARD_PERIOD_S, LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
@@ -66,5 +65,4 @@ __all__ = [
     "lift",
     "look",
     "run",
-    "tell_kernel",
 ]
