@@ -136,6 +136,7 @@ GROUPED = pytest.mark.parametrize("grouped", [True, False], ids=["with a group",
 
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_everything_dies_with_a_holder_that_is_killed(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
     held = hold(SHAPES[shape], grouped=grouped)
     held.holder.kill()
@@ -144,6 +145,7 @@ def test_everything_dies_with_a_holder_that_is_killed(hold: Callable[..., Held],
 
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_nothing_is_left_of_one_that_is_stopped(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
     held = hold(SHAPES[shape], grouped=grouped)
     held.stop()
@@ -181,6 +183,7 @@ def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[...,
 
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
 def test_the_token_is_enough_when_holder_and_guard_are_killed(
     hold: Callable[..., Held], shape: str, grouped: bool
 ) -> None:
