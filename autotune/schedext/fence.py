@@ -7,7 +7,7 @@ What always holds:
 - `end` leaves none of them, and needs nothing but the token: whoever knows it can end them, also after the holder died.
 
 The mark finds what is left where no group can be made, and what another tool moved out of it. A PID namespace would do
-as much, but programs of the scx family tell their BPF half their own process number, which has to be the kernel's.
+as much, but some programs of the scx family go by their own process number, which then would not be the kernel's.
 
 Runs as root. Standard library only. Run as a program, it ends what is behind the token that it is given.
 """
