@@ -173,6 +173,13 @@ class Holder:
         wait_for(lambda seen: seen.state in ("enabled", "disabled"), SETTLE_S)
         return self._held.exit_record()
 
+    def abandon(self) -> None:
+        """The client is gone: end a program with all that it forked; an object's link goes with this process. The guard
+        does the same and more, unless it was killed."""
+        if isinstance(self._held, HeldProgram):
+            signal.alarm(REQUEST_S)
+            self._held.program.abandon()
+
     def _library(self) -> Libbpf:
         if self._lib is None:
             self._lib = Libbpf(self._libbpf_path)
@@ -249,6 +256,7 @@ def main() -> None:
         "exit": lambda _request: holder.exit_record(),
     }
     serve(Channel(requests, answers), {name: _limited(handle) for name, handle in operations.items()})
+    holder.abandon()
     os._exit(0)  # the kernel closes the link with the process: nothing must stand in the way of that
 
 

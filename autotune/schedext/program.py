@@ -122,6 +122,11 @@ class Program:
             self._process.stdout.close()
         return note
 
+    def abandon(self) -> None:
+        """End it and all that it forked at once, since nobody is left to stop it for. What outlives that is left to the
+        guard."""
+        self._fence.end()
+
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)

@@ -28,7 +28,9 @@ if not {grouped}:
 found = os.stat("/bin/sh")
 held = program.Program(ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns), sys.argv[1])
 print(held.guard.pid, flush=True)
-sys.stdin.readline()
+if sys.stdin.readline() == "abandon\\n":
+    held.abandon()
+    os._exit(0)
 print(repr(held.stop()), flush=True)
 sys.stdin.readline()
 """
@@ -193,6 +195,15 @@ def test_the_token_is_enough_when_holder_and_guard_are_killed(
     held.holder.wait()
     done = subprocess.run([sys.executable, "-S", "-E", "-I", module.__file__, held.token], check=False)
     assert done.returncode == 0
+    nothing_is_left(held)
+
+
+@GROUPED
+@pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
+def test_a_holder_whose_client_is_gone_needs_no_guard(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
+    held = hold(SHAPES[shape], grouped=grouped)
+    os.kill(held.guard, signal.SIGKILL)
+    held.holder.communicate("abandon\n", timeout=60)
     nothing_is_left(held)
 
 

@@ -27,16 +27,30 @@ def nothing_is_left(seen: dict[str, Any]) -> None:
     assert (seen["left"], seen["held"], seen["groups"]) == ([], [], []), seen
 
 
-def test_every_shape_of_program_ends_with_whoever_is_killed(vm: ResilientVM, kernel: Kernel) -> None:
+SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "group", "deaf")
+
+
+@pytest.mark.parametrize(
+    ("whom", "shapes"),
+    [
+        ("autotune+guard", ("script", "deaf")),
+        ("holder+guard", ("script", "deaf")),
+        ("holder", SHAPES),
+        ("autotune", ("script", "forked twice")),
+        ("autotune+holder", SHAPES),
+        ("", ("direct", "script", "group", "deaf")),
+    ],
+)
+def test_every_shape_of_program_ends_with_whoever_is_killed(
+    vm: ResilientVM, kernel: Kernel, whom: str, shapes: tuple[str, ...]
+) -> None:
     spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate("at_fifo"))
-    cases = guest_json(vm, "holding.py", "killed", spec.object_path, str(kernel.libbpf), timeout_s=1200.0)
-    print(*cases, sep="\n")
-    assert len(cases) == 32
-    for seen in cases:
+    argv = ("killed", spec.object_path, str(kernel.libbpf), whom, *shapes)
+    for seen in guest_json(vm, "holding.py", *argv, timeout_s=1200.0):
         nothing_is_left(seen)
-        if not seen["killed"]:
+        if not whom:
             assert seen["said"] == {"detached": "disabled"}, seen
-        elif "autotune" not in seen["killed"]:
+        elif "autotune" not in whom:
             assert seen["said"]["error"] == "HolderLost", seen
             assert "the kernel is back on its own scheduler" in seen["said"]["message"], seen
 

@@ -2,7 +2,7 @@
 """Runs inside the VM, which plays a host: programs of every shape hold a scheduler, and autotune, its holder and its
 guard are killed in every combination; prints as JSON what was left.
 
-usage: holding.py killed OBJECT LIBBPF             the client of the holder alone, quick: every shape, every combination
+usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
        holding.py applied REAL_SCX_COSMOS          `autotune apply` as a user runs it, of a script around the real one
        holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
 """
@@ -109,14 +109,9 @@ def left(started: float) -> dict[str, Any]:
 
 # --- the client alone ---
 
-COMBINATIONS = ("holder", "autotune", "autotune+holder", "holder+guard", "autotune+guard")
 
-
-def killed(path: str, libbpf: str) -> list[dict[str, Any]]:
-    guarded = {"script", "deaf"}
-    wanted = [(shape, whom) for shape in shapes("") for whom in COMBINATIONS if shape in guarded or "guard" not in whom]
-    wanted += [(shape, "") for shape in shapes("")]
-    return [one(path, libbpf, shape, whom) for shape, whom in wanted]
+def killed(path: str, libbpf: str, whom: str, *wanted: str) -> list[dict[str, Any]]:
+    return [one(path, libbpf, shape, whom) for shape in wanted]
 
 
 def one(path: str, libbpf: str, shape: str, whom: str) -> dict[str, Any]:
