@@ -16,16 +16,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune import resources
-from autotune.errors import AttachError, AutotuneError, BusyError, PrivilegeError
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError
 from autotune.machine.base import Machine
-from autotune.records import AttachSpec, Candidate, Detachment, KernelState, from_json, to_json
+from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState, from_json, to_json
 from autotune.schedext import owners
 from autotune.schedext.attach import exit_text
-from autotune.schedext.kernel import ops_matches, read_state
+from autotune.schedext.kernel import ops_matches, read_state, wait_for
 
 Tell = Callable[[str], None]
 
@@ -34,7 +34,10 @@ LOOK_S = 0.5
 RETURN_S = 20.0
 """How long one that attaches itself anew (a CPU came or went) may take for that."""
 STOP_S = 120.0
-"""How long letting go may take, what was replaced put back included; an emulated machine is slow."""
+"""How long detaching may take, what was replaced included; an emulated machine is slow."""
+GONE_S = 10.0
+"""From the end of who kept it until the kernel must be on another scheduler: it may have been killed meanwhile."""
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who holds it"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,6 +54,9 @@ class Applied:
     ops: str
     since: float
     """Unix time."""
+    enable_seq: int = 0
+    """The kernel's count when it was attached: tells it from one of the same name that was there before and is
+    restored."""
 
 
 # --- keeping it -----------------------------------------------------------------------------------------
@@ -58,20 +64,25 @@ class Applied:
 
 def hold(machine: Machine, spec: AttachSpec, candidate: Candidate, tell: Tell) -> None:
     """Attach it and keep it until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own
-    scheduler. Raises AttachError, with the reason, when the kernel throws it out, BusyError when one is applied
-    already, and what attaching raises. For the main thread, whose signals it takes over meanwhile."""
+    scheduler. Raises AttachError, with the reason, when the kernel ejects it, HolderLost when its holder dies,
+    DetachError when it does not go, BusyError when one is applied already, and what attaching raises. For the main
+    thread, whose signals it takes over meanwhile."""
     refuse_second()
     with _asked_to_end() as asked:
         attachment = machine.attach(spec)
         try:
-            with _recorded(candidate, attachment.ops):
+            with _recorded(candidate, attachment) as record:
                 tell(f"{candidate.key} is applied; Ctrl-C or 'autotune stop' ends it")
-                lost = _watch(machine, spec, asked)
-        finally:
-            detached = _let_go(machine)
-    if lost is not None:
-        raise AttachError(f"{candidate.key} is not attached any more: {_why(lost, detached)}", stage="apply")
-    tell(f"{candidate.key} was let go")
+                lost = _watch(machine, spec, asked, record)
+        except HolderLost:
+            raise  # by then it was made sure that nothing is attached
+        except BaseException as error:
+            _detach_after(machine, error)
+            raise
+        if lost is not None:
+            raise AttachError(f"{candidate.key} is not attached any more: {_why(lost, machine)}", stage="apply")
+        _detach(machine)
+    tell(f"{candidate.key} is detached")
 
 
 def refuse_second() -> None:
@@ -81,13 +92,15 @@ def refuse_second() -> None:
         raise BusyError(f"{other.candidate} is applied already (process {other.pid})", hint="run 'autotune stop' first")
 
 
-def _watch(machine: Machine, spec: AttachSpec, asked: threading.Event) -> KernelState | None:
-    """Until it is asked to end: None. Or until another scheduler, or none, is attached: the state then."""
+def _watch(machine: Machine, spec: AttachSpec, asked: threading.Event, record: _Record) -> KernelState | None:
+    """Until it is asked to end: None. Or until another scheduler, or none, is attached: the state then. Raises
+    HolderLost, or DetachError, when its holder is dead."""
     missing_since: float | None = None
     while not asked.wait(LOOK_S):
         state = machine.state()
         if state.state == "enabled" and ops_matches(spec.ops, state.ops):
             missing_since = None
+            record.renew(state.enable_seq)
             continue
         missing_since = missing_since or time.monotonic()
         restarts = spec.program is not None and state.ops is None
@@ -96,20 +109,42 @@ def _watch(machine: Machine, spec: AttachSpec, asked: threading.Event) -> Kernel
     return None
 
 
-def _let_go(machine: Machine) -> Detachment | AutotuneError:
-    """Never raises: what kept it from being orderly is part of the answer."""
+def _detach(machine: Machine) -> Detachment:
+    """Raises DetachError unless the kernel says that it is back on its own scheduler, HolderLost when its holder died
+    before it was asked."""
+    detached = machine.detach()
+    if detached.state.state != "disabled":
+        raise DetachError(_still(detached.state), hint=BY_HAND)
+    return detached
+
+
+def _detach_after(machine: Machine, error: BaseException) -> None:
+    """What ended it is told, unless the scheduler is still there: then that is what matters."""
+    if isinstance(error, DetachError):
+        return
     try:
-        return machine.detach()
-    except AutotuneError as error:
-        return error
+        _detach(machine)
+    except DetachError as worse:
+        raise worse from error
+    except AutotuneError:
+        pass  # the same that ended it, or its consequence; nothing is attached
 
 
-def _why(lost: KernelState, detached: Detachment | AutotuneError) -> str:
-    if isinstance(detached, AutotuneError):
-        return str(detached)
-    if detached.exit is not None and (detached.exit.is_error or lost.ops is None):
-        return exit_text(detached.exit)
+def _why(lost: KernelState, machine: Machine) -> str:
+    """Why it went; whatever is left of it is detached. Raises DetachError, HolderLost when it is not."""
+    gone = None
+    try:
+        gone = _detach(machine).exit
+    except DetachError:
+        if lost.ops is None:
+            raise  # else the other one is attached, which is told
+    if gone is not None and (gone.is_error or lost.ops is None):
+        return exit_text(gone)
     return f"{lost.ops} was attached instead" if lost.ops else f"state is {lost.state}"
+
+
+def _still(state: KernelState) -> str:
+    return f"the kernel is not back on its own scheduler: state is {state.state} ({state.ops or 'no name'})"
 
 
 @contextlib.contextmanager
@@ -157,16 +192,30 @@ def _boot() -> str:
         return ""
 
 
+class _Record:
+    """The record of what is applied, while it is."""
+
+    def __init__(self, applied: Applied) -> None:
+        self.applied = applied
+        _write(applied)
+
+    def renew(self, enable_seq: int) -> None:
+        """It attached itself anew."""
+        if enable_seq != self.applied.enable_seq:
+            self.applied = replace(self.applied, enable_seq=enable_seq)
+            _write(self.applied)
+
+
 @contextlib.contextmanager
-def _recorded(candidate: Candidate, ops: str) -> Iterator[None]:
+def _recorded(candidate: Candidate, attachment: Attachment) -> Iterator[_Record]:
     me = owners.process(os.getpid())
     assert me is not None
-    record = Applied(me.pid, me.started, _boot(), candidate.key, ops, time.time())
-    _write(record)
+    seq = attachment.after.enable_seq
+    record = _Record(Applied(me.pid, me.started, _boot(), candidate.key, attachment.ops, time.time(), seq))
     try:
-        yield
+        yield record
     finally:
-        if current() == record:
+        if current() == record.applied:
             with contextlib.suppress(OSError):
                 path().unlink()
 
@@ -191,7 +240,8 @@ def _write(record: Applied) -> None:
 
 
 def stop() -> str:
-    """End what is applied; a sentence on what was done. Raises AutotuneError when it does not end."""
+    """End what is applied; a sentence on what was done. Raises AutotuneError when it does not end, DetachError when
+    the kernel has its scheduler still."""
     record = current()
     if record is None:
         return _nothing()
@@ -205,9 +255,26 @@ def stop() -> str:
         _end(fd, record)
     finally:
         os.close(fd)
-    state = read_state()
-    after = f"{state.ops} is attached now" if state.ops else "the kernel is back on its own scheduler"
-    return f"{record.candidate} was stopped; {after}"
+    return f"{record.candidate} was stopped; {_after(record)}"
+
+
+def _after(record: Applied) -> str:
+    """What the kernel says once who kept it has ended: the one that was replaced, or none. Raises DetachError."""
+    gone, state = wait_for(lambda seen: _is_settled(seen) and not _is_there(record, seen), GONE_S)
+    if not gone:
+        raise DetachError(
+            f"process {record.pid}, which kept {record.candidate}, ended, but {_still(state)}", hint=BY_HAND
+        )
+    return f"{state.ops} is attached now" if state.ops else "the kernel is back on its own scheduler"
+
+
+def _is_settled(state: KernelState) -> bool:
+    return state.state in ("enabled", "disabled", "unsupported")
+
+
+def _is_there(record: Applied, state: KernelState) -> bool:
+    """The very one that was kept, not another of the same name that was attached before or after."""
+    return ops_matches(record.ops, state.ops) and state.enable_seq == record.enable_seq
 
 
 def _end(fd: int, record: Applied) -> None:
@@ -222,7 +289,7 @@ def _end(fd: int, record: Applied) -> None:
     if not select.select([fd], [], [], STOP_S)[0]:
         raise AutotuneError(
             f"process {record.pid}, which keeps {record.candidate}, did not end within {STOP_S:g} s",
-            hint=f"'kill -9 {record.pid}' ends it, and the kernel lets go of the scheduler with it",
+            hint=f"'kill -9 {record.pid}' ends it, and the scheduler is detached with it",
             stage="stop",
         )
 

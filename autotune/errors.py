@@ -87,6 +87,12 @@ class AttachError(AutotuneError):
     default_stage = "attach"
 
 
+class DetachError(AutotuneError):
+    """A scheduler of ours is still attached, or may be, although it was to go: nothing may be measured then."""
+
+    default_stage = "detach"
+
+
 class BusyError(AutotuneError):
     """Somebody else holds the scheduler: another autotune, or a sched_ext scheduler we did not start."""
 

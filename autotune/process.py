@@ -219,6 +219,17 @@ class Worker:
     def notify(self, op: str, **fields: Any) -> None:
         self.peer.notify(op, **fields)
 
+    def gone(self) -> str | None:
+        """Why the helper cannot answer any more, though nothing was asked of it: it ended, or closed its end. None
+        while it lives. What it said before does not matter: nobody waits for it."""
+        if (code := self.process.poll()) is not None:
+            return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
+        if self.peer.channel.read_fd < 0:
+            return "it was closed"
+        poller = select.poll()
+        poller.register(self.peer.channel.read_fd, 0)  # the end of the other side is always told
+        return "it is gone" if poller.poll(0) else None
+
     def close(self, grace_s: float = 5.0) -> int | None:
         """Let go: end of file, then wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
         Never raises; may be called again."""
@@ -247,3 +258,10 @@ class Worker:
         with contextlib.suppress(OSError):
             self.process.send_signal(signal.SIGKILL)
         self._ended_within(2.0)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

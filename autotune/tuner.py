@@ -19,7 +19,16 @@ from typing import Protocol, TypeAlias
 
 import autotune
 from autotune import budget, monitor, report, stats
-from autotune.errors import AttachError, BuildError, Interrupted, MachineLost, PlannerError, UsageError, WorkloadError
+from autotune.errors import (
+    AttachError,
+    BuildError,
+    DetachError,
+    Interrupted,
+    MachineLost,
+    PlannerError,
+    UsageError,
+    WorkloadError,
+)
 from autotune.events import (
     BaselineKnown,
     Dropped,
@@ -212,7 +221,7 @@ class _Tuning:
                 raise
         except (KeyboardInterrupt, Interrupted):
             interrupted = True
-        except MachineLost as error:
+        except (MachineLost, DetachError) as error:
             if self._baseline is None:
                 raise
             failure = str(error)

@@ -29,7 +29,6 @@ from autotune.canary.senses import (
     WakeProbe,
     lift,
     look,
-    tell_kernel,
 )
 from autotune.canary.stages import WATCH_S, Load, Outcome, Plan, is_fault, run
 from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
@@ -65,5 +64,4 @@ __all__ = [
     "lift",
     "look",
     "run",
-    "tell_kernel",
 ]

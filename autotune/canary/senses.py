@@ -17,7 +17,7 @@ from typing import Protocol
 from autotune.canary.bounds import Look, Wake, high_percentile
 from autotune.errors import AutotuneError
 from autotune.records import KernelState
-from autotune.schedext.kernel import SYSFS, ops_matches, read_state
+from autotune.schedext.kernel import SYSFS, eject, read_state
 
 LOOK_S = 2.0
 """How long the kernel's own scheduler is looked at before: 100 wake-ups."""
@@ -26,7 +26,6 @@ PROBE_PERIOD_S = 0.02
 GIVE_UP_S = 5.0
 """After this it is said that the scheduler is still attached."""
 SCHED_EXT = 7  # enum in the kernel's include/uapi/linux/sched.h; Python has no name for it
-_SYSRQ = "/proc/sysrq-trigger"
 
 HOLDER_PRIORITY, GUARD_PRIORITY = 1, 2
 """Real-time priorities, the least there are: the guard is not to wait for a holder that loads a scheduler."""
@@ -187,22 +186,10 @@ class Senses:
     pressure_path: str = "/proc/pressure/cpu"
     now: Callable[[], float] = time.monotonic
     probe: Callable[[bool, float], Probe] = WakeProbe
-    last_resort: Callable[[str, Path], bool] = field(default_factory=lambda: tell_kernel)
+    last_resort: Callable[[str, Path], bool] = field(default_factory=lambda: eject)
 
     def state(self) -> KernelState:
         return read_state(self.sysfs)
-
-
-def tell_kernel(ops: str, sysfs: Path) -> bool:
-    """Have the kernel itself go back to its own scheduler (SysRq-S), if `ops` is what is attached. Needs root."""
-    if not ops_matches(ops, read_state(sysfs).ops):
-        return False
-    try:
-        with open(_SYSRQ, "wb", buffering=0) as file:
-            file.write(b"S")
-    except OSError:
-        return False
-    return True
 
 
 def look(seconds: float = LOOK_S, *, partial: bool = False, senses: Senses | None = None) -> Look:

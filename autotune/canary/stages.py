@@ -14,7 +14,7 @@ from typing import Any
 from autotune.canary.bounds import Bounds, Breach, Look, Mode, shown
 from autotune.canary.senses import LOOK_S, SCHED_EXT, Senses, lift, look
 from autotune.canary.watch import Breaker, Watch
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, DetachError
 from autotune.records import Attachment, Detachment, SchedulerExit, to_json
 from autotune.schedext.attach import exit_text
 from autotune.schedext.kernel import ops_matches
@@ -168,8 +168,8 @@ def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
     if seen.state in ("disabled", "unsupported") or not ops_matches(plan.ops, seen.ops):
         return
     why = f" ({breaker.error.message})" if breaker.error is not None else ""
-    raise AutotuneError(
-        f"{plan.ops} could not be let go: state is {seen.state}{why}",
+    raise DetachError(
+        f"{plan.ops} could not be detached: state is {seen.state}{why}",
         hint="press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root",
         stage="canary",
     )

@@ -11,7 +11,7 @@ from typing import Literal
 
 from autotune.canary.bounds import Bounds, Breach, GuardKind, Judge, Look, Mode, Wake
 from autotune.canary.senses import GIVE_UP_S, KeptState, Pressure, Senses, lift
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, DetachError
 from autotune.records import Detachment
 from autotune.schedext.kernel import ops_matches
 
@@ -90,7 +90,7 @@ class Breaker:
         """Let go if that was not done, and wait until it is. Nothing is raised: `error` says what went wrong."""
         self._go.set()
         if not self._done.wait(RELEASE_S):
-            self.error = AutotuneError(f"letting go of {self._ops} did not end within {RELEASE_S:g} s", stage="canary")
+            self.error = DetachError(f"detaching {self._ops} did not end within {RELEASE_S:g} s", stage="canary")
 
     def cancel(self) -> None:
         """Nothing was attached: end without calling `release`."""

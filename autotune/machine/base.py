@@ -66,12 +66,13 @@ class Machine(Protocol):
         """Attach a scheduler and confirm it. Raises AttachError, BusyError, PrivilegeError."""
 
     def detach(self) -> Detachment:
-        """Let go of the scheduler and confirm that the kernel is back on its own."""
+        """Detach the scheduler and confirm that the kernel is back on its own. Raises DetachError when it is not."""
 
-    def state(self) -> KernelState: ...
+    def state(self) -> KernelState:
+        """What the kernel says. Raises HolderLost, or DetachError, when the holder of what is attached is dead."""
 
     def sample(self) -> Sample:
         """What the machine does right now."""
 
     def close(self) -> None:
-        """Give everything back; never raises; may be called again."""
+        """Give everything back; may be called again. Raises nothing but DetachError: what was attached still is."""

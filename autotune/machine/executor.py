@@ -109,19 +109,32 @@ class Executor:
             raise
 
     def state(self) -> KernelState:
+        """Raises HolderLost, or DetachError, when the holder of what is attached is dead."""
+        if self._holder is not None and self._holder.attachment is not None:
+            try:
+                self._holder.check()
+            except AutotuneError:
+                self._drop_holder()
+                raise
         return kernel.read_state()
 
     def sample(self) -> Sample:
         return Sample(**sample(), state=kernel.read_state())  # type: ignore[arg-type]
 
     def _drop_holder(self) -> None:
-        if self._holder is not None:
-            self._holder.close()
-            self._holder = None
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.close()
 
     def close(self) -> None:
-        """The scheduler first: whatever else fails, the kernel is back on its own."""
-        self._drop_holder()
+        """The scheduler first: whatever else fails, the kernel is back on its own. Raises DetachError when it is
+        not."""
+        try:
+            self._drop_holder()
+        finally:
+            self._close_rest()
+
+    def _close_rest(self) -> None:
         self._close_runner()
         if self._own_scratch is not None:
             import shutil

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from autotune.errors import AutotuneError, HolderLost, PrivilegeError
+from autotune.errors import AutotuneError, DetachError, HolderLost, PrivilegeError
 from autotune.process import Worker
 from autotune.records import (
     Attachment,
@@ -23,13 +23,20 @@ from autotune.records import (
     from_json,
     to_json,
 )
+from autotune.schedext.fence import Fence, new_token
 from autotune.schedext.kernel import ops_matches, read_state, wait_for
 
 ANSWER_S = 60.0
 """Deadline of a switch: loading may take seconds under emulation. A holder that is stuck ends itself before."""
-LET_GO_S = 5.0
+DETACH_S = 5.0
 """How long the kernel may take to be back on its own scheduler after its holder died."""
+GUARD_S = 1.0
+"""How long the guard that a program has may take to end it; then its client does."""
+SWEEP_S = 20.0
 HOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "holder.py")
+_FENCE = os.path.join(os.path.dirname(HOLDER), "fence.py")
+BY_HAND = "if that is not another program's, press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root"
+DIED = "the holder of the scheduler died"
 ANEW = "it attached itself anew during the run"
 _COMPLAINT_BYTES = 4096
 
@@ -39,12 +46,17 @@ def start_s(spec: AttachSpec) -> float:
     return spec.program.start_s if spec.program is not None else 0.0
 
 
-def holder_argv(libbpf: str | None) -> list[str]:
-    """How the holder is started: as root directly, else through `sudo -n`. Raises PrivilegeError without either."""
+def holder_argv(libbpf: str | None, token: str) -> list[str]:
+    """How the holder is started. `token` names the fence around programs. Raises PrivilegeError without root."""
+    argv = [*as_root(HOLDER), "--client", str(os.getpid()), "--held", token]
+    return argv if libbpf is None else [*argv, "--libbpf", libbpf]
+
+
+def as_root(program: str) -> list[str]:
+    """How a program of ours is started as root: directly, else through `sudo -n`. Raises PrivilegeError without
+    either."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    argv = [python, "-S", "-E", "-I", HOLDER, "--client", str(os.getpid())]
-    if libbpf is not None:
-        argv += ["--libbpf", libbpf]
+    argv = [python, "-S", "-E", "-I", program]
     if os.geteuid() == 0:
         return argv
     import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
@@ -66,16 +78,20 @@ def holder_argv(libbpf: str | None) -> list[str]:
 
 
 class Holder:
-    """A holder process. Raises what it raises; HolderLost when it dies or hangs, by when it was told to let go and
-    the kernel's state was looked at. `guarded` (a host, not a micro-VM): generated schedulers need a valid seal.
-    `argv` starts another program in its place, for tests."""
+    """A holder process. Raises what it raises; HolderLost when it dies or hangs: then nothing of it is left and the
+    kernel is back on its own scheduler; DetachError when it is not. `guarded` (a host, not a micro-VM): generated
+    schedulers need a valid seal. `argv` starts another program in its place, for tests."""
 
     def __init__(self, *, libbpf: str | None = None, guarded: bool = True, argv: Sequence[str] | None = None) -> None:
-        started = holder_argv(libbpf) if argv is None else argv
+        self._token = new_token()
+        started = holder_argv(libbpf, self._token) if argv is None else argv
+        self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
-        self._asking = threading.Lock()  # a watch lets go from a thread of its own while a run asks why
+        self._asking = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
         self.attachment: Attachment | None = None
         """What is attached now, as far as we asked for it; None when nothing is."""
+        self._owed: Attachment | None = None
+        """What was attached last and was not confirmed as detached."""
         self._complaints = os.memfd_create("autotune-holder")
         self._worker = Worker(started, self._lost, stderr=self._complaints)
 
@@ -87,14 +103,27 @@ class Holder:
             seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
         with self._asking:
             answer = self._worker.request("attach", timeout_s=ANSWER_S + start_s(spec), spec=to_json(spec))
-        self.attachment = from_json(Attachment, answer)
+        self.attachment = self._owed = from_json(Attachment, answer)
         return self.attachment
 
     def detach(self) -> Detachment:
-        """Let go and confirm. Raises AttachError when the kernel is not back on its own scheduler, HolderLost."""
+        """Detach and confirm. Raises DetachError when the kernel is not back on its own scheduler, HolderLost."""
         with self._asking:
             self.attachment = None
-            return from_json(Detachment, self._worker.request("detach", timeout_s=ANSWER_S))
+            answer = self._worker.request("detach", timeout_s=ANSWER_S)
+        self._owed = None
+        return from_json(Detachment, answer)
+
+    def check(self) -> None:
+        """Raises HolderLost, or DetachError, when the holder is dead although nothing was asked of it."""
+        with self._asking:
+            gone = self._worker.gone()
+            if gone is not None:
+                raise self._lost(gone)
+
+    @property
+    def is_dead(self) -> bool:
+        return self._worker.gone() is not None
 
     def exit_record(self) -> SchedulerExit | None:
         """Why the held scheduler went; None while it runs."""
@@ -103,28 +132,45 @@ class Holder:
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:
-        """Let go of everything; the kernel is back on its own scheduler when this returns. Never raises, and may be
-        called again."""
+        """End the holder, and with it what it has attached: the kernel is back on its own scheduler when this returns.
+        Raises DetachError when it is not. May be called again."""
         self.attachment = None
         self._worker.close()
         fd, self._complaints = self._complaints, -1
         if fd >= 0:
             os.close(fd)
+        owed, self._owed = self._owed, None
+        if owed is None:
+            return
+        gone, state = self._end_what_it_held(lambda seen: not _is_there(owed, seen))
+        if not gone:
+            raise DetachError(f"{owed.ops} could not be detached: {_still(state)}", hint=BY_HAND)
 
     def _lost(self, what: str) -> AutotuneError:
-        """The error for a holder that is gone or does not answer: first make sure that it holds nothing any more."""
+        """The error for a holder that is gone or does not answer: first make sure that nothing of it is left."""
         self.attachment = None
         self._worker.close(grace_s=0.5)
         said = self._said()
         if said.startswith("sudo:"):
             return PrivilegeError(f"sudo refused to start the holder: {said[5:].strip()}", hint="run as root")
-        gone, state = wait_for(lambda seen: seen.state in ("disabled", "unsupported"), LET_GO_S)
-        if gone:
-            ending, hint = "the kernel is back on its own scheduler", "run again"
+        gone, state = self._end_what_it_held(lambda seen: seen.state in ("disabled", "unsupported"))
+        if not gone:
+            why = f"the holder of the scheduler failed: {what}; {_still(state)}"
+            return DetachError(why, hint=BY_HAND, detail=said)
+        self._owed = None
+        ending = "the kernel is back on its own scheduler"
+        return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint="run again", detail=said)
+
+    def _end_what_it_held(self, wanted: Callable[[KernelState], bool]) -> tuple[bool, KernelState]:
+        """Wait until the guard has ended what the holder left, else do so; whether the kernel's state is the wanted
+        one, and the state."""
+        gone, _ = wait_for(wanted, min(GUARD_S, DETACH_S))
+        if self._by_sudo:
+            if not gone:
+                _sweep_by_sudo(self._token)
         else:
-            ending = f"sched_ext is still {state.state} ({state.ops or 'no name'})"
-            hint = "if that is not another program's, press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root"
-        return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint=hint, detail=said)
+            Fence(self._token).end()
+        return wait_for(wanted, DETACH_S)
 
     def _said(self) -> str:
         """The end of what the holder, or sudo, wrote to its standard error."""
@@ -133,6 +179,27 @@ class Holder:
         size = os.fstat(self._complaints).st_size
         data = os.pread(self._complaints, _COMPLAINT_BYTES, max(0, size - _COMPLAINT_BYTES))
         return data.decode(errors="replace").strip()
+
+
+def _is_there(attachment: Attachment, seen: KernelState) -> bool:
+    """Whether what was attached is there still: itself, or as one that attached itself anew."""
+    if seen.state in ("disabled", "unsupported"):
+        return False
+    return seen.ops is None or ops_matches(attachment.ops, seen.ops)
+
+
+def _still(state: KernelState) -> str:
+    return f"sched_ext is still {state.state} ({state.ops or 'no name'})"
+
+
+def _sweep_by_sudo(token: str) -> None:
+    """End what a holder left that ran as root. Whether that worked is what the kernel says afterwards."""
+    import contextlib
+    import subprocess
+
+    with contextlib.suppress(PrivilegeError, OSError, subprocess.TimeoutExpired):
+        argv = [*as_root(_FENCE), token]
+        subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SWEEP_S)
 
 
 class EvidenceTaker:
@@ -156,7 +223,9 @@ class EvidenceTaker:
         assert self._before is not None
         after = read_state()
         problem = compare(self._expected, self._before, after, self._attached_seq)
-        if problem is not None and self._expected is not None:
+        if self._expected is not None and self._holder is not None and self._holder.is_dead:
+            problem = DIED  # whatever the kernel says: nobody vouches for it
+        elif problem is not None and self._expected is not None:
             reason = self._reason()
             problem = f"{problem} ({reason})" if problem == ANEW and reason else reason or problem
         return Evidence(self._expected, self._before, after, problem)
@@ -166,7 +235,7 @@ class EvidenceTaker:
         try:
             gone = self._holder.exit_record() if self._holder is not None else None
         except HolderLost:
-            return "the holder of the scheduler died"
+            return DIED
         except AutotuneError:
             return None
         return None if gone is None else exit_text(gone)

@@ -108,13 +108,13 @@ def _configure(found: BpfObject, spec: AttachSpec) -> None:
 class HeldProgram:
     """A program that attaches its scheduler itself."""
 
-    def __init__(self, ops: str, spec: ProgramSpec) -> None:
+    def __init__(self, ops: str, spec: ProgramSpec, token: str | None = None) -> None:
         self.ops = ops
         self._start_s = spec.start_s
         self._log = KernelLog()
         self._messages: list[str] = []
         try:
-            self.program = Program(spec)
+            self.program = Program(spec, token)
         except BaseException:
             self._log.close()
             raise
@@ -129,6 +129,7 @@ class HeldProgram:
             lambda seen: attached(seen) or self.program.ended() or _other(seen, self.ops), self._start_s
         )
         if attached(state) and not self.program.ended():
+            self.program.guard.watch(state.ops or self.ops, state.enable_seq)
             return state
         why = self._why_not(state)
         self.program.stop()

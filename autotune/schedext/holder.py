@@ -3,7 +3,7 @@
 parent.
 
 What always holds:
-- end of file on the pipe, or the death of this process in whatever way, lets go: the kernel is back on EEVDF;
+- end of file on the pipe, or the death of this process in whatever way, detaches: the kernel is back on EEVDF;
 - nothing is attached while another autotune holds the machine-wide lock, or while somebody else's scheduler runs;
 - "attached" and "detached" are what sysfs says, not what was asked for;
 - a request that does not end ends the process, and that lets go.
@@ -26,7 +26,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from autotune.errors import AttachError, BusyError, PrivilegeError
+from autotune.errors import AttachError, BusyError, DetachError, PrivilegeError
 from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import (
     Attachment,
@@ -38,10 +38,11 @@ from autotune.records import (
     to_json,
 )
 from autotune.schedext.held import CONFIRM_S, Held, HeldObject, HeldProgram
-from autotune.schedext.kernel import UNSUPPORTED, read_state, wait_for
+from autotune.schedext.kernel import UNSUPPORTED, eject, ops_matches, read_state, wait_for
 from autotune.schedext.libbpf import Libbpf
 
 LOCK_PATH = "/run/autotune.lock"
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who holds it"
 SETTLE_S = 5.0
 """How long throwing out a scheduler may take, from the first sign of it to its exit record."""
 REQUEST_S = 50
@@ -93,16 +94,19 @@ class Lock:
 
 
 class Holder:
-    """Attaches one scheduler at a time. `libbpf` is a library file to prefer over the system's."""
+    """Attaches one scheduler at a time. `libbpf` is a library file to prefer over the system's; `token` names the fence
+    around programs, so that whoever knows it can end what they forked."""
 
-    def __init__(self, libbpf: str | None, lock: Lock | None = None) -> None:
+    def __init__(self, libbpf: str | None, lock: Lock | None = None, token: str | None = None) -> None:
+        self._token = token
         self._libbpf_path = libbpf
         self._lib: Libbpf | None = None
         self._lock = lock or Lock()
         self._held: Held | None = None
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        """Load, attach, confirm. Whatever fails, nothing stays behind. Raises AttachError, BusyError, UsageError."""
+        """Load, attach, confirm. Whatever fails, nothing stays behind; DetachError when something does. Raises
+        AttachError, BusyError, UsageError."""
         started = time.monotonic()
         if self._held is not None:
             raise BusyError(f"{self._held.ops} is still held; detach it first")
@@ -113,32 +117,53 @@ class Holder:
         held = self._open(spec)
         try:
             after = held.attach(before)
-        except BaseException:
+        except BaseException as error:
             held.close()
+            if ops_matches(held.ops, read_state().ops):
+                self._insist(held.ops, error)
             raise
         self._held = held
         return Attachment(after.ops or spec.ops, before, after, time.monotonic() - started)
 
     def _open(self, spec: AttachSpec) -> Held:
         if spec.program is not None:
-            return HeldProgram(spec.ops, spec.program)
+            return HeldProgram(spec.ops, spec.program, self._token)
         return HeldObject(spec, self._library().open(spec.object_path, spec.object_sha256))
 
     def detach(self) -> Detachment:
-        """Let go and confirm that the kernel is back on its own scheduler. `detach_s` is until the confirmation:
-        freeing the programs afterwards is bookkeeping."""
+        """Detach and confirm that the kernel is back on its own scheduler. `detach_s` is until the confirmation:
+        freeing the programs afterwards is bookkeeping. Raises DetachError when the kernel is not back."""
         if self._held is None:
             raise AttachError("no scheduler is attached", stage="detach")
         started = time.monotonic()
         held, self._held = self._held, None
         note = held.let_go()
-        gone, state = wait_for(lambda seen: seen.state == "disabled", CONFIRM_S)
-        detach_s = time.monotonic() - started
-        reason = held.exit_record()
-        held.close()
-        if not gone:
-            raise AttachError(f"the kernel is not back on its own scheduler: state is {state.state}", stage="detach")
-        return Detachment(state, detach_s, reason, held.log, note)
+        try:
+            state, ejected = self._insist(held.ops)
+            detach_s = time.monotonic() - started
+            reason = held.exit_record()
+        finally:
+            held.close()
+        return Detachment(state, detach_s, reason, held.log, "; ".join(filter(None, (note, ejected))))
+
+    def _insist(self, ops: str, cause: BaseException | None = None) -> tuple[KernelState, str]:
+        """Wait until the kernel is back on its own scheduler; where ours does not go, have the kernel eject it. The
+        state, and what was unusual. Raises DetachError."""
+        note = ""
+
+        def decided(seen: KernelState) -> bool:
+            another = seen.state == "enabled" and seen.ops is not None and not ops_matches(ops, seen.ops)
+            return seen.state == "disabled" or another
+
+        is_decided, state = wait_for(decided, SETTLE_S)
+        if not is_decided:
+            if ops_matches(ops, state.ops) and eject(ops):
+                note = f"{ops} stayed attached, and the kernel was told to eject it"
+            _, state = wait_for(decided, CONFIRM_S)
+        if state.state != "disabled":
+            shown = f"state is {state.state}" + (f", {state.ops} is attached" if state.ops else "")
+            raise DetachError(f"the kernel is not back on its own scheduler: {shown}", hint=BY_HAND) from cause
+        return state, note
 
     def exit_record(self) -> SchedulerExit | None:
         """Why the scheduler that is held went; None while it runs, or when none is held. One that is just being
@@ -147,6 +172,13 @@ class Holder:
             return None
         wait_for(lambda seen: seen.state in ("enabled", "disabled"), SETTLE_S)
         return self._held.exit_record()
+
+    def abandon(self) -> None:
+        """The client is gone: end a program with all that it forked; an object's link goes with this process. The guard
+        does the same and more, unless it was killed."""
+        if isinstance(self._held, HeldProgram):
+            signal.alarm(REQUEST_S)
+            self._held.program.abandon()
 
     def _library(self) -> Libbpf:
         if self._lib is None:
@@ -216,13 +248,15 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(2, 1)
     client = _argument("--client")
-    holder = Holder(_argument("--libbpf"), Lock(owner=None if client is None else int(client)))
+    lock = Lock(owner=None if client is None else int(client))
+    holder = Holder(_argument("--libbpf"), lock, _argument("--held"))
     operations = {
         "attach": lambda request: holder.attach(from_json(AttachSpec, request["spec"])),
         "detach": lambda _request: holder.detach(),
         "exit": lambda _request: holder.exit_record(),
     }
     serve(Channel(requests, answers), {name: _limited(handle) for name, handle in operations.items()})
+    holder.abandon()
     os._exit(0)  # the kernel closes the link with the process: nothing must stand in the way of that
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from autotune.records import KernelState, SchedulerExit
 
 SYSFS = Path("/sys/kernel/sched_ext")
+_SYSRQ = "/proc/sysrq-trigger"
 UNSUPPORTED = "unsupported"
 """Our word for a kernel without sched_ext; the others (`enabling`, `enabled`, `disabling`, `disabled`) are its own."""
 
@@ -82,6 +83,18 @@ def wait_for(
             return False, state
         time.sleep(pause_s)
         pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+
+
+def eject(ops: str, sysfs: Path = SYSFS) -> bool:
+    """Have the kernel itself go back to its own scheduler (SysRq-S), if `ops` is what is attached. Needs root."""
+    if not ops_matches(ops, read_state(sysfs).ops):
+        return False
+    try:
+        with open(_SYSRQ, "wb", buffering=0) as file:
+            file.write(b"S")
+    except OSError:
+        return False
+    return True
 
 
 class KernelLog:

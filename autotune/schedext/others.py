@@ -19,7 +19,7 @@ import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +27,7 @@ from autotune.errors import AttachError, AutotuneError, BusyError, PrivilegeErro
 from autotune.process import Worker
 from autotune.records import KernelState, to_json
 from autotune.schedext import kernel, loaders, owners
-from autotune.schedext.attach import HOLDER, holder_argv
+from autotune.schedext.attach import as_root
 from autotune.schedext.holder import LOCK_PATH
 from autotune.schedext.kernel import UNSUPPORTED, wait_for
 from autotune.schedext.owners import Process
@@ -111,21 +111,11 @@ def _owner(ops: str) -> Process | None:
         pid = owners.find(ops)
     else:
         with contextlib.suppress(PrivilegeError, ValueError, TypeError, KeyError):
-            seen = json.loads(loaders.ask(*_as_root("owners.py"), ops) or "null")
+            seen = json.loads(loaders.ask(*as_root(os.path.join(_HERE, "owners.py")), ops) or "null")
             if seen is not None:
                 return owners.process(int(seen["pid"]))
         pid = owners.find_by_name(ops)
     return None if pid is None else owners.process(pid)
-
-
-def _as_root(program: str) -> list[str]:
-    """How a program of this directory is started as root: as the holder is. Raises PrivilegeError."""
-    return [os.path.join(_HERE, program) if word == HOLDER else word for word in _without_client(holder_argv(None))]
-
-
-def _without_client(argv: Sequence[str]) -> list[str]:
-    at = argv.index("--client")
-    return [*argv[:at], *argv[at + 2 :]]
 
 
 def told(state: KernelState, owner: Process | None) -> Other:
@@ -248,7 +238,7 @@ def replace(other: Other) -> Replaced:
     """Stop it in the way it came, until the kernel is back on its own scheduler. Raises AttachError when it cannot be
     stopped, BusyError for what is never replaced, PrivilegeError. What fails half-way is put back."""
     refuse_unless_replaceable(other)
-    worker = Worker(_as_root("keeper.py"), _lost, stderr=subprocess.DEVNULL)
+    worker = Worker(as_root(os.path.join(_HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
     try:
         worker.request("stop", timeout_s=STOP_S, other=to_json(other))
     except BaseException:

@@ -2,7 +2,8 @@
 """A scheduler that is a program of its own: started, its output drained and bounded, stopped, nothing left of it.
 
 What always holds here:
-- the program dies with the holder, however that dies (the kernel is told so), and the scheduler goes with it;
+- the program and all that it forked die with the holder, however that dies, and the scheduler goes with them: the
+  kernel ends the program itself, and a guard what is behind the fence;
 - it has a session and a process group of its own; signals go to that group and to what it left behind, to nobody else;
 - its output is read the whole time and kept as head and tail within a bound: a full pipe stops no scheduler.
 Part of the holder: runs as root, standard library only.
@@ -23,6 +24,8 @@ from autotune import family
 from autotune.capture import Kept
 from autotune.errors import AttachError
 from autotune.records import Output, ProgramSpec
+from autotune.schedext.fence import Fence, new_token
+from autotune.schedext.guard import Guard
 
 KEEP_BYTES = 65536
 """Of both streams together; a dump of a scheduler that was thrown out has 32 KiB by default."""
@@ -38,15 +41,25 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class Program:
     """A started program. Construction starts it. Raises AttachError when it cannot be started, or is another file than
-    the one that was looked at."""
+    the one that was looked at. `token` names its fence: whoever knows it can end all that the program forked."""
 
-    def __init__(self, spec: ProgramSpec) -> None:
+    def __init__(self, spec: ProgramSpec, token: str | None = None) -> None:
         self.name = os.path.basename(spec.argv[0])
         self._kept = Kept(KEEP_BYTES)
         self._keeping = threading.Lock()
+        self._over = False
+        """Nothing of it is left."""
         _check_identity(spec)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what forks away becomes our child, and is found
-        self._process = _start(spec)
+        self._fence = Fence(token or new_token())
+        self._fence.make()
+        self.guard = _guarded(self._fence, self.name)
+        try:
+            self._process = _start(spec, self._fence)
+        except BaseException:
+            self._fence.end()
+            self.guard.dismiss()
+            raise
         self._drain = threading.Thread(target=self._read, daemon=True)
         self._drain.start()
 
@@ -85,7 +98,10 @@ class Program:
 
     def strays(self) -> int:
         """Processes of it that run on although it ended: it forked away."""
-        return len(family.descendants()) if self.ended() else 0
+        return len(self._descendants()) if self.ended() else 0
+
+    def _descendants(self) -> list[int]:
+        return [process.pid for process in family.descendants() if process.pid != self.guard.pid]
 
     # --- the end ---
 
@@ -106,6 +122,11 @@ class Program:
             self._process.stdout.close()
         return note
 
+    def abandon(self) -> None:
+        """End it and all that it forked at once, since nobody is left to stop it for. What outlives that is left to the
+        guard."""
+        self._fence.end()
+
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
@@ -115,12 +136,31 @@ class Program:
             self._process.wait(limit_s)
 
     def _end_strays(self) -> None:
-        deadline = time.monotonic() + family.KILL_LIMIT_S
-        while self.ended() and family.descendants() and time.monotonic() < deadline:
-            family.kill_all()
+        """What it forked is asked to end, then ended."""
+        if self._over:
+            return
+        if self.ended() and (left := self._descendants()):
+            family.signal_each(left, signal.SIGTERM)
+            self._reap_until(time.monotonic() + TERMINATE_S, lambda: None)
+        self._reap_until(time.monotonic() + KILL_S, lambda: family.signal_each(self._descendants(), signal.SIGKILL))
+        if self.ended() and self._fence.end():
+            self._over = True
+            self.guard.dismiss()  # it stays as long as something is left for it
+        family.reap_orphans(self._process.pid)
+
+    def _reap_until(self, deadline: float, again: Callable[[], None]) -> None:
+        """Until nothing is left below us, or it is late."""
+        while self.ended() and self._descendants() and time.monotonic() < deadline:
+            again()
             family.reap_orphans(self._process.pid)
             time.sleep(0.005)
-        family.reap_orphans(self._process.pid)
+
+
+def _guarded(fence: Fence, name: str) -> Guard:
+    try:
+        return Guard(fence)
+    except OSError as error:
+        raise AttachError(f"{name} is not started, since nobody could guard it: {error.strerror}") from error
 
 
 def _check_identity(spec: ProgramSpec) -> None:
@@ -133,22 +173,33 @@ def _check_identity(spec: ProgramSpec) -> None:
         raise AttachError(f"{path} is another file than when its options were read", hint="run again")
 
 
-def _start(spec: ProgramSpec) -> subprocess.Popen[bytes]:
+def _start(spec: ProgramSpec, fence: Fence) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
     try:
-        return subprocess.Popen(
-            list(spec.argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env=_environment(),
-            start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),
-            bufsize=0,
-        )
+        with fence.door() as enter:
+
+            def prepare() -> None:
+                enter()
+                _die_with(parent)
+
+            return _popen(spec, fence, prepare)
     except (OSError, subprocess.SubprocessError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise AttachError(f"{spec.argv[0]} cannot be started: {why}", hint="install it again") from error
+
+
+def _popen(spec: ProgramSpec, fence: Fence, prepare: Callable[[], None]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(spec.argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env={**_environment(), **fence.environment()},
+        start_new_session=True,
+        preexec_fn=prepare,
+        bufsize=0,
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -156,11 +207,8 @@ def _environment() -> dict[str, str]:
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    def ask() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
-        family.die_with_parent(signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the kernel was asked
-            os._exit(1)
-
-    return ask
+def _die_with(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
+    family.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)

@@ -57,7 +57,7 @@ LEAN = (
     "process", "traits", "runner", "measure", "pristine", "monitor",
     "family", "capture",
     "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
-    "schedext.held", "schedext.program", "schedext.last_words", "resources",
+    "schedext.held", "schedext.program", "schedext.fence", "schedext.guard", "schedext.last_words", "resources",
     "schedext.owners", "schedext.loaders", "schedext.others", "schedext.keeper",
     "canary.bounds", "canary.senses", "canary.watch", "canary.stages",
     "verify.findings", "verify.inside", "verify.loads_inside", "verify.load", "verify.verifier_log",

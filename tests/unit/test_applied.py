@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ import pytest
 
 from autotune import applied
 from autotune.applied import Applied
-from autotune.errors import AttachError, AutotuneError, BusyError
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost
 from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState, ProgramSpec, SchedulerExit
+from autotune.schedext import kernel as kernel_module
 from autotune.schedext import owners
 
 FIFO = Candidate("at_fifo", (("slice_us", 5000),))
@@ -93,7 +95,7 @@ def record_of(pid: int, **changed: Any) -> Applied:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_is_kept_until_a_signal_and_then_let_go(number: signal.Signals) -> None:
+def test_it_is_kept_until_a_signal_and_then_detached(number: signal.Signals) -> None:
     kernel, told = Kernel(ON), []
     before = signal.getsignal(number)
     later(lambda: os.kill(os.getpid(), number))
@@ -101,14 +103,14 @@ def test_it_is_kept_until_a_signal_and_then_let_go(number: signal.Signals) -> No
     assert kernel.log == ["attach at_fifo", "detach"]
     assert told == [
         "at_fifo:slice_us=5000 is applied; Ctrl-C or 'autotune stop' ends it",
-        "at_fifo:slice_us=5000 was let go",
+        "at_fifo:slice_us=5000 is detached",
     ]
     assert applied.current() is None
     assert not applied.path().exists()
     assert signal.getsignal(number) is before
 
 
-def test_when_the_kernel_throws_it_out_its_reason_is_told() -> None:
+def test_when_the_kernel_ejects_it_its_reason_is_told() -> None:
     kernel, told = Kernel(ON, ON, OFF, gone=STALL), []
     with pytest.raises(AttachError, match=r"not attached any more: ejected: runnable task stall \(make"):
         hold(kernel, told)
@@ -160,7 +162,108 @@ def test_a_second_one_is_refused_before_anything_is_attached(sleeper: subprocess
     assert kernel.log == []
 
 
+class Stuck(Kernel):
+    """One whose scheduler does not go, or whose holder is dead."""
+
+    def __init__(self, *states: KernelState, detach: Any, state: AutotuneError | None = None) -> None:
+        super().__init__(*states)
+        self.answer, self.trouble = detach, state
+
+    def detach(self) -> Detachment:
+        self.log.append("detach")
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return Detachment(self.answer, 0.1, ORDERLY)
+
+    def state(self) -> KernelState:
+        if self.trouble is not None and self.looks > 2:
+            raise self.trouble
+        return super().state()
+
+
+STILL = DetachError("the kernel is not back on its own scheduler: state is enabled", hint="do this")
+
+
+@pytest.mark.parametrize("answer", [STILL, ON, replace(ON, state="disabling", ops=None), HolderLost("it died")])
+def test_what_is_not_detached_is_an_error_when_it_was_asked_to_end(answer: Any) -> None:
+    kernel, told = Stuck(ON, detach=answer), []
+    later(lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises((DetachError, HolderLost)):
+        hold(kernel, told)
+    assert not any("detached" in line for line in told)
+    assert not applied.path().exists()
+
+
+def test_a_dead_holder_ends_it_at_once_with_its_reason() -> None:
+    lost = HolderLost("the holder of the scheduler failed: it was ended by SIGKILL; the kernel is back")
+    kernel, told = Stuck(ON, detach=AttachError("no scheduler is attached"), state=lost), []
+    with pytest.raises(HolderLost, match="SIGKILL"):
+        hold(kernel, told)
+    assert not any("detached" in line for line in told)
+
+
+def test_a_dead_holder_whose_scheduler_stays_is_told_as_that() -> None:
+    with pytest.raises(DetachError):
+        hold(Stuck(ON, detach=AttachError("no scheduler is attached"), state=STILL), [])
+
+
+def test_when_it_went_and_detaching_fails_the_failure_is_told() -> None:
+    with pytest.raises(DetachError):
+        hold(Stuck(ON, replace(OFF, state="disabling"), detach=STILL), [])
+
+
+def test_whatever_ends_it_a_scheduler_that_stays_is_what_is_told() -> None:
+    def full(_text: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(DetachError) as caught:
+        applied.hold(Stuck(ON, detach=STILL), SPEC, FIFO, full)  # type: ignore[arg-type]
+    assert isinstance(caught.value.__cause__, BrokenPipeError)
+
+
 # --- stopping ---
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The kernel's word, as it is to be."""
+    top = tmp_path / "sched_ext"
+    (top / "root").mkdir(parents=True)
+    monkeypatch.setattr(applied, "read_state", partial(kernel_module.read_state, top))
+    monkeypatch.setattr(applied, "wait_for", partial(kernel_module.wait_for, sysfs=top))
+    monkeypatch.setattr(applied, "GONE_S", 0.3)
+    return top
+
+
+def show(tree: Path, state: str, ops: str, seq: int) -> None:
+    (tree / "root" / "ops").write_text(ops)
+    (tree / "enable_seq").write_text(str(seq))
+    (tree / "state").write_text(state)
+
+
+@pytest.mark.parametrize(("state", "seq"), [("enabled", 7), ("disabling", 7)])
+def test_stop_does_not_say_stopped_while_the_kernel_has_it(
+    sleeper: subprocess.Popen[bytes], tree: Path, state: str, seq: int
+) -> None:
+    show(tree, state, "at_fifo" if state == "enabled" else "", seq)
+    applied._write(record_of(sleeper.pid, enable_seq=7))
+    reaper = threading.Thread(target=sleeper.wait)
+    reaper.start()
+    with pytest.raises(DetachError, match=f"which kept at_fifo:slice_us=5000, ended, but .*{state}") as caught:
+        applied.stop()
+    reaper.join()
+    assert "sysrq" in caught.value.hint
+
+
+@pytest.mark.parametrize(("ops", "seq"), [("scx_other", 8), ("at_fifo", 8)])
+def test_stop_tells_which_one_was_restored(sleeper: subprocess.Popen[bytes], tree: Path, ops: str, seq: int) -> None:
+    """Also one of the same name: that it is another is seen from the kernel's count."""
+    show(tree, "enabled", ops, seq)
+    applied._write(record_of(sleeper.pid, enable_seq=7))
+    reaper = threading.Thread(target=sleeper.wait)
+    reaper.start()
+    assert applied.stop().endswith(f"was stopped; {ops} is attached now")
+    reaper.join()
 
 
 def test_nothing_is_applied_and_that_is_no_error() -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.errors import AttachError, HolderLost, PrivilegeError
+from autotune.errors import AttachError, DetachError, HolderLost, PrivilegeError
 from autotune.records import AttachSpec, Evidence, KernelState, SchedulerExit
 from autotune.schedext import attach as module
 from autotune.schedext import holder as holder_module
@@ -45,7 +47,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     show(top, EEVDF)
     monkeypatch.setattr(module, "read_state", partial(kernel.read_state, top))
     monkeypatch.setattr(module, "wait_for", partial(kernel.wait_for, sysfs=top))
-    monkeypatch.setattr(module, "LET_GO_S", 0.3)
+    monkeypatch.setattr(module, "DETACH_S", 0.3)
     return top
 
 
@@ -70,18 +72,18 @@ def as_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
 def test_root_starts_it_directly_and_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    python, *options = holder_argv("/lib/libbpf.so.1")
+    python, *options = holder_argv("/lib/libbpf.so.1", "0123abcd")
     assert os.path.isabs(python)
     assert options == [
         *("-S", "-E", "-I", os.path.realpath(holder_module.__file__)),
-        *("--client", str(os.getpid()), "--libbpf", "/lib/libbpf.so.1"),
+        *("--client", str(os.getpid()), "--held", "0123abcd", "--libbpf", "/lib/libbpf.so.1"),
     ]
-    assert "--libbpf" not in holder_argv(None)
+    assert "--libbpf" not in holder_argv(None, "0123abcd")
 
 
 def test_an_ordinary_user_starts_it_through_sudo_without_a_prompt(as_user: Callable[[str], Path]) -> None:
     sudo = as_user('echo "asked: $*" > "$(dirname "$0")/asked"')
-    argv = holder_argv(None)
+    argv = holder_argv(None, "0123abcd")
     assert argv[:3] == [str(sudo), "-n", "--"]
     assert argv[4:7] == ["-S", "-E", "-I"]
     assert (sudo.parent / "asked").read_text() == "asked: -n true\n"
@@ -221,7 +223,7 @@ def test_hanging_ends_it_before_it_is_reported(tree: Path, monkeypatch: pytest.M
 def test_a_scheduler_that_stays_though_its_holder_is_gone_is_said_to_be_there(tree: Path) -> None:
     show(tree, OURS)
     holder = scripted(attach=DIE)
-    with pytest.raises(HolderLost, match=r"sched_ext is still enabled \(at_test\)") as caught:
+    with pytest.raises(DetachError, match=r"sched_ext is still enabled \(at_test\)") as caught:
         holder.attach(SPEC)
     assert "sysrq" in caught.value.hint
     holder.close()
@@ -258,6 +260,88 @@ def test_closing_ends_the_process_and_leaves_no_file_open(tree: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.parametrize("ending", ["killed", "closed its pipe"])
+def test_one_that_died_is_noticed_without_asking_it(tree: Path, ending: str) -> None:
+    assert tree
+    holder = scripted(exit="os.close(1); time.sleep(60)")
+    holder.attach(SPEC)
+    holder.check()
+    assert not holder.is_dead
+    if ending == "killed":
+        holder._worker.process.kill()
+    else:
+        holder._worker.notify("exit")
+    wait_until(lambda: holder.is_dead)
+    with pytest.raises(HolderLost, match=r"(was ended by SIGKILL|it is gone); the kernel is back"):
+        holder.check()
+    assert holder.attachment is None
+    holder.close()
+
+
+def test_one_that_died_and_left_its_scheduler_attached_is_said_so_at_once(tree: Path) -> None:
+    holder = scripted()
+    holder.attach(SPEC)
+    show(tree, OURS)
+    holder._worker.process.kill()
+    wait_until(lambda: holder.is_dead)
+    with pytest.raises(DetachError, match=r"sched_ext is still enabled \(at_test\)"):
+        holder.check()
+    with pytest.raises(DetachError, match="at_test could not be detached"):
+        holder.close()
+    holder.close()
+
+
+def test_what_a_dead_holder_left_is_ended_by_its_client(tree: Path) -> None:
+    """Also when its guard was killed with it."""
+    holder = scripted()
+    holder.attach(SPEC)
+    left = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_HELD": holder._token}, start_new_session=True)
+    other = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_HELD": "0123456789abcdef"}, start_new_session=True)
+    holder._worker.process.kill()
+    wait_until(lambda: holder.is_dead)
+    with pytest.raises(HolderLost):
+        holder.check()
+    assert left.wait(10) == -signal.SIGKILL
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+    holder.close()
+    assert tree
+
+
+def test_closing_says_so_when_the_kernel_is_not_back(tree: Path) -> None:
+    holder = scripted()
+    holder.attach(SPEC)
+    show(tree, OURS)
+    with pytest.raises(DetachError, match=r"at_test could not be detached: sched_ext is still enabled") as caught:
+        holder.close()
+    assert "sysrq" in caught.value.hint
+
+
+def test_closing_is_silent_about_the_scheduler_of_somebody_else(tree: Path) -> None:
+    holder = scripted()
+    holder.attach(SPEC)
+    show(tree, KernelState("enabled", "scx_other", 9, 0, True))
+    holder.close()
+
+
+def test_a_detach_that_failed_is_not_forgotten_at_the_end(tree: Path) -> None:
+    holder = scripted(detach="raise __import__('autotune.errors').errors.DetachError('it stays')")
+    holder.attach(SPEC)
+    show(tree, OURS)
+    with pytest.raises(DetachError, match="it stays"):
+        holder.detach()
+    with pytest.raises(DetachError, match="could not be detached"):
+        holder.close()
+
+
+def wait_until(wanted: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not wanted():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 # --- evidence --------------------------------------------------------------------------------------------
 
 
@@ -277,6 +361,7 @@ def test_a_run_under_its_scheduler(tree: Path) -> None:
     holder = scripted()
     holder.attach(SPEC)
     assert evidence(tree, holder, "at_test", OURS, OURS) == Evidence("at_test", OURS, OURS, None)
+    show(tree, EEVDF)
     holder.close()
 
 
@@ -306,12 +391,27 @@ def test_a_holder_that_died_during_the_run(tree: Path) -> None:
     holder.close()
 
 
+def test_a_run_whose_holder_died_is_invalid_whatever_the_kernel_says(tree: Path) -> None:
+    """A scheduler that its holder's death left attached vouches for nothing."""
+    holder = scripted()
+    holder.attach(SPEC)
+    show(tree, OURS)
+    taker = EvidenceTaker(holder)
+    taker.begin("at_test")
+    holder._worker.process.kill()
+    holder._worker.process.wait()
+    assert taker.finish().problem == "the holder of the scheduler died"
+    show(tree, EEVDF)
+    holder.close()
+
+
 def test_a_scheduler_that_was_attached_anew_before_the_run(tree: Path) -> None:
     """The same name in the same state, but not the one that was confirmed."""
     holder = scripted()
     holder.attach(SPEC)
     again = KernelState("enabled", "at_test", 7, 0, True)
     assert evidence(tree, holder, "at_test", again, again).problem == "another scheduler was attached before the run"
+    show(tree, EEVDF)
     holder.close()
 
 

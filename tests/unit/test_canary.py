@@ -45,7 +45,7 @@ from autotune.canary import senses as sensing
 from autotune.canary import watch as watching
 from autotune.errors import AttachError, AutotuneError, UsageError
 from autotune.records import Attachment, Detachment, KernelState, SchedulerExit
-from autotune.schedext.kernel import read_state
+from autotune.schedext.kernel import eject, read_state
 from autotune.strikes import STRIKES_TO_BAR, Strikes
 
 OPS = "at_test"
@@ -482,7 +482,7 @@ def test_one_that_cannot_be_let_go_ends_the_session(
 ) -> None:
     monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
     kernel.stubborn = True
-    with pytest.raises(AutotuneError, match="could not be let go: state is enabled") as caught:
+    with pytest.raises(AutotuneError, match="could not be detached: state is enabled") as caught:
         run(kernel.attach, kernel.release, plan)
     assert "sysrq-trigger" in caught.value.hint
 
@@ -757,7 +757,7 @@ def test_somebody_else_s_scheduler_is_not_told_to_go(kernel: Kernel) -> None:
     assert breaker.reaction is not None
     assert breaker.reaction.by == "kernel"
     assert kernel.log == []
-    assert canary.tell_kernel(OPS, kernel.sysfs) is False
+    assert eject(OPS, kernel.sysfs) is False
     breaker.cancel()
 
 

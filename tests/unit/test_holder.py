@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from autotune.errors import AttachError, AutotuneError, BusyError, HolderLost, PrivilegeError, UsageError
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError, UsageError
 from autotune.process import Worker
 from autotune.records import AttachSpec, KnobValue, SchedulerExit, to_json
 from autotune.schedext import held, kernel
@@ -306,10 +306,44 @@ def test_what_is_not_confirmed_is_taken_back(holder: Holder, machine: Machine, s
 def test_a_kernel_that_does_not_go_back_is_an_error_not_a_detachment(holder: Holder, machine: Machine) -> None:
     holder.attach(SPEC)
     machine.on_detach = lambda: None
-    with pytest.raises(AttachError, match="not back on its own scheduler: state is enabled") as caught:
+    with pytest.raises(DetachError, match="not back on its own scheduler: state is enabled, at_test is att") as caught:
         holder.detach()
     assert caught.value.stage == "detach"
+    assert "sysrq" in caught.value.hint
     assert machine.log[-1] == "close"
+
+
+def test_one_that_stays_is_ejected_by_the_kernel_and_that_is_noted(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder.attach(SPEC)
+    machine.on_detach = lambda: None
+    monkeypatch.setattr(module, "eject", lambda ops: machine.disable() is None and ops == "at_test")
+    detachment = holder.detach()
+    assert detachment.state.state == "disabled"
+    assert detachment.note == "at_test stayed attached, and the kernel was told to eject it"
+
+
+def test_another_one_that_came_meanwhile_is_neither_ejected_nor_called_ours(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder.attach(SPEC)
+    machine.on_detach = lambda: machine.enable("scx_other")
+    monkeypatch.setattr(module, "eject", lambda ops: pytest.fail(ops))
+    with pytest.raises(DetachError, match="scx_other is attached"):
+        holder.detach()
+
+
+def test_an_attach_that_failed_and_left_it_attached_says_so(holder: Holder, machine: Machine) -> None:
+    def half() -> None:
+        machine.enable()
+        raise AttachError("it broke")
+
+    machine.on_attach = half
+    machine.on_detach = lambda: None
+    with pytest.raises(DetachError, match="at_test is attached") as caught:
+        holder.attach(SPEC)
+    assert isinstance(caught.value.__cause__, AttachError)
 
 
 def test_detaching_nothing_is_an_error(holder: Holder) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 from scripted import ScriptedMachine, a_run
 
-from autotune.errors import HolderLost, Interrupted, MachineLost, WorkloadError
+from autotune.errors import DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
 from autotune.events import Detached, Event, Finished, RunStarted, Warned
 from autotune.machine.base import OutputHandler
 from autotune.records import (
@@ -19,6 +19,7 @@ from autotune.records import (
     AttachSpec,
     Candidate,
     Measurement,
+    Detachment,
     Proposal,
     Run,
     RunSpec,
@@ -353,6 +354,34 @@ def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> 
     assert result.failure is not None
     assert "lost" in result.failure
     assert result.baseline is not None
+
+
+@pytest.mark.parametrize("when", ["detach", "close"])
+def test_a_scheduler_that_does_not_go_ends_the_session_and_nothing_is_measured_beside_it(when: str) -> None:
+    """It is no fault of one candidate: no run after it would be what it says."""
+
+    class Stuck(ScriptedMachine):
+        def detach(self) -> Detachment:
+            if self.attached == "x" and when == "detach":
+                self.log.append("stuck")
+                raise DetachError("the kernel is not back on its own scheduler", hint="do this")
+            return super().detach()
+
+        def close(self) -> None:
+            if not self.closed and when == "close":
+                super().close()
+                raise DetachError("x could not be detached", hint="do this")
+            super().close()
+
+    times = {BASELINE: 1.0, "x": 0.5}
+    faults = {"x": lambda: Interrupted("interrupted")} if when == "close" else {}
+    machine = Stuck(times, faults=faults)  # type: ignore[arg-type]
+    result = session(machine, ["x"])
+    assert result.winner is None
+    assert result.failure is not None
+    assert "do this" in result.failure
+    assert result.baseline is not None
+    assert not any(line.startswith(("run", "attach")) for line in machine.log[machine.log.index("run x") + 1 :])
 
 
 def test_the_planner_hears_what_its_first_set_showed() -> None:

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 import pytest
 
 from autotune.machine.resilient import ResilientVM
+from tests.built import built
 
-from .conftest import guest_json
+from .conftest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -56,3 +58,21 @@ def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: Re
     assert seen["left"] == []
     assert seen["exit_code"] == 0
     assert "holder" in seen["output"]
+
+
+@pytest.mark.built
+@pytest.mark.usefixtures("built_schedulers")
+@pytest.mark.parametrize("how", ["kill-holder", "kill-both", "ctrl-c"])
+def test_a_script_that_starts_the_real_scheduler_is_no_way_to_stay(vm: ResilientVM, how: str) -> None:
+    """The kernel's parent-death signal reaches the script alone."""
+    real = built("scx_cosmos")["scx_cosmos"].path
+    script = f'#!/bin/sh\nsetsid {real} "$@" &\nwait\n'
+    place = 'd=/run/wrapped; mkdir -p $d; printf %s "$0" > $d/scx_cosmos; chmod 755 $d/scx_cosmos'
+    assert guest_run(vm, "sh", "-c", place, script).exit_code == 0
+    path = f"/run/wrapped:{os.environ['PATH']}"
+    argv = (*CC[:5], "--scheduler", "scx_cosmos", "--max-runs", "3", *WORKLOAD)
+    seen = guest_json(vm, "giveback.py", "attached", how, *argv, timeout_s=600.0, PATH=path)
+    assert seen["state"] == "disabled", seen
+    assert seen["left"] == [], seen
+    if how == "kill-holder":
+        assert "holder" in seen["output"]

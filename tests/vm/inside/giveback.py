@@ -3,7 +3,7 @@
 
 usage: giveback.py WHEN HOW [autotune arguments...]
 WHEN   prepare, baseline, attached, confirm: the moment to wait for
-HOW    ctrl-c (typed at a pseudo-terminal), kill (SIGKILL of autotune), term, kill-holder
+HOW    ctrl-c (typed at a pseudo-terminal), kill (SIGKILL of autotune), term, kill-holder, kill-both
 Prints one line of JSON: exit code, state, seconds until `disabled`, processes of ours still alive, output.
 """
 
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 STATE = Path("/sys/kernel/sched_ext/state")
-OURS = ("schedext/holder.py", "autotune/runner.py", "sleep 0.7531")
+OURS = ("schedext/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
 """What autotune starts has one of these in its command line; the workload is `sleep 0.7531`."""
 
 
@@ -95,7 +95,9 @@ def disturb(session: Session, how: str) -> None:
         session.process.send_signal(signal.SIGKILL)
     elif how == "term":
         session.process.send_signal(signal.SIGTERM)
-    elif how == "kill-holder":
+    elif how in ("kill-holder", "kill-both"):
+        if how == "kill-both":
+            session.process.send_signal(signal.SIGKILL)
         for pid, line in processes("schedext/holder.py"):
             if not line.startswith("sudo"):
                 os.kill(pid, signal.SIGKILL)

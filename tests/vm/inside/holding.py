@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""Runs inside the VM, which plays a host: programs of every shape hold a scheduler, and autotune, its holder and its
+guard are killed in every combination; prints as JSON what was left.
+
+usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
+       holding.py applied REAL_SCX_COSMOS          `autotune apply` as a user runs it, of a script around the real one
+       holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from autotune.errors import AutotuneError
+from autotune.records import AttachSpec, ProgramSpec
+from autotune.schedext.attach import Holder
+from autotune.schedext.kernel import read_state, wait_for
+
+HERE = Path(__file__).resolve()
+REALLY_GONE_S = 1.0
+"""How long it is looked whether the scheduler comes back."""
+
+
+def shapes(play: str) -> dict[str, str]:
+    """Shell scripts whose child holds the scheduler; `play` starts what plays it, `good` or `ignores-both`."""
+    good, deaf = play.replace("PART", "good"), play.replace("PART", "ignores-both")
+    return {
+        "direct": f"exec {good}",
+        "script": f"{good}; true",
+        "script that waits": f"{good} & wait",
+        "session": f"setsid {good} & wait",
+        "forked twice": f"(setsid {good} &); while :; do sleep 0.2; done",
+        "group": f"set -m; {good} & wait",
+        "deaf": f"trap '' INT TERM HUP; (setsid {deaf} &); while :; do sleep 0.2; done",
+    }
+
+
+def client(path: str, libbpf: str, shape: str) -> None:
+    """Attach, say so, and see what becomes of it: asked to end by a line, or not at all."""
+    play = shlex.join([sys.executable, "-S", "-E", str(HERE.parent / "play.py"), "PART", path, libbpf])
+    found = os.stat("/bin/sh")
+    program = ProgramSpec(("/bin/sh", "-c", shapes(play)[shape]), found.st_size, found.st_mtime_ns, 60.0)
+    holder = Holder(libbpf=libbpf)
+    holder.attach(AttachSpec("at_fifo", program=program))
+    print("attached", flush=True)
+    while not os.path.exists("/run/holding.end"):
+        try:
+            holder.check()
+        except AutotuneError as error:
+            print(json.dumps({"error": type(error).__name__, "message": str(error)}), flush=True)
+            return
+        time.sleep(0.05)
+    print(json.dumps({"detached": holder.detach().state.state}), flush=True)
+    holder.close()
+
+
+# --- who is who ---
+
+
+def lines() -> dict[int, str]:
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found[int(place.name)] = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def named(*needles: str) -> list[int]:
+    return [pid for pid, line in lines().items() if any(needle in line for needle in needles)]
+
+
+def held() -> list[int]:
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"AUTOTUNE_HELD=" in (place / "environ").read_bytes():
+                found.append(int(place.name))
+    return found
+
+
+def kill(whom: str, autotune: int) -> None:
+    """At once, as far as that can be: `autotune+holder+guard` names those who are killed."""
+    pids = {"autotune": [autotune], "holder": named("schedext/holder.py"), "guard": named("autotune-guard")}
+    for who in whom.split("+"):
+        for pid in pids[who]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def left(started: float) -> dict[str, Any]:
+    """When it was detached, and what there is a while later."""
+    gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
+    gone_s = time.monotonic() - started if gone else None
+    time.sleep(REALLY_GONE_S)
+    words = ("schedext/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/fence.py")
+    ours = [line for pid, line in lines().items() if any(word in line for word in words) and "holding.py" not in line]
+    groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
+    return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
+
+
+# --- the client alone ---
+
+
+def killed(path: str, libbpf: str, whom: str, *wanted: str) -> list[dict[str, Any]]:
+    return [one(path, libbpf, shape, whom) for shape in wanted]
+
+
+def one(path: str, libbpf: str, shape: str, whom: str) -> dict[str, Any]:
+    end = Path("/run/holding.end")
+    end.unlink(missing_ok=True)
+    child = subprocess.Popen(
+        [sys.executable, "-S", str(HERE), "client", path, libbpf, shape],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert child.stdout is not None
+    if child.stdout.readline() != "attached\n" or read_state().state != "enabled":
+        child.kill()
+        raise SystemExit(f"{shape} was not attached: {child.communicate()[1][-2000:]}")
+    started = time.monotonic()
+    if whom:
+        kill(whom, child.pid)
+    else:
+        end.touch()
+    seen = left(started)
+    said = child.communicate(timeout=60)[0].strip()
+    return {**seen, "shape": shape, "killed": whom, "attached": True, "said": json.loads(said or "null")}
+
+
+# --- as a user runs it ---
+
+WRAPPERS = {
+    "script": '#!/bin/sh\n{real} "$@"\nexit $?\n',
+    "session": '#!/bin/sh\nsetsid {real} "$@" &\nwait\n',
+}
+
+
+def applied(real: str) -> list[dict[str, Any]]:
+    return [
+        applying(real, "script", "holder"),
+        applying(real, "script", "autotune"),
+        applying(real, "script", "autotune+holder"),
+        applying(real, "session", "holder"),
+        applying(real, "session", "ctrl-c"),
+        applying(real, "script", "stop"),
+    ]
+
+
+def applying(real: str, shape: str, how: str) -> dict[str, Any]:
+    """`autotune apply` of a script that starts the real scheduler as its child."""
+    place = Path("/run/holding/bin")
+    place.mkdir(parents=True, exist_ok=True)
+    script = place / "scx_cosmos"
+    script.write_text(WRAPPERS[shape].format(real=real))
+    script.chmod(0o755)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "autotune", "apply", "scx_cosmos"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PATH": f"{place}:{os.environ['PATH']}"},
+    )
+    assert child.stdout is not None
+    said = child.stdout.readline()
+    while said and "is applied" not in said and child.poll() is None:
+        said += child.stdout.readline()
+    attached = read_state().state == "enabled" and len(named(str(script))) > 0
+    started = time.monotonic()
+    stopped = None
+    if how == "ctrl-c":
+        child.send_signal(signal.SIGINT)
+    elif how == "stop":
+        stop = [sys.executable, "-m", "autotune", "stop"]
+        stopped = subprocess.run(stop, capture_output=True, text=True, check=False).stdout
+    else:
+        kill(how, child.pid)
+    seen = left(started)
+    out, err = child.communicate(timeout=120)
+    return {
+        **seen,
+        "shape": shape,
+        "killed": how,
+        "attached": attached,
+        "exit_code": child.returncode,
+        "stdout": said + out,
+        "stderr": err,
+        "stopped": stopped,
+    }
+
+
+def main() -> None:
+    what, *arguments = sys.argv[1:]
+    if what == "client":
+        client(*arguments)
+    else:
+        print(json.dumps({"killed": killed, "applied": applied}[what](*arguments)))
+
+
+main()

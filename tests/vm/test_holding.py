@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""Whoever is killed, in whatever combination, and whatever a scheduler's program forked: the kernel is back on its own
+scheduler within seconds, and nothing of it is left. In a real kernel; the VM plays the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autotune.machine.kernels import Kernel
+from autotune.machine.resilient import ResilientVM
+from autotune.schedext.catalog import Catalog
+from autotune.schedext.resolve import CatalogResolver
+from tests.built import built
+
+from .conftest import guest_json
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+CATALOG = Catalog.load()
+
+
+def nothing_is_left(seen: dict[str, Any]) -> None:
+    assert seen["attached"], seen
+    assert seen["state"] == "disabled", seen
+    assert (seen["left"], seen["held"], seen["groups"]) == ([], [], []), seen
+
+
+SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "group", "deaf")
+
+
+@pytest.mark.parametrize(
+    ("whom", "shapes"),
+    [
+        ("autotune+guard", ("script", "deaf")),
+        ("holder+guard", ("script", "deaf")),
+        ("holder", SHAPES),
+        ("autotune", ("script", "forked twice")),
+        ("autotune+holder", SHAPES),
+        ("", ("direct", "script", "group", "deaf")),
+    ],
+)
+def test_every_shape_of_program_ends_with_whoever_is_killed(
+    vm: ResilientVM, kernel: Kernel, whom: str, shapes: tuple[str, ...]
+) -> None:
+    spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate("at_fifo"))
+    argv = ("killed", spec.object_path, str(kernel.libbpf), whom, *shapes)
+    for seen in guest_json(vm, "holding.py", *argv, timeout_s=1200.0):
+        nothing_is_left(seen)
+        if not whom:
+            assert seen["said"] == {"detached": "disabled"}, seen
+        elif "autotune" not in whom:
+            assert seen["said"]["error"] == "HolderLost", seen
+            assert "the kernel is back on its own scheduler" in seen["said"]["message"], seen
+
+
+@pytest.mark.built
+@pytest.mark.usefixtures("built_schedulers")
+def test_a_script_around_a_real_scheduler_is_given_back_by_apply(vm: ResilientVM) -> None:
+    real = built("scx_cosmos")["scx_cosmos"].path
+    cases = guest_json(vm, "holding.py", "applied", str(real), timeout_s=1200.0)
+    print(*cases, sep="\n")
+    for seen in cases:
+        nothing_is_left(seen)
+        if seen["killed"] == "holder":
+            assert seen["exit_code"] == 1, seen
+            assert "the holder of the scheduler failed: it was ended by SIGKILL" in seen["stderr"], seen
+            assert seen["stderr"].strip().count("\n") == 0, seen
+            assert "is detached" not in seen["stdout"], seen
+        elif seen["killed"] in ("ctrl-c", "stop"):
+            assert seen["exit_code"] == 0, seen
+            assert "is detached" in seen["stdout"], seen
+        if seen["killed"] == "stop":
+            assert "was stopped; the kernel is back on its own scheduler" in seen["stopped"], seen
