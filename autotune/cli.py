@@ -10,6 +10,7 @@ What always holds here:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -23,7 +24,8 @@ from typer.core import TyperGroup
 from autotune import __version__, catalogue_commands, export_commands, scheduler_commands, session_command
 from autotune.arguments import CcArguments, debug_option, takes
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import columns, encode_anything, ended_gently, error_line, print_json, print_lines
+from autotune.printing import columns, encode_anything, ended_gently, print_json, print_lines, say
+from autotune.views.steady import open_standard_streams
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
 
@@ -66,11 +68,13 @@ class _Program(TyperGroup):
         if self.debug:
             import traceback
 
-            traceback.print_exception(error, file=sys.stderr)
+            with contextlib.suppress(OSError, ValueError):
+                traceback.print_exception(error, file=sys.stderr)
         known = _as_ours(error)
         if known.detail and self.debug:
-            print(known.detail, file=sys.stderr)
-        print(error_line(known), file=sys.stderr)
+            with contextlib.suppress(OSError, ValueError):
+                print(known.detail, file=sys.stderr)
+        say(known)
         return known.exit_code
 
 
@@ -116,6 +120,7 @@ app.add_typer(vm_app, name="vm")
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
+    open_standard_streams()
     app()
 
 

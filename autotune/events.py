@@ -160,7 +160,10 @@ class Warned:
 
 @dataclass(frozen=True)
 class Finished:
+    """`error` is what ended the session before its end, or what failed after it (cleanup); None when all went well."""
+
     session: Session
+    error: BaseException | None = None
 
 
 Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared classes reads worse

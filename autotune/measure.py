@@ -89,6 +89,11 @@ class Runner:
             files = {"cwd": spec.cwd, "layers": self._layers}
         self._ask("begin", START_S, identity=to_json(identity), pristine=files)
 
+    @property
+    def alive(self) -> bool:
+        """False once the helper has ended, by itself or because it was lost."""
+        return self._worker.process.poll() is None
+
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         """Run a command and measure it; a command that fails or cannot be started is not an error. `on_output` gets
         the output as it comes when `spec.stream` is set. Raises UsageError for an expression that is none, Interrupted

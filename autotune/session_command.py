@@ -11,17 +11,17 @@ import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.arguments import CcArguments, current_directory, flags, workload_from
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import encode_anything, error_line
+from autotune.printing import encode_anything, say, undisturbed
+from autotune.views.steady import Steady, reader_left
 
 if TYPE_CHECKING:
     from autotune.config import Settings
-    from autotune.history import History
     from autotune.machine.base import Machine
     from autotune.planner.make import Show
     from autotune.records import Candidate, Session, Workload
@@ -39,17 +39,42 @@ def run_cc(asked: CcArguments) -> int:
 
     settings = config.load(flags(asked), cwd=current_directory(), environ=os.environ)
     workload = workload_from(asked)
-    human = sys.stderr if asked.json == Path("-") else sys.stdout
-    encode_anything(human)
+    shown = _shown(asked)
+    human = shown.as_stream()
     _check(asked, settings, human)
     from autotune.schedext import custom
 
     catalog = custom.catalog()
     candidates = tuple(catalog.parse_candidate(text) for text in asked.scheduler or ())
+    code = 0
     if asked.dry_run:
         _dry_run(human, settings, workload, catalog, candidates, show_output=not asked.no_output_to_model)
+    else:
+        code = _session(asked, settings, workload, catalog, candidates, human)
+    return code or _output_lost(asked, shown)
+
+
+def _shown(asked: CcArguments) -> Steady:
+    """Where people are told what happens. It takes every line, also when nobody is there any more."""
+    stream = sys.stderr if asked.json == Path("-") else sys.stdout
+    if stream is None:  # it was closed before we were started
+        stream = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+    encode_anything(stream)
+    return Steady(stream)
+
+
+def _output_lost(asked: CcArguments, shown: Steady) -> int:
+    """The exit code of a session whose lines could not all be written. A reader that left needs no telling."""
+    if shown.lost is None or asked.json == Path("-"):  # what was asked for then was the document
         return 0
-    return _session(asked, settings, workload, catalog, candidates, human)
+    if not reader_left(shown.lost):
+        say(_unwritten("what happened could not all be printed", shown.lost))
+    return 1
+
+
+def _unwritten(what: str, error: Exception) -> AutotuneError:
+    why = getattr(error, "strerror", None) or str(error)
+    return AutotuneError(f"{what}: {why}", hint="write the report to a file with --json FILE", stage="report")
 
 
 def _session(
@@ -87,7 +112,8 @@ def _run(
     candidates: tuple[Candidate, ...],
     human: TextIO,
 ) -> tuple[Session, int]:
-    """Tune, and write every report, whatever happened. Raises what ended it early."""
+    """Tune, and write every report, whatever happened. Raises what ended it early. The exit code of a session that went
+    to its end is 1 where a report could not be written, or cleanup failed."""
     from autotune import config
     from autotune.events import Warned
 
@@ -96,7 +122,7 @@ def _run(
     recorder = _Recorder(view)
     written = True
     try:
-        with view:
+        with recorder:
             for remark in _without_effect(catalog, candidates):
                 recorder(Warned(remark))
             approve = _approver(human, view, catalog) if asked.interactive else None
@@ -104,37 +130,107 @@ def _run(
             _tune(asked, settings, workload, catalog, options, recorder)
     finally:
         if recorder.session is not None:
-            written = _export(asked, recorder.session, given)
-    return _finished(recorder.session), 0 if written else 1
+            written = _keep(asked, recorder.session, given)
+    session = _finished(recorder)
+    return session, 0 if written and _all_well(recorder) else 1
 
 
-def _finished(session: Session | None) -> Session:
+def _keep(asked: CcArguments, session: Session, given: Sequence[str]) -> bool:
+    """Remember what was found, and write every report that was asked for. What cannot be written is said, and keeps
+    nothing else from being written; False when there was such a report. Ctrl-C waits for what is short; a pipe that
+    nobody reads does not keep it waiting."""
+    from autotune import report
+
+    texts = {
+        "--json": lambda: report.json_text(session),
+        "--export-markdown": lambda: report.markdown(session, given),
+        "--export-csv": lambda: report.csv_text(session),
+    }
+    files = {option: path for option, path in _exports(asked).items() if not _may_wait(path)}
+    others = {option: path for option, path in _exports(asked).items() if option not in files}
+    written = []
+    try:
+        with undisturbed():
+            _remember(session)
+            written += [_written(path, texts[option], option) for option, path in files.items()]
+    finally:
+        written += [_written(path, texts[option], option) for option, path in others.items()]
+        if asked.json == Path("-"):
+            written.append(_printed(texts["--json"]))
+    return all(written)
+
+
+def _finished(recorder: _Recorder) -> Session:
     """A session that went to its end. Raises Interrupted or AutotuneError for one that did not."""
+    session, error = recorder.session, recorder.error
+    known = "the report holds what is known so far"
     if session is None or session.interrupted:
-        raise Interrupted("interrupted", hint="the report holds what is known so far" if session else "")
+        raise Interrupted("interrupted", hint=known if session else "")
     if session.failure is not None:
-        raise AutotuneError(session.failure, hint="the report holds what is known so far", stage="session")
+        if error is not None and not isinstance(error, AutotuneError):
+            raise error  # a bug, or the machine's word: the command line knows what to call it
+        stage = error.stage if error is not None else "session"
+        raise AutotuneError(session.failure, hint=known, stage=stage) from error
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        raise Interrupted("interrupted during cleanup", hint="the report is complete")
     return session
+
+
+def _all_well(recorder: _Recorder) -> bool:
+    """False, with a line on each, when something failed that is no part of the report."""
+    if recorder.error is not None:
+        say(_as_ours("cleanup", recorder.error))
+    if recorder.view_error is not None:
+        say(_as_ours("not all that happened could be shown", recorder.view_error))
+    return recorder.error is None and recorder.view_error is None
+
+
+def _as_ours(what: str, error: BaseException) -> AutotuneError:
+    """An error of ours as it is; any other as a bug, which does not end the session."""
+    if isinstance(error, AutotuneError):
+        return error
+    told = f"{what}: {type(error).__name__}: {error}"
+    return AutotuneError(told, hint="this is a bug in autotune; the rest is not harmed", stage="internal")
 
 
 class _Recorder:
     """Passes events to the view, and keeps the finished session and the logs of schedulers, so that they are written
-    whatever comes after."""
+    whatever comes after. A view that fails is switched off, and the session goes on without."""
 
     def __init__(self, view: LiveView | PlainView | _ProgressOnly) -> None:
         from autotune.views.logs import SchedulerLogs
 
         self.view = view
         self.session: Session | None = None
-        self._logs = SchedulerLogs(view)
+        self.error: BaseException | None = None
+        """What ended the session, or failed after it."""
+        self.view_error: Exception | None = None
+        self._logs = SchedulerLogs(self._show)
+
+    def __enter__(self) -> _Recorder:
+        self._guarded(self.view.__enter__)
+        return self
+
+    def __exit__(self, *ending: Any) -> None:
+        self._guarded(lambda: self.view.__exit__(*ending), always=True)
 
     def __call__(self, event: Any) -> None:
         from autotune.events import Finished
 
         if isinstance(event, Finished):
-            self.session = event.session
+            self.session, self.error = event.session, event.error
         self._logs(event)
-        self.view(event)
+        self._show(event)
+
+    def _show(self, event: Any) -> None:
+        self._guarded(lambda: self.view(event))
+
+    def _guarded(self, step: Callable[[], object], *, always: bool = False) -> None:
+        if self.view_error is None or always:
+            try:
+                step()
+            except Exception as error:
+                self.view_error = self.view_error or error
 
 
 def _tune(
@@ -146,7 +242,7 @@ def _tune(
     recorder: _Recorder,
     show: Show | None = None,
 ) -> None:
-    """Run the session and remember what it found; or, with `show`, only up to the first question to the model, which is
+    """Run the session; or, with `show`, only up to the first question to the model, which is
     shown instead of sent."""
     from autotune.events import Warned
     from autotune.history import History
@@ -179,19 +275,20 @@ def _tune(
             proposes=not options.user_candidates,
         )
         with planning(parts) if show is None else showing(parts, show) as planner:
-            session = tune(workload, machine, planner, options, recorder, resolve)
-        if show is None:
-            _remember(memory, session)
+            tune(workload, machine, planner, options, recorder, resolve)
 
 
-def _remember(memory: History, session: Session) -> None:
+def _remember(session: Session) -> None:
     """Keep what was learned; a memory that cannot be written costs no session."""
     if session.baseline is None:
         return
+    from autotune.history import History
+
     try:
-        memory.record(session)
-    except AutotuneError as error:
-        print(error_line(error), file=sys.stderr)
+        with History(warn=lambda text: say(AutotuneError(text, stage="history"))) as memory:
+            memory.record(session)
+    except Exception as error:
+        say(_as_ours("history", error))
 
 
 def _options(
@@ -217,7 +314,10 @@ def _approver(human: TextIO, view: LiveView | PlainView, catalog: Catalog) -> Ap
     def ask(text: str) -> str:
         human.write(text)
         human.flush()
-        line = sys.stdin.readline()
+        try:
+            line = sys.stdin.readline()
+        except OSError as error:  # the terminal is gone
+            raise EOFError from error
         if not line:
             raise EOFError
         return line
@@ -290,28 +390,34 @@ def _exports(asked: CcArguments) -> dict[str, Path]:
     return {option: path for option, path in wanted.items() if path is not None}
 
 
-def _export(asked: CcArguments, session: Session, given: Sequence[str]) -> bool:
-    """Write every report that was asked for. One that cannot be written is said, and does not keep the others from
-    being written; False when there was one."""
-    from autotune import report
+def _may_wait(path: Path) -> bool:
+    """Whether writing may wait for somebody: a pipe or a device."""
+    return path.exists() and not path.is_file()
+
+
+def _written(path: Path, text: Callable[[], str], option: str) -> bool:
     from autotune.views import files
 
-    texts = {
-        "--json": lambda: report.json_text(session),
-        "--export-markdown": lambda: report.markdown(session, given),
-        "--export-csv": lambda: report.csv_text(session),
-    }
-    written = True
-    for option, path in _exports(asked).items():
-        try:
-            files.write(path, texts[option](), option)
-        except AutotuneError as error:
-            print(error_line(error), file=sys.stderr)
-            written = False
-    if asked.json == Path("-"):
-        sys.stdout.write(report.json_text(session))
-        sys.stdout.flush()
-    return written
+    try:
+        files.write(path, text(), option)
+    except Exception as error:
+        say(_as_ours(option, error))
+        return False
+    return True
+
+
+def _printed(text: Callable[[], str]) -> bool:
+    """The document on standard output."""
+    if sys.stdout is None:  # it was closed before we were started
+        say(AutotuneError("--json - could not be written: standard output is closed", stage="report"))
+        return False
+    encode_anything(sys.stdout)
+    out = Steady(sys.stdout)
+    out.write(text())
+    out.flush()
+    if out.lost is not None and not reader_left(out.lost):
+        say(_unwritten("--json - could not be written", out.lost))
+    return out.lost is None
 
 
 def _dry_run(
@@ -392,7 +498,7 @@ def run_prompt(asked: CcArguments) -> int:
     options = _options(asked, settings, (), None)
     _tune(asked, settings, workload, catalog, options, recorder, show=requests.append)
     if not requests:
-        _finished(recorder.session)
+        _finished(recorder)
         return 1
     as_sent = asked.json == Path("-")
     print(json.dumps(requests[0], indent=2) if as_sent else planned.request_text(requests[0]))
@@ -410,3 +516,9 @@ class _ProgressOnly:
 
         if not isinstance(event, Finished):
             self._view(event)
+
+    def __enter__(self) -> _ProgressOnly:
+        return self
+
+    def __exit__(self, *_ending: Any) -> None:
+        return None

@@ -82,13 +82,33 @@ class Trials:
     # --- what surrounds the trials ---
 
     def setup(self) -> None:
-        """Raises BusyError when a scheduler of somebody else is attached: nothing of the workload was run then."""
+        """Raises BusyError when a scheduler of somebody else is attached: nothing of the workload was run then. Done
+        once more when it is lost with its helper or its VM."""
+        try:
+            self._generation = self._set_up()
+        except RunnerLost as error:
+            self._listener(Warned(f"setup was lost and is repeated: {error.message}"))
+            self._generation = self._set_up()
+
+    def _set_up(self) -> int:
+        """Set up the machine there is; its generation."""
+        generation = self._machine.generation
         refuse_unless_free(self._machine.state())
         if self._workload.setup is not None:
             self._helper("setup", self._workload.setup)
+        return generation
 
     def cleanup(self) -> None:
-        if self._workload.cleanup is not None:
+        """Done once more when it is lost with its helper; a machine that was replaced has nothing to clean up."""
+        if self._workload.cleanup is None:
+            return
+        generation = self._machine.generation
+        try:
+            self._helper("cleanup", self._workload.cleanup)
+        except RunnerLost as error:
+            if self._machine.generation != generation:
+                return
+            self._listener(Warned(f"cleanup was lost and is repeated: {error.message}"))
             self._helper("cleanup", self._workload.cleanup)
 
     def learn_from_baseline(self, trial: Trial) -> None:
@@ -200,16 +220,17 @@ class Trials:
             self.prepare_s = time.monotonic() - started
 
     def _settle(self) -> None:
-        """A machine that was replaced has neither what setup made nor what a first run left in its caches."""
+        """A machine that was replaced has neither what setup made nor what a first run left in its caches. It counts as
+        settled when all of that is done: what is lost half-way is begun anew by the next trial."""
         if self._machine.generation == self._generation:
             return
-        self._generation = self._machine.generation
-        self.setup()
+        generation = self._set_up()
         self._machine.fresh()
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
         self._listener(Step("warm up", "once, since the machine is a new one"))
         self._machine.run(self._run_spec(self._workload.argv), self._show())
+        self._generation = generation
 
     def _helper(self, name: str, command: str) -> None:
         """Run a command that belongs to the workload and is not measured. Raises WorkloadError when it fails."""

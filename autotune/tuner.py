@@ -21,8 +21,8 @@ import autotune
 from autotune import budget, monitor, report, stats
 from autotune.errors import (
     AttachError,
+    AutotuneError,
     BuildError,
-    DetachError,
     Interrupted,
     MachineLost,
     PlannerError,
@@ -150,7 +150,8 @@ def tune(
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
 ) -> Session:
-    """Run one session to its end, to the end of its budget, or to the user's Ctrl-C, and return what it found.
+    """Run one session to its end, to the end of its budget, or to whatever ends it before, and return what it found.
+    Once the baseline is known nothing is raised any more: an error is the session's `failure`, beside all its runs.
     `clock` tells the seconds that the budget is counted in. Raises WorkloadError when the workload cannot be measured
     under the baseline."""
     return _Tuning(workload, machine, planner, options, listener, resolve, clock).run()
@@ -212,26 +213,35 @@ class _Tuning:
         self._failure: str | None = None
 
     def run(self) -> Session:
-        interrupted, failure = False, None
-        try:
-            try:
-                self._session()
-            except BaseException:
-                self._machine.close()  # everything of ours goes at once; cleanup starts a helper of its own
-                raise
-        except (KeyboardInterrupt, Interrupted):
-            interrupted = True
-        except (MachineLost, DetachError) as error:
-            if self._baseline is None:
-                raise
-            failure = str(error)
-            self._warn(failure)
-        finally:
-            with contextlib.suppress(MachineLost):
-                self._trials.cleanup()
-        session = self._summary(interrupted, failure or self._failure)
-        self._tell(Finished(session))
+        ended = _caught(self._session)
+        if ended is not None and _caught(self._machine.close) is not None:
+            _caught(self._machine.close)  # a second Ctrl-C; whatever else is left undone, the machine is given back
+        cleaning = _caught(self._cleanup)  # starts a helper of its own
+        if ended is not None and self._baseline is None and not _is_interruption(ended):
+            self._warn_of_cleanup(cleaning)
+            raise ended
+        return self._finish(ended, cleaning)
+
+    def _finish(self, ended: BaseException | None, cleaning: BaseException | None) -> Session:
+        """All that is known, whatever `ended` the session before its time, and whatever became of cleanup."""
+        interrupted = ended is not None and _is_interruption(ended)
+        first = None if self._failure else ended or cleaning
+        if ended is not None and not interrupted:
+            self._failure = self._failure or _said(ended)
+            self._warn(_said(ended))
+        self._warn_of_cleanup(cleaning)
+        session = self._summary(interrupted, self._failure)
+        self._tell(Finished(session, first))
         return session
+
+    def _cleanup(self) -> None:
+        with contextlib.suppress(MachineLost):  # what there was to clean up went with it
+            self._trials.cleanup()
+
+    def _warn_of_cleanup(self, error: BaseException | None) -> None:
+        if error is not None:
+            what = "the cleanup command was interrupted" if _is_interruption(error) else _said(error)
+            self._warn(what)
 
     def _session(self) -> None:
         self._tell(MachineReady(self._machine.info, self._workload))
@@ -630,3 +640,20 @@ class _Tuning:
             transcript=self._planner.transcript,
             failure=failure,
         )
+
+
+def _caught(step: Callable[[], None]) -> BaseException | None:
+    """What ended the step; None when nothing did."""
+    try:
+        step()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _is_interruption(error: BaseException) -> bool:
+    return isinstance(error, (KeyboardInterrupt, Interrupted))
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, AutotuneError) else f"{type(error).__name__}: {error}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from autotune.errors import AutotuneError, HolderLost
+from autotune.errors import AutotuneError, HolderLost, RunnerLost
 from autotune.machine.base import OutputHandler, Place
 from autotune.measure import PristineSpec, Runner
 from autotune.monitor import sample, snapshot
@@ -52,14 +52,14 @@ class Executor:
     # --- commands ---
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        return self._ready_runner().run(spec, on_output)
+        return self._run(self._ready_runner(), spec, on_output)
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         runner = self._ready_runner()
         taker = EvidenceTaker(self._holder)
         taker.begin(ops)
         before = snapshot()
-        run = runner.run(spec, on_output)
+        run = self._run(runner, spec, on_output)
         after = snapshot()
         return Measurement(run, taker.finish(), before, after)
 
@@ -67,7 +67,21 @@ class Executor:
         if self._place.pristine:
             self._close_runner()
 
+    def _run(self, runner: Runner, spec: RunSpec, on_output: OutputHandler | None) -> Run:
+        """Raises RunnerLost when the runner died; the next command gets another."""
+        try:
+            return runner.run(spec, on_output)
+        except RunnerLost:
+            self._close_runner()
+            raise
+
     def _ready_runner(self) -> Runner:
+        """The runner, or another where it has died since. Raises RunnerLost where what commands wrote before went with
+        it: a pristine run must not be measured without what its prepare command made."""
+        if self._runner is not None and not self._runner.alive:
+            self._close_runner()
+            if self._place.pristine:
+                raise RunnerLost("the process that measures runs died, and the files of the run with it")
         if self._runner is None:
             pristine = PristineSpec(self._place.cwd, self._scratch_dir()) if self._place.pristine else None
             self._runner = Runner(self._place.identity, pristine=pristine)

@@ -22,7 +22,7 @@ from scripted import ScriptedMachine
 
 from autotune.config import Settings
 from autotune.errors import PlannerError, UsageError
-from autotune.events import Proposed
+from autotune.events import Finished, Proposed
 from autotune.history import History
 from autotune.planner import make
 from autotune.planner.make import Parts
@@ -90,9 +90,12 @@ def test_a_service_that_fails_later_leaves_the_rest_to_the_offline_planner(room:
     assert session.failure is None
 
 
-def test_under_planner_claude_a_failure_at_once_is_an_error(room: Room) -> None:
-    with pytest.raises(PlannerError, match="not accepted"):
-        room.run(Status(401, "authentication_error", "no"), planner="claude")
+def test_under_planner_claude_a_failure_at_once_is_an_error_beside_the_baseline(room: Room) -> None:
+    session = room.run(Status(401, "authentication_error", "no"), planner="claude")
+    assert "not accepted" in (session.failure or "")
+    assert session.baseline is not None
+    assert isinstance(room.told[-1], Finished)
+    assert isinstance(room.told[-1].error, PlannerError)
     assert room.machine.closed
 
 

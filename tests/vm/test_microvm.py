@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.errors import MachineLost
+from autotune.errors import MachineLost, RunnerLost
 from autotune.machine.base import Place
 from autotune.machine.kernels import Kernel
 from autotune.machine.microvm import MicroVM, VmOptions, boot
@@ -55,6 +55,15 @@ def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: ResilientVM) -> 
     assert guest_run(vm, "sh", "-c", "kill -SEGV $$").signal == signal.SIGSEGV
     assert guest_run(vm, "no-such-command").start_error == "no-such-command: command not found"
     assert guest_run(vm, "sleep", "60", timeout_s=1.0).timed_out
+
+
+def test_a_helper_that_is_killed_inside_is_replaced(vm: ResilientVM, tmp_path: Path) -> None:
+    generation = vm.generation
+    for _ in range(2):
+        with pytest.raises(RunnerLost, match="the process that measures runs"):
+            vm.measure(shell("kill -9 $PPID; sleep 30", tmp_path), None)
+        assert vm.measure(shell("echo again", tmp_path), None).run.stdout.head == "again\n"
+    assert vm.generation == generation, "the VM itself was replaced"
 
 
 def test_odd_output_comes_over_whole(vm: ResilientVM) -> None:
