@@ -233,7 +233,7 @@ def _vm(context: typer.Context) -> None:
 @vm_app.command("setup")
 def _vm_setup(
     version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the newest.")
+        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the best known.")
     ] = None,
 ) -> None:
     """Fetch a kernel with sched_ext, and what schedulers are built and loaded with; the system stays as it is."""
