@@ -37,11 +37,13 @@ class _Broken(Exception):
     """Not BTF, or of a kind that is not known here."""
 
 
-def unresolvable(elf: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | None:
+def unresolvable(kernel: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | None:
     """Kfuncs, their names beginning with `prefix`, that no program can call in this kernel: their implicit argument is
-    visible and they have no `_impl` twin. None when the file does not say: no BTF, or one that cannot be read."""
+    visible and they have no `_impl` twin. `kernel` is its ELF file, or the BTF alone as in /sys/kernel/btf/vmlinux.
+    None when it does not say: no BTF, or one that cannot be read."""
     try:
-        return _unresolvable(_section(elf, b".BTF"), prefix)
+        alone = kernel[:2] == struct.pack("<H", _MAGIC)
+        return _unresolvable(kernel if alone else _section(kernel, b".BTF"), prefix)
     except (_Broken, struct.error, IndexError, UnicodeDecodeError):
         return None
 

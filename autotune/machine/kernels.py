@@ -250,14 +250,22 @@ def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Prog
     for one that cannot load schedulers."""
     _unpack(apt, build.packages[:1], place, progress)
     image = _first(place, "**/vmlinuz*")
-    broken = btf.unresolvable(vmlinux.unpack(image.read_bytes()) or b"")
-    if broken:
-        shown = "scx_bpf_kick_cpu" if "scx_bpf_kick_cpu" in broken else broken[0]
-        raise _unusable(f"this build describes {len(broken)} of the kernel's functions wrongly, such as {shown}")
+    fault = fault_of(vmlinux.unpack(image.read_bytes()) or b"")
+    if fault is not None:
+        raise _unusable(fault)
     _unpack(apt, build.packages[1:], place, progress)
     _first(place, f"**/lib/modules/{build.release}/kernel")
     if "\nCONFIG_SCHED_CLASS_EXT=y" not in _config(place, build.release).read_text():
         raise _unusable("it was built without sched_ext")
+
+
+def fault_of(kernel: bytes) -> str | None:
+    """Why no scheduler can be loaded into a kernel, as far as its ELF file, or its BTF alone, tells."""
+    broken = btf.unresolvable(kernel)
+    if not broken:
+        return None
+    shown = "scx_bpf_kick_cpu" if "scx_bpf_kick_cpu" in broken else broken[0]
+    return f"this build describes {len(broken)} of the kernel's functions wrongly, such as {shown}"
 
 
 def _unusable(why: str) -> FetchError:

@@ -18,6 +18,12 @@ def test_a_function_with_a_visible_aux_and_no_twin_cannot_be_called() -> None:
     assert unresolvable(btf_files.elf(btf_files.btf(btf_files.BROKEN))) == ("scx_bpf_kick_cpu",)
 
 
+def test_a_description_alone_is_read_too() -> None:
+    """As the running kernel shows its own."""
+    assert unresolvable(btf_files.btf(btf_files.BROKEN)) == ("scx_bpf_kick_cpu",)
+    assert unresolvable(btf_files.btf(btf_files.GOOD)) == ()
+
+
 @pytest.mark.parametrize(
     "functions",
     [
