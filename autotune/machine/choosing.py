@@ -37,15 +37,24 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], asked: str | None = None) -> list[Build]:
-    """Builds to try, best first. `parts` maps packages of images to the packages that they are made of; a build of
-    which one is not `available` is left out. `asked` is the beginning of a release. Raises FetchError when none is
-    left."""
+    """Builds to try, best first. `parts` maps packages of images to the packages that they are made of. Those that are
+    not `available` are left out, and so is a build that needs one. `asked` is the beginning of a release. Raises
+    FetchError when none is left."""
+    parts = {
+        image: [part for part in made_of if part in available or _needed(part)] for image, made_of in parts.items()
+    }
     fit = {release: image for image in parts if (release := _release(image)) and _may_be(release, asked)}
     whole = {release: image for release, image in fit.items() if set(parts[image]) <= set(available)}
     if not whole:
         raise _nothing(asked, [part for image in fit.values() for part in parts[image] if part not in available])
     ordered = sorted(whole, key=lambda release: (_rank(release), *_newest_first(release)))
     return [_build(release, whole[release], parts, asked) for release in _few_of_each(ordered)]
+
+
+def _needed(part: str) -> bool:
+    """Up to 6.18 the image's package names a linux-base of its version that the archive does not have. Nothing is missing
+    then: the image's package has the configuration. Where it has not, the build turns out not to be whole."""
+    return not part.startswith("linux-base-")
 
 
 def _release(image: str) -> str | None:
@@ -95,7 +104,7 @@ def _build(release: str, image: str, parts: Mapping[str, Sequence[str]], asked: 
 
 def _nothing(asked: str | None, missing: Sequence[str]) -> FetchError:
     what = f" {asked}" if asked else ""
-    reason = f": {missing[0]} is missing" if missing else ""
+    reason = f": {max(missing, key=version_key)} is missing" if missing else ""
     whole = " whole" if missing else ""
     hint = "boot another: --kernel IMAGE"
     return FetchError(f"the archive has no{whole} kernel{what} with sched_ext{reason}", hint=hint)

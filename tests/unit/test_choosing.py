@@ -19,7 +19,9 @@ IMAGES = st.builds(
     lambda series, patch, flavour: f"linux-image-{series}.{patch}+deb13-{flavour}", SERIES, st.integers(0, 20), FLAVOUR
 )
 ARCHIVES = st.dictionaries(
-    IMAGES, st.sampled_from([(), ("linux-binary-1",), ("linux-base-1", "linux-binary-1", "gone")]), max_size=30
+    IMAGES,
+    st.sampled_from([(), ("linux-binary-1",), ("linux-base-gone",), ("linux-base-1", "linux-binary-1", "gone")]),
+    max_size=30,
 )
 AVAILABLE = ("linux-binary-1", "linux-base-1")
 
@@ -93,7 +95,7 @@ def test_the_package_that_holds_the_image_comes_first(parts: dict[str, tuple[str
     for build in choices(parts, AVAILABLE):
         image = f"linux-image-{build.release}"
         assert build.packages[0] == ("linux-binary-1" if "linux-binary-1" in parts[image] else image)
-        assert set(build.packages) == {image, *parts[image]}
+        assert set(build.packages) == {image, *parts[image]} - {"linux-base-gone"}
 
 
 def test_the_archive_of_today() -> None:
@@ -101,6 +103,12 @@ def test_the_archive_of_today() -> None:
     parts: dict[str, tuple[str, ...]] = {f"linux-image-{name}+deb13-amd64": () for name in names}
     order = ["6.18.15", "6.18.12", "7.3.4", "6.19.14", "7.0.13", "6.17.13", "6.16.12", "7.2.12", "7.1.13"]
     assert releases(parts) == [f"{name}+deb13-amd64" for name in order]
+
+
+def test_a_base_package_that_the_archive_lacks_is_not_asked_for() -> None:
+    """As with 6.18.15, which holds its configuration itself."""
+    build = choices({"linux-image-6.18.15+deb13-amd64": ("linux-base-6.18.15+deb13-amd64",)}, ())[0]
+    assert build.packages == ("linux-image-6.18.15+deb13-amd64",)
 
 
 def test_why_is_said() -> None:
@@ -132,6 +140,7 @@ DEPENDS = """linux-image-6.18.15+deb13-amd64
  |Depends: <initramfs-tools>
   Depends: <linux-initramfs-tool>
     dracut
+  Depends: <linux-base-6.18.15+deb13-amd64>
   Suggests: linux-doc-6.18
 linux-image-7.0.13+deb13-amd64
   PreDepends: linux-base
@@ -144,7 +153,7 @@ linux-image-7.0.13+deb13-amd64
 
 def test_the_parts_of_an_image_are_read_also_those_that_are_not_there() -> None:
     assert parts_in_depends(DEPENDS) == {
-        "linux-image-6.18.15+deb13-amd64": (),
+        "linux-image-6.18.15+deb13-amd64": ("linux-base-6.18.15+deb13-amd64",),
         "linux-image-7.0.13+deb13-amd64": tuple(
             f"linux-{part}-7.0.13+deb13-amd64" for part in ("base", "binary", "modules")
         ),

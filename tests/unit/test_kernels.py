@@ -29,7 +29,9 @@ NAMES = [
     "linux-modules-7.3.4+deb13-amd64",
 ]
 PARTS = {
-    name: tuple(part for part in NAMES if "7.3.4" in part and part != name) if "7.3.4" in name else ()
+    name: tuple(part for part in NAMES if "7.3.4" in part and part != name)
+    if "7.3.4" in name
+    else (name.replace("image", "base"),)  # which the archive does not have
     for name in NAMES
     if name.startswith("linux-image-")
 }
