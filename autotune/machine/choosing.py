@@ -52,8 +52,8 @@ def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], aske
 
 
 def _needed(part: str) -> bool:
-    """Up to 6.18 the image's package names a linux-base of its version that the archive does not have. Nothing is missing
-    then: the image's package has the configuration. Where it has not, the build turns out not to be whole."""
+    """Up to 6.18 the image's package names a linux-base of its version that the archive does not have. Nothing is
+    missing then: the image's package has the configuration. Where it has not, the build turns out not to be whole."""
     return not part.startswith("linux-base-")
 
 
