@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main() -> None:
@@ -13,9 +18,25 @@ def main() -> None:
 
         print(f"autotune {__version__}")
         return
+    _load()()
+
+
+def _load() -> Callable[[], None]:
+    """The command line. Loading it takes a while, in which nothing is begun yet: Ctrl-C, once or often, just ends."""
+    import signal
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
     from autotune import cli
 
-    cli.main()
+    signal.signal(signal.SIGINT, before)
+    return cli.main
+
+
+def _leave(*_signal: object) -> None:
+    os.write(2, b"autotune: session: interrupted.\n")
+    os._exit(130)
 
 
 if __name__ == "__main__":

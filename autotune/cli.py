@@ -238,7 +238,7 @@ def _vm(context: typer.Context) -> None:
 @vm_app.command("setup")
 def _vm_setup(
     version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the newest.")
+        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the best known.")
     ] = None,
 ) -> None:
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""

@@ -102,6 +102,8 @@ def _sched_ext() -> Check:
     there, release = state.state != kernel.UNSUPPORTED, platform.release()
     found = there and not kernel.too_old(release)
     detail = f"{release}: {state.state}" if found else f"{release} is too old" if there else f"{release} has none"
+    fault = _fault(build.KERNEL_BTF) if found else None
+    found, detail = (False, f"{release}: {fault}") if fault else (found, detail)
     fix = f"boot Linux {kernel.LEAST_KERNEL} or later"
     return Check("sched_ext", found, detail, "running schedulers on the host itself", fix, HOST)
 
@@ -156,7 +158,18 @@ def _vm_kernel() -> Check:
         found = kernels.find(None)
     except AutotuneError as error:
         return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
-    return Check("VM kernel", True, f"{found.version} ({found.source})", "the micro-VM boots it", "", VM)
+    looked_at = found.source == "fetched"  # then, and looking takes a while
+    fault = _fault(found.unpacked) if found.unpacked and not looked_at else None
+    detail = f"{found.version} ({found.source}){f': {fault}' if fault else ''}"
+    return Check("VM kernel", fault is None, detail, "the micro-VM boots it", _SETUP if fault else "", VM)
+
+
+def _fault(kernel: Path) -> str | None:
+    """Why no scheduler can be loaded into a kernel; None also where that cannot be read."""
+    try:
+        return kernels.fault_of(kernel.read_bytes())
+    except OSError:
+        return None
 
 
 _EMULATED = "; emulation is used instead"

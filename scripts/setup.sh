@@ -1,9 +1,37 @@
 # SPDX-License-Identifier: MIT
-# Sourced by scripts/autotune and scripts/test: makes the virtual environment, installs what is missing.
-# Needs $top (the checkout). Nothing here costs anything once a stamp says that it was done.
+# Sourced by the other scripts: makes the virtual environment, installs what is missing.
+# Needs $top (the checkout, as a physical path). Nothing here costs anything once a stamp says that it was done.
+#
+# What always holds: one start at a time changes .venv (a lock); what was begun and not ended is marked, and made anew by
+# the next start, however the first one ended.
 
 say() { printf 'autotune setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
+
+venv=$top/.venv
+unfinished=$venv/.unfinished # there from before the first change to .venv until after the last
+lock=
+
+# Children inherit the lock on purpose: a pip that outlives a killed start is still changing .venv.
+setup_lock() {
+    [ -z "$lock" ] || return 0
+    [ -w "$top" ] || die "$top cannot be written; let somebody who may do the first start"
+    exec {lock}> "$top/.venv.lock"
+    trap 'say "interrupted; the next start makes it anew"; exit 130' INT
+    command -v flock > /dev/null || return 0
+    flock -n "$lock" || {
+        say "waiting for another start that is setting up"
+        flock "$lock"
+    }
+}
+
+# Before anything that stays: the command itself must neither hold the lock nor meet our handler.
+setup_done() {
+    [ -n "$lock" ] || return 0
+    exec {lock}>&-
+    lock=
+    trap - INT
+}
 
 # A Python that autotune runs under and that can make a virtual environment; fails when there is none.
 find_python() {
@@ -26,41 +54,88 @@ setup_python() {
 
 # stamp_is_current GROUP FILE...: true when the group was set up here from these very files
 stamp_is_current() {
-    local stamp=$top/.venv/.stamp-$1 file place=
+    local stamp=$venv/.stamp-$1 file place=
     shift
     [ -f "$stamp" ] || return 1
-    read -r place < "$stamp" || true
-    [ "$place" = "$top" ] || return 1
+    IFS= read -r place < "$stamp" || true
+    [ "$place" -ef "$top" ] || return 1
     for file; do [ "$stamp" -nt "$file" ] || return 1; done
 }
 
-stamp() { printf '%s\n' "$top" > "$top/.venv/.stamp-$1"; }
+stamp() { printf '%s\n' "$top" > "$venv/.stamp-$1"; }
 
-# A virtual environment holds absolute paths: one that came here with a copied checkout runs the code of the other.
-drop_foreign_venv() {
-    local place
-    place=$(cat "$top"/.venv/.stamp-venv* 2>/dev/null | sort -u) || true
-    case $place in '' | "$top") return ;; esac
-    say "remaking .venv: it belongs to $place"
-    rm -rf "$top/.venv"
+venv_is_current() { # [extras]
+    [ -x "$venv/bin/python" ] && [ ! -e "$unfinished" ] || return 1
+    stamp_is_current "venv${1:-}" "$top/pyproject.toml" ||
+        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml"; }
+}
+
+# Says why .venv must be made anew, if it must. A virtual environment holds absolute paths: one that came here with a
+# copied checkout runs the code of the other.
+venv_fault() {
+    local stamp place
+    [ -e "$venv" ] || [ -L "$venv" ] || return 0
+    for stamp in "$venv"/.stamp-*; do
+        [ -f "$stamp" ] || continue
+        IFS= read -r place < "$stamp" || true
+        [ -z "$place" ] || [ "$place" -ef "$top" ] || { echo "it belongs to $place" && return; }
+    done
+    if [ -e "$unfinished" ] || [ ! -x "$venv/bin/autotune" ]; then echo "it was not finished"; return; fi
+    [ -x "$venv/bin/python" ] || echo "its Python is gone"
+}
+
+# What says that it is whole goes first, since this may be killed too.
+drop_venv() {
+    rm -f "$venv"/.stamp-* "$venv/bin/autotune"
+    rm -rf "$venv"
 }
 
 setup_venv() { # [extras]
-    local group=venv${1:-}
-    stamp_is_current "$group" "$top/pyproject.toml" && return
-    local python
+    venv_is_current "${1:-}" && return
+    local python fault was_whole=yes
+    setup_lock
+    venv_is_current "${1:-}" && return
     python=$(setup_python) || exit 1
-    drop_foreign_venv
+    fault=$(venv_fault)
+    [ -z "$fault" ] || {
+        say "remaking .venv: $fault"
+        drop_venv
+    }
     say "setting up the virtual environment .venv"
-    if [ ! -x "$top/.venv/bin/python" ]; then
-        "$python" -m venv "$top/.venv" || {
-            rm -rf "$top/.venv"
-            die "a virtual environment could not be made with $python; name another Python in AUTOTUNE_PYTHON"
-        }
-    fi
-    "$top/.venv/bin/python" -m pip install --quiet --disable-pip-version-check -e "$top${1:+[$1]}" ||
-        die "the Python packages could not be installed; check the network and try again"
-    stamp "$group"
+    [ -e "$venv" ] || was_whole=
+    mkdir -p "$venv"
+    : > "$unfinished"
+    [ -n "$was_whole" ] || "$python" -m venv "$venv" || {
+        drop_venv
+        die "a virtual environment could not be made with $python; name another Python in AUTOTUNE_PYTHON"
+    }
+    install_python_packages "${1:-}" "$was_whole"
+    stamp "venv${1:-}"
+    rm -f "$unfinished"
+    [ -n "$was_whole" ] || say_how_to_call_it
+}
+
+install_python_packages() { # EXTRAS WAS_WHOLE
+    local code=0
+    (cd "$top" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".${1:+[$1]}") || code=$?
+    [ $code != 0 ] || return 0
+    # pip changes nothing before it has all that it needs: what was whole before it failed by itself still is.
+    [ -z "$2" ] || [ $code -ge 128 ] || rm -f "$unfinished"
+    die "the Python packages could not be installed; check the network and try again"
+}
+
+# Nothing is written into the user's directories unasked.
+say_how_to_call_it() {
+    command -v autotune > /dev/null && return
+    local place home=${HOME-~} script
+    script=$(printf %q "$top/scripts/autotune")
+    for place in "$home/.local/bin" "$home/bin"; do
+        case :$PATH: in *":$place:"*) ;; *) continue ;; esac
+        place=$(printf %q "$place")
+        say "to call it 'autotune' from everywhere: mkdir -p $place && ln -s $script $place/"
+        return
+    done
+    say "to call it 'autotune' in this shell: alias autotune=$script"
 }
 
 missing_packages() { # GROUPS (a pattern)
@@ -78,8 +153,14 @@ missing_packages() { # GROUPS (a pattern)
     done < "$top/scripts/packages.txt"
 }
 
+packages_are_current() { # STAMP
+    stamp_is_current "packages-$1" "$top/scripts/packages.txt" ||
+        { [ "$1" = run ] && stamp_is_current packages-test "$top/scripts/packages.txt"; }
+}
+
 setup_packages() { # STAMP GROUPS (a pattern)
-    if [ "$2" != base ] && stamp_is_current "packages-$1" "$top/scripts/packages.txt"; then return; fi
+    if [ "$2" != base ] && packages_are_current "$1"; then return; fi
+    setup_lock
     command -v dpkg-query >/dev/null || {
         say "this is not Debian: see 'autotune doctor' for what must be installed by hand"
         return 0
@@ -99,24 +180,42 @@ install_packages() { # PACKAGE...
         root=sudo
     fi
     say "installing with ${root:+sudo }apt-get: $*"
-    $root apt-get update -qq >&2 || say "the list of packages could not be refreshed; going on with the old one"
-    # Twice: on some machines a clean-up hook takes archives away while they are being installed.
-    $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
-        $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
-        die "installing failed; try it by hand: ${root:+sudo }apt-get install $*"
+    apt_get() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" {lock}>&-; } # what it starts may stay
+    apt_get update >&2 || say "the list of packages could not be refreshed; going on with the old one"
+    # Twice: on some machines a clean-up hook takes archives away while they are being installed, and an installation
+    # that was killed must be ended first.
+    apt_get install -y --no-install-recommends "$@" > /dev/null || {
+        $root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >&2 {lock}>&- || true
+        apt_get install -y --no-install-recommends "$@" >&2
+    } || die "installing failed; try it by hand: ${root:+sudo }apt-get install $*"
+}
+
+kernel_is_there() {
+    [ -d /sys/kernel/sched_ext ] && [ -z "${AUTOTUNE_REQUIRE_VM:-}" ] && return
+    local home=${HOME-~} cache # as autotune finds it: without HOME the user's own, and no relative path
+    case ${XDG_CACHE_HOME:-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$home/.cache ;; esac
+    grep -qs '"format": 3' "$cache"/autotune/kernels/*/manifest.json
 }
 
 setup_kernel() {
-    [ -d /sys/kernel/sched_ext ] && [ -z "${AUTOTUNE_REQUIRE_VM:-}" ] && return
-    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/autotune/kernels
-    grep -qs '"format": 3' "$cache"/*/manifest.json && return
+    kernel_is_there && return
     say "fetching a kernel with sched_ext for the micro-VM (about 170 MB, kept in the cache)"
-    "$top/.venv/bin/autotune" vm setup >&2 || exit 1
+    "$venv/bin/autotune" vm setup >&2 || exit 1
+}
+
+# setup_for ARGUMENT...: what this command line of autotune needs, and no more. Its own parser says what that is.
+setup_for() {
+    packages_are_current run && kernel_is_there && return
+    local needs
+    needs=$("$venv/bin/python" "$top/scripts/needs.py" "$@") || needs='packages kernel'
+    case $needs in *packages*) setup_packages run run ;; esac
+    case $needs in *kernel*) setup_kernel ;; esac
 }
 
 # Real schedulers for the tests: built once (some minutes), and kept in the store.
 setup_schedulers() {
-    command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
-    "$top/.venv/bin/autotune" schedulers install scx_bpfland scx_cosmos >&2 ||
+    local home=${HOME-~}
+    command -v cargo >/dev/null || PATH=$PATH:$home/.cargo/bin
+    "$venv/bin/autotune" schedulers install scx_bpfland scx_cosmos >&2 ||
         die "the tests need two real schedulers, which could not be built; the line above says why"
 }

@@ -23,6 +23,10 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FETCH_S = 1800.0
 
 
+class DiskFull(FetchError):
+    """Nothing can be stored any more: another kernel would not help."""
+
+
 def require_debian() -> None:
     """Raises FetchError where there is no apt, or not Debian's."""
     if platform.machine() != "x86_64":
@@ -73,11 +77,13 @@ class Archive:
         said = run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
         return [line.split(" ", 1)[0] for line in said.splitlines()]
 
-    def parts_of(self, image: str) -> list[str]:
-        """From 7.x on the image's package only depends on those that hold the kernel and its modules."""
-        said = run(["apt-cache", *self._options, "depends", image], "its parts could not be listed")
-        names = re.findall(r"Depends: (linux-(?:binary|modules)-\S+)", said)
-        return sorted(set(names))
+    def parts_of(self, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The packages that each image's package is made of, whether the archive has them or not: from 6.19 on the
+        kernel is in one of its own, from 7.0 on so are its modules, from 7.x on its configuration too."""
+        if not images:
+            return {}
+        said = run(["apt-cache", *self._options, "depends", *images], "its parts could not be listed")
+        return parts_in_depends(said)
 
     def backport_of(self, package: str) -> str | None:
         """The newest version of a package that was built for this release of Debian, since only that one finds its
@@ -89,6 +95,20 @@ class Archive:
     def download(self, packages: Sequence[str], target: Path) -> list[Path]:
         run(["apt-get", *self._options, "download", *packages], "the download failed", cwd=target)
         return sorted(target.glob("*.deb"))
+
+
+def parts_in_depends(said: str) -> dict[str, tuple[str, ...]]:
+    """The same from what `apt-cache depends` says. It puts what the archive does not have into angle brackets."""
+    parts: dict[str, tuple[str, ...]] = {}
+    image = ""
+    for line in said.splitlines():
+        found = re.match(r" +(?:Pre)?Depends: <?(linux-(?:base|binary|modules)-\d[^\s>]*)>?$", line)
+        if found:
+            parts[image] = tuple(sorted({*parts[image], found[1]}))
+        elif line and not line.startswith((" ", "<")):
+            image = line.strip()
+            parts[image] = ()
+    return parts
 
 
 def mirror() -> str:
@@ -134,7 +154,7 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
     said = done.stdout.decode(errors="replace")
     if done.returncode != 0:
         if "No space left" in said:
-            raise FetchError(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
+            raise DiskFull(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
         last = next((line for line in reversed(said.splitlines()) if line.startswith(("E:", "dpkg"))), "")
         raise FetchError(f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=said)
     return said

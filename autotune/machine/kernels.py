@@ -13,7 +13,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -24,12 +23,10 @@ from typing import Literal
 
 from autotune import resources
 from autotune.errors import FetchError, NoMachineError, UsageError
-from autotune.machine import archive, vmlinux
+from autotune.machine import archive, btf, vmlinux
+from autotune.machine.choosing import Build, choices, version_key
 
 Progress = Callable[[str], None]
-
-PREFERRED = "6.18."
-"""A long-term kernel; the newest one is taken when it is no longer there."""
 
 MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "drivers/virtio", "crypto")
 """What the micro-VM may load; all else is left out of the set."""
@@ -37,7 +34,7 @@ MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "driver
 MANIFEST = "manifest.json"
 FORMAT = 3
 """Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
-_IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
+_SCRATCH = ".fetch-"
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,6 @@ def installed() -> list[Kernel]:
     """Fetched sets that are whole, newest kernel first."""
     found = [kernel for path in store().glob(f"*/{MANIFEST}") if (kernel := _from_manifest(path)) is not None]
     return sorted(found, key=lambda kernel: version_key(kernel.version), reverse=True)
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Orders kernel versions by their numbers."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _from_manifest(path: Path) -> Kernel | None:
@@ -167,15 +159,24 @@ def _host() -> Kernel | None:
 
 def fetch(progress: Progress, version: str | None = None) -> Kernel:
     """Fetch a kernel with sched_ext, the types for BPF programs and libbpf into the cache; `version` chooses one by
-    the beginning of its release. Raises FetchError; nothing half-finished stays behind."""
+    the beginning of its release. What cannot be fetched, or cannot load schedulers, is passed over for the next best.
+    Raises FetchError; nothing half-finished stays behind."""
     archive.require_debian()
     try:
         store().mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(progress), tempfile.TemporaryDirectory(prefix=".fetch-", dir=store()) as scratch:
-            return _fetch_into(Path(scratch), progress, version)
+        with _one_at_a_time(progress):
+            _remove_leftovers()
+            with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store()) as scratch:
+                return _fetch_into(Path(scratch), progress, version)
     except OSError as error:
         advice = "free some disk space: about 600 MB are needed" if error.errno == errno.ENOSPC else "try again"
         raise FetchError(f"the kernel could not be stored: {error.strerror or error}", hint=advice) from error
+
+
+def _remove_leftovers() -> None:
+    """What a killed fetch left. Called under the lock: whoever holds it is the only one who fetches."""
+    for left in store().glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -193,31 +194,100 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
     apt = archive.Archive(scratch / "apt")
     progress("reading the list of packages")
     apt.update()
-    image = choose_image(apt.names("^linux-image-[0-9]"), version)
-    release = image.removeprefix("linux-image-")
-    target = store() / release
+    build, unpacked = _first_usable(apt, scratch, progress, version)
+    target = store() / build.release
     existing = _from_manifest(target / MANIFEST)
     if existing is not None:
-        progress(f"kernel {release} is there already")
+        progress(f"kernel {build.release} is there already")
         return existing
-    packages = [image, *apt.parts_of(image), "linux-bpf-dev", "libbpf1"]
-    progress(f"downloading {', '.join(packages)}")
-    files = apt.download([*packages, *_newer_qemu(apt)], scratch)
-    progress("unpacking")
-    unpacked = scratch / "unpacked"
-    for file in files:
-        archive.run(["dpkg", "-x", str(file), str(unpacked)], "unpacking failed")
+    others = ["linux-bpf-dev", "libbpf1", *_newer_qemu(apt)]
+    files = _unpack(apt, others, unpacked, progress)
     made = scratch / "set"
     made.mkdir()
-    _arrange(unpacked, made, release, [file.name for file in files])
+    _arrange(unpacked, made, build.release, [*build.packages, *files])
     if target.exists():
         shutil.rmtree(target)
     made.rename(target)
     kernel = _from_manifest(target / MANIFEST)
     if kernel is None:
-        raise FetchError(f"kernel {release} was fetched but is not whole", hint="try 'autotune vm setup' again")
-    progress(f"kernel {release} is ready")
+        raise FetchError(f"kernel {build.release} was fetched but is not whole", hint="try 'autotune vm setup' again")
+    progress(f"kernel {build.release} is ready")
     return kernel
+
+
+def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, version: str | None) -> tuple[Build, Path]:
+    """The best build that is there already, or that can be fetched and used, and the directory with its files."""
+    available = apt.names("^linux-(image|base|binary|modules)-[0-9]")
+    images = [name for name in available if name.startswith("linux-image-")]
+    failed: list[tuple[Build, FetchError]] = []
+    for build in choices(apt.parts_of(images), available, version):
+        place = scratch / build.release
+        try:
+            if _from_manifest(store() / build.release / MANIFEST) is None:
+                _fetch_build(apt, build, place, progress)
+        except archive.DiskFull:
+            raise
+        except FetchError as error:
+            progress(f"passing over kernel {build.release}: {error.message}")
+            failed.append((build, error))
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            progress(f"chosen: kernel {build.release}, because {build.why}")
+            return build, place
+    raise _none_left(failed)
+
+
+def _none_left(failed: Sequence[tuple[Build, FetchError]]) -> FetchError:
+    build, error = failed[0]
+    others = f" (nor could {len(failed) - 1} others)" if len(failed) > 1 else ""
+    detail = "\n".join(f"{build.release}: {error.message}\n{error.detail}" for build, error in failed)
+    message = f"kernel {build.release} could not be used: {error.message}{others}"
+    return FetchError(message, hint=error.hint, detail=detail)
+
+
+def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Progress) -> None:
+    """Fetch and unpack a build. Its image comes first and is looked at before the rest is downloaded. Raises FetchError
+    for one that cannot load schedulers."""
+    _unpack(apt, build.packages[:1], place, progress)
+    image = _first(place, "**/vmlinuz*")
+    fault = fault_of(vmlinux.unpack(image.read_bytes()) or b"")
+    if fault is not None:
+        raise _unusable(fault)
+    _unpack(apt, build.packages[1:], place, progress)
+    _first(place, f"**/lib/modules/{build.release}/kernel")
+    if "\nCONFIG_SCHED_CLASS_EXT=y" not in _config(place, build.release).read_text():
+        raise _unusable("it was built without sched_ext")
+
+
+def fault_of(kernel: bytes) -> str | None:
+    """Why no scheduler can be loaded into a kernel, as far as its ELF file, or its BTF alone, tells."""
+    broken = btf.unresolvable(kernel)
+    if not broken:
+        return None
+    shown = "scx_bpf_kick_cpu" if "scx_bpf_kick_cpu" in broken else broken[0]
+    return f"this build describes {len(broken)} of the kernel's functions wrongly, such as {shown}"
+
+
+def _unusable(why: str) -> FetchError:
+    return FetchError(f"no scheduler can be loaded: {why}", hint="ask for another: autotune vm setup --version VERSION")
+
+
+def _config(place: Path, release: str) -> Path:
+    """What the kernel was built with: in /boot, or, from 7.x on, beside its modules."""
+    beside = next(place.glob(f"**/lib/modules/{release}/config"), None)
+    return beside or _first(place, f"**/config-{release}")
+
+
+def _unpack(apt: archive.Archive, packages: Sequence[str], place: Path, progress: Progress) -> list[str]:
+    """Download packages and unpack them into a directory; returns the names of their files."""
+    if not packages:
+        return []
+    progress(f"downloading {', '.join(packages)}")
+    with tempfile.TemporaryDirectory(dir=place.parent) as downloads:
+        files = apt.download(packages, Path(downloads))
+        for file in files:
+            archive.run(["dpkg", "-x", str(file), str(place)], "unpacking failed")
+        return [file.name for file in files]
 
 
 QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
@@ -232,20 +302,6 @@ def _newer_qemu(apt: archive.Archive) -> list[str]:
     return [*(f"{name}={version}" for name in QEMU_PACKAGES), f"seabios={firmware}"]
 
 
-def choose_image(names: Sequence[str], version: str | None = None) -> str:
-    """The package to take: of the asked version, else the newest long-term kernel, else the newest. Raises FetchError
-    when none has sched_ext (6.16 and later; Debian's 6.12 is built without)."""
-    generic = [name for name in names if _IMAGE.match(name) and not re.search(r"cloud|rt-amd64|unsigned|dbg", name)]
-    fit = [name for name in generic if version_key(name)[:2] >= (6, 16)]
-    if version is not None:
-        fit = [name for name in fit if name.removeprefix("linux-image-").startswith(version)]
-    if not fit:
-        asked = f" {version}" if version else ""
-        raise FetchError(f"the archive has no kernel{asked} with sched_ext", hint="boot another: --kernel IMAGE")
-    preferred = [name for name in fit if name.removeprefix("linux-image-").startswith(PREFERRED)]
-    return max(preferred or fit, key=version_key)
-
-
 def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) -> None:
     """Take what is needed out of the unpacked packages, and write the manifest last."""
     modules = made / "lib" / "modules" / release
@@ -254,14 +310,15 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         if (source / "kernel" / name).is_dir():
             shutil.copytree(source / "kernel" / name, modules / "kernel" / name)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        if (source / name).is_file():
-            shutil.copy2(source / name, modules / name)
+        found = next(unpacked.glob(f"**/lib/modules/{release}/{name}"), None)  # from 7.x on in a package of its own
+        if found is not None:
+            shutil.copy2(found, modules / name)
     packed = [str(path) for path in modules.glob("**/*.ko.xz")]
     if packed:
         archive.run(["xz", "-d", *packed], "the modules could not be unpacked")
     archive.run(["depmod", "-b", str(made), release], "depmod failed")
     shutil.move(_first(unpacked, "**/vmlinuz*"), modules / "vmlinuz")
-    shutil.move(_first(unpacked, f"**/config-{release}"), modules / "config")
+    shutil.move(_config(unpacked, release), modules / "config")
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import btf_files
 import pytest
 
 from autotune import doctor
@@ -87,6 +88,30 @@ def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pyte
     monkeypatch.setattr(doctor.kernel, "read_state", lambda: without)
     assert not named("sched_ext").found
     assert not can_run(doctor.collect())["host"]
+
+
+@pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
+def test_a_host_kernel_that_cannot_load_any_scheduler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
+) -> None:
+    usable = KernelState(state="disabled", ops=None, enable_seq=0, nr_rejected=0, switch_all=False)
+    (tmp_path / "vmlinux").write_bytes(btf_files.btf(functions))
+    monkeypatch.setattr(doctor.kernel, "read_state", lambda: usable)
+    monkeypatch.setattr(doctor.kernel, "too_old", lambda _release: False)
+    monkeypatch.setattr(build, "KERNEL_BTF", tmp_path / "vmlinux")
+    assert named("sched_ext").found is found
+    assert ("scx_bpf_kick_cpu" in named("sched_ext").detail) is not found
+
+
+@pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
+def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
+) -> None:
+    (tmp_path / "vmlinux").write_bytes(btf_files.elf(btf_files.btf(functions)))
+    kept = kernels.Kernel("7.2.12", tmp_path / "vmlinuz", tmp_path, "host", unpacked=tmp_path / "vmlinux")
+    monkeypatch.setattr(kernels, "find", lambda _given: kept)
+    assert named("VM kernel").found is found
+    assert (named("VM kernel").fix == "autotune vm setup") is not found
 
 
 def test_an_ordinary_user_needs_sudo_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

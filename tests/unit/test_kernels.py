@@ -7,24 +7,34 @@ import errno
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import ClassVar
 
+import btf_files
 import pytest
 
 from autotune.errors import FetchError, NoMachineError, UsageError
 from autotune.machine import archive, kernels
 from autotune.machine.archive import mirror_in_targets, mirror_in_uris
-from autotune.machine.kernels import choose_image, find, installed
+from autotune.machine.kernels import find, installed
 
 NAMES = [
     "linux-image-6.12.95+deb13-amd64",
-    "linux-image-6.17.13+deb13-amd64",
     "linux-image-6.18.9+deb13-amd64",
     "linux-image-6.18.15+deb13-amd64",
-    "linux-image-6.18.15+deb13-cloud-amd64",
-    "linux-image-6.18.15+deb13-rt-amd64",
-    "linux-image-7.2.12+deb13-amd64",
+    "linux-image-7.3.4+deb13-amd64",
+    "linux-base-7.3.4+deb13-amd64",
+    "linux-binary-7.3.4+deb13-amd64",
+    "linux-modules-7.3.4+deb13-amd64",
 ]
+PARTS = {
+    name: tuple(part for part in NAMES if "7.3.4" in part and part != name)
+    if "7.3.4" in name
+    else (name.replace("image", "base"),)  # which the archive does not have
+    for name in NAMES
+    if name.startswith("linux-image-")
+}
 
 
 @pytest.fixture
@@ -49,11 +59,16 @@ def fetched(cache: Path, version: str) -> Path:
     return top
 
 
-class EmptyArchive:
-    """Lists a kernel and downloads a real Debian package that holds no file."""
+class SmallArchive:
+    """An archive of real Debian packages, built from the files of `holds` on demand. Those that are `gone`
+    are listed and cannot be downloaded."""
+
+    holds: ClassVar[dict[str, dict[str, bytes]]] = {}
+    gone: ClassVar[set[str]] = set()
+    downloaded: ClassVar[list[str]] = []
 
     def __init__(self, _root: Path) -> None:
-        pass
+        type(self).downloaded = []
 
     def update(self) -> None:
         pass
@@ -61,36 +76,68 @@ class EmptyArchive:
     def names(self, _pattern: str) -> list[str]:
         return NAMES
 
-    def parts_of(self, _image: str) -> list[str]:
-        return []
+    def parts_of(self, images: list[str]) -> dict[str, tuple[str, ...]]:
+        return {image: PARTS[image] for image in images}
 
     def backport_of(self, _package: str) -> str | None:
         return None
 
-    def download(self, _packages: list[str], target: Path) -> list[Path]:
-        control = target / "empty" / "DEBIAN" / "control"
-        control.parent.mkdir(parents=True)
-        control.write_text("Package: empty\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: a\n")
-        deb = target / "empty.deb"
-        subprocess.run(["dpkg-deb", "-b", str(target / "empty"), str(deb)], check=True, capture_output=True)
-        return [deb]
+    def download(self, packages: list[str], target: Path) -> list[Path]:
+        for package in packages:
+            self.downloaded.append(package)
+            if package in self.gone:
+                raise FetchError(f"the download failed: E: no {package} in the pool")
+            self._build(package, target)
+        return sorted(target.glob("*.deb"))
+
+    def _build(self, package: str, target: Path) -> None:
+        tree = target / package
+        control = f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\nDescription: a\n"
+        for path, data in {"DEBIAN/control": control.encode(), **self.holds.get(package, {})}.items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).write_bytes(data)
+        made = ["dpkg-deb", "-Znone", "-b", str(tree), str(target / f"{package}.deb")]
+        subprocess.run(made, check=True, capture_output=True)
 
 
-def test_the_newest_long_term_kernel_is_preferred() -> None:
-    assert choose_image(NAMES) == "linux-image-6.18.15+deb13-amd64"
+CONFIG = b"# made\nCONFIG_SCHED_CLASS_EXT=y\n"
 
 
-def test_without_it_the_newest_is_taken() -> None:
-    assert choose_image([name for name in NAMES if "6.18" not in name]) == "linux-image-7.2.12+deb13-amd64"
+def one_package(release: str, image: bytes, config: bytes = CONFIG) -> dict[str, dict[str, bytes]]:
+    """A kernel as Debian packed it up to 6.18: image, modules and configuration in one."""
+    modules = f"lib/modules/{release}"
+    files = {f"boot/vmlinuz-{release}": image, f"boot/config-{release}": config, f"{modules}/kernel/fs/9p/9p.ko": b""}
+    lists = {f"{modules}/modules.order": b"order", f"{modules}/modules.builtin": b"in"}
+    return {f"linux-image-{release}": {**files, **lists}}
 
 
-def test_a_version_can_be_asked_for() -> None:
-    assert choose_image(NAMES, "6.17") == "linux-image-6.17.13+deb13-amd64"
+def four_packages(release: str, image: bytes) -> dict[str, dict[str, bytes]]:
+    """A kernel as Debian packs it from 7.x on."""
+    modules = f"usr/lib/modules/{release}"
+    base = {"config": CONFIG, "modules.order": b"order", "modules.builtin": b"in"}
+    return {
+        f"linux-binary-{release}": {f"{modules}/vmlinuz": image},
+        f"linux-modules-{release}": {f"{modules}/kernel/fs/9p/9p.ko": b""},
+        f"linux-base-{release}": {f"{modules}/{name}": data for name, data in base.items()},
+    }
 
 
-def test_debians_6_12_has_no_sched_ext() -> None:
-    with pytest.raises(FetchError, match="no kernel with sched_ext"):
-        choose_image(NAMES[:1])
+COMMON = {
+    "linux-bpf-dev": {"usr/include/linux/bpf/vmlinux.h": b"types"},
+    "libbpf1": {"usr/lib/x86_64-linux-gnu/libbpf.so.1.5.0": b"library"},
+}
+GOOD_IMAGE, BROKEN_IMAGE = btf_files.image(btf_files.GOOD), btf_files.image(btf_files.BROKEN)
+
+
+@pytest.fixture
+def small_archive(monkeypatch: pytest.MonkeyPatch) -> type[SmallArchive]:
+    """It has whole kernels of 6.18 and 7.3; tests take things out of it."""
+    monkeypatch.setattr(archive, "Archive", SmallArchive)
+    newer, older = "6.18.15+deb13-amd64", "6.18.9+deb13-amd64"
+    holds = {**COMMON, **one_package(newer, GOOD_IMAGE), **one_package(older, GOOD_IMAGE)}
+    SmallArchive.holds = {**holds, **four_packages("7.3.4+deb13-amd64", GOOD_IMAGE)}
+    SmallArchive.gone = set()
+    return SmallArchive
 
 
 @pytest.mark.usefixtures("cache")
@@ -169,12 +216,102 @@ def test_another_architecture_is_told_to_bring_its_own_kernel(monkeypatch: pytes
         kernels.fetch(lambda _text: None)
 
 
-def test_packages_without_a_kernel_are_an_error_and_leave_nothing(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_kernel_is_fetched_and_the_reason_is_told(cache: Path, small_archive: type[SmallArchive]) -> None:
+    told: list[str] = []
+    assert kernels.fetch(told.append).version == "6.18.15+deb13-amd64"
+    assert "chosen: kernel 6.18.15+deb13-amd64, because its series is known to work" in told
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.15+deb13-amd64"]
+    assert not any("7.3.4" in package for package in small_archive.downloaded)
+
+
+@pytest.mark.usefixtures("cache", "small_archive")
+def test_a_kernel_whose_configuration_is_in_a_package_of_its_own_is_whole() -> None:
+    kernel = kernels.fetch(lambda _text: None, "7.3")
+    assert kernel.config is not None
+    assert kernel.config.read_bytes() == CONFIG
+    assert [(kernel.modules / name).read_bytes() for name in ("modules.order", "modules.builtin")] == [b"order", b"in"]
+    assert (kernel.modules / "kernel/fs/9p/9p.ko").is_file()
+
+
+FAULTS: dict[str, dict[str, dict[str, bytes]]] = {
+    "cannot load schedulers": one_package("6.18.15+deb13-amd64", BROKEN_IMAGE),
+    "no sched_ext": one_package("6.18.15+deb13-amd64", GOOD_IMAGE, b"# CONFIG_SCHED_CLASS_EXT is not set\n"),
+    "empty package": {"linux-image-6.18.15+deb13-amd64": {}},
+    "no configuration": {"linux-image-6.18.15+deb13-amd64": {"boot/vmlinuz-6": b"", "lib/modules/6/kernel/a": b""}},
+    "gone": {},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_with_the_best_kernel_leads_to_the_next(
+    fault: str, cache: Path, small_archive: type[SmallArchive]
+) -> None:
+    small_archive.holds = {**small_archive.holds, **FAULTS[fault]}
+    small_archive.gone = {"linux-image-6.18.15+deb13-amd64"} if fault == "gone" else set()
+    told: list[str] = []
+    assert kernels.fetch(told.append).version == "6.18.9+deb13-amd64"
+    assert [text for text in told if text.startswith("passing over kernel 6.18.15+deb13-amd64: ")]
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.9+deb13-amd64"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_when_a_whole_series_left_the_pool_the_next_one_is_taken(small_archive: type[SmallArchive]) -> None:
+    small_archive.gone = {name for name in NAMES if "6.18" in name}
+    assert kernels.fetch(lambda _text: None).version == "7.3.4+deb13-amd64"
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_build_that_cannot_load_schedulers_is_refused_before_its_modules_are_downloaded(
+    small_archive: type[SmallArchive],
+) -> None:
+    small_archive.holds = {**COMMON, **four_packages("7.3.4+deb13-amd64", BROKEN_IMAGE)}
+    with pytest.raises(FetchError, match=r"no scheduler can be loaded.*scx_bpf_kick_cpu"):
+        kernels.fetch(lambda _text: None, "7.3")
+    assert small_archive.downloaded == ["linux-binary-7.3.4+deb13-amd64"]
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_full_disk_ends_the_search(small_archive: type[SmallArchive], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another kernel would not find room either."""
+
+    def full(self: SmallArchive, packages: list[str], _target: Path) -> list[Path]:
+        self.downloaded.extend(packages)
+        raise archive.DiskFull("the download failed: the disk is full")
+
+    monkeypatch.setattr(SmallArchive, "download", full)
+    with pytest.raises(FetchError, match="disk is full"):
+        kernels.fetch(lambda _text: None)
+    assert small_archive.downloaded == ["linux-image-6.18.15+deb13-amd64"]
+
+
+def test_packages_without_a_kernel_are_an_error_and_leave_nothing(
+    cache: Path, small_archive: type[SmallArchive]
+) -> None:
     """The archive changed its layout: everything is fetched, and then the image is not in there."""
-    monkeypatch.setattr(archive, "Archive", EmptyArchive)
+    small_archive.holds = {}
     with pytest.raises(FetchError, match="packages hold no"):
         kernels.fetch(lambda _text: None)
     assert [path.name for path in cache.iterdir()] == [".lock"]
+
+
+KILLED = """
+import os, signal
+from autotune.machine import archive, kernels
+class Archive:
+    def __init__(self, root):
+        (root / "half").mkdir(parents=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+archive.Archive = Archive
+kernels.fetch(print)
+"""
+
+
+@pytest.mark.usefixtures("small_archive")
+def test_what_a_killed_fetch_left_is_removed_by_the_next(cache: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED], check=False)
+    assert [path.name[:7] for path in cache.iterdir() if path.name != ".lock"] == [".fetch-"]
+    kernels.fetch(lambda _text: None)
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.15+deb13-amd64"]
 
 
 @pytest.mark.usefixtures("cache")

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: MIT
+"""The first start from a checkout: the real scripts in copies of it, with a Python and a pip that only seem to work.
+
+The stand-ins make what the real ones make (a `.venv` with a Python, then the program), and can be stopped on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PYTHON = """#!/bin/sh
+# Stands for python: `-m venv DIR` and `-m pip install`, each with a place where it can be stopped.
+log() { printf '%s\\n' "$*" >> "$FIRST_START/log"; }
+reach() {
+    : > "$FIRST_START/$1"
+    ticks=$(cat "$FIRST_START/stop-at-$1" 2> /dev/null || echo 0)
+    while [ "$ticks" -gt 0 ]; do sleep 0.1; ticks=$((ticks - 1)); done # short ones: a shell notices signals between
+}
+case "$1 $2" in
+    "-m venv")
+        trap 'exit 1' INT
+        log venv
+        mkdir -p "$3/bin"
+        reach venv-begun
+        cp "$0" "$3/bin/python"
+        reach venv-half
+        : > "$3/bin/pip-is-there"
+        ;;
+    "-m pip")
+        trap 'exit 1' INT
+        log pip
+        [ -e "$(dirname "$0")/pip-is-there" ] || { echo "No module named pip" >&2; exit 1; }
+        reach pip-begun
+        [ ! -e "$FIRST_START/no-network" ] || { echo "no network" >&2; exit 1; }
+        cp "$FIRST_START/autotune" "$(dirname "$0")/autotune"
+        reach pip-half
+        ;;
+    "-c "*) exit 0 ;;
+    *) exec "$FIRST_START_PYTHON" "$@" ;;
+esac
+"""
+AUTOTUNE = """#!/bin/sh
+printf '%s\\n' "run $*" >> "$FIRST_START/log"
+[ "$1 $2" = "vm setup" ] || { echo "ran: $*"; exit 0; }
+cache=${XDG_CACHE_HOME:-${HOME:-$FIRST_START/passwd-home}/.cache}/autotune/kernels/1
+mkdir -p "$cache" && echo '{"format": 3}' > "$cache/manifest.json"
+"""
+DPKG_QUERY = """#!/bin/sh
+echo 'install ok installed'
+"""
+
+
+class Checkout:
+    """A copy of the checkout's scripts, with what a first start meets around it."""
+
+    def __init__(self, top: Path, around: Path) -> None:
+        self.top, self.around = top, around
+        top.mkdir(parents=True)
+        shutil.copytree(ROOT / "scripts", top / "scripts", ignore=shutil.ignore_patterns("demo", "__pycache__"))
+        shutil.copy2(ROOT / "pyproject.toml", top)
+        around.mkdir()
+        for name, text in {"python": PYTHON, "autotune": AUTOTUNE, "bin/dpkg-query": DPKG_QUERY}.items():
+            (around / name).parent.mkdir(exist_ok=True)
+            (around / name).write_text(text)
+            (around / name).chmod(0o755)
+        self.env = {
+            "PATH": f"{around / 'bin'}:{os.defpath}",
+            "HOME": str(around / "home"),
+            "XDG_CACHE_HOME": str(around / "cache"),
+            "AUTOTUNE_PYTHON": str(around / "python"),
+            "AUTOTUNE_REQUIRE_VM": "1",
+            "FIRST_START": str(around),
+            "FIRST_START_PYTHON": sys.executable,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    @property
+    def script(self) -> Path:
+        return self.top / "scripts/autotune"
+
+    def begin(self, *arguments: str, script: Path | str | None = None, **more: object) -> subprocess.Popen[str]:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        argv = [str(script or self.script), *arguments]
+        settings = {"env": self.env, "start_new_session": True, "text": True, "restore_signals": True}
+        return subprocess.Popen(argv, **{**pipes, **settings, **more})  # type: ignore[call-overload, no-any-return]
+
+    def start(self, *arguments: str, script: Path | str | None = None, **more: object) -> tuple[int, str, str]:
+        child = self.begin(*arguments, script=script, **more)
+        out, err = child.communicate(timeout=120)
+        return child.returncode, out, err
+
+    def works(self, *arguments: str, script: Path | str | None = None, **more: object) -> None:
+        code, out, err = self.start(*(arguments or ("doctor",)), script=script, **more)
+        assert (code, out) == (0, f"ran: {' '.join(arguments or ('doctor',))}\n"), err
+
+    def stop_at(self, place: str, seconds: float) -> None:
+        (self.around / f"stop-at-{place}").write_text(str(round(10 * seconds)))
+
+    def go_on(self) -> None:
+        for left in self.around.glob("stop-at-*"):
+            left.unlink()
+
+    def log(self) -> list[str]:
+        return (self.around / "log").read_text().splitlines() if (self.around / "log").exists() else []
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "checkout", tmp_path / "around")
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    """Wait until it holds; the limit only keeps a broken test from hanging."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def reached(checkout: Checkout, place: str, seconds: float = 600) -> Iterator[subprocess.Popen[str]]:
+    """A start that has come to a place and waits there."""
+    checkout.stop_at(place, seconds)
+    child = checkout.begin("doctor")
+    wait_for((checkout.around / place).exists)
+    try:
+        yield child
+    finally:
+        checkout.go_on()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+
+
+PLACES = ("venv-begun", "venv-half", "pip-begun", "pip-half")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_ctrl_c_is_said_to_be_one_and_the_next_start_works(checkout: Checkout, place: str) -> None:
+    with reached(checkout, place) as child:
+        os.killpg(child.pid, signal.SIGINT)
+        err = child.communicate(timeout=60)[1]
+        assert child.returncode == 130
+        assert "interrupted" in err
+        assert "network" not in err
+    checkout.works()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+@pytest.mark.parametrize("place", PLACES)
+def test_killed_with_all_its_children_the_next_start_works(
+    checkout: Checkout, place: str, signum: signal.Signals
+) -> None:
+    with reached(checkout, place) as child:
+        os.killpg(child.pid, signum)
+        child.wait(60)
+    checkout.works()
+    assert checkout.log()[-1] == "run doctor"
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_killed_start_left_running_is_waited_for(checkout: Checkout, place: str) -> None:
+    with reached(checkout, place, seconds=2) as child:
+        child.kill()
+        child.wait(60)
+        code, _out, err = checkout.start("doctor")
+        assert code == 0, err
+        assert "waiting for another start" in err
+    checkout.works()
+
+
+def test_two_first_starts_at_once_make_it_once_and_both_work(checkout: Checkout) -> None:
+    checkout.stop_at("venv-half", 0.5)
+    children = [checkout.begin("doctor") for _ in range(4)]
+    ended = [(child.communicate(timeout=120), child.returncode) for child in children]
+    assert [(out, code) for (out, _err), code in ended] == [("ran: doctor\n", 0)] * 4, ended
+    assert checkout.log().count("venv") == 1
+
+
+def test_the_lock_does_not_outlive_the_set_up(checkout: Checkout) -> None:
+    """The command itself may run for hours."""
+    (checkout.around / "autotune").write_text("#!/bin/sh\nls -l /proc/self/fd\n")
+    code, out, err = checkout.start("doctor")
+    assert (code, "setting up" in err) == (0, True)
+    assert (" 0 -> " in out, ".venv.lock" in out) == (True, False)
+
+
+def test_what_an_earlier_version_left_half_made_is_made_anew(checkout: Checkout) -> None:
+    """It wrote no mark: a Python without pip is all that there is."""
+    (checkout.top / ".venv/bin").mkdir(parents=True)
+    shutil.copy(checkout.around / "python", checkout.top / ".venv/bin/python")
+    checkout.works()
+
+
+def test_a_python_that_is_gone_is_replaced(checkout: Checkout) -> None:
+    """The distribution's next release has another."""
+    checkout.works()
+    python = checkout.top / ".venv/bin/python"
+    python.unlink()
+    python.symlink_to("python3.0-that-was")
+    checkout.works()
+    assert checkout.log().count("venv") == 2
+
+
+def test_a_copied_checkout_gets_its_own(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.works()
+    shutil.copytree(checkout.top, tmp_path / "copy", symlinks=True)
+    _code, out, err = checkout.start("doctor", script=tmp_path / "copy/scripts/autotune")
+    assert out == "ran: doctor\n"
+    assert f"remaking .venv: it belongs to {checkout.top}" in err
+
+
+def test_a_whole_one_survives_a_failing_update(checkout: Checkout) -> None:
+    checkout.works()
+    (checkout.around / "no-network").touch()
+    time.sleep(0.02)
+    (checkout.top / "pyproject.toml").touch()
+    code, _out, err = checkout.start("doctor")
+    assert code == 1
+    assert "check the network" in err
+    (checkout.around / "no-network").unlink()
+    checkout.works()
+    assert checkout.log().count("venv") == 1
+
+
+def test_an_update_that_is_killed_is_made_anew(checkout: Checkout) -> None:
+    checkout.works()
+    (checkout.around / "pip-half").unlink()
+    time.sleep(0.02)
+    (checkout.top / "pyproject.toml").touch()
+    with reached(checkout, "pip-half") as child:
+        os.killpg(child.pid, signal.SIGKILL)
+    checkout.works()
+    assert checkout.log().count("venv") == 2
+
+
+def test_from_the_second_start_on_nothing_is_done(checkout: Checkout) -> None:
+    checkout.works("cc", "true")
+    done = checkout.log()
+    code, _out, err = checkout.start("cc", "true")
+    assert (code, err) == (0, "")
+    assert checkout.log() == [*done, "run cc true"]
+
+
+# --- where it is started from ----------------------------------------------------------------------------
+
+
+def test_it_is_found_through_links_to_the_script(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/autotune").symlink_to(checkout.script)
+    (tmp_path / "bin/again").symlink_to("autotune")
+    checkout.works(script=tmp_path / "bin/autotune")
+    checkout.works(script=tmp_path / "bin/again")
+    checkout.env["PATH"] = f"{tmp_path / 'bin'}:{checkout.env['PATH']}"
+    checkout.works(script=shutil.which("again", path=checkout.env["PATH"]))
+    assert checkout.log().count("venv") == 1
+
+
+def test_a_checkout_behind_a_linked_directory_is_the_same(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(checkout.top)
+    for top in (tmp_path / "link", checkout.top, tmp_path / "link"):
+        checkout.works(script=top / "scripts/autotune")
+        checkout.works(script="scripts/autotune", cwd=top)
+    assert checkout.log().count("venv") == 1
+    assert checkout.log().count("pip") == 1
+
+
+def test_one_that_an_earlier_version_stamped_through_the_link_is_kept(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.works()
+    (tmp_path / "link").symlink_to(checkout.top)
+    (checkout.top / ".venv/.stamp-venv").write_text(f"{tmp_path / 'link'}\n")
+    checkout.works()
+    assert checkout.log().count("venv") == 1
+
+
+@pytest.mark.parametrize("script", ["scripts/autotune", "./scripts/autotune", "../checkout/scripts/autotune"])
+def test_an_exported_cdpath_does_not_matter(checkout: Checkout, tmp_path: Path, script: str) -> None:
+    (tmp_path / "elsewhere/scripts").mkdir(parents=True)
+    checkout.env["CDPATH"] = f"{tmp_path / 'elsewhere'}:{tmp_path}:."
+    checkout.works(script=script, cwd=checkout.top)
+    checkout.works("cc", "true", script=script, cwd=checkout.top)
+
+
+@pytest.mark.parametrize("home", ["unset", "empty", "not there"])
+def test_a_home_that_is_unset_empty_or_not_there_does_not_matter(checkout: Checkout, home: str) -> None:
+    del checkout.env["HOME"], checkout.env["XDG_CACHE_HOME"]
+    if home != "unset":
+        checkout.env["HOME"] = "" if home == "empty" else str(checkout.around / "nowhere")
+    checkout.works("cc", "true")
+    checkout.works("--version")
+
+
+@pytest.mark.parametrize("name", ["with a space", "it's", "a$b", "[x]", "-rf", "a#b;c"])
+def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+    checkout = Checkout(tmp_path / name / "the checkout", tmp_path / "around")
+    checkout.works("cc", "true")
+    checkout.works("cc", "true", script="./autotune", cwd=checkout.top / "scripts")
+    assert checkout.log().count("venv") == 1
+
+
+def test_how_to_call_it_is_said_once_and_works(checkout: Checkout, tmp_path: Path) -> None:
+    place = Path(checkout.env["HOME"]) / ".local/bin"
+    checkout.env["PATH"] += f":{place}"
+    _code, _out, err = checkout.start("doctor")
+    advice = next(line.split(": ", 2)[2] for line in err.splitlines() if "to call it" in line)
+    assert not place.exists(), "nothing is written there unasked"
+    subprocess.run(["sh", "-c", advice], check=True)
+    checkout.works(script=shutil.which("autotune", path=checkout.env["PATH"]), cwd=tmp_path)
+    assert "to call it" not in checkout.start("doctor")[2]
+
+
+# --- what is set up for which command --------------------------------------------------------------------
+
+
+FETCHES = (
+    ["cc", "true", "--machine", "vm"],
+    ["cc", "--machine", "vm", "true"],
+    ["cc", "du", "-h", "."],
+    ["cc", "du -h ."],
+    ["cc", "--", "grep", "-h", "x"],
+    ["cc", "--", "prog", "--help"],
+    ["cc", "--prepare", "make -h", "vm"],
+    ["cc", "vm"],
+    ["--debug", "cc", "true"],
+    ["scheduler", "verify", "x.bpf.c"],
+    ["prompt", "ls"],
+)
+FETCHES_NOT = (
+    [],
+    ["--help"],
+    ["-h"],
+    ["--version"],
+    ["cc", "--help"],
+    ["cc", "-h"],
+    ["cc", "--budget", "10m", "-h"],
+    ["cc", "--nonsense", "true"],
+    ["schedulers", "show", "-h"],
+    ["vm", "status"],
+    ["vm", "setup", "--help"],
+    ["doctor"],
+    ["stop"],
+)
+
+
+@pytest.mark.parametrize("arguments", FETCHES, ids=" ".join)
+def test_a_command_that_runs_gets_a_kernel_first(checkout: Checkout, arguments: list[str]) -> None:
+    checkout.works(*arguments)
+    assert checkout.log()[-2:] == ["run vm setup", f"run {' '.join(arguments)}"]
+
+
+@pytest.mark.parametrize("arguments", FETCHES_NOT, ids=" ".join)
+def test_help_mistakes_and_what_needs_no_kernel_get_none(checkout: Checkout, arguments: list[str]) -> None:
+    checkout.start(*arguments)
+    assert checkout.log() == ["venv", "pip", f"run {' '.join(arguments)}"]
+
+
+def test_a_relative_cache_directory_is_ignored_as_autotune_does(checkout: Checkout) -> None:
+    checkout.works("cc", "true")
+    checkout.env["XDG_CACHE_HOME"] = "cache"
+    assert "fetching a kernel" in checkout.start("cc", "true", cwd=checkout.around)[2]
+
+
+# --- with the real Python --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_with_the_real_python_a_start_after_an_interrupted_one_works(tmp_path: Path) -> None:
+    top = tmp_path / "a checkout"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
+    for name in listed.stdout.decode().splitlines():
+        if (ROOT / name).is_file():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, top / name)
+    env = {name: text for name, text in os.environ.items() if name not in ("HOME", "PYTHONPATH", "VIRTUAL_ENV")}
+    argv = [str(top / "scripts/autotune"), "--version"]
+    first = subprocess.Popen(argv, env=env, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    wait_for((top / ".venv/bin/python").exists)
+    os.killpg(first.pid, signal.SIGINT)
+    assert "interrupted" in first.communicate(timeout=120)[1]
+    assert first.returncode == 130
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "autotune"), done.stderr
