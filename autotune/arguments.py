@@ -140,7 +140,7 @@ class CcArguments:
             "--planner",
             panel=_TRY,
             metavar="auto|claude|offline",
-            help="Who proposes. Default: Claude if there is a key.",
+            help="Who proposes. Default: Claude if the environment has a key.",
         ),
     ] = None
     model: Annotated[
