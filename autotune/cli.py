@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from autotune import __version__, catalogue_commands, export_commands, scheduler_commands, session_command
 from autotune.arguments import CcArguments, debug_option, takes
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import columns, encode_anything, ended_gently, error_line, print_json, print_lines
+from autotune.printing import columns, encode_anything, ended_gently, error_line, print_json, print_lines, redacted
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
 
@@ -66,10 +66,11 @@ class _Program(TyperGroup):
         if self.debug:
             import traceback
 
-            traceback.print_exception(error, file=sys.stderr)
+            encode_anything(sys.stderr)
+            print(redacted("".join(traceback.format_exception(error))), file=sys.stderr, end="")
         known = _as_ours(error)
         if known.detail and self.debug:
-            print(known.detail, file=sys.stderr)
+            print(redacted(known.detail), file=sys.stderr)
         print(error_line(known), file=sys.stderr)
         return known.exit_code
 
@@ -214,7 +215,7 @@ def _doctor(
     from autotune import doctor
     from autotune.views import listing
 
-    checks = doctor.collect()
+    checks = [dataclasses.replace(check, detail=redacted(check.detail)) for check in doctor.collect()]
     can_run = doctor.can_run(checks)
     if json:
         print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})

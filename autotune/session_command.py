@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.arguments import CcArguments, current_directory, flags, workload_from
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import encode_anything, error_line
+from autotune.printing import encode_anything, error_line, event_without_secrets
 
 if TYPE_CHECKING:
     from autotune.config import Settings
@@ -131,6 +131,7 @@ class _Recorder:
     def __call__(self, event: Any) -> None:
         from autotune.events import Finished
 
+        event = event_without_secrets(event)
         if isinstance(event, Finished):
             self.session = event.session
         self._logs(event)

@@ -425,3 +425,22 @@ def test_a_megabyte_of_the_same_takes_seconds_at_most(piece: str) -> None:
     started = time.process_time()
     NOBODY.text(text)
     assert time.process_time() - started < 4
+
+
+# --- keys that were damaged on their way ---
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\t", "\x1b", "\x0b", " "])
+def test_the_pieces_of_a_broken_key_are_known_each_by_itself(inside: str) -> None:
+    first, second = "sk-live-a1B2c3D4e5F6", "g7h8i9j0"
+    whole = first + inside + second
+    for shown in (whole, repr(whole), repr(whole.encode()), f"... {first}", f"value b'{second}\\n'"):
+        said = Redactor({"SOME_API_KEY": whole + "\n"}).text(shown)
+        assert first not in said
+        assert second not in said
+
+
+def test_known_secrets_are_taken_out_of_a_text_of_any_length() -> None:
+    redactor = Redactor({"SOME_API_KEY": "a1b2c3d4e5f6\n"})
+    said = redactor.known("x" * (4 << 20) + " a1b2c3d4e5f6 token=hunter2hunter2")
+    assert said.endswith(" [redacted: variable] token=hunter2hunter2")
