@@ -68,7 +68,7 @@ class Program:
         argv = [sys.executable, "-c", PROGRAM, "cc", "make", "--budget", budget, *arguments]
         argv += ["--json", str(self.place / "report.json")]
         done = subprocess.run(
-            argv, cwd=self.cwd, env={**self.environ, **environ}, capture_output=True, timeout=120, check=False
+            argv, cwd=self.cwd, env={**self.environ, **environ}, capture_output=True, timeout=900, check=False
         )
         files = [path for path in self.place.rglob("*") if path.is_file() and path.name != ".env"]
         kept = "".join(path.read_bytes().decode(errors="replace") for path in files)
@@ -162,10 +162,8 @@ def test_a_key_of_the_directory_alone_is_not_used(program: Program) -> None:
 FAILURES: dict[str, tuple[Step, ...]] = {
     "a page": (Raw(PAGE, kind="text/html"),),
     "a page with 500": (Raw(PAGE, 500, "text/html"),) * 9,
-    "damaged JSON": (Raw(b'event: message_start\ndata: {"type": "mess\n\n'),),
     "an hour": (Status(429, "rate_limit_error", "slow down", {"retry-after": "3600"}),),
     "pings for ever": (Drip(beginning(text("")), PING, 0.2),),
-    "negative counts": (Answer([text("x")], counted={"input_tokens": -(10**9)}),),
     "counts that are none": (Answer([text("x")], counted={"input_tokens": 1.5}),),
 }
 
