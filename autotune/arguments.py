@@ -152,7 +152,7 @@ class CcArguments:
             "--planner",
             panel=_TRY,
             metavar="auto|claude|offline",
-            help="Who proposes candidates. Default: Claude if there is a key.",
+            help="Who proposes candidates. Default: Claude if the environment has a key.",
         ),
     ] = None
     model: Annotated[

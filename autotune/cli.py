@@ -24,7 +24,7 @@ from typer.core import TyperGroup
 from autotune import __version__, catalogue_commands, export_commands, scheduler_commands, session_command
 from autotune.arguments import CcArguments, debug_option, takes
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import columns, encode_anything, ended_gently, print_json, print_lines, say
+from autotune.printing import columns, encode_anything, ended_gently, print_json, print_lines, redacted, say
 from autotune.views.steady import open_standard_streams
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
@@ -68,14 +68,19 @@ class _Program(TyperGroup):
         if self.debug:
             import traceback
 
-            with contextlib.suppress(OSError, ValueError):
-                traceback.print_exception(error, file=sys.stderr)
+            _print_to_stderr(redacted("".join(traceback.format_exception(error))))
         known = _as_ours(error)
         if known.detail and self.debug:
-            with contextlib.suppress(OSError, ValueError):
-                print(known.detail, file=sys.stderr)
+            _print_to_stderr(redacted(known.detail) + "\n")
         say(known)
         return known.exit_code
+
+
+def _print_to_stderr(text: str) -> None:
+    """What only --debug shows; nothing where nobody reads it any more."""
+    with contextlib.suppress(OSError, ValueError):
+        encode_anything(sys.stderr)
+        print(text, file=sys.stderr, end="")
 
 
 def _as_ours(error: Exception) -> AutotuneError:
@@ -219,7 +224,7 @@ def _doctor(
     from autotune import doctor
     from autotune.views import listing
 
-    checks = doctor.collect()
+    checks = [dataclasses.replace(check, detail=redacted(check.detail)) for check in doctor.collect()]
     can_run = doctor.can_run(checks)
     if json:
         print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})

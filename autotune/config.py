@@ -2,20 +2,25 @@
 """Settings: flags over environment over .env over autotune.toml over defaults.
 
 What always holds here:
-- every setting is described once, in `KEYS`; flag, variable (`AUTOTUNE_...`) and file key all read alike;
+- every setting is described once, in `ALL`; flag, variable (`AUTOTUNE_...`) and file key all read alike;
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
-- what decides which programs run as root (`OWN`) comes from the user alone, never from the directory a session runs in;
+- every setting has owners, in the same table: a project (the files of the directory a session runs in) may only bound
+  or describe a session, never name what is run, whom it talks to or what it may cost;
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
-directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins.
+directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Both are read as far as `MOST_BYTES`, and
+only when they are regular files: a pipe would hang every command, and an endless device fill the memory.
 """
 
 from __future__ import annotations
 
+import errno
 import importlib
 import math
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -28,6 +33,11 @@ MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
+MOST_BYTES = 1 << 20
+"""Of `.env` and of `autotune.toml`."""
+
+Owner = Literal["project", "user", "command line"]
+"""Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
 
 
 @dataclass(frozen=True)
@@ -173,13 +183,28 @@ def _parse_directories(text: str) -> tuple[Path, ...]:
 # --- the keys --------------------------------------------------------------------------------------------
 
 
+_ANYBODY: tuple[Owner, ...] = ("project", "user", "command line")
+_USER: tuple[Owner, ...] = ("user", "command line")
+_MACHINE: tuple[Owner, ...] = ("user",)
+"""No flag: it belongs to the machine, not to one session."""
+
+_RUNS_PROGRAMS = "it decides which programs run"
+_SPENDS = "it decides what is spent and who is asked"
+
+
 @dataclass(frozen=True)
 class Key:
-    """One setting: how its text is read, and written back as a flag."""
+    """One setting: how its text is read, and written back as a flag, and who may give it.
+
+    `project_may` are the values that a project may give of a setting that is not its own: those that only tighten.
+    `why_not` says why it may give no others."""
 
     name: str
     parse: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    owners: tuple[Owner, ...] = _ANYBODY
+    project_may: tuple[str, ...] = ()
+    why_not: str = ""
 
     @property
     def flag(self) -> str:
@@ -190,11 +215,13 @@ class Key:
         return PREFIX + self.name.upper()
 
 
-KEYS = {
+_MACHINES = _parse_choice("auto", "host", "vm")
+_PLANNERS = _parse_choice("auto", "claude", "offline")
+ALL = {
     key.name: key
     for key in (
-        Key("machine", _parse_choice("auto", "host", "vm")),
-        Key("kernel", _parse_path),
+        Key("machine", _MACHINES, owners=_USER, project_may=("vm",), why_not="it decides what runs on the host"),
+        Key("kernel", _parse_path, owners=_USER, why_not=_RUNS_PROGRAMS),
         Key("cpus", _parse_count(1)),
         Key("memory", parse_size, size_flag),
         Key("budget", parse_duration, duration_flag),
@@ -202,17 +229,18 @@ KEYS = {
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
         Key("seed", _parse_count(0)),
-        Key("planner", _parse_choice("auto", "claude", "offline")),
-        Key("model", _parse_name),
-        Key("max_cost", _parse_money, lambda amount: f"{amount:g}"),
-        Key("max_calls", _parse_count(1)),
-        Key("prices", _parse_path),
-        Key("model_timeout", parse_duration, duration_flag),
+        Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
+        Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
+        Key("max_cost", _parse_money, lambda amount: f"{amount:g}", _USER, why_not=_SPENDS),
+        Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),
+        Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
+        Key("model_timeout", parse_duration, duration_flag, _USER, why_not="it decides how long a service may hang"),
+        Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
     )
 }
-OWN = {"scheduler_dirs": Key("scheduler_dirs", _parse_directories)}
-"""Set by the user alone: the environment and the user's own file. No flag: they belong to the machine."""
-_ALL = {**KEYS, **OWN}
+"""Every setting, and who may give it. What a project may not give is refused in one line that says where to put it."""
+KEYS = {name: key for name, key in ALL.items() if "command line" in key.owners}
+"""Those with a flag."""
 
 
 @dataclass(frozen=True)
@@ -240,16 +268,18 @@ def load(
         _from_flags(flags, cwd),
     ):
         found.update(source)
-    values = {name: _value(_ALL[name], item) for name, item in found.items()}
+    values = {name: _value(ALL[name], item) for name, item in found.items()}
     settings = Settings(**values)
     _check_together(settings, found)
     return settings
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_CONFIG_HOME/autotune`, by default `~/.config/autotune`."""
-    home = environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path(environ.get("HOME") or "/") / ".config") / "autotune"
+    """`$XDG_CONFIG_HOME/autotune`, by default `~/.config/autotune`. One that is not absolute counts as not set, as the
+    XDG specification has it: it would make a file of the project one of the user's."""
+    given, home = Path(environ.get("XDG_CONFIG_HOME") or ""), Path(environ.get("HOME") or "/")
+    own = home if home.is_absolute() else Path("/")
+    return (given if given.is_absolute() else own / ".config") / "autotune"
 
 
 _NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout"})
@@ -293,21 +323,25 @@ def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Found]
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Found]:
     """An empty variable counts as one that is not set, as is usual for environments."""
-    given = ((key, environ.get(key.variable)) for key in _ALL.values())
+    given = ((key, environ.get(key.variable)) for key in ALL.values())
     return {key.name: _Found(text, f"{key.variable}{where}", cwd) for key, text in given if text}
 
 
-_OUR_LINE = re.compile(rf"\s*(export\s+)?{PREFIX}")
-
-
 def _from_dotenv(cwd: Path) -> dict[str, _Found]:
-    """From `.env`, which mostly belongs to the user's own project: one that we may not read is not meant for us,
-    and bytes that are not UTF-8 are no matter of ours."""
+    found = _from_environ(read_dotenv(cwd, PREFIX), cwd, " in .env")
+    _refuse_what_is_not_the_projects(found)
+    return found
+
+
+def read_dotenv(cwd: Path, prefix: str) -> dict[str, str]:
+    """The variables of `.env` whose names begin with `prefix`. The file mostly belongs to the user's own project: one
+    that we may not read is not meant for us, and all other lines are no matter of ours."""
     try:
-        text = (cwd / ".env").read_text(encoding="utf-8", errors="replace")
+        text = _read_small(cwd / ".env").decode("utf-8", "replace")
     except OSError:
         return {}
-    ours = [line for line in text.splitlines() if _OUR_LINE.match(line)]
+    wanted = re.compile(rf"\s*(export\s+)?{prefix}")
+    ours = [line for line in text.splitlines() if wanted.match(line)]
     if not ours:
         return {}
     import io
@@ -315,37 +349,63 @@ def _from_dotenv(cwd: Path) -> dict[str, _Found]:
     from dotenv import dotenv_values
 
     values = dotenv_values(stream=io.StringIO("\n".join(ours)), interpolate=False)
-    found = _from_environ({name: value or "" for name, value in values.items()}, cwd, " in .env")
-    _refuse_own(found)
-    return found
+    return {name: value for name, value in values.items() if value}
+
+
+def _read_small(path: Path) -> bytes:
+    """A regular file, as far as MOST_BYTES. Raises OSError for what is none: it is asked before it is opened, since
+    opening a device may do something, and again afterwards."""
+    _require_regular(os.stat(path))
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        _require_regular(os.fstat(file.fileno()))
+        return file.read(MOST_BYTES)
+
+
+def _require_regular(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _from_files(cwd: Path, config_dir: Path) -> dict[str, _Found]:
     far, near = config_dir / FILE_NAME, cwd / FILE_NAME
     nearer = _from_file(near, f"./{FILE_NAME}")
     if near != far:
-        _refuse_own(nearer)
+        _refuse_what_is_not_the_projects(nearer)
     return {**_from_file(far, str(far)), **nearer}
 
 
-def _refuse_own(found: Mapping[str, _Found]) -> None:
-    """A project that one only wanted to measure must not say which programs run as root."""
-    for name in OWN.keys() & found.keys():
+def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
+    """A project that one only wanted to measure must not say which programs run, what is spent and whom it talks to.
+    Raises UsageError."""
+    for name, item in found.items():
+        key = ALL[name]
+        if "project" in key.owners or item.text in key.project_may:
+            continue
+        if key.project_may:
+            _value(key, item)  # what cannot be at all is said first
+        but = f" (but for {' and '.join(key.project_may)})" if key.project_may else ""
+        flag = f"give {key.flag}, or " if "command line" in key.owners else ""
         raise UsageError(
-            f"{found[name].origin} is not taken from a project: it decides which programs run as root",
-            hint=f"set {OWN[name].variable}, or {name} in autotune.toml of your own configuration directory",
+            f"{item.origin} is not taken from a project{but}: {key.why_not}",
+            hint=f"{flag}set {key.variable} in the environment, or {name} in {FILE_NAME} of your own "
+            "configuration directory (~/.config/autotune)",
         )
 
 
 def _from_file(path: Path, shown: str) -> dict[str, _Found]:
     try:
-        text = path.read_text(encoding="utf-8")
+        data = _read_small(path)
+        text = data.decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{shown} is not UTF-8 text", hint="save it as UTF-8") from None
+    if len(data) >= MOST_BYTES:
+        raise UsageError(f"{shown} is too large", hint=f"keep it below {MOST_BYTES >> 20} MiB")
     table = _parse_toml(text, shown)
     _refuse_unknown(table, shown)
     return {name: _found_in_file(name, value, path, shown) for name, value in table.items()}
@@ -353,18 +413,21 @@ def _from_file(path: Path, shown: str) -> dict[str, _Found]:
 
 def _found_in_file(name: str, value: object, path: Path, shown: str) -> _Found:
     origin = f"{name} in {shown}"
-    if name in OWN and isinstance(value, list) and all(isinstance(part, str) for part in value):
+    if name == "scheduler_dirs" and isinstance(value, list) and all(isinstance(part, str) for part in value):
         value = ":".join(value)
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise UsageError(f"{origin} must be a text or a number")
-    return _Found(str(value), origin, path.parent)
+    try:
+        return _Found(str(value), origin, path.parent)
+    except ValueError:  # more digits than Python writes
+        raise UsageError(f"{origin} is too large a number") from None
 
 
 def _parse_toml(text: str, shown: str) -> dict[str, object]:
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
         table: dict[str, object] = tomllib.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{shown} is not valid TOML: {error}") from None
     return table
 
@@ -373,7 +436,7 @@ def _refuse_unknown(names: Iterable[str], shown: str) -> None:
     import difflib
 
     for name in names:
-        if name not in _ALL:
-            close = difflib.get_close_matches(name, _ALL, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(_ALL)}"
+        if name not in ALL:
+            close = difflib.get_close_matches(name, ALL, n=1)
+            advice = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(ALL)}"
             raise UsageError(f"{shown} has an unknown key {name!r}", hint=advice)

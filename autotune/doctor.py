@@ -229,11 +229,14 @@ def _programs() -> Check:
 
 
 def _claude() -> Check:
-    from autotune.planner.claude import KEY, find_credentials
+    from autotune.planner import credentials
 
-    found = find_credentials(Path.cwd(), os.environ)
-    detail = found.origin if found else "no key; the offline planner is used"
-    return Check("Claude", found is not None, detail, "planning with a model", f"set {KEY}", OPTIONAL)
+    purpose = "planning with a model"
+    try:
+        found = credentials.require("auto", Path.cwd(), os.environ)
+    except AutotuneError as error:
+        return Check("Claude", False, f"{error.message}; the offline planner is used", purpose, error.hint, OPTIONAL)
+    return Check("Claude", True, found.origin, purpose, f"set {credentials.KEY}", OPTIONAL)
 
 
 def _sandbox() -> Check:

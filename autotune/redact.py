@@ -542,6 +542,12 @@ class Redactor:
                 break
         return self._whole()
 
+    def known(self, text: str) -> str:
+        """The text without the values of secret variables; what only looks like a secret stays."""
+        for literal in self._literals:
+            text = text.replace(literal, "[redacted: variable]")
+        return text
+
     def data(self, value: Any) -> Any:
         """The same through JSON values. Keys stay. What stands under a secret name is replaced whole, but for
         booleans and, except under a password's name, numbers, which count tokens; under a name that may mean
@@ -565,9 +571,7 @@ class Redactor:
         return "[redacted: value]"
 
     def _pass(self, text: str) -> str:
-        for literal in self._literals:
-            text = text.replace(literal, "[redacted: variable]")
-        return _assignments(_contexts(_formats(_private_keys(text))))
+        return _assignments(_contexts(_formats(_private_keys(self.known(text)))))
 
     def _whole(self) -> str:
         """What stands for a text that does not settle; empty when even that holds a secret."""
@@ -583,6 +587,8 @@ def _literals(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 _KINDS = frozenset([kind for kind, *_ in _FORMATS] + [kind for kind, *_ in _CONTEXTS] + ["JWT", "Discord token"])
+_BROKEN = re.compile(r"[\x00-\x20\x7f-\xa0]+")
+"""Where a key that was damaged on its way falls into pieces, each of which is shown by itself."""
 _URL_PASSWORD = re.compile(r"://[^\s/:@]{0,256}:([^\s/@]+)@")
 
 
@@ -591,9 +597,15 @@ def _secrets_of(name: str, value: str) -> Iterator[str]:
     if strength and _worth_hiding(strength, value.strip()):
         yield value.strip()
         yield from (line.strip() for line in value.splitlines() if len(line) >= 20 and " " not in line.strip())
+        yield from (piece for piece in _pieces(value) if re.search(r"\d", piece) and re.search(r"[A-Za-z]", piece))
     for password in _URL_PASSWORD.findall(value):
         if _worth_hiding("password", password):
             yield password
+
+
+def _pieces(value: str) -> Iterator[str]:
+    pieces = _BROKEN.split(value.strip())
+    return (piece for piece in pieces if len(pieces) > 1 and len(piece) >= LEAST_LITERAL)
 
 
 def _worth_hiding(strength: Strength, value: str) -> bool:
@@ -610,9 +622,10 @@ def _worth_hiding(strength: Strength, value: str) -> bool:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it is and as programs write it: escaped for JSON (also twice), percent-encoded, in base64."""
+    """A secret as it is and as programs write it: as Python shows it, escaped for JSON (also twice),
+    percent-encoded, in base64."""
     data = secret.encode("utf-8", "surrogateescape" if _encodes(secret) else "surrogatepass")
-    yield from (secret, data.decode("utf-8", "backslashreplace"))
+    yield from (secret, data.decode("utf-8", "backslashreplace"), repr(secret)[1:-1], repr(data)[2:-1])
     for ascii_only in (True, False):
         once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
         yield from (once, json.dumps(once, ensure_ascii=ascii_only)[1:-1], once.replace("/", "\\/"))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.arguments import CcArguments, current_directory, flags, workload_from
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import encode_anything, say, undisturbed
+from autotune.printing import encode_anything, event_without_secrets, say, undisturbed
 from autotune.views.steady import Steady, reader_left
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ class _Recorder:
     def __call__(self, event: Any) -> None:
         from autotune.events import Finished
 
+        event = event_without_secrets(event)
         if isinstance(event, Finished):
             self.session, self.error = event.session, event.error
         self._logs(event)
@@ -434,7 +435,7 @@ def _dry_run(
 
     where = select.describe(settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel)
     choice = _choice(catalog)
-    asks_claude = not candidates and settings.planner != "offline" and _has_key(workload)
+    asks_claude = not candidates and settings.planner != "offline" and _has_key(settings, workload, human)
     for line in planned.lines(where, settings, workload, candidates, choice, asks_claude=asks_claude):
         print(line, file=human)
     if asks_claude:
@@ -456,10 +457,19 @@ def _choice(catalog: Catalog) -> list[str]:
     return [scheduler.name for scheduler in catalog.schedulers if is_here(scheduler)]
 
 
-def _has_key(workload: Workload) -> bool:
-    from autotune.planner.claude import find_credentials
+def _has_key(settings: Settings, workload: Workload, human: TextIO) -> bool:
+    """Whether Claude would plan; why not is said. Raises PlannerError when a session would."""
+    from autotune.planner import credentials
+    from autotune.report import printable
 
-    return find_credentials(Path(workload.cwd), os.environ) is not None
+    try:
+        credentials.require(settings.planner, Path(workload.cwd), os.environ)
+    except AutotuneError as error:
+        if settings.planner == "claude":
+            raise
+        print(printable(f"Planner: offline ({error.message}; {error.hint})"), file=human)
+        return False
+    return True
 
 
 def _unsent(settings: Settings, workload: Workload, catalog: Catalog, *, show_output: bool) -> Any:

@@ -34,6 +34,8 @@ class Answer:
     content: Sequence[dict[str, Any]]
     stop_reason: str = ""
     stop_details: dict[str, Any] | None = None
+    counted: dict[str, Any] = field(default_factory=dict)
+    """Counts of tokens in place of the real ones."""
 
     @property
     def reason(self) -> str:
@@ -72,7 +74,47 @@ class Hang:
     seconds: float
 
 
-Step = Answer | Status | Reset | ErrorEvent | Hang
+@dataclass(frozen=True)
+class Raw:
+    """These bytes, whatever they are."""
+
+    body: bytes
+    code: int = 200
+    kind: str = "text/event-stream"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drip:
+    """The first bytes, and then the next ones again and again until the client has gone: within the headers, or (with
+    `code`) within the body."""
+
+    first: bytes
+    again: bytes
+    pause_s: float = 0.0
+    code: int | None = 200
+
+
+@dataclass(frozen=True)
+class Close:
+    """The connection is closed without a word."""
+
+
+Step = Answer | Status | Reset | ErrorEvent | Hang | Raw | Drip | Close
+
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode()
+
+
+def beginning(block: dict[str, Any]) -> bytes:
+    """The events with which a reply of one block begins."""
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    message = {"id": "m", "type": "message", "role": "assistant", "model": "x", "content": [], "stop_reason": None}
+    start = event("message_start", message={**message, "stop_sequence": None, "usage": usage})
+    return start + event("content_block_start", index=0, content_block=block)
 
 
 def text(words: str) -> dict[str, Any]:
@@ -245,8 +287,40 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(step, Hang):
             time.sleep(step.seconds)
             self.close_connection = True
+        elif isinstance(step, Raw):
+            self._raw(step)
+        elif isinstance(step, Drip):
+            self._drip(step)
+        elif isinstance(step, Close):
+            self.close_connection = True
         else:
             self._stream(step, body)
+
+    def _raw(self, step: Raw) -> None:
+        self.send_response(step.code)
+        for name, value in {
+            "content-type": step.kind,
+            "content-length": str(len(step.body)),
+            "connection": "close",
+            **step.headers,
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(step.body)
+
+    def _drip(self, step: Drip) -> None:
+        self.close_connection = True
+        if step.code is None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        else:
+            self.send_response(step.code)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("connection", "close")
+            self.end_headers()
+        self.wfile.write(step.first)
+        while not self.server.over.wait(step.pause_s):
+            self.wfile.write(step.again)
+            self.wfile.flush()
 
     def _status(self, step: Status) -> None:
         data = json.dumps({"type": "error", "error": {"type": step.kind, "message": step.message}}).encode()
@@ -263,12 +337,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, step: Answer | Reset | ErrorEvent, body: dict[str, Any]) -> None:
         with self.server.script.lock:
             counted = self.server.script.cache.count(body)
+            counted |= step.counted if isinstance(step, Answer) else {}
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body["model"], "content": []}
-        start = {**message, "stop_reason": None, "stop_sequence": None, "usage": {**counted, "output_tokens": 1}}
+        start = {**message, "stop_reason": None, "stop_sequence": None, "usage": {"output_tokens": 1, **counted}}
         self._event("message_start", message=start)
         if isinstance(step, Reset):
             self._event("content_block_start", index=0, content_block=text(""))
@@ -288,7 +363,8 @@ class _Handler(BaseHTTPRequestHandler):
         delta: dict[str, Any] = {"stop_reason": step.reason, "stop_sequence": None}
         if step.stop_details:
             delta["stop_details"] = step.stop_details
-        self._event("message_delta", delta=delta, usage={"output_tokens": output})
+        told = step.counted.get("output_tokens", output)
+        self._event("message_delta", delta=delta, usage={"output_tokens": told})
         self._event("message_stop")
 
     def _block(self, index: int, block: dict[str, Any]) -> None:
@@ -312,7 +388,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._event("content_block_stop", index=index)
 
     def _event(self, kind: str, **fields: Any) -> None:
-        self.wfile.write(f"event: {kind}\ndata: {json.dumps({'type': kind, **fields})}\n\n".encode())
+        self.wfile.write(event(kind, **fields))
         self.wfile.flush()
 
     def log_message(self, *_args: Any) -> None:
@@ -322,6 +398,10 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     script: Script
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.over = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is what some tests are about."""
@@ -337,5 +417,6 @@ def serving(*steps: Step) -> Iterator[Script]:
     try:
         yield server.script
     finally:
+        server.over.set()
         server.shutdown()
         server.server_close()

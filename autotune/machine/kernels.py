@@ -111,7 +111,7 @@ def _from_manifest(path: Path) -> Kernel | None:
 def _given(image: Path) -> Kernel:
     kept = _from_manifest(image / MANIFEST) if image.is_dir() else None
     if kept is not None:
-        return replace(kept, source="given")
+        return replace(_with_own_programs(kept, image), source="given")
     if not image.is_file():
         raise UsageError(f"--kernel {image}: no such file", hint="name a kernel image, such as /boot/vmlinuz-VERSION")
     version = _image_version(image)
@@ -125,6 +125,15 @@ def _given(image: Path) -> Kernel:
         (path for path in (image.parent / f"config-{version}", image.parent / "config") if path.is_file()), None
     )
     return Kernel(version, image.resolve(), modules.resolve(), "given", config=config and config.resolve())
+
+
+def _with_own_programs(kept: Kernel, place: Path) -> Kernel:
+    """A given set with the QEMU and the libbpf of the user's own store, else the system's: these run outside of the
+    micro-VM, as whoever runs autotune, and whoever names a set wants its kernel booted."""
+    if place.resolve().parent == store().resolve():
+        return kept
+    own = next(iter(installed()), None)
+    return replace(kept, qemu=own.qemu if own else None, libbpf=own.libbpf if own else None)
 
 
 def _image_version(image: Path) -> str:

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from autotune.errors import PlannerError
 from autotune.events import Listener, PlannerChosen
 from autotune.records import Proposal, Spending
 from autotune.tuner import Planner, Situation
+
+Connection = TypeVar("Connection")
 
 
 class WithFallback:
@@ -52,20 +55,23 @@ class WithFallback:
 
 def choose(
     kind: str,
-    claude: Callable[[], tuple[Planner, str]] | None,
+    connect: Callable[[], Connection],
+    claude: Callable[[Connection], tuple[Planner, str]],
     offline: Planner,
     listener: Listener,
 ) -> Planner:
-    """The planner of a session, told in one line. `kind` is auto, claude or offline; `claude` makes that planner and
-    says why it can be used, None when there is no key. Raises PlannerError when Claude is asked for without one."""
+    """The planner of a session, told in one line. `kind` is auto, claude or offline; `connect` finds the key and makes
+    the client, or raises PlannerError; `claude` makes that planner and says why it can be used. Raises PlannerError
+    when Claude is asked for and cannot be had."""
     if kind == "offline":
         return offline
-    if claude is None:
-        hint = "set ANTHROPIC_API_KEY, in the environment or in .env"
+    try:
+        connection = connect()
+    except PlannerError as error:
         if kind == "claude":
-            raise PlannerError("Claude needs a key, and there is none", hint=hint)
-        listener(PlannerChosen(offline.name, f"there is no key for Claude; to use it, {hint}"))
+            raise
+        listener(PlannerChosen(offline.name, f"{error.message}; {error.hint}"))
         return offline
-    planner, why = claude()
+    planner, why = claude(connection)
     listener(PlannerChosen(planner.name, why))
     return planner if kind == "claude" else WithFallback(planner, offline, listener)

@@ -4,7 +4,7 @@
 A turn of planning ends with `submit_candidates`; what came of the candidates is the result of that very call, so the
 conversation only ever grows at its end and all that was said before is read from the service's cache. What ends
 planning (never the session): an empty submission, the limits on cost and calls, too many calls or mistakes in one turn,
-a refusal, a full context. What the service itself fails at is raised as PlannerError.
+a refusal, a full context. What the service itself fails at, or has no time left for, is raised as PlannerError.
 
 Knows nothing of the service's library: `claude.ClaudeService` speaks to the real one, `replay` plays a transcript back.
 """
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from autotune import prompt, resources
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, PlannerError
 from autotune.events import Listener, PlannerActed
 from autotune.planner.cost import Account, Usage
 from autotune.planner.tools import SUBMIT, Result, definitions
@@ -34,6 +34,10 @@ NUDGES_A_TURN = 3
 LONG_SESSION_S = 1200.0
 """In longer ones the pause between two turns may outlast a cache entry of five minutes, so an hour is asked for."""
 
+SHARE_A_TURN = 0.5
+"""Of what is left of the budget, one turn may take so much: the rest is for measuring what it proposes."""
+LEAST_TURN_S = 1.0
+
 NUDGE = f"Nothing was handed in. Call {SUBMIT} now (an empty list if nothing better is in sight)."
 CUT = f"Your reply was cut off at its length limit. Be brief: call {SUBMIT} now."
 
@@ -49,10 +53,10 @@ class Reply:
 
 
 class Service(Protocol):
-    """Sends one request of the Messages API and waits for the whole reply. Raises PlannerError when that fails for
-    good."""
+    """Sends one request of the Messages API and waits for the whole reply, `within_s` at most. Raises PlannerError when
+    that fails for good."""
 
-    def send(self, request: dict[str, Any]) -> Reply: ...
+    def send(self, request: dict[str, Any], within_s: float) -> Reply: ...
 
 
 class Tools(Protocol):
@@ -77,8 +81,9 @@ class Limits:
 
 @dataclass
 class _Turn:
-    """What is counted within one turn of planning."""
+    """What is counted within one turn of planning, and when it has to be over (monotonic)."""
 
+    end: float
     calls: int = 0
     mistakes: int = 0
     nudges: int = 0
@@ -135,7 +140,7 @@ class Conversation:
         self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
         self._messages.append(self._opening(situation))
         try:
-            proposals = self._turn()
+            proposals = self._turn(time.monotonic() + max(LEAST_TURN_S, situation.budget_left_s * SHARE_A_TURN))
         except AutotuneError as error:
             self.transcript_file.write("failure", error=error.to_wire())
             raise
@@ -208,8 +213,8 @@ class Conversation:
 
     # --- one turn ---
 
-    def _turn(self) -> tuple[Proposal, ...]:
-        turn = _Turn()
+    def _turn(self, end: float) -> tuple[Proposal, ...]:
+        turn = _Turn(end)
         while True:
             limit = self._limit(turn)
             if limit is not None:
@@ -261,7 +266,7 @@ class Conversation:
         self._logged = len(self._messages)
         started = time.monotonic()
         try:
-            reply = self.service.send(self._request(self._messages))
+            reply = self._send(turn)
         except AutotuneError:
             self.account.waited(time.monotonic() - started)
             raise
@@ -273,6 +278,15 @@ class Conversation:
         )
         self._tell("answered")
         return reply
+
+    def _send(self, turn: _Turn) -> Reply:
+        left_s = turn.end - time.monotonic()
+        if left_s <= 0:
+            raise PlannerError(
+                f"{self.model} did not finish planning in time",
+                hint="give a larger --budget, or use --planner offline",
+            )
+        return self.service.send(self._request(self._messages), left_s)
 
     def _cut(self, reply: Reply, turn: _Turn) -> None:
         """A reply that was cut off: a tool call in it may be half, so none of them is done."""

@@ -17,7 +17,7 @@ from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.history import History
 from autotune.machine import kernels
 from autotune.machine.base import Machine
-from autotune.planner import choice, cost
+from autotune.planner import choice, cost, credentials
 from autotune.planner.conversation import Conversation, Limits, Reply, Service
 from autotune.planner.offline import OfflinePlanner
 from autotune.planner.reasons import by_reason, unusable
@@ -68,27 +68,31 @@ def planning(parts: Parts) -> Iterator[Planner]:
         return
     from autotune.planner import claude
 
-    credentials = claude.find_credentials(Path(parts.workload.cwd), os.environ)
+    origin = ""
     rehearsal = Rehearsal(parts.machine, parts.resolve)
     with contextlib.ExitStack() as stack:
 
-        def make() -> tuple[Planner, str]:
-            assert credentials is not None
-            service = claude.ClaudeService(credentials, silence_s=parts.settings.model_timeout)
+        def connect() -> claude.ClaudeService:
+            nonlocal origin
+            found = credentials.require(parts.settings.planner, Path(parts.workload.cwd), os.environ)
+            origin = found.origin
+            service = claude.ClaudeService(found, silence_s=parts.settings.model_timeout)
             stack.callback(service.close)
+            return service
+
+        def make(service: claude.ClaudeService) -> tuple[Planner, str]:
             talk = conversation(parts, service, rehearsal)
             stack.callback(talk.transcript_file.close)
             stack.callback(rehearsal.release)
-            return talk, f"{parts.settings.model}, with {credentials.origin}"
+            return talk, f"{parts.settings.model}, with {origin}"
 
-        kind = parts.settings.planner
-        yield choice.choose(kind, make if credentials is not None else None, offline, parts.listener)
+        yield choice.choose(parts.settings.planner, connect, make, offline, parts.listener)
 
 
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
     """The conversation of a session with whatever answers it."""
     settings, workload = parts.settings, parts.workload
-    redactor = Redactor({**os.environ, **workload.env})
+    redactor = Redactor({**credentials.known_secrets(Path(workload.cwd), os.environ), **workload.env})
     account = cost.Account(settings.model, cost.load(settings.prices))
     if settings.max_cost is not None and account.spent.cost_usd is None:
         raise PlannerError(
@@ -154,7 +158,8 @@ Show = Callable[[dict[str, Any]], None]
 class _Nobody:
     """Stands where the service would: nothing is ever sent."""
 
-    def send(self, request: dict[str, Any]) -> Reply:
+    def send(self, request: dict[str, Any], within_s: float) -> Reply:
+        del within_s
         raise PlannerError(f"nothing is sent to {request.get('model')} when a prompt is only shown")
 
 

@@ -57,7 +57,8 @@ class _Recorded:
     def __init__(self, tape: _Tape) -> None:
         self._tape = tape
 
-    def send(self, request: dict[str, Any]) -> Reply:
+    def send(self, request: dict[str, Any], within_s: float) -> Reply:
+        del within_s
         self._tape.next("request")
         entry = self._tape.next("reply", "failure")
         if entry is None:

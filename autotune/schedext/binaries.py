@@ -2,7 +2,7 @@
 """Where the program of a scheduler is on this machine: found, never believed to be there.
 
 What is found may be started as root, so:
-- directories named in the configuration are taken from the user alone (`config.OWN`);
+- directories named in the configuration are taken from the user alone (`config.ALL`);
 - relative entries of PATH do not count;
 - a program is refused when anybody but root and the user could change it: itself, or a directory on the way to it.
 """

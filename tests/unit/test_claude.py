@@ -9,7 +9,7 @@ import json
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from autotune.errors import PlannerError
 from autotune.events import Event, PlannerActed
 from autotune.history import History
 from autotune.planner import conversation, cost
-from autotune.planner.claude import ClaudeService, Credentials, find_credentials
+from autotune.planner.claude import ClaudeService
 from autotune.planner.conversation import Conversation, Limits
+from autotune.planner.credentials import Credentials
 from autotune.planner.rehearsal import Rehearsal
 from autotune.planner.tools import Toolbox
 from autotune.planner.transcript import Transcript, read
@@ -51,6 +52,7 @@ class Planning:
     key: str = "test-key"
     budget_s: float = 600.0
     retries: int = 2
+    pause: Callable[[float], None] = lambda _s: None
     told: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ class Planning:
             Credentials(self.key, None, self.script.url, "a test"),
             silence_s=self.silence_s,
             retries=self.retries,
-            pause=lambda _s: None,
+            pause=self.pause,
         )
         self.planner = Conversation(
             service=service,
@@ -416,7 +418,8 @@ def test_what_passes_is_tried_again(planning: Any, step: Step) -> None:
 
 @pytest.mark.slow
 def test_a_wait_that_the_service_asks_for_is_kept(planning: Any) -> None:
-    session = planning(Status(429, "rate_limit_error", "slow down", {"retry-after": "1"}), Answer([submit("at_fifo")]))
+    refusal = Status(429, "rate_limit_error", "slow down", {"retry-after": "1"})
+    session = planning(refusal, Answer([submit("at_fifo")]), pause=time.sleep)
     session.propose()
     first, second = session.script.at_s
     assert second - first >= 0.9
@@ -561,27 +564,7 @@ def test_a_transcript_that_cannot_be_written_costs_no_session(planning: Any, dir
     assert "transcript cannot be written" in session.planner.remarks()[0]
 
 
-# --- keys ------------------------------------------------------------------------------------------------
-
-
-def test_the_key_comes_from_the_environment_or_from_dotenv(tmp_path: Path) -> None:
-    assert find_credentials(tmp_path, {}) is None
-    (tmp_path / ".env").write_text("ANTHROPIC_API_KEY=from-file\nANTHROPIC_BASE_URL=http://elsewhere\n")
-    found = find_credentials(tmp_path, {})
-    assert found is not None
-    assert (found.api_key, found.base_url, found.origin) == (
-        "from-file",
-        "http://elsewhere",
-        "ANTHROPIC_API_KEY in .env",
-    )
-    assert "from-file" not in repr(found)
-
-
-def test_a_strange_directory_cannot_send_the_users_key_elsewhere(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("ANTHROPIC_BASE_URL=http://evil\n")
-    found = find_credentials(tmp_path, {"ANTHROPIC_API_KEY": "mine"})
-    assert found is not None
-    assert found.base_url is None
+# --- prices ----------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_model_costs_tokens_only() -> None:

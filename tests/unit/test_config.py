@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -129,7 +131,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load, tmp_path):
     assert set(texts) == set(config.KEYS)
     by_flag = load(**texts)
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
-    (tmp_path / "work/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
+    (tmp_path / "config/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
     planning = ("claude", "my-model", 0.5, 20, Path("/prices.json"), 90.0)
     assert by_flag == config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7, *planning)
@@ -172,10 +174,13 @@ def test_settings_become_flags_that_give_them_again(load):
 def test_every_setting_is_documented_with_its_flag_and_variable():
     text = (Path(__file__).parents[2] / "docs/SETTINGS.md").read_text()
     rows = {line.split("|")[1].strip(" `"): line for line in text.splitlines() if line.startswith("| `")}
-    assert set(rows) == set(config.KEYS)
-    for name, key in config.KEYS.items():
-        assert f"`{key.flag}`" in rows[name]
+    assert set(rows) == set(config.ALL)
+    for name, key in config.ALL.items():
+        cells = [cell.strip() for cell in rows[name].split("|")]
         assert f"`{key.variable}`" in rows[name]
+        assert cells[2] == (f"`{key.flag}`" if name in config.KEYS else "none")
+        tightening = " or ".join(f"`{value}`" for value in key.project_may)
+        assert cells[4] == ("yes" if "project" in key.owners else tightening or "no"), name
 
 
 # --- what cannot be ---
@@ -203,6 +208,10 @@ def test_an_error_names_where_the_value_came_from(load, tmp_path, name, text, pr
     assert problem in by_flag.value.message
     with pytest.raises(UsageError, match=f"^{key.variable}: "):
         load({key.variable: text})
+    (tmp_path / "config/autotune.toml").write_text(f'{name} = "{text}"\n')
+    with pytest.raises(UsageError, match=f"^{name} in {tmp_path}/config/autotune.toml: "):
+        load()
+    (tmp_path / "config/autotune.toml").unlink()
     (tmp_path / "work/.env").write_text(f"{key.variable}={text}\n")
     with pytest.raises(UsageError, match=f"^{key.variable} in .env: "):
         load()
@@ -264,17 +273,80 @@ def test_directories_of_schedulers_come_from_the_environment_or_the_users_own_fi
     assert load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/c"}).scheduler_dirs == (Path("/opt/c"),)
 
 
-@pytest.mark.parametrize(
-    ("file", "text", "origin"),
-    [
-        ("autotune.toml", 'scheduler_dirs = ["/opt/a"]', "scheduler_dirs in ./autotune.toml"),
-        (".env", "AUTOTUNE_SCHEDULER_DIRS=/opt/a", "AUTOTUNE_SCHEDULER_DIRS in .env"),
-    ],
-)
-def test_a_project_cannot_say_which_programs_run_as_root(load, tmp_path, file, text, origin):
-    (tmp_path / "work" / file).write_text(text + "\n")
-    with pytest.raises(UsageError, match=f"^{origin} is not taken from a project"):
-        load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/b"})
+VALUES = {
+    "machine": "host",
+    "kernel": "set",
+    "planner": "claude",
+    "model": "my-model",
+    "max_cost": "99999",
+    "max_calls": "9",
+    "prices": "p.json",
+    "model_timeout": "365d",
+    "scheduler_dirs": "/opt/a",
+}
+"""What a project must not give, with a value that is good in itself."""
+
+
+def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else():
+    own = {name for name, key in config.ALL.items() if "project" in key.owners}
+    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "seed"}
+    assert set(config.ALL) == own | set(VALUES)
+    assert all("user" in key.owners for key in config.ALL.values())
+
+
+@pytest.mark.parametrize("name", VALUES)
+@pytest.mark.parametrize("file", ["autotune.toml", ".env", "export"])
+def test_what_is_the_users_alone_is_refused_from_a_project(load, tmp_path, name, file):
+    key, text = config.ALL[name], VALUES[name]
+    line = f'{name} = "{text}"' if file == "autotune.toml" else f"{key.variable}='{text}'"
+    if file == "export":
+        file, line = ".env", f"  export {line}"
+    origin = f"{name} in ./autotune.toml" if file == "autotune.toml" else f"{key.variable} in .env"
+    (tmp_path / "work" / file).write_text(line + "\n")
+    for environ in ({}, {key.variable: text}):  # also when it would not have counted
+        with pytest.raises(UsageError, match=f"^{origin} is not taken from a project") as caught:
+            load(environ)
+        assert key.variable in caught.value.hint
+        assert "your own configuration directory" in caught.value.hint
+        assert (key.flag in caught.value.hint) == (name in config.KEYS)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_what_is_the_users_alone_is_taken_from_the_user(load, tmp_path, name):
+    key, text = config.ALL[name], VALUES[name]
+    by_variable = getattr(load({key.variable: text}), name)
+    assert by_variable != getattr(config.Settings(), name)
+    (tmp_path / "config/autotune.toml").write_text(f'{name} = "{text}"\n')
+    assert getattr(load(), name) is not None
+    assert getattr(load(), name) != getattr(config.Settings(), name)
+
+
+@pytest.mark.parametrize(("name", "text"), [("planner", "offline"), ("machine", "vm")])
+def test_a_project_may_tighten(load, tmp_path, name, text):
+    (tmp_path / "config/autotune.toml").write_text('planner = "claude"\nmachine = "host"\n')
+    (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')
+    assert getattr(load(), name) == text
+    (tmp_path / "work/autotune.toml").unlink()
+    (tmp_path / "work/.env").write_text(f"{config.KEYS[name].variable}={text}\n")
+    assert getattr(load(), name) == text
+
+
+@pytest.mark.parametrize(("name", "text"), [("planner", "auto"), ("machine", "auto")])
+def test_a_project_may_not_undo_what_the_user_tightened(load, tmp_path, name, text):
+    (tmp_path / "config/autotune.toml").write_text('planner = "offline"\nmachine = "vm"\n')
+    (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')
+    with pytest.raises(UsageError, match=f"{name} in ./autotune.toml is not taken from a project .but for"):
+        load()
+
+
+def test_in_the_users_own_configuration_directory_the_file_is_the_users(tmp_path):
+    (tmp_path / "autotune.toml").write_text('planner = "claude"\n')
+    assert config.load({}, cwd=tmp_path, environ={}, config_dir=tmp_path).planner == "claude"
+
+
+@pytest.mark.parametrize("environ", [{"XDG_CONFIG_HOME": "."}, {"XDG_CONFIG_HOME": "sub"}, {"HOME": "."}, {}])
+def test_a_configuration_directory_that_depends_on_where_one_stands_does_not_count(environ):
+    assert config.default_config_dir(environ) == Path("/.config/autotune")
 
 
 @pytest.mark.parametrize("text", ["bin", "./bin", "/opt/a:bin"])
@@ -283,9 +355,60 @@ def test_directories_must_not_depend_on_where_one_stands(load, text):
         load({"AUTOTUNE_SCHEDULER_DIRS": text})
 
 
-def test_settings_of_the_user_alone_are_documented_and_not_repeated_as_flags(load):
-    text = (Path(__file__).parents[2] / "docs/SETTINGS.md").read_text()
-    for name, key in config.OWN.items():
-        assert f"`{name}`" in text
-        assert f"`{key.variable}`" in text
+def test_settings_without_a_flag_are_not_repeated_as_flags(load):
     assert config.as_flags(load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/a"})) == []
+
+
+# --- files that are no files ---
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def linked_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+ODD = [endless, pipe, linked_pipe, listening]
+
+
+@pytest.mark.parametrize("make", ODD)
+def test_a_dotenv_that_is_no_file_is_left_alone(load, tmp_path, make):
+    make(tmp_path / "work/.env")
+    assert load() == config.Settings()
+
+
+@pytest.mark.parametrize("place", ["work", "config"])
+@pytest.mark.parametrize("make", ODD)
+def test_a_settings_file_that_is_no_file_is_refused(load, tmp_path, make, place):
+    make(tmp_path / place / "autotune.toml")
+    with pytest.raises(UsageError, match=r"autotune\.toml cannot be read: it is not a regular file"):
+        load()
+
+
+def test_files_are_read_as_far_as_their_bound(load, tmp_path):
+    huge = tmp_path / "work/.env"
+    huge.write_text("AUTOTUNE_CPUS=2\n")
+    os.truncate(huge, 8 << 30)  # a hole: reading it whole would take 8 GiB of memory
+    assert load().cpus == 2
+    huge.rename(tmp_path / "work/autotune.toml")
+    with pytest.raises(UsageError, match="too large"):
+        load()
+
+
+@pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "cpus = 0x" + "f" * 5000])
+def test_settings_that_python_cannot_hold_are_an_error_of_the_file(load, tmp_path, content):
+    (tmp_path / "work/autotune.toml").write_text(content + "\n")
+    with pytest.raises(UsageError, match=r"\./autotune\.toml"):
+        load()

@@ -15,7 +15,7 @@ import btf_files
 import pytest
 
 from autotune.errors import FetchError, NoMachineError, UsageError
-from autotune.machine import archive, kernels
+from autotune.machine import archive, kernels, microvm
 from autotune.machine.archive import mirror_in_targets, mirror_in_uris
 from autotune.machine.kernels import find, installed
 
@@ -176,6 +176,43 @@ def test_a_fetched_set_can_be_given_by_its_directory(cache: Path) -> None:
     assert (find(top).version, find(top).source) == ("6.18.9+deb13-amd64", "given")
     with pytest.raises(UsageError, match="no such file"):
         find(cache)
+
+
+def with_programs(top: Path) -> Path:
+    """A set that brings its own QEMU, as fetched ones do."""
+    manifest = json.loads((top / "manifest.json").read_text())
+    (top / "manifest.json").write_text(json.dumps({**manifest, "qemu": "qemu"}))
+    program = top / "qemu/bin/qemu-system-x86_64"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho run on the host\n")
+    program.chmod(0o755)
+    (top / "libbpf.so.1").write_bytes(b"\x7fELF")
+    return top
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("named", ["6.18.9+deb13-amd64", "set"])
+def test_a_given_set_never_brings_its_own_qemu_and_libbpf(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool, named: str
+) -> None:
+    monkeypatch.setattr(microvm, "find_tool", lambda name, _package: f"/usr/bin/{name}")
+    elsewhere = with_programs(fetched(tmp_path / "elsewhere", named))
+    given = tmp_path / "link"
+    given.symlink_to(elsewhere)
+    kernel = find(given if linked else elsewhere)
+    assert (kernel.version, kernel.source, kernel.libbpf) == (named, "given", None)
+    assert microvm.qemu_program(kernel) == ["/usr/bin/qemu-system-x86_64"]
+    own = with_programs(fetched(cache, "6.18.15+deb13-amd64"))
+    kernel = find(given if linked else elsewhere)
+    assert (kernel.version, kernel.libbpf) == (named, own / "libbpf.so.1")
+    assert microvm.qemu_program(kernel)[0] == str(own / "qemu/bin/qemu-system-x86_64")
+
+
+def test_a_set_of_the_store_keeps_its_own_qemu_and_libbpf(cache: Path) -> None:
+    old = with_programs(fetched(cache, "6.18.9+deb13-amd64"))
+    with_programs(fetched(cache, "6.18.15+deb13-amd64"))
+    kernel = find(old)
+    assert (kernel.qemu, kernel.libbpf) == (old / "qemu", old / "libbpf.so.1")
 
 
 def test_the_release_is_read_from_the_header_of_an_x86_image(tmp_path: Path) -> None:

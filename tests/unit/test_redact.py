@@ -430,3 +430,22 @@ def test_a_megabyte_of_the_same_takes_as_long_for_its_length_as_less_of_it(piece
     took_s(20_000)
     small, large = took_s(125_000) + 1e-3, took_s(1_000_000)
     assert large / small < 32, (small, large)  # eight times as long; quadratic would be 64 times
+
+
+# --- keys that were damaged on their way ---
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r\n", "\t", "\x1b", "\x0b", " "])
+def test_the_pieces_of_a_broken_key_are_known_each_by_itself(inside: str) -> None:
+    first, second = "sk-live-a1B2c3D4e5F6", "g7h8i9j0"
+    whole = first + inside + second
+    for shown in (whole, repr(whole), repr(whole.encode()), f"... {first}", f"value b'{second}\\n'"):
+        said = Redactor({"SOME_API_KEY": whole + "\n"}).text(shown)
+        assert first not in said
+        assert second not in said
+
+
+def test_known_secrets_are_taken_out_of_a_text_of_any_length() -> None:
+    redactor = Redactor({"SOME_API_KEY": "a1b2c3d4e5f6\n"})
+    said = redactor.known("x" * (4 << 20) + " a1b2c3d4e5f6 token=hunter2hunter2")
+    assert said.endswith(" [redacted: variable] token=hunter2hunter2")

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""Whose key is used, and where it is sent.
+
+What always holds here:
+- who is talked to is the user's choice: an address counts from their environment only, never from `.env`;
+- a key in `.env` belongs to whoever made the directory. It counts after the user's word (`--planner claude`, or planner
+  in their own settings), and is sent to the vendor's own address and nowhere else;
+- white space around a value is no part of it, and a value that cannot be sent is refused without being shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from autotune import config
+from autotune.errors import PlannerError
+
+PREFIX = "ANTHROPIC_"
+KEY, TOKEN, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"
+VENDOR_URL = "https://api.anthropic.com"
+_SENDABLE = re.compile(r"[!-~]+")
+"""What a header can carry, without white space: a key that holds anything else was damaged on its way."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How to reach the service. `origin` says where the key was found, for people."""
+
+    api_key: str | None
+    auth_token: str | None
+    base_url: str
+    origin: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(from {self.origin})"  # never the key
+
+
+def require(planner: str, cwd: Path, environ: Mapping[str, str]) -> Credentials:
+    """The credentials that count under a planner (`auto`, `claude`). Raises PlannerError, which says what to do, when
+    there are none or when they cannot be used."""
+    found = find_credentials(cwd, environ, directory_too=planner == "claude")
+    if found is None:
+        raise _none(cwd)
+    return found
+
+
+def find_credentials(cwd: Path, environ: Mapping[str, str], *, directory_too: bool = False) -> Credentials | None:
+    """The key from the environment; after the user's word (`directory_too`) else the one in `.env` of the directory.
+    None when there is none. Raises PlannerError for one that cannot be used."""
+    own = _credentials(environ, "the environment", _address(environ) or VENDOR_URL)
+    if own is not None or not directory_too:
+        return own
+    found = _credentials(_dotenv(cwd), ".env", VENDOR_URL)
+    if found is not None and _address(environ) is not None:
+        raise PlannerError(
+            f"{found.origin} is sent to {VENDOR_URL} only, and {BASE_URL} in the environment names another address",
+            hint="put the key into the environment too, or unset the address",
+        )
+    return found
+
+
+def known_secrets(cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment together with the keys in `.env`, for a Redactor to know."""
+    return {**environ, **{f"DOTENV_{name}": value for name, value in _dotenv(cwd).items()}}
+
+
+def _none(cwd: Path) -> PlannerError:
+    values = _dotenv(cwd)
+    name = next((name for name in (KEY, TOKEN) if values.get(name, "").strip()), None)
+    if name is None:
+        return PlannerError("Claude needs a key, and there is none", hint=f"set {KEY} in the environment to use it")
+    return PlannerError(
+        f"{name} in .env belongs to the directory and is used after your word only",
+        hint="give --planner claude to use it",
+    )
+
+
+def _credentials(values: Mapping[str, str], where: str, address: str) -> Credentials | None:
+    """The key, else the token: the library takes one of them."""
+    for name in (KEY, TOKEN):
+        secret = values.get(name, "").strip()
+        if not secret:
+            continue
+        origin = f"{name} in {where}"
+        if not _SENDABLE.fullmatch(secret):
+            raise PlannerError(
+                f"{origin} cannot be a key: white space, control or non-ASCII characters are inside",
+                hint="set it again",
+            )
+        return Credentials(secret if name == KEY else None, secret if name == TOKEN else None, address, origin)
+    return None
+
+
+def _address(environ: Mapping[str, str]) -> str | None:
+    """The address of the user's environment. Raises PlannerError for one that is none, without showing it, since it may
+    hold a password."""
+    text = environ.get(BASE_URL, "").strip()
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or not _SENDABLE.fullmatch(text):
+        raise PlannerError(
+            f"{BASE_URL} in the environment is not an address",
+            hint="set it to one such as https://host:port, or unset it",
+        )
+    return text
+
+
+def _dotenv(cwd: Path) -> dict[str, str]:
+    return config.read_dotenv(cwd, PREFIX)
