@@ -214,13 +214,20 @@ class _Tuning:
 
     def run(self) -> Session:
         ended = _caught(self._session)
-        if ended is not None and _caught(self._machine.close) is not None:
-            _caught(self._machine.close)  # a second Ctrl-C; whatever else is left undone, the machine is given back
+        if ended is not None:
+            ended = self._give_back() or ended
         cleaning = _caught(self._cleanup)  # starts a helper of its own
         if ended is not None and self._baseline is None and not _is_interruption(ended):
             self._warn_of_cleanup(cleaning)
             raise ended
         return self._finish(ended, cleaning)
+
+    def _give_back(self) -> BaseException | None:
+        """Close the machine whatever comes meanwhile: what kept it from being given back, which weighs more than what
+        ended the session; None when it was."""
+        first = _caught(self._machine.close)
+        again = None if first is None else _caught(self._machine.close)  # after a second Ctrl-C
+        return again or (None if first is None or _is_interruption(first) else first)
 
     def _finish(self, ended: BaseException | None, cleaning: BaseException | None) -> Session:
         """All that is known, whatever `ended` the session before its time, and whatever became of cleanup."""
