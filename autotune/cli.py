@@ -21,10 +21,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__, catalogue_commands, export_commands, scheduler_commands, session_command
-from autotune.arguments import CcArguments, debug_option, takes
+from autotune import __version__
+from autotune.commands import apply, cc, export, schedulers
+from autotune.commands import custom as custom_commands
+from autotune.commands.arguments import CcArguments, debug_option, takes
+from autotune.commands.printing import columns, encode_anything, ended_gently, print_json, print_lines, redacted, say
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.printing import columns, encode_anything, ended_gently, print_json, print_lines, redacted, say
 from autotune.views.steady import open_standard_streams
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
@@ -117,9 +119,9 @@ app = typer.Typer(
     epilog="Start with: autotune doctor",
 )
 vm_app = typer.Typer(context_settings=HELP, help="Manage the kernel of the micro-VM.")
-scheduler_commands.register(catalogue_commands.app)
-app.add_typer(catalogue_commands.app, name="schedulers")
-app.add_typer(catalogue_commands.app, name="scheduler", hidden=True)  # the noun of before
+custom_commands.register(schedulers.app)
+app.add_typer(schedulers.app, name="schedulers")
+app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the noun of before
 app.add_typer(vm_app, name="vm")
 
 
@@ -184,7 +186,7 @@ def _cc(**given: Any) -> int:
     Defaults can be set in AUTOTUNE_* variables, .env or autotune.toml: see docs/SETTINGS.md.
     """
     with ended_gently():
-        return session_command.run_cc(CcArguments(**given))
+        return cc.run_cc(CcArguments(**given))
 
 
 # --- autotune prompt, autotune replay ---
@@ -198,7 +200,7 @@ def _prompt(**given: Any) -> int:
     Takes the options of 'autotune cc'. --json - prints the request as it goes over the wire.
     """
     with ended_gently():
-        return session_command.run_prompt(CcArguments(**given))
+        return cc.run_prompt(CcArguments(**given))
 
 
 @app.command("replay")
@@ -206,8 +208,8 @@ def _replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A transcript; a session prints its path at the end.")],
 ) -> int:
     """Replay a recorded conversation with the model, without the network. Exit 0 when the result is the same."""
-    from autotune.planner.replay import replay
-    from autotune.schedext import custom
+    from autotune.planner.claude.replay import replay
+    from autotune.schedext.catalogue import custom
 
     encode_anything(sys.stdout)
     return 0 if replay(file, custom.catalog(), print) else 1
@@ -221,7 +223,7 @@ def _doctor(
     json: Annotated[bool, typer.Option("--json", metavar="", help="Print the checks as JSON.")] = False,
 ) -> int:
     """Check requirements and show how to fix what is missing. Exit 0 when schedulers can run."""
-    from autotune import doctor
+    from autotune.commands import doctor
     from autotune.views import listing
 
     checks = [dataclasses.replace(check, detail=redacted(check.detail)) for check in doctor.collect()]
@@ -247,7 +249,7 @@ def _vm_setup(
     ] = None,
 ) -> None:
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
-    from autotune.machine import kernels
+    from autotune.machine.vm import kernels
 
     kernel = kernels.fetch(lambda text: print(text, flush=True), version)
     print(f"Ready: Linux {kernel.version}")
@@ -256,7 +258,7 @@ def _vm_setup(
 @vm_app.command("status")
 def _vm_status() -> int:
     """List the kernels a micro-VM can boot."""
-    from autotune.machine import kernels
+    from autotune.machine.vm import kernels
     from autotune.views import listing
 
     try:
@@ -271,4 +273,5 @@ def _coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-export_commands.register(app)
+export.register(app)
+apply.register(app)

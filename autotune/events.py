@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
 
-from autotune.budget import Allotment
 from autotune.records import (
     Attachment,
     Baseline,
@@ -26,6 +25,7 @@ from autotune.records import (
     Trial,
     Workload,
 )
+from autotune.verdict.budget import Allotment
 
 
 @dataclass(frozen=True)

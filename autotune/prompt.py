@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from autotune import report
 from autotune.records import (
     BASELINE,
     Baseline,
@@ -25,6 +24,9 @@ from autotune.records import (
     Run,
     Workload,
 )
+from autotune.report import documents, table
+from autotune.report.text import bytes_text, clock_text, duration_text, printable, value_text
+from autotune.verdict.stats import percent_text
 
 OUTPUT_CHARACTERS = 3000
 """Of each stream: half from its head, half from its tail."""
@@ -122,7 +124,7 @@ def fenced(text: str, what: str) -> str:
 def machine_text(info: MachineInfo | None) -> str:
     if info is None:
         return NOT_YET
-    lines = [report.machine_sentence(info), f"CPU: {report.printable(info.cpu_model)}"]
+    lines = [documents.machine_sentence(info), f"CPU: {printable(info.cpu_model)}"]
     if info.topology:
         lines.append(f"Topology: {info.topology}")
     if info.traits is not None:
@@ -165,14 +167,14 @@ def _baseline(brief: Brief) -> str:
         "runnable but not running, of all CPU time": seen.run_wait_share,
     }
     lines = [
-        report.baseline_sentence(baseline, is_time=is_time),
-        f"exit code {run.exit_code}; wall {report.duration_text(run.wall_s)}, user {report.duration_text(run.user_s)}, "
-        f"system {report.duration_text(run.system_s)}, peak memory {report.bytes_text(run.max_rss_bytes)}",
+        documents.baseline_sentence(baseline, is_time=is_time),
+        f"exit code {run.exit_code}; wall {duration_text(run.wall_s)}, user {duration_text(run.user_s)}, "
+        f"system {duration_text(run.system_s)}, peak memory {bytes_text(run.max_rss_bytes)}",
         f"switches of the command: {run.voluntary_switches} voluntary, {run.involuntary_switches} involuntary "
-        f"({report.percent_text(seen.involuntary_share)})",
-        report.observation_sentence(seen),
+        f"({percent_text(seen.involuntary_share)})",
+        documents.observation_sentence(seen),
     ]
-    lines += [f"{name}: {report.percent_text(share)}" for name, share in waits.items() if share is not None]
+    lines += [f"{name}: {percent_text(share)}" for name, share in waits.items() if share is not None]
     return "\n".join(lines)
 
 
@@ -200,7 +202,7 @@ def output_text(output: Output, redact: Redact, characters: int = OUTPUT_CHARACT
 
 def budget_text(left_s: float, affordable: int) -> str:
     count = "1 more candidate" if affordable == 1 else f"{affordable} more candidates"
-    return f"{report.clock_text(left_s)} (minutes:seconds) left for runs; as far as can be told enough for {count}."
+    return f"{clock_text(left_s)} (minutes:seconds) left for runs; as far as can be told enough for {count}."
 
 
 def results_message(
@@ -217,7 +219,7 @@ def results_message(
         "Measured so far (speedup above 1 is better than EEVDF; intervals are 95 %):",
         results_text(results, is_time),
     ]
-    parts.append(f"Differences under {report.percent_text(baseline.floor)} cannot be told apart here.")
+    parts.append(f"Differences under {percent_text(baseline.floor)} cannot be told apart here.")
     if refused:
         parts.append("Not taken: " + "; ".join(refused))
     parts.append(budget_text(left_s, affordable))
@@ -233,13 +235,13 @@ def results_text(results: Sequence[CandidateResult], is_time: bool) -> str:
 
 
 def _result(result: CandidateResult, is_time: bool) -> str:
-    speedup = report.interval_text(result.speedup) if result.speedup else "no speedup known"
-    median = "" if result.median is None else f", median {report.value_text(result.median, is_time=is_time)}"
+    speedup = table.interval_text(result.speedup) if result.speedup else "no speedup known"
+    median = "" if result.median is None else f", median {value_text(result.median, is_time=is_time)}"
     parts = [f"{result.candidate.key}: {speedup}, {result.verdict}{median}, {result.runs} runs"]
     if result.invalid_runs:
         parts.append(f"{result.invalid_runs} invalid")
     if result.note:
-        parts.append(report.printable(result.note))
+        parts.append(printable(result.note))
     if result.held is not None:
         parts.append(f"predicted {result.prediction}: {'held' if result.held else 'did not hold'}")
     return "; ".join(parts)

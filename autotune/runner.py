@@ -11,8 +11,8 @@ Method: `posix_spawn` into a session of its own, the monotonic clock from just b
 `wait4`, at once when the pidfd says that the command has ended. One thread; it drains both streams meanwhile. The
 helper is a child subreaper, and what a command leaves behind is ended before the next one begins.
 
-Started as `python -S -E -I .../autotune/runner.py NOTE_FD`; `measure.Runner` is its client. Operations: `begin`, `run`,
-`snapshot`; `cancel`, sent while a run is going, ends that run. Standard library only, and everything is imported
+Started as `python -S -E -I .../autotune/runner.py NOTE_FD`; `measure.client.Runner` is its client. Operations: `begin`,
+`run`, `snapshot`; `cancel`, sent while a run is going, ends that run. Standard library only, and everything is imported
 at the start: after `begin` the user may not be able to read the files of this program.
 """
 
@@ -37,10 +37,10 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/autotune/")[0])
 
-from autotune import family
-from autotune.capture import Kept, MetricSearch
 from autotune.errors import AutotuneError, Interrupted, PrivilegeError
-from autotune.monitor import counters
+from autotune.measure import descendants
+from autotune.measure.capture import Kept, MetricSearch
+from autotune.measure.counters import counters
 from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandler, Message, serve
 
 TERM_GRACE_S = 2.0
@@ -282,14 +282,14 @@ class Execution:
             self._end(CANCEL_GRACE_S)
 
     def _end(self, grace_s: float) -> None:
-        family.ask_to_end(self._pid)
+        descendants.ask_to_end(self._pid)
         self._limits.ending(grace_s)
 
     def _heed_clock(self) -> None:
         now, limits = time.monotonic(), self._limits
         if now >= limits.reap_at:
             limits.reap_at = now + _REAP_EVERY_S
-            family.reap_orphans(self._pid)
+            descendants.reap_orphans(self._pid)
         if limits.kill_at is None:
             if limits.ask_at is not None and now >= limits.ask_at:
                 self._timed_out = True
@@ -298,7 +298,7 @@ class Execution:
             self._give_up()
         elif now >= limits.kill_at:
             limits.kill_at = now + _KILL_AGAIN_S
-            family.kill_all()
+            descendants.kill_all()
 
     def _give_up(self) -> None:
         if self._gone is not None:
@@ -312,7 +312,7 @@ class Execution:
     # --- the end ---
 
     def _finish(self) -> None:
-        self._left_running = family.end_leftovers(self._limits.grace_left_s())
+        self._left_running = descendants.end_leftovers(self._limits.grace_left_s())
         self._mark(0)
         try:
             for stream in self._streams:
@@ -325,8 +325,8 @@ class Execution:
     def _leave(self) -> None:
         """Close what was opened; when something went wrong, end the command too."""
         if self._pid and self._ended_at is None:
-            family.kill_all()
-            family.end_leftovers(0)
+            descendants.kill_all()
+            descendants.end_leftovers(0)
         for stream in self._streams:
             stream.close()
         for fd in (self._stdin, self._pidfd):
@@ -453,7 +453,7 @@ class Helper:
     def serve(self) -> None:
         operations = {"begin": begin, "run": self._run, "snapshot": snapshot, "cancel": ignore}
         serve(self._control, operations)
-        family.end_leftovers(0)  # only what could not be ended before
+        descendants.end_leftovers(0)  # only what could not be ended before
 
     def _run(self, request: Message, emit: EventHandler) -> Message:
         spec = {**SPEC_DEFAULTS, **request["spec"]}
@@ -492,7 +492,7 @@ def begin(request: Message, _emit: EventHandler) -> None:
     """Get the files and become the user that the runs want. Raises AutotuneError when that is refused."""
     pristine = request.get("pristine")
     if pristine is not None:
-        from autotune.pristine import cover
+        from autotune.measure.pristine import cover
 
         cover(pristine["cwd"], pristine["layers"])
     identity = request.get("identity")

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from autotune.machine.microvm import MicroVM
-    from autotune.planner.conversation import Conversation
+    from autotune.machine.vm.microvm import MicroVM
+    from autotune.planner.claude.conversation import Conversation
     from autotune.records import AttachSpec
 
 TOP = Path(__file__).resolve().parents[1]
@@ -74,7 +74,7 @@ def need(program: str) -> str:
 def runner(argv: list[str], repeats: int, batches: int) -> Result:
     """Wall time that the runner reports against `hyperfine -N`, in alternating batches."""
     from autotune.machine.local import invoking_identity
-    from autotune.measure import Runner
+    from autotune.measure.client import Runner
     from autotune.records import RunSpec
 
     spec = RunSpec(tuple(argv), str(TOP), dict(os.environ))
@@ -137,9 +137,9 @@ def start_up(repeats: int) -> Result:
 
 def boot_time(repeats: int) -> Result:
     """Start to first command, against plain `vng` with the same kernel and acceleration."""
-    from autotune.machine import kernels, microvm
     from autotune.machine.base import Place
     from autotune.machine.local import invoking_identity
+    from autotune.machine.vm import kernels, microvm
     from autotune.records import RunSpec
 
     kernel = kernels.find(None)
@@ -200,8 +200,8 @@ def boot_time(repeats: int) -> Result:
 
 def switching(repeats: int) -> list[Result]:
     """Attach to confirmed and detach to confirmed, against bpftool on the same object in the same VM."""
-    from autotune.machine import kernels, microvm
     from autotune.machine.base import Place
+    from autotune.machine.vm import kernels, microvm
     from autotune.records import Candidate, Identity
     from autotune.schedext.resolve import CatalogResolver
 
@@ -219,7 +219,7 @@ def switching(repeats: int) -> list[Result]:
 
 def new_bpftool(directory: Path) -> str:
     """A bpftool that can load our objects: Debian 12's own 7.1 cannot, so the one of its backports is fetched."""
-    from autotune.machine import archive
+    from autotune.machine.vm import archive
 
     apt = archive.Archive(directory / "apt")
     apt.update()
@@ -279,7 +279,7 @@ def between_runs(repeats: int) -> Result:
     from autotune.machine.base import Place
     from autotune.machine.local import LocalMachine, invoking_identity
     from autotune.records import Workload
-    from autotune.trials import Outcome, Trials
+    from autotune.session.trials import Outcome, Trials
 
     machine = LocalMachine(Place(str(TOP), False, invoking_identity()), why="bench", libbpf=None, headers=None)
     workload = Workload("sleep 0.05", ("sleep", "0.05"), str(TOP), dict(os.environ))
@@ -303,9 +303,8 @@ def between_runs(repeats: int) -> Result:
 def planning(sessions: int) -> Result:
     """What planning with Claude takes beyond the service's own time, a turn: against a local server whose answers are
     timed, with three calls and four tools in each of five turns. The library's part is counted as ours."""
-    sys.path.insert(0, str(TOP / "tests"))
-    from builders import a_situation
-    from messages_server import Answer, serving, submit, tool
+    from tests.support.messages_server import Answer, serving, submit, tool
+    from tests.support.sessions import a_situation
 
     def turn(number: int) -> list[Answer]:
         return [
@@ -331,14 +330,14 @@ def planning(sessions: int) -> Result:
 
 
 def planning_talk(url: str, key: str) -> Conversation:
-    from autotune.history import History
-    from autotune.planner import cost
-    from autotune.planner.claude import ClaudeService, Credentials
-    from autotune.planner.conversation import Conversation
-    from autotune.planner.tools import Toolbox
-    from autotune.planner.transcript import Transcript
+    from autotune.knowledge.store import History
+    from autotune.planner.claude import cost
+    from autotune.planner.claude.conversation import Conversation
+    from autotune.planner.claude.service import ClaudeService, Credentials
+    from autotune.planner.claude.transcript import Transcript
     from autotune.redact import Redactor
-    from autotune.schedext.catalog import Catalog
+    from autotune.schedext.catalogue.catalog import Catalog
+    from autotune.tools.toolbox import Toolbox
 
     redactor = Redactor(os.environ)
     state = Path(tempfile.mkdtemp(prefix="autotune-bench-"))
@@ -359,7 +358,7 @@ def planning_talk(url: str, key: str) -> Conversation:
 
 def checks(repeats: int) -> Result:
     """What `autotune doctor` looks at, in a process that is there, against starting Python with Typer."""
-    from autotune import doctor
+    from autotune.commands import doctor
 
     def ours_s() -> float:
         started = time.perf_counter()

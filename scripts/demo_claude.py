@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TOP / "tests"))
+sys.path.insert(0, str(TOP))
 
-from messages_server import Answer, serving, submit, text, tool  # noqa: E402
+from tests.support.messages_server import Answer, serving, submit, text, tool  # noqa: E402
 
 DEMO = "scripts/demo/Makefile"
 LONG_ONE = submit("at_batch:long_first=true", reason="One long job ends the build; it should not start last")

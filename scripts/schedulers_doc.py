@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from autotune.schedext.catalog import Catalog
+from autotune.schedext.catalogue.catalog import Catalog
 from autotune.views.reference import reference
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/SCHEDULERS.md"

@@ -8,11 +8,10 @@ import os
 import signal
 from collections.abc import Iterator
 
-import built
-import busy
 import pytest
 
-from autotune.schedext.binaries import Binary
+from autotune.schedext.programs.binaries import Binary
+from tests.support import built_programs, busy
 
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 _BEFORE, _BUSY = pytest.StashKey[busy.Reading](), pytest.StashKey[list[str]]()
@@ -67,7 +66,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _missing(*, vm: bool) -> str | None:
     from autotune.errors import AutotuneError
-    from autotune.machine import kernels, microvm
+    from autotune.machine.vm import kernels, microvm
     from autotune.schedext import build
 
     try:
@@ -93,4 +92,4 @@ def _nothing_of_the_users(tmp_path_factory: pytest.TempPathFactory, monkeypatch:
 @pytest.fixture(scope="session")
 def built_schedulers() -> dict[str, Binary]:
     """Real schedulers: scx_bpfland and scx_cosmos."""
-    return built.built(*built.WANTED)
+    return built_programs.built(*built_programs.WANTED)

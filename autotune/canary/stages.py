@@ -15,9 +15,10 @@ from autotune.canary.bounds import Bounds, Breach, Look, Mode, shown
 from autotune.canary.senses import LOOK_S, SCHED_EXT, Senses, lift, look
 from autotune.canary.watch import Breaker, Watch
 from autotune.errors import AutotuneError, DetachError
-from autotune.records import Attachment, Detachment, SchedulerExit, to_json
-from autotune.schedext.attach import exit_text
+from autotune.records import Attachment, Detachment, SchedulerExit
+from autotune.schedext.evidence import exit_text
 from autotune.schedext.kernel import ops_matches
+from autotune.wire import to_json
 
 WATCH_S = 10.0
 """How long a canary lasts. What a scheduler does only later is for the watch during its measured runs."""

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from autotune.errors import AutotuneError, HolderLost, RunnerLost
 from autotune.machine.base import OutputHandler, Place
-from autotune.measure import PristineSpec, Runner
-from autotune.monitor import sample, snapshot
+from autotune.machine.traits import topology, traits
+from autotune.measure.client import PristineSpec, Runner
+from autotune.measure.counters import sample, snapshot
 from autotune.process import Message
 from autotune.records import (
     Acceleration,
@@ -30,8 +31,8 @@ from autotune.records import (
     Sample,
 )
 from autotune.schedext import kernel
-from autotune.schedext.attach import EvidenceTaker, Holder
-from autotune.traits import topology, traits
+from autotune.schedext.evidence import EvidenceTaker
+from autotune.schedext.holding.client import Holder
 
 
 class Executor:

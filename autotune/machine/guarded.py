@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from autotune import canary
 from autotune.canary import Breach, Breaker, Look, Outcome, Plan, Senses, Watch
+from autotune.canary.strikes import Strikes
 from autotune.errors import AttachError
 from autotune.machine.base import Machine, OutputHandler
 from autotune.records import (
@@ -23,8 +24,7 @@ from autotune.records import (
     RunSpec,
     Sample,
 )
-from autotune.schedext.attach import exit_text
-from autotune.strikes import Strikes
+from autotune.schedext.evidence import exit_text
 
 Tell = Callable[[str], None]
 

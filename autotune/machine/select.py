@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
-from autotune.machine import kernels
 from autotune.machine.base import Machine, Place
+from autotune.machine.vm import kernels
 from autotune.schedext import kernel as sched_ext
 
 if TYPE_CHECKING:
-    from autotune.machine.resilient import ResilientVM
+    from autotune.machine.vm.resilient import ResilientVM
 
 MachineKind: TypeAlias = Literal["auto", "host", "vm"]
 
@@ -149,8 +149,8 @@ def _vm(
     keep_writes: Path | None,
     listener: Listener,
 ) -> Iterator[Machine]:
-    from autotune.machine import microvm
-    from autotune.machine.resilient import ResilientVM
+    from autotune.machine.vm import microvm
+    from autotune.machine.vm.resilient import ResilientVM
 
     _refuse_hidden(place.cwd)
     options = microvm.VmOptions(

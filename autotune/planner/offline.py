@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from autotune.errors import UsageError
+from autotune.planner.base import Situation
 from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal
-from autotune.schedext.catalog import Catalog, Scheduler
-from autotune.schedext.knobs import Knob
-from autotune.tuner import Situation
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.schedext.catalogue.knobs import Knob
 
 T = TypeVar("T")
 FIRST_SET = 6

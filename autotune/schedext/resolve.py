@@ -7,10 +7,11 @@ from pathlib import Path
 
 from autotune import resources
 from autotune.records import AttachSpec, Candidate, ProgramSpec
-from autotune.schedext import binaries, custom, options
-from autotune.schedext.binaries import Places
 from autotune.schedext.build import build
-from autotune.schedext.catalog import Catalog, Scheduler
+from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.schedext.programs import binaries, options
+from autotune.schedext.programs.binaries import Places
 
 
 class CatalogResolver:

@@ -17,16 +17,19 @@ from pathlib import Path
 
 from autotune import resources
 from autotune.errors import AutotuneError
-from autotune.machine import microvm
 from autotune.machine.base import Place
-from autotune.machine.kernels import Kernel
+from autotune.machine.vm import microvm
+from autotune.machine.vm.kernels import Kernel
 from autotune.records import AttachSpec, Identity, Seal
-from autotune.schedext import custom, seal
+from autotune.schedext import seal
 from autotune.schedext.build import find_headers
-from autotune.schedext.knobs import Knob
-from autotune.verify import behaviour, load, source
-from autotune.verify.compiling import Compiled, compile_source
+from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.knobs import Knob
+from autotune.verify.behaviour import gate as behaviour_gate
+from autotune.verify.compile import Compiled, compile_source
 from autotune.verify.findings import GATES, Finding, Gate, GateReport
+from autotune.verify.load import gate as load_gate
+from autotune.verify.source import gate as source_gate
 from autotune.verify.submission import Submission, entry, knobs_of
 
 Progress = Callable[[str], None]
@@ -89,7 +92,7 @@ class _Telling:
 def _through_all(asked: Submission, kernel: Kernel, scratch: Path, told: _Telling) -> custom.Custom | None:
     headers = find_headers(Path(kernel.headers) if kernel.headers else None)
     told.begin("source", "reading it as the compiler does")
-    if not told.passed(source.check(asked.source, asked.name, headers=headers)):
+    if not told.passed(source_gate.check(asked.source, asked.name, headers=headers)):
         return None
     told.begin("compile", "in a sandbox")
     compiled = compile_source(asked.source, asked.name, headers)
@@ -147,12 +150,12 @@ def _in_a_vm(asked: Submission, kernel: Kernel, object_path: Path, told: _Tellin
     place = Place(str(object_path.parent), False, Identity(0, 0, (0,)))
     options = microvm.VmOptions(VM_CPUS, VM_MEMORY_BYTES)
     with closing(microvm.boot(kernel, place, options, "verifying a scheduler")) as vm:
-        if not told.passed(load.check(object_path, asked.name, asked.source, vm, library)):
+        if not told.passed(load_gate.check(object_path, asked.name, asked.source, vm, library)):
             return False
         told.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
-        reference = behaviour.reference(vm, told.within)
+        reference = behaviour_gate.reference(vm, told.within)
         spec = AttachSpec(asked.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
-        report = behaviour.check(
+        report = behaviour_gate.check(
             spec,
             vm,
             reference=reference,

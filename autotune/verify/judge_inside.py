@@ -4,7 +4,7 @@
 A program of its own, which runs inside the sandbox only: how long the rules take depends on a text that is not trusted,
 and the kernel bounds their time and memory there. Standard library only.
 
-    python judge_inside.py ROOM NAME < the document of `parse_inside tree`
+    python judge_inside.py ROOM NAME < the document of `parser tree`
 
 ROOM is a directory that holds the parts of `autotune` that the rules need.
 """
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from autotune.verify.findings import Finding
-    from autotune.verify.rules import facts
+    from autotune.verify.source import facts
 
 MOST_DEEP = 2500
 """Of Python's calls: some 20 for each level of a tree of 120."""
@@ -29,7 +29,7 @@ MOST_FINDINGS = 500
 
 def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
     """The findings, and the numbers of the report."""
-    from autotune.verify.rules import facts
+    from autotune.verify.source import facts
 
     known = facts.read(document, name)
     found = islice(_findings(known), MOST_FINDINGS)
@@ -38,7 +38,7 @@ def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _findings(known: facts.Facts) -> Iterator[Finding]:
     from autotune.verify.findings import Finding
-    from autotune.verify.rules import objects, queues
+    from autotune.verify.source import objects, queues
 
     for rule in objects.FACT_RULES:
         yield from rule(known)

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune.errors import UsageError
 from autotune.schedext import libbpf
-from autotune.schedext.catalog import CUSTOM, Requirements, Scheduler
-from autotune.schedext.custom import checked_name
+from autotune.schedext.catalogue.catalog import CUSTOM, Requirements, Scheduler
+from autotune.schedext.catalogue.custom import checked_name
+from autotune.schedext.catalogue.knobs import Knob, Range
 from autotune.schedext.kernel import LEAST_KERNEL
-from autotune.schedext.knobs import Knob, Range
 from autotune.verify import comments
 from autotune.verify.findings import Finding
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autotune.records import knob_text
-from autotune.report import printable
+from autotune.report.text import printable
 from autotune.views.paragraphs import Lines, paragraph
 
 if TYPE_CHECKING:
-    from autotune.schedext.catalog import Requirements, Scheduler
-    from autotune.schedext.knobs import Knob, Range
+    from autotune.schedext.catalogue.catalog import Requirements, Scheduler
+    from autotune.schedext.catalogue.knobs import Knob, Range
 
 LEAST_WHAT = 40
 """Columns for what a scheduler is; with fewer it stands below its row."""
@@ -26,7 +26,7 @@ TRAITS = {
     "schedutil": "the schedutil frequency governor",
     "nohz_full": "CPUs booted without ticks (nohz_full)",
 }
-"""Traits of machines (`schedext.knobs.Trait`) in words."""
+"""Traits of machines (`schedext.catalogue.knobs.Trait`) in words."""
 ENFORCED = {
     "parser": "the program refuses it",
     "startup": "the program does not start",

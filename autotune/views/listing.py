@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from autotune.records import Seal
-from autotune.report import printable
+from autotune.report.text import printable
 from autotune.verify.summary import summary
 from autotune.views.catalogue import Row, scheduler, schedulers
 from autotune.views.paragraphs import Lines, paragraph
 
 if TYPE_CHECKING:
-    from autotune.doctor import Check
-    from autotune.machine.kernels import Kernel
+    from autotune.machine.vm.kernels import Kernel
+    from autotune.views.checks import Check
 
 GREEN, RED = "\x1b[32m", "\x1b[31m"
 _END = "\x1b[0m"

@@ -21,8 +21,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from autotune import events, report
+from autotune import events
 from autotune.records import CandidateResult, Phase, Session
+from autotune.report import documents
+from autotune.report import table as report_table
+from autotune.report.text import clock_text, printable
 from autotune.views.output import OutputLines
 from autotune.views.progress import Progress, advance
 from autotune.views.wording import PHASES, Line, Wording, shown_key
@@ -32,7 +35,7 @@ WIDE_COLUMNS = 110
 """From this width on notes have a column of their own."""
 
 TONES = {"plain": "", "strong": "bold", "good": "green", "bad": "red", "warning": "magenta"}
-ROWS: dict[report.RowKind, str] = {
+ROWS: dict[report_table.RowKind, str] = {
     "winner": "bold green",
     "baseline": "bold",
     "faster": "green",
@@ -113,15 +116,15 @@ class LiveView:
         if session.results:
             self.console.print(final_table(session, self.console.width))
             self.console.print()
-        self.console.print(Text(report.conclusion(session), style="bold green" if session.winner else "bold"))
+        self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
         if session.spending is not None:
-            self.console.print(Text(report.spending_sentence(session.spending)))
+            self.console.print(Text(documents.spending_sentence(session.spending)))
         if session.transcript is not None:
-            self.console.print(Text(f"The conversation: {report.printable(session.transcript)}"), soft_wrap=True)
+            self.console.print(Text(f"The conversation: {printable(session.transcript)}"), soft_wrap=True)
         if session.results:
             self.console.print("To repeat it:")
-            self.console.print(Text(report.repeat_command(session, self._given)), soft_wrap=True)
-        keep = report.keep_command(session)
+            self.console.print(Text(documents.repeat_command(session, self._given)), soft_wrap=True)
+        keep = documents.keep_command(session)
         if keep is not None:
             self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
 
@@ -173,7 +176,7 @@ def _where(progress: Progress, now_s: float) -> list[Text]:
         doing = f"Running under {shown_key(progress.running)} for {now_s - progress.run_started_s:.0f} s"
     else:
         doing = f"{progress.step or 'Between runs'} ..."
-    attached = report.printable(progress.attached) if progress.attached else "none (EEVDF)"
+    attached = printable(progress.attached) if progress.attached else "none (EEVDF)"
     return [head, _one_line(doing, "cyan"), _one_line(f"Attached: {attached}")]
 
 
@@ -190,10 +193,10 @@ def _one_line(text: str, style: str = "") -> Text:
 
 def _budget(progress: Progress, now_s: float, budget_s: float, width: int, ascii_only: bool) -> Text:
     spent_s = now_s - progress.started_s
-    text = f" {report.clock_text(spent_s)} of {report.clock_text(budget_s)}"
+    text = f" {clock_text(spent_s)} of {clock_text(budget_s)}"
     left_s = progress.phase_left_s(now_s)
     if left_s is not None and progress.phase is not None:
-        text += f", {PHASES[progress.phase].lower()} ends in about {report.clock_text(left_s)}"
+        text += f", {PHASES[progress.phase].lower()} ends in about {clock_text(left_s)}"
     cells = max(10, min(40, width - len(text) - 8))
     filled = round(cells * min(1.0, spent_s / budget_s))
     done, rest = ("#", "-") if ascii_only else ("\u2501", "\u2500")
@@ -217,23 +220,23 @@ _NOTE_COLUMNS = 24
 
 def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> Table:
     """The table while the race is on: notes are left out, and so is colour, since nothing is decided yet."""
-    return _table(report.table(results, is_time=is_time), width, notes="none", coloured=False)
+    return _table(report_table.table(results, is_time=is_time), width, notes="none", coloured=False)
 
 
 def final_table(session: Session, width: int) -> Table:
     """The table at the end of a session. Narrow terminals show notes below the name of the scheduler."""
     notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
-    return _table(report.session_table(session), width, notes=notes, coloured=True)
+    return _table(documents.session_table(session), width, notes=notes, coloured=True)
 
 
-def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> Table:
+def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: bool) -> Table:
     has_column = notes == "column" and any(row.note for row in shown.rows)
     columns = shown.header if has_column else shown.header[:-1]
     room = width - _taken(shown) - (_NOTE_COLUMNS if has_column else 0)
     flexible = {"note"} if notes != "below" and _names_fit(shown, room) else {"note", "scheduler"}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="bold")
     for number, name in enumerate(columns):
-        side: Literal["left", "right"] = "right" if number in report.RIGHT_ALIGNED else "left"
+        side: Literal["left", "right"] = "right" if number in report_table.RIGHT_ALIGNED else "left"
         table.add_column(Text(name), justify=side, no_wrap=name not in flexible, overflow="fold")
     for row in shown.rows:
         cells: list[RenderableType] = [Text(cell) for cell in row.cells[: len(columns)]]
@@ -242,19 +245,19 @@ def _table(shown: report.Table, width: int, *, notes: Notes, coloured: bool) -> 
     return table
 
 
-def _taken(shown: report.Table) -> int:
+def _taken(shown: report_table.Table) -> int:
     """Width of all columns but the scheduler's and the note's, with the gaps between them."""
     lines = [shown.header, *(row.cells for row in shown.rows)]
     return sum(max(len(line[column]) for line in lines) + _GAP for column in (0, 2, 3, 4, 5, 6))
 
 
-def _names_fit(shown: report.Table, room: int) -> bool:
+def _names_fit(shown: report_table.Table, room: int) -> bool:
     """Whether every name, or else its parts one below the other, fit into so many columns unbroken."""
     parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.knobs))
     return all(len(part) + _INDENT <= room for part in parts)
 
 
-def _name(row: report.Row, room: int, *, below: bool) -> RenderableType:
+def _name(row: report_table.Row, room: int, *, below: bool) -> RenderableType:
     """Scheduler and knobs, in one line where they fit; what does not stands below, indented."""
     fits = len(row.name) <= room
     under = [] if fits else [Text(knob, overflow="fold") for knob in row.knobs]

@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 
 from autotune import resources
+from autotune.commands.printing import redacted
 from autotune.errors import AutotuneError
 from autotune.events import AttachFailed, Detached, Event, Listener, Warned
-from autotune.printing import redacted
 from autotune.records import Output
-from autotune.schedext.last_words import plain
-from autotune.views import files
+from autotune.schedext.holding.last_words import plain
+from autotune.views import exports
 
 
 def directory() -> Path:
@@ -45,7 +45,7 @@ class SchedulerLogs:
         head = f"# {candidate}, {time.strftime('%Y-%m-%d %H:%M:%S')}: {' '.join(ending.split())}\n"
         with contextlib.suppress(OSError, AutotuneError):
             directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-            files.write(path, redacted(head + plain(log)), "log")
+            exports.write(path, redacted(head + plain(log)), "log")
             os.chmod(path, 0o600)
             if explains:
                 self._tell(Warned(f"{candidate}: what it said is in {path}"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import codecs
 
 from autotune.events import OutputSeen
-from autotune.report import printable
+from autotune.report.text import printable
 
 LONGEST_LINE = 2000
 """Characters after which a line is shown although it has not ended; a program may never end one."""

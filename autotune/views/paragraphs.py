@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from autotune.report import printable
+from autotune.report.text import printable
 
 WIDEST = 100
 """Columns that paragraphs fill at most: longer lines are hard to read."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from autotune.config import Settings, duration_flag
 from autotune.records import Candidate, Workload
-from autotune.report import printable
+from autotune.report.text import printable
 
 
 def lines(

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 from autotune.errors import Interrupted, UsageError
 from autotune.records import Candidate, Proposal, knob_text
-from autotune.report import printable
+from autotune.report.text import printable
 
 Parse = Callable[[str], Candidate]
 """`NAME[:knob=value,...]` as a candidate. Raises UsageError."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from autotune.views.catalogue import TRAITS, default_text, needs_text, ready_word, settings_text
 
 if TYPE_CHECKING:
-    from autotune.schedext.catalog import Catalog, Scheduler
-    from autotune.schedext.knobs import Knob
+    from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+    from autotune.schedext.catalogue.knobs import Knob
 
 HEADER = """\
 # Schedulers

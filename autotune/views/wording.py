@@ -12,18 +12,15 @@ from typing import Any, Literal
 
 from autotune import events
 from autotune.records import BASELINE, Phase
-from autotune.report import (
+from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
-    bytes_text,
-    duration_text,
-    interval_text,
     machine_sentence,
     observation_sentence,
-    printable,
     spending_text,
-    value_text,
 )
+from autotune.report.table import interval_text
+from autotune.report.text import bytes_text, duration_text, printable, value_text
 
 Tone = Literal["plain", "strong", "good", "bad", "warning"]
 

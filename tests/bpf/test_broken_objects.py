@@ -12,7 +12,7 @@ import pytest
 
 from autotune import resources
 from autotune.errors import AutotuneError
-from autotune.machine import kernels
+from autotune.machine.vm import kernels
 from autotune.schedext import libbpf
 from autotune.schedext.build import build
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from autotune import resources
-from autotune.machine import kernels
+from autotune.machine.vm import kernels
 from autotune.schedext.build import find_headers
 from autotune.verify import sandbox
-from autotune.verify.compiling import LIMITS, compile_source
+from autotune.verify.compile import LIMITS, compile_source
 from autotune.verify.findings import ANSWER_BYTES, answer
 
 pytestmark = pytest.mark.bpf

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from autotune.machine import kernels
+from autotune.machine.vm import kernels
 from autotune.schedext.build import find_headers
-from autotune.verify import source
-from autotune.verify.compiling import compile_source
+from autotune.verify.compile import compile_source
 from autotune.verify.findings import GATES, Finding, GateReport
+from autotune.verify.source import gate as source_gate
 
 pytestmark = pytest.mark.bpf
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def headers() -> Path:
 
 def first_gates(path: Path, headers: Path) -> list[GateReport]:
     text, name = path.read_text(), path.name.removesuffix(".bpf.c")
-    return [source.check(text, name, headers=headers), compile_source(text, name, headers).report]
+    return [source_gate.check(text, name, headers=headers), compile_source(text, name, headers).report]
 
 
 def errors(report: GateReport) -> list[Finding]:

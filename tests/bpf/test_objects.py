@@ -9,9 +9,9 @@ import pytest
 
 from autotune import resources
 from autotune.errors import BuildError
-from autotune.machine import kernels
+from autotune.machine.vm import kernels
 from autotune.schedext.build import build
-from autotune.schedext.catalog import Catalog, Scheduler
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.libbpf import Libbpf
 
 pytestmark = pytest.mark.bpf

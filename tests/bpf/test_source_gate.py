@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from autotune import resources
-from autotune.machine import kernels
+from autotune.machine.vm import kernels
 from autotune.schedext.build import find_headers
-from autotune.verify import source
 from autotune.verify.findings import ANSWER_BYTES, Finding, GateReport, answer
+from autotune.verify.source import gate as source_gate
 
 pytestmark = pytest.mark.bpf
 
 FAULTY = Path(__file__).parent / "faulty"
 OURS = sorted(resources.bpf_source_dir().glob("*.bpf.c"))
-HOSTILE_S = 3 * source.GATE_WALL_S
+HOSTILE_S = 3 * source_gate.GATE_WALL_S
 """A bound that holds by construction; the rest is for the machine to start and end processes in."""
 """Twice the bound of one run of the parser."""
 
@@ -86,7 +86,7 @@ def headers() -> Path:
 
 @cache
 def checked(text: str, headers: Path, name: str = "it") -> GateReport:
-    return source.check(text, name, headers=headers)
+    return source_gate.check(text, name, headers=headers)
 
 
 def errors(report: GateReport) -> set[str]:
@@ -95,7 +95,7 @@ def errors(report: GateReport) -> set[str]:
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.name)
 def test_our_own_schedulers_pass(path: Path, headers: Path) -> None:
-    report = source.check(path.read_text(), path.name.removesuffix(".bpf.c"), headers=headers)
+    report = source_gate.check(path.read_text(), path.name.removesuffix(".bpf.c"), headers=headers)
     assert report.findings == ()
     assert report.passed
     assert "enqueue" in report.numbers["callbacks"]
@@ -103,7 +103,7 @@ def test_our_own_schedulers_pass(path: Path, headers: Path) -> None:
 
 def test_numbers_tell_the_knobs_with_their_defaults(headers: Path) -> None:
     text = (resources.bpf_source_dir() / "at_batch.bpf.c").read_text()
-    report = source.check(text, "at_batch", headers=headers)
+    report = source_gate.check(text, "at_batch", headers=headers)
     assert report.numbers["knobs"] == [
         {"name": "slice_us", "type": "u64", "default": 20000},
         {"name": "long_first", "type": "bool", "default": 0},
@@ -480,47 +480,49 @@ AT_INLINE void touch(int *x) { *x = 0; }
 
 @pytest.mark.parametrize("how", INSERTING)
 def test_a_task_that_is_inserted_on_every_path_is_seen(how: str, headers: Path) -> None:
-    report = source.check(scheduler(helpers=TRY + NUMBERED, enqueue=INSERTING[how]), "it", headers=headers)
+    report = source_gate.check(scheduler(helpers=TRY + NUMBERED, enqueue=INSERTING[how]), "it", headers=headers)
     assert errors(report) == set(), [finding.text() for finding in report.findings]
 
 
 @pytest.mark.parametrize("how", LOSING)
 def test_a_task_that_is_lost_on_a_path_is_found(how: str, headers: Path) -> None:
-    report = source.check(scheduler(helpers=TRY + NUMBERED, enqueue=LOSING[how]), "it", headers=headers)
+    report = source_gate.check(scheduler(helpers=TRY + NUMBERED, enqueue=LOSING[how]), "it", headers=headers)
     assert errors(report) == {"enqueue-inserts"}, [finding.text() for finding in report.findings]
 
 
 def test_the_finding_stands_where_the_path_ends(headers: Path) -> None:
     text = scheduler(enqueue=f"if (p->mm)\n\t\treturn; /* here */\n\t{INSERT}")
-    (finding,) = source.check(text, "it", headers=headers).findings
+    (finding,) = source_gate.check(text, "it", headers=headers).findings
     assert "/* here */" in text.splitlines()[(finding.line or 0) - 1]
     assert finding.column == 3
     fell = scheduler(enqueue=f"if (p->mm)\n\t\t{INSERT}")
-    (finding,) = source.check(fell, "it", headers=headers).findings
+    (finding,) = source_gate.check(fell, "it", headers=headers).findings
     assert fell.splitlines()[(finding.line or 0) - 1] == "}"
 
 
 def test_messages_of_the_parser_name_no_place_inside_the_sandbox(headers: Path) -> None:
-    report = source.check('#include "at.h"\n#define AT_US nothing\nu64 u = at_us + AT_US;\n', "it", headers=headers)
+    report = source_gate.check(
+        '#include "at.h"\n#define AT_US nothing\nu64 u = at_us + AT_US;\n', "it", headers=headers
+    )
     assert errors(report) == {"parse-error"}
     assert "/shown" not in answer(report)
     assert "/scratch" not in answer(report)
 
 
 def test_two_insertions_on_a_path_are_noted_and_no_error(headers: Path) -> None:
-    report = source.check(scheduler(enqueue=f"{INSERT}\n\t{INSERT}"), "it", headers=headers)
+    report = source_gate.check(scheduler(enqueue=f"{INSERT}\n\t{INSERT}"), "it", headers=headers)
     assert [(finding.rule, finding.severity) for finding in report.findings] == [("insert-once", "note")]
     assert report.passed
 
 
 def test_without_our_header_there_is_no_licence(headers: Path) -> None:
-    report = source.check("#include <linux/bpf/vmlinux.h>\n", "it", headers=headers)
+    report = source_gate.check("#include <linux/bpf/vmlinux.h>\n", "it", headers=headers)
     assert errors(report) == {"licence-gpl", "ops-present"}
 
 
 def test_without_exit_or_enqueue_there_are_notes_only(headers: Path) -> None:
     text = scheduler(fields=PARTS["fields"].replace(".exit = (void *)it_exit,", ""), dispatch="", init="return 0;")
-    report = source.check(text.replace(".enqueue = (void *)it_enqueue,", ""), "it", headers=headers)
+    report = source_gate.check(text.replace(".enqueue = (void *)it_enqueue,", ""), "it", headers=headers)
     assert {(finding.rule, finding.severity) for finding in report.findings} == {
         ("enqueue-inserts", "note"),
         ("has-exit", "note"),
@@ -582,7 +584,7 @@ HOSTILE = {
 def test_a_hostile_text_is_answered_soon(what: str, headers: Path) -> None:
     text, rule = HOSTILE[what]
     started = time.monotonic()
-    report = source.check(text, "it", headers=headers)
+    report = source_gate.check(text, "it", headers=headers)
     assert time.monotonic() - started < HOSTILE_S
     assert rule in errors(report), [finding.text() for finding in report.findings]
     assert "root:" not in answer(report)
@@ -602,7 +604,7 @@ MANY = {
 @pytest.mark.parametrize("how", MANY)
 def test_a_source_of_many_locals_is_answered_whatever_the_walk_would_take(how: str, headers: Path) -> None:
     started = time.monotonic()
-    report = source.check(many_locals(*MANY[how]), "it", headers=headers)
+    report = source_gate.check(many_locals(*MANY[how]), "it", headers=headers)
     assert time.monotonic() - started < HOSTILE_S
     assert errors(report) <= {"path-complexity", "parse-bounded", "enqueue-inserts"}, report.findings
     if how == "set to what is known":
@@ -613,12 +615,12 @@ def test_rules_that_would_not_end_are_ended(headers: Path, monkeypatch: pytest.M
     """Whatever a rule does: it runs where the kernel bounds its time."""
     endless = tmp_path / "judge_inside.py"
     endless.write_text("while True: pass")
-    shown = source._rules()
+    shown = source_gate._rules()
     place = next(at for at in shown.values() if at.endswith("judge_inside.py"))
     ours = {path: at for path, at in shown.items() if at != place}
-    monkeypatch.setattr(source, "_rules", lambda: {**ours, endless: place})
-    monkeypatch.setattr(source, "LIMITS", replace(source.LIMITS, cpu_s=2))
-    (finding,) = source.check(OURS[0].read_text(), OURS[0].name.removesuffix(".bpf.c"), headers=headers).findings
+    monkeypatch.setattr(source_gate, "_rules", lambda: {**ours, endless: place})
+    monkeypatch.setattr(source_gate, "LIMITS", replace(source_gate.LIMITS, cpu_s=2))
+    (finding,) = source_gate.check(OURS[0].read_text(), OURS[0].name.removesuffix(".bpf.c"), headers=headers).findings
     assert finding.rule == "parse-bounded"
     assert finding.message == "the rules had to be ended: it took over 2 s of CPU time"
 
@@ -627,16 +629,16 @@ def test_what_is_no_text_is_answered_too(headers: Path) -> None:
     noise = random.Random(4)
     for _ in range(3):
         text = noise.randbytes(4000).decode("latin-1")
-        assert not source.check(text, "it", headers=headers).passed
+        assert not source_gate.check(text, "it", headers=headers).passed
         printable = "".join(noise.choices("#(){}[];\"'\\ \n*&=+-,.<>ifwhileinclude0123456789", k=3000))
-        assert not source.check(printable, "it", headers=headers).passed
+        assert not source_gate.check(printable, "it", headers=headers).passed
 
 
 def test_many_branches_are_followed_or_said_to_be_too_many(headers: Path) -> None:
     branches = "".join(f"\tif (enq_flags & {1 << (n % 60)}ULL) v{n} = 1;\n" for n in range(40))
     variables = "".join(f"int v{n} = 0; " for n in range(40))
     started = time.monotonic()
-    report = source.check(scheduler(enqueue=f"{variables}\n{branches}\t{INSERT}"), "it", headers=headers)
+    report = source_gate.check(scheduler(enqueue=f"{variables}\n{branches}\t{INSERT}"), "it", headers=headers)
     assert time.monotonic() - started < HOSTILE_S
     assert report.passed
 
@@ -647,5 +649,5 @@ def test_mutated_schedulers_never_raise(headers: Path) -> None:
     noise = random.Random(7)
     for _ in range(8):
         kept = [line for line in lines for _ in range(noise.choices((1, 0, 2), (40, 1, 1))[0])]
-        report = source.check("\n".join(kept), "at_interactive", headers=headers)
+        report = source_gate.check("\n".join(kept), "at_interactive", headers=headers)
         assert all(isinstance(finding, Finding) for finding in report.findings)

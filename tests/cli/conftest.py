@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from cli_harness import Story
 
-from autotune import tuner
 from autotune.machine import select
 from autotune.schedext import build
+from autotune.session import tuner
+from tests.support.command_line import Story
 
 
 @pytest.fixture(autouse=True)

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from autotune.machine import kernels, microvm
 from autotune.machine.base import Place
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm import kernels, microvm
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity
-from autotune.schedext.catalog import Catalog
+from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
 from tests.vm.conftest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
 

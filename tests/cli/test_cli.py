@@ -19,21 +19,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import ROOT, SESSION, at_terminal, error_of, run
 
 import autotune
-from autotune import doctor, session_command
+from autotune.commands import cc, doctor
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
-from autotune.machine import kernels, select
+from autotune.machine import select
+from autotune.machine.vm import kernels
 from autotune.records import Candidate
-from tests import builders
+from autotune.views.checks import Check
+from tests.support import sessions
+from tests.support.command_line import ROOT, SESSION, at_terminal, error_of, run
 
 # --- the session as the user described it ---
 
 
 @pytest.mark.usefixtures("story")
 def test_a_setting_that_changes_nothing_is_told(monkeypatch):
-    monkeypatch.setattr(session_command, "_require", lambda *_: None)
+    monkeypatch.setattr(cc, "_require", lambda *_: None)
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
     assert "scx_rusty: knob 'cache_level' is accepted and changes nothing" in " ".join(result.stdout.split())
@@ -149,7 +151,7 @@ def test_a_full_disk_is_one_line_and_keeps_no_other_report_from_being_written():
 
 
 def test_no_winner_is_an_answer_too(story):
-    story.session = builders.session(winner=None, results=builders.results()[1:])
+    story.session = sessions.session(winner=None, results=sessions.results()[1:])
     result = run("cc", "make")
     assert result.exit_code == 0
     assert "Stay with EEVDF" in result.stdout
@@ -181,7 +183,7 @@ def test_without_any_machine_the_exit_code_says_so(story):
 
 
 def test_an_interrupted_session_is_reported_and_written_all_the_same(story):
-    story.session = builders.session(interrupted=True)
+    story.session = sessions.session(interrupted=True)
     result = run("cc", "make", "--json", "r.json")
     assert result.exit_code == 130
     assert error_of(result) == "autotune: session: interrupted. The report holds what is known so far."
@@ -190,7 +192,7 @@ def test_an_interrupted_session_is_reported_and_written_all_the_same(story):
 
 
 def test_a_session_that_failed_half_way_is_written_and_an_error(story):
-    story.session = builders.session(failure="the micro-VM was lost")
+    story.session = sessions.session(failure="the micro-VM was lost")
     result = run("cc", "make", "--json", "r.json")
     assert result.exit_code == 1
     assert "session: the micro-VM was lost." in error_of(result)
@@ -331,7 +333,7 @@ def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments):
 
 @pytest.mark.parametrize(("able", "code"), [(True, 0), (False, 4)])
 def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(monkeypatch, able, code):
-    checks = [doctor.Check("clang", able, "19", "compiling BPF schedulers", "apt-get install clang-19", ("host", "vm"))]
+    checks = [Check("clang", able, "19", "compiling BPF schedulers", "apt-get install clang-19", ("host", "vm"))]
     monkeypatch.setattr(doctor, "collect", lambda: checks)
     monkeypatch.setattr(doctor, "can_run", lambda _checks: {"host": False, "vm": able})
     plain, as_json = run("doctor"), run("doctor", "--json")

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import error_of, run
 
-from autotune import report
-from autotune.history import History
+from autotune.knowledge.store import History
 from autotune.machine import select
 from autotune.records import Candidate, Session
-from autotune.schedext import custom
-from tests import builders
+from autotune.report import documents
+from autotune.schedext.catalogue import custom
+from tests.support import sessions
+from tests.support.command_line import error_of, run
 
 tomllib: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
@@ -30,12 +30,12 @@ def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def a_session(winner: Candidate | None, **changed: Any) -> Session:
     """One that ran in the current directory."""
-    results = [builders.result(Candidate("eevdf"), None)]
+    results = [sessions.result(Candidate("eevdf"), None)]
     if winner is not None:
-        results.insert(0, builders.result(winner, "faster", speedup=builders.interval(1.12, 1.08, 1.16)))
+        results.insert(0, sessions.result(winner, "faster", speedup=sessions.interval(1.12, 1.08, 1.16)))
     key = winner.key if winner is not None else None
-    workload = builders.workload(cwd=os.getcwd())
-    return builders.session(winner=key, results=tuple(results), workload=workload, **changed)
+    workload = sessions.workload(cwd=os.getcwd())
+    return sessions.session(winner=key, results=tuple(results), workload=workload, **changed)
 
 
 def remember(session: Session) -> None:
@@ -55,8 +55,8 @@ def rusty() -> Candidate:
 
 def test_the_winner_of_the_last_session_in_this_directory_is_exported() -> None:
     remember(a_session(rusty(), started_at=1.0))
-    remember(a_session(builders.FIFO, started_at=2.0))
-    remember(replace(a_session(rusty(), started_at=3.0), workload=builders.workload(cwd="/elsewhere")))
+    remember(a_session(sessions.FIFO, started_at=2.0))
+    remember(replace(a_session(rusty(), started_at=3.0), workload=sessions.workload(cwd="/elsewhere")))
     done = run("export", "systemd")
     assert done.exit_code == 0, done.stderr
     assert "apply at_fifo:slice_us=5000" in done.stdout
@@ -66,7 +66,7 @@ def test_the_winner_of_the_last_session_in_this_directory_is_exported() -> None:
 
 def test_the_winner_of_a_report_is_exported(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text(report.json_text(a_session(rusty())))
+    file.write_text(documents.json_text(a_session(rusty())))
     done = run("export", "scx-loader", "--from", str(file))
     assert done.exit_code == 0, done.stderr
     told = tomllib.loads(done.stdout)
@@ -94,7 +94,7 @@ def test_without_any_session_that_is_said() -> None:
 
 def test_a_report_without_a_winner_says_its_own_recommendation(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text(report.json_text(a_session(None, recommendation="Stay with EEVDF.")))
+    file.write_text(documents.json_text(a_session(None, recommendation="Stay with EEVDF.")))
     done = run("export", "tuned", "--from", str(file))
     assert done.exit_code == 1
     assert "Stay with EEVDF" in error_of(done)
@@ -131,7 +131,7 @@ def test_bad_input_is_one_line_with_exit_code_2(arguments: tuple[str, ...], what
 
 
 def test_a_program_that_is_not_installed_has_no_path_for_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autotune.schedext import binaries
+    from autotune.schedext.programs import binaries
 
     monkeypatch.setattr(binaries, "find", lambda *_args, **_named: None)
     done = run("export", "systemd", "--scheduler", "scx_rusty")

@@ -30,7 +30,7 @@ def start(module: str, times: int, **more: object) -> subprocess.CompletedProces
     return subprocess.run(argv, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload, no-any-return]
 
 
-@pytest.mark.parametrize("module", ["autotune.cli", "typer", "autotune.arguments", "autotune.session_command"])
+@pytest.mark.parametrize("module", ["autotune.cli", "typer", "autotune.commands.arguments", "autotune.commands.cc"])
 @pytest.mark.parametrize("times", [1, 5])
 def test_it_ends_with_one_line_and_130(module: str, times: int) -> None:
     done = start(module, times)

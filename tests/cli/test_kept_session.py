@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import ROOT
+
+from tests.support.command_line import ROOT
 
 pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import contextlib, os, sys, time
 sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-from autotune import cli, session_command
+from autotune import cli; from autotune.commands import cc as session_command
 from autotune.machine import select
 from autotune.records import AttachSpec
 from scripted import ScriptedMachine

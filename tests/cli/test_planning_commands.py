@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import at_terminal, error_of, run
-from messages_server import Answer, serving, tool
-from planning_room import GOOD, Room
 
 from autotune.machine import select
+from tests.support.command_line import at_terminal, error_of, run
+from tests.support.messages_server import Answer, serving, tool
+from tests.support.planning_room import GOOD, Room
 
 KEY = "sk-ant-api03-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_harness import ROOT, error_of, run
-from kept import kept
 
-from autotune.strikes import Strikes
+from autotune.canary.strikes import Strikes
 from autotune.verify import findings
+from tests.support.command_line import ROOT, error_of, run
+from tests.support.generated_schedulers import kept
 
 NUMBERS = {
     "loads": {
@@ -135,7 +135,7 @@ def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() ->
 
 
 def test_what_a_terminal_cannot_show_appears_as_an_escape() -> None:
-    program = "from autotune.printing import print_lines; print_lines(['caf\\u00e9'])"
+    program = "from autotune.commands.printing import print_lines; print_lines(['caf\\u00e9'])"
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environ)
     assert done.stdout == b"caf\\xe9\n"

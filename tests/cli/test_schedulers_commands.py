@@ -11,12 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import played
 import pytest
-from cli_harness import ROOT, error_of, run
 
 from autotune import resources
-from autotune.schedext import binaries
+from autotune.schedext.programs import binaries
+from tests.support import scx_programs
+from tests.support.command_line import ROOT, error_of, run
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def small_catalogue(tmp_path: Path, monkeypatch):
         path.write_text(json.dumps(data))
         monkeypatch.setattr(resources, "schedulers_json", lambda: path)
 
-    write(played.entry())
+    write(scx_programs.entry())
     return write
 
 
@@ -61,7 +61,7 @@ def test_bare_and_list_and_install_list_are_the_same() -> None:
 
 
 def test_what_is_absent_is_shown_as_absent_with_the_command_that_gets_it(small_catalogue) -> None:
-    small_catalogue(played.entry(), played.entry("scx_c", language="c"))
+    small_catalogue(scx_programs.entry(), scx_programs.entry("scx_c", language="c"))
     found = here()
     assert found["scx_good"]["found"] is None
     assert found["scx_good"]["get"].startswith("autotune schedulers install scx_good")
@@ -72,7 +72,7 @@ def test_what_is_absent_is_shown_as_absent_with_the_command_that_gets_it(small_c
 
 @pytest.mark.usefixtures("small_catalogue")
 def test_what_is_here_is_listed_with_version_and_origin(bin_dir) -> None:
-    path = played.put(bin_dir, "scx_good")
+    path = scx_programs.put(bin_dir, "scx_good")
     assert here()["scx_good"] == {
         "found": "configured", "version": "1.2.3", "path": str(path), "get": None, "problem": None,
     }  # fmt: skip
@@ -84,9 +84,9 @@ def test_ours_are_built_in() -> None:
 
 
 def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(small_catalogue, bin_dir) -> None:
-    small_catalogue(played.entry(), played.entry("scx_c", language="c", version_option=None))
-    played.put(bin_dir, "scx_c")
-    played.put(bin_dir, "scx_good").chmod(0o777)
+    small_catalogue(scx_programs.entry(), scx_programs.entry("scx_c", language="c", version_option=None))
+    scx_programs.put(bin_dir, "scx_c")
+    scx_programs.put(bin_dir, "scx_good").chmod(0o777)
     listed = run("schedulers")
     assert listed.exit_code == 0
     assert "scx_c" in listed.stdout
@@ -95,11 +95,11 @@ def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(small_cata
 
 
 def test_a_program_that_hangs_is_listed_without_a_version(small_catalogue, bin_dir, monkeypatch) -> None:
-    from autotune.schedext import inventory
+    from autotune.schedext.programs import inventory
 
     monkeypatch.setattr(inventory, "LIST_ANSWER_S", 0.3)
-    small_catalogue(played.entry("scx_hangs"))
-    played.put(bin_dir, "scx_hangs")
+    small_catalogue(scx_programs.entry("scx_hangs"))
+    scx_programs.put(bin_dir, "scx_hangs")
     assert here()["scx_hangs"]["version"] == "unknown"
 
 
@@ -108,7 +108,7 @@ def test_a_program_that_hangs_is_listed_without_a_version(small_catalogue, bin_d
 
 @pytest.mark.usefixtures("small_catalogue")
 def test_check_finds_no_difference_where_there_is_none(bin_dir) -> None:
-    played.put(bin_dir, "scx_good")
+    scx_programs.put(bin_dir, "scx_good")
     checked = run("schedulers", "check")
     assert checked.exit_code == 0
     assert "scx_good 1.2.3" in checked.stdout
@@ -117,7 +117,7 @@ def test_check_finds_no_difference_where_there_is_none(bin_dir) -> None:
 
 @pytest.mark.usefixtures("small_catalogue")
 def test_check_tells_each_difference_and_exits_with_1(bin_dir) -> None:
-    path = played.put(bin_dir, "scx_good")
+    path = scx_programs.put(bin_dir, "scx_good")
     path.write_text(
         path.read_text().replace("[default: 1000]", "[default: 2000]").replace("--keep-local", "--leave-local")
     )
@@ -144,16 +144,16 @@ def test_check_takes_absence_for_no_error() -> None:
 
 
 def test_check_never_asks_one_that_must_not_be_asked(small_catalogue, bin_dir) -> None:
-    small_catalogue(played.entry("scx_never", help="never", version_option=None))
-    played.put(bin_dir, "scx_never")
+    small_catalogue(scx_programs.entry("scx_never", help="never", version_option=None))
+    scx_programs.put(bin_dir, "scx_never")
     checked = run("schedulers", "check")
     assert checked.exit_code == 0
     assert "it must not be asked for its options" in checked.stdout
 
 
 def test_check_names_what_is_no_scheduler(small_catalogue, bin_dir) -> None:
-    small_catalogue(played.entry("scx_stranger"))
-    played.put(bin_dir, "scx_stranger")
+    small_catalogue(scx_programs.entry("scx_stranger"))
+    scx_programs.put(bin_dir, "scx_stranger")
     checked = run("schedulers", "check")
     assert checked.exit_code == 1
     assert "its help text cannot be read" in checked.stdout
@@ -206,7 +206,7 @@ def pretend_tools(bin_dir, monkeypatch):
     """A cargo that takes a second, and whatever else is looked for."""
     bin_dir.mkdir(exist_ok=True)
     tools = {
-        "cargo": PRETEND_CARGO.replace("{programs}", str(played.PROGRAMS)),
+        "cargo": PRETEND_CARGO.replace("{programs}", str(scx_programs.PROGRAMS)),
         "rustc": "#!/bin/sh\necho rustc 1.95.0\n",
     }
     for name in ("cc", "make", "pkg-config", "clang-19"):
@@ -236,7 +236,7 @@ def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_pat
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools")
 def test_one_that_fails_stops_no_other(small_catalogue) -> None:
-    small_catalogue(played.entry("scx_c"), played.entry())
+    small_catalogue(scx_programs.entry("scx_c"), scx_programs.entry())
     result = run("schedulers", "install", "scx_c", "scx_good")
     assert result.exit_code == 1
     assert "scx_c 1.2.3 could not be built: no luck with scx_c@1.2.3" in error_of(result)
@@ -249,7 +249,7 @@ def test_one_that_fails_stops_no_other(small_catalogue) -> None:
 def test_at_a_terminal_progress_stays_on_one_line(tmp_path) -> None:
     write = "from autotune import resources; from pathlib import Path; resources.schedulers_json = lambda: Path({!r})"
     catalogue = tmp_path / "schedulers.json"
-    catalogue.write_text(json.dumps({"schedulers": [played.entry().model_dump(mode="json")]}))
+    catalogue.write_text(json.dumps({"schedulers": [scx_programs.entry().model_dump(mode="json")]}))
     program = f"{write.format(str(catalogue))}; from autotune import cli; cli.main()"
     master, slave = pty.openpty()
     argv = [sys.executable, "-c", program, "schedulers", "install", "scx_good"]
@@ -290,9 +290,9 @@ def test_real_schedulers_are_what_the_catalogue_says(built_schedulers, bin_dir) 
 @pytest.mark.slow
 def test_a_setting_that_a_real_scheduler_does_not_have_is_refused_with_the_nearest(built_schedulers, tmp_path) -> None:
     from autotune.errors import UsageError
-    from autotune.schedext import options
-    from autotune.schedext.catalog import Catalog
-    from autotune.schedext.knobs import Knob
+    from autotune.schedext.catalogue.catalog import Catalog
+    from autotune.schedext.catalogue.knobs import Knob
+    from autotune.schedext.programs import options
 
     real = Catalog.load().get("scx_bpfland")
     wrong = Knob(name="slice_usec", type="integer", description="x", flag="--slice-usec")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_harness import ROOT
-from messages_server import PING, Answer, Drip, Raw, Script, Status, Step, beginning, serving, text
-from planning_room import GOOD
+
+from tests.support.command_line import ROOT
+from tests.support.messages_server import PING, Answer, Drip, Raw, Script, Status, Step, beginning, serving, text
+from tests.support.planning_room import GOOD
 
 KEY = "sk-live-" + "a1B2c3D4e5F6g7H8" * 3
 """Of no form that the redaction knows."""
@@ -26,10 +27,10 @@ import contextlib, sys
 sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
 from planning_room import TIMES, attach_spec
 from scripted import ScriptedMachine
-from autotune import cli, session_command
+from autotune import cli; from autotune.commands import cc as session_command
 from autotune.machine import select
-from autotune.planner import reasons
-from autotune.schedext.binaries import Places
+from autotune.tools import reasons
+from autotune.schedext.programs.binaries import Places
 
 @contextlib.contextmanager
 def choose(kind, **choice):

@@ -16,52 +16,58 @@ RANKS = (
     (
         "__init__",
         "records",
-        "budget",
-        "durable",
-        "privilege",
+        "wire",
         "errors",
         "events",
         "process",
+        "durable",
+        "privilege",
         "resources",
         "config",
-        "family",
-        "capture",
         "redact",
-        "traits",
     ),
-    ("stats", "race", "prompt", "report", "export"),
-    ("runner", "measure", "pristine", "monitor", "history", "schedext", "strikes", "canary"),
-    ("machine",),
-    ("trials", "tuner", "verify", "applied"),
-    ("planner",),
+    ("verdict",),
     (
-        "views",
-        "arguments",
-        "cli",
-        "printing",
-        "scheduler_commands",
-        "session_command",
-        "handover",
-        "catalogue_commands",
-        "export_commands",
-        "doctor",
+        "report",
+        "prompt",
+    ),
+    ("knowledge",),
+    (
+        "measure",
+        "runner",
+    ),
+    ("schedext",),
+    ("canary",),
+    ("machine",),
+    ("verify",),
+    ("lease",),
+    ("views",),
+    ("tools",),
+    ("planner",),
+    ("session",),
+    ("commands",),
+    (
+        "fleet",
         "daemon",
         "mcp",
+    ),
+    (
+        "cli",
         "__main__",
     ),
 )
 """Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
 
 LEAN = (
-    "errors", "records", "budget", "durable", "privilege", "events",
-    "process", "traits", "runner", "measure", "pristine", "monitor",
-    "family", "capture",
-    "schedext.kernel", "schedext.libbpf", "schedext.holder", "schedext.attach", "schedext.seal",
-    "schedext.held", "schedext.program", "schedext.fence", "schedext.guard", "schedext.last_words", "resources",
-    "schedext.owners", "schedext.loaders", "schedext.others", "schedext.keeper",
-    "canary.bounds", "canary.senses", "canary.watch", "canary.stages",
-    "verify.findings", "verify.inside", "verify.loads_inside", "verify.load", "verify.verifier_log",
-    "machine.base", "machine.executor", "machine.guest", "machine.keep",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
+    "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
+    "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
+    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
+    "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
+    "schedext.holding.guard", "schedext.holding.held", "schedext.holding.holder", "schedext.holding.last_words",
+    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "verdict.budget",
+    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
+    "wire",
 )  # fmt: skip
 """Standard library only."""
 
@@ -122,4 +128,4 @@ def test_what_runs_in_the_guest_or_as_root_imports_the_standard_library_only(mod
 
 def test_only_the_claude_planner_imports_anthropic() -> None:
     users = [module for module in modules() if any(name.split(".")[0] == "anthropic" for name in imports(module))]
-    assert set(users) <= {"planner.claude"}
+    assert set(users) <= {"planner.claude.service"}

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import busy
 import pytest
-from busy import Load, Reading
 
-TESTS = Path(busy.__file__).parent
+from tests.support import busy
+from tests.support.busy import Load, Reading
+
+TESTS = Path(busy.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,8 @@ def test_a_failure_names_the_load_that_others_made(others_cpus: float, tmp_path:
     """A real run of pytest with the real hooks, on a machine that is said to be so busy."""
     (tmp_path / "test_it.py").write_text("def test_good(): pass\ndef test_bad(): assert 1 == 2\n")
     (tmp_path / "plugin.py").write_text(
-        f"import busy\nbusy.between = lambda *_: {Load(6.1, 2, others_cpus, 0.63)!r}\nfrom conftest import *\n".replace(
+        "from tests.support import busy\n"
+        f"busy.between = lambda *_: {Load(6.1, 2, others_cpus, 0.63)!r}\nfrom conftest import *\n".replace(
             "Load(", "busy.Load("
         )
     )

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune import config, race
+from autotune import config
 from autotune.errors import UsageError
+from autotune.verdict import race
 
 
 @pytest.fixture

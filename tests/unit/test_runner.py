@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
-from autotune import family, measure
 from autotune.errors import AutotuneError, Interrupted, PrivilegeError, RunnerLost, UsageError
-from autotune.measure import Runner, shell_argv
+from autotune.measure import client as measure_client
+from autotune.measure import descendants
+from autotune.measure.client import Runner, shell_argv
 from autotune.records import Identity, Run, RunSpec
 from autotune.runner import CANCEL_GRACE_S, SPEC_DEFAULTS
 
@@ -56,12 +57,12 @@ def shell(command: str, **fields: Any) -> RunSpec:
 
 
 def python(code: str, **fields: Any) -> RunSpec:
-    return spec(measure.helper_python(), "-S", "-E", "-c", code, **fields)
+    return spec(measure_client.helper_python(), "-S", "-E", "-c", code, **fields)
 
 
 def is_gone(pid: int) -> bool:
     """Ended; a zombie that its new parent has not reaped yet counts."""
-    return all(process.pid != pid or process.state == "Z" for process in family.processes())
+    return all(process.pid != pid or process.state == "Z" for process in descendants.processes())
 
 
 def wait_until(what: Callable[[], bool], limit_s: float) -> bool:
@@ -115,7 +116,7 @@ def test_cpu_time_faults_and_switches_are_the_commands_own(shared: Runner) -> No
 
 def test_cpu_time_includes_reaped_children(shared: Runner) -> None:
     code = "import time\nwhile time.process_time() < 0.2: pass"
-    run = shared.run(shell(f"'{measure.helper_python()}' -S -E -c '{code}'; true"))
+    run = shared.run(shell(f"'{measure_client.helper_python()}' -S -E -c '{code}'; true"))
     assert run.user_s + run.system_s >= 0.2
 
 
@@ -437,7 +438,7 @@ def test_orphans_that_end_meanwhile_are_reaped_meanwhile(runner: Runner) -> None
     thread.start()
     time.sleep(1.4)
     helper = runner._worker.process.pid
-    zombies = [process for process in family.processes() if process.parent == helper and process.state == "Z"]
+    zombies = [process for process in descendants.processes() if process.parent == helper and process.state == "Z"]
     thread.join()
     assert zombies == []
 
@@ -557,8 +558,8 @@ def test_closing_while_nobody_takes_the_output_ends_the_command(tmp_path: Path) 
 CLIENT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from autotune.measure import Runner
-from autotune.records import RunSpec, from_json
+from autotune.measure.client import Runner
+from autotune.records import RunSpec; from autotune.wire import from_json
 with Runner() as runner:
     print(runner._worker.process.pid, flush=True)
     runner.run(from_json(RunSpec, json.loads(sys.argv[2])))
@@ -662,7 +663,7 @@ def test_ones_own_identity_needs_no_privilege() -> None:
 @pytest.mark.skipif(SYSTEM_PYTHON is None, reason="no interpreter that an ordinary user can run")
 def test_an_ordinary_user_cannot_run_commands_as_another() -> None:
     code = (
-        "import sys\nsys.path.insert(0, sys.argv[1])\nfrom autotune.measure import Runner\n"
+        "import sys\nsys.path.insert(0, sys.argv[1])\nfrom autotune.measure.client import Runner\n"
         "from autotune.errors import PrivilegeError\nfrom autotune.records import Identity\n"
         "try: Runner(Identity(0, 0))\nexcept PrivilegeError as error: print(error)"
     )

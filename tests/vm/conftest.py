@@ -16,16 +16,17 @@ from typing import Any
 import pytest
 
 from autotune.errors import RunnerLost
-from autotune.machine import kernels, microvm
 from autotune.machine.base import Place
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm import kernels, microvm
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity, Run, RunSpec
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = Path(__file__).parent / "inside"
 MEMORY_BYTES = 2 << 30
 LOSSES_BORNE = 3
-"""Emulated kernels trip over their own patching now and then (`machine/resilient.py`); that is not what is tested."""
+"""Emulated kernels trip over their own patching now and then (`machine/vm/resilient.py`); that is not what is
+tested."""
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,15 @@ from pathlib import Path
 import pytest
 
 from autotune import resources
-from autotune.machine.kernels import Kernel
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import AttachSpec
 from autotune.schedext.build import build
-from autotune.verify import behaviour, bounds, load
+from autotune.verify.behaviour import bounds
+from autotune.verify.behaviour import gate as behaviour_gate
+from autotune.verify.behaviour.loads import LOADS
 from autotune.verify.findings import GateReport
-from autotune.verify.loads_inside import LOADS
+from autotune.verify.load import gate as load_gate
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -57,8 +59,8 @@ def source(name: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def eevdf(vm: ResilientVM) -> behaviour.Reference:
-    return behaviour.reference(vm, print)
+def eevdf(vm: ResilientVM) -> behaviour_gate.Reference:
+    return behaviour_gate.reference(vm, print)
 
 
 @pytest.fixture
@@ -66,13 +68,13 @@ def loaded(vm: ResilientVM, kernel: Kernel) -> Check:
     def check(name: str) -> GateReport:
         path = source(name)
         built = build(path, headers=kernel.headers)
-        return load.check(built.object_path, name, path.read_text(), vm, str(kernel.libbpf))
+        return load_gate.check(built.object_path, name, path.read_text(), vm, str(kernel.libbpf))
 
     return check
 
 
 @pytest.fixture(scope="module")
-def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour.Reference) -> Check:
+def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour_gate.Reference) -> Check:
     """A report is made once and kept: each takes seconds to minutes."""
 
     @functools.cache
@@ -80,7 +82,7 @@ def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour.Reference) -> Chec
         name: str, only: tuple[str, ...] | None = None, declared_unfair: bool = False, _again: bool = False
     ) -> GateReport:
         built = build(source(name), headers=kernel.headers)
-        return behaviour.check(
+        return behaviour_gate.check(
             AttachSpec(name, str(built.object_path)),
             vm,
             reference=eevdf,

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from messages_server import Answer, Hang, Script, serving, submit, tool
+
+from tests.support.messages_server import Answer, Hang, Script, serving, submit, tool
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -12,12 +12,12 @@ import psutil
 import pytest
 
 from autotune import resources
-from autotune.machine import microvm
 from autotune.machine.base import Place
-from autotune.machine.kernels import Kernel
+from autotune.machine.vm import microvm
+from autotune.machine.vm.kernels import Kernel
 from autotune.records import AttachSpec, Identity
 from autotune.schedext.build import build
-from autotune.verify import behaviour
+from autotune.verify.behaviour import gate as behaviour_gate
 
 from .conftest import MEMORY_BYTES, REPOSITORY
 
@@ -36,10 +36,10 @@ def test_a_vm_that_hangs_is_a_finding_and_is_ended(kernel: Kernel) -> None:
     vm = microvm.boot(kernel, place, microvm.VmOptions(2, MEMORY_BYTES), "a test")
     (pid,) = emulators() - before
     try:
-        reference = behaviour.reference(vm, print, only=LOAD)
+        reference = behaviour_gate.reference(vm, print, only=LOAD)
         threading.Timer(2.0, os.kill, (pid, signal.SIGSTOP)).start()
         started = time.monotonic()
-        report = behaviour.check(
+        report = behaviour_gate.check(
             AttachSpec("at_fifo", str(built.object_path)),
             vm,
             reference=reference,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.kernels import Kernel
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.schedext.build import build
 
 from .conftest import guest_json

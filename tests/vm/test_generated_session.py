@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from messages_server import Answer, serving, submit, tool
+
+from tests.support.messages_server import Answer, serving, submit, tool
 
 from .test_claude_session import program
 

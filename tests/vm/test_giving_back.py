@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.resilient import ResilientVM
-from tests.built import built
+from autotune.machine.vm.resilient import ResilientVM
+from tests.support.built_programs import built
 
 from .conftest import guest_json, guest_run
 

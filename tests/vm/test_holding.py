@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.kernels import Kernel
-from autotune.machine.resilient import ResilientVM
-from autotune.schedext.catalog import Catalog
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.resilient import ResilientVM
+from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
-from tests.built import built
+from tests.support.built_programs import built
 
 from .conftest import guest_json
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.resilient import ResilientVM
 
 from .conftest import guest_json
 

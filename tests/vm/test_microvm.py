@@ -15,9 +15,9 @@ import pytest
 
 from autotune.errors import MachineLost, RunnerLost
 from autotune.machine.base import Place
-from autotune.machine.kernels import Kernel
-from autotune.machine.microvm import MicroVM, VmOptions, boot
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.microvm import MicroVM, VmOptions, boot
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity, RunSpec
 
 from .conftest import MEMORY_BYTES, guest_env, guest_run
@@ -130,7 +130,7 @@ def test_a_vm_that_dies_is_told_apart_from_a_command_that_fails(kernel: Kernel, 
 def test_a_vm_goes_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys,time; from pathlib import Path; from tests.vm.test_microvm import own_vm\n"
-        "from autotune.machine.kernels import find\n"
+        "from autotune.machine.vm.kernels import find\n"
         "m = own_vm(find(None), Path(sys.argv[1])); print(m._worker.process.pid, flush=True); time.sleep(60)"
     )
     top = Path(__file__).resolve().parents[2]

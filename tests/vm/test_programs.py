@@ -14,10 +14,10 @@ from dataclasses import replace
 import pytest
 
 from autotune.errors import AttachError, HolderLost
-from autotune.machine.kernels import Kernel
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import AttachSpec, Detachment, Measurement, ProgramSpec, RunSpec
-from autotune.schedext.catalog import Catalog
+from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
 
 from .conftest import INSIDE, guest_env, guest_run
@@ -124,7 +124,7 @@ def test_the_machine_is_free_when_the_holder_is_killed(vm: ResilientVM, kernel: 
 
 def measured_until_lost(vm: ResilientVM, spec: AttachSpec) -> tuple[Measurement, None]:
     vm.attach(spec)
-    command = "kill -9 $(pgrep -f schedext/holder.py); sleep 1"
+    command = "kill -9 $(pgrep -f schedext/holding/holder.py); sleep 1"
     measurement = vm.measure(RunSpec(("sh", "-c", command), "/", guest_env(), timeout_s=60.0), spec.ops)
     with pytest.raises(HolderLost):
         vm.detach()

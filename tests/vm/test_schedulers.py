@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from autotune.machine.kernels import Kernel
-from autotune.machine.resilient import ResilientVM
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.resilient import ResilientVM
 from autotune.schedext.build import build
-from autotune.schedext.catalog import Catalog
+from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
 
 from .conftest import guest_json

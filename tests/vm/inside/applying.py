@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autotune import applied
+from autotune.lease import applied
 from autotune.schedext.kernel import read_state, wait_for
 
 VTIME, LIBBPF = sys.argv[1:3]

@@ -13,8 +13,10 @@ import sys
 import time
 
 from autotune.errors import AutotuneError
-from autotune.records import AttachSpec, to_json
-from autotune.schedext.attach import EvidenceTaker, Holder
+from autotune.records import AttachSpec
+from autotune.schedext.evidence import EvidenceTaker
+from autotune.schedext.holding.client import Holder
+from autotune.wire import to_json
 
 LOADS = (
     ("nice", "-n", "0", "sh", "-c", "while :; do :; done"),

@@ -43,7 +43,7 @@ def held(spec: dict[str, Any] | None) -> Iterator[None]:
         yield
         return
     from autotune.records import AttachSpec
-    from autotune.schedext.attach import Holder
+    from autotune.schedext.holding.client import Holder
 
     holder = Holder(libbpf=spec.pop("libbpf"))
     try:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from autotune import canary
-from autotune.records import Attachment, AttachSpec, to_json
-from autotune.schedext.attach import Holder
-from autotune.strikes import Strikes
+from autotune.canary.strikes import Strikes
+from autotune.records import Attachment, AttachSpec
+from autotune.schedext.holding.client import Holder
+from autotune.wire import to_json
 
 STATE = "/sys/kernel/sched_ext/state"
 TRIGGER = "open('/proc/self/comm', 'w').write('trigger')\nwhile True: pass"

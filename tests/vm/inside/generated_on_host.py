@@ -19,10 +19,11 @@ from typing import Any
 
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
 
+from autotune.canary.strikes import Strikes
 from autotune.records import Seal
-from autotune.schedext import custom, seal
+from autotune.schedext import seal
+from autotune.schedext.catalogue import custom
 from autotune.schedext.kernel import read_state
-from autotune.strikes import Strikes
 from autotune.verify.submission import entry, knobs_of, submission
 
 SOURCE = "/* kept by a test */\n"

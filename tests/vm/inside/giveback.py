@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 STATE = Path("/sys/kernel/sched_ext/state")
-OURS = ("schedext/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
+OURS = ("schedext/holding/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
 """What autotune starts has one of these in its command line; the workload is `sleep 0.7531`."""
 
 
@@ -98,7 +98,7 @@ def disturb(session: Session, how: str) -> None:
     elif how in ("kill-holder", "kill-both"):
         if how == "kill-both":
             session.process.send_signal(signal.SIGKILL)
-        for pid, line in processes("schedext/holder.py"):
+        for pid, line in processes("schedext/holding/holder.py"):
             if not line.startswith("sudo"):
                 os.kill(pid, signal.SIGKILL)
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, ProgramSpec
-from autotune.schedext.attach import Holder
+from autotune.schedext.holding.client import Holder
 from autotune.schedext.kernel import read_state, wait_for
 
 HERE = Path(__file__).resolve()
@@ -89,7 +89,7 @@ def held() -> list[int]:
 
 def kill(whom: str, autotune: int) -> None:
     """At once, as far as that can be: `autotune+holder+guard` names those who are killed."""
-    pids = {"autotune": [autotune], "holder": named("schedext/holder.py"), "guard": named("autotune-guard")}
+    pids = {"autotune": [autotune], "holder": named("schedext/holding/holder.py"), "guard": named("autotune-guard")}
     for who in whom.split("+"):
         for pid in pids[who]:
             with contextlib.suppress(ProcessLookupError):
@@ -101,7 +101,7 @@ def left(started: float) -> dict[str, Any]:
     gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
     gone_s = time.monotonic() - started if gone else None
     time.sleep(REALLY_GONE_S)
-    words = ("schedext/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/fence.py")
+    words = ("schedext/holding/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/holding/fence.py")
     ours = [line for pid, line in lines().items() if any(word in line for word in words) and "holding.py" not in line]
     groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
     return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}

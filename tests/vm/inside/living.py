@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from autotune.errors import AutotuneError
-from autotune.schedext import others
+from autotune.lease import others, replacing
+from autotune.lease.other import Other
 from autotune.schedext.kernel import read_state, wait_for
-from autotune.schedext.others import Other
 
 PLACE = Path("/run/stand-ins")
 HERE = Path(__file__).resolve().parent
@@ -115,7 +115,7 @@ def replace_and_put_back(inside: Callable[[], None] = lambda: None) -> dict[str,
     before, said = others.look(), []
     error = None
     try:
-        with others.replaced(before, said.append):
+        with replacing.replaced(before, said.append):
             while_replaced = read_state().state
             inside()
     except (AutotuneError, RuntimeError) as problem:
@@ -180,7 +180,7 @@ def when_somebody_attaches_meanwhile() -> dict[str, Any]:
 def killed() -> dict[str, Any]:
     """autotune is killed while somebody else's scheduler is replaced."""
     script = (
-        "import sys, time; from autotune.schedext import others\n"
+        "import sys, time; from autotune.lease import others\n"
         "with others.replaced(others.look(), print): print('replaced', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -222,7 +222,7 @@ def refusals() -> dict[str, Any]:
         ("nobody", {"replace_current": False, "ask": None}),
     ):
         try:
-            seen[name] = others.consent(other, **how)
+            seen[name] = replacing.consent(other, **how)
         except AutotuneError as error:
             seen[name] = str(error)
     return seen

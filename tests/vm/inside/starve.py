@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from autotune.records import AttachSpec
-from autotune.schedext.attach import Holder
+from autotune.schedext.holding.client import Holder
 
 
 def burn(cpu_s: float) -> None:

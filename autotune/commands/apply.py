@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""`autotune apply`, `autotune stop`: a scheduler that stays attached on this host."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from autotune.errors import NoMachineError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands to the program."""
+    app.command("apply")(_apply)
+    app.command("stop")(_stop)
+
+
+def _apply(
+    scheduler: Annotated[
+        str,
+        typer.Argument(metavar="NAME[:knob=value,...]", help="Scheduler to attach, as for 'autotune cc --scheduler'."),
+    ],
+    replace_current: Annotated[
+        bool,
+        typer.Option(
+            "--replace-current", metavar="", help="Stop the scheduler that is attached, and restore it at the end."
+        ),
+    ] = False,
+) -> None:
+    """Attach a scheduler on this host and keep it until Ctrl-C or 'autotune stop'.
+
+    Exit 1 when the kernel ejects it.
+    """
+    from autotune.lease import applied, handover, others, replacing
+    from autotune.machine import select
+    from autotune.schedext.catalogue import custom
+
+    catalog = custom.catalog()
+    candidate = catalog.parse_candidate(scheduler)
+    problem = select.host_problem()
+    if problem is not None:
+        raise NoMachineError(
+            f"a scheduler can only be kept on the host: {problem}",
+            hint="'autotune doctor' says what the host lacks; 'autotune cc --machine vm' only measures",
+        )
+    applied.refuse_second()
+    other = others.look()
+    if other is not None:
+        replacing.consent(other, replace_current=replace_current, ask=handover.asker(sys.stdout))
+    with handover.host(tell) as machine:
+        from autotune.schedext.resolve import CatalogResolver
+
+        spec = CatalogResolver(machine.headers, catalog)(candidate)
+        with replacing.replaced(other, tell):
+            applied.hold(machine, spec, candidate, tell)
+
+
+def tell(text: str) -> None:
+    """One line for people, at once: whoever waits for it reads a pipe."""
+    from autotune.report.text import printable
+
+    print(printable(text), flush=True)
+
+
+def _stop() -> None:
+    """Detach the scheduler that 'autotune apply' or 'autotune cc --apply' keeps attached."""
+    from autotune.lease import applied
+
+    tell(applied.stop())

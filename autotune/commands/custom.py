@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""`autotune schedulers verify` and `remove`: schedulers of the user's own. A model's tool goes the same way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotune.commands.printing import print_json, print_lines
+from autotune.errors import UsageError
+
+if TYPE_CHECKING:
+    from autotune.verify.gates import Outcome
+    from autotune.verify.submission import Submission
+
+MOST_SOURCE_BYTES = 1 << 20
+"""More is not even read; the gate of the source says how much it takes."""
+ENDING = ".bpf.c"
+
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the two commands to `autotune schedulers`."""
+    app.command("verify")(_verify)
+    app.command("remove")(_remove)
+
+
+def _verify(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.bpf.c", help="BPF C source; the scheduler is named after the file.")
+    ],
+    entry: Annotated[
+        Path | None,
+        typer.Option("--entry", metavar="FILE", help="JSON with its catalogue entry: description, knobs, ..."),
+    ] = None,
+    unfair: Annotated[
+        bool,
+        typer.Option("--unfair", metavar="", help="The scheduler is unfair by design: report unfairness, do not fail."),
+    ] = False,
+    kernel: Annotated[
+        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel to verify it in. Default: as for cc.")
+    ] = None,
+    as_json: _Json = False,
+) -> int:
+    """Verify a scheduler in four gates: source rules, compiler, kernel verifier, behaviour in a micro-VM.
+
+    What passes can be tried as custom:NAME. Exit 0 when it passed.
+    """
+    from autotune.machine.vm import kernels
+    from autotune.verify.gates import verify
+
+    asked = _submission(file, entry, unfair)
+    told = (lambda text: print(text, file=sys.stderr, flush=True)) if as_json else _say
+    outcome = verify(asked, kernels.find(kernel), told)
+    if as_json:
+        print_json(_outcome(outcome))
+    else:
+        print_lines(_told(outcome, asked.name))
+    return 0 if outcome.custom is not None else 1
+
+
+def _remove(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")],
+) -> None:
+    """Remove a scheduler of your own."""
+    from autotune.schedext.catalogue import custom
+
+    custom.remove(name)
+    print(f"Removed {custom.checked_name(name)}.")
+
+
+# --- what is handed in -----------------------------------------------------------------------------------
+
+
+def _submission(file: Path, entry: Path | None, unfair: bool) -> Submission:
+    from autotune.verify.submission import submission
+
+    if not file.name.endswith(ENDING):
+        raise UsageError(f"{file} does not end in {ENDING}", hint="give a source in BPF C")
+    given = _entry(entry) if entry is not None else {}
+    named = {"name": file.name.removesuffix(ENDING), "source": _text(file)}
+    return submission(**{**given, **named, **({"unfair_by_design": True} if unfair else {})})
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(_text(path))
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is not a JSON object", hint="name fields such as description and knobs")
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST_SOURCE_BYTES + 1)
+        if len(data) > MOST_SOURCE_BYTES:
+            raise UsageError(f"{path} is larger than {MOST_SOURCE_BYTES >> 10} KiB")
+        return data.decode()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="name a file that can be read") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8: {error.reason}") from error
+
+
+# --- what is told ----------------------------------------------------------------------------------------
+
+
+def _told(outcome: Outcome, name: str) -> Iterable[str]:
+    from autotune.report.text import printable
+
+    for report in outcome.reports:
+        yield from (printable(finding.text()) for finding in report.findings)
+    if outcome.custom is None:
+        if outcome.rejected is not None:
+            yield f"The whole report: {outcome.rejected}"
+        yield f"{name} was stopped at gate '{outcome.failed.gate}'." if outcome.failed else f"{name} was stopped."
+        return
+    yield f"{name} passed all gates in {outcome.took_s:.0f} s."
+    yield f"Try it: autotune cc --scheduler custom:{name} 'COMMAND'"
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    from autotune.wire import to_json
+
+    reports = [{**to_json(report), "passed": report.passed} for report in outcome.reports]
+    passed = outcome.custom is not None
+    return {"passed": passed, "took_s": outcome.took_s, "reports": reports}
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""`autotune export`: the winner as a configuration of another tool."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotune.errors import AutotuneError, UsageError
+
+if TYPE_CHECKING:
+    from autotune.records import Candidate
+    from autotune.report.export import Winner
+    from autotune.schedext.catalogue.catalog import Catalog
+
+MOST_REPORT_BYTES = 256 << 20
+_NAME_ONE = "name one yourself: --scheduler NAME:knob=value"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("export")(_export)
+
+
+# --- export ---------------------------------------------------------------------------------------------
+
+
+def _export(
+    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="Tool to write a configuration for.")],
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="NAME[:knob=value,...]", help="Scheduler to export. Default: the last winner here."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Export the winner of this report ('autotune cc --json')."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="File to write. Default: standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Overwrite FILE if it exists.")] = False,
+) -> None:
+    """Write the winner of the last session in this directory as a configuration of another tool.
+
+    Nothing is changed in the system: the text says where it goes and what makes it active.
+    """
+    from autotune.report import export
+    from autotune.schedext.catalogue import custom
+
+    known = next((one for one in export.KINDS if one == kind), None)
+    if known is None:
+        raise UsageError(f"'{kind}' is not one of {', '.join(export.KINDS)}")
+    if scheduler is not None and report is not None:
+        raise UsageError("--scheduler and --from exclude each other", hint="leave one out")
+    catalog = custom.catalog()
+    choice = _choice(scheduler, report, catalog)
+    catalog.validate(choice.candidate)
+    text = export.text(known, winner(choice.candidate, choice.why, catalog, needs_path=known != "scx-loader"))
+    _write(text, output, force=force)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is exported, and where it comes from in a sentence."""
+
+    candidate: Candidate
+    why: str
+
+
+def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> Choice:
+    if scheduler is not None:
+        return Choice(catalog.parse_candidate(scheduler), "Named by the user; nothing is said about its merit.")
+    return _of_report(report) if report is not None else _of_history(os.getcwd())
+
+
+def _of_report(path: Path) -> Choice:
+    from autotune.records import Session
+    from autotune.wire import from_json
+
+    try:
+        with open(path, "rb") as file:
+            session = from_json(Session, json.loads(file.read(MOST_REPORT_BYTES)))
+        results = {result.candidate.key: result for result in session.results}
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="name a report that 'autotune cc --json' wrote") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} is not a report of autotune", hint="write one: autotune cc --json FILE") from error
+    if session.winner is None or session.winner not in results:
+        raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
+    won = results[session.winner]
+    return Choice(won.candidate, _why(session.workload.command, won.speedup, session.machine.kernel))
+
+
+def _of_history(cwd: str) -> Choice:
+    from autotune.knowledge.past import finding
+    from autotune.knowledge.store import History
+
+    with History() as memory:
+        session = memory.newest_in(cwd)
+    if session is None:
+        raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
+    won = next((result for result in session.results if result.key == session.winner), None)
+    if won is None:
+        raise AutotuneError(f"there is no winner: the last session here: {finding(session)}", hint=_NAME_ONE)
+    return Choice(won.candidate, _why(session.command, won.speedup, session.kernel))
+
+
+def _why(command: str, speedup: Any, kernel: str) -> str:
+    gain = f", {speedup.estimate:.3f} times EEVDF's speed [{speedup.low:.3f}, {speedup.high:.3f}]" if speedup else ""
+    return f"Won for {command[:100]!r} on Linux {kernel}{gain}."
+
+
+def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool = True) -> Winner:
+    """A candidate as it is exported. Programs are looked up where their path is needed; ours are held by autotune
+    itself. Raises what looking up raises."""
+    from autotune import resources
+    from autotune.report.export import Winner
+
+    scheduler = catalog.get(candidate.scheduler)
+    if scheduler.program is None:
+        places = {"XDG_CACHE_HOME": resources.cache_dir(), "XDG_STATE_HOME": resources.state_dir()}
+        environment = {name: str(place.parent) for name, place in places.items()}
+        argv = (*own_command(), "apply", candidate.key)
+        return Winner(candidate.key, why, argv, None, environment=environment)
+    argv = (scheduler.name, *scheduler.arguments(dict(candidate.knobs)))
+    if needs_path:
+        from autotune.schedext.resolve import CatalogResolver
+
+        spec = CatalogResolver(None, catalog)(candidate)
+        argv = spec.program.argv if spec.program is not None else argv
+    return Winner(candidate.key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected)
+
+
+def own_command() -> tuple[str, ...]:
+    """How this very autotune is started, with an absolute path."""
+    found = shutil.which(sys.argv[0])
+    if found is not None and os.path.basename(found) == "autotune":
+        return (os.path.abspath(found),)
+    return (sys.executable, "-m", "autotune")
+
+
+def _write(text: str, output: Path | None, *, force: bool) -> None:
+    from autotune.views import exports
+
+    if output is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists already", hint="--force writes over it")
+    exports.check_writable(output, "--output")
+    exports.write(output, text, "--output")

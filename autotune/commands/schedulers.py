@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: MIT
+"""`autotune schedulers ...`: the schedulers that can be tried, which of them are here, and how to get the others."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autotune.commands.printing import columns, ended_gently, error_line, print_json, print_lines
+from autotune.errors import AutotuneError, UsageError
+
+if TYPE_CHECKING:
+    from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+    from autotune.schedext.programs.cargo import Progress
+    from autotune.schedext.programs.inventory import Compared, Entry
+
+app = typer.Typer(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="List, describe, install and check schedulers.",
+)
+PLAIN_S = 5.0
+"""Between two lines of progress where there is no terminal."""
+
+_Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def _schedulers(context: typer.Context, as_json: _Json = False) -> None:
+    if context.invoked_subcommand is None:
+        _show_all(as_json)
+
+
+@app.command("list")
+def _list(as_json: _Json = False) -> None:
+    """List all schedulers: what each is for, which version is installed, and how to get it."""
+    _show_all(as_json)
+
+
+@app.command("show")
+def _show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'autotune schedulers' lists.")],
+    as_json: _Json = False,
+) -> None:
+    """Describe one scheduler and its knobs, and where it was found; of one of your own also what was proven."""
+    from autotune.schedext.programs import inventory
+    from autotune.views import listing
+
+    entry = next(iter(inventory.entries([_named(name)])))
+    _warn([entry])
+    if as_json:
+        print_json(entry.as_json() | _proof_json(entry.scheduler))
+        return
+    print_lines(listing.scheduler(entry.scheduler, width=columns(), row=_row(entry)))
+    print_lines(_proof(entry.scheduler))
+
+
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to check. Default: all that are installed.")
+]
+
+
+@app.command("check")
+def _check(names: _Names = None, as_json: _Json = False) -> int:
+    """Compare the catalogue with the --help of installed programs. Exit 1 when they differ.
+
+    A program that is not here is no error.
+    """
+    from autotune.schedext.programs import inventory
+
+    catalog = _catalog()
+    chosen = [catalog.get(name) for name in names] if names else list(catalog.schedulers)
+    compared = [inventory.compare(one) for one in chosen if one.kind == "binary"]
+    if as_json:
+        print_json([one.as_json() for one in compared])
+    else:
+        print_lines(_compared(compared, named=bool(names)))
+    return 1 if any(one.differences or one.problem for one in compared) else 0
+
+
+INSTALL_HELP = """Build schedulers from crates.io with cargo, into a store of autotune's own; nothing else is changed.
+
+The first takes some minutes, each other one a few seconds to two minutes. What compilers leave is kept for that, in
+~/.cache/autotune/cargo (or CARGO_TARGET_DIR), a few GB: 'rm -r' of it costs time at the next install, nothing else.
+Schedulers themselves are in ~/.local/share/autotune/schedulers.
+"""
+
+
+@app.command("install", help=INSTALL_HELP)
+def _install(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to build.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Version to build instead of the catalogue's; for one NAME."),
+    ] = None,
+    show_list: Annotated[
+        bool,
+        typer.Option("--list", metavar="", help="List what is installed, in which version and where; build nothing."),
+    ] = False,
+) -> int:
+    if show_list:
+        _show_all(False)
+        return 0
+    if not names:
+        raise UsageError("no scheduler is named", hint="'autotune schedulers' lists them")
+    if version is not None and len(set(names)) > 1:
+        raise UsageError("--version is for one scheduler", hint="install them one by one")
+    with ended_gently():
+        return _install_all(list(dict.fromkeys(names)), version)
+
+
+# --- what is listed --------------------------------------------------------------------------------------
+
+
+def _catalog() -> Catalog:
+    from autotune.schedext.catalogue import custom
+
+    return custom.catalog()
+
+
+def _named(name: str) -> Scheduler:
+    """A scheduler of the catalogue; one of the user's own also without `custom:`. Raises UsageError for a name that
+    is none, AutotuneError for one that is damaged."""
+    from autotune.schedext.catalogue import custom
+    from autotune.schedext.catalogue.catalog import CUSTOM, Catalog
+
+    bare = name.removeprefix(CUSTOM)
+    is_own = name != bare or (bare in custom.names() and bare not in {one.name for one in Catalog.load().schedulers})
+    return custom.load(bare).entry if is_own else _catalog().get(name)
+
+
+def _proof(scheduler: Scheduler) -> Iterator[str]:
+    """What the gates proved of a generated scheduler, and what became of it on this host; nothing for the others."""
+    from autotune.canary.strikes import Strikes
+    from autotune.report.text import printable
+    from autotune.schedext.catalogue import custom
+    from autotune.views import listing
+
+    if not scheduler.is_generated:
+        return
+    one = custom.load(scheduler.name)
+    yield from listing.proof(one.seal, custom.read_reports(one), width=columns())
+    for strike in Strikes().reasons(one.seal.object_sha256):
+        yield f"Detached on Linux {strike.kernel}: {printable(strike.reason)}"
+    yield f"Source: {one.source}"
+
+
+def _proof_json(scheduler: Scheduler) -> dict[str, Any]:
+    from autotune.schedext.catalogue import custom
+    from autotune.wire import to_json
+
+    if not scheduler.is_generated:
+        return {}
+    one = custom.load(scheduler.name)
+    return {"seal": {**to_json(one.seal), "token": "kept"}, "reports": custom.read_reports(one)}
+
+
+def _show_all(as_json: bool) -> None:
+    from autotune.schedext.programs import inventory
+    from autotune.views import listing
+
+    entries = inventory.entries(_catalog().schedulers)
+    _warn(entries)
+    if as_json:
+        print_json([entry.as_json() for entry in entries])
+    else:
+        print_lines(listing.schedulers([_row(entry) for entry in entries], width=columns()))
+
+
+def _row(entry: Entry) -> Any:
+    from autotune.views.listing import Row
+
+    return Row(entry.scheduler, entry.found, entry.version, entry.get)
+
+
+def _warn(entries: Sequence[Entry]) -> None:
+    """Warns about programs that were found but cannot be used; the table still lists the rest."""
+    for entry in entries:
+        if entry.problem is not None:
+            print(error_line(entry.problem), file=sys.stderr)
+
+
+def _compared(compared: Sequence[Compared], *, named: bool) -> Iterator[str]:
+    from autotune.report.text import printable
+
+    here = [one for one in compared if one.binary is not None or one.problem is not None]
+    for one in compared if named else here:
+        yield printable(one.headline())
+        yield from (f"  {printable(difference.sentence)}" for difference in one.differences)
+    if not here and not named:
+        yield "No program of the catalogue is here; 'autotune schedulers install NAME' builds one."
+
+
+# --- installing ------------------------------------------------------------------------------------------
+
+
+def _install_all(names: Sequence[str], version: str | None) -> int:
+    """Everything that can be known to be wrong is said before the first build; one that fails stops no other."""
+    from autotune.schedext.programs import crates, needs
+
+    catalog = _catalog()
+    wanted = [(scheduler, crates.version_of(scheduler, version)) for scheduler in map(catalog.get, names)]
+    crates.refuse_sudo()
+    needs.require([scheduler for scheduler, _ in wanted])
+    failed: list[AutotuneError] = []
+    with crates.opened_store() as store:
+        for scheduler, number in wanted:
+            try:
+                _install_one(scheduler, number, store)
+            except AutotuneError as error:
+                if len(wanted) == 1:
+                    raise
+                failed.append(error)
+                print(error_line(error), file=sys.stderr)
+    return failed[0].exit_code if failed else 0
+
+
+def _install_one(scheduler: Scheduler, version: str, store: Any) -> None:
+    from autotune.schedext.programs import crates
+
+    with _told(f"{scheduler.name} {version}") as listener:
+        done = crates.install(scheduler, version, store, listener)
+    if done.build_s is None:
+        print(f"{scheduler.name} {version} is installed already: {done.binary.path}")
+    else:
+        print(f"{scheduler.name} {version} was built in {done.build_s:.0f} s: {done.binary.path}", flush=True)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[Any]:
+    """A listener that tells of progress: on one line that changes at a terminal, else on a line every few seconds."""
+    terminal = sys.stdout.isatty()
+    last = -PLAIN_S
+
+    def tell(progress: Progress) -> None:
+        nonlocal last
+        text = f"{what}: {_progress(progress)}"
+        if terminal:
+            print(f"\r\x1b[2K{text[: columns() - 1]}", end="", flush=True)
+        elif progress.elapsed_s - last >= PLAIN_S:
+            last = progress.elapsed_s
+            print(text, flush=True)
+
+    try:
+        yield tell
+    finally:
+        if terminal:
+            print("\r\x1b[2K", end="", flush=True)
+
+
+def _progress(progress: Progress) -> str:
+    from autotune.report.text import printable
+
+    counter = f"{progress.done} of {progress.total} crates, " if progress.total else ""
+    elapsed = time.strftime("%M:%S", time.gmtime(progress.elapsed_s))
+    return f"{counter}{elapsed} ({printable(progress.doing)})"

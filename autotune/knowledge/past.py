@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Sessions of the past as they are read back, and what they say in sentences."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from autotune.records import BASELINE, Candidate, Interval
+
+
+@dataclass(frozen=True)
+class PastResult:
+    """What came of one candidate (or of EEVDF) in a past session."""
+
+    key: str
+    candidate: Candidate
+    verdict: str | None
+    """None for EEVDF."""
+    speedup: Interval | None
+    """None for EEVDF, and where too few runs were valid."""
+    median: float | None
+    """None without a valid run."""
+    runs: int
+    invalid_runs: int
+    confirmed: bool
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True)
+class PastSession:
+    """A session of the past, its results best first."""
+
+    id: int
+    command: str
+    cwd: str
+    started_at: float
+    """Unix time."""
+    elapsed_s: float
+    machine: str
+    kernel: str
+    cpus: int
+    cpu_model: str
+    acceleration: str
+    planner: str
+    seed: int
+    winner: str | None
+    """Key of the confirmed winner; None when nothing was found to beat EEVDF."""
+    recommendation: str
+    baseline_median: float | None
+    """None when it ended before its baseline was known (so for its noise and runs)."""
+    baseline_noise: float | None
+    baseline_runs: int | None
+    interrupted: bool
+    failure: str | None
+    """What ended it before its time; None when nothing did."""
+    results: tuple[PastResult, ...]
+
+
+def sentences(sessions: list[PastSession]) -> list[str]:
+    """Past sessions for people and models, one sentence each."""
+    return [_sentence(session) for session in sessions]
+
+
+def _sentence(session: PastSession) -> str:
+    day = time.strftime("%Y-%m-%d", time.gmtime(session.started_at))
+    told = [result for result in session.results if result.key != BASELINE and result.verdict is not None]
+    tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in told[:8])
+    place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
+    where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
+    return f"{where}: {finding(session)}." + (f" Tried: {tried}" if tried else "")
+
+
+def finding(session: PastSession) -> str:
+    """What it found; a session that did not go to its end has not found that nothing beats EEVDF."""
+    if session.winner is not None:
+        return f"won by {session.winner}"
+    if session.failure is not None:
+        return f"ended early without an answer ({session.failure[:100]!r})"
+    if session.interrupted or session.baseline_median is None:
+        return "stopped early without an answer"
+    return "nothing beat EEVDF"
+
+
+def _speedup(result: PastResult) -> str:
+    if result.speedup is None:
+        return ""
+    return f" {result.speedup.estimate:.3f} [{result.speedup.low:.3f}, {result.speedup.high:.3f}]"

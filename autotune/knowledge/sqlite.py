@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""The database's file: opened, checked, migrated; the small steps of reading and writing.
+
+What always holds here:
+- a new file is readable by its user only;
+- a database is brought to this version by all steps or by none, and a newer one is left as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from autotune.errors import AutotuneError
+
+BUSY_S = 5.0
+"""How long to wait for another autotune that is writing."""
+_POLL_S = 0.02
+
+MIGRATIONS = (
+    """
+    CREATE TABLE workloads (
+        id INTEGER PRIMARY KEY, fingerprint TEXT NOT NULL UNIQUE, program TEXT NOT NULL, command TEXT NOT NULL,
+        cwd TEXT NOT NULL, prepare TEXT, setup TEXT, metric TEXT NOT NULL, goal TEXT NOT NULL, first_seen REAL NOT NULL
+    );
+    CREATE INDEX workloads_by_program ON workloads (program);
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY, workload INTEGER NOT NULL REFERENCES workloads (id), started_at REAL NOT NULL,
+        elapsed_s REAL NOT NULL, autotune_version TEXT NOT NULL, machine TEXT NOT NULL, kernel TEXT NOT NULL,
+        cpus INTEGER NOT NULL, cpu_model TEXT NOT NULL, acceleration TEXT NOT NULL, planner TEXT NOT NULL,
+        seed INTEGER NOT NULL, baseline_median REAL, baseline_noise REAL, baseline_runs INTEGER, winner TEXT,
+        recommendation TEXT NOT NULL, interrupted INTEGER NOT NULL, failure TEXT
+    );
+    CREATE INDEX sessions_by_workload ON sessions (workload, started_at);
+    CREATE TABLE results (
+        session INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, rank INTEGER NOT NULL, key TEXT NOT NULL,
+        scheduler TEXT NOT NULL, knobs TEXT NOT NULL, verdict TEXT, speedup REAL, low REAL, high REAL, median REAL,
+        runs INTEGER NOT NULL, invalid_runs INTEGER NOT NULL, confirmed INTEGER NOT NULL, reason TEXT NOT NULL,
+        prediction TEXT, held INTEGER, note TEXT NOT NULL, PRIMARY KEY (session, rank)
+    );
+    CREATE TABLE profiles (
+        id TEXT PRIMARY KEY, description TEXT NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL
+    );
+    CREATE TABLE profile_notes (
+        id TEXT PRIMARY KEY, profile TEXT NOT NULL REFERENCES profiles (id) ON DELETE CASCADE, execution_id TEXT,
+        scheduler TEXT, result TEXT NOT NULL, created_at REAL NOT NULL
+    );
+    """,
+)
+"""One script a version; the database's `user_version` is the number of those it has gone through."""
+
+
+def wait_for(lock: int, path: Path) -> None:
+    deadline = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"another autotune has held {path} for {BUSY_S:g} s") from None
+            time.sleep(_POLL_S)
+
+
+@contextlib.contextmanager
+def all_or_nothing(db: sqlite3.Connection, mode: str) -> Iterator[None]:
+    db.execute(f"BEGIN {mode}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk may have ended it already
+            db.execute("ROLLBACK")
+        raise
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to a sound database of this version, made when there is none. Raises sqlite3.DatabaseError itself,
+    not a subclass, for a damaged one."""
+    _create_private(path)
+    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        _version(db)  # first: a newer database may hold what this SQLite takes for damage, and is not to be changed
+        _check(db)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA foreign_keys = ON")
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _create_private(path: Path) -> None:
+    """An empty file that only the user can read; sqlite3 itself would ask the umask. One that exists is not opened:
+    closing it would drop the locks that this process holds on it by other connections (fcntl(2))."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+
+
+def _version(db: sqlite3.Connection) -> int:
+    """The version of the database. Raises AutotuneError for one of a newer autotune."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise AutotuneError(
+            f"what was learned is in version {version}, which this autotune does not know",
+            hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
+            stage="history",
+        )
+    return version
+
+
+def _check(db: sqlite3.Connection) -> None:
+    """Raise sqlite3.DatabaseError for damage beyond the header, which would show only when it is read."""
+    problem = str(db.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if problem != "ok":
+        raise sqlite3.DatabaseError(problem)
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Bring the database to this version, by all steps or by none."""
+    if _version(db) == len(MIGRATIONS):
+        return
+    with all_or_nothing(db, "IMMEDIATE"):
+        for script in MIGRATIONS[_version(db) :]:
+            for statement in _statements(script):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: `executescript` would commit before it begins."""
+    statement = ""
+    for piece in script.split(";")[:-1]:
+        statement += piece + ";"
+        if sqlite3.complete_statement(statement):  # else the semicolon was within a text or a trigger
+            yield statement
+            statement = ""
+
+
+def run(db: sqlite3.Connection, query: str, *values: Any) -> sqlite3.Cursor:
+    return db.execute(query, tuple(storable(value) for value in values))
+
+
+def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
+    marks = ", ".join("?" * len(row))
+    cursor = run(db, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
+    return int(cursor.lastrowid or 0)
+
+
+def count(db: sqlite3.Connection, table: str) -> int:
+    return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+
+def storable(value: Any) -> Any:
+    """A value as SQLite takes it: of text that is not UTF-8 (in a command or a path), the odd bytes become escapes."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""What was learned: workloads, sessions, candidates and verdicts, in SQLite in the user's state directory.
+
+What always holds here:
+- the baseline is kept like any candidate; the workload's environment is not kept, since environments hold secrets;
+- a session must never be lost because its memory cannot be written: whoever records catches AutotuneError, which is
+  the only thing that a full disk, a missing permission, a busy or damaged file, or odd text can come to;
+- several processes may use the file at once. It is created, migrated and put aside under a lock file beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from autotune import resources
+from autotune.errors import AutotuneError, UsageError
+from autotune.knowledge import sqlite
+from autotune.knowledge.past import PastResult, PastSession
+from autotune.knowledge.workloads import fingerprint, program_of
+from autotune.records import Candidate, CandidateResult, Interval, Session, Workload
+from autotune.verdict.stats import CONFIDENCE
+
+TEXT_CHARACTERS = 2000
+MOST_PROFILES = 1000
+MOST_NOTES = 100
+"""Of one profile: were it of all together, a full memory could not be noted in ever again."""
+
+
+class History:
+    """The memory of one user. Opened at its first use; usable from several processes at once. `warn` hears of a damaged
+    file that was put aside. Every method raises AutotuneError (stage `history`) when the file cannot be used; the next
+    call tries anew."""
+
+    def __init__(self, path: Path | None = None, *, warn: Callable[[str], None] = lambda _text: None) -> None:
+        self._path = path or resources.state_dir() / "history.sqlite3"
+        self._warn = warn
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    # --- sessions ---
+
+    def record(self, session: Session) -> int:
+        """Keep a session with all its results, whole or not at all; its number. Catch AutotuneError around it: what was
+        measured is worth more than the memory of it."""
+        with self._transaction(writes=True) as db:
+            workload = self._workload_id(db, session)
+            number = sqlite.insert(db, "sessions", _session_row(session, workload))
+            for rank, result in enumerate(session.results, 1):
+                sqlite.insert(db, "results", _result_row(number, rank, result))
+            return number
+
+    def newest_in(self, cwd: str) -> PastSession | None:
+        """The last session that ran in this directory, whatever its command; None when there was none."""
+        return next(iter(self._sessions("w.cwd = ?", (cwd,), 1)), None)
+
+    def sessions_of(self, workload: Workload, limit: int = 10) -> list[PastSession]:
+        """Past sessions of this very workload, newest first."""
+        return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
+
+    def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
+        """Past sessions of other workloads that run the same program, newest first."""
+        program = program_of(workload)
+        where = "w.program = ? AND w.fingerprint <> ?"
+        return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
+
+    def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
+        """The confirmed winner of the newest session of this workload (under that kernel, if one is named) that knew
+        its baseline; None without such a session, and when it found nothing that beats EEVDF."""
+        where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
+        newest = self._sessions(where, (fingerprint(workload), kernel), 1)
+        return next((result for past in newest for result in past.results if result.key == past.winner), None)
+
+    def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
+        query = (
+            "SELECT s.*, w.command AS command, w.cwd AS cwd FROM sessions s JOIN workloads w ON w.id = s.workload "
+            f"WHERE {where} ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+        )
+        with self._transaction() as db:
+            rows = sqlite.run(db, query, *values, max(limit, 0)).fetchall()
+            return [_past_session(db, row) for row in rows]
+
+    def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
+        workload = session.workload
+        row = sqlite.run(db, "SELECT id FROM workloads WHERE fingerprint = ?", fingerprint(workload)).fetchone()
+        if row is not None:
+            return int(row["id"])
+        return sqlite.insert(
+            db,
+            "workloads",
+            {
+                "fingerprint": fingerprint(workload),
+                "program": program_of(workload),
+                "command": workload.command,
+                "cwd": workload.cwd,
+                "prepare": workload.prepare,
+                "setup": workload.setup,
+                "metric": session.metric,
+                "goal": workload.goal,
+                "first_seen": session.started_at,
+            },
+        )
+
+    # --- profiles: the notes that a model keeps ---
+
+    def create_profile(self, description: str) -> str:
+        """Begin a profile of a workload; its id. Raises UsageError when there are as many as are kept."""
+        with self._transaction(writes=True) as db:
+            count = sqlite.count(db, "profiles")
+            if count >= MOST_PROFILES:
+                raise UsageError(
+                    f"there are {count} workloads already, which is the most that are kept",
+                    hint="the command 'list' names the newest: add to one of those",
+                )
+            now = time.time()
+            profile = f"workload-{count + 1}"
+            row = {"id": profile, "description": _bounded(description), "created_at": now, "updated_at": now}
+            sqlite.insert(db, "profiles", row)
+            return profile
+
+    def list_profiles(self, limit: int = 50) -> list[dict[str, Any]]:
+        """Newest first."""
+        with self._transaction() as db:
+            rows = sqlite.run(db, "SELECT * FROM profiles ORDER BY rowid DESC LIMIT ?", max(limit, 0))
+            return [dict(row) for row in rows]
+
+    def profile_history(self, profile: str, limit: int = 50) -> dict[str, Any]:
+        """A profile with its notes, newest first. Raises UsageError for one that does not exist."""
+        with self._transaction() as db:
+            found = _profile(db, profile)
+            query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY rowid DESC LIMIT ?"
+            return {"profile": found, "history": [dict(row) for row in sqlite.run(db, query, profile, max(limit, 0))]}
+
+    def add_profile_note(self, profile: str, execution_id: str | None, scheduler: str | None, result: str) -> str:
+        """Add a note; its id. An execution is not needed, so that a baseline can be noted too. Raises UsageError for a
+        profile that does not exist or is full."""
+        with self._transaction(writes=True) as db:
+            _profile(db, profile)
+            count = int(sqlite.run(db, "SELECT COUNT(*) FROM profile_notes WHERE profile = ?", profile).fetchone()[0])
+            if count >= MOST_NOTES:
+                raise UsageError(
+                    f"'{profile}' has {count} notes, which is the most that are kept",
+                    hint="the command 'create' begins another workload",
+                )
+            note, now = f"note-{sqlite.count(db, 'profile_notes') + 1}", time.time()
+            row = {"id": note, "profile": profile, "execution_id": _bounded(execution_id), "created_at": now}
+            sqlite.insert(db, "profile_notes", {**row, "scheduler": _bounded(scheduler), "result": _bounded(result)})
+            sqlite.run(db, "UPDATE profiles SET updated_at = ? WHERE id = ?", now, profile)
+            return note
+
+    # --- the file ---
+
+    @contextlib.contextmanager
+    def _transaction(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
+        """All or nothing. Readers wait for nobody; who writes says so at once, since a reader that turns writer is told
+        `busy` without waiting when somebody else wrote meanwhile."""
+        try:
+            db = self._open()
+            with sqlite.all_or_nothing(db, "IMMEDIATE" if writes else "DEFERRED"):
+                yield db
+        except (sqlite3.Error, OSError, OverflowError) as error:
+            self.close()
+            raise AutotuneError(
+                f"what was learned cannot be read or written: {error}",
+                hint=f"look at {self._path} and at the space on its disk; the session itself is not harmed",
+                stage="history",
+            ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with _alone(self._path.with_name(self._path.name + ".lock")):
+                self._connection = self._connect_or_begin_anew()
+        return self._connection
+
+    def _connect_or_begin_anew(self) -> sqlite3.Connection:
+        try:
+            return sqlite.connect(self._path)
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # its subclasses: busy, disk full, no permission; no damage
+                raise
+            self._put_aside()
+            return sqlite.connect(self._path)
+
+    def _put_aside(self) -> None:
+        number = 1
+        while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
+            number += 1
+        for suffix in ("-wal", "-shm", ""):  # the log goes first, or SQLite would play it into the new database
+            with contextlib.suppress(FileNotFoundError):
+                self._path.with_name(self._path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        self._warn(f"what was learned before is damaged; it was put aside as {aside}")
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock file. SQLite cannot do this: two processes that both turn a new file to WAL mode are told `busy`
+    without waiting, and a damaged file has no locks to go by, so that one process would put aside another's new one."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        sqlite.wait_for(lock, path)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _session_row(session: Session, workload: int) -> dict[str, Any]:
+    machine, baseline = session.machine, session.baseline
+    return {
+        "workload": workload,
+        "started_at": session.started_at,
+        "elapsed_s": session.elapsed_s,
+        "autotune_version": session.autotune_version,
+        "machine": machine.kind,
+        "kernel": machine.kernel,
+        "cpus": machine.cpus,
+        "cpu_model": machine.cpu_model,
+        "acceleration": machine.acceleration,
+        "planner": session.planner,
+        "seed": session.seed,
+        "baseline_median": baseline.median if baseline else None,
+        "baseline_noise": baseline.noise if baseline else None,
+        "baseline_runs": baseline.runs if baseline else None,
+        "winner": session.winner,
+        "recommendation": session.recommendation,
+        "interrupted": session.interrupted,
+        "failure": session.failure,
+    }
+
+
+def _result_row(session: int, rank: int, result: CandidateResult) -> dict[str, Any]:
+    speedup = result.speedup
+    return {
+        "session": session,
+        "rank": rank,
+        "key": result.candidate.key,
+        "scheduler": result.candidate.scheduler,
+        "knobs": json.dumps(dict(result.candidate.knobs), sort_keys=True),
+        "verdict": result.verdict,
+        "speedup": speedup.estimate if speedup else None,
+        "low": speedup.low if speedup else None,
+        "high": speedup.high if speedup else None,
+        "median": result.median,
+        "runs": result.runs,
+        "invalid_runs": result.invalid_runs,
+        "confirmed": result.confirmed,
+        "reason": _bounded(result.reason),
+        "prediction": result.prediction,
+        "held": result.held,
+        "note": _bounded(result.note),
+    }
+
+
+def _past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
+    results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
+    told = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name != "results"}
+    told["interrupted"] = bool(told["interrupted"])
+    return PastSession(**told, results=tuple(_past_result(result) for result in results))
+
+
+def _past_result(row: sqlite3.Row) -> PastResult:
+    speedup = (row["speedup"], row["low"], row["high"])
+    return PastResult(
+        key=row["key"],
+        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
+        verdict=row["verdict"],
+        speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
+        median=row["median"],
+        runs=row["runs"],
+        invalid_runs=row["invalid_runs"],
+        confirmed=bool(row["confirmed"]),
+        reason=row["reason"],
+        note=row["note"],
+    )
+
+
+def _profile(db: sqlite3.Connection, profile: str) -> dict[str, Any]:
+    row = sqlite.run(db, "SELECT * FROM profiles WHERE id = ?", profile).fetchone()
+    if row is None:
+        raise UsageError(f"there is no workload '{_bounded(profile[:100])}'", hint="the command 'list' lists them")
+    return dict(row)
+
+
+def _bounded(text: str | None) -> str | None:
+    return None if text is None else str(sqlite.storable(text))[:TEXT_CHARACTERS]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Schedulers that somebody else attached: what runs, and by whom.
+
+What always holds here:
+- other people's programs (systemctl, scxctl) may be absent, and have a deadline.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+
+from autotune.errors import PrivilegeError
+from autotune.lease import loaders, owners
+from autotune.lease.other import Origin, Other
+from autotune.lease.owners import Process
+from autotune.records import KernelState
+from autotune.schedext import kernel
+from autotune.schedext.holding.client import as_root
+from autotune.schedext.holding.holder import LOCK_PATH
+from autotune.schedext.kernel import UNSUPPORTED, wait_for
+
+SETTLE_S = 3.0
+HERE = os.path.dirname(os.path.realpath(__file__))
+
+
+# --- who it is ------------------------------------------------------------------------------------------
+
+
+def look() -> Other | None:
+    """What is attached now and by whom; None when nothing is. To be asked before we attach anything ourselves."""
+    state = kernel.read_state()
+    if state.state not in ("enabled", "disabled", UNSUPPORTED):  # it is being attached, or going
+        _, state = wait_for(lambda seen: seen.state in ("enabled", "disabled", UNSUPPORTED), SETTLE_S)
+    if state.state in ("disabled", UNSUPPORTED):
+        return None
+    return told(state, _owner(state.ops or ""))
+
+
+def _owner(ops: str) -> Process | None:
+    """Root sees what processes have open; an ordinary user asks through sudo, or goes by names."""
+    if os.geteuid() == 0:
+        pid = owners.find(ops)
+    else:
+        with contextlib.suppress(PrivilegeError, ValueError, TypeError, KeyError):
+            seen = json.loads(loaders.ask(*as_root(os.path.join(HERE, "owners.py")), ops) or "null")
+            if seen is not None:
+                return owners.process(int(seen["pid"]))
+        pid = owners.find_by_name(ops)
+    return None if pid is None else owners.process(pid)
+
+
+def told(state: KernelState, owner: Process | None) -> Other:
+    """What is attached, told from the process that holds it (None: not found) and from what loaders say."""
+    ops = state.ops or "unknown"
+    holders = owners.lock_holders(LOCK_PATH)
+    line = {owner.pid, *(above.pid for above in owners.ancestors(owner))} if owner is not None else set()
+    if holders and (owner is None or holders & line):
+        return Other(ops, _lock_owner(), owner.argv if owner else (), "autotune", None, None, ())
+    return _of_process(ops, owner) if owner is not None else _without_process(ops)
+
+
+def _of_process(ops: str, owner: Process) -> Other:
+    program, flags = owners.program_of(owner), owner.argv[1:]
+    if any(above.name == owners.LOADER for above in owners.ancestors(owner)):
+        said = loaders.scx_loader_says()
+        mode = said[1] if said is not None and said[0] == program else None
+        return Other(ops, owner.pid, owner.argv, "scx_loader", program, mode, flags, owner.started)
+    unit = _unit_of(owner)
+    origin: Origin = "scx.service" if unit is not None else "hand"
+    return Other(ops, owner.pid, owner.argv, origin, program, None, flags if program else (), owner.started, unit)
+
+
+def _unit_of(owner: Process) -> str | None:
+    """The service that runs this process; of other services than scx's own only the main process counts, since what is
+    started by hand may be below one (sshd) too."""
+    main = loaders.main_pid(loaders.SERVICE)
+    if main is not None and main in {owner.pid, *(above.pid for above in owners.ancestors(owner))}:
+        return loaders.SERVICE
+    return owner.unit if owner.unit is not None and loaders.main_pid(owner.unit) == owner.pid else None
+
+
+def _without_process(ops: str) -> Other:
+    said = loaders.scx_loader_says()
+    if said is not None and owners.fits(said[0], ops):
+        return Other(ops, None, (), "scx_loader", said[0], said[1], ())
+    main = loaders.main_pid(loaders.SERVICE)
+    if main is not None:
+        found = owners.process(main)
+        argv, started = (found.argv, found.started) if found is not None else ((), 0)
+        return Other(ops, main, argv, "scx.service", owners.program_of(found), None, argv[1:], started, loaders.SERVICE)
+    return Other(ops, None, (), "unknown", None, None, ())
+
+
+def _lock_owner() -> int | None:
+    """The autotune that the user started, as the lock's file names it."""
+    try:
+        with open(LOCK_PATH, encoding="utf-8", errors="replace") as file:
+            text = file.read(32).strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,323 @@
+# SPDX-License-Identifier: MIT
+"""A micro-VM as a machine: boots once, speaks JSON lines with its agent, gone when autotune is.
+
+What always holds:
+- the host's files are shared read-only; everything written inside lives in the VM's memory;
+- QEMU dies with autotune, even with one that is killed: the kernel is told so (`setpriv --pdeathsig`), and the
+  agent powers the VM off when its port closes;
+- every request has a deadline on this side; "the VM is lost" (MachineLost) is told apart from "the command failed".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autotune.errors import AutotuneError, MachineLost, NoMachineError
+from autotune.machine.base import OutputHandler, Place
+from autotune.machine.executor import wire_output
+from autotune.machine.vm import guest, initramfs
+from autotune.machine.vm.kernels import Kernel
+from autotune.machine.vm.kvm import KvmMemory, usable_device
+from autotune.process import EventHandler, Message, Worker
+from autotune.records import (
+    Acceleration,
+    Attachment,
+    AttachSpec,
+    Detachment,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Run,
+    RunSpec,
+    Sample,
+)
+from autotune.resources import state_dir
+from autotune.schedext.holding.client import start_s
+from autotune.wire import from_json, to_json
+
+PORT = "autotune"
+KVM_BOOT_S = 30.0
+"""KVM boots in a few seconds; what takes longer hangs."""
+TCG_BOOT_S = 180.0
+"""Emulation boots in 3 to 5 s on a quiet machine; a busy one may take many times that."""
+BOOT_TRIES = 4
+"""Emulated kernels sometimes die at boot; see `resilient`."""
+ANSWER_S = 60.0
+"""Deadline of everything but runs."""
+RUN_MARGIN_S = 60.0
+"""What a run may take over its own timeout: ending its processes, bringing the output over."""
+
+_QEMU = {"x86_64": "qemu-system-x86_64"}
+
+
+@dataclass(frozen=True)
+class VmOptions:
+    """What the VM gets. `keep_writes` is a host directory for what was written inside; None throws it away."""
+
+    cpus: int
+    memory_bytes: int
+    keep_writes: Path | None = None
+
+
+def find_tool(name: str, package: str) -> str:
+    """Path of a program. Raises NoMachineError naming the Debian package that brings it."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if path is None:
+        raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
+    return path
+
+
+def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
+    """The command line of QEMU: no device but those that are used."""
+    machine = platform.machine()
+    if machine not in _QEMU:
+        raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
+    accel = "kvm" if acceleration == "kvm" else "tcg,thread=multi"
+    argv = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+    argv += [*qemu_program(kernel), "-nodefaults", "-no-user-config", "-no-reboot"]
+    argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
+    argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
+    argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
+    argv += ["-chardev", "stdio,id=agent,signal=off", "-device", f"virtserialport,name={PORT},chardev=agent"]
+    argv += _share("root", Path("/"), readonly=True)
+    if options.keep_writes is not None:
+        argv += _share("keep", options.keep_writes, readonly=False)
+    argv += ["-kernel", str(kernel.unpacked or kernel.image), "-initrd", str(initrd)]
+    # no_timer_check, tsc=reliable: calibration that emulation makes slow and that proves nothing in a VM.
+    # The rest spares the self-tests of ciphers and the security modules, which take a tenth of an emulated boot.
+    quiet = "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check tsc=reliable random.trust_cpu=on nokaslr"
+    quiet += " cryptomgr.notests audit=0 lsm="
+    return [*argv, "-append", quiet]
+
+
+def qemu_program(kernel: Kernel) -> list[str]:
+    """The fetched QEMU with its firmware, when the kernel's set has one; else the system's."""
+    name = _QEMU.get(platform.machine(), "qemu-system-x86_64")
+    if kernel.qemu is not None and (kernel.qemu / "bin" / name).is_file():
+        return [str(kernel.qemu / "bin" / name), "-L", str(kernel.qemu / "share")]
+    return [find_tool(name, "qemu-system-x86")]
+
+
+def _share(tag: str, path: Path, *, readonly: bool) -> list[str]:
+    access = ",readonly=on" if readonly else ""
+    share = f"local,id={tag},path={_quoted(path)},security_model=none,multidevs=remap{access}"
+    return ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+
+
+def _quoted(path: Path) -> str:
+    """QEMU's option syntax writes a comma as two."""
+    return str(path).replace(",", ",,")
+
+
+def guest_program() -> list[str]:
+    """How init starts the agent: this very Python and package, since the guest sees the host's files."""
+    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    return [python, "-S", "-E", "-I", os.path.realpath(guest.__file__), PORT]
+
+
+class MicroVM:
+    """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`."""
+
+    def __init__(
+        self, kernel: Kernel, place: Place, options: VmOptions, *, acceleration: Acceleration, why: str, boot_s: float
+    ) -> None:
+        self._options = options
+        self._headers = kernel.headers
+        self._directory = Path(tempfile.mkdtemp(prefix="autotune-vm-"))
+        self._console = self._directory / "console"
+        self._worker: Worker | None = None
+        try:
+            initrd = self._write_initrd(kernel)
+            argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
+            started = time.monotonic()
+            self._worker = Worker(argv, self._lost, stderr=self._qemu_log(), env=_qemu_env(kernel))
+            self._info = self._begin(kernel, place, acceleration, why, boot_s)
+            self.boot_s = time.monotonic() - started
+        except BaseException:
+            self.close()
+            raise
+
+    def _write_initrd(self, kernel: Kernel) -> Path:
+        initrd = self._directory / "initrd"
+        initramfs.write_initramfs(
+            initrd,
+            busybox=find_tool("busybox", "busybox-static"),
+            modules=initramfs.find_modules(Path(kernel.modules), kernel.version),
+            program=guest_program(),
+            hostname=platform.node() or "autotune",
+            keep=self._options.keep_writes is not None,
+            config=kernel.config,
+        )
+        return initrd
+
+    def _qemu_log(self) -> int:
+        """QEMU's own complaints go beside the console: they explain a boot that failed."""
+        return os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def _begin(self, kernel: Kernel, place: Place, acceleration: Acceleration, why: str, boot_s: float) -> MachineInfo:
+        answer = self._ask(
+            "begin",
+            timeout_s=boot_s,
+            cwd=place.cwd,
+            pristine=place.pristine,
+            identity=to_json(place.identity),
+            libbpf=str(kernel.libbpf) if kernel.libbpf else None,
+            why=why,
+            acceleration=acceleration,
+        )
+        return from_json(MachineInfo, answer)
+
+    # --- the Machine protocol ---
+
+    @property
+    def info(self) -> MachineInfo:
+        return self._info
+
+    @property
+    def generation(self) -> int:
+        return 0
+
+    @property
+    def headers(self) -> str | None:
+        return str(self._headers) if self._headers else None
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        answer = self._ask_run("run", spec, on_output)
+        return from_json(Run, answer)
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        answer = self._ask_run("measure", spec, on_output, ops=ops)
+        return from_json(Measurement, answer)
+
+    def fresh(self) -> None:
+        self._ask("fresh")
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        limit_s = 2 * ANSWER_S + start_s(spec)  # whoever is nearer gives up first, and knows more
+        return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
+
+    def detach(self) -> Detachment:
+        return from_json(Detachment, self._ask("detach"))
+
+    def state(self) -> KernelState:
+        return from_json(KernelState, self._ask("state"))
+
+    def sample(self) -> Sample:
+        return from_json(Sample, self._ask("sample"))
+
+    def keep_writes(self) -> Message:
+        """Copy what was written inside to the directory of `keep_writes`; the counts of `keep.Kept`."""
+        answer: Message = self._ask("keep_writes", timeout_s=600.0)
+        return answer
+
+    def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()  # nothing inside is worth a shutdown: its disk is memory
+            worker.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    # --- the line to the agent ---
+
+    def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
+        limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+
+    def _ask(
+        self, op: str, *, timeout_s: float | None = ANSWER_S, on_event: EventHandler | None = None, **fields: Any
+    ) -> Any:
+        if self._worker is None:
+            raise MachineLost("the micro-VM has been closed")
+        return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+
+    def _keep_console(self, detail: str) -> None:
+        """The last console that was lost, for a bug report."""
+        with contextlib.suppress(OSError):
+            state_dir().mkdir(parents=True, exist_ok=True)
+            (state_dir() / "console.log").write_text(detail)
+
+    def _lost(self, what: str) -> AutotuneError:
+        detail = "\n".join(filter(None, (_tail(self._directory / "qemu"), _tail(self._console))))
+        last = last_words(detail)
+        said = f": {last[:200]}" if last else ""
+        self._keep_console(detail)
+        return MachineLost(
+            f"the micro-VM is lost, {what}{said}",
+            hint="run again; if it repeats, give it more --memory or look at 'autotune doctor'",
+            detail=detail,
+        )
+
+
+def last_words(console: str) -> str:
+    """What a console that ended says most: the kernel's first complaint, else its last line."""
+    lines = [line.strip() for line in console.splitlines() if line.strip()]
+    complaint = next((line for line in lines if _COMPLAINT.search(line)), None)
+    return complaint or (lines[-1] if lines else "")
+
+
+_COMPLAINT = re.compile(r"Kernel panic|BUG: |Oops|general protection|Out of memory|qemu-system\S*: ")
+
+
+def _qemu_env(kernel: Kernel) -> dict[str, str]:
+    """A fetched QEMU finds its accelerators, which are modules, beside it."""
+    env = dict(os.environ)
+    if kernel.qemu is not None:
+        env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
+    return env
+
+
+def _to_output(on_output: OutputHandler | None) -> EventHandler | None:
+    if on_output is None:
+        return None
+    return lambda event: on_output(*wire_output(event))
+
+
+def _tail(path: Path, limit_bytes: int = 16000) -> str:
+    try:
+        return path.read_bytes()[-limit_bytes:].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def boot(
+    kernel: Kernel,
+    place: Place,
+    options: VmOptions,
+    why: str,
+    *,
+    memory: KvmMemory | None = None,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> MicroVM:
+    """Boot with KVM where that works, and under emulation where it does not; what was found is remembered."""
+    memory = memory or KvmMemory()
+    qemu = qemu_program(kernel)[0]
+    if usable_device() and memory.recall(kernel.version, qemu) is not False:
+        tell("booting a micro-VM with KVM")
+        try:
+            vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
+        except MachineLost:
+            memory.remember(kernel.version, qemu, False)
+            tell("KVM does not boot here; remembered for next time")
+        else:
+            memory.remember(kernel.version, qemu, True)
+            return vm
+    tell("booting a micro-VM under emulation")
+    for left in reversed(range(BOOT_TRIES)):
+        try:
+            return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+        except MachineLost as error:
+            if not left:
+                raise
+            tell(f"{error.message}; trying again")
+    raise AssertionError("unreachable")

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""A micro-VM that is booted again when it is lost, so that a session survives it.
+
+Emulated kernels die now and then for reasons that have nothing to do with the scheduler or the command: under QEMU 7.2
+with several emulated CPUs a kernel that patches its own code, as it does at boot and at every switch of the scheduler,
+sometimes trips over its own breakpoint ("Oops: int3"). A run that was going is lost and said to be; it may be repeated.
+After too many losses the session ends with what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from autotune.errors import HolderLost, MachineLost, RunnerLost
+from autotune.machine.base import OutputHandler
+from autotune.machine.vm.microvm import MicroVM
+from autotune.process import Message
+from autotune.records import (
+    Attachment,
+    AttachSpec,
+    Detachment,
+    KernelState,
+    MachineInfo,
+    Measurement,
+    Run,
+    RunSpec,
+    Sample,
+)
+
+MAX_REBOOTS = 8
+T = TypeVar("T")
+
+
+class ResilientVM:
+    """The Machine protocol over one micro-VM after another. `tell` hears of each loss in a sentence."""
+
+    def __init__(self, boot: Callable[[], MicroVM], tell: Callable[[str], None]) -> None:
+        self._boot = boot
+        self._tell = tell
+        self._vm = boot()
+        self._info = self._vm.info
+        self._attached = False
+        self._closed = False
+        self.generation = 0
+
+    @property
+    def info(self) -> MachineInfo:
+        return self._info
+
+    @property
+    def headers(self) -> str | None:
+        return self._vm.headers
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        return self._try(lambda vm: vm.run(spec, on_output))
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        return self._try(lambda vm: vm.measure(spec, ops, on_output))
+
+    def fresh(self) -> None:
+        self._try(lambda vm: vm.fresh())
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        attachment = self._try(lambda vm: vm.attach(spec))
+        self._attached = True
+        return attachment
+
+    def detach(self) -> Detachment:
+        if not self._attached:
+            raise HolderLost("the scheduler went with its micro-VM")
+        self._attached = False
+        return self._try(lambda vm: vm.detach())
+
+    def state(self) -> KernelState:
+        return self._try(lambda vm: vm.state())
+
+    def sample(self) -> Sample:
+        return self._try(lambda vm: vm.sample())
+
+    def keep_writes(self) -> Message:
+        return self._vm.keep_writes()
+
+    def close(self) -> None:
+        self._closed = True
+        self._vm.close()
+
+    def _try(self, ask: Callable[[MicroVM], T]) -> T:
+        """Ask; when the VM is lost, boot another and raise RunnerLost: what was asked for did not happen."""
+        try:
+            return ask(self._vm)
+        except MachineLost as error:
+            if self._closed or self.generation >= MAX_REBOOTS:
+                raise
+            self._vm.close()
+            self._attached = False
+            self._tell(f"{error.message}; booting another")
+            self._vm = self._boot()
+            self.generation += 1
+            raise RunnerLost(f"{error.message}; another was booted") from error

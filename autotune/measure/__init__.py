@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The client of the runner, and what it measures with."""

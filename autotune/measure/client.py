@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The client of the measuring helper: starts it as the right user, asks it for runs, ends it with its workload.
+
+Standard library only, since the guest agent uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from binascii import a2b_base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+
+from autotune.errors import RunnerLost
+from autotune.measure import descendants, pristine
+from autotune.process import EventHandler, Worker
+from autotune.records import Identity, Run, RunSpec, Snapshot
+from autotune.wire import from_json, to_json
+
+BOOTSTRAP = """\
+import sys
+sys.path.insert(0, sys.argv[1].rpartition("/autotune/")[0])
+from autotune.runner import main
+main(sys.argv[2:])
+"""
+"""The helper as a module, since Python would compile a program file anew at every start."""
+
+START_S = 30.0
+"""Deadline of the helper's start: 20 ms on a quiet host, seconds under emulation on a busy one."""
+RUN_MARGIN_S = 30.0
+"""What a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
+LOST_GRACE_S = 3.0
+"""For a helper that does not answer any more, to end its workload itself before it is killed."""
+_NOTE_PAGE_BYTES = 4096
+
+OutputHandler = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True)
+class PristineSpec:
+    """Cover `cwd` with an overlay whose writes go below the existing directory `scratch`, and are thrown away
+    with the runner."""
+
+    cwd: str
+    scratch: str
+
+
+def shell_argv(command: str) -> tuple[str, ...]:
+    """A command line for the shell as an argument vector."""
+    return ("sh", "-c", command)
+
+
+def helper_python() -> str:
+    """The interpreter itself: the link in a virtual environment costs a search at every start."""
+    return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+
+
+class Runner:
+    """Measures runs in a helper process, as `identity` (None: as the user we are). With `pristine` all runs of this
+    runner share one throw-away view of the directory. Raises AutotuneError when the user or the overlay cannot be
+    had, and RunnerLost, here or later, when the helper dies."""
+
+    def __init__(
+        self, identity: Identity | None = None, *, python: str | None = None, pristine: PristineSpec | None = None
+    ) -> None:
+        self._layers: str | None = None
+        self._note_fd = os.memfd_create("autotune-run")
+        os.truncate(self._note_fd, _NOTE_PAGE_BYTES)
+        try:
+            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd,))
+        except BaseException:
+            os.close(self._note_fd)
+            raise
+        try:
+            self._begin(identity, pristine)
+        except BaseException:
+            self.close()
+            raise
+
+    def _argv(self, python: str | None) -> list[str]:
+        program = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "runner.py")
+        return [python or helper_python(), "-S", "-E", "-I", "-c", BOOTSTRAP, program, str(self._note_fd)]
+
+    def _begin(self, identity: Identity | None, spec: PristineSpec | None) -> None:
+        files = None
+        if spec is not None:
+            self._layers = pristine.make_layers(spec.scratch)
+            files = {"cwd": spec.cwd, "layers": self._layers}
+        self._ask("begin", START_S, identity=to_json(identity), pristine=files)
+
+    @property
+    def alive(self) -> bool:
+        """False once the helper has ended, by itself or because it was lost."""
+        return self._worker.process.poll() is None
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        """Run a command and measure it; a command that fails or cannot be started is not an error. `on_output` gets
+        the output as it comes when `spec.stream` is set. Raises UsageError for an expression that is none, Interrupted
+        after `cancel`, RunnerLost when the helper dies or is 30 s over the run's limit. If this is left by any
+        other exception, such as KeyboardInterrupt, the run is cancelled."""
+        limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        try:
+            answer = self._ask("run", limit_s, _to_output(on_output), spec=to_json(spec))
+        except RunnerLost:
+            raise
+        except BaseException:
+            self.cancel()
+            raise
+        return from_json(Run, answer)
+
+    def snapshot(self) -> Snapshot:
+        """Counters of the machine that the helper is on, now."""
+        return from_json(Snapshot, self._ask("snapshot", START_S))
+
+    def _ask(self, op: str, timeout_s: float | None, on_event: EventHandler | None = None, **fields: object) -> object:
+        try:
+            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+        except RunnerLost:
+            self._worker.close(LOST_GRACE_S)
+            self._end_orphans()
+            raise
+
+    def cancel(self) -> None:
+        """End the run that is going, which then raises Interrupted; does nothing when none is. May be called from
+        another thread; never raises."""
+        self._worker.notify("cancel")
+
+    def close(self) -> None:
+        """End the helper with its workload and throw the overlay away; never raises; may be called again."""
+        self._worker.close()
+        self._end_orphans()
+        if self._layers is not None:
+            pristine.remove_layers(self._layers)
+            self._layers = None
+
+    def _end_orphans(self) -> None:
+        """End the workload of a helper that died without doing so: killed, or out of memory."""
+        note_fd, self._note_fd = self._note_fd, -1
+        if note_fd < 0:
+            return
+        session = int(os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ") or b"0")
+        os.close(note_fd)
+        if session > 0:
+            descendants.kill_session(session)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _to_output(on_output: OutputHandler | None) -> EventHandler | None:
+    if on_output is None:
+        return None
+    return lambda event: on_output(str(event["output"]), a2b_base64(event["data"]))
+
+
+def _lost(what: str) -> RunnerLost:
+    return RunnerLost(f"the process that measures runs failed: {what}", hint="run again")

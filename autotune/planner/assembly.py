@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""Puts the planner of a session together, and takes it apart again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autotune import prompt
+from autotune.config import Settings
+from autotune.errors import AutotuneError, PlannerError
+from autotune.events import LeftOut, Listener, Step, Warned
+from autotune.knowledge.past import sentences
+from autotune.knowledge.store import History
+from autotune.machine.base import Machine
+from autotune.machine.vm import kernels
+from autotune.planner import fallback
+from autotune.planner.base import Planner, Situation
+from autotune.planner.claude import cost, credentials
+from autotune.planner.claude.conversation import Conversation, Limits, Reply, Service
+from autotune.planner.claude.transcript import Transcript
+from autotune.planner.offline import OfflinePlanner
+from autotune.records import AttachSpec, Candidate, Proposal, Workload
+from autotune.redact import Redactor
+from autotune.schedext.catalogue.catalog import Catalog
+from autotune.tools.reasons import by_reason, unusable
+from autotune.tools.rehearsal import Rehearsal
+from autotune.tools.toolbox import Toolbox
+from autotune.tools.workshop import Workshop
+from autotune.verify.submission import Submission
+
+if TYPE_CHECKING:
+    from autotune.verify.gates import Outcome
+
+PAST_SESSIONS = 3
+Resolve = Callable[[Candidate], AttachSpec]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a planner is made from."""
+
+    settings: Settings
+    workload: Workload
+    catalog: Catalog
+    machine: Machine | None
+    """None when nothing is started (`--dry-run`)."""
+    resolve: Resolve
+    listener: Listener
+    memory: History
+    show_output: bool = True
+    proposes: bool = True
+    """False when the user named all candidates."""
+
+
+@contextlib.contextmanager
+def planning(parts: Parts) -> Iterator[Planner]:
+    """The planner that the settings ask for, for the time of a session. Raises PlannerError, UsageError."""
+    assert parts.machine is not None
+    reasons = unusable(parts.catalog, parts.machine.info)
+    if parts.proposes:
+        parts.listener(LeftOut(by_reason(reasons)))
+    offline = OfflinePlanner(Catalog([one for one in parts.catalog.schedulers if one.name not in reasons]))
+    if parts.settings.planner == "offline":
+        yield offline
+        return
+    from autotune.planner.claude import service as claude_service
+
+    origin = ""
+    rehearsal = Rehearsal(parts.machine, parts.resolve)
+    with contextlib.ExitStack() as stack:
+
+        def connect() -> claude_service.ClaudeService:
+            nonlocal origin
+            found = credentials.require(parts.settings.planner, Path(parts.workload.cwd), os.environ)
+            origin = found.origin
+            service = claude_service.ClaudeService(found, silence_s=parts.settings.model_timeout)
+            stack.callback(service.close)
+            return service
+
+        def make(service: claude_service.ClaudeService) -> tuple[Planner, str]:
+            talk = conversation(parts, service, rehearsal)
+            stack.callback(talk.transcript_file.close)
+            stack.callback(rehearsal.release)
+            return talk, f"{parts.settings.model}, with {origin}"
+
+        yield fallback.choose(parts.settings.planner, connect, make, offline, parts.listener)
+
+
+def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
+    """The conversation of a session with whatever answers it."""
+    settings, workload = parts.settings, parts.workload
+    redactor = Redactor({**credentials.known_secrets(Path(workload.cwd), os.environ), **workload.env})
+    account = cost.Account(settings.model, cost.load(settings.prices))
+    if settings.max_cost is not None and account.spent.cost_usd is None:
+        raise PlannerError(
+            f"--max-cost cannot be kept: there is no price for {settings.model}",
+            hint="give one with --prices, or limit the calls with --max-calls",
+        )
+    shop = workshop(parts) if rehearsal else None
+    toolbox = Toolbox(
+        catalog=parts.catalog,
+        rehearsal=rehearsal,
+        history=parts.memory,
+        directory=Path(workload.cwd),
+        redactor=redactor,
+        workshop=shop,
+        unusable=unusable(parts.catalog, parts.machine.info) if parts.machine else {},
+    )
+    return Conversation(
+        service=service,
+        tools=toolbox,
+        account=account,
+        transcript_file=Transcript(redactor),
+        redact=redactor.text,
+        listener=parts.listener,
+        model=settings.model,
+        budget_s=settings.budget,
+        limits=Limits(settings.max_cost, settings.max_calls),
+        show_output=parts.show_output,
+        learned=lambda: learned(parts.memory, workload, parts.listener),
+        release=rehearsal.release if rehearsal else lambda: None,
+        away_s=lambda: (rehearsal.took_s if rehearsal else 0.0) + (shop.took_s if shop else 0.0),
+    )
+
+
+def workshop(parts: Parts) -> Workshop:
+    """Verifies in a micro-VM of its own, and tells how far it is."""
+
+    def verified(asked: Submission) -> Outcome:
+        from autotune.verify.gates import verify
+
+        kernel = kernels.find(parts.settings.kernel)
+        return verify(asked, kernel, lambda text: parts.listener(Step("verify", f"{asked.name}: {text.strip()}")))
+
+    return Workshop(parts.catalog, verified)
+
+
+def learned(memory: History, workload: Workload, listener: Listener) -> Sequence[str]:
+    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere. A memory
+    that cannot be read is said, and costs nothing else."""
+    try:
+        past = memory.sessions_of(workload, PAST_SESSIONS)
+        return sentences(past + memory.similar(workload, PAST_SESSIONS))
+    except AutotuneError as error:
+        listener(Warned(str(error)))
+        return ()
+
+
+# --- looking at what would be sent -----------------------------------------------------------------------
+
+
+Show = Callable[[dict[str, Any]], None]
+
+
+class _Nobody:
+    """Stands where the service would: nothing is ever sent."""
+
+    def send(self, request: dict[str, Any], within_s: float) -> Reply:
+        del within_s
+        raise PlannerError(f"nothing is sent to {request.get('model')} when a prompt is only shown")
+
+
+class _Shower(OfflinePlanner):
+    """Shows what would be sent and proposes nothing, so that the session ends."""
+
+    def __init__(self, talk: Conversation, show: Show, catalog: Catalog) -> None:
+        super().__init__(catalog)
+        self._talk = talk
+        self._show = show
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        self._show(self._talk.first_request(situation))
+        return ()
+
+
+@contextlib.contextmanager
+def showing(parts: Parts, show: Show) -> Iterator[Planner]:
+    """A planner that only shows the first request."""
+    yield _Shower(conversation(parts, _Nobody(), None), show, parts.catalog)
+
+
+def unsent_request(parts: Parts) -> dict[str, Any]:
+    """The first request of a session that has not run: what is not known yet is marked so."""
+    talk = conversation(parts, _Nobody(), None)
+    brief = prompt.Brief(
+        machine=None,
+        workload=parts.workload,
+        measured=None,
+        history=tuple(learned(parts.memory, parts.workload, parts.listener)),
+        show_output=parts.show_output,
+    )
+    return talk.first_request(None, brief)

@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: MIT
+"""The planner that asks a model: one conversation a session, tools in between, bounded in every direction.
+
+A turn of planning ends with `submit_candidates`; what came of the candidates is the result of that very call, so the
+conversation only ever grows at its end and all that was said before is read from the service's cache. What ends
+planning (never the session): an empty submission, the limits on cost and calls, too many calls or mistakes in one turn,
+a refusal, a full context. What the service itself fails at, or has no time left for, is raised as PlannerError.
+
+Knows nothing of the service's library: `claude.ClaudeService` speaks to the real one, `replay` plays a transcript back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from autotune import prompt, resources
+from autotune.errors import AutotuneError, PlannerError
+from autotune.events import Listener, PlannerActed
+from autotune.planner.base import Situation
+from autotune.planner.claude.cost import Account, Usage
+from autotune.planner.claude.transcript import Transcript
+from autotune.records import Proposal, Spending
+from autotune.tools.toolbox import SUBMIT, Result, definitions
+from autotune.wire import to_json
+
+MAX_OUTPUT_TOKENS = 16000
+CALLS_A_TURN = 24
+MISTAKES_A_TURN = 8
+"""Error results in one turn of planning."""
+NUDGES_A_TURN = 3
+"""Replies without any tool call, or cut off, in one turn."""
+LONG_SESSION_S = 1200.0
+"""In longer ones the pause between two turns may outlast a cache entry of five minutes, so an hour is asked for."""
+
+SHARE_A_TURN = 0.5
+"""Of what is left of the budget, one turn may take so much: the rest is for measuring what it proposes."""
+LEAST_TURN_S = 1.0
+
+NUDGE = f"Nothing was handed in. Call {SUBMIT} now (an empty list if nothing better is in sight)."
+CUT = f"Your reply was cut off at its length limit. Be brief: call {SUBMIT} now."
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the service answered: content blocks as they are sent back, why it stopped, and what it counted."""
+
+    content: list[dict[str, Any]]
+    stop_reason: str
+    usage: Usage
+    detail: str = ""
+
+
+class Service(Protocol):
+    """Sends one request of the Messages API and waits for the whole reply, `within_s` at most. Raises PlannerError when
+    that fails for good."""
+
+    def send(self, request: dict[str, Any], within_s: float) -> Reply: ...
+
+
+class Tools(Protocol):
+    """What `toolbox.Toolbox` does."""
+
+    @property
+    def unusable(self) -> Mapping[str, str]:
+        """Schedulers that cannot help on this machine, with the reason."""
+
+    def begin_turn(self, tried: Sequence[str], affordable: int) -> None: ...
+
+    def call(self, name: str, given: object) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """None: no limit."""
+
+    max_cost_usd: float | None = None
+    max_calls: int | None = None
+
+
+@dataclass
+class _Turn:
+    """What is counted within one turn of planning, and when it has to be over (monotonic)."""
+
+    end: float
+    calls: int = 0
+    mistakes: int = 0
+    nudges: int = 0
+
+
+@dataclass
+class Conversation:
+    """Implements the Planner protocol. `learned` are sentences of the history; `release` lets go of whatever a tool
+    holds on the machine, and `away_s` says how long tools have used the machine so far."""
+
+    service: Service
+    tools: Tools
+    account: Account
+    transcript_file: Transcript
+    redact: Callable[[str], str]
+    listener: Listener
+    model: str
+    budget_s: float
+    limits: Limits = Limits()
+    show_output: bool = True
+    learned: Callable[[], Sequence[str]] = lambda: ()
+    release: Callable[[], None] = lambda: None
+    away_s: Callable[[], float] = lambda: 0.0
+    name: str = "claude"
+    _messages: list[dict[str, Any]] = field(default_factory=list)
+    _logged: int = 0
+    _pending: list[dict[str, Any]] = field(default_factory=list)
+    """Results of the last turn's tools; the one of `submit_candidates` waits for what was measured."""
+    _over: bool = False
+    _remarks: list[str] = field(default_factory=list)
+
+    # --- the Planner protocol ---
+
+    @property
+    def spending(self) -> Spending:
+        return self.account.spent
+
+    @property
+    def transcript(self) -> str | None:
+        return str(self.transcript_file.path) if self.transcript_file.path else None
+
+    def remarks(self) -> Sequence[str]:
+        if self.transcript_file.problem and self.transcript_file.problem not in self._remarks:
+            self._remarks.append(self.transcript_file.problem)
+        told, self._remarks = self._remarks, []
+        return told
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        if self._over:
+            return ()
+        started, service_s, away_s = time.monotonic(), self.account.spent.service_s, self.away_s()
+        tried = [result.candidate.key for result in situation.results]
+        self.tools.begin_turn(tried, situation.candidates_affordable)
+        self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
+        self._messages.append(self._opening(situation))
+        try:
+            proposals = self._turn(time.monotonic() + max(LEAST_TURN_S, situation.budget_left_s * SHARE_A_TURN))
+        except AutotuneError as error:
+            self.transcript_file.write("failure", error=error.to_wire())
+            raise
+        finally:
+            self.release()
+            elsewhere_s = (self.account.spent.service_s - service_s) + (self.away_s() - away_s)
+            self.account.add_own(max(0.0, time.monotonic() - started - elsewhere_s))
+        self.transcript_file.write("proposals", proposals=[to_json(one) for one in proposals], over=self._over)
+        return proposals
+
+    # --- what is sent ---
+
+    def first_request(self, situation: Situation | None, brief: prompt.Brief | None = None) -> dict[str, Any]:
+        """What would be sent first, for those who want to see it; nothing is sent or kept."""
+        brief = brief or self._brief(situation)
+        return self._request([_user([_text(prompt.first_message(brief, self.redact))])])
+
+    def _brief(self, situation: Situation | None) -> prompt.Brief:
+        assert situation is not None
+        return prompt.Brief(
+            machine=situation.machine,
+            workload=situation.workload,
+            measured=(situation.baseline, situation.observation, situation.run),
+            history=tuple(self.learned()),
+            budget_left_s=situation.budget_left_s,
+            candidates_affordable=situation.candidates_affordable,
+            show_output=self.show_output,
+        )
+
+    def _request(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
+        """The tools and the rules come first and never change: with the marker behind them they are cached across
+        sessions; the one at the top level moves with the end of the conversation."""
+        keep: dict[str, Any] = {"type": "ephemeral"}
+        if self.budget_s > LONG_SESSION_S:
+            keep["ttl"] = "1h"
+        return {
+            "model": self.model,
+            "max_tokens": MAX_OUTPUT_TOKENS,
+            "system": [{"type": "text", "text": prompt.system(resources.writing_guide()), "cache_control": keep}],
+            "tools": definitions(),
+            "messages": messages,
+            "thinking": {"type": "adaptive"},
+            "cache_control": keep,
+        }
+
+    def _opening(self, situation: Situation) -> dict[str, Any]:
+        """The message that begins a turn: the facts at first, what came of the candidates later."""
+        if not self._pending:
+            text = prompt.first_message(self._brief(situation), self.redact)
+            if self._messages:  # the turn before ended without a submission
+                text = self._results(situation)
+            return _user([_text(text)])
+        results, self._pending = self._pending, []
+        for result in results:
+            if result["content"] == "":
+                result["content"] = self._results(situation)
+        return _user(results)
+
+    def _results(self, situation: Situation) -> str:
+        return self.redact(
+            prompt.results_message(
+                situation.results,
+                situation.baseline,
+                is_time=situation.workload.metric_regex is None,
+                refused=situation.refused,
+                left_s=situation.budget_left_s,
+                affordable=situation.candidates_affordable,
+            )
+        )
+
+    # --- one turn ---
+
+    def _turn(self, end: float) -> tuple[Proposal, ...]:
+        turn = _Turn(end)
+        while True:
+            limit = self._limit(turn)
+            if limit is not None:
+                return self._end(limit)
+            reply = self._ask(turn)
+            calls = [block for block in reply.content if block.get("type") == "tool_use"]
+            if reply.stop_reason == "refusal":
+                return self._end(f"the model declined to plan{f' ({reply.detail})' if reply.detail else ''}")
+            if reply.stop_reason == "model_context_window_exceeded":
+                return self._end("the conversation has become too long for the model")
+            if reply.stop_reason == "max_tokens":
+                self._cut(reply, turn)
+            elif calls:
+                self._messages.append({"role": "assistant", "content": reply.content})
+                proposals = self._call(calls, turn)
+                if proposals is not None:
+                    self._over = self._over or not proposals
+                    return proposals
+            elif reply.stop_reason == "pause_turn":
+                turn.nudges += 1
+                self._messages.append({"role": "assistant", "content": reply.content})
+            else:
+                turn.nudges += 1
+                self._messages.append({"role": "assistant", "content": reply.content or [_text("(nothing)")]})
+                self._messages.append(_user([_text(NUDGE)]))
+
+    def _limit(self, turn: _Turn) -> str | None:
+        """Why no further call may be made; None when one may."""
+        spent, limits = self.account.spent, self.limits
+        if limits.max_calls is not None and spent.calls >= limits.max_calls:
+            return f"the limit of {limits.max_calls} calls (--max-calls) is reached"
+        if limits.max_cost_usd is not None and (spent.cost_usd or 0.0) >= limits.max_cost_usd:
+            return f"the limit of {limits.max_cost_usd:g} USD (--max-cost) is reached"
+        if turn.calls >= CALLS_A_TURN:
+            return f"the model handed nothing in within {CALLS_A_TURN} calls"
+        if turn.mistakes >= MISTAKES_A_TURN:
+            return f"the model made {turn.mistakes} mistakes in one turn"
+        if turn.nudges >= NUDGES_A_TURN:
+            return "the model handed nothing in"
+        return None
+
+    def _end(self, why: str) -> tuple[Proposal, ...]:
+        self._over = True
+        self._remarks.append(f"planning has ended: {why}")
+        return ()
+
+    def _ask(self, turn: _Turn) -> Reply:
+        self.transcript_file.write("request", model=self.model, messages=self._messages[self._logged :])
+        self._logged = len(self._messages)
+        started = time.monotonic()
+        try:
+            reply = self._send(turn)
+        except AutotuneError:
+            self.account.waited(time.monotonic() - started)
+            raise
+        took_s = time.monotonic() - started
+        turn.calls += 1
+        self.account.add(reply.usage, took_s)
+        self.transcript_file.write(
+            "reply", content=reply.content, stop_reason=reply.stop_reason, usage=to_json(reply.usage), service_s=took_s
+        )
+        self._tell("answered")
+        return reply
+
+    def _send(self, turn: _Turn) -> Reply:
+        left_s = turn.end - time.monotonic()
+        if left_s <= 0:
+            raise PlannerError(
+                f"{self.model} did not finish planning in time",
+                hint="give a larger --budget, or use --planner offline",
+            )
+        return self.service.send(self._request(self._messages), left_s)
+
+    def _cut(self, reply: Reply, turn: _Turn) -> None:
+        """A reply that was cut off: a tool call in it may be half, so none of them is done."""
+        turn.nudges += 1
+        kept = [block for block in reply.content if block.get("type") == "text" and block.get("text")]
+        self._messages.append({"role": "assistant", "content": kept or [_text("(cut off)")]})
+        self._messages.append(_user([_text(CUT)]))
+
+    def _call(self, calls: list[dict[str, Any]], turn: _Turn) -> tuple[Proposal, ...] | None:
+        """Do what was asked for, in order; the proposals when that ended the turn. Every call gets a result, also those
+        beside a submission; a second submission in one reply is refused."""
+        proposals: tuple[Proposal, ...] | None = None
+        results = []
+        for call in calls:
+            name, given = str(call.get("name")), call.get("input")
+            if name == SUBMIT and proposals is not None:
+                result = Result('{"error": "candidates were handed in already"}', is_error=True)
+            else:
+                self._tell(name)
+                result = self.tools.call(name, given)
+            self.transcript_file.write("tool", name=name, input=given, result=result.text, is_error=result.is_error)
+            turn.mistakes += result.is_error
+            proposals = result.proposals if result.proposals is not None else proposals
+            results.append(_tool_result(call, result))
+        if proposals is None:
+            self._messages.append(_user(results))
+        else:
+            self._pending = results
+        return proposals
+
+    def _tell(self, what: str) -> None:
+        self.listener(PlannerActed(what, self.account.spent))
+
+
+def _situation_json(situation: Situation) -> Any:
+    """The situation for a replay; without the environment, which holds secrets and is never sent."""
+    document = to_json(situation)
+    document["workload"]["env"] = {}
+    return document
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _user(content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def _tool_result(call: dict[str, Any], result: Result) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": call.get("id"), "content": result.text}
+    return {**block, "is_error": True} if result.is_error else block

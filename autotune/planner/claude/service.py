@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""Speaks to Claude through the official library; nothing else imports it.
+
+What always holds here:
+- every failure is a PlannerError: of the client's making (proxies, certificates, addresses), of the connection, of what
+  the service answers;
+- `send` takes no longer than it is given, retries and the waits between them included, and reads no more than
+  MOST_BYTES of an answer;
+- no text of a library or of the service is passed on before secrets are taken out of it.
+
+Replies are streamed, so that a hanging connection is noticed by the silence and not by the length of a long answer. The
+library is asked to retry nothing: it would keep every wait that a server asks for.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import anthropic
+
+from autotune.errors import PlannerError
+from autotune.planner.claude.conversation import Reply
+from autotune.planner.claude.cost import Usage
+from autotune.planner.claude.credentials import BASE_URL, KEY, TOKEN, Credentials
+from autotune.planner.claude.within import Call, Late
+from autotune.redact import Redactor
+
+RETRIES = 3
+"""Further tries of a request that was not answered, or refused for the moment (408, 409, 429, 5xx)."""
+BROKEN_RETRIES = 2
+"""Further tries of a reply that broke off in the middle."""
+SILENCE_S = 120.0
+"""A stream that says nothing for so long hangs (the service sends a ping every few seconds)."""
+CONNECT_S = 10.0
+PAUSE_S = 0.5
+LONGEST_PAUSE_S = 8.0
+MOST_BYTES = 8 << 20
+"""Of one answer, unpacked. The longest that is asked for (conversation.MAX_OUTPUT_TOKENS) takes 3 MiB in events of one
+token each."""
+MOST_TOKENS = 50_000_000
+"""More than this was not counted but made up."""
+_OFFLINE = "use --planner offline"
+_PASSING = frozenset({408, 409, 429})
+warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
+"""What the library says on the terminal, in the service's own words, of fields that are not as it expects them."""
+
+
+class ClaudeService:
+    """The Messages API. `pause` waits between two tries. Raises PlannerError when the library cannot even begin."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        silence_s: float = SILENCE_S,
+        retries: int = RETRIES,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
+        self._silence_s, self._retries = silence_s, retries
+        self._no_thinking = False
+        self._call = Call()
+        secrets = {KEY: credentials.api_key or "", TOKEN: credentials.auth_token or ""}
+        self._redact = Redactor({**os.environ, **secrets}).text
+        try:
+            self._client = anthropic.Anthropic(
+                api_key=credentials.api_key,
+                auth_token=credentials.auth_token,
+                base_url=credentials.base_url,
+                max_retries=0,
+                http_client=anthropic.DefaultHttpxClient(event_hooks={"response": [self._bounded]}),
+            )
+        except Exception as error:
+            raise PlannerError(
+                f"a connection to Claude cannot be set up: {self._said(error)}",
+                hint=f"check ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE and {BASE_URL}, or {_OFFLINE}",
+            ) from error
+
+    def close(self) -> None:
+        self._client.close()
+
+    # --- one request ---
+
+    def send(self, request: dict[str, Any], within_s: float = math.inf) -> Reply:
+        """Ask and wait for the whole reply, for so long at most. Raises PlannerError saying what to do."""
+        end = time.monotonic() + within_s
+        tries = 0
+        while True:
+            try:
+                return self._attempt(request, end - time.monotonic())
+            except Exception as error:
+                if self._is_about_thinking(error):
+                    self._no_thinking = True  # an older model, which does not know the adaptive kind
+                    continue
+                wait_s = _wait_s(error, tries, self._retries)
+                if wait_s is None or wait_s >= end - time.monotonic():
+                    raise self._planner_error(error, wait_s) from error
+            tries += 1
+            self._pause(wait_s)
+
+    def _is_about_thinking(self, error: Exception) -> bool:
+        return isinstance(error, anthropic.BadRequestError) and not self._no_thinking and "thinking" in error.message
+
+    def _attempt(self, request: dict[str, Any], left_s: float) -> Reply:
+        if left_s <= 0:
+            raise Late
+        self._call = Call()
+        fields = {name: value for name, value in request.items() if name != "thinking" or not self._no_thinking}
+        silence_s = min(self._silence_s, left_s)
+        timeout = anthropic.Timeout(silence_s, connect=min(CONNECT_S, silence_s))
+        return self._call.within(left_s, lambda: self._stream(fields, timeout))
+
+    def _stream(self, fields: dict[str, Any], timeout: anthropic.Timeout) -> Reply:
+        with self._client.messages.stream(**fields, timeout=timeout) as stream:
+            try:
+                message = stream.get_final_message()
+            except AssertionError:  # not one event came
+                kind = str(stream.response.headers.get("content-type", ""))
+                raise _BrokenOff if "event-stream" in kind else _NotTheApi(f"it is {kind or 'of no type'}") from None
+        if message.stop_reason is None:  # an end of file in mid-stream is no error to the library
+            raise _BrokenOff
+        return _reply(message)
+
+    def _bounded(self, response: Any) -> None:
+        """Bound what is read of a response, whoever reads it: the body of a refusal too."""
+        call, whole = self._call, response.iter_bytes
+
+        def bounded(*args: Any, **named: Any) -> Iterator[bytes]:
+            read_bytes = 0
+            for piece in whole(*args, **named):
+                read_bytes += len(piece)
+                if read_bytes > MOST_BYTES:
+                    raise _NotTheApi(f"it has no end ({MOST_BYTES >> 20} MiB were read)")
+                if call.given_up:
+                    raise Late
+                yield piece
+
+        response.iter_bytes = bounded
+
+    # --- what failed ---
+
+    def _planner_error(self, error: Exception, wait_s: float | None) -> PlannerError:
+        """Whatever was raised, with what to do about it. `wait_s` is the wait for which no time is left."""
+        if isinstance(error, anthropic.APIStatusError):
+            return _status_error(error, self._said(error), wait_s)
+        if isinstance(error, (Late, anthropic.APITimeoutError)):
+            hint = f"give a larger --budget, or {_OFFLINE}" if isinstance(error, Late) else f"try again, or {_OFFLINE}"
+            return PlannerError("Claude did not answer in time", hint=hint)
+        if isinstance(error, anthropic.APIConnectionError):
+            said = self._said(error.__cause__ or error)
+            return PlannerError(f"Claude cannot be reached: {said}", hint=f"check the network, or {_OFFLINE}")
+        if _is_transport(error):
+            said = self._said(error)
+            return PlannerError(f"the connection to Claude broke: {said}", hint=f"try again, or {_OFFLINE}")
+        said = self._said(error)
+        return PlannerError(f"the answer is not one of Claude's: {said}", hint=f"check {BASE_URL}, or {_OFFLINE}")
+
+    def _said(self, error: BaseException) -> str:
+        """The text of an error, without secrets, in one short line."""
+        if isinstance(error, anthropic.APIStatusError):
+            text = str(error.api_message or "")[:4000]
+            text = "" if "<html" in text.lower() or "<!doctype" in text.lower() else text
+        else:
+            kind = "" if isinstance(error, (_BrokenOff, _NotTheApi)) else f"{type(error).__name__}: "
+            text = f"{kind}{str(error)[:4000]}".removesuffix(": ")
+        return " ".join(self._redact(text).split())[:300]
+
+
+class _BrokenOff(Exception):
+    """A reply without its end."""
+
+    def __str__(self) -> str:
+        return "it ended in the middle of a reply"
+
+
+class _NotTheApi(Exception):
+    """An answer that no Messages API gives."""
+
+
+# --- what is tried again ---------------------------------------------------------------------------------
+
+
+def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
+    """How long to wait before the next try; None when there is to be none."""
+    pause_s = min(PAUSE_S * 2**tries, LONGEST_PAUSE_S)
+    if isinstance(error, anthropic.APIStatusError) and not _broke_off(error):
+        return _asked_wait_s(error, pause_s) if tries < retries and _passes(error) else None
+    if isinstance(error, anthropic.APIConnectionError):
+        return pause_s if tries < retries else None
+    if isinstance(error, anthropic.APIStatusError) or _is_transport(error):
+        return pause_s if tries < BROKEN_RETRIES else None
+    return None
+
+
+def _passes(error: anthropic.APIStatusError) -> bool:
+    """Whether the service says, or its status does, that another try may go better."""
+    said = error.response.headers.get("x-should-retry")
+    return said == "true" or (said != "false" and (error.status_code in _PASSING or error.status_code >= 500))
+
+
+def _asked_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> float:
+    """The wait that the service asks for, in seconds or as a date."""
+    text = str(error.response.headers.get("retry-after", ""))
+    try:
+        wait_s = float(text)
+    except ValueError:
+        date = email.utils.parsedate_tz(text)
+        wait_s = email.utils.mktime_tz(date) - time.time() if date is not None else otherwise_s
+    return max(wait_s, 0.0) if math.isfinite(wait_s) else otherwise_s
+
+
+def _broke_off(error: anthropic.APIStatusError) -> bool:
+    """An error that came as an event within a stream: its response had begun well."""
+    return error.response.status_code == 200
+
+
+def _is_transport(error: Exception) -> bool:
+    """A connection that broke in mid-stream, which reaches us as the error of the HTTP library underneath."""
+    return isinstance(error, _BrokenOff) or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
+
+
+# --- what was answered -----------------------------------------------------------------------------------
+
+
+def _reply(message: anthropic.types.Message) -> Reply:
+    counted = message.usage
+    split = counted.cache_creation
+    details = message.stop_details
+    return Reply(
+        content=[_block(block) for block in message.content],
+        stop_reason=message.stop_reason or "end_turn",
+        usage=Usage(
+            input_tokens=_tokens(counted.input_tokens),
+            cache_write_tokens=_tokens(counted.cache_creation_input_tokens or 0),
+            cache_write_1h_tokens=_tokens(split.ephemeral_1h_input_tokens or 0) if split else 0,
+            cache_read_tokens=_tokens(counted.cache_read_input_tokens or 0),
+            output_tokens=_tokens(counted.output_tokens),
+        ),
+        detail=str(details.category or "")[:100] if details else "",
+    )
+
+
+def _block(block: Any) -> dict[str, Any]:
+    """As it is sent back. What does not fit the library's types is not warned of on the terminal."""
+    dumped: dict[str, Any] = block.model_dump(mode="json", exclude_none=True, by_alias=True, warnings=False)
+    return dumped
+
+
+def _tokens(count: object) -> int:
+    """A count of tokens: limits on cost are kept by it, so it has to be one. Raises _NotTheApi."""
+    if not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
+        raise _NotTheApi(f"it counts {str(count)[:40]} tokens")
+    return count
+
+
+def _status_error(error: anthropic.APIStatusError, said: str, wait_s: float | None) -> PlannerError:
+    status = error.status_code
+    said = said or f"status {status}"
+    later = f"wait {wait_s:.0f} s as it asks" if wait_s is not None and wait_s > LONGEST_PAUSE_S else "wait a while"
+    if status == 401:
+        return PlannerError(f"the key is not accepted: {said}", hint=f"check {KEY}, or {_OFFLINE}")
+    if status == 402 or "credit" in said.lower():
+        return PlannerError(f"no credit: {said}", hint=f"top up the account, or {_OFFLINE}")
+    if status == 403:
+        return PlannerError(f"the key may not do this: {said}", hint=f"use another key or --model, or {_OFFLINE}")
+    if status == 404:
+        return PlannerError(f"the service does not know it: {said}", hint=f"check --model and {BASE_URL}")
+    if status == 429:
+        return PlannerError(f"too many requests: {said}", hint=f"{later}, or {_OFFLINE}")
+    if status >= 500 or _broke_off(error):
+        return PlannerError(f"the service is in trouble: {said}", hint=f"{later} and try again, or {_OFFLINE}")
+    return PlannerError(f"the service refused the request: {said}", hint=_OFFLINE)

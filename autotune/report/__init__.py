@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Results as text, tables and documents. Pure."""

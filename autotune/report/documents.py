@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: MIT
+"""Sessions as documents that people and programs read: plain text, Markdown, CSV, JSON. Pure.
+
+What always holds here:
+- a unit is chosen once per table and values are converted only here;
+- text that came from the workload, the kernel or a file is made printable before it becomes part of a line;
+- results are shown in the order the session ranked them.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from autotune.config import duration_flag
+from autotune.records import BASELINE, Baseline, CandidateResult, MachineInfo, Observation, Session, Spending, Workload
+from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
+from autotune.report.text import Scale, bytes_text, duration_text, printable, shell_word, value_text
+from autotune.verdict.budget import Allotment
+from autotune.verdict.ranking import recommend
+from autotune.verdict.stats import percent_text
+from autotune.wire import to_json
+
+SCHEMA_VERSION = 1
+"""Of the JSON document. Goes up when a field changes its meaning or goes away, not when one is added."""
+
+WALL_METRIC = "wall_s"
+"""`Session.metric` when it is wall time."""
+
+ENVIRONMENT_KEPT = frozenset(
+    {"PATH", "SHELL", "LANG", "LC_ALL", "PYTHONHASHSEED"}
+    | {"CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS", "RUSTFLAGS"}
+    | {"MAKEFLAGS", "CARGO_BUILD_JOBS", "GOMAXPROCS", "OMP_NUM_THREADS"}
+)
+"""Variables of the workload's environment that the JSON document keeps: those that change how fast programs run.
+All others are left out, since an environment holds keys and passwords."""
+
+# --- what planning took ----------------------------------------------------------------------------------
+
+
+def spending_text(spending: Spending) -> str:
+    """What planning took: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
+    calls = "1 call" if spending.calls == 1 else f"{spending.calls} calls"
+    money = "" if spending.cost_usd is None else f", {spending.cost_usd:.3f} USD"
+    return f"{calls}, {spending.tokens:,} tokens ({spending.cache_read_tokens:,} cached){money}"
+
+
+def spending_sentence(spending: Spending) -> str:
+    """The same for the end of a session, with the model and the date of the prices."""
+    dated = f" at prices of {spending.prices_as_of}" if spending.prices_as_of else ""
+    waited = f"{duration_text(spending.service_s)} of waiting"
+    return f"Planned by {printable(spending.model)}: {spending_text(spending)}{dated}, {waited}."
+
+
+# --- sentences -------------------------------------------------------------------------------------------
+
+_PLACES = {
+    "none": "this host",
+    "kvm": "a micro-VM with KVM",
+    "tcg": "a micro-VM under emulation (slow: only comparisons within it mean something)",
+}
+
+
+def machine_sentence(info: MachineInfo) -> str:
+    """Where the runs happen and why there."""
+    place = _PLACES[info.acceleration]
+    cpus = "1 CPU" if info.cpus == 1 else f"{info.cpus} CPUs"
+    facts = f"Linux {info.kernel}, {cpus}, {bytes_text(info.memory_bytes)}"
+    why = f": {info.why.rstrip('.')}" if info.why else ""
+    return printable(f"Runs on {place}, {facts}{why}.")
+
+
+def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
+    """The workload under EEVDF, and what differences can be told apart here."""
+    median = value_text(baseline.median, is_time=is_time)
+    runs = "1 run" if baseline.runs == 1 else f"{baseline.runs} runs"
+    return (
+        f"Under EEVDF: median {median} over {runs}, noise {percent_text(baseline.noise)}; "
+        f"differences under {percent_text(baseline.floor)} cannot be told apart here."
+    )
+
+
+def allotment_sentence(allotted: Allotment) -> str:
+    """How many candidates the budget has room for, and which budget would give all of them all rounds."""
+    names = "1 candidate" if allotted.proposed == 1 else f"{allotted.proposed} candidates"
+    room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
+    room = names if allotted.fitting == allotted.proposed == 1 else room
+    each = f" of about {duration_text(allotted.run_s)} each"
+    if allotted.is_complete:
+        return f"The budget has room for {room} in {allotted.rounds} rounds{each}, and a confirmation."
+    rounds = f" in {allotted.rounds} of {allotted.most_rounds} rounds" if allotted.rounds else ""
+    return f"The budget has room for {room}{rounds}{each}; --budget {_budget_text(allotted.wanted_s)} has room for all."
+
+
+def _budget_text(seconds: float) -> str:
+    return duration_flag(seconds)
+
+
+def observation_sentence(observation: Observation) -> str:
+    """What the system did during the baseline, as far as the kernel shows it."""
+    facts = [
+        f"CPUs {percent_text(observation.cpu_utilisation)} busy",
+        f"{observation.parallelism:.1f} of {observation.cpus} used by the command",
+        f"{observation.context_switches_per_s:.0f} context switches/s",
+        f"{observation.forks_per_s:.0f} forks/s",
+    ]
+    if observation.pressure_cpu_share is not None:
+        facts.append(f"tasks waited for a CPU {percent_text(observation.pressure_cpu_share)} of the time")
+    return f"Meanwhile: {', '.join(facts)}."
+
+
+def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
+    """The command line that repeats the session's finding, quoted for a shell: with the winner, or with all that
+    was tried when nothing won. `given` are options for where and how long to run, which the session's record does
+    not keep."""
+    workload = session.workload
+    argv = ["autotune", "cc", *_workload_flags(workload), *given]
+    for key in _keys_to_repeat(session):
+        argv += ["--scheduler", key]
+    argv += ["--seed", str(session.seed), "--", *command_words(workload)]
+    return " ".join(shell_word(word) for word in argv)
+
+
+def keep_command(session: Session) -> str | None:
+    """The command line that keeps the winner attached; None without a winner, and for what a micro-VM found, which
+    nothing can be kept of."""
+    if session.winner is None or session.machine.kind != "host":
+        return None
+    return f"autotune apply {shell_word(session.winner)}"
+
+
+def command_words(workload: Workload) -> tuple[str, ...]:
+    """The command as its user gave it to `autotune cc`: one string for a shell, or an argument vector."""
+    as_string = workload.argv == ("sh", "-c", workload.command)
+    return (workload.command,) if as_string else workload.argv
+
+
+def _keys_to_repeat(session: Session) -> list[str]:
+    if session.winner is not None:
+        return [session.winner]
+    return [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
+
+
+def _workload_flags(workload: Workload) -> list[str]:
+    valued = {
+        "--setup": workload.setup,
+        "--prepare": workload.prepare,
+        "--cleanup": workload.cleanup,
+        "--input": workload.input_path,
+        "--timeout": None if workload.timeout_s is None else f"{workload.timeout_s:g}s",
+        "--metric": workload.metric_regex,
+    }
+    flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
+    if workload.metric_regex is not None:
+        flags += ["--goal", workload.goal]
+    switches = {"--ignore-failure": workload.ignore_failure, "--pristine": workload.pristine}
+    return flags + [name for name, on in switches.items() if on]
+
+
+# --- the table -------------------------------------------------------------------------------------------
+
+
+def session_table(session: Session) -> Table:
+    """The table of a session."""
+    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
+
+
+def baseline_median(result: CandidateResult, scale: Scale) -> str:
+    if result.baseline_median is not None:
+        return scale.text(result.baseline_median)
+    return "" if result.candidate.scheduler == BASELINE else "-"
+
+
+# --- whole documents -------------------------------------------------------------------------------------
+
+
+def conclusion(session: Session) -> str:
+    """The sentence under the table."""
+    is_time = session.metric == WALL_METRIC
+    return printable(
+        session.recommendation or recommend(session.results, session.winner, session.baseline, is_time=is_time)
+    )
+
+
+def plain_text(session: Session, given: Sequence[str] = ()) -> str:
+    """What stands at the end of a session, for a pipe or a file: the table, the recommendation, the command."""
+    parts = [plain_table(session_table(session)), ""] if session.results else []
+    parts.append(conclusion(session))
+    if session.spending is not None:
+        parts.append(spending_sentence(session.spending))
+    if session.transcript is not None:
+        parts.append(f"The conversation: {printable(session.transcript)}")
+    if session.results:
+        parts.append(f"To repeat it: {repeat_command(session, given)}")
+    keep = keep_command(session)
+    if keep is not None:
+        parts.append(f"To keep it: {keep}")
+    return "\n".join(parts)
+
+
+def markdown(session: Session, given: Sequence[str] = ()) -> str:
+    """The report as a Markdown section."""
+    shown = session_table(session)
+    header = [_markdown_cell(cell) for cell in shown.header]
+    rules = ["---:" if column in RIGHT_ALIGNED else ":---" for column in range(len(header))]
+    rows = [[_markdown_cell(cell) for cell in row.cells] for row in shown.rows]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, rules, *rows)]
+    text = [f"## autotune: {_markdown_text(session.workload.command)}", "", machine_sentence(session.machine), ""]
+    if session.baseline is not None:
+        text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
+    text += [*lines, "", _markdown_text(conclusion(session)), ""]
+    if session.spending is not None:
+        text += [_markdown_text(spending_sentence(session.spending)), ""]
+    text += [f"    {repeat_command(session, given)}", ""]
+    return "\n".join(text)
+
+
+_MARKDOWN_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#~"})
+
+
+def _markdown_text(text: str) -> str:
+    return printable(text).translate(_MARKDOWN_SPECIAL)
+
+
+def _markdown_cell(text: str) -> str:
+    return _markdown_text(text) or " "
+
+
+CSV_HEADER = (
+    "rank",
+    "scheduler",
+    "knobs",
+    "median",
+    "baseline_median",
+    "speedup",
+    "speedup_low",
+    "speedup_high",
+    "verdict",
+    "confirmed",
+    "runs",
+    "invalid_runs",
+    "note",
+    "reason",
+)
+
+
+def csv_text(session: Session) -> str:
+    """One line for each candidate and for EEVDF. Numbers are unrounded; the median is in seconds or in the
+    metric's own unit; a cell is empty where there is no value."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_HEADER)
+    for row, result in zip(session_table(session).rows, session.results, strict=True):
+        interval = result.speedup
+        bounds = (interval.estimate, interval.low, interval.high) if interval else ("", "", "")
+        counts = (str(result.confirmed).lower(), result.runs, result.invalid_runs)
+        place = "" if row.rank == "-" else row.rank
+        medians = ("" if value is None else value for value in (result.median, result.baseline_median))
+        texts = (row.note, printable(result.reason))
+        writer.writerow(
+            (place, result.candidate.scheduler, ",".join(row.knobs), *medians, *bounds, row.verdict, *counts, *texts)
+        )
+    return out.getvalue()
+
+
+# --- JSON ------------------------------------------------------------------------------------------------
+
+
+def session_json(session: Session) -> dict[str, Any]:
+    """The document that `--json` writes, as docs/JSON.md describes it. Infinite bounds become the largest number
+    JSON can carry, what is not a number becomes null, and of the environment only `ENVIRONMENT_KEPT` is in it."""
+    env = {name: value for name, value in session.workload.env.items() if name in ENVIRONMENT_KEPT}
+    document = to_json(dataclasses.replace(session, workload=dataclasses.replace(session.workload, env=env)))
+    finite: dict[str, Any] = _finite(document)
+    return finite
+
+
+def json_text(session: Session) -> str:
+    """The document as ASCII text, ending in a newline."""
+    return json.dumps(session_json(session), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(sys.float_info.max, value)
+    return value

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The ranked table: every cell is text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autotune.records import (
+    BASELINE,
+    Candidate,
+    CandidateResult,
+    Interval,
+    knob_text,
+)
+from autotune.report import documents
+from autotune.report.text import Scale, printable, scale_for
+
+RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, as text. `kind` says how a view may colour it."""
+
+    kind: RowKind
+    rank: str
+    scheduler: str
+    knobs: tuple[str, ...]
+    median: str
+    baseline_median: str
+    """EEVDF's over the same rounds."""
+    speedup: str
+    verdict: str
+    runs: str
+    note: str
+
+    @property
+    def name(self) -> str:
+        """Scheduler and knobs as `--scheduler` takes them."""
+        return f"{self.scheduler}:{','.join(self.knobs)}" if self.knobs else self.scheduler
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """In the order of `Table.header`."""
+        return (
+            self.rank,
+            self.name,
+            self.median,
+            self.baseline_median,
+            self.speedup,
+            self.verdict,
+            self.runs,
+            self.note,
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """The ranked table: every cell is text and ready to be aligned."""
+
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None) -> Table:
+    """The table of results, in their order; its median columns are in one unit. Beside a candidate's median stands
+    EEVDF's of the same rounds: those that the speedup rests on."""
+    medians = (median for result in results for median in (result.median, result.baseline_median))
+    scale = scale_for((median for median in medians if median is not None), is_time=is_time)
+    unit = f" [{scale.unit}]" if scale.unit else ""
+    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [95 % interval]", "verdict", "runs", "note")
+    return Table(header, tuple(_rows(results, scale, winner)))
+
+
+def _rows(results: Sequence[CandidateResult], scale: Scale, winner: str | None) -> Iterable[Row]:
+    place = 0
+    for result in results:
+        counts = result.verdict != "invalid" and result.median is not None
+        place += counts
+        yield _row(result, str(place) if counts else "-", scale, winner)
+
+
+def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) -> Row:
+    is_baseline = result.candidate.scheduler == BASELINE
+    kind: RowKind = "baseline" if result.verdict is None else result.verdict
+    return Row(
+        kind="winner" if result.candidate.key == winner else kind,
+        rank=place,
+        scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
+        knobs=knob_texts(result.candidate),
+        median="-" if result.median is None else scale.text(result.median),
+        baseline_median=documents.baseline_median(result, scale),
+        speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
+        verdict="baseline" if result.verdict is None else result.verdict,
+        runs=str(result.runs),
+        note=_note(result, winner),
+    )
+
+
+def knob_texts(candidate: Candidate) -> tuple[str, ...]:
+    """`slice_us=5000` and so on, by name."""
+    return tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(candidate.knobs))
+
+
+def interval_text(interval: Interval) -> str:
+    """`1.084 [1.051, 1.118]`."""
+    low, high = _ratio_text(interval.low), _ratio_text(interval.high)
+    return f"{_ratio_text(interval.estimate)} [{low}, {high}]"
+
+
+def _ratio_text(ratio: float) -> str:
+    """Five characters at most; intervals of few noisy runs can be very wide."""
+    if ratio >= 999.5:
+        return ">999"
+    return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
+
+
+def _note(result: CandidateResult, winner: str | None) -> str:
+    parts = []
+    if result.candidate.key == winner:
+        parts.append("confirmed")
+    elif result.verdict == "faster" and "not confirmed" not in result.note:
+        parts.append("not confirmed")
+    if result.note and result.note not in parts:
+        parts.append(printable(result.note))
+    if result.prediction is not None:
+        parts.append(_prediction_text(result))
+    if result.invalid_runs and "invalid" not in result.note:
+        parts.append("1 invalid run" if result.invalid_runs == 1 else f"{result.invalid_runs} invalid runs")
+    if not parts and not result.runs and result.verdict is not None:
+        parts.append("not run")
+    return "; ".join(parts)
+
+
+def _prediction_text(result: CandidateResult) -> str:
+    """Why it was tried and what was predicted, with what came of that."""
+    outcome = {True: "held", False: "did not hold", None: "open"}[result.held]
+    reason = printable(result.reason).strip().rstrip(".")
+    return f"{reason} (predicted {result.prediction}: {outcome})"
+
+
+RIGHT_ALIGNED = frozenset({0, 2, 3, 6})
+"""Columns of the table that hold numbers: rank, the two medians, runs."""
+
+
+def plain_table(shown: Table) -> str:
+    """The table as aligned text, without anything but printable ASCII of its own."""
+    lines = [shown.header, *(row.cells for row in shown.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(shown.header))]
+    return "\n".join(_aligned(line, widths) for line in lines)
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [
+        cell.rjust(width) if column in RIGHT_ALIGNED else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip()

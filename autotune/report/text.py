@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Values as text, and text from outside as part of a line. Pure."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+def printable(text: str) -> str:
+    """Text from outside as part of one line: no control characters, no invisible direction marks, no lone
+    surrogates, so that it can neither move the cursor nor fail to be encoded."""
+    return "".join(_printable_character(character) for character in text)
+
+
+def _printable_character(character: str) -> str:
+    if " " <= character <= "~":
+        return character
+    if character in "\t\n\r\v\f\u2028\u2029":
+        return " "
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    return "" if category in ("Cc", "Cf") else character
+
+
+def duration_text(seconds: float) -> str:
+    """A measured time for a sentence, three or four digits of it: `950 us`, `85.3 ms`, `1.234 s`, `95.1 s`."""
+    if seconds < 0.001:
+        return f"{seconds * 1e6:.0f} us"
+    if seconds < 1.0:
+        return f"{seconds * 1e3:.{2 if seconds < 0.01 else 1}f} ms"
+    return f"{seconds:.{3 if seconds < 10 else 2 if seconds < 100 else 1}f} s"
+
+
+def clock_text(seconds: float) -> str:
+    """A span for a progress line: `0:07`, `12:40`, `1:02:40`."""
+    minutes, second = divmod(max(0, int(seconds)), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
+
+
+def bytes_text(size_bytes: int) -> str:
+    """A size of memory for a sentence, in binary units: `3.8 GiB`, `512 MiB`."""
+    gib = size_bytes / (1 << 30)
+    return f"{gib:.1f} GiB" if gib >= 1 else f"{size_bytes / (1 << 20):.0f} MiB"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the metric's values appear in one table. `unit` is empty for a metric of the user's own."""
+
+    unit: str
+    factor: float
+    decimals: int
+
+    def text(self, value: float) -> str:
+        """The value in this scale without the unit; very large and very small ones in scientific notation."""
+        shown = value * self.factor
+        if shown and not 1e-4 <= abs(shown) < 1e9:
+            return f"{shown:.4g}"
+        return f"{shown:.{self.decimals}f}"
+
+
+def scale_for(values: Iterable[float], *, is_time: bool) -> Scale:
+    """The scale that suits all the values together: milliseconds when all are below a second, and as many decimals
+    as give the smallest about four digits."""
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    if not sizes:
+        return Scale("s" if is_time else "", 1.0, 3 if is_time else 0)
+    in_ms = is_time and max(sizes) < 1.0
+    factor = 1000.0 if in_ms else 1.0
+    digits_before = math.floor(math.log10(min(sizes) * factor)) + 1
+    whole = not is_time and all(size.is_integer() for size in sizes)
+    decimals = 0 if whole else min(3, max(0, 4 - max(1, digits_before)))
+    return Scale(("ms" if in_ms else "s") if is_time else "", factor, decimals)
+
+
+def value_text(value: float, *, is_time: bool) -> str:
+    """One value of the metric for a sentence, with its unit."""
+    return duration_text(value) if is_time else f"{value:.6g}"
+
+
+def shell_word(word: str) -> str:
+    """The word quoted for a shell, on one line: one with control characters or bytes that are not UTF-8 is written
+    as `$'...'` with escapes, which bash, zsh and POSIX shells since 2024 read."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    return f"$'{''.join(_shell_escape(character) for character in word)}'"
+
+
+def _shell_escape(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if printable(character) == character:
+        return character
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What schedulers there are and what they take."""

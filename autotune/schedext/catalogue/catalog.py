@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""The catalogue: what schedulers there are, what they are for, and what their knobs take.
+
+`schedulers.json` is the only list. Its schema holds both kinds: `bpf`, objects built from `bpf_src/` whose knobs are
+`const volatile` variables, and `binary`, programs whose knobs are command line options.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from autotune import resources
+from autotune.errors import AutotuneError, UsageError
+from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
+from autotune.schedext.catalogue import knobs as knob_rules
+from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, nearest
+
+CUSTOM = "custom:"
+"""Before the names of generated schedulers."""
+MODE = "mode"
+"""Stands for the settings of a profile where settings are written."""
+
+
+class Requirements(Strict):
+    """What the machine must have. `kernel_not` are series of kernels (`6.16`) that are known to refuse it; `features`
+    says in words what else the kernel must have."""
+
+    kernel_min: str | None = None
+    kernel_not: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    machine: tuple[Trait, ...] = ()
+    """Without these it runs, but cannot do what it is for."""
+    cpus_max: int | None = None
+
+
+class Program(Strict):
+    """How a scheduler that is a program of its own is got, asked for its options, and run."""
+
+    language: Literal["rust", "c"]
+    package: str = "scx-scheds"
+    """Of distributions that ship it."""
+    help: Literal["stdout", "stderr", "never"] = "stdout"
+    """Where `--help` is written; `never`: asking for it would attach the scheduler."""
+    help_exit: int = 0
+    version_option: str | None = "--version"
+    """None: it has none, and asking would attach it."""
+    log: Literal["stdout", "stderr"] = "stderr"
+    arguments: tuple[str, ...] = ()
+    """Always given, unless the knob of the same option is set: what it does not start without, or what keeps it from
+    doing more than scheduling."""
+    not_knobs: tuple[str, ...] = ()
+    """Options that print, log or monitor, and change no scheduling."""
+    hidden: tuple[str, ...] = ()
+    """Options that its help does not list."""
+    exits_zero_when_ejected: bool = False
+    restarts: bool = True
+    """It attaches itself again when a CPU comes or goes."""
+    watchdog_timeout_ms: int | None = None
+    """Set by itself; None: the kernel's."""
+    side_effects: tuple[str, ...] = ()
+    """What it changes beside scheduling."""
+    not_in_vm: str | None = None
+    """Why it cannot run in a micro-VM; None when it does."""
+
+
+class Scheduler(Strict):
+    """An entry of the catalogue. `performance_profile` says what to expect of it, in a sentence."""
+
+    name: Annotated[str, Field(pattern=r"^(custom:)?[a-z][a-z0-9_]*$")]
+    kind: Literal["bpf", "binary"]
+    ops_name: str
+    source: str
+    """A file of `bpf_src/`, or the crate of a binary; empty for a program that has none."""
+    production_ready: bool | None
+    description: Annotated[str, Field(max_length=100)]
+    algorithm: str
+    use_cases: tuple[str, ...]
+    characteristics: str
+    limitations: tuple[str, ...]
+    performance_profile: str
+    requirements: Requirements = Requirements()
+    tags: tuple[str, ...] = ()
+    knobs: tuple[Knob, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    modes: dict[str, dict[str, KnobValue]] = Field(default_factory=dict)
+    """Settings of the profiles that scx_loader knows (auto, gaming, lowlatency, powersave, server), by profile."""
+    version: str | None = None
+    """Of the crate, what is installed unless another is asked for."""
+    program: Program | None = None
+
+    @property
+    def is_generated(self) -> bool:
+        """Written by a model or a user, and kept apart from our own (`custom`)."""
+        return self.name.startswith(CUSTOM)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scheduler:
+        names = [knob.name for knob in self.knobs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.name} names a knob twice")
+        if (self.kind == "binary") != (self.program is not None):
+            raise ValueError(f"{self.name}: a binary has a program, and nothing else has")
+        try:
+            for knob in self.knobs:
+                if knob.default is not None:
+                    knob.check(knob.default)
+            for settings in self.modes.values():
+                self.check(settings)
+        except UsageError as error:
+            raise ValueError(f"{self.name}: {error.message}") from error
+        return self
+
+    def knob(self, name: str) -> Knob:
+        """Raises UsageError naming the knobs there are."""
+        return knob_rules.find(self.knobs, name, self.name)
+
+    def has(self, name: str) -> bool:
+        """Whether a knob of it has this name."""
+        return any(knob.name == name for knob in self.knobs)
+
+    def mode(self, name: str) -> dict[str, KnobValue]:
+        """The settings of a profile. Raises UsageError naming the profiles there are."""
+        if name not in self.modes:
+            known = ", ".join(self.modes) or "none"
+            raise UsageError(
+                f"{self.name} has no mode '{name}'{nearest(name, list(self.modes))}", hint=f"it has: {known}"
+            )
+        return dict(self.modes[name])
+
+    def settings(self, given: Mapping[str, str]) -> dict[str, KnobValue]:
+        """Checked settings from texts by knob; `mode` stands for the settings of a profile, which others change, where
+        no knob has that name. Raises UsageError."""
+        is_profile = MODE in given and not self.has(MODE)
+        settings = self.mode(given[MODE]) if is_profile else {}
+        own = {name: text for name, text in given.items() if not (is_profile and name == MODE)}
+        settings.update({name: self.knob(name).parse(text) for name, text in own.items()})
+        self.check(settings)
+        return settings
+
+    def check(self, settings: Mapping[str, KnobValue]) -> None:
+        """Raises UsageError for a knob it has not, a value it does not take, and settings that do not go together."""
+        for name, value in settings.items():
+            self.knob(name).check(value)
+        knob_rules.check_together(self.name, self.knobs, self.rules, settings)
+
+    def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
+        """Checked settings as arguments of its program, in the order of the catalogue."""
+        chosen = [knob for knob in self.knobs if knob.name in settings]
+        flags = {knob.flag for knob in chosen}
+        fixed = self.program.arguments if self.program else ()
+        kept = [argument for argument in fixed if argument.partition("=")[0] not in flags]
+        given = (knob.arguments(settings[knob.name]) for knob in chosen)
+        return (*kept, *(argument for arguments in given for argument in arguments))
+
+
+class Catalog:
+    """The schedulers that can be tried."""
+
+    def __init__(self, schedulers: Sequence[Scheduler]) -> None:
+        self.schedulers = tuple(schedulers)
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Catalog:
+        """Read and check the list. Raises AutotuneError saying where it is wrong."""
+        path = path or resources.schedulers_json()
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls([Scheduler.model_validate(entry) for entry in data["schedulers"]])
+        except OSError as error:
+            raise AutotuneError(f"{path.name}: {error.strerror}", hint="install autotune again") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise AutotuneError(f"{path.name} is wrong at {where or 'top'}: {first['msg']}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
+
+    def add(self, scheduler: Scheduler) -> None:
+        """Take in one that was just verified; everybody who holds this catalogue sees it."""
+        others = [one for one in self.schedulers if one.name != scheduler.name]
+        self.schedulers = (*others, scheduler)
+
+    def get(self, name: str) -> Scheduler:
+        """Raises UsageError naming what there is."""
+        for scheduler in self.schedulers:
+            if scheduler.name == name:
+                return scheduler
+        names = [scheduler.name for scheduler in self.schedulers]
+        known = ", ".join(names)
+        raise UsageError(f"no scheduler is called '{name}'{nearest(name, names)}", hint=f"there are: {known}")
+
+    def parse_candidate(self, text: str) -> Candidate:
+        """`NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile, which
+        other settings change. Raises UsageError."""
+        prefix = CUSTOM if text.startswith(CUSTOM) else ""
+        name, _, settings = text.removeprefix(prefix).partition(":")
+        scheduler = self.get(prefix + name.strip())
+        given: dict[str, str] = {}
+        for knob, value in _pairs(scheduler, settings):
+            if knob in given:
+                raise UsageError(f"knob '{knob}' is given twice in '{text}'")
+            given[knob] = value
+        return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
+
+    def validate(self, candidate: Candidate) -> None:
+        """Raises UsageError for an unknown scheduler or knob, a value that it does not take, and settings that do not
+        go together."""
+        self.get(candidate.scheduler).check(dict(candidate.knobs))
+
+    def attach_spec(self, candidate: Candidate, object_path: Path) -> AttachSpec:
+        """What a machine must know to attach a checked candidate of kind `bpf`."""
+        self.validate(candidate)
+        settings = dict(candidate.knobs)
+        return AttachSpec(
+            ops=self.get(candidate.scheduler).ops_name,
+            object_path=str(object_path),
+            rodata=settings,
+            partial=settings.get("partial") is True,
+        )
+
+
+def _pairs(scheduler: Scheduler, settings: str) -> list[tuple[str, str]]:
+    """`knob=value,...` taken apart. What has no `=` belongs to the text before it: CPU lists have commas too."""
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in settings.split(","))):
+        knob, equals, value = (piece.strip() for piece in part.partition("="))
+        if equals:
+            pairs.append((knob, value))
+        elif pairs and scheduler.has(pairs[-1][0]) and scheduler.knob(pairs[-1][0]).type == "string":
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{part}")
+        else:
+            raise UsageError(f"'{part}' is not knob=value", hint=f"such as {scheduler.name}:{_example(scheduler)}")
+    return pairs
+
+
+def _example(scheduler: Scheduler) -> str:
+    knob = next((knob for knob in scheduler.knobs if knob.default is not None), None)
+    return f"{knob.name}={knob_text(knob.default)}" if knob is not None and knob.default is not None else "knob=value"

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""The generated schedulers of this user: source, object, catalogue entry, seal and reports, a directory each.
+
+What is here has passed all gates. A directory appears and is replaced as a whole, so that nobody ever sees half of one;
+one process at a time verifies a name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from autotune import resources
+from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.records import AttachSpec, Candidate, Seal
+from autotune.schedext import seal
+from autotune.schedext.catalogue.catalog import CUSTOM, Catalog, Scheduler
+from autotune.wire import from_json, to_json
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+"""Safe as a file name, as an ops name (the kernel takes letters, digits and `_.-`) and as a word in a shell."""
+SOURCE, OBJECT, ENTRY, SEAL, REPORTS = "source.bpf.c", "object.o", "entry.json", "seal.json", "reports"
+
+
+@dataclass(frozen=True)
+class Custom:
+    """One generated scheduler. `entry.name` is `custom:NAME`."""
+
+    directory: Path
+    entry: Scheduler
+    seal: Seal
+
+    @property
+    def source(self) -> Path:
+        return self.directory / SOURCE
+
+    @property
+    def object_path(self) -> Path:
+        return self.directory / OBJECT
+
+
+def directory() -> Path:
+    return resources.state_dir() / "schedulers"
+
+
+def checked_name(name: str) -> str:
+    """The name without `custom:`. Raises UsageError for one that cannot be."""
+    bare = name.removeprefix(CUSTOM)
+    if not NAME.fullmatch(bare):
+        raise UsageError(
+            f"'{bare[:60]}' cannot be a scheduler's name", hint="use a-z, 0-9 and _, first a letter, 32 at most"
+        )
+    return bare
+
+
+def names() -> list[str]:
+    """The names there are, without `custom:`."""
+    try:
+        found = [place.name for place in directory().iterdir() if NAME.fullmatch(place.name)]
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in found if (directory() / name / ENTRY).is_file())
+
+
+def load(name: str) -> Custom:
+    """Raises UsageError when there is none of this name, AutotuneError when it is damaged."""
+    bare = checked_name(name)
+    place = directory() / bare
+    try:
+        entry = Scheduler.model_validate_json((place / ENTRY).read_text(encoding="utf-8"))
+        token = from_json(Seal, json.loads((place / SEAL).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        known = ", ".join(names()) or "none"
+        raise UsageError(f"no generated scheduler is called '{bare}'", hint=f"there are: {known}") from None
+    except (OSError, ValidationError, ValueError, KeyError, TypeError) as error:
+        raise AutotuneError(
+            f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",
+            hint=f"remove it: autotune schedulers remove {bare}",
+        ) from error
+    return Custom(place, entry, token)
+
+
+def entries() -> list[Scheduler]:
+    """What can join the catalogue; what is damaged does not."""
+    found = []
+    for name in names():
+        with contextlib.suppress(AutotuneError):
+            found.append(load(name).entry)
+    return found
+
+
+def catalog() -> Catalog:
+    """Our own schedulers and this user's generated ones."""
+    return Catalog([*Catalog.load().schedulers, *entries()])
+
+
+def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
+    """What a machine must know to attach a checked candidate. Raises AttachError when source or object have changed
+    since they passed."""
+    custom = load(scheduler.name)
+    digest = checked(custom)
+    settings = dict(candidate.knobs)
+    return AttachSpec(
+        ops=scheduler.ops_name,
+        object_path=str(custom.object_path),
+        rodata=settings,
+        partial=settings.get("partial") is True,
+        can_be_partial=any(knob.name == "partial" for knob in scheduler.knobs),
+        object_sha256=digest,
+        generated=True,
+        seal=custom.seal,
+    )
+
+
+def checked(custom: Custom) -> str:
+    """The object's hash. Raises AttachError when it or the source has changed since they passed."""
+    digest = seal.sha256(_read(custom.object_path))
+    seal.check(custom.seal, digest)
+    if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
+        seal.refuse("its source has changed since it passed the gates", custom.seal.name)
+    return digest
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "verify it again, or remove it"
+        raise AutotuneError(f"{path.parent.name}/{path.name}: {error.strerror}", hint=hint) from error
+
+
+@contextlib.contextmanager
+def reserved(name: str) -> Iterator[None]:
+    """Only one process verifies a name at a time. Raises BusyError, and AutotuneError when the store cannot be used."""
+    path = directory() / f".{checked_name(name)}.lock"
+    try:
+        directory().mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = open(path, "a")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise AutotuneError(f"{directory()}: {error.strerror}", hint="it must be a directory of yours") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BusyError(f"'{name}' is being verified by another autotune", hint="wait for it to end") from None
+        yield
+
+
+def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, reports: Sequence[Any]) -> Custom:
+    """Put a scheduler that passed in its place, instead of an older one of its name. Raises AutotuneError."""
+    bare = checked_name(name)
+    files: Mapping[str, bytes] = {
+        SOURCE: source.encode(),
+        OBJECT: content,
+        ENTRY: entry.model_dump_json(indent=1, exclude_defaults=True).encode(),
+        SEAL: json.dumps(to_json(token), indent=1).encode(),
+        f"{REPORTS}.json": json.dumps(to_json(list(reports)), indent=1).encode(),
+    }
+    try:
+        _put(bare, files)
+    except OSError as error:
+        raise AutotuneError(f"'{bare}' cannot be kept: {error.strerror}", hint="free some disk space") from error
+    return load(bare)
+
+
+def _put(bare: str, files: Mapping[str, bytes]) -> None:
+    target = directory() / bare
+    draft = Path(tempfile.mkdtemp(prefix=f".{bare}.", dir=directory()))
+    try:
+        for name, content in files.items():
+            with open(os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{bare}.old.", dir=directory()))
+            target.rename(old / bare)
+            draft.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            draft.rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None:
+    """Keep what the gates said of a source that did not pass, the newest of each name, for people to read. None where
+    it cannot be kept, which costs nothing else."""
+    place = directory().parent / "rejected"
+    path = place / f"{checked_name(name)}.json"
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump({"name": name, "source": source, "reports": to_json(list(reports))}, file, indent=1)
+    except OSError:
+        return None
+    return path
+
+
+def remove(name: str) -> None:
+    """Raises UsageError when there is none of this name."""
+    bare = checked_name(name)
+    place = directory() / bare
+    if not place.is_dir():
+        load(bare)  # says what there is
+    with reserved(bare):
+        shutil.rmtree(place)
+
+
+def read_reports(custom: Custom) -> list[Any]:
+    """The reports of the gates, as they were written; empty when they cannot be read."""
+    try:
+        found = json.loads((custom.directory / f"{REPORTS}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) else []

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""Knobs: what a tunable takes, what must hold between several, and how settings become the options of a program."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from autotune.errors import UsageError
+from autotune.records import KnobValue, knob_text
+
+KnobType = Literal["integer", "float", "boolean", "string"]
+Trait = Literal["several_llcs", "numa", "core_types", "smt", "schedutil", "nohz_full"]
+"""What a machine may have (`autotune.machine.traits` looks): several last-level caches, several NUMA nodes, big and
+little cores, SMT siblings, the frequency governor that listens to schedulers, CPUs booted without ticks."""
+BETWEEN = "+"
+"""Between the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
+_SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
+"""What a text may be: CPU lists, masks, names. Models propose it too, and it becomes an argument of a program."""
+
+
+class Strict(BaseModel):
+    """A part of the catalogue: nothing in it that has no meaning."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Range(Strict):
+    """Both ends belong to it; None is open. `how` says who enforces it (facts of binaries): what is only `stated` is
+    advice."""
+
+    min: int | float | None = None
+    max: int | float | None = None
+    how: Literal["parser", "startup", "clamped", "stated", "implied"] | None = None
+    note: str | None = None
+
+    def holds(self, value: float) -> bool:
+        above = self.min is None or value >= self.min
+        return self.how == "stated" or (above and (self.max is None or value <= self.max))
+
+
+class Knob(Strict):
+    """A tunable. For a binary, `flag` is its command line option."""
+
+    name: str
+    type: KnobType
+    """Of one value, where the knob is repeatable."""
+    description: str
+    unit: str | None = None
+    default: KnobValue | None = None
+    """None: unset, or found by `default_rule`."""
+    default_rule: str | None = None
+    range: Range | None = None
+    options: tuple[str, ...] = ()
+    """The only texts it takes."""
+    keywords: tuple[str, ...] = ()
+    """Texts it takes beside others, such as CPU lists."""
+    flag: str | None = None
+    short: str | None = None
+    takes_value: bool = True
+    """False: a switch, which is given or not."""
+    repeatable: bool = False
+    """It takes several values, joined by `+`; the option is repeated for each."""
+    requires: tuple[str, ...] = ()
+    """Knobs that must be set as well, or be on, for it to be accepted or to matter."""
+    conflicts: tuple[str, ...] = ()
+    needs: tuple[Trait, ...] = ()
+    """Without these traits of the machine it changes nothing."""
+    status: Literal["active", "deprecated", "no_effect"] = "active"
+    note: str | None = None
+
+    def parse(self, text: str) -> KnobValue:
+        """The value that a text names. Raises UsageError saying what is allowed."""
+        value = text if self.repeatable else parsed(self.type, text)
+        if value is None:
+            raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not '{text}'")
+        self.check(value)
+        return value
+
+    def check(self, value: KnobValue) -> None:
+        """Raises UsageError when the value is of another type or out of range."""
+        values = self.values(value)
+        if not values or not all(self._fits(one) for one in values):
+            raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not {knob_text(value)}")
+
+    def values(self, value: KnobValue) -> list[KnobValue | None]:
+        """The single values in one setting; None among them for a text that is none."""
+        if not self.repeatable or not isinstance(value, str):
+            return [value]
+        return [parsed(self.type, part) for part in value.split(BETWEEN)]
+
+    def _fits(self, value: KnobValue | None) -> bool:
+        if value is None or not _is_of(self.type, value) or (self.options and value not in self.options):
+            return False
+        if isinstance(value, str):
+            return _SAFE_TEXT.fullmatch(value) is not None
+        return self.range is None or isinstance(value, bool) or self.range.holds(value)
+
+    def allowed(self) -> str:
+        """What it takes, in words."""
+        if self.type == "boolean":
+            return "true or false"
+        if self.options:
+            return f"one of {', '.join(self.options)}"
+        words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
+        if self.range is not None and (self.range.min is not None or self.range.max is not None):
+            words += _between(self.range)
+        words += f" ({self.unit})" if self.unit else ""
+        words += f", or {', '.join(self.keywords)}" if self.keywords else ""
+        return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words
+
+    def arguments(self, value: KnobValue) -> list[str]:
+        """The setting as a program's arguments. A value is joined to a long option by `=`, so that it can never be
+        taken for an option itself; C programs know short options only, which take the next argument whatever it is."""
+        if self.flag is None:
+            raise UsageError(f"knob '{self.name}' is no option of a program")
+        if not self.takes_value:
+            return [self.flag] if value else []
+        texts = [knob_text(one) for one in self.values(value) if one is not None]
+        if self.flag.startswith("--"):
+            return [f"{self.flag}={text}" for text in texts]
+        return [argument for text in texts for argument in (self.flag, text)]
+
+
+def _between(range_: Range) -> str:
+    """The range in words: ` from 1 to 99`, ` of at least 0`."""
+    if range_.min is not None and range_.max is not None:
+        return f" from {_end(range_.min)} to {_end(range_.max)}"
+    return f" of at least {_end(range_.min)}" if range_.min is not None else f" of at most {_end(range_.max)}"
+
+
+def _end(value: float | None) -> str:
+    """An end of a range; whole numbers in full, however large."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def parsed(kind: KnobType, text: str) -> KnobValue | None:
+    """A text as a value of a type; None when it is none."""
+    try:
+        if kind == "boolean":
+            return {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
+        if kind == "integer":
+            return int(text)
+        return float(text) if kind == "float" else text
+    except ValueError:
+        return None
+
+
+def _is_of(kind: KnobType, value: KnobValue) -> bool:
+    if isinstance(value, bool):
+        return kind == "boolean"
+    if kind == "float":
+        return isinstance(value, (int, float))
+    return isinstance(value, int if kind == "integer" else str) and kind != "boolean"
+
+
+def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
+    """The knob of this name. Raises UsageError naming the knobs there are."""
+    for knob in knobs:
+        if knob.name == name:
+            return knob
+    names = [knob.name for knob in knobs]
+    raise UsageError(
+        f"{owner} has no knob '{name}'{nearest(name, names)}", hint=f"it has: {', '.join(names) or 'none'}"
+    )
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The words that suggest the name that was meant; empty when none is near."""
+    near = difflib.get_close_matches(name, names, 1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+# --- between knobs ---------------------------------------------------------------------------------------
+
+
+class Rule(Strict):
+    """What must hold between two knobs, defaults included: `at_most` and `below` compare their values, `as_many_as`
+    the number of values of `knob` with the value of `other`; `rising` is about the values of `knob` alone."""
+
+    kind: Literal["at_most", "below", "as_many_as", "rising"]
+    knob: str
+    other: str = ""
+    or_zero: bool = False
+    """A value of 0 for `other` turns off what the rule is about."""
+    because: str
+    """Why, in a clause: `the scheduler ends at once`."""
+
+    def broken(self, knobs: Sequence[Knob], settings: Mapping[str, KnobValue]) -> str | None:
+        """What is wrong with the settings; None when the rule holds, or when a value is not known."""
+        mine = _values_of(knobs, self.knob, settings)
+        if not mine:
+            return None
+        if self.kind == "rising":
+            return None if all(low < high for low, high in itertools.pairwise(mine)) else self.sentence()
+        others = _values_of(knobs, self.other, settings)
+        if not others or (self.or_zero and others[0] == 0):
+            return None
+        fits = {
+            "as_many_as": len(mine) == others[0],
+            "at_most": mine[0] <= others[0],
+            "below": mine[0] < others[0],
+        }[self.kind]
+        words = f"{self._words()}, not {_shown(mine)} against {_shown(others)}"
+        return None if fits else f"{words}: {self.because}"
+
+    def sentence(self) -> str:
+        """The rule in words: what must hold, and why."""
+        off = f" (unless {self.other} is 0)" if self.or_zero else ""
+        return f"{self._words()}{off}: {self.because}"
+
+    def _words(self) -> str:
+        return {
+            "rising": f"the values of {self.knob} must rise",
+            "as_many_as": f"{self.knob} must have as many values as {self.other} says",
+            "at_most": f"{self.knob} must be at most {self.other}",
+            "below": f"{self.knob} must be below {self.other}",
+        }[self.kind]
+
+
+def _values_of(knobs: Sequence[Knob], name: str, settings: Mapping[str, KnobValue]) -> list[float]:
+    knob = find(knobs, name, "it")
+    value = settings.get(name, knob.default)
+    found = [] if value is None else knob.values(value)
+    return [float(one) for one in found if isinstance(one, (int, float))]
+
+
+def _shown(values: Iterable[float]) -> str:
+    return BETWEEN.join(f"{value:g}" for value in values)
+
+
+def check_together(owner: str, knobs: Sequence[Knob], rules: Sequence[Rule], settings: Mapping[str, KnobValue]) -> None:
+    """Raises UsageError when single settings are right but do not go together."""
+    for name, value in settings.items():
+        knob = find(knobs, name, owner)
+        if value is False:
+            continue
+        for other in knob.requires:
+            if settings.get(other, find(knobs, other, owner).default) in (None, False):
+                raise UsageError(f"{owner}: knob '{name}' needs '{other}' as well", hint=f"set {other} too")
+        for other in knob.conflicts:
+            if settings.get(other) not in (None, False):
+                raise UsageError(f"{owner}: knobs '{name}' and '{other}' exclude each other", hint="leave one out")
+    for rule in rules:
+        problem = rule.broken(knobs, settings)
+        if problem is not None:
+            raise UsageError(f"{owner}: {problem}", hint="set them together")

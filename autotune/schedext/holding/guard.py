@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""A small process beside the holder that ends a program with all that it forked when the holder dies, however it dies.
+
+It lives on a pipe from the holder: end of file without a word before means that the holder is dead. Then it ends
+everything behind the fence, and looks whether the kernel detached the scheduler; if not, it has the kernel do it.
+
+Forked, not started: it is there at once, and has a name of its own, so that who kills the holder by name does not kill
+it as well. Runs as root, standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+from typing import NoReturn
+
+from autotune.schedext.holding.fence import Fence
+from autotune.schedext.kernel import eject, wait_for
+
+GONE_S = 2.0
+"""From the end of the processes until the kernel must have detached their scheduler; then it is told to."""
+_DISMISSED = b"."
+_PR_SET_NAME = 15
+"""<linux/prctl.h>"""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Guard:
+    """The guard of one fence. Construction starts it. Raises OSError when it cannot be started."""
+
+    def __init__(self, fence: Fence) -> None:
+        reading, self._pipe = os.pipe2(os.O_CLOEXEC)
+        holder = os.getpid()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            os.close(self._pipe)
+            raise
+        finally:
+            if os.getpid() == holder:
+                os.close(reading)
+        if self.pid == 0:
+            _be_guard(fence, reading, holder)
+
+    def watch(self, ops: str, enable_seq: int) -> None:
+        """Say what the program attached, so that its end can be told from that of another scheduler."""
+        with contextlib.suppress(OSError):
+            os.write(self._pipe, f"{enable_seq} {ops}\n".encode())
+
+    def dismiss(self) -> None:
+        """Nothing is left to guard. May be called again."""
+        pipe, self._pipe = self._pipe, -1
+        if pipe < 0:
+            return
+        with contextlib.suppress(OSError):
+            os.write(pipe, _DISMISSED)
+        os.close(pipe)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)
+
+
+def _be_guard(fence: Fence, pipe: int, holder: int) -> NoReturn:
+    try:
+        _prepare(pipe, f"autotune-guard {holder}")
+        told = b""
+        while chunk := _read(pipe):
+            told += chunk
+        if not told.endswith(_DISMISSED):
+            fence.end()
+            _insist(told)
+    finally:
+        os._exit(0)
+
+
+def _prepare(pipe: int, name: str) -> None:
+    os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)  # the end of the holder is what ends it
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, pipe)  # above all the holder's answers: whoever waits for them must see their end
+    os.closerange(pipe + 1, 1 << 16)
+    with contextlib.suppress(OSError):  # not to be kept waiting by the scheduler that it is to end
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("-1000")
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        _rename(name.encode())
+
+
+def _read(pipe: int) -> bytes:
+    try:
+        return os.read(pipe, 4096)
+    except OSError:
+        return b""
+
+
+def _insist(told: bytes) -> None:
+    """Have the kernel detach what the program attached, if that is attached still."""
+    last = told.decode(errors="replace").splitlines()[-1:]
+    seq, _, ops = (last or ["0 "])[0].partition(" ")
+    if not ops:
+        return
+    gone, state = wait_for(lambda seen: seen.ops != ops or seen.enable_seq != int(seq), GONE_S)
+    if not gone and state.state == "enabled":
+        eject(ops)
+
+
+def _rename(name: bytes) -> None:
+    """Write another command line over the holder's, which this process has from it."""
+    _libc.prctl(_PR_SET_NAME, name[:15], 0, 0, 0)
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, see proc(5)
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, name, min(len(name), end - start - 1))

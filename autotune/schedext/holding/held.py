@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""A scheduler that the holder has: an object of ours with its BPF link, or a program. What the holder does with either
+is the same: attach, ask why it went, let go, close. Standard library only; runs as root."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from autotune.errors import AttachError
+from autotune.records import AttachSpec, KernelState, Output, ProgramSpec, SchedulerExit
+from autotune.schedext.holding import last_words
+from autotune.schedext.holding.program import Program
+from autotune.schedext.kernel import KernelLog, exit_in_log, kind_of, ops_matches, wait_for
+from autotune.schedext.libbpf import BpfObject
+
+CONFIRM_S = 15.0
+"""How long the kernel may take to say what was asked for; an emulated machine under load is slow."""
+LAST_WORDS_S = 3.0
+"""How long a program may take to print why it was thrown out: it notices on the next turn of its loop."""
+
+
+class Held(Protocol):
+    """What the holder attaches and lets go of."""
+
+    ops: str
+
+    @property
+    def log(self) -> Output | None:
+        """What a program said; None for an object."""
+
+    def attach(self, before: KernelState) -> KernelState:
+        """Attach and confirm: the kernel's state afterwards. Raises AttachError."""
+
+    def let_go(self) -> str:
+        """Start letting go. What was unusual about it, in words."""
+
+    def exit_record(self) -> SchedulerExit | None:
+        """Why it went; None while it runs."""
+
+    def close(self) -> None: ...
+
+
+def attached_since(before: KernelState, ops: str) -> Callable[[KernelState], bool]:
+    """Whether the kernel says that `ops` was attached after `before`."""
+    return lambda seen: seen.state == "enabled" and ops_matches(ops, seen.ops) and seen.enable_seq > before.enable_seq
+
+
+class HeldObject:
+    """One of our objects, opened."""
+
+    log: Output | None = None
+
+    def __init__(self, spec: AttachSpec, found: BpfObject) -> None:
+        self.ops = spec.ops
+        self.found = found
+        self._log = KernelLog()
+        self._messages: list[str] = []
+        try:
+            _configure(found, spec)
+        except BaseException:
+            self.close()
+            raise
+
+    def attach(self, before: KernelState) -> KernelState:
+        self.found.load()
+        self.found.attach()
+        # The kernel attaches before it answers: "disabled" now means that the scheduler is gone already.
+        attached = attached_since(before, self.ops)
+        _, state = wait_for(lambda seen: attached(seen) or seen.state == "disabled", CONFIRM_S)
+        if attached(state):
+            return state
+        gone = self.exit_record()
+        why = f"{gone.reason}: {gone.message}".strip(": ") if gone else f"state {state.state}, ops {state.ops}"
+        raise AttachError(f"{self.ops} was not confirmed as attached: {why}")
+
+    def let_go(self) -> str:
+        self.found.detach()
+        return ""
+
+    def exit_record(self) -> SchedulerExit | None:
+        """By its own record, else by the kernel's log."""
+        record = self.found.exit_record()
+        if record is not None:
+            return record
+        self._messages += self._log.read()
+        return exit_in_log(self._messages, self.ops)
+
+    def close(self) -> None:
+        self.found.close()
+        self._log.close()
+
+
+def _configure(found: BpfObject, spec: AttachSpec) -> None:
+    shown = found.ops_name()
+    if not ops_matches(spec.ops, shown):
+        name = os.path.basename(spec.object_path)
+        raise AttachError(f"{name} holds the scheduler '{shown}', not '{spec.ops}'")
+    for name, value in spec.rodata.items():
+        found.set_knob(name, value)
+    if spec.partial:
+        found.set_knob("partial", True)
+        found.set_partial()
+
+
+class HeldProgram:
+    """A program that attaches its scheduler itself."""
+
+    def __init__(self, ops: str, spec: ProgramSpec, token: str | None = None) -> None:
+        self.ops = ops
+        self._start_s = spec.start_s
+        self._log = KernelLog()
+        self._messages: list[str] = []
+        try:
+            self.program = Program(spec, token)
+        except BaseException:
+            self._log.close()
+            raise
+
+    @property
+    def log(self) -> Output | None:
+        return self.program.output()
+
+    def attach(self, before: KernelState) -> KernelState:
+        attached = attached_since(before, self.ops)
+        _, state = wait_for(
+            lambda seen: attached(seen) or self.program.ended() or _other(seen, self.ops), self._start_s
+        )
+        if attached(state) and not self.program.ended():
+            self.program.guard.watch(state.ops or self.ops, state.enable_seq)
+            return state
+        why = self._why_not(state)
+        self.program.stop()
+        raise AttachError(f"{self.program.name} {why}", hint="--debug shows what it said", detail=self.program.text())
+
+    def _why_not(self, state: KernelState) -> str:
+        """Why it is not attached, in words that follow its name."""
+        program = self.program
+        if _other(state, self.ops):
+            return f"attached the scheduler '{state.ops}', not '{self.ops}'"
+        if not program.ended():
+            return f"was not attached within {self._start_s:g} s"
+        ending = program.ending().removeprefix("it ")
+        if program.strays():
+            return f"went to the background ({ending}): it must stay in the foreground"
+        said = last_words.last_words(program.text())
+        return f"{ending} before it was attached{': ' if said else ''}{said}"
+
+    def let_go(self) -> str:
+        return self.program.stop()
+
+    def exit_record(self) -> SchedulerExit | None:
+        """By the kernel's log, else by what it printed last, else by how its process ended."""
+        self._messages += self._log.read()
+        record = exit_in_log(self._messages, self.ops)
+        ending = self.program.ending()
+        if record is not None:
+            return record if record.is_error or not ending else replace(record, message=ending)
+        said = last_words.exit_line(self.program.text())
+        if said is not None:
+            return SchedulerExit(kind_of(said[0]), 0, *said)
+        return SchedulerExit(_LEFT, 0, "its process is gone", ending) if ending else None
+
+    def close(self) -> None:
+        self.program.stop()
+        self._log.close()
+
+
+_LEFT = 64
+"""The kernel's SCX_EXIT_UNREG: what it says of a scheduler whose process ended."""
+
+
+def _other(seen: KernelState, ops: str) -> bool:
+    """Something else than the scheduler is attached."""
+    return seen.state == "enabled" and seen.ops is not None and not ops_matches(ops, seen.ops)

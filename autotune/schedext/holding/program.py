@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""A scheduler that is a program of its own: started, its output drained and bounded, stopped, nothing left of it.
+
+What always holds here:
+- the program and all that it forked die with the holder, however that dies, and the scheduler goes with them: the
+  kernel ends the program itself, and a guard what is behind the fence;
+- it has a session and a process group of its own; signals go to that group and to what it left behind, to nobody else;
+- its output is read the whole time and kept as head and tail within a bound: a full pipe stops no scheduler.
+Part of the holder: runs as root, standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+
+from autotune.errors import AttachError
+from autotune.measure import descendants
+from autotune.measure.capture import Kept
+from autotune.records import Output, ProgramSpec
+from autotune.schedext.holding.fence import Fence, new_token
+from autotune.schedext.holding.guard import Guard
+
+KEEP_BYTES = 65536
+"""Of both streams together; a dump of a scheduler that was thrown out has 32 KiB by default."""
+INTERRUPT_S = 6.0
+"""How long SIGINT may take: the main loops of the scx family look for it once a second, and emulation is slow."""
+TERMINATE_S = 2.0
+KILL_S = 5.0
+DRAIN_S = 1.0
+_PR_SET_CHILD_SUBREAPER = 36
+"""<linux/prctl.h>"""
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Program:
+    """A started program. Construction starts it. Raises AttachError when it cannot be started, or is another file than
+    the one that was looked at. `token` names its fence: whoever knows it can end all that the program forked."""
+
+    def __init__(self, spec: ProgramSpec, token: str | None = None) -> None:
+        self.name = os.path.basename(spec.argv[0])
+        self._kept = Kept(KEEP_BYTES)
+        self._keeping = threading.Lock()
+        self._over = False
+        """Nothing of it is left."""
+        _check_identity(spec)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what forks away becomes our child, and is found
+        self._fence = Fence(token or new_token())
+        self._fence.make()
+        self.guard = _guarded(self._fence, self.name)
+        try:
+            self._process = _start(spec, self._fence)
+        except BaseException:
+            self._fence.end()
+            self.guard.dismiss()
+            raise
+        self._drain = threading.Thread(target=self._read, daemon=True)
+        self._drain.start()
+
+    # --- what it says ---
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(fd, 1 << 16):
+                with self._keeping:
+                    self._kept.add(chunk)
+
+    def output(self) -> Output:
+        """Both streams as they came, head and tail."""
+        with self._keeping:
+            return Output(**self._kept.output())
+
+    def text(self) -> str:
+        """The same as one text."""
+        output = self.output()
+        between = f"\n[{output.omitted_bytes} bytes left out]\n" if output.omitted_bytes else ""
+        return f"{output.head}{between}{output.tail}"
+
+    # --- how it is ---
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def ending(self) -> str:
+        """How its process ended, in words; empty while it runs."""
+        code = self._process.poll()
+        if code is None:
+            return ""
+        return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+
+    def strays(self) -> int:
+        """Processes of it that run on although it ended: it forked away."""
+        return len(self._descendants()) if self.ended() else 0
+
+    def _descendants(self) -> list[int]:
+        return [process.pid for process in descendants.descendants() if process.pid != self.guard.pid]
+
+    # --- the end ---
+
+    def stop(self) -> str:
+        """End it and all that it left: SIGINT, SIGTERM, SIGKILL, each in its turn. What was needed beyond SIGINT, in
+        words; empty when that sufficed. Never raises."""
+        note = ""
+        for number, limit_s in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, KILL_S)):
+            if self.ended():
+                break
+            if number != signal.SIGINT:
+                note = f"it did not stop on SIGINT, and was sent {signal.Signals(number).name}"
+            self._signal(number)
+            self._wait(limit_s)
+        self._end_strays()
+        self._drain.join(DRAIN_S)
+        if self._process.stdout is not None and not self._drain.is_alive():
+            self._process.stdout.close()
+        return note
+
+    def abandon(self) -> None:
+        """End it and all that it forked at once, since nobody is left to stop it for. What outlives that is left to the
+        guard."""
+        self._fence.end()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _wait(self, limit_s: float) -> None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(limit_s)
+
+    def _end_strays(self) -> None:
+        """What it forked is asked to end, then ended."""
+        if self._over:
+            return
+        if self.ended() and (left := self._descendants()):
+            descendants.signal_each(left, signal.SIGTERM)
+            self._reap_until(time.monotonic() + TERMINATE_S, lambda: None)
+        self._reap_until(
+            time.monotonic() + KILL_S, lambda: descendants.signal_each(self._descendants(), signal.SIGKILL)
+        )
+        if self.ended() and self._fence.end():
+            self._over = True
+            self.guard.dismiss()  # it stays as long as something is left for it
+        descendants.reap_orphans(self._process.pid)
+
+    def _reap_until(self, deadline: float, again: Callable[[], None]) -> None:
+        """Until nothing is left below us, or it is late."""
+        while self.ended() and self._descendants() and time.monotonic() < deadline:
+            again()
+            descendants.reap_orphans(self._process.pid)
+            time.sleep(0.005)
+
+
+def _guarded(fence: Fence, name: str) -> Guard:
+    try:
+        return Guard(fence)
+    except OSError as error:
+        raise AttachError(f"{name} is not started, since nobody could guard it: {error.strerror}") from error
+
+
+def _check_identity(spec: ProgramSpec) -> None:
+    path = spec.argv[0]
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise AttachError(f"{path}: {error.strerror}", hint="install it again") from error
+    if (found.st_size, found.st_mtime_ns) != (spec.size_bytes, spec.mtime_ns):
+        raise AttachError(f"{path} is another file than when its options were read", hint="run again")
+
+
+def _start(spec: ProgramSpec, fence: Fence) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+    try:
+        with fence.door() as enter:
+
+            def prepare() -> None:
+                enter()
+                _die_with(parent)
+
+            return _popen(spec, fence, prepare)
+    except (OSError, subprocess.SubprocessError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise AttachError(f"{spec.argv[0]} cannot be started: {why}", hint="install it again") from error
+
+
+def _popen(spec: ProgramSpec, fence: Fence, prepare: Callable[[], None]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        list(spec.argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd="/",
+        env={**_environment(), **fence.environment()},
+        start_new_session=True,
+        preexec_fn=prepare,
+        bufsize=0,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the user's: a scheduler runs as root. No colours, and no backtraces in place of errors."""
+    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
+
+
+def _die_with(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
+    descendants.die_with_parent(signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Schedulers that are programs: found, asked, compared, built."""

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: MIT
+"""Where the program of a scheduler is on this machine: found, never believed to be there.
+
+What is found may be started as root, so:
+- directories named in the configuration are taken from the user alone (`config.ALL`);
+- relative entries of PATH do not count;
+- a program is refused when anybody but root and the user could change it: itself, or a directory on the way to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autotune import config, resources
+from autotune.errors import AutotuneError
+from autotune.schedext.catalogue.catalog import Scheduler
+
+Origin = Literal["configured", "PATH", "distribution", "store"]
+DISTRIBUTION = (
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/run/current-system/sw/bin",
+    "/usr/libexec/scx",
+    "/usr/lib/scx",
+    "/opt/scx/bin",
+)
+"""Where packages put schedulers: Arch, openSUSE, Fedora and Debian in the first two, NixOS in its system's; the last
+three for packages that keep them off PATH."""
+CURRENT = "current"
+"""In the store, beside the versions of a scheduler: names the one that was installed last."""
+
+
+@dataclass(frozen=True)
+class Binary:
+    """The program of a scheduler. `path` is absolute and leads over no link; size and time say which file it was when
+    it was found."""
+
+    path: Path
+    origin: Origin
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where programs are looked for, in this order."""
+
+    configured: tuple[Path, ...] = ()
+    path: tuple[Path, ...] = ()
+    distribution: tuple[Path, ...] = ()
+    stores: tuple[Path, ...] = ()
+    """Directories of ours: STORE/NAME/VERSION/NAME."""
+
+    def candidates(self, scheduler: Scheduler) -> Iterator[tuple[Path, Origin]]:
+        """All places where the program of a scheduler may be, best first."""
+        for origin, directories in self._directories():
+            for directory in directories:
+                yield directory / scheduler.name, origin
+        for store in self.stores:
+            for version in _versions(store / scheduler.name, scheduler.version):
+                yield store / scheduler.name / version / scheduler.name, "store"
+
+    def _directories(self) -> tuple[tuple[Origin, Sequence[Path]], ...]:
+        return ("configured", self.configured), ("PATH", self.path), ("distribution", self.distribution)
+
+
+def here(environ: Mapping[str, str] | None = None) -> Places:
+    """The places of this machine and user. Raises UsageError when the configuration cannot be."""
+    environ = os.environ if environ is None else environ
+    settings = config.load({}, cwd=_cwd(), environ=environ)
+    entries = (Path(entry) for entry in environ.get("PATH", os.defpath).split(os.pathsep))
+    return Places(
+        configured=settings.scheduler_dirs,
+        path=tuple(dict.fromkeys(entry for entry in entries if entry.is_absolute())),
+        distribution=tuple(Path(place) for place in DISTRIBUTION),
+        stores=stores(),
+    )
+
+
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:  # it was removed: then it configures nothing
+        return Path("/")
+
+
+def store() -> Path:
+    """Where our own install command puts schedulers."""
+    return resources.data_dir() / "schedulers"
+
+
+def stores() -> tuple[Path, ...]:
+    """Our own; under sudo also that of the user who asked, who installs without root."""
+    asker = sudo_user()
+    mine = store()
+    if asker is None:
+        return (mine,)
+    return tuple(dict.fromkeys((mine, Path(asker.pw_dir) / ".local/share/autotune/schedulers")))
+
+
+def sudo_user() -> pwd.struct_passwd | None:
+    """Who called sudo, when we are root by it."""
+    uid = os.environ.get("SUDO_UID", "")
+    if os.geteuid() != 0 or not uid.isdigit() or int(uid) == 0:
+        return None
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(int(uid))
+    return None
+
+
+# --- finding ---------------------------------------------------------------------------------------------
+
+
+def find(scheduler: Scheduler, *, places: Places | None = None) -> Binary | None:
+    """The program of a scheduler; None when it is nowhere. `places`: None means those of this machine. Raises
+    AutotuneError when the first that is there cannot be trusted, or none that is there can be run."""
+    unusable = ""
+    for path, origin in (places or here()).candidates(scheduler):
+        if not os.path.lexists(path):
+            continue
+        problem = _unusable(path)
+        if not problem:
+            return at(path, origin)
+        unusable = unusable or f"{path} {problem}"
+    if unusable:
+        raise AutotuneError(unusable, hint=f"remove it, or: {how_to_get(scheduler)}", stage="scheduler")
+    return None
+
+
+def at(path: Path, origin: Origin) -> Binary:
+    """The program at a path. Raises AutotuneError when somebody else could change it, or it is gone."""
+    try:
+        real = path.resolve(strict=True)
+        refuse_foreign(path)
+        refuse_foreign(real)
+        found = real.stat()
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "the links go round in a circle"
+        raise AutotuneError(f"{path}: {why}", hint="install it again", stage="scheduler") from error
+    return Binary(real, origin, found.st_size, found.st_mtime_ns)
+
+
+def absent(scheduler: Scheduler) -> AutotuneError:
+    """The error for one that is nowhere."""
+    return AutotuneError(f"{scheduler.name} is not installed", hint=how_to_get(scheduler), stage="scheduler")
+
+
+def how_to_get(scheduler: Scheduler) -> str:
+    """The command that brings a scheduler, or the package that does."""
+    package = scheduler.program.package if scheduler.program else ""
+    if can_be_built(scheduler):
+        return f"autotune schedulers install {scheduler.name} (or install your distribution's {package})"
+    return f"install your distribution's {package}"
+
+
+def can_be_built(scheduler: Scheduler) -> bool:
+    """It is a crate of crates.io."""
+    return scheduler.program is not None and scheduler.program.language == "rust" and scheduler.version is not None
+
+
+def _unusable(path: Path) -> str:
+    """Why what is there is no program; empty when it is one."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return f"cannot be looked at ({error.strerror})"
+    if not stat.S_ISREG(mode):
+        return "is no regular file"
+    return "" if mode & 0o111 else "is not executable"
+
+
+def _versions(directory: Path, pinned: str | None) -> list[str]:
+    """Installed versions: the one that was installed last, then the catalogue's, then the newest."""
+    try:
+        found = [entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.is_symlink()]
+        current = os.readlink(directory / CURRENT) if (directory / CURRENT).is_symlink() else ""
+    except OSError:
+        return []
+    return sorted(found, key=lambda version: (version == current, version == pinned, _rank(version)), reverse=True)
+
+
+def _rank(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+# --- trust -----------------------------------------------------------------------------------------------
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises AutotuneError when anybody but root and the user could change what is at this path, or put something else
+    there."""
+    for place in (path, *path.parents):
+        _refuse_foreign(place, path)
+
+
+def _refuse_foreign(place: Path, program: Path) -> None:
+    found = place.lstat()
+    if stat.S_ISLNK(found.st_mode):  # its directory says who may change it
+        return
+    if found.st_uid not in _trusted_users():
+        problem = f"belongs to {_user_name(found.st_uid)}"
+    elif _open_to_others(found) and not _is_sticky(found):
+        problem = "can be written by others"
+    else:
+        return
+    what = "it" if place == program else str(place)
+    hint = f"chmod go-w {place}" if "written" in problem else "use one that is root's or your own"
+    raise AutotuneError(f"{program} would run as root, but {what} {problem}", hint=hint, stage="scheduler")
+
+
+def _trusted_users() -> set[int]:
+    asker = sudo_user()
+    return {0, os.geteuid(), os.getuid()} | ({asker.pw_uid} if asker else set())
+
+
+def _open_to_others(found: os.stat_result) -> bool:
+    if found.st_mode & stat.S_IWOTH:
+        return True
+    return bool(found.st_mode & stat.S_IWGRP) and found.st_gid != 0 and not _is_private_group(found)
+
+
+def _is_private_group(found: os.stat_result) -> bool:
+    """The group of the owner alone, as many distributions make one for each user."""
+    try:
+        group, owner = grp.getgrgid(found.st_gid), pwd.getpwuid(found.st_uid)
+    except KeyError:
+        return False
+    return group.gr_gid == owner.pw_gid and group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
+
+
+def _is_sticky(found: os.stat_result) -> bool:
+    """A directory such as /tmp: others may put files into it, but not replace ours."""
+    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""Builds schedulers from crates.io into our own store: STORE/NAME/VERSION/NAME.
+
+What always holds here:
+- a version is in the store whole or not at all: cargo builds into a draft, which is renamed once its program is there
+  and tells its version; a draft that a killed build left is removed by the next one;
+- one install at a time (a lock file, which ends with its process);
+- cargo ends with us, with all that it started; it runs in the draft, where no project's configuration reaches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune import resources
+from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.schedext import build
+from autotune.schedext.catalogue.catalog import Scheduler
+from autotune.schedext.programs import asking, binaries, cargo, options
+from autotune.schedext.programs.binaries import Binary
+from autotune.schedext.programs.cargo import Listener
+
+STAGE = "install"
+_VERSION = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(-[0-9A-Za-z][0-9A-Za-z.-]{0,40})?")
+_DRAFT = ".draft-"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A scheduler in the store. `build_s` is None when it was there already."""
+
+    binary: Binary
+    version: str
+    build_s: float | None
+
+
+def version_of(scheduler: Scheduler, asked: str | None = None) -> str:
+    """The version that would be installed. Raises UsageError when none can be, or what is asked is no version."""
+    if scheduler.kind != "binary":
+        raise UsageError(f"{scheduler.name} needs no installing: it is built when it is first tried")
+    if not binaries.can_be_built(scheduler) or scheduler.version is None:
+        why = "written in C" if scheduler.program and scheduler.program.language == "c" else "not on crates.io"
+        raise UsageError(f"{scheduler.name} is {why}", hint=binaries.how_to_get(scheduler))
+    if asked is not None and not _VERSION.fullmatch(asked):
+        raise UsageError(f"'{asked}' is not a version", hint=f"such as {scheduler.version}")
+    return asked or scheduler.version
+
+
+def refuse_sudo() -> None:
+    """Building needs no root, and under sudo would leave files of root in the user's cargo. What the user installed is
+    found under sudo as well. Raises UsageError."""
+    asker = binaries.sudo_user()
+    if asker is not None:
+        raise UsageError(
+            "building needs no root, and must not leave files of root in your home", hint="run it again without sudo"
+        )
+
+
+@contextlib.contextmanager
+def opened_store() -> Iterator[Path]:
+    """The store, ours alone, without drafts. Raises BusyError, and AutotuneError when others could change it."""
+    store = binaries.store()
+    try:
+        _make(store)
+        lock = os.open(store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(error, store) from error
+    try:
+        _lock(lock)
+        binaries.refuse_foreign(store.resolve())
+        for left in store.glob(f"{_DRAFT}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield store
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError("another install is running", hint="wait for it to end", stage=STAGE) from error
+
+
+def install(scheduler: Scheduler, version: str, store: Path, listener: Listener) -> Installed:
+    """Build one into the store; one that is there already is only taken into use. Raises AutotuneError."""
+    target = store / scheduler.name / version
+    try:
+        there = _usable(target / scheduler.name)
+        if there is not None:
+            _use(target)
+            return Installed(there, version, None)
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(dir=store, prefix=_DRAFT, ignore_cleanup_errors=True) as draft:
+            _put(_built(scheduler, version, Path(draft), listener), target)
+        _use(target)
+        return Installed(binaries.at(target / scheduler.name, "store"), version, time.monotonic() - started)
+    except OSError as error:
+        raise _unwritable(error, store) from error
+
+
+def target_dir() -> Path:
+    """What compilers leave, shared by all schedulers so that the second takes seconds: the user's own place for it, or
+    one in our cache."""
+    given = os.environ.get("CARGO_TARGET_DIR", "")
+    return Path(given) if os.path.isabs(given) else resources.cache_dir() / "cargo"
+
+
+def log_path(scheduler: Scheduler, version: str) -> Path:
+    """Where what cargo said is kept."""
+    return resources.state_dir() / "installs" / f"{scheduler.name}-{version}.log"
+
+
+# --- a build ---------------------------------------------------------------------------------------------
+
+
+def _built(scheduler: Scheduler, version: str, draft: Path, listener: Listener) -> Path:
+    """The directory to keep, with the program in it."""
+    order = cargo.Order(scheduler.source, version, root=draft / "root", target=target_dir(), clang=_clang())
+    log = log_path(scheduler, version)
+    cargo.install(order, cwd=draft, log=log, listener=listener)
+    found = draft / "root" / "bin" / scheduler.name
+    if not _is_program(found):
+        raise AutotuneError(
+            f"{scheduler.source} {version} was built, but brings no program {scheduler.name}",
+            hint=f"try another --version; the whole output is in {log}",
+            stage=STAGE,
+        )
+    keep = draft / "keep"
+    keep.mkdir(mode=0o755)
+    program = found.rename(keep / scheduler.name)
+    program.chmod(0o755)
+    _check_answers(scheduler, binaries.at(program, "store"), version)
+    return keep
+
+
+def _clang() -> str:
+    return os.environ.get("BPF_CLANG") or build.newest_clang().path
+
+
+def _check_answers(scheduler: Scheduler, binary: Binary, version: str) -> None:
+    """Raises AutotuneError when it does not run here."""
+    option = scheduler.program.version_option if scheduler.program else None
+    if option is None:
+        return
+    answer = asking.ask(binary, option)
+    if answer.ended_for or options.version_in(answer.stdout or answer.stderr) is None:
+        why = answer.ended_for or next(iter(answer.stderr.splitlines()), "it says nothing")
+        raise AutotuneError(
+            f"{scheduler.name} {version} was built, but does not tell its version: {why[:200]}",
+            hint="try another --version",
+            stage=STAGE,
+        )
+
+
+def _usable(path: Path) -> Binary | None:
+    return binaries.at(path, "store") if _is_program(path) else None
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
+
+
+def _put(keep: Path, target: Path) -> None:
+    """In one step. What is there without a program in it is no version."""
+    _make(target.parent)
+    if target.exists():
+        shutil.rmtree(target)
+    keep.rename(target)
+
+
+def _use(target: Path) -> None:
+    """From now on this version is the one that is found."""
+    link = target.parent / binaries.CURRENT
+    draft = target.parent / f".{binaries.CURRENT}"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target.name)
+    draft.replace(link)
+
+
+def _make(directory: Path) -> None:
+    """With all above it. Ours alone to write, whatever the user's mask says: what is in it may run as root."""
+    if directory.is_dir():
+        return
+    _make(directory.parent)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir()
+        directory.chmod(0o755)
+
+
+def _unwritable(error: OSError, store: Path) -> AutotuneError:
+    where = error.filename or store
+    return AutotuneError(f"{where}: {error.strerror}", hint=f"make room or allow writing below {store}", stage=STAGE)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""All schedulers of the catalogue against this machine: which are here, in which version, and whether they are what the
+catalogue says."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from autotune.errors import AutotuneError
+from autotune.schedext.catalogue.catalog import Scheduler
+from autotune.schedext.programs import binaries, options
+from autotune.schedext.programs.binaries import Binary, Places
+from autotune.schedext.programs.drift import Difference, drift
+
+BUILT_IN, GENERATED, ABSENT, UNUSABLE = "built in", "generated", "", "unusable"
+LIST_ANSWER_S = 2.0
+"""How long a program may take to tell its version when it is only listed. The family does it in milliseconds."""
+_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scheduler and what there is of it here. `found`: where it is from; `get`: the command that brings it, empty
+    when it is here; `problem`: why what is there cannot be used."""
+
+    scheduler: Scheduler
+    found: str
+    version: str = ""
+    get: str = ""
+    binary: Binary | None = None
+    problem: AutotuneError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        here = {
+            "found": self.found or None,
+            "version": self.version or None,
+            "path": str(self.binary.path) if self.binary else None,
+            "get": self.get or None,
+            "problem": self.problem.message if self.problem else None,
+        }
+        return {**self.scheduler.model_dump(mode="json"), "here": here}
+
+
+def entries(schedulers: Iterable[Scheduler], *, places: Places | None = None) -> list[Entry]:
+    """In the order given. Programs are asked for their versions side by side, those that are not known yet."""
+    places = places or binaries.here()
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda one: _entry(one, places), schedulers))
+
+
+def _entry(scheduler: Scheduler, places: Places) -> Entry:
+    if scheduler.is_generated:
+        return Entry(scheduler, GENERATED)
+    if scheduler.kind == "bpf":
+        return Entry(scheduler, BUILT_IN)
+    get = binaries.how_to_get(scheduler)
+    try:
+        binary = binaries.find(scheduler, places=places)
+        if binary is None:
+            return Entry(scheduler, ABSENT, get=get)
+        version = options.version(binary, scheduler, answer_s=LIST_ANSWER_S)
+        return Entry(scheduler, binary.origin, version or "unknown", binary=binary)
+    except AutotuneError as problem:
+        return Entry(scheduler, UNUSABLE, get=get, problem=problem)
+
+
+# --- against the catalogue -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A found program against the catalogue. `asked` is False for one that must not be asked for its options."""
+
+    scheduler: Scheduler
+    binary: Binary | None
+    version: str | None = None
+    asked: bool = True
+    differences: tuple[Difference, ...] = ()
+    problem: AutotuneError | None = None
+
+    def headline(self) -> str:
+        name = self.scheduler.name
+        if self.problem is not None:
+            return f"{name}: {self.problem}"
+        if self.binary is None:
+            return f"{name}: not installed ({binaries.how_to_get(self.scheduler)})"
+        believed = f", the catalogue describes {self.scheduler.version}" if self.scheduler.version else ""
+        whole = f"{name} {self.version or 'of unknown version'} ({self.binary.path}){believed}"
+        if not self.asked:
+            return f"{whole}: it must not be asked for its options, so nothing was compared"
+        count = len(self.differences)
+        return f"{whole}: {'no differences' if not count else '1 difference' if count == 1 else f'{count} differences'}"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.scheduler.name,
+            "found": self.binary.origin if self.binary else None,
+            "path": str(self.binary.path) if self.binary else None,
+            "version": self.version,
+            "catalogue_version": self.scheduler.version,
+            "compared": self.binary is not None and self.asked and self.problem is None,
+            "differences": [dataclasses.asdict(one) for one in self.differences],
+            "problem": self.problem.message if self.problem else None,
+        }
+
+
+def compare(scheduler: Scheduler, *, places: Places | None = None) -> Compared:
+    """The differences between a found program and the catalogue."""
+    binary = None
+    try:
+        binary = binaries.find(scheduler, places=places)
+        if binary is None:
+            return Compared(scheduler, None)
+        said = options.options_of(binary, scheduler)
+    except AutotuneError as problem:
+        return Compared(scheduler, binary, problem=problem)
+    if said.options is None:
+        return Compared(scheduler, binary, said.version, asked=False)
+    return Compared(scheduler, binary, said.version, differences=tuple(drift(scheduler, said.options)))

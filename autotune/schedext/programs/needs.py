@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""What the machine must have before a scheduler can be built from its crate: looked for, never assumed."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from autotune.errors import AutotuneError, BuildError
+from autotune.schedext import build
+from autotune.schedext.catalogue.catalog import Scheduler
+
+LEAST_RUST = (1, 91)
+"""`rust-version` in the manifests of the family's crates, version 1.1.4."""
+LEAST_CLANG = 17
+"""What distributions build the family with at least."""
+NEED_SECCOMP = frozenset({"scx_rustland", "scx_rlfifo"})
+"""Both decide outside the kernel, with the library scx_rustland_core, which links libseccomp."""
+RUSTUP = "get Rust from https://rustup.rs"
+_LIBRARIES = (("libelf", "libelf-dev"), ("zlib", "zlib1g-dev"), ("libseccomp", "libseccomp-dev"))
+_LIBCLANG_PLACES = (
+    "/usr/lib/llvm*/lib",
+    "/usr/lib*",
+    "/usr/lib/*-linux-gnu*",
+    "/usr/local/lib*",
+    "/usr/local/llvm*/lib*",
+)
+_ANSWER_S = 20.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that is missing: in words, and Debian's package that brings it (empty: none does reliably)."""
+
+    what: str
+    package: str
+
+
+def require(schedulers: Iterable[Scheduler]) -> None:
+    """Raises AutotuneError naming all that is missing, and how to get it."""
+    missing = list(needs(schedulers))
+    if not missing:
+        return
+    packages = " ".join(dict.fromkeys(need.package for need in missing if need.package))
+    advice = [f"sudo apt-get install {packages}"] if packages else []
+    advice += [RUSTUP] if any(not need.package for need in missing) else []
+    what = ", ".join(need.what for need in missing)
+    raise AutotuneError(f"these are missing to build with: {what}", hint=" and ".join(advice), stage="install")
+
+
+def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
+    """All that is missing to build these."""
+    yield from _rust()
+    yield from _clang()
+    for program, package in (("cc", "gcc"), ("make", "make"), ("pkg-config", "pkg-config")):
+        if shutil.which(program) is None:
+            yield Need(program, package)
+    if shutil.which("pkg-config") is None:  # then nobody can say which headers there are
+        return
+    seccomp = any(scheduler.name in NEED_SECCOMP for scheduler in schedulers)
+    for library, package in _LIBRARIES:
+        wanted = library != "libseccomp" or seccomp
+        if wanted and _run("pkg-config", "--exists", library) is None:
+            yield Need(f"the headers of {library}", package)
+
+
+def _rust() -> Iterator[Need]:
+    least = ".".join(map(str, LEAST_RUST))
+    for program in ("cargo", "rustc"):
+        said = _run(program, "--version")
+        found = re.search(r"(\d+)\.(\d+)", said or "")
+        if said is None or found is None:
+            yield Need(f"{program} {least} or later", "")
+        elif (int(found[1]), int(found[2])) < LEAST_RUST:
+            yield Need(f"{program} {least} or later (this is {found[0]})", "")
+
+
+def _clang() -> Iterator[Need]:
+    """The compiler for BPF, and its library, which reads headers for Rust."""
+    try:
+        found = build.newest_clang()
+    except BuildError:
+        yield Need(f"clang {LEAST_CLANG} or later", "clang-19")
+        return
+    if int(found.version) < LEAST_CLANG:
+        yield Need(f"clang {LEAST_CLANG} or later (this is {found.version})", "clang-19")
+    elif not _has_libclang():
+        yield Need("libclang", f"libclang1-{found.version}")
+
+
+def _has_libclang() -> bool:
+    """Where the crate that loads it looks, as far as it is known: a variable, the linker's list, the usual places."""
+    if os.environ.get("LIBCLANG_PATH") or "libclang" in (_run("ldconfig", "-p") or ""):
+        return True
+    places = itertools.chain.from_iterable(Path("/").glob(place.lstrip("/")) for place in _LIBCLANG_PLACES)
+    return any(re.fullmatch(r"libclang(-[\d.]+)?\.so[\d.]*", path.name) for place in places for path in _listed(place))
+
+
+def _listed(place: Path) -> list[Path]:
+    try:
+        return list(place.iterdir())
+    except OSError:
+        return []
+
+
+def _run(*argv: str) -> str | None:
+    """What a program prints; None when it is not there or says no. Never in the user's directory, whose settings
+    decide nothing here."""
+    found = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin")
+    try:
+        done = subprocess.run(
+            [found or argv[0], *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_S, cwd="/"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

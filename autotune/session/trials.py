@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: MIT
+"""One trial: prepare, switch the scheduler, run, look at the evidence, switch back, and judge whether it counts.
+
+The order is the safety order: nothing is attached while prepare runs; what was attached is let go before the
+outcome is looked at; a run counts only when its evidence, its exit and its metric are all as they should be.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from autotune.errors import AttachError, BusyError, HolderLost, RunnerLost, WorkloadError
+from autotune.events import (
+    Attached,
+    AttachFailed,
+    Detached,
+    Listener,
+    OutputSeen,
+    RunFinished,
+    RunStarted,
+    Step,
+    Warned,
+)
+from autotune.machine.base import Machine, OutputHandler
+from autotune.measure.client import shell_argv
+from autotune.records import (
+    BASELINE,
+    AttachSpec,
+    Candidate,
+    Detachment,
+    Measurement,
+    Output,
+    Phase,
+    Run,
+    RunSpec,
+    Snapshot,
+    Trial,
+    Workload,
+)
+from autotune.schedext.holding.holder import refuse_unless_free
+
+LEAST_TIMEOUT_S = 30.0
+TIMEOUT_FACTOR = 5.0
+"""Without `--timeout`, a run may take five times the slowest baseline run, and at least 30 s."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the scheduler
+    went by itself: thrown out by the kernel, or a program that ended or started anew."""
+
+    trial: Trial
+    before: Snapshot
+    after: Snapshot
+    ejected: bool
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A trial that brought no run back: a helper died. The candidate may be tried again."""
+
+    reason: str
+
+
+class Trials:
+    """Runs trials of one workload on one machine."""
+
+    def __init__(self, workload: Workload, machine: Machine, listener: Listener, *, show_output: bool) -> None:
+        self._workload = workload
+        self._machine = machine
+        self._listener = listener
+        self._show_output = show_output
+        self._expected_exit: int | None = 0
+        self.timeout_s = workload.timeout_s
+        self.prepare_s = 0.0
+        self._noted: set[str] = set()
+        self._generation = machine.generation
+
+    # --- what surrounds the trials ---
+
+    def setup(self) -> None:
+        """Raises BusyError when a scheduler of somebody else is attached: nothing of the workload was run then. Done
+        once more when it is lost with its helper or its VM."""
+        try:
+            self._generation = self._set_up()
+        except RunnerLost as error:
+            self._listener(Warned(f"setup was lost and is repeated: {error.message}"))
+            self._generation = self._set_up()
+
+    def _set_up(self) -> int:
+        """Set up the machine there is; its generation."""
+        generation = self._machine.generation
+        refuse_unless_free(self._machine.state())
+        if self._workload.setup is not None:
+            self._helper("setup", self._workload.setup)
+        return generation
+
+    def cleanup(self) -> None:
+        """Done once more when it is lost with its helper; a machine that was replaced has nothing to clean up."""
+        if self._workload.cleanup is None:
+            return
+        generation = self._machine.generation
+        try:
+            self._helper("cleanup", self._workload.cleanup)
+        except RunnerLost as error:
+            if self._machine.generation != generation:
+                return
+            self._listener(Warned(f"cleanup was lost and is repeated: {error.message}"))
+            self._helper("cleanup", self._workload.cleanup)
+
+    def learn_from_baseline(self, trial: Trial) -> None:
+        """Take the exit code and the length of a baseline run as what is normal. Raises WorkloadError when the
+        workload cannot be measured at all, BusyError when it did not run under the kernel's own scheduler."""
+        if trial.evidence.problem is not None:
+            raise BusyError(f"the baseline cannot be measured: {trial.evidence.problem}", hint="stop what attaches it")
+        if trial.invalid is not None:
+            advice = _advice(trial, self._workload)
+            raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=advice)
+        self._expected_exit = trial.run.exit_code
+        if self._workload.timeout_s is None:
+            longest_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * trial.run.wall_s)
+            self.timeout_s = max(self.timeout_s or 0.0, longest_s)
+
+    # --- trials ---
+
+    def baseline(self, phase: Phase, number: int) -> Outcome | Lost:
+        """A run under the kernel's own scheduler."""
+        try:
+            self._prepare()
+        except RunnerLost as error:
+            return Lost(error.message)
+        self._listener(RunStarted(phase, number, BASELINE))
+        return self._measured(phase, number, BASELINE, None, None)
+
+    def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> Outcome | Lost:
+        """A run under a candidate. Raises AttachError and its like when the scheduler cannot be attached."""
+        try:
+            self._prepare()
+            self._listener(Step("attach" if spec.program is None else "start", candidate.key))
+            attachment = self._machine.attach(spec)
+        except (HolderLost, RunnerLost) as error:
+            return Lost(error.message)
+        except AttachError as error:
+            self._listener(AttachFailed(candidate.key, error.message, error.detail))
+            raise
+        self._listener(Attached(candidate.key, attachment))
+        self._listener(RunStarted(phase, number, candidate.key))
+        return self._measured(phase, number, candidate.key, spec, lambda: self._detach(candidate))
+
+    def _detach(self, candidate: Candidate) -> Detachment:
+        detachment = self._machine.detach()
+        self._listener(Detached(candidate.key, detachment))
+        if detachment.note and candidate.key not in self._noted:
+            self._noted.add(candidate.key)
+            self._listener(Warned(f"{candidate.key}: {detachment.note}"))
+        return detachment
+
+    def _measured(
+        self,
+        phase: Phase,
+        number: int,
+        key: str,
+        spec: AttachSpec | None,
+        let_go: Callable[[], Detachment] | None,
+    ) -> Outcome | Lost:
+        started_at = time.time()
+        run_spec = self._run_spec(self._workload.argv, partial=spec is not None and spec.partial)
+        try:
+            measurement = self._machine.measure(run_spec, spec.ops if spec else None, self._show())
+        except RunnerLost as error:
+            measurement = None
+            lost = Lost(error.message)
+        try:
+            detachment = let_go() if let_go is not None else None
+        except (HolderLost, RunnerLost) as error:
+            return lost if measurement is None else Lost(error.message)
+        if measurement is None:
+            return lost
+        by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
+        by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
+        return self._outcome(phase, number, key, started_at, measurement, ejected=by_error or by_itself)
+
+    def _outcome(
+        self,
+        phase: Phase,
+        number: int,
+        key: str,
+        started_at: float,
+        measurement: Measurement,
+        *,
+        ejected: bool,
+    ) -> Outcome:
+        expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
+        invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
+        value = None if invalid else metric_value(measurement.run, self._workload)
+        trial = Trial(
+            phase=phase,
+            round=number,
+            candidate=key,
+            started_at=started_at,
+            run=measurement.run,
+            evidence=measurement.evidence,
+            value=value,
+            invalid=invalid,
+        )
+        self._listener(RunFinished(trial))
+        return Outcome(trial, measurement.before, measurement.after, ejected)
+
+    # --- commands ---
+
+    def _prepare(self) -> None:
+        self._settle()
+        self._machine.fresh()
+        if self._workload.prepare is not None:
+            started = time.monotonic()
+            self._helper("prepare", self._workload.prepare)
+            self.prepare_s = time.monotonic() - started
+
+    def _settle(self) -> None:
+        """A machine that was replaced has neither what setup made nor what a first run left in its caches. It counts as
+        settled when all of that is done: what is lost half-way is begun anew by the next trial."""
+        if self._machine.generation == self._generation:
+            return
+        generation = self._set_up()
+        self._machine.fresh()
+        if self._workload.prepare is not None:
+            self._helper("prepare", self._workload.prepare)
+        self._listener(Step("warm up", "once, since the machine is a new one"))
+        self._machine.run(self._run_spec(self._workload.argv), self._show())
+        self._generation = generation
+
+    def _helper(self, name: str, command: str) -> None:
+        """Run a command that belongs to the workload and is not measured. Raises WorkloadError when it fails."""
+        self._listener(Step(name, command))
+        run = self._machine.run(replace(self._run_spec(shell_argv(command)), metric_regex=None), self._show())
+        if run.exit_code != 0:
+            raise WorkloadError(
+                f"the {name} command failed: {exit_text(run)}",
+                hint=f"try it by hand: {command}",
+                stage=name,
+                detail=last_lines(run.stderr) or last_lines(run.stdout),
+            )
+
+    def _run_spec(self, argv: tuple[str, ...], *, partial: bool = False) -> RunSpec:
+        return RunSpec(
+            argv=argv,
+            cwd=self._workload.cwd,
+            env=self._workload.env,
+            stdin_path=self._workload.input_path,
+            timeout_s=self.timeout_s,
+            stream=self._show_output,
+            metric_regex=self._workload.metric_regex,
+            policy_ext=partial,
+        )
+
+    def _show(self) -> OutputHandler | None:
+        if not self._show_output:
+            return None
+        return lambda stream, data: self._listener(OutputSeen("stderr" if stream == "stderr" else "stdout", data))
+
+
+# --- what counts -----------------------------------------------------------------------------------------
+
+
+def problem_of(
+    measurement: Measurement, workload: Workload, expected_exit: int | None, *, ignore_exit: bool
+) -> str | None:
+    """Why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
+    run = measurement.run
+    if measurement.evidence.problem is not None:
+        return measurement.evidence.problem
+    if run.start_error is not None:
+        return run.start_error
+    if run.timed_out:
+        return f"timed out after {run.wall_s:.1f} s"
+    if not ignore_exit and run.exit_code != expected_exit:
+        return exit_text(run)
+    if workload.metric_regex is not None:
+        return metric_problem(run)
+    return None
+
+
+def metric_problem(run: Run) -> str | None:
+    """Why the output does not hold exactly one number; None when it does."""
+    if run.metric_count == 0:
+        return "the metric's expression matched nothing in the output"
+    if run.metric_count > 1:
+        return f"the metric's expression matched {run.metric_count} times; it must match once"
+    try:
+        number = float(run.metric_matches[0])
+    except ValueError:
+        return f"the metric's expression found {run.metric_matches[0]!r}, which is not a number"
+    if not math.isfinite(number) or number <= 0.0:
+        return f"the metric is {number:g}; a ratio needs a number above 0"
+    return None
+
+
+def metric_value(run: Run, workload: Workload) -> float:
+    """The metric of a run that counts."""
+    return run.wall_s if workload.metric_regex is None else float(run.metric_matches[0])
+
+
+def exit_text(run: Run) -> str:
+    """How a run ended, for people."""
+    if run.start_error is not None:
+        return run.start_error
+    if run.timed_out:
+        return f"timed out after {run.wall_s:.1f} s"
+    return f"killed by signal {run.signal}" if run.signal is not None else f"exit code {run.exit_code}"
+
+
+def last_lines(output: Output, count: int = 5) -> str:
+    """The end of what a stream said."""
+    return "\n".join((output.tail or output.head).strip().splitlines()[-count:])
+
+
+def _advice(trial: Trial, workload: Workload) -> str:
+    """What to do about a workload that fails under the baseline."""
+    run = trial.run
+    if run.start_error is not None:
+        return "check the command and the directory it runs in"
+    if run.timed_out:
+        return "give it more time with --timeout"
+    if workload.metric_regex is not None and trial.invalid == metric_problem(run):
+        return "try the expression on the command's output by hand; group 1 is the number"
+    said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
+    advice = "make it succeed first, or use --ignore-failure"
+    return f"its last line: {said[:200]}; {advice}" if said else advice

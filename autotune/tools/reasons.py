@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Why schedulers are not proposed on a machine: said to models, to the offline planner and to people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from autotune.canary.strikes import Strikes
+from autotune.errors import AutotuneError
+from autotune.records import MachineInfo
+from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.schedext.catalogue.knobs import Trait
+from autotune.schedext.kernel import version_of
+from autotune.schedext.programs.binaries import Places, find, here, how_to_get
+
+LACKING: dict[Trait, str] = {
+    "several_llcs": "it balances between last-level caches, and this machine has one",
+    "numa": "it is about several NUMA nodes, and this machine has one",
+    "core_types": "it is about fast and slow cores, and those here are alike",
+    "smt": "it is about SMT siblings, and the cores here have none",
+    "schedutil": "it steers frequencies through the schedutil governor, which is not in use here",
+    "nohz_full": "it spares CPUs that were booted without ticks (nohz_full), and there are none here",
+}
+"""What to say of a scheduler that needs a trait which the machine has not."""
+
+
+ABSENT = "not installed"
+
+
+def unusable(catalog: Catalog, machine: MachineInfo, places: Places | None = None) -> dict[str, str]:
+    """Schedulers that cannot run on this machine, or cannot do there what they are for, with the reason. Programs are
+    looked for in `places` (None: those of this machine)."""
+    searched = here() if places is None else places
+    found = ((one.name, _why_not(one, machine, searched)) for one in catalog.schedulers)
+    return {name: why for name, why in found if why is not None}
+
+
+def by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The same by reason, for people; what is not installed has an empty one, since each says how to get itself."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, why in reasons.items():
+        key = "" if why.startswith(ABSENT) else why
+        found[key] = (*found.get(key, ()), name)
+    return found
+
+
+def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None:
+    """The first reason. That it is not installed comes last: nobody should install what does not help then."""
+    checks: Iterable[Callable[[], str | None]] = (
+        lambda: _refused(one.name) if one.is_generated else None,
+        lambda: kernel_reason(one, machine.kernel),
+        lambda: machine_reason(one, machine),
+        lambda: _program_reason(one, machine),
+        lambda: _absent(one, places) if one.kind == "binary" else None,
+    )
+    return next((why for why in (check() for check in checks) if why is not None), None)
+
+
+def _refused(name: str) -> str | None:
+    """Why a generated scheduler is not offered: it was changed since it passed, or had its three strikes."""
+    try:
+        one = custom.load(name)
+        digest = custom.checked(one)
+        strikes = Strikes()
+        if strikes.is_barred(digest):
+            return f"it was let go three times on this host, last for: {strikes.reasons(digest)[-1].reason}"
+    except AutotuneError as error:
+        return error.message
+    return None
+
+
+def kernel_reason(one: Scheduler, kernel: str) -> str | None:
+    """What the kernel's release has against it."""
+    least = one.requirements.kernel_min
+    if least is not None and version_of(kernel) < version_of(least):
+        return f"it needs Linux {least}, and this is {kernel}"
+    for series in one.requirements.kernel_not:
+        if version_of(kernel)[:2] == version_of(series)[:2]:
+            return f"Linux {series} is known to refuse it, and this is {kernel}"
+    return None
+
+
+def machine_reason(one: Scheduler, machine: MachineInfo) -> str | None:
+    """What the machine's size and traits have against it; traits that are not known speak against nobody."""
+    most = one.requirements.cpus_max
+    if most is not None and machine.cpus > most:
+        return f"it is made for {most} CPUs at most, and this machine has {machine.cpus}"
+    lacking = [
+        trait for trait in one.requirements.machine if machine.traits is not None and trait not in machine.traits
+    ]
+    return LACKING[lacking[0]] if lacking else None
+
+
+def _program_reason(one: Scheduler, machine: MachineInfo) -> str | None:
+    if one.program is None:
+        return None
+    if one.program.help == "never":
+        return "its options cannot be asked for: whatever it is given, it attaches itself"
+    if machine.kind == "vm" and one.program.not_in_vm is not None:
+        return f"it cannot run in a micro-VM: {one.program.not_in_vm}"
+    return None
+
+
+def _absent(one: Scheduler, places: Places) -> str | None:
+    try:
+        return None if find(one, places=places) else f"{ABSENT}: {how_to_get(one)}"
+    except AutotuneError as error:
+        return error.message

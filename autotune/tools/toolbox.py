@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: MIT
+"""What a model may call while it plans: small typed functions whose results are small JSON.
+
+What always holds here:
+- arguments are checked by pydantic before anything is done, and knobs by the catalogue;
+- an error is a result that says what is allowed; no call can end the session;
+- nothing is measured here, nothing stays attached (`rehearsal`), no file outside the command's directory is read
+  (`workload_files`), and every result goes through the redaction and is bounded.
+
+Names and meaning of the tools that SchedCP's users know are kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autotune.errors import AutotuneError, UsageError
+from autotune.knowledge.store import History
+from autotune.records import Candidate, Prediction, Proposal, knob_text
+from autotune.redact import Redactor
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.schedext.catalogue.knobs import Knob
+from autotune.tools.rehearsal import Execution, Rehearsal
+from autotune.tools.workload_files import WorkloadFiles
+from autotune.tools.workshop import Workshop
+
+RESULT_CHARACTERS = 12000
+MOST_SUBMITTED = 8
+REASON_CHARACTERS = 300
+SAME_CALL = 3
+"""The same call with the same arguments is answered this often within one turn of planning."""
+
+
+class _Arguments(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ListSchedulers(_Arguments):
+    name: str | None = Field(None, description="Part of a name; leave out for all.")
+    tag: str | None = Field(None, description="Only those with this tag, such as latency, throughput, build or batch.")
+    production_ready: bool | None = Field(None, description="Only those that are, or are not, made for production use.")
+
+
+class DescribeScheduler(_Arguments):
+    name: str = Field(description="As list_schedulers gives it.")
+
+
+class RunScheduler(_Arguments):
+    name: str = Field(description="As list_schedulers gives it.")
+    args: list[str] = Field(
+        description="Knob settings as knob=value, such as slice_us=5000, or mode=NAME; empty for the defaults."
+    )
+
+
+class ExecutionId(_Arguments):
+    execution_id: str = Field(description="As run_scheduler gave it.")
+
+
+class SystemMonitor(_Arguments):
+    command: Literal["start", "stop"]
+    session_id: str | None = Field(None, description="For stop: as start gave it.")
+
+
+class WorkloadCommand(_Arguments):
+    command: Literal["create", "list", "get_history", "add_history"]
+    description: str | None = Field(None, description="For create: what the workload is.")
+    workload_id: str | None = Field(None, description="For get_history and add_history.")
+    execution_id: str | None = Field(None, description="For add_history: the execution that it is about, if any.")
+    result_description: str | None = Field(None, description="For add_history: what was found.")
+
+
+class ReadWorkloadFile(_Arguments):
+    path: str = Field(description="Relative to the command's directory; '.' and other directories are listed.")
+    offset: int = Field(description="Character to begin at; 0 for the beginning.")
+
+
+class GeneratedKnob(_Arguments):
+    name: str = Field(description="Of the AT_KNOB variable.")
+    type: Literal["integer", "boolean"]
+    default: str = Field(description="What the source says, as text: 5000, true.")
+    min: int | None = Field(None, description="For an integer: the least that makes sense.")
+    max: int | None = Field(None, description="For an integer: the most that makes sense.")
+    unit: str | None = Field(None, description="Such as us.")
+    description: str
+
+
+class CreateScheduler(_Arguments):
+    name: str = Field(description="a-z, 0-9 and _; also the ops name in the source. It becomes custom:NAME.")
+    source_code: str = Field(description="A complete scheduler in BPF C, as the writing guide says.")
+    description: str = Field(description="What it is, in at most 100 characters.")
+    algorithm: str
+    use_cases: list[str]
+    characteristics: str
+    limitations: list[str]
+    performance_profile: str = Field(description="What to expect of it, in a sentence.")
+    knobs: list[GeneratedKnob] = Field(description="Every AT_KNOB of the source.")
+    unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
+
+
+class KnobSetting(_Arguments):
+    name: str = Field(description="Of a knob; or mode, for the settings of a profile, which other knobs change.")
+    value: str = Field(description="As text: 5000, true. Several values of one knob are joined by +.")
+
+
+class Submitted(_Arguments):
+    scheduler: str
+    knobs: list[KnobSetting] = Field(description="Knobs that differ from their defaults; empty for none.")
+    reason: str = Field(description="One sentence for people: why this one could help with what the baseline shows.")
+    hypothesis: str = Field(description="What you expect to see, in a few words, such as: fewer switches, 5 % faster.")
+    prediction: Literal["faster", "same", "slower"] = Field(description="Against EEVDF.")
+
+
+class SubmitCandidates(_Arguments):
+    candidates: list[Submitted] = Field(description="What to measure next; empty when nothing better is in sight.")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the model sees it, and the method of Toolbox that does it."""
+
+    name: str
+    description: str
+    arguments: type[_Arguments]
+    method: str
+    replayable: bool
+    """Its result depends on the catalogue and the arguments alone, so that a replay can do it for real."""
+
+
+TOOLS = (
+    Tool(
+        "list_schedulers",
+        "List the schedulers there are, our own and programs of the scx family: a line on each, and why it cannot help "
+        "on this machine, if so. Look here first.",
+        ListSchedulers,
+        "list_schedulers",
+        True,
+    ),
+    Tool(
+        "describe_scheduler",
+        "Everything about one scheduler: how it works, its limits, what the machine must have, its profiles, what must "
+        "change together, and each knob with what it takes, its default and what it does.",
+        DescribeScheduler,
+        "describe_scheduler",
+        True,
+    ),
+    Tool(
+        "run_scheduler",
+        "Attach a scheduler to the machine for a few seconds to see that it loads and stays. Nothing is measured and "
+        "the command does not run. Only one at a time: a second call ends the first. It is ended by stop_scheduler, by "
+        "its time limit, or when you submit.",
+        RunScheduler,
+        "run_scheduler",
+        False,
+    ),
+    Tool(
+        "get_execution_status",
+        "How a scheduler started with run_scheduler is doing: running, stopped, expired, ejected or failed, and why.",
+        ExecutionId,
+        "get_execution_status",
+        False,
+    ),
+    Tool("stop_scheduler", "End a scheduler started with run_scheduler.", ExecutionId, "stop_scheduler", False),
+    Tool(
+        "system_monitor",
+        "Watch the machine: start samples CPU use, memory, context switches, pressure and scheduler statistics twice a "
+        "second; stop returns averages and maxima. Useful around run_scheduler, to see an idle machine's own load.",
+        SystemMonitor,
+        "system_monitor",
+        False,
+    ),
+    Tool(
+        "workload",
+        "Notes that outlive the session, by workload: create one, list them, read one's history, add to it. autotune "
+        "keeps its own measurements by itself; note here what they do not say.",
+        WorkloadCommand,
+        "workload",
+        False,
+    ),
+    Tool(
+        "read_workload_file",
+        "Read a piece of a text file below the command's directory (a Makefile, a benchmark's source), or list a "
+        "directory. Files that may hold secrets are refused.",
+        ReadWorkloadFile,
+        "read_workload_file",
+        False,
+    ),
+    Tool(
+        "create_and_verify_scheduler",
+        "Write a scheduler of your own when none fits. The source is checked, compiled, loaded by a real kernel and "
+        "put under loads in a micro-VM (a minute of the budget). What passes can be submitted as custom:NAME; what "
+        "does not comes back with the gate, the place and what to mend.",
+        CreateScheduler,
+        "create_and_verify_scheduler",
+        False,
+    ),
+    Tool(
+        "submit_candidates",
+        "End your turn: hand in what to measure next. All candidates must be valid, or none is taken. An empty list "
+        "ends the planning for good.",
+        SubmitCandidates,
+        "submit_candidates",
+        True,
+    ),
+)
+SUBMIT = "submit_candidates"
+
+
+def definitions() -> list[dict[str, Any]]:
+    """The tools as the Messages API takes them, with strict schemas. The same in every session, so that they are
+    cached."""
+    return [
+        {
+            "name": tool.name,
+            "description": tool.description,
+            "input_schema": strict_schema(tool.arguments),
+            "strict": True,
+        }
+        for tool in TOOLS
+    ]
+
+
+def strict_schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    """A model's JSON schema in the subset that strict tool use takes: objects closed, no titles and no defaults."""
+    document = arguments.model_json_schema()
+    definitions = document.pop("$defs", {})
+    cleaned: dict[str, Any] = _strict(document, definitions)
+    return cleaned
+
+
+def _strict(shape: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(shape, list):
+        return [_strict(item, definitions) for item in shape]
+    if not isinstance(shape, dict):
+        return shape
+    if "$ref" in shape:
+        return _strict(definitions[shape["$ref"].rpartition("/")[2]], definitions)
+    properties = shape.get("properties")
+    kept = {
+        key: _strict(value, definitions)
+        for key, value in shape.items()
+        if key not in ("title", "default", "properties", "additionalProperties")
+    }
+    if properties is not None:
+        kept["properties"] = {name: _strict(value, definitions) for name, value in properties.items()}
+        kept["additionalProperties"] = False
+    return kept
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call brought: text for the model, and the proposals when it ended the turn."""
+
+    text: str
+    is_error: bool = False
+    proposals: tuple[Proposal, ...] | None = None
+
+
+@dataclass
+class Toolbox:
+    """The tools of one session. `begin_turn` tells what holds in the turn of planning that begins."""
+
+    catalog: Catalog
+    rehearsal: Rehearsal | None
+    """None where there is no machine: then nothing can be tried out."""
+    history: History
+    directory: Path
+    redactor: Redactor
+    workshop: Workshop | None = None
+    """None where no source can be verified."""
+    unusable: dict[str, str] = field(default_factory=dict)
+    """Schedulers that cannot run here, with the reason."""
+    _tried: frozenset[str] = frozenset()
+    _affordable: int = MOST_SUBMITTED
+    _calls: dict[str, int] = field(default_factory=dict)
+    _files: WorkloadFiles | None = None
+
+    def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
+        self._tried = frozenset(tried)
+        self._affordable = max(1, min(affordable, MOST_SUBMITTED))
+        self._calls = {}
+
+    def call(self, name: str, given: object) -> Result:
+        """Do what the model asked for. Never raises for what a model can do wrong."""
+        tool = next((tool for tool in TOOLS if tool.name == name), None)
+        if tool is None:
+            return self._refused(f"there is no tool '{name[:100]}'; there are {', '.join(t.name for t in TOOLS)}")
+        if self._loops(name, given):
+            return self._refused(f"this very call was answered {SAME_CALL} times; do something else, or {SUBMIT}")
+        try:
+            arguments = tool.arguments.model_validate(given)
+            answer = getattr(self, f"_{tool.method}")(arguments)
+        except ValidationError as error:
+            return self._refused(_validation_text(error))
+        except AutotuneError as error:
+            return self._refused(str(error))
+        if isinstance(answer, Result):
+            return answer
+        return Result(self._bounded(json.dumps(self.redactor.data(answer), ensure_ascii=False)))
+
+    def _loops(self, name: str, given: object) -> bool:
+        key = f"{name} {json.dumps(given, sort_keys=True, default=str)}"
+        self._calls[key] = self._calls.get(key, 0) + 1
+        return self._calls[key] > SAME_CALL and name not in ("get_execution_status",)
+
+    def _refused(self, text: str) -> Result:
+        return Result(self._bounded(json.dumps({"error": self.redactor.text(text)}, ensure_ascii=False)), is_error=True)
+
+    def _bounded(self, text: str) -> str:
+        return text if len(text) <= RESULT_CHARACTERS else f"{text[:RESULT_CHARACTERS]} [cut off]"
+
+    # --- the catalogue ---
+
+    def _list_schedulers(self, asked: ListSchedulers) -> Any:
+        found = [one for one in self.catalog.schedulers if _matches(one, asked)]
+        return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
+
+    def _describe_scheduler(self, asked: DescribeScheduler) -> Any:
+        one = self.catalog.get(asked.name)
+        return {**self._reason(one), **_everything(one)}
+
+    def _reason(self, one: Scheduler) -> dict[str, str]:
+        return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}
+
+    # --- trying out ---
+
+    @property
+    def _trying(self) -> Rehearsal:
+        if self.rehearsal is None:
+            raise UsageError("there is no machine to try schedulers out on")
+        return self.rehearsal
+
+    def _run_scheduler(self, asked: RunScheduler) -> Any:
+        candidate = self._candidate(asked.name, [tuple(setting.partition("=")[::2]) for setting in asked.args])
+        execution = self._trying.start(candidate)
+        shown = {"execution_id": execution.execution_id, "scheduler": asked.name, "status": "started"}
+        return {**shown, "message": execution.output[-1]}
+
+    def _get_execution_status(self, asked: ExecutionId) -> Any:
+        return self._execution(self._trying.status(asked.execution_id), asked)
+
+    def _stop_scheduler(self, asked: ExecutionId) -> Any:
+        return self._execution(self._trying.stop(asked.execution_id), asked)
+
+    def _execution(self, execution: Execution | None, asked: ExecutionId) -> Any:
+        if execution is None:
+            known = ", ".join(self._trying.ids) or "none yet"
+            raise UsageError(f"there is no execution '{asked.execution_id[:100]}'; there are: {known}")
+        return execution.shown()
+
+    def _system_monitor(self, asked: SystemMonitor) -> Any:
+        if asked.command == "start":
+            return {"session_id": self._trying.monitor()}
+        summary = self._trying.stop_monitor(asked.session_id or "")
+        if summary is None:
+            known = ", ".join(self._trying.monitor_ids) or "none yet"
+            raise UsageError(f"there is no monitor '{asked.session_id}'; there are: {known}")
+        return summary
+
+    def _create_and_verify_scheduler(self, asked: CreateScheduler) -> Any:
+        if self.workshop is None:
+            raise UsageError("no scheduler can be verified here")
+        given = asked.model_dump(exclude={"source_code", "knobs"})
+        knobs = [_catalogue_knob(knob) for knob in asked.knobs]
+        passed, said = self.workshop.create({**given, "source": asked.source_code, "knobs": knobs})
+        return said if passed else self._refused(said)
+
+    # --- memory and files ---
+
+    def _workload(self, asked: WorkloadCommand) -> Any:
+        if asked.command == "create":
+            return {"workload_id": self.history.create_profile(self._needed(asked, "description"))}
+        if asked.command == "list":
+            return {"profiles": self.history.list_profiles()}
+        profile = self._needed(asked, "workload_id")
+        if asked.command == "get_history":
+            return self.history.profile_history(profile)
+        execution = self._trying.status(asked.execution_id) if asked.execution_id else None
+        scheduler = execution.candidate.key if execution else None
+        text = self._needed(asked, "result_description")
+        return {"history_id": self.history.add_profile_note(profile, asked.execution_id, scheduler, text)}
+
+    def _needed(self, asked: WorkloadCommand, name: str) -> str:
+        value = getattr(asked, name)
+        if not value:
+            raise UsageError(f"the command '{asked.command}' needs {name}")
+        return self.redactor.text(str(value))
+
+    def _read_workload_file(self, asked: ReadWorkloadFile) -> Any:
+        if self._files is None:
+            self._files = WorkloadFiles(self.directory, self.redactor.text)
+        return self._files.read_piece(asked.path, asked.offset)
+
+    # --- the end of a turn ---
+
+    def _submit_candidates(self, asked: SubmitCandidates) -> Result:
+        if len(asked.candidates) > self._affordable:
+            raise UsageError(f"the budget allows {self._affordable} now, not {len(asked.candidates)}; choose the best")
+        proposals, problems = [], []
+        keys: set[str] = set()
+        for number, one in enumerate(asked.candidates, 1):
+            try:
+                proposal = self._proposal(one)
+                self._refuse_known(proposal.candidate.key, keys)
+            except AutotuneError as error:
+                problems.append(f"candidate {number} ({one.scheduler[:60]}): {error}")
+                continue
+            keys.add(proposal.candidate.key)
+            proposals.append(proposal)
+        if problems:
+            raise UsageError("nothing was taken: " + "; ".join(problems))
+        return Result("", proposals=tuple(proposals))
+
+    def _proposal(self, one: Submitted) -> Proposal:
+        candidate = self._candidate(one.scheduler, [(knob.name, knob.value) for knob in one.knobs])
+        prediction: Prediction = one.prediction
+        texts = [
+            " ".join(self.redactor.text(text).split())[:REASON_CHARACTERS] for text in (one.reason, one.hypothesis)
+        ]
+        if not texts[0]:
+            raise UsageError("give a reason, in one sentence")
+        return Proposal(candidate, texts[0], texts[1], prediction)
+
+    def _refuse_known(self, key: str, keys: set[str]) -> None:
+        if key in keys:
+            raise UsageError(f"{key} is in the list twice")
+        if key in self._tried:
+            raise UsageError(f"{key} was tried already; change a knob or choose another")
+
+    def _candidate(self, name: str, settings: Sequence[tuple[str, ...]]) -> Candidate:
+        """A candidate with the defaults left out, so that the same settings are the same candidate."""
+        scheduler = self.catalog.get(name)
+        if name in self.unusable:
+            raise UsageError(f"{name} cannot run here: {self.unusable[name]}")
+        knobs = scheduler.settings({knob.strip(): text.strip() for knob, text in settings})
+        kept = {knob: value for knob, value in knobs.items() if value != scheduler.knob(knob).default}
+        return Candidate(name, tuple(sorted(kept.items())))
+
+
+def _matches(one: Scheduler, asked: ListSchedulers) -> bool:
+    named = asked.name is None or asked.name.lower() in one.name
+    tagged = asked.tag is None or asked.tag.lower() in one.tags
+    return named and tagged and asked.production_ready in (None, bool(one.production_ready))
+
+
+def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
+    """A knob as the catalogue describes it."""
+    range_ = None if knob.type == "boolean" else {"min": knob.min, "max": knob.max}
+    described = Knob(name=knob.name, type=knob.type, unit=knob.unit, description=knob.description)
+    return {**described.model_dump(), "default": described.parse(knob.default), "range": range_}
+
+
+def _line(one: Scheduler) -> dict[str, Any]:
+    """What the list says of a scheduler: there are many, and describe_scheduler says the rest."""
+    return {
+        "name": one.name,
+        "description": one.description,
+        "production_ready": one.production_ready,
+        "tags": one.tags,
+        "knobs": len(_active(one)),
+    }
+
+
+def _everything(one: Scheduler) -> dict[str, Any]:
+    """A scheduler, without what does not apply to it."""
+    dead = [knob.name for knob in one.knobs if knob.status != "active"]
+    facts = {
+        "name": one.name,
+        "kind": "our own" if one.kind == "bpf" else "a program",
+        "description": one.description,
+        "production_ready": one.production_ready,
+        "algorithm": one.algorithm,
+        "use_cases": one.use_cases,
+        "characteristics": one.characteristics,
+        "limitations": one.limitations,
+        "performance_profile": one.performance_profile,
+        "requirements": one.requirements.model_dump(exclude_defaults=True),
+        "side_effects": one.program.side_effects if one.program else (),
+        "modes": one.modes,
+        "must_hold": [rule.sentence() for rule in one.rules],
+        "tuning_parameters": {knob.name: _knob(knob) for knob in _active(one)},
+        "without_effect": dead,
+    }
+    return {name: value for name, value in facts.items() if value or name == "production_ready"}
+
+
+def _active(one: Scheduler) -> list[Knob]:
+    return [knob for knob in one.knobs if knob.status == "active"]
+
+
+def _knob(knob: Knob) -> str:
+    """One knob in a line: there may be sixty."""
+    default = knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
+    parts = [f"{knob.description} Takes {knob.allowed()}; default {default}."]
+    parts += [f"With {', '.join(knob.requires)}."] if knob.requires else []
+    parts += [f"Not with {', '.join(knob.conflicts)}."] if knob.conflicts else []
+    parts += [f"Only where there is {', '.join(knob.needs)}."] if knob.needs else []
+    parts += [knob.note] if knob.note else []
+    return " ".join(parts)
+
+
+def _validation_text(error: ValidationError) -> str:
+    """What is wrong with arguments, without repeating them."""
+    problems = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:5]]
+    return "wrong arguments: " + "; ".join(problems)
+
+
+Call = Callable[[str, object], Result]

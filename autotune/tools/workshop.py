@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Where a model's own schedulers are made: its source goes through the gates (`verify`), and what passes joins the
+catalogue of the session and of later ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from autotune.errors import UsageError
+from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.catalog import CUSTOM, Catalog
+from autotune.verify.findings import GateReport, answer
+from autotune.verify.submission import Submission, submission
+from autotune.verify.summary import summary
+from autotune.wire import to_json
+
+
+class Verified(Protocol):
+    """What came of a verification (`verify.gates.Outcome`)."""
+
+    @property
+    def reports(self) -> tuple[GateReport, ...]: ...
+
+    @property
+    def custom(self) -> custom.Custom | None: ...
+
+
+Verify = Callable[[Submission], Verified]
+MOST_TRIES = 6
+"""Verifications in one session: each takes about a minute of the budget."""
+
+
+@dataclass
+class Workshop:
+    """Verifies for one session."""
+
+    catalog: Catalog
+    verify: Verify
+    took_s: float = 0.0
+    tries: int = 0
+
+    def create(self, fields: dict[str, Any]) -> tuple[bool, Any]:
+        """Whether it passed, and what the model is told. Raises UsageError for a name or an entry that cannot be, and
+        whatever keeps this machine from verifying."""
+        asked = submission(**fields)
+        name = f"{CUSTOM}{asked.name}"
+        if any(one.name == name for one in self.catalog.schedulers):
+            raise UsageError(f"{name} exists already", hint="choose another name")
+        if any(one.name == asked.name for one in self.catalog.schedulers):
+            raise UsageError(f"{asked.name} is one of ours", hint="choose another name")
+        if self.tries >= MOST_TRIES:
+            raise UsageError(f"{MOST_TRIES} sources were verified in this session", hint="go on with what there is")
+        self.tries += 1
+        started = time.monotonic()
+        try:
+            outcome = self.verify(asked)
+        finally:
+            self.took_s += time.monotonic() - started
+        if outcome.custom is None:
+            return False, answer(next(report for report in outcome.reports if not report.passed))
+        self.catalog.add(outcome.custom.entry)
+        numbers = summary(to_json(list(outcome.reports)))
+        notes = [finding.text() for report in outcome.reports for finding in report.findings]
+        return True, {"scheduler": name, "passed": "all gates", "notes": notes[:10], "numbers": numbers}

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: MIT
+"""Samples -> ratios, intervals, verdicts and cautions. Pure: no clock, no chance, no I/O.
+
+What always holds here:
+- a speedup is a ratio oriented so that above 1 is better, whatever the goal of the metric;
+- runs are compared only within their round, so that drift of the machine cancels;
+- averages of ratios are taken of their logarithms: a speedup of 2 and one of 1/2 average to 1;
+- a value that has no logarithm (zero, negative, not finite) has no ratio: the run counts as invalid (`usable`).
+  Leaving such values out silently would flatter a scheduler under which the workload reports zero.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autotune.records import (
+    Goal,
+    Interval,
+    Verdict,
+)
+
+CONFIDENCE = 0.95
+"""Of the intervals people read."""
+
+SAME_MARGIN = 0.01
+"""A speedup is `same` when its whole interval lies within this relative distance of 1."""
+
+_ROUNDING = 1e-9
+"""Relative differences below this are rounding of floating point numbers, never a speedup."""
+
+# --- Student's t -----------------------------------------------------------------------------------------
+
+
+def _two_sided_t_probability(theta: float, df: int) -> float:
+    """P(|T| <= sqrt(df) * tan(theta)) for Student's t with `df` degrees of freedom: the finite series of
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 (odd) and 26.7.4 (even)."""
+    sin, cos = math.sin(theta), math.cos(theta)
+    odd = df % 2
+    term = cos if odd else 1.0
+    total = 0.0
+    for power in range(odd, df - 1, 2):
+        total += term
+        term *= cos * cos * (power + 1) / (power + 2)
+    return (theta + sin * total) * 2 / math.pi if odd else sin * total
+
+
+@functools.lru_cache(maxsize=4096)
+def student_t_quantile(p: float, df: int) -> float:
+    """The value that Student's t with `df` degrees of freedom stays below with probability `p`.
+
+    Found by halving the angle theta of t = sqrt(df) * tan(theta), in which the distribution function is a finite
+    sum and increasing. Good to about 1e-9, relative, for tails down to 1e-6. Raises ValueError unless
+    0 < p < 1 and df >= 1.
+    """
+    if not 0.0 < p < 1.0 or df < 1:
+        raise ValueError(f"no t quantile for p={p!r} with df={df!r}")
+    if p < 0.5:
+        return -student_t_quantile(1.0 - p, df)
+    wanted = 2.0 * p - 1.0
+    low, high = 0.0, math.pi / 2
+    while True:
+        middle = (low + high) / 2
+        if middle in (low, high):
+            return math.sqrt(df) * math.tan(low)
+        if _two_sided_t_probability(middle, df) < wanted:
+            low = middle
+        else:
+            high = middle
+
+
+# --- values ----------------------------------------------------------------------------------------------
+
+
+def usable(value: float | None) -> bool:
+    """True for a value of a metric that a ratio can be taken of: finite and above zero."""
+    return value is not None and math.isfinite(value) and value > 0.0
+
+
+def median(values: Sequence[float]) -> float | None:
+    """The median; None of no values."""
+    return statistics.median(values) if values else None
+
+
+def robust_deviation(values: Sequence[float]) -> float:
+    """A standard deviation that a few outliers do not move: 1.4826 times the median distance from the median."""
+    if not values:
+        return 0.0
+    centre = statistics.median(values)
+    return 1.4826 * statistics.median(abs(value - centre) for value in values)
+
+
+def noise(values: Sequence[float]) -> float | None:
+    """Relative standard deviation of the metric over runs of one candidate (0.02 for 2 %), outliers included,
+    because they widen the intervals too. None with fewer than two values or a value that is not `usable`."""
+    if len(values) < 2 or not all(usable(value) for value in values):
+        return None
+    return statistics.stdev(values) / statistics.fmean(values)
+
+
+def noise_floor(noise: float, rounds: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float | None:
+    """Relative difference below which two schedulers cannot be told apart: the half width of the interval that
+    `rounds` pairs will give when each run has the relative standard deviation `noise`,
+
+        exp(t * noise * sqrt(2 / rounds)) - 1,   t of (1 - confidence) / comparisons, two-sided, rounds - 1 df.
+
+    sqrt(2) because both runs of a pair are noisy; `comparisons` are the candidates and looks that share the risk
+    of error (Bonferroni). None with fewer than two rounds. Raises ValueError for a negative noise."""
+    if noise < 0.0:
+        raise ValueError(f"noise cannot be negative: {noise!r}")
+    if rounds < 2:
+        return None
+    t = student_t_quantile(1.0 - (1.0 - confidence) / (2 * comparisons), rounds - 1)
+    return _exp(t * noise * math.sqrt(2.0 / rounds)) - 1.0
+
+
+# --- speedups --------------------------------------------------------------------------------------------
+
+
+def log_speedup(baseline: float, candidate: float, goal: Goal) -> float:
+    """Logarithm of the speedup of one pair of `usable` values: above 0 is better."""
+    gain = math.log(baseline) - math.log(candidate)
+    return gain if goal == "min" else -gain
+
+
+def paired_speedup(
+    baseline: Sequence[float], candidate: Sequence[float], goal: Goal, confidence: float = CONFIDENCE
+) -> Interval | None:
+    """Speedup of a candidate from runs paired by round: `baseline[i]` and `candidate[i]` ran in the same round.
+
+    None with fewer than two pairs, and when any value is not `usable`. Raises ValueError when the lengths differ,
+    since then the values cannot be pairs."""
+    if len(baseline) != len(candidate):
+        raise ValueError(f"{len(baseline)} baseline runs cannot be paired with {len(candidate)}")
+    if not all(usable(value) for value in (*baseline, *candidate)):
+        return None
+    logs = [log_speedup(before, after, goal) for before, after in zip(baseline, candidate, strict=True)]
+    return speedup_interval(logs, confidence)
+
+
+def speedup_interval(log_speedups: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Geometric mean of speedups with its t interval, taken on their logarithms. None with fewer than two.
+
+    Pairs that all agree exactly (a metric that is a count) give an interval without width: chance cannot make that
+    many runs agree and yet differ from the baseline."""
+    if len(log_speedups) < 2:
+        return None
+    mean, error = mean_and_error(log_speedups)
+    half = error * student_t_quantile((1.0 + confidence) / 2, len(log_speedups) - 1)
+    return Interval(estimate=_exp(mean), low=_exp(mean - half), high=_exp(mean + half), confidence=confidence)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean of two or more values, and its standard error."""
+    count = len(values)
+    mean = math.fsum(values) / count
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    return mean, math.sqrt(variance / count)
+
+
+def excludes_one(interval: Interval) -> Literal["faster", "slower"] | None:
+    """Which side of 1 the whole interval lies on; None when 1 is in it."""
+    if interval.low > 1.0 + _ROUNDING:
+        return "faster"
+    return "slower" if interval.high < 1.0 - _ROUNDING else None
+
+
+def verdict(corrected: Interval | None, plain: Interval | None = None, margin: float = SAME_MARGIN) -> Verdict:
+    """What an interval says. `faster` and `slower` are claims, and need the `corrected` interval (for the number
+    of candidates and looks) to exclude 1. `same` needs the `plain` interval, by default the corrected one, to lie
+    within 1/(1 + margin) and 1 + margin. Everything else, and no interval at all, is `undecided`."""
+    if corrected is None:
+        return "undecided"
+    side = excludes_one(corrected)
+    if side is not None:
+        return side
+    shown = plain or corrected
+    return "same" if 1.0 / (1.0 + margin) <= shown.low and shown.high <= 1.0 + margin else "undecided"
+
+
+def _exp(exponent: float) -> float:
+    """exp() that says infinity where a float ends."""
+    try:
+        return math.exp(exponent)
+    except OverflowError:
+        return math.inf
+
+
+# --- cautions --------------------------------------------------------------------------------------------
+
+CautionKind = Literal["already done", "slow start", "outliers", "drift"]
+
+_DONE_SHARE = 0.25
+_DONE_LEAST_S = 0.1
+_SLOW_START_SHARE = 1.2
+_OUTLIER_DEVIATIONS = 6.0
+_OUTLIER_SHARE = 0.1
+_DRIFT_SHARE = 0.03
+_DRIFT_CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something about the runs that the user should know: `text` is a sentence that ends in what to do."""
+
+    kind: CautionKind
+    text: str
+
+
+def looks_already_done(first_s: float, later_s: Sequence[float]) -> bool:
+    """True when later runs take only a fraction of the first (a quarter or less): the first did the work, as a
+    build does, and the others found it done. Gains of less than 0.1 s are a cold start, not work left undone."""
+    typical_s = median(later_s)
+    if typical_s is None:
+        return False
+    return typical_s <= _DONE_SHARE * first_s and first_s - typical_s >= _DONE_LEAST_S
+
+
+def looks_slow_at_start(first_s: float, later_s: Sequence[float]) -> bool:
+    """True when the first run took clearly longer than every later one (1.2 times, and outside their scatter), as
+    with cold caches, and it is not that the work was already done. Needs two later runs."""
+    if len(later_s) < 2 or looks_already_done(first_s, later_s):
+        return False
+    slowest_s = max(later_s)
+    return first_s > _SLOW_START_SHARE * slowest_s and first_s - slowest_s > 2 * (slowest_s - min(later_s))
+
+
+def outliers(values: Sequence[float]) -> list[float]:
+    """Values more than 6 robust deviations and more than 10 % away from the median; none among fewer than five."""
+    if len(values) < 5:
+        return []
+    centre = statistics.median(values)
+    limit = max(_OUTLIER_DEVIATIONS * robust_deviation(values), _OUTLIER_SHARE * abs(centre))
+    return [value for value in values if abs(value - centre) > limit]
+
+
+def drift(values: Sequence[float]) -> float | None:
+    """Relative change of the metric from the first to the last of the values, given in the order they were
+    measured (0.1: the last are 10 % above the first), by a straight line through their logarithms. None unless
+    that line has a slope at 99 % confidence and changes 3 % or more; it takes six `usable` values to show it."""
+    count = len(values)
+    if count < 6 or not all(usable(value) for value in values):
+        return None
+    logs = [math.log(value) for value in values]
+    places = range(count)
+    slope, start = statistics.linear_regression(places, logs)
+    scatter = math.fsum((log - start - slope * place) ** 2 for place, log in zip(places, logs, strict=True))
+    width = count * (count * count - 1) / 12
+    least = student_t_quantile((1 + _DRIFT_CONFIDENCE) / 2, count - 2) * math.sqrt(scatter / (count - 2) / width)
+    change = math.expm1(slope * (count - 1))
+    return change if abs(slope) > least and abs(change) >= _DRIFT_SHARE else None
+
+
+def cautions(wall_s: Sequence[float], *, prepared: bool) -> tuple[Caution, ...]:
+    """What is odd about runs of the baseline, given in the order they were measured: about the first against the
+    others, and about the others. `prepared`: something already puts the files back before every run (`--prepare`
+    or `--pristine`), so the advice differs."""
+    if len(wall_s) < 2:
+        return ()
+    first_s, later_s = wall_s[0], wall_s[1:]
+    found = [
+        _already_done(first_s, later_s, prepared) if looks_already_done(first_s, later_s) else None,
+        _slow_start(first_s, later_s) if looks_slow_at_start(first_s, later_s) else None,
+        _outliers(later_s),
+        _drift(later_s),
+    ]
+    return tuple(caution for caution in found if caution is not None)
+
+
+def _already_done(first_s: float, later_s: Sequence[float], prepared: bool) -> Caution:
+    what = f"Later runs take {statistics.median(later_s):.3g} s, the first took {first_s:.3g} s: "
+    if prepared:
+        advice = "--prepare or --pristine does not seem to undo all that a run does; check what it leaves behind."
+    else:
+        advice = "the work seems to be done already; use --prepare (such as 'make clean') or --pristine."
+    return Caution("already done", what + advice)
+
+
+def _slow_start(first_s: float, later_s: Sequence[float]) -> Caution:
+    ratio = first_s / statistics.median(later_s)
+    text = f"The first run took {ratio:.2g} times as long as later ones; --warmup 1 leaves it out."
+    return Caution("slow start", text)
+
+
+def _outliers(wall_s: Sequence[float]) -> Caution | None:
+    odd = outliers(wall_s)
+    if not odd:
+        return None
+    count = f"{len(odd)} of {len(wall_s)} runs took far more or less time than the rest"
+    return Caution("outliers", f"{count}; quiet the machine if something else is running.")
+
+
+def _drift(wall_s: Sequence[float]) -> Caution | None:
+    change = drift(wall_s)
+    if change is None:
+        return None
+    way = "slower" if change > 0 else "faster"
+    what = f"Runs got {way} by {abs(change) * 100:.0f} % during the session, as with heat or other load"
+    return Caution("drift", f"{what}; comparisons within rounds hold, yet a steadier machine tells more.")
+
+
+def percent_text(share: float) -> str:
+    """A share for a sentence: 0.021 is `2.1 %`, 0.25 is `25 %`."""
+    percent = share * 100
+    return f"{percent:.0f} %" if abs(percent) >= 9.95 else f"{percent:.1f} %"

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""The fourth gate: how a scheduler treats tasks. Runs the loads of `loads` in the micro-VM under it and under
+EEVDF, and has `judge` compare.
+
+What always holds:
+- every run inside has a deadline on this side; a VM that dies or hangs is a finding, not an exception;
+- a finding about time counts only when it shows again each time the same load is run once more, with EEVDF measured
+  anew beside it: the machine may have been busy before. Ejections need no second look.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from autotune.errors import AutotuneError, MachineLost, RunnerLost
+from autotune.records import AttachSpec
+from autotune.verify.behaviour.judge import TIMED, LoadFinding, Seen, jain, judge
+from autotune.verify.behaviour.loads import LOADS
+from autotune.verify.findings import Finding, GateReport
+from autotune.verify.inside import VM, run_inside
+from autotune.wire import to_json
+
+SECONDS = 2.5
+"""Of most loads. All nine take 28 s under emulation, attaching included; with EEVDF's and a boot about 62 s."""
+MARGIN_S = 30.0
+"""What a run inside may take beyond its loads: attaching up to three times, and a kernel that waits for its watchdog
+(30 s at most) before it throws out a scheduler that keeps everybody waiting, us included."""
+MORE_LOOKS = 2
+"""At findings about time. Each costs 8 s for one load, and only what is doubtful has to pay."""
+TRIES = 2
+"""An emulated kernel dies now and then by itself (`machine/resilient`): once is nobody's fault."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """EEVDF's numbers, by load. They hold for the boot they were measured on (`generation` of the VM)."""
+
+    loads: Mapping[str, Mapping[str, Any]]
+    generation: int
+
+
+class Lost(Exception):
+    """The VM was lost, under a load of the scheduler or (`theirs`) of EEVDF. `again` is false when it hung: waiting
+    once more for that is no use."""
+
+    def __init__(self, error: AutotuneError, begun: str, *, theirs: bool, again: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.begun = begun
+        self.theirs = theirs
+        self.again = again
+
+
+def reference(vm: VM, progress: Progress, *, only: Sequence[str] | None = None) -> Reference:
+    """Measure EEVDF. `only` names the loads; None: all. Raises AutotuneError when the VM is lost."""
+    try:
+        return _reference(vm, progress, _names(only))
+    except Lost as lost:
+        raise lost.error from lost
+
+
+def check(
+    spec: AttachSpec,
+    vm: VM,
+    *,
+    reference: Reference | None,
+    declared_unfair: bool,
+    progress: Progress,
+    libbpf: str,
+    only: Sequence[str] | None = None,
+) -> GateReport:
+    """Run the loads under the scheduler. `reference` of another boot, or one that lacks a load, is measured anew;
+    `only` names the loads to run (None: all, as the gate demands). Raises AutotuneError when the gate itself cannot
+    work."""
+    started = time.monotonic()
+    gate = _Gate(spec, vm, _names(only), declared_unfair, progress, libbpf)
+    lost = None
+    for _ in range(TRIES):
+        try:
+            found, numbers, log = gate.verdict(reference)
+            return GateReport("behaviour", tuple(found), numbers, time.monotonic() - started, log)
+        except Lost as error:
+            lost = error
+            progress(f"the micro-VM was lost under load '{error.begun}'")
+            if not error.again:
+                break
+    assert lost is not None
+    if lost.theirs:
+        raise lost.error
+    finding = Finding(
+        "vm-lost",
+        f"the micro-VM {'died' if lost.again else 'hung'} under load '{lost.begun}': {lost.error.message}",
+        "a scheduler must not keep the kernel's own threads from running",
+    )
+    return GateReport("behaviour", (finding,), {"begun": lost.begun}, time.monotonic() - started, lost.error.detail)
+
+
+def _names(only: Sequence[str] | None) -> list[str]:
+    unknown = sorted(set(only or ()) - set(LOADS))
+    if unknown:
+        raise AutotuneError(f"there is no load '{unknown[0]}'", hint=f"there are: {', '.join(LOADS)}", stage="verify")
+    return [name for name in LOADS if only is None or name in only]
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """One check: what is checked, where, and by which loads."""
+
+    spec: AttachSpec
+    vm: VM
+    names: list[str]
+    declared_unfair: bool
+    progress: Progress
+    libbpf: str
+
+    def verdict(self, given: Reference | None) -> tuple[list[Finding], dict[str, Any], str]:
+        """Findings, numbers, and the kernel's log. Raises Lost."""
+        known = given is not None and given.generation == self.vm.generation and set(self.names) <= set(given.loads)
+        eevdf = given if known and given is not None else _reference(self.vm, self.progress, self.names)
+        seen = self._measure(self.names)
+        found = judge(seen, eevdf.loads, declared_unfair=self.declared_unfair)
+        numbers = _numbers(seen, eevdf)
+        if not seen.end.get("gone"):
+            found = self._confirmed(found, numbers)
+        return [item.finding for item in found], numbers, _log(seen)
+
+    def _measure(self, names: list[str]) -> Seen:
+        self.progress(f"loads under {self.spec.ops}")
+        return _run(self.vm, self.spec, names, self.progress, self.libbpf)
+
+    def _confirmed(self, found: list[LoadFinding], numbers: dict[str, Any]) -> list[LoadFinding]:
+        """What shows again each time the doubtful loads are run; all that is not about time stays."""
+        looks: list[dict[str, Any]] = []
+        for _ in range(MORE_LOOKS):
+            doubtful = [name for name in self.names if name in {item.load for item in found if _is_doubtful(item)}]
+            if not doubtful:
+                break
+            self.progress(f"once more: {', '.join(doubtful)}")
+            eevdf = _reference(self.vm, self.progress, doubtful)
+            seen = self._measure(doubtful)
+            looks.append(_numbers(seen, eevdf))
+            again = judge(seen, eevdf.loads, declared_unfair=self.declared_unfair)
+            found = _both(found, again)
+            if seen.end.get("gone"):
+                break
+        if looks:
+            numbers["more_looks"] = looks
+        return found
+
+
+def _both(found: list[LoadFinding], again: list[LoadFinding]) -> list[LoadFinding]:
+    """Of the doubtful what was found again, with the newer numbers; and all else that was found at either time."""
+    before = {(item.load, item.finding.rule) for item in found}
+    sure = [item for item in found if not _is_doubtful(item)]
+    new = [item for item in again if not _is_doubtful(item) and (item.load, item.finding.rule) not in before]
+    return sure + new + [item for item in again if _is_doubtful(item) and (item.load, item.finding.rule) in before]
+
+
+def _is_doubtful(item: LoadFinding) -> bool:
+    return item.finding.rule in TIMED and item.finding.severity == "error"
+
+
+# --- running ---------------------------------------------------------------------------------------------
+
+
+def _reference(vm: VM, progress: Progress, names: list[str]) -> Reference:
+    progress("loads under EEVDF")
+    seen = _run(vm, None, names, progress, None)
+    return Reference(seen.loads, vm.generation)
+
+
+def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, libbpf: str | None) -> Seen:
+    """Run loads inside. Raises Lost when the VM is, AutotuneError when the program inside failed."""
+    loads: dict[str, Any] = {}
+    end: dict[str, Any] = {}
+    begun = ["attaching"]
+
+    def hear(said: dict[str, Any]) -> None:
+        if "begin" in said:
+            begun[0] = said["begin"]
+            progress(said["begin"])
+        elif "load" in said:
+            loads[said["load"]] = said["numbers"]
+        else:
+            end.update(said)
+
+    asked = {"spec": None if spec is None else to_json(spec), "loads": names, "seconds": SECONDS, "libbpf": libbpf}
+    timeout_s = len(names) * SECONDS * 1.5 + MARGIN_S
+    started = time.monotonic()
+    try:
+        run = run_inside(vm, "autotune.verify.behaviour.loads", asked, timeout_s=timeout_s, hear=hear)
+    except (MachineLost, RunnerLost) as error:
+        died = time.monotonic() - started < timeout_s
+        raise Lost(error, begun[0], theirs=spec is None, again=died) from error
+    if run.timed_out:
+        late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
+        raise Lost(late, begun[0], theirs=spec is None, again=False)
+    if "end" not in end:
+        said = (run.stderr.tail or run.stderr.head).strip()
+        raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=said)
+    return Seen(loads, begun[0], end)
+
+
+# --- the report ------------------------------------------------------------------------------------------
+
+
+def _numbers(seen: Seen, eevdf: Reference) -> dict[str, Any]:
+    """What is reported: both sides of each load, and how the scheduler came and went."""
+    loads = {
+        name: {"scheduler": _with_index(name, numbers), "eevdf": _with_index(name, eevdf.loads.get(name, {}))}
+        for name, numbers in seen.loads.items()
+    }
+    restarts = seen.loads.get("hotplug", {}).get("restarts")
+    properties = {"restarts_when_cpus_are_plugged": bool(restarts)} if restarts is not None else {}
+    return {
+        "loads": loads,
+        "attach_s": seen.end.get("attach_s", []),
+        "detachment": seen.end.get("detachment"),
+        "properties": properties,
+    }
+
+
+def _with_index(name: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    if name != "equal_hogs" or "tasks" not in numbers:
+        return dict(numbers)
+    return {**numbers, "jain": round(jain([task["cpu_s"] for task in numbers["tasks"]]), 4)}
+
+
+def _log(seen: Seen) -> str:
+    """The kernel's log while the scheduler was attached, and the end of what it said when it threw it out."""
+    record = seen.end.get("exit") or {}
+    return "\n".join([*seen.end.get("kernel_log", ()), record.get("message", "")]).strip()

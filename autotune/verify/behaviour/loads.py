@@ -1,0 +1,577 @@
+# SPDX-License-Identifier: MIT
+"""Runs inside the micro-VM as root: one load after another under a scheduler (or EEVDF), and what came of each.
+
+How it measures:
+- this process watches under SCHED_FIFO, so that no sched_ext scheduler can keep it waiting; its tasks are ordinary;
+- every task counts its own progress in shared memory, which is looked at every 20 ms: a counter that stands still is a
+  task that waits, since all of them always want to run or sleep for a millisecond at most;
+- time in which this process itself could not look (the host had other work) is not counted as anybody's waiting;
+- at every look it does a little work of its own and takes the time: how fast the machine is just then;
+- the scheduler is attached by this process: if it dies, the kernel is back on its own.
+
+Says JSON lines: `begin`, `load` and `end` with their numbers. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from autotune.errors import AutotuneError
+from autotune.records import AttachSpec, SchedulerExit
+from autotune.schedext.holding.holder import Holder, Lock
+from autotune.schedext.kernel import KernelLog, read_state, wait_for
+from autotune.wire import from_json, to_json
+
+LOOK_S = 0.02
+"""Between two looks at the tasks."""
+MOST_LOOK_S = 3 * LOOK_S
+"""What one look may add to anybody's waiting: more means that the watcher itself waited."""
+LOCK_PATH = "/run/autotune-verify.lock"
+"""Our own: another holder of this VM, which holds nothing, may have taken the usual one."""
+GONE_S = 3.0
+"""How long a scheduler may take to leave after CPUs were plugged."""
+NOTICE_S = 0.3
+"""How long after plugging it may take until the kernel begins to throw a scheduler out."""
+RESTART = 1 << 48
+"""SCX_ECODE_ACT_RESTART: the scheduler asks to be started again, as it may when CPUs come and go."""
+HOG_LOOPS = 100
+"""Between two counts of a hog: about 0.1 ms under emulation."""
+SPEED_LOOPS = 4000
+"""What this process does at every look: about 0.5 ms under emulation."""
+
+WORK, WRONG = 0, 1
+"""Cells of a task: what it has done so far, and how often it found itself on a CPU that is not its own."""
+CELLS = 2
+MOST_TASKS = 128
+MOST_WAKES = 1 << 15
+_MOST_FDS = 256
+
+Body = Callable[["Slot"], None]
+
+
+# --- shared memory and tasks -----------------------------------------------------------------------------
+
+
+class Board:
+    """Shared memory: the cells of all tasks, and late wake-ups in microseconds."""
+
+    def __init__(self) -> None:
+        size = MOST_TASKS * CELLS * 8
+        self.cells = memoryview(mmap.mmap(-1, size)).cast("Q")
+        self.wakes = memoryview(mmap.mmap(-1, MOST_WAKES * 4)).cast("I")
+
+    def clear(self) -> None:
+        self.cells[:] = memoryview(bytes(len(self.cells) * 8)).cast("Q")
+        self.wakes[:] = memoryview(bytes(MOST_WAKES * 4)).cast("I")
+
+
+@dataclass
+class Slot:
+    """A task's own part of the board. Wake-ups are kept in a range of its own; 0 means none."""
+
+    board: Board
+    at: int
+    wakes: range = range(0)
+
+    def count(self, cell: int = WORK) -> None:
+        self.board.cells[self.at * CELLS + cell] += 1
+
+    def read(self, cell: int) -> int:
+        return self.board.cells[self.at * CELLS + cell]
+
+
+@dataclass
+class Task:
+    """One task of a load, and what was seen of it."""
+
+    name: str
+    pid: int
+    slot: Slot
+    cpu_ns: int = 0
+    """CPU time when it was first looked at; afterwards what it got since."""
+    work: int = 0
+    waiting_s: float = 0.0
+    longest_wait_s: float = 0.0
+    counts: bool = True
+    """False for a program that cannot count on the board: its progress is its CPU time."""
+
+    def done(self) -> int:
+        return self.slot.read(WORK) if self.counts else cpu_ns(self.pid)
+
+    def look(self, passed_s: float) -> None:
+        work = self.done()
+        self.waiting_s = 0.0 if work != self.work else self.waiting_s + passed_s
+        self.work = work
+        self.longest_wait_s = max(self.longest_wait_s, self.waiting_s)
+
+    def numbers(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "cpu_s": round(self.cpu_ns / 1e9, 4),
+            "work": self.work,
+            "longest_wait_s": round(self.longest_wait_s, 3),
+            "ran_elsewhere": self.slot.read(WRONG),
+        }
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a task in nanoseconds, by the scheduler's own account."""
+    try:
+        with open(f"/proc/{pid}/schedstat") as file:
+            return int(file.read().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+class Crew:
+    """The tasks of one load. Whoever leaves the block has them killed."""
+
+    def __init__(self, board: Board) -> None:
+        board.clear()
+        self._board = board
+        self.tasks: list[Task] = []
+
+    def start(
+        self, name: str, body: Body, *, nice: int = 0, cpus: set[int] | None = None, fifo: int = 0, wakes: int = 0
+    ) -> Task:
+        """Start a task. `cpus` bounds where it may run, `fifo` makes it a real-time one of that priority, `wakes` is
+        for how many wake-ups it gets room."""
+        at = len(self.tasks)
+        first = sum(len(task.slot.wakes) for task in self.tasks)
+        slot = Slot(self._board, at, range(first, first + wakes))
+        pid = os.fork()
+        if pid == 0:
+            os.closerange(3, _MOST_FDS)  # above all the scheduler's link: as long as it is open, it is not let go
+            with contextlib.suppress(BaseException):
+                _settle(nice, cpus, fifo)
+                body(slot)
+            os._exit(0)
+        self.tasks.append(Task(name, pid, slot))
+        return self.tasks[-1]
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for task in self.tasks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(task.pid, signal.SIGKILL)
+        for task in self.tasks:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(task.pid, 0)
+
+
+def _settle(nice: int, cpus: set[int] | None, fifo: int) -> None:
+    if nice:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    if cpus is not None:
+        os.sched_setaffinity(0, cpus)
+    if fifo:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(fifo))
+
+
+# --- what tasks do ---------------------------------------------------------------------------------------
+
+
+def hog(slot: Slot) -> None:
+    """Always wants to run."""
+    cells, at = slot.board.cells, slot.at * CELLS
+    done = 0
+    while True:
+        for _ in range(HOG_LOOPS):
+            pass
+        done += 1
+        cells[at] = done
+
+
+def bound_hog(slot: Slot) -> None:
+    """A hog that looks where it runs."""
+    getcpu = ctypes.CDLL(None).sched_getcpu
+    allowed = os.sched_getaffinity(0)
+    while True:
+        for _ in range(HOG_LOOPS):
+            pass
+        slot.count()
+        if getcpu() not in allowed:
+            slot.count(WRONG)
+
+
+def burn(cpu_s: float) -> None:
+    end = time.thread_time() + cpu_s
+    while time.thread_time() < end:
+        pass
+
+
+def forker(_slot: Slot) -> None:
+    """Children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
+    os.execv("/bin/sh", ["sh", "-c", "while :; do (:); done"])
+
+
+def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
+    """Sleeps and runs for a moment, again and again, and keeps how late it came to run."""
+    wakes, room = slot.board.wakes, iter(slot.wakes)
+    while True:
+        due = time.monotonic() + sleep_s
+        time.sleep(sleep_s)
+        late_us = int((time.monotonic() - due) * 1e6)
+        place = next(room, None)
+        if place is not None:
+            wakes[place] = max(1, late_us)
+        slot.count()
+        if burst_s:
+            burn(burst_s)
+
+
+def pingpong(slot: Slot) -> None:
+    """Two tasks that hand a byte to and fro."""
+    there, back = os.pipe(), os.pipe()
+    if os.fork() == 0:
+        os.close(there[1])
+        os.close(back[0])
+        while os.read(there[0], 1):
+            os.write(back[1], b"x")
+        os._exit(0)
+    os.close(there[0])
+    os.close(back[1])
+    while True:
+        os.write(there[1], b"x")
+        os.read(back[0], 1)
+        slot.count()
+
+
+# --- the scheduler ---------------------------------------------------------------------------------------
+
+
+class Gone(Exception):
+    """The scheduler left, or was thrown out."""
+
+    def __init__(self, record: SchedulerExit | None) -> None:
+        super().__init__("the scheduler is gone")
+        self.record = record
+
+
+class Charge:
+    """Who schedules: a scheduler that is held, or (spec None) the kernel's own."""
+
+    def __init__(self, spec: AttachSpec | None, libbpf: str | None) -> None:
+        self._spec = spec
+        self._holder = Holder(libbpf, Lock(LOCK_PATH))
+        self._held = False
+        self.attach_s: list[float] = []
+
+    def attach(self) -> None:
+        if self._spec is not None:
+            self.attach_s.append(round(self._holder.attach(self._spec).attach_s, 3))
+            self._held = True
+
+    def check(self) -> None:
+        """Raises Gone when the scheduler is no longer in charge."""
+        if self._held and read_state().state != "enabled":
+            raise Gone(self._holder.exit_record())
+
+    def mend(self) -> int:
+        """After plugging: attach again when the scheduler left with the code that asks for it. How often that was
+        (0 or 1). Raises Gone when it left for another reason."""
+        if not self._held:
+            return 0
+        leaving, _ = wait_for(lambda seen: seen.state != "enabled", NOTICE_S)
+        if not leaving:
+            return 0
+        wait_for(lambda seen: seen.state == "disabled", GONE_S)
+        record = self._holder.exit_record()
+        if record is None or record.is_error or not record.code & RESTART:
+            raise Gone(record)
+        self.detach()
+        self.attach()
+        return 1
+
+    def detach(self) -> dict[str, Any] | None:
+        """Let go; None when nothing was held. Raises AutotuneError when the kernel does not go back."""
+        if not self._held:
+            return None
+        self._held = False
+        return to_json(self._holder.detach())  # type: ignore[no-any-return]
+
+
+class Bench:
+    """Where loads run: shared memory, the scheduler, the CPUs."""
+
+    def __init__(self, charge: Charge, seconds: float) -> None:
+        self.board = Board()
+        self.charge = charge
+        self.seconds = seconds
+        self.cpus = sorted(os.sched_getaffinity(0))
+        self.watched_s = 0.0
+        """Since `crew` was called, without what the watcher missed."""
+        self.spent_s = 0.0
+        """On measuring the machine's speed since `crew` was called, in so many looks:"""
+        self.looks = 0
+        self.gone: Gone | None = None
+        """Seen while watching; the numbers until then are still told."""
+
+    def crew(self) -> Crew:
+        """The tasks of a new load."""
+        self.watched_s, self.spent_s, self.looks = 0.0, 0.0, 0
+        return Crew(self.board)
+
+    def speed(self) -> float:
+        """How many turns of a loop a second of this process, which nothing inside the VM keeps waiting."""
+        return round(self.looks * SPEED_LOOPS / self.spent_s) if self.spent_s else 0.0
+
+    def _try_speed(self) -> None:
+        began = time.monotonic()
+        for _ in range(SPEED_LOOPS):
+            pass
+        self.spent_s += time.monotonic() - began
+        self.looks += 1
+
+    def watch(self, crew: Crew, seconds: float, turn: Callable[[int], None] | None = None) -> float:
+        """Look at the tasks for so long; `turn` is called at each look with its number. The seconds that passed.
+        Ends as soon as the scheduler is gone, and keeps that in `gone`."""
+        for task in crew.tasks:
+            task.cpu_ns, task.work, task.waiting_s = cpu_ns(task.pid), task.done(), 0.0
+        before = [task.work for task in crew.tasks]
+        began = last = time.monotonic()
+        looks = 0
+        try:
+            while last - began < seconds:
+                time.sleep(LOOK_S)
+                now = time.monotonic()
+                passed_s, last = min(now - last, MOST_LOOK_S), now
+                self.watched_s += passed_s
+                looks += 1
+                for task in crew.tasks:
+                    task.look(passed_s)
+                self._try_speed()
+                if turn is not None:
+                    turn(looks)
+                if looks % 5 == 0:
+                    self.charge.check()
+        except Gone as gone:
+            self.gone = gone
+        finally:
+            for task, work in zip(crew.tasks, before, strict=True):
+                task.cpu_ns = cpu_ns(task.pid) - task.cpu_ns
+                task.work -= work
+        return last - began
+
+
+Numbers = dict[str, Any]
+
+
+def _summed(crew: Crew, passed_s: float, **rates: list[Task]) -> Numbers:
+    """Numbers of all tasks, and work a second of groups of them."""
+    summed = {name: round(sum(task.work for task in tasks) / passed_s, 1) for name, tasks in rates.items()}
+    return {"passed_s": round(passed_s, 2), "tasks": [task.numbers() for task in crew.tasks], **summed}
+
+
+def late(board: Board, tasks: list[Task]) -> Numbers:
+    """Percentiles of how late tasks came to run, in microseconds."""
+    seen = sorted(board.wakes[place] for task in tasks for place in task.slot.wakes if board.wakes[place])
+    if not seen:
+        return {"count": 0}
+    return {"count": len(seen), "p50": seen[len(seen) // 2], "p99": seen[len(seen) * 99 // 100], "max": seen[-1]}
+
+
+# --- loads -----------------------------------------------------------------------------------------------
+
+
+def nice_hogs(bench: Bench) -> Numbers:
+    """More hogs than CPUs, from nice 0 to nice 19."""
+    levels = [0] * len(bench.cpus) + [5, 10, 19]
+    with bench.crew() as crew:
+        hogs = [crew.start(f"nice{level}", hog, nice=level) for level in levels]
+        return _summed(crew, bench.watch(crew, bench.seconds * 1.8), work_per_s=hogs)
+
+
+def equal_hogs(bench: Bench) -> Numbers:
+    """Hogs that differ in nothing: who gets how much is the scheduler's doing."""
+    with bench.crew() as crew:
+        hogs = [crew.start("hog", hog) for _ in range(2 * len(bench.cpus) + 1)]
+        return _summed(crew, bench.watch(crew, bench.seconds), work_per_s=hogs)
+
+
+def forks(bench: Bench) -> Numbers:
+    """Many that fork children of no duration, beside a hog for each two CPUs: with more of them, what forks get is
+    decided by what hogs are granted at a turn, not by what forking costs."""
+    with bench.crew() as crew:
+        for _ in range(max(1, len(bench.cpus) // 2)):
+            crew.start("hog", hog)
+        for _ in range(8 * len(bench.cpus)):
+            crew.start("forker", forker).counts = False
+        before = forks_so_far()
+        passed_s = bench.watch(crew, bench.seconds)
+        return {**_summed(crew, passed_s), "forks_per_s": round((forks_so_far() - before) / passed_s, 1)}
+
+
+def forks_so_far() -> int:
+    with open("/proc/stat") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("processes "))
+
+
+def sleepers(bench: Bench) -> Numbers:
+    """Wake every millisecond beside two hogs for each CPU."""
+    with bench.crew() as crew:
+        for _ in range(2 * len(bench.cpus)):
+            crew.start("hog", hog)
+        wakers = [crew.start("sleeper", lambda slot: waker(slot, 0.001, 0.0), wakes=6000) for _ in range(4)]
+        numbers = _summed(crew, bench.watch(crew, bench.seconds))
+        return {**numbers, "wake_us": late(bench.board, wakers)}
+
+
+def pinned(bench: Bench) -> Numbers:
+    """A hog bound to each CPU, one that is bound to another at every look for 0.2 s and then left alone for 0.3 s, and
+    free ones beside them. The pause is its chance: moving a task puts it at the end of many an honest queue."""
+    with bench.crew() as crew:
+        for cpu in bench.cpus:
+            crew.start(f"cpu{cpu}", bound_hog, cpus={cpu})
+        moved = crew.start("moved", hog, cpus={bench.cpus[0]})
+        for _ in bench.cpus:
+            crew.start("free", hog)
+
+        def move(turn: int) -> None:
+            if turn % 25 >= 10:
+                return
+            cpu = bench.cpus[turn % len(bench.cpus)]
+            os.sched_setaffinity(moved.pid, {cpu})
+            if _last_cpu(moved.pid) != cpu:
+                moved.slot.count(WRONG)
+
+        return _summed(crew, bench.watch(crew, bench.seconds * 1.2, move))
+
+
+def _last_cpu(pid: int) -> int:
+    """The CPU a task runs on, or ran on last."""
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[36])
+
+
+def realtime(bench: Bench) -> Numbers:
+    """A real-time task that runs for 3 ms in 10 ms, beside a hog and a half for each CPU."""
+    with bench.crew() as crew:
+        for _ in range(len(bench.cpus) + 1):
+            crew.start("hog", hog)
+        urgent = crew.start("fifo", lambda slot: waker(slot, 0.007, 0.003), fifo=20, wakes=2000)
+        numbers = _summed(crew, bench.watch(crew, bench.seconds))
+        return {**numbers, "fifo_wake_us": late(bench.board, [urgent])}
+
+
+def hand_over(bench: Bench) -> Numbers:
+    """Pairs that hand a byte to and fro, one for each CPU, with nothing beside them."""
+    with bench.crew() as crew:
+        pairs = [crew.start("pair", pingpong) for _ in bench.cpus]
+        return _summed(crew, bench.watch(crew, bench.seconds), round_trips_per_s=pairs)
+
+
+def churn(bench: Bench) -> Numbers:
+    """Hogs whose nice level and CPUs change while they run."""
+    chance = random.Random(4)
+    choices = [{cpu} for cpu in bench.cpus] + [set(bench.cpus)] * 2
+    with bench.crew() as crew:
+        hogs = [crew.start("changed", hog) for _ in range(2 * len(bench.cpus))]
+
+        def change(_turn: int) -> None:
+            os.setpriority(os.PRIO_PROCESS, chance.choice(hogs).pid, chance.randrange(0, 11))
+            os.sched_setaffinity(chance.choice(hogs).pid, chance.choice(choices))
+
+        return _summed(crew, bench.watch(crew, bench.seconds, change))
+
+
+def hotplug(bench: Bench) -> Numbers:
+    """The last CPU goes and comes back under load. A scheduler may leave and ask to be started again."""
+    switch = f"/sys/devices/system/cpu/cpu{bench.cpus[-1]}/online"
+    if len(bench.cpus) < 2 or not os.access(switch, os.W_OK):
+        return {"skipped": "this VM has no CPU that can be unplugged"}
+    restarts = 0
+    with bench.crew() as crew, _online_after(switch):
+        for _ in bench.cpus:
+            crew.start("hog", hog)
+        crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+        passed_s = bench.watch(crew, bench.seconds / 6)
+        for value in ("0", "1"):
+            _write(switch, value)
+            restarts += bench.charge.mend()
+            passed_s += bench.watch(crew, bench.seconds / 3)
+            if bench.gone is not None:  # it left later than is usual
+                bench.gone = None
+                restarts += bench.charge.mend()
+        return {**_summed(crew, passed_s), "restarts": restarts}
+
+
+@contextlib.contextmanager
+def _online_after(switch: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _write(switch, "1")
+
+
+def _write(path: str, value: str) -> None:
+    with open(path, "w") as file:
+        file.write(value)
+
+
+LOADS: dict[str, Callable[[Bench], Numbers]] = {
+    "nice_hogs": nice_hogs,
+    "equal_hogs": equal_hogs,
+    "forks": forks,
+    "sleepers": sleepers,
+    "pinned": pinned,
+    "realtime": realtime,
+    "pingpong": hand_over,
+    "churn": churn,
+    "hotplug": hotplug,
+}
+"""In the order in which they run: plugging comes last, since most schedulers are attached anew for it."""
+
+
+# --- the program -----------------------------------------------------------------------------------------
+
+
+def say(**said: Any) -> None:
+    data = memoryview(json.dumps(said).encode() + b"\n")
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def main(text: str) -> None:
+    """`text` is JSON: `loads` (names), `seconds` (of most of them), `libbpf`, and `spec` (an AttachSpec, or null)."""
+    asked = json.loads(text)
+    spec = None if asked["spec"] is None else from_json(AttachSpec, asked["spec"])
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
+    charge = Charge(spec, asked["libbpf"])
+    log = KernelLog()
+    try:
+        charge.attach()
+        run_loads(Bench(charge, asked["seconds"]), asked["loads"])
+    except Gone as gone:
+        say(gone=True, exit=to_json(gone.record))
+    except AutotuneError as error:
+        say(error=error.to_wire())
+    ended: dict[str, Any] = {"detachment": None, "detach_error": ""}
+    try:
+        ended["detachment"] = charge.detach()
+    except AutotuneError as error:
+        ended["detach_error"] = error.message
+    kernel_said = [line for line in log.read() if line.strip()]
+    say(end=True, **ended, state=read_state().state, attach_s=charge.attach_s, kernel_log=kernel_said[-200:])
+
+
+def run_loads(bench: Bench, names: list[str]) -> None:
+    for name in names:
+        say(begin=name)
+        numbers = LOADS[name](bench)
+        say(load=name, numbers={**numbers, "watched_s": round(bench.watched_s, 2), "speed": bench.speed()})
+        if bench.gone is not None:
+            raise bench.gone
+        bench.charge.check()

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+"""What a check of this machine found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement: whether it is met, what was found, what it is for, and the command or step that mends it."""
+
+    name: str
+    found: bool
+    detail: str
+    purpose: str
+    fix: str
+    required_for: tuple[str, ...]

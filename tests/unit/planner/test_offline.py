@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What the offline planner proposes, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autotune.planner.base import Situation
+from autotune.planner.offline import OfflinePlanner
+from autotune.records import Baseline, Candidate, CandidateResult, Interval, MachineInfo, Observation, Workload
+from autotune.schedext.catalogue.catalog import Catalog
+from tests.support.sessions import run
+
+CATALOG = Catalog.load()
+BUSY = Observation(2.0, 0.95, 1.9, 0.5, 0.6, 0.0, 500.0, 0.7, 10.0, 2)
+IDLE = replace(BUSY, cpu_utilisation=0.2, pressure_cpu_share=0.01, involuntary_share=0.05)
+
+
+def situation(seen: Observation, *results: CandidateResult, affordable: int = 9) -> Situation:
+    machine = MachineInfo("vm", "", "6.18", 2, 1 << 30, "", "tcg")
+    baseline = Baseline(2.0, 3, 0.01, 0.02)
+    return Situation(machine, Workload("x", ("x",), "/"), baseline, seen, run(), results, 300.0, affordable)
+
+
+def result(text: str, speedup: float) -> CandidateResult:
+    interval = Interval(speedup, speedup * 0.99, speedup * 1.01, 0.95)
+    return CandidateResult(CATALOG.parse_candidate(text), "", "undecided", interval, 1.0, 4, 0, False)
+
+
+def test_busy_cpus_with_waiting_tasks_speak_for_throughput() -> None:
+    proposals = OfflinePlanner(CATALOG).propose(situation(BUSY))
+    assert len(proposals) >= 4
+    assert "throughput" in CATALOG.get(proposals[0].candidate.scheduler).tags
+    assert "95%" in proposals[0].reason
+
+
+def test_idle_cpus_speak_for_latency() -> None:
+    proposals = OfflinePlanner(CATALOG).propose(situation(IDLE))
+    assert "latency" in CATALOG.get(proposals[0].candidate.scheduler).tags
+
+
+def test_later_sets_turn_the_leaders_knobs_within_their_range_and_never_repeat() -> None:
+    planner = OfflinePlanner(CATALOG)
+    tried = [result("at_batch", 1.1), result("at_fifo", 0.99)]
+    for _ in range(3):
+        proposals = planner.propose(situation(BUSY, *tried))
+        keys = [proposal.candidate.key for proposal in proposals]
+        assert 0 < len(keys) <= 3
+        assert not set(keys) & {item.candidate.key for item in tried}
+        for proposal in proposals:
+            CATALOG.validate(proposal.candidate)
+            tried.append(result(proposal.candidate.key, 1.0))
+    assert tried[2].candidate.scheduler == "at_batch"
+
+
+def test_no_more_is_proposed_than_the_budget_affords() -> None:
+    planner = OfflinePlanner(CATALOG)
+    assert len(planner.propose(situation(BUSY, affordable=2))) == 2
+    assert list(planner.propose(situation(BUSY, result("at_fifo", 1.1), affordable=0))) == []
+
+
+def test_what_failed_or_is_slower_is_not_varied() -> None:
+    slow = replace(result("at_fifo", 0.5), verdict="slower")
+    broken = CandidateResult(Candidate("at_batch"), "", "invalid", None, None, 0, 2, False)
+    assert list(OfflinePlanner(CATALOG).propose(situation(BUSY, slow, broken))) == []

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""Nothing that a scheduler's program forked outlives its holder: real processes of every shape, killed in every way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from autotune.schedext.holding import fence as module
+from autotune.schedext.holding.fence import MARK, Fence, new_token
+
+ROOT = Path(__file__).resolve().parents[4]
+HOLDER = """
+import os, sys, time
+sys.path.insert(0, {root!r})
+from autotune.records import ProgramSpec
+from autotune.schedext.holding import fence, program
+if not {grouped}:
+    fence._mounts = lambda: []
+found = os.stat("/bin/sh")
+held = program.Program(ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns), sys.argv[1])
+print(held.guard.pid, flush=True)
+if sys.stdin.readline() == "abandon\\n":
+    held.abandon()
+    os._exit(0)
+print(repr(held.stop()), flush=True)
+sys.stdin.readline()
+"""
+"""Holds a program as the holder does, until it is told to stop it; arguments: the token, the program's script."""
+
+SLEEPER = "while :; do sleep 0.2; done"
+DEAF = f"trap '' INT TERM HUP; {SLEEPER}"
+SHAPES = {
+    "direct": f"exec sh -c '{SLEEPER}'",
+    "a script with a child": f"sh -c '{SLEEPER}'; true",
+    "a script that waits for its child": f"sh -c '{SLEEPER}' & wait",
+    "scripts in scripts": f"sh -c \"sh -c 'sleep 300; true'; true\"; {SLEEPER}",
+    "another session": f"setsid sh -c '{SLEEPER}' & wait",
+    "forked twice": f"(setsid sh -c '{SLEEPER}' &) ; {SLEEPER}",
+    "another process group": f"set -m; sh -c '{SLEEPER}' & wait",
+    "deaf": f"{DEAF}",
+    "deaf, forked twice": f'(setsid sh -c "{DEAF}" &) ; {DEAF}',
+    "gone, with a child left": f"(setsid sh -c '{SLEEPER}' &) ; sleep 0.2",
+    "stopped": f"setsid sh -c 'kill -STOP $$; {SLEEPER}' & {SLEEPER}",
+}
+
+
+class Held:
+    """A holder with its program, and what can be seen of them from outside."""
+
+    def __init__(self, script: str, *, grouped: bool = True) -> None:
+        self.token = new_token()
+        code = HOLDER.format(root=str(ROOT), grouped=grouped)
+        self.holder = subprocess.Popen(
+            [sys.executable, "-S", "-E", "-c", code, self.token, script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.holder.stdout is not None
+        self.guard = int(self.holder.stdout.readline())
+
+    def processes(self) -> list[int]:
+        """By the mark, which is looked for here in a way of its own; and by the group."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"{MARK}={self.token}".encode() in (place / "environ").read_bytes():
+                    found.append(int(place.name))
+        return found + [pid for group in self.groups() for pid in _members(group)]
+
+    def groups(self) -> list[Path]:
+        return [place for mount in module._mounts() for place in mount.rglob(f"*{self.token}")]
+
+    def stop(self) -> str:
+        assert self.holder.stdin is not None
+        assert self.holder.stdout is not None
+        self.holder.stdin.write("\n")
+        self.holder.stdin.flush()
+        return self.holder.stdout.readline()
+
+
+def _members(group: Path) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(line) for line in (group / "cgroup.procs").read_text().split()]
+    return []
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[..., Held]]:
+    made: list[Held] = []
+
+    def start(script: str, *, grouped: bool = True, at_least: int = 1) -> Held:
+        held = Held(script, grouped=grouped)
+        made.append(held)
+        wait_until(lambda: len(set(held.processes())) >= at_least, f"'{script}' runs")
+        time.sleep(0.3)  # what it forks is there by now
+        return held
+
+    yield start
+    for held in made:
+        for pid in {held.guard, held.holder.pid, *held.processes()}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        held.holder.communicate()
+        Fence(held.token).end()
+
+
+def wait_until(wanted: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not wanted():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
+
+
+def nothing_is_left(held: Held) -> None:
+    wait_until(lambda: not held.processes(), "its processes are gone")
+    wait_until(lambda: not held.groups(), "its group is gone")
+    wait_until(lambda: not alive(held.guard), "its guard is gone")
+
+
+GROUPED = pytest.mark.parametrize("grouped", [True, False], ids=["with a group", "by the mark alone"])
+
+
+@GROUPED
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
+def test_everything_dies_with_a_holder_that_is_killed(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
+    held = hold(SHAPES[shape], grouped=grouped)
+    held.holder.kill()
+    nothing_is_left(held)
+
+
+@GROUPED
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
+def test_nothing_is_left_of_one_that_is_stopped(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
+    held = hold(SHAPES[shape], grouped=grouped)
+    held.stop()
+    assert held.processes() == []
+    assert held.groups() == []
+    assert not alive(held.guard)
+
+
+@pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
+def test_the_guard_has_another_name_than_its_holder(hold: Callable[..., Held], shape: str) -> None:
+    """Whoever kills the holder by its command line leaves the guard."""
+    held = hold(SHAPES[shape])
+    subprocess.run(["pkill", "-9", "-f", held.token], check=False)
+    assert held.holder.wait(10) == -signal.SIGKILL
+    nothing_is_left(held)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Held], number: int) -> None:
+    held = hold(SHAPES["another session"])
+    os.kill(held.guard, number)
+    time.sleep(0.2)
+    assert alive(held.guard)
+    assert held.processes()
+    held.holder.kill()
+    nothing_is_left(held)
+
+
+def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[..., Held]) -> None:
+    held = hold(SHAPES["deaf, forked twice"])
+    os.kill(held.guard, signal.SIGKILL)
+    assert "SIGKILL" in held.stop()
+    nothing_is_left(held)
+
+
+@GROUPED
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.slow
+def test_the_token_is_enough_when_holder_and_guard_are_killed(
+    hold: Callable[..., Held], shape: str, grouped: bool
+) -> None:
+    held = hold(SHAPES[shape], grouped=grouped)
+    for pid in (held.guard, held.holder.pid):
+        os.kill(pid, signal.SIGKILL)
+    held.holder.wait()
+    done = subprocess.run([sys.executable, "-S", "-E", "-I", module.__file__, held.token], check=False)
+    assert done.returncode == 0
+    nothing_is_left(held)
+
+
+@GROUPED
+@pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
+def test_a_holder_whose_client_is_gone_needs_no_guard(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
+    held = hold(SHAPES[shape], grouped=grouped)
+    os.kill(held.guard, signal.SIGKILL)
+    held.holder.communicate("abandon\n", timeout=60)
+    nothing_is_left(held)
+
+
+def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Held]) -> None:
+    first, second = hold(SHAPES["another session"]), hold(SHAPES["forked twice"])
+    first.holder.kill()
+    nothing_is_left(first)
+    assert len(set(second.processes())) >= 2
+    assert alive(second.guard)
+
+
+def test_a_program_that_makes_groups_of_its_own_is_ended_with_them(hold: Callable[..., Held]) -> None:
+    if not module._mounts():
+        pytest.skip("no control groups of version 2 here")
+    mount = module._mounts()[0]
+    inner = f"g={mount}$(grep ^0:: /proc/self/cgroup | cut -c4-)/inner; mkdir $g && echo $$ > $g/cgroup.procs"
+    held = hold(f"{inner}; (setsid sh -c '{SLEEPER}' &); {SLEEPER}", at_least=2)
+    assert any((group / "inner").is_dir() for group in held.groups())
+    held.holder.kill()
+    nothing_is_left(held)
+
+
+@pytest.mark.parametrize("token", ["", "../../x", "0123456g", "a" * 65, "0123 4567"])
+def test_what_is_no_token_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="no token"):
+        Fence(token)
+
+
+def test_ending_a_fence_that_never_was_is_nothing() -> None:
+    assert Fence(new_token()).end()

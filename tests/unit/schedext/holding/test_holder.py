@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: MIT
+"""The holder: its lock, its order of steps, and how its process takes signals, bad requests and the end of its pipe.
+
+The steps are tested over a sysfs tree that a scripted object changes as the kernel would; real schedulers are
+attached by the VM's tests. The process is the real one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError, UsageError
+from autotune.process import Worker
+from autotune.records import AttachSpec, KnobValue, SchedulerExit
+from autotune.schedext import kernel
+from autotune.schedext.holding import held
+from autotune.schedext.holding import holder as module
+from autotune.schedext.holding.holder import Holder, Lock
+from autotune.wire import to_json
+
+TOP = Path(__file__).resolve().parents[4]
+SCHED_EXT = os.path.exists("/sys/kernel/sched_ext")
+SPEC = AttachSpec("at_test", "/objects/at_test.o", {"slice_us": 7})
+UNREGISTERED = SchedulerExit(64, 0, "unregistered from user space", "")
+STALLED = SchedulerExit(1026, 0, "runnable task stall", "make[7] failed to run for 2.0s")
+
+
+# --- the lock --------------------------------------------------------------------------------------------
+
+
+def test_one_process_at_a_time_may_switch_and_the_other_is_told_who(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    Lock(path, owner=4711).take()
+    with pytest.raises(BusyError, match=r"\(process 4711\)") as caught:
+        Lock(path).take()
+    assert caught.value.hint == "wait for it to end"
+
+
+def test_taking_it_twice_is_fine(tmp_path: Path) -> None:
+    lock = Lock(str(tmp_path / "lock"))
+    lock.take()
+    lock.take()
+    assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_the_owner_before_leaves_nothing_in_the_lock_s_text(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("123456789 and more")
+    Lock(str(tmp_path / "lock"), owner=5).take()
+    assert (tmp_path / "lock").read_text() == "5"
+
+
+def test_the_kernel_drops_it_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = (
+        "import sys; from autotune.schedext.holding.holder import Lock; "
+        "Lock(sys.argv[1]).take(); print('has it'); input()"
+    )
+    argv = [sys.executable, "-u", "-c", code, str(path)]
+    owner = subprocess.Popen(argv, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "has it\n"
+    with pytest.raises(BusyError, match=f"process {owner.pid}"):
+        Lock(str(path)).take()
+    owner.kill()
+    owner.communicate()
+    Lock(str(path)).take()
+
+
+def test_a_refused_lock_leaves_no_file_open(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    Lock(path).take()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(BusyError):
+            Lock(path).take()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(AttachError, match=r"the lock .*/none/lock cannot be taken: No such file") as caught:
+        Lock(str(tmp_path / "none" / "lock")).take()
+    assert "none must be writable for root" in caught.value.hint
+
+
+def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(AttachError, match="cannot be taken"):
+        Lock(str(tmp_path / "lock")).take()
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+# --- attach, confirm, detach, confirm --------------------------------------------------------------------
+
+
+class Machine:
+    """A kernel as its sysfs tree, a log of what was done to it, and one object that can be attached to it."""
+
+    def __init__(self, top: Path) -> None:
+        self.tree = top / "sched_ext"
+        self.tree.mkdir()
+        self.log: list[str] = []
+        self.seq = 0
+        self.ops = "at_test"
+        self.record: SchedulerExit | None = None
+        self.on_load: Callable[[], None] = lambda: None
+        self.on_attach: Callable[[], None] = self.enable
+        self.on_detach: Callable[[], None] = self.disable
+        self.disable()
+
+    def enable(self, ops: str = "at_test", *, moves: bool = True) -> None:
+        self.seq += moves
+        (self.tree / "root").mkdir(exist_ok=True)
+        (self.tree / "root" / "ops").write_text(ops)
+        (self.tree / "enable_seq").write_text(str(self.seq))
+        (self.tree / "state").write_text("enabled")
+
+    def disable(self) -> None:
+        (self.tree / "root" / "ops").unlink(missing_ok=True)
+        (self.tree / "enable_seq").write_text(str(self.seq))
+        (self.tree / "state").write_text("disabled")
+
+    # what the holder asks of libbpf and its objects
+
+    def open(self, path: str, _sha256: str | None = None) -> Machine:
+        self.log.append(f"open {path}")
+        return self
+
+    def ops_name(self) -> str:
+        return self.ops
+
+    def set_knob(self, name: str, value: KnobValue) -> None:
+        if name not in ("slice_us", "partial"):
+            raise UsageError(f"no knob '{name}'")
+        self.log.append(f"set {name}={value}")
+
+    def set_partial(self) -> None:
+        self.log.append("set_partial")
+
+    def load(self) -> None:
+        self.log.append("load")
+        self.on_load()
+
+    def attach(self) -> None:
+        self.log.append("attach")
+        self.on_attach()
+
+    def detach(self) -> None:
+        self.log.append("detach")
+        self.on_detach()
+
+    def exit_record(self) -> SchedulerExit | None:
+        return self.record
+
+    def close(self) -> None:
+        self.log.append("close")
+        if "attach" in self.log and "detach" not in self.log:
+            self.on_detach()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    found = Machine(tmp_path)
+    monkeypatch.setattr(module, "read_state", partial(kernel.read_state, found.tree))
+    monkeypatch.setattr(module, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
+    monkeypatch.setattr(held, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
+    monkeypatch.setattr(module, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(held, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(module, "SETTLE_S", 0.2)
+    monkeypatch.setattr(module, "Libbpf", lambda _path: found)
+    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, str(tmp_path / "no log")))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    return found
+
+
+@pytest.fixture
+def holder(machine: Machine, tmp_path: Path) -> Holder:
+    assert machine
+    return Holder(None, Lock(str(tmp_path / "lock")))
+
+
+def test_a_switch_there_and_back(holder: Holder, machine: Machine) -> None:
+    attachment = holder.attach(SPEC)
+    assert attachment.ops == "at_test"
+    assert (attachment.before.state, attachment.before.enable_seq) == ("disabled", 0)
+    assert (attachment.after.state, attachment.after.enable_seq) == ("enabled", 1)
+    assert attachment.attach_s > 0
+    assert holder.exit_record() is None
+    machine.record = UNREGISTERED
+    detachment = holder.detach()
+    assert detachment.state.state == "disabled"
+    assert detachment.exit == UNREGISTERED
+    assert machine.log == ["open /objects/at_test.o", "set slice_us=7", "load", "attach", "detach", "close"]
+
+
+def test_the_name_may_have_version_and_build(holder: Holder, machine: Machine) -> None:
+    machine.ops = "at_test_1.2.3_x86_64"
+    machine.on_attach = lambda: machine.enable(machine.ops)
+    assert holder.attach(SPEC).ops == "at_test_1.2.3_x86_64"
+
+
+def test_partial_mode_tells_the_kernel_and_the_scheduler(holder: Holder, machine: Machine) -> None:
+    holder.attach(AttachSpec("at_test", "/o", {}, partial=True))
+    assert machine.log == ["open /o", "set partial=True", "set_partial", "load", "attach"]
+
+
+def test_another_s_scheduler_is_left_alone(holder: Holder, machine: Machine) -> None:
+    machine.enable("scx_other")
+    with pytest.raises(BusyError, match=r"'scx_other' is attached already \(state enabled\)"):
+        holder.attach(SPEC)
+    assert machine.log == []
+    assert kernel.read_state(machine.tree).ops == "scx_other"
+
+
+def test_our_own_scheduler_must_be_detached_first(holder: Holder, machine: Machine) -> None:
+    holder.attach(SPEC)
+    with pytest.raises(BusyError, match="at_test is still held"):
+        holder.attach(SPEC)
+    assert kernel.read_state(machine.tree).ops == "at_test"
+
+
+def test_two_holders_do_not_share_a_machine(holder: Holder, machine: Machine, tmp_path: Path) -> None:
+    holder.attach(SPEC)
+    machine.record = UNREGISTERED
+    holder.detach()
+    with pytest.raises(BusyError, match="another autotune"):
+        Holder(None, Lock(str(tmp_path / "lock"))).attach(SPEC)
+
+
+def test_a_kernel_without_sched_ext(holder: Holder, machine: Machine, tmp_path: Path) -> None:
+    (machine.tree / "state").unlink()
+    with pytest.raises(AttachError, match="this kernel has no sched_ext") as caught:
+        holder.attach(SPEC)
+    assert "--machine vm" in caught.value.hint
+    assert not (tmp_path / "lock").exists()
+
+
+def test_without_root_nothing_is_tried(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(PrivilegeError, match="needs root"):
+        holder.attach(SPEC)
+    assert machine.log == []
+    assert not (tmp_path / "lock").exists()
+
+
+def test_an_object_that_holds_another_scheduler_is_not_loaded(holder: Holder, machine: Machine) -> None:
+    machine.ops = "at_other"
+    with pytest.raises(AttachError, match=r"at_test.o holds the scheduler 'at_other', not 'at_test'"):
+        holder.attach(SPEC)
+    assert machine.log == ["open /objects/at_test.o", "close"]
+
+
+def test_a_bad_knob_is_not_loaded(holder: Holder, machine: Machine) -> None:
+    with pytest.raises(UsageError, match="no knob 'nope'"):
+        holder.attach(AttachSpec("at_test", "/o", {"nope": 1}))
+    assert machine.log == ["open /o", "close"]
+
+
+def test_after_a_refusal_the_next_attach_works(holder: Holder, machine: Machine) -> None:
+    def refuse() -> None:
+        raise AttachError("was refused by the kernel", detail="R1 is bad")
+
+    machine.on_load = refuse
+    with pytest.raises(AttachError) as caught:
+        holder.attach(SPEC)
+    assert caught.value.detail == "R1 is bad"
+    assert machine.log[-1] == "close"
+    machine.on_load = lambda: None
+    assert holder.attach(SPEC).after.state == "enabled"
+
+
+def test_a_scheduler_that_fails_at_once_is_reported_with_its_reason_without_waiting(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "CONFIRM_S", 60.0)
+
+    def fail() -> None:
+        machine.record = SchedulerExit(1024, -12, "runtime error", "ops.init() failed (-12)")
+
+    machine.on_attach = fail
+    started = time.monotonic()
+    with pytest.raises(AttachError, match=r"not confirmed as attached: runtime error: ops.init\(\) failed \(-12\)"):
+        holder.attach(SPEC)
+    assert time.monotonic() - started < held.CONFIRM_S
+    assert machine.log[-1] == "close"
+
+
+@pytest.mark.parametrize("shown", ["at_other", "at_test"])
+def test_what_is_not_confirmed_is_taken_back(holder: Holder, machine: Machine, shown: str) -> None:
+    """Another scheduler's name, or ours with a sequence that did not move."""
+    machine.on_attach = lambda: machine.enable(shown, moves=shown == "at_other")
+    with pytest.raises(AttachError, match=f"not confirmed as attached: state enabled, ops {shown}"):
+        holder.attach(SPEC)
+    assert machine.log[-1] == "close"
+    assert kernel.read_state(machine.tree).state == "disabled"
+
+
+def test_a_kernel_that_does_not_go_back_is_an_error_not_a_detachment(holder: Holder, machine: Machine) -> None:
+    holder.attach(SPEC)
+    machine.on_detach = lambda: None
+    with pytest.raises(DetachError, match="not back on its own scheduler: state is enabled, at_test is att") as caught:
+        holder.detach()
+    assert caught.value.stage == "detach"
+    assert "sysrq" in caught.value.hint
+    assert machine.log[-1] == "close"
+
+
+def test_one_that_stays_is_ejected_by_the_kernel_and_that_is_noted(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder.attach(SPEC)
+    machine.on_detach = lambda: None
+    monkeypatch.setattr(module, "eject", lambda ops: machine.disable() is None and ops == "at_test")
+    detachment = holder.detach()
+    assert detachment.state.state == "disabled"
+    assert detachment.note == "at_test stayed attached, and the kernel was told to eject it"
+
+
+def test_another_one_that_came_meanwhile_is_neither_ejected_nor_called_ours(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder.attach(SPEC)
+    machine.on_detach = lambda: machine.enable("scx_other")
+    monkeypatch.setattr(module, "eject", lambda ops: pytest.fail(ops))
+    with pytest.raises(DetachError, match="scx_other is attached"):
+        holder.detach()
+
+
+def test_an_attach_that_failed_and_left_it_attached_says_so(holder: Holder, machine: Machine) -> None:
+    def half() -> None:
+        machine.enable()
+        raise AttachError("it broke")
+
+    machine.on_attach = half
+    machine.on_detach = lambda: None
+    with pytest.raises(DetachError, match="at_test is attached") as caught:
+        holder.attach(SPEC)
+    assert isinstance(caught.value.__cause__, AttachError)
+
+
+def test_detaching_nothing_is_an_error(holder: Holder) -> None:
+    with pytest.raises(AttachError, match="no scheduler is attached"):
+        holder.detach()
+
+
+def test_an_ejected_scheduler_tells_why_and_detaching_it_is_no_error(holder: Holder, machine: Machine) -> None:
+    holder.attach(SPEC)
+    machine.record = STALLED
+    machine.disable()
+    assert holder.exit_record() == STALLED
+    assert holder.detach().exit == STALLED
+    machine.record = None
+    assert holder.attach(SPEC).after.enable_seq == 2
+
+
+def test_one_that_is_being_thrown_out_is_waited_for(holder: Holder, machine: Machine) -> None:
+    holder.attach(SPEC)
+    (machine.tree / "state").write_text("disabling")
+
+    def finish() -> None:
+        machine.record = STALLED
+        machine.disable()
+
+    later = threading.Timer(0.08, finish)
+    later.start()
+    assert holder.exit_record() == STALLED
+    later.join()
+
+
+def test_the_kernel_s_log_stands_in_for_a_missing_record(
+    holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
+    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, f"/proc/self/fd/{reading}"))
+    holder.attach(SPEC)
+    os.write(writing, b'6,1,1,-;sched_ext: BPF scheduler "at_test" disabled (runnable task stall)\n')
+    os.write(writing, b"3,2,1,-;sched_ext: at_test: make[7] failed to run for 2.0s\n")
+    machine.disable()
+    assert holder.exit_record() == STALLED
+    assert holder.detach().exit == STALLED
+    os.close(reading)
+    os.close(writing)
+
+
+# --- the process -----------------------------------------------------------------------------------------
+
+
+def start(*options: str, stderr: int | None = subprocess.DEVNULL) -> Worker:
+    argv = [sys.executable, "-S", "-E", "-I", module.__file__, *options]
+    return Worker(argv, HolderLost, stderr=stderr)
+
+
+@pytest.fixture
+def process() -> Iterator[Worker]:
+    worker = start()
+    yield worker
+    worker.kill()
+    worker.close()
+
+
+def ask(worker: Worker, op: str, **fields: Any) -> Any:
+    return worker.request(op, timeout_s=20.0, **fields)
+
+
+def test_the_end_of_its_pipe_ends_it(process: Worker) -> None:
+    assert ask(process, "exit") is None
+    assert process.close() == 0
+
+
+def test_it_starts_without_site_packages_and_without_heavy_modules() -> None:
+    heavy = ("asyncio", "logging", "typing_extensions", "pydantic", "rich", "multiprocessing")
+    code = "import sys; from autotune.schedext.holding import holder; print(*sys.modules, sep='\\n')"
+    argv = [sys.executable, "-S", "-E", "-c", code]
+    loaded = subprocess.run(argv, cwd=TOP, capture_output=True, text=True, check=True).stdout.split()
+    assert "autotune.schedext.libbpf" in loaded
+    assert not set(heavy) & set(loaded)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_being_told_to_leave_ends_it_at_once(process: Worker, number: signal.Signals) -> None:
+    ask(process, "exit")
+    process.process.send_signal(number)
+    assert process.process.wait(5.0) == -number
+
+
+def test_ctrl_c_is_not_for_it(process: Worker) -> None:
+    ask(process, "exit")
+    process.process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    assert ask(process, "exit") is None
+
+
+def test_it_obeys_even_when_its_parent_ignored_and_blocked_the_signals() -> None:
+    def deaf() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGHUP])
+
+    argv = [sys.executable, "-S", "-E", "-I", module.__file__]
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=deaf)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b'{"id":1,"op":"exit"}\n')
+    process.stdin.flush()
+    assert b'"id":1' in process.stdout.readline()
+    process.terminate()
+    process.communicate(timeout=5.0)
+    assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("op", ["", "attachment", "__init__"])
+def test_an_operation_it_does_not_know_is_an_error_and_it_goes_on(process: Worker, op: str) -> None:
+    with pytest.raises(AutotuneError, match="unknown operation"):
+        ask(process, op)
+    assert ask(process, "exit") is None
+
+
+@pytest.mark.parametrize("fields", [{}, {"spec": None}, {"spec": []}, {"spec": {"object_path": "x"}}])
+def test_a_request_that_makes_no_sense_is_an_error_and_it_goes_on(process: Worker, fields: dict[str, Any]) -> None:
+    with pytest.raises(AutotuneError) as caught:
+        ask(process, "attach", **fields)
+    assert caught.value.stage == "internal"
+    assert ask(process, "exit") is None
+
+
+def test_what_is_no_request_at_all_ends_it(process: Worker) -> None:
+    assert process.process.stdin is not None
+    process.process.stdin.write(b"attach please\n")
+    assert process.process.wait(5.0) == 0
+
+
+@pytest.mark.skipif(SCHED_EXT, reason="this kernel has sched_ext")
+def test_on_a_kernel_without_sched_ext_it_says_so(process: Worker) -> None:
+    with pytest.raises(AttachError, match="no sched_ext"):
+        ask(process, "attach", spec=to_json(SPEC))
+
+
+def test_what_is_printed_inside_does_not_get_into_the_answers() -> None:
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from autotune.schedext.holding import holder\n"
+        "holder.Holder.exit_record = lambda self: os.write(1, b'noise') and os.read(0, 1).decode()\n"
+        "holder.main()\n"
+    )
+    worker = Worker([sys.executable, "-S", "-E", "-c", code, str(TOP)], HolderLost, stderr=subprocess.DEVNULL)
+    assert ask(worker, "exit") == ""
+    assert ask(worker, "exit") == ""
+    assert worker.close() == 0
+
+
+def test_errors_keep_their_class_on_the_way(process: Worker) -> None:
+    with pytest.raises(AttachError, match="no scheduler is attached") as caught:
+        ask(process, "detach")
+    assert caught.value.stage == "detach"
+
+
+@pytest.mark.slow
+def test_a_request_that_is_stuck_ends_the_process() -> None:
+    code = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from autotune.schedext.holding import holder\n"
+        "from autotune.process import Channel, serve\n"
+        "holder.REQUEST_S = 1\n"
+        "holder._obey_signals()\n"
+        "serve(Channel(0, 1), {'stick': holder._limited(lambda request: time.sleep(60)),"
+        " 'fine': holder._limited(lambda request: 'fine')})\n"
+    )
+    worker = Worker([sys.executable, "-S", "-E", "-c", code, str(TOP)], HolderLost)
+    assert ask(worker, "fine") == "fine"
+    time.sleep(1.2)  # a request that ended leaves no alarm behind
+    assert ask(worker, "fine") == "fine"
+    started = time.monotonic()
+    with pytest.raises(HolderLost):
+        ask(worker, "stick")
+    assert 0.5 < time.monotonic() - started < 60.0  # not when it would have ended by itself
+    assert worker.close() == -signal.SIGALRM

@@ -1,0 +1,413 @@
+# SPDX-License-Identifier: MIT
+"""A whole session on a scripted machine: the times are given, so what is claimed can be told to the digit."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from autotune.errors import DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
+from autotune.events import Detached, Event, Finished, RunStarted, Warned
+from autotune.machine.base import OutputHandler
+from autotune.planner.base import Situation
+from autotune.records import (
+    BASELINE,
+    Attachment,
+    AttachSpec,
+    Candidate,
+    Detachment,
+    Measurement,
+    Proposal,
+    Run,
+    RunSpec,
+    Session,
+    Spending,
+    Workload,
+)
+from autotune.session.tuner import Options, tune
+from tests.support.scripted_machine import ScriptedMachine, a_run
+
+
+@dataclass
+class ListPlanner:
+    """Proposes the given sets one after another."""
+
+    sets: list[list[str]]
+    seen: list[Situation] = field(default_factory=list)
+    name: str = "list"
+    spending: Spending | None = None
+    transcript: str | None = None
+
+    def remarks(self) -> Sequence[str]:
+        return ()
+
+    def propose(self, situation: Situation) -> Sequence[Proposal]:
+        self.seen.append(situation)
+        names = self.sets.pop(0) if self.sets else []
+        return [Proposal(Candidate(name), "a test") for name in names]
+
+
+def resolve(candidate: Candidate) -> AttachSpec:
+    return AttachSpec(candidate.scheduler, "x.o")
+
+
+def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | None = None, **options: object) -> Session:
+    told: list[Event] = []
+    result = tune(
+        workload or Workload("true", ("true",), "/"),
+        machine,
+        ListPlanner(list(sets)),
+        Options(seed=3, **options),  # type: ignore[arg-type]
+        told.append,
+        resolve,
+    )
+    assert isinstance(told[-1], Finished)
+    assert machine.attached is None, "a scheduler was left attached"
+    return result
+
+
+class Clock:
+    """A clock that only the runs of a machine move."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class TimedMachine(ScriptedMachine):
+    """Takes the time of its runs, and a little for each switch, on the clock of the session."""
+
+    def __init__(self, times: dict[str, float], clock: Clock) -> None:
+        super().__init__(times)
+        self._clock = clock
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        measured = super().measure(spec, ops, on_output)
+        self._clock.now_s += measured.run.wall_s
+        return measured
+
+    def attach(self, spec: AttachSpec) -> Attachment:
+        self._clock.now_s += 0.1
+        return super().attach(spec)
+
+
+SIX = ["a", "b", "c", "d", "e", "f"]
+
+
+def timed_session(run_s: float, budget_s: float, names: list[str], fast: str | None = None) -> Session:
+    """A session whose candidates equal EEVDF, but for one that is 1.3 times as fast."""
+    clock = Clock()
+    times = {BASELINE: run_s, **dict.fromkeys(names, run_s)}
+    if fast is not None:
+        times[fast] = run_s / 1.3
+    machine = TimedMachine(times, clock)
+    options = Options(seed=3, budget_s=budget_s)
+    workload = Workload("true", ("true",), "/")
+    done = tune(workload, machine, ListPlanner([list(names)]), options, lambda _event: None, resolve, clock)
+    assert machine.attached is None
+    assert clock.now_s <= budget_s + 3 * run_s + 1.0, "the budget was overrun"
+    return done
+
+
+BASELINE_RUNS_IN_ALL = 4
+RUN_LENGTHS_S = (1.0, 2.0, 5.0, 10.0, 14.0, 20.0, 25.0, 30.0, 45.0, 60.0, 90.0, 120.0)
+BUDGETS_MIN = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60)
+
+
+def room_for(runs: int) -> list[tuple[float, float]]:
+    """Lengths of a run and budgets in seconds, where so many runs fit after the baseline."""
+    every = ((run_s, 60.0 * minutes) for run_s in RUN_LENGTHS_S for minutes in BUDGETS_MIN)
+    return [(run_s, budget_s) for run_s, budget_s in every if budget_s >= (BASELINE_RUNS_IN_ALL + runs) * run_s]
+
+
+@pytest.mark.parametrize("names", [["a"], SIX], ids=["one", "six"])
+def test_whenever_a_baseline_and_six_runs_fit_a_candidate_is_tried(names: list[str]) -> None:
+    for run_s, budget_s in room_for(6):
+        done = timed_session(run_s, budget_s, names)
+        tried = [one for one in done.results if one.runs and one.verdict is not None]
+        assert tried, (run_s, budget_s)
+        assert done.winner is None, (run_s, budget_s)
+
+
+@pytest.mark.parametrize("fast", ["a", "c", "f"])
+def test_a_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit(fast: str) -> None:
+    for run_s, budget_s in room_for(15):
+        assert timed_session(run_s, budget_s, SIX, fast).winner == fast, (run_s, budget_s)
+
+
+def test_a_single_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit() -> None:
+    for run_s, budget_s in room_for(15):
+        assert timed_session(run_s, budget_s, ["a"], "a").winner == "a", (run_s, budget_s)
+
+
+def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_that_it_needs() -> None:
+    done = timed_session(60.0, 600.0, SIX)
+    told = [warning for warning in done.warnings if "Not tried" in warning]
+    assert len(told) == 1
+    assert "room for 1 of 6 candidates" in told[0]
+    assert "--budget 43m has room for all" in told[0]
+    assert told[0].endswith("Not tried: b, c, d, e, f.")
+
+
+def test_a_row_shows_the_medians_of_the_rounds_that_its_speedup_rests_on() -> None:
+    """EEVDF got slower between baseline and race; a row never sets a median beside a speedup that contradicts it."""
+    machine = ScriptedMachine({BASELINE: 1.0, "fast": 1.2, "slow": 2.2})
+    state = iter([0.5] * BASELINE_RUNS_IN_ALL)
+    machine.faults[BASELINE] = lambda: a_run(next(state, 1.5))
+    result = session(machine, ["fast", "slow"])
+    assert result.winner == "fast"
+    for key, speedup in (("fast", 1.5 / 1.2), ("slow", 1.5 / 2.2)):
+        found = row(result, key)
+        assert found.baseline_median == pytest.approx(1.5)  # type: ignore[attr-defined]
+        assert found.baseline_median / found.median == pytest.approx(speedup, rel=0.02)  # type: ignore[attr-defined]
+    assert row(result, BASELINE).baseline_median is None  # type: ignore[attr-defined]
+
+
+def test_only_the_winner_is_called_confirmed() -> None:
+    """A leader that its fresh rounds do not bear out is told as such."""
+    machine = ScriptedMachine({BASELINE: 1.0, "lucky": 1.0})
+    runs = iter([0.9] * 4)
+    machine.faults["lucky"] = lambda: a_run(next(runs, 1.0))
+    result = session(machine, ["lucky"])
+    assert result.winner is None
+    assert not any(one.confirmed for one in result.results)
+    assert row(result, "lucky").note.startswith("not confirmed in ")  # type: ignore[attr-defined]
+
+
+def row(result: Session, key: str) -> object:
+    return next(item for item in result.results if item.candidate.key == key)
+
+
+def test_a_faster_scheduler_wins_on_rounds_that_did_not_choose_it() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "fast": 0.8, "slow": 1.3})
+    result = session(machine, ["fast", "slow"])
+    assert result.winner == "fast"
+    best = result.results[0]
+    assert (best.candidate.key, best.verdict, best.confirmed) == ("fast", "faster", True)
+    assert best.speedup is not None
+    assert best.speedup.low < 1.25 < best.speedup.high
+    assert "Use fast" in result.recommendation
+
+
+def test_equal_schedulers_make_no_winner() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0})
+    assert session(machine, ["a", "b"]).winner is None
+
+
+def test_the_order_of_a_trial_is_the_safe_one() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    session(machine, ["x"], workload=Workload("true", ("true",), "/", prepare="make clean"))
+    starts = [index for index, entry in enumerate(machine.log) if entry == "attach x"]
+    assert starts
+    for at in starts:
+        assert machine.log[at - 2 : at + 3] == ["fresh", "make clean", "attach x", "run x", "detach x"]
+
+
+def test_setup_runs_once_before_and_cleanup_once_after_everything() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    session(machine, ["x"], workload=Workload("true", ("true",), "/", setup="set up", cleanup="clean up"))
+    assert machine.log[0] == "set up"
+    assert machine.log[-1] == "clean up"
+    assert machine.log.count("set up") == machine.log.count("clean up") == 1
+
+
+def test_an_ejected_scheduler_is_invalid_with_its_reason_and_runs_no_more() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "bad": 0.1, "x": 1.0}, ejects=frozenset({"bad"}))
+    result = session(machine, ["bad", "x"])
+    bad = row(result, "bad")
+    assert (bad.verdict, bad.runs, bad.note) == ("invalid", 0, "ejected: runnable task stall")  # type: ignore[attr-defined]
+    assert machine.log.count("run bad") == 1
+
+
+def test_an_exit_code_unlike_the_baselines_never_counts_as_time() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": lambda: a_run(0.01, 2)})
+    result = session(machine, ["x"])
+    assert result.winner is None
+    assert row(result, "x").verdict == "invalid"  # type: ignore[attr-defined]
+    assert "exit code 2" in row(result, "x").note  # type: ignore[attr-defined]
+
+
+def test_a_scheduler_the_kernel_refuses_is_a_row_and_not_the_end() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8})
+    result = session(machine, ["refused", "x"])
+    assert result.winner == "x"
+    assert "cannot be attached" in row(result, "refused").note  # type: ignore[attr-defined]
+
+
+def test_a_run_that_was_lost_is_repeated_and_not_held_against_the_candidate() -> None:
+    faults = iter([HolderLost("the holder died")])
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8})
+    attach = machine.attach
+
+    def once_lost(spec: AttachSpec) -> Attachment:
+        for fault in faults:
+            raise fault
+        return attach(spec)
+
+    machine.attach = once_lost  # type: ignore[method-assign]
+    result = session(machine, ["x"])
+    assert result.winner == "x"
+    assert any("holder died" in warning for warning in result.warnings)
+
+
+def test_a_failing_workload_is_an_error_before_anything_is_attached() -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, 2)})
+    with pytest.raises(WorkloadError, match="exit code 2"):
+        session(machine, ["x"])
+    assert not any(entry.startswith("attach") for entry in machine.log)
+
+
+def test_unless_failure_is_to_be_ignored() -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, 2), "x": lambda: a_run(1.0, 2)})
+    result = session(machine, ["x"], workload=Workload("f", ("f",), "/", ignore_failure=True))
+    assert row(result, "x").runs > 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("matches", "count", "said"),
+    [
+        ((), 0, "matched nothing"),
+        (("1", "2"), 2, "matched 2 times"),
+        (("abc",), 1, "not a number"),
+        (("0",), 1, "above 0"),
+    ],
+)
+def test_a_metric_must_be_one_number(matches: tuple[str, ...], count: int, said: str) -> None:
+    machine = ScriptedMachine({}, faults={BASELINE: lambda: a_run(1.0, metric_matches=matches, metric_count=count)})
+    with pytest.raises(WorkloadError, match=said):
+        session(machine, ["x"], workload=Workload("b", ("b",), "/", metric_regex="(.*)"))
+
+
+def test_a_larger_metric_can_be_the_better_one() -> None:
+    def rate(value: float) -> Callable[[], Run]:
+        noise = random.Random(2)
+        return lambda: a_run(1.0, metric_matches=(f"{value * noise.gauss(1, 0.005)}",), metric_count=1)
+
+    machine = ScriptedMachine({}, faults={BASELINE: rate(100.0), "x": rate(130.0)})
+    result = session(machine, ["x"], workload=Workload("b", ("b",), "/", metric_regex="(.*)", goal="max"))
+    assert result.winner == "x"
+
+
+def test_ctrl_c_gives_the_machine_back_and_keeps_what_is_known() -> None:
+    runs = iter(range(3))
+
+    def pressed() -> Run:
+        if next(runs, None) is None:
+            raise KeyboardInterrupt
+        return a_run(0.8)
+
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": pressed})
+    result = session(machine, ["x"], workload=Workload("b", ("b",), "/", cleanup="clean up"))
+    assert result.interrupted
+    assert machine.closed
+    assert machine.log[-1] == "clean up"
+    assert len(result.trials) > 3
+
+
+def test_quitting_at_the_question_is_an_interruption() -> None:
+    def quit_at_once(_candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        del editable
+        raise Interrupted("quit")
+
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 1.0})
+    assert session(machine, ["x"], approve=quit_at_once).interrupted
+    assert not any(entry.startswith("attach") for entry in machine.log)
+
+
+def test_a_candidate_that_the_user_declines_is_left_out_but_not_called_a_failure() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.5, "y": 0.9})
+
+    def decline_x(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        del editable
+        return None if candidate.key == "x" else candidate
+
+    result = session(machine, ["x", "y"], approve=decline_x)
+    assert result.winner == "y"
+    assert row(result, "x").verdict == "undecided"  # type: ignore[attr-defined]
+    assert row(result, "x").note == "left out by the user"  # type: ignore[attr-defined]
+    assert "attach x" not in machine.log
+
+
+def test_a_candidate_whose_knobs_the_user_changed_runs_in_its_place() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8, "y": 1.1})
+    offered: list[bool] = []
+
+    def change_x(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+        offered.append(editable)
+        return Candidate("x", (("k", 2),)) if candidate.key == "x" else candidate
+
+    result = session(machine, ["x", "y"], approve=change_x)
+    assert result.winner == "x:k=2"
+    assert "changed by the user, from x" in row(result, "x:k=2").reason  # type: ignore[attr-defined]
+    assert "x" not in [one.candidate.key for one in result.results]
+    assert set(offered[:2]) == {True}
+    assert not offered[-1]
+
+
+def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": lambda: MachineLost("the micro-VM is lost")})
+    result = session(machine, ["x"])
+    assert result.failure is not None
+    assert "lost" in result.failure
+    assert result.baseline is not None
+
+
+@pytest.mark.parametrize("when", ["detach", "close"])
+def test_a_scheduler_that_does_not_go_ends_the_session_and_nothing_is_measured_beside_it(when: str) -> None:
+    """It is no fault of one candidate: no run after it would be what it says."""
+
+    class Stuck(ScriptedMachine):
+        def detach(self) -> Detachment:
+            if self.attached == "x" and when == "detach":
+                self.log.append("stuck")
+                raise DetachError("the kernel is not back on its own scheduler", hint="do this")
+            return super().detach()
+
+        def close(self) -> None:
+            if not self.closed and when == "close":
+                super().close()
+                raise DetachError("x could not be detached", hint="do this")
+            super().close()
+
+    times = {BASELINE: 1.0, "x": 0.5}
+    faults = {"x": lambda: Interrupted("interrupted")} if when == "close" else {}
+    machine = Stuck(times, faults=faults)  # type: ignore[arg-type]
+    result = session(machine, ["x"])
+    assert result.winner is None
+    assert result.failure is not None
+    assert "do this" in result.failure
+    assert result.baseline is not None
+    assert not any(line.startswith(("run", "attach")) for line in machine.log[machine.log.index("run x") + 1 :])
+
+
+def test_the_planner_hears_what_its_first_set_showed() -> None:
+    machine = ScriptedMachine({BASELINE: 1.0, "a": 1.1, "b": 0.8})
+    planner = ListPlanner([["a"], ["b"]])
+    told: list[Event] = []
+    result = tune(Workload("t", ("t",), "/"), machine, planner, Options(seed=1), told.append, resolve)
+    assert [item.candidate.key for item in planner.seen[1].results] == ["a"]
+    assert result.winner == "b"
+
+
+def test_a_budget_that_is_used_up_ends_without_a_claim_and_says_so() -> None:
+    machine = ScriptedMachine({BASELINE: 60.0, "x": 30.0})
+    result = session(machine, ["x"], budget_s=0.0)
+    assert result.winner is None
+    assert any("budget" in warning for warning in result.warnings)
+
+
+def test_the_same_seed_gives_the_same_order_of_runs() -> None:
+    orders = []
+    for _ in range(2):
+        told: list[Event] = []
+        machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0, "c": 1.0})
+        tune(Workload("t", ("t",), "/"), machine, ListPlanner([["a", "b", "c"]]), Options(seed=9), told.append, resolve)
+        orders.append([event.candidate for event in told if isinstance(event, RunStarted)])
+        assert any(isinstance(event, Detached) for event in told)
+        assert not any(isinstance(event, Warned) and "lost" in event.text for event in told)
+    assert orders[0] == orders[1]

@@ -1,0 +1,643 @@
+# SPDX-License-Identifier: MIT
+"""The racing policy, step by step: who runs, who leaves, who is confirmed, what is claimed."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from autotune.records import BASELINE, Goal
+from autotune.verdict.race import CONFIRM_ROUNDS, MAX_ROUNDS, MIN_ROUNDS, Race, Round, Standing, confirmable, outpaced
+from autotune.verdict.stats import noise_floor, student_t_quantile
+
+Value = float | None
+NOISE = [0.004, -0.006, 0.001, 0.007, -0.003, -0.005, 0.006, 0.002, -0.001, 0.003, -0.004]
+"""Relative noise, dealt out in turn: small beside the differences of these tests, and not zero."""
+
+
+def race(*keys: str, goal: Goal = "min", seed: int = 1, **numbers: Any) -> Race:
+    return Race(keys, goal=goal, rng=random.Random(seed), **numbers)
+
+
+class Runs:
+    """Values of runs: each key has its typical value, and None where it has none."""
+
+    def __init__(self, typical: Mapping[str, Value]) -> None:
+        self.typical = typical
+        self.count = 0
+
+    def of(self, opened: Round) -> dict[str, Value]:
+        return {key: self.one(key) for key in opened.order}
+
+    def one(self, key: str) -> Value:
+        self.count += 1
+        value = self.typical[key]
+        return None if value is None else value * (1 + NOISE[self.count % len(NOISE)])
+
+
+def run_set(race: Race, values: Callable[[Round], Mapping[str, Value]]) -> list[Round]:
+    """Run until nothing more is to be run: the end of a set, or of the confirmation."""
+    rounds = []
+    while (opened := race.next_round()) is not None:
+        rounds.append(opened)
+        race.record(values(opened))
+    return rounds
+
+
+def standing(race: Race, key: str) -> Standing:
+    return next(standing for standing in race.standings() if standing.key == key)
+
+
+# --- a whole session -------------------------------------------------------------------------------------
+
+
+def test_a_better_candidate_is_raced_confirmed_and_wins() -> None:
+    tried = race("a", "b", "c")
+    runs = Runs({BASELINE: 10.0, "a": 10.0, "b": 8.0, "c": 10.1})
+    raced = run_set(tried, runs.of)
+    assert [r.phase for r in raced] == ["race"] * MIN_ROUNDS
+    assert tried.set_finished
+    assert not tried.done
+    assert tried.winner is None
+    assert tried.begin_confirm() == "b"
+    fresh = run_set(tried, runs.of)
+    assert [r.number for r in fresh] == list(range(1, CONFIRM_ROUNDS + 1))
+    assert all(set(r.order) == {BASELINE, "b"} and r.phase == "confirm" for r in fresh)
+    assert tried.done
+    assert tried.winner == "b"
+    best = tried.standings()[0]
+    assert (best.key, best.verdict, best.confirmed, best.pairs) == ("b", "faster", True, CONFIRM_ROUNDS)
+    assert best.plain is not None
+    assert best.plain.estimate == pytest.approx(1.25, rel=0.01)
+
+
+def test_a_metric_to_be_raised_is_won_by_the_greatest() -> None:
+    tried = race("slow", "fast", goal="max")
+    runs = Runs({BASELINE: 100.0, "slow": 80.0, "fast": 120.0})
+    run_set(tried, runs.of)
+    tried.begin_confirm()
+    run_set(tried, runs.of)
+    assert tried.winner == "fast"
+    assert standing(tried, "slow").plain.estimate == pytest.approx(0.8, rel=0.02)  # type: ignore[union-attr]
+
+
+def test_when_all_are_slower_nothing_is_confirmed() -> None:
+    tried = race("a", "b")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 14.0, "b": 20.0}).of)
+    assert tried.begin_confirm() is None
+    assert tried.done
+    assert tried.winner is None
+    assert tried.next_round() is None
+    assert [s.key for s in tried.standings()] == ["a", "b"]
+    assert [s.verdict for s in tried.standings()] == ["slower", "slower"]
+    assert all("slower than eevdf after 3 rounds" in str(s.dropped) for s in tried.standings())
+
+
+def test_a_leader_by_luck_is_not_confirmed() -> None:
+    """It leads in the race by what then turns out to be noise: the fresh rounds decide alone."""
+    tried = race("lucky")
+    run_set(tried, Runs({BASELINE: 10.0, "lucky": 8.0}).of)
+    assert tried.begin_confirm() == "lucky"
+    fresh = run_set(tried, Runs({BASELINE: 10.0, "lucky": 10.2}).of)
+    assert len(fresh) == CONFIRM_ROUNDS
+    assert tried.winner is None
+    found = standing(tried, "lucky")
+    assert (found.fresh, found.confirmed) == (True, False)
+    assert found.verdict in ("undecided", "slower")
+    assert found.plain is not None
+    assert found.plain.estimate < 1.0
+
+
+def test_a_promising_confirmation_gets_a_second_look_and_no_third() -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    tried.begin_confirm()
+    fades = [9.0, 10.2, 9.0, 9.7, 9.6, 10.4, 10.2, 9.9, 10.3, 10.1]
+    fresh = run_set(tried, lambda r: dict.fromkeys(r.order, fades[r.number - 1]) | {BASELINE: 10.0})
+    assert len(fresh) == 2 * CONFIRM_ROUNDS
+    assert tried.done
+    assert tried.winner is None
+    found = standing(tried, "a")
+    assert (found.pairs, found.fresh, found.confirmed) == (2 * CONFIRM_ROUNDS, True, False)
+    assert found.verdict == "undecided"
+    assert found.interval is not None
+    assert found.interval.confidence == pytest.approx(0.975)
+
+
+def test_looks_come_where_the_budget_puts_them_and_share_the_risk() -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    tried.begin_confirm((3,))
+    fresh = run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    assert [opened.at_most for opened in fresh] == [3, 3, 3]
+    found = standing(tried, "a")
+    assert found.interval is not None
+    assert found.interval.confidence == pytest.approx(0.95)
+    assert (found.rounds, found.fresh, found.confirmed) == ((1, 2, 3), True, True)
+
+
+@pytest.mark.parametrize("looks_at", [(), (1,), (1, 5), (5, 5), (6, 3)])
+def test_no_confirmation_looks_twice_at_the_same_or_before_two_pairs(looks_at: tuple[int, ...]) -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    with pytest.raises(ValueError, match="no confirmation looks"):
+        tried.begin_confirm(looks_at)
+
+
+def test_the_second_look_may_win() -> None:
+    tried = race("a")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0}).of)
+    tried.begin_confirm()
+    first_five_scatter = [9.0, 10.0, 9.2, 9.9, 9.3] + [9.4] * 5
+    fresh = run_set(tried, lambda r: dict.fromkeys(r.order, first_five_scatter[r.number - 1]) | {BASELINE: 10.0})
+    assert len(fresh) == 2 * CONFIRM_ROUNDS
+    assert tried.winner == "a"
+
+
+# --- rounds ----------------------------------------------------------------------------------------------
+
+
+def test_rounds_are_numbered_and_say_how_many_there_may_be() -> None:
+    tried = race("a", "b")
+    rounds = run_set(tried, Runs({BASELINE: 10.0, "a": 10.0, "b": 10.0}).of)
+    assert [(r.number, r.at_most) for r in rounds] == [(n, MAX_ROUNDS) for n in range(1, MAX_ROUNDS + 1)]
+
+
+def test_the_order_is_drawn_anew_for_each_round() -> None:
+    tried = race("a", "b", "c", "d", "e", "f", max_rounds=30, min_rounds=30)
+    rounds = run_set(tried, Runs(dict.fromkeys([BASELINE, *"abcdef"], 10.0)).of)
+    assert len({r.order for r in rounds}) > 25
+    assert len({r.order.index(BASELINE) for r in rounds}) == 7
+
+
+def test_the_same_seed_gives_the_same_session() -> None:
+    def rounds(seed: int) -> list[Round]:
+        return run_set(race("a", "b", "c", seed=seed), Runs(dict.fromkeys([BASELINE, *"abc"], 10.0)).of)
+
+    assert rounds(4) == rounds(4)
+    assert rounds(4) != rounds(5)
+
+
+def test_a_single_candidate_is_raced_for_the_fewest_rounds() -> None:
+    tried = race("only")
+    assert len(run_set(tried, Runs({BASELINE: 10.0, "only": 10.0}).of)) == MIN_ROUNDS
+
+
+def test_a_race_without_candidates_is_finished_at_once() -> None:
+    tried = race()
+    assert tried.next_round() is None
+    assert tried.set_finished
+    assert tried.begin_confirm() is None
+    assert tried.done
+    assert tried.standings() == []
+
+
+# --- leaving the race ------------------------------------------------------------------------------------
+
+
+def test_whoever_is_clearly_behind_leaves_and_the_reason_says_behind_whom() -> None:
+    tried = race("good", "fair", "poor", max_rounds=6)
+    typical = {BASELINE: 10.0, "good": 8.0, "fair": 8.05, "poor": 9.5}
+    rounds = run_set(tried, Runs(typical).of)
+    assert "poor" not in rounds[MIN_ROUNDS].order
+    assert {"good", "fair"} <= set(rounds[MIN_ROUNDS].order)
+    poor = standing(tried, "poor")
+    assert (poor.first_round, poor.last_round, poor.pairs) == (1, MIN_ROUNDS, MIN_ROUNDS)
+    assert " % behind " in str(poor.dropped)
+
+
+def test_equal_candidates_stay_until_the_set_ends() -> None:
+    tried = race("a", "b", "c")
+    rounds = run_set(tried, Runs(dict.fromkeys([BASELINE, *"abc"], 10.0)).of)
+    assert len(rounds) == MAX_ROUNDS
+    assert all(s.dropped is None for s in tried.standings())
+
+
+def test_columns_behind_the_best_by_more_than_noise() -> None:
+    columns = {"x": [1.0, 1.1, 0.9], "y": [0.99, 1.12, 0.9], "z": [0.5, 0.62, 0.41]}
+    best, behind = outpaced(columns, 0.01)
+    assert best == "y"
+    assert behind == {"z": pytest.approx(0.4933, abs=1e-3)}
+
+
+def test_drift_from_round_to_round_hides_no_difference() -> None:
+    best, behind = outpaced({"x": [1.0, 5.0, 9.01], "y": [0.9, 4.9, 8.9]}, 0.01)
+    assert best == "x"
+    assert behind.keys() == {"y"}
+
+
+@given(st.lists(st.floats(-0.2, 0.5), min_size=3, max_size=8, unique=True), st.floats(0.001, 0.2))
+def test_between_two_columns_it_is_the_paired_t_test(gaps: list[float], alpha: float) -> None:
+    gain = statistics.fmean(gaps)
+    least = student_t_quantile(1 - alpha, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps))
+    assume(abs(abs(gain) - least) > 1e-6)
+    _, behind = outpaced({"x": gaps, BASELINE: [0.0] * len(gaps)}, alpha)
+    assert bool(behind) == (abs(gain) > least)
+
+
+def test_more_columns_show_a_difference_in_fewer_rounds() -> None:
+    """The gap of x is beyond the noise of seven columns together, not beyond what two alone tell of theirs."""
+    two = {"x": [0.05, 0.04, 0.10], BASELINE: [0.0, 0.0, 0.0]}
+    others = {key: [(place * 7 % 5 - 2) / 100, (place * 3 % 5 - 2) / 100, 0.0] for place, key in enumerate("abcde")}
+    assert outpaced(two, 0.01)[1] == {}
+    assert outpaced(two | others, 0.01)[1].keys() >= {BASELINE}
+
+
+def test_noise_keeps_candidates_in() -> None:
+    _, behind = outpaced({"x": [1.0, 1.4, 0.8], "y": [1.2, 0.7, 1.0]}, 0.01)
+    assert behind == {}
+
+
+# --- invalid trials --------------------------------------------------------------------------------------
+
+
+def test_two_invalid_runs_in_a_row_drop_a_candidate() -> None:
+    tried = race("good", "bad")
+    rounds = run_set(tried, Runs({BASELINE: 10.0, "good": 10.0, "bad": None}).of)
+    assert ["bad" in r.order for r in rounds[:3]] == [True, True, False]
+    bad = standing(tried, "bad")
+    assert (bad.verdict, bad.dropped, bad.invalid, bad.pairs) == ("invalid", "2 invalid runs", 2, 0)
+    assert bad.interval is None
+    assert tried.standings()[-1].key == "bad"
+
+
+def test_three_invalid_runs_in_all_drop_a_candidate() -> None:
+    tried = race("good", "flaky", min_rounds=8, max_rounds=8)
+    rounds = run_set(
+        tried, lambda r: {key: None if key == "flaky" and r.number % 2 else 10.0 + r.number for key in r.order}
+    )
+    assert sum("flaky" in r.order for r in rounds) == 5
+    assert standing(tried, "flaky").dropped == "3 invalid runs"
+
+
+def test_an_invalid_run_costs_only_its_own_pair() -> None:
+    tried = race("a", "b", min_rounds=4)
+    run_set(tried, lambda r: {k: None if k == "a" and r.number == 2 else 10.0 + r.number for k in r.order})
+    assert standing(tried, "a").pairs == 3
+    assert standing(tried, "a").invalid == 1
+    assert standing(tried, "b").pairs == 4
+
+
+@pytest.mark.parametrize("odd", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_value_no_ratio_can_be_taken_of_is_invalid(odd: float) -> None:
+    tried = race("a", goal="max")
+    run_set(tried, lambda opened: dict.fromkeys(opened.order, odd) | {BASELINE: 10.0})
+    assert standing(tried, "a").verdict == "invalid"
+
+
+def test_without_a_valid_baseline_the_pairs_of_the_round_do_not_count() -> None:
+    tried = race("a", "b", min_rounds=4)
+    run_set(tried, lambda r: {k: None if k == BASELINE and r.number == 2 else 10.0 for k in r.order})
+    assert [s.pairs for s in tried.standings()] == [3, 3]
+    assert [s.invalid for s in tried.standings()] == [0, 0]
+    assert not tried.baseline_failed
+
+
+def test_a_baseline_that_keeps_failing_ends_everything() -> None:
+    tried = race("a", "b")
+    rounds = run_set(tried, Runs({BASELINE: None, "a": 10.0, "b": 10.0}).of)
+    assert len(rounds) == 2
+    assert tried.baseline_failed
+    assert tried.done
+    assert tried.winner is None
+
+
+def test_a_candidate_dropped_in_the_middle_of_a_round_may_be_left_out_of_it() -> None:
+    tried = race("a", "b")
+    assert tried.next_round() is not None
+    tried.drop("a", "ejected: runnable task stall")
+    tried.drop("a", "a later reason")
+    tried.record({BASELINE: 10.0, "b": 10.0})
+    assert standing(tried, "a").dropped == "ejected: runnable task stall"
+    second = tried.next_round()
+    assert second is not None
+    assert set(second.order) == {BASELINE, "b"}
+
+
+def test_the_value_of_a_dropped_candidate_does_not_count() -> None:
+    tried = race("a", "b")
+    tried.next_round()
+    tried.drop("a", "exit code 2")
+    tried.record({BASELINE: 10.0, "a": 1.0, "b": 10.0})
+    assert standing(tried, "a").pairs == 0
+
+
+def test_pairs_lost_in_a_confirmation_are_made_up_for() -> None:
+    tried = race("a")
+    runs = Runs({BASELINE: 10.0, "a": 8.0})
+    run_set(tried, runs.of)
+    tried.begin_confirm()
+    fresh = run_set(tried, lambda r: {**runs.of(r), **({"a": None} if r.number == 2 else {})})
+    assert len(fresh) == CONFIRM_ROUNDS + 1
+    assert [r.at_most for r in fresh[:4]] == [10, 10, 11, 11]
+    assert tried.winner == "a"
+
+
+def test_when_the_leader_fails_in_its_confirmation_the_next_best_takes_its_place() -> None:
+    tried = race("first", "second")
+    runs = Runs({BASELINE: 10.0, "first": 8.0, "second": 8.01})
+    run_set(tried, runs.of)
+    leader = tried.begin_confirm()
+    other = "second" if leader == "first" else "first"
+    assert tried.next_round() is not None
+    tried.drop(str(leader), "ejected: runnable task stall")
+    tried.record({BASELINE: 10.0})
+    assert tried.leader == other
+    fresh = run_set(tried, runs.of)
+    assert len(fresh) == CONFIRM_ROUNDS
+    assert tried.winner == other
+    assert tried.standings()[0].key == other
+    assert standing(tried, str(leader)).verdict == "invalid"
+    assert not standing(tried, str(leader)).confirmed
+
+
+def test_a_second_confirmation_has_only_the_alpha_that_is_left() -> None:
+    tried = race("first", "second", confirm_rounds=2)
+    runs = Runs({BASELINE: 10.0, "first": 8.0, "second": 8.01})
+    run_set(tried, runs.of)
+    leader = str(tried.begin_confirm())
+    for value in (9.0, 9.9):  # promising, not won: the first look has spent half of alpha
+        assert tried.next_round() is not None
+        tried.record({BASELINE: 10.0, leader: value})
+    assert not tried.done
+    tried.drop(leader, "ejected")
+    run_set(tried, runs.of)
+    other = standing(tried, str(tried.leader))
+    assert other.key != leader
+    assert other.interval is not None
+    assert other.interval.confidence == pytest.approx(1 - 0.05 / 2 / 2)
+
+
+def test_a_lost_confirmation_is_final() -> None:
+    tried = race("a", "b")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 8.0, "b": 8.01}).of)
+    leader = str(tried.begin_confirm())
+    run_set(tried, Runs({BASELINE: 10.0, leader: 11.0}).of)
+    tried.drop(leader, "too late")
+    assert tried.done
+    assert tried.winner is None
+    assert tried.next_round() is None
+
+
+def test_a_winner_that_is_dropped_has_not_won() -> None:
+    tried = race("a")
+    runs = Runs({BASELINE: 10.0, "a": 8.0})
+    run_set(tried, runs.of)
+    tried.begin_confirm()
+    run_set(tried, runs.of)
+    assert tried.winner == "a"
+    tried.drop("a", "ejected after its last run")
+    assert tried.winner is None
+
+
+# --- more sets -------------------------------------------------------------------------------------------
+
+
+def test_candidates_added_later_race_against_the_leader_alone() -> None:
+    tried = race("a", "b", "c")
+    runs = Runs({BASELINE: 10.0, "a": 9.7, "b": 9.72, "c": 9.71, "d": 9.0, "e": 9.6})
+    first = run_set(tried, runs.of)
+    leader = tried.leader
+    tried.add(["d", "e"])
+    assert not tried.set_finished
+    second = run_set(tried, runs.of)
+    assert all(set(r.order) <= {BASELINE, str(leader), "d", "e"} for r in second)
+    assert second[0].number == len(first) + 1
+    assert standing(tried, "d").first_round == len(first) + 1
+    resting = next(key for key in "abc" if key != leader)
+    assert standing(tried, resting).dropped is None
+    assert standing(tried, resting).last_round == len(first)
+    assert tried.begin_confirm() == "d"
+
+
+def test_a_resting_candidate_may_still_be_confirmed() -> None:
+    tried = race("a", "b")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.0, "b": 9.01}).of)
+    leader = str(tried.leader)
+    tried.add(["c"])
+    tried.next_round()
+    tried.drop(leader, "ejected")
+    tried.drop("c", "cannot be attached")
+    tried.record({BASELINE: 10.0})
+    assert tried.set_finished
+    assert tried.begin_confirm() == ("b" if leader == "a" else "a")
+
+
+def test_a_new_candidate_does_not_lead_on_fewer_rounds_than_asked_for() -> None:
+    tried = race("a", "b")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 9.5, "b": 9.51}).of)
+    tried.add(["lucky"])
+    opened = tried.next_round()
+    assert opened is not None
+    tried.record({key: 5.0 if key == "lucky" else 10.0 for key in opened.order})
+    assert tried.leader in ("a", "b")
+
+
+def test_the_verdicts_of_a_set_do_not_change_when_more_candidates_come() -> None:
+    tried = race("a", "b")
+    run_set(tried, Runs({BASELINE: 10.0, "a": 14.0, "b": 13.0}).of)
+    before = tried.standings()
+    tried.add(["c", "d"])
+    assert [s for s in tried.standings() if s.key in "ab"] == before
+
+
+def test_intervals_are_wider_the_more_candidates_and_looks_share_the_risk() -> None:
+    def confidence(*keys: str, more_rounds: int = 0) -> float:
+        tried = race(*keys, max_rounds=MAX_ROUNDS + more_rounds)
+        run_set(tried, Runs(dict.fromkeys([BASELINE, *keys], 10.0)).of)
+        interval = standing(tried, keys[0]).interval
+        assert interval is not None
+        return interval.confidence
+
+    assert 0.95 < confidence("a", "b") < confidence("a", "b", "c") < confidence("a", "b", "c", more_rounds=3)
+
+
+def test_all_looks_of_all_candidates_of_all_sets_spend_no_more_than_alpha() -> None:
+    """Five sets, one candidate that leads through all of them: the risks of all its looks, and of all others'."""
+    tried = race("leader", "x0", min_rounds=3, max_rounds=3)
+    spent: dict[tuple[str, int], float] = {}
+    for number in range(1, 6):
+        while (opened := tried.next_round()) is not None:
+            steps = [0.0, 0.1, -0.1, 0.2, -0.15]
+            tried.record(
+                {k: (9.9 if k == "leader" else 10.0) + steps[(opened.number + len(k)) % 5] for k in opened.order}
+            )
+            for s in tried.standings():
+                if s.interval is not None:
+                    spent[s.key, s.pairs] = 1 - s.interval.confidence
+        tried.add([f"x{number}"])
+    assert len(spent) >= 5 * 3
+    assert 0.03 < sum(spent.values()) <= 0.05
+
+
+# --- when time runs out ----------------------------------------------------------------------------------
+
+
+def test_confirmation_may_begin_before_a_set_is_finished() -> None:
+    tried = race("a", "b")
+    opened = tried.next_round()
+    assert opened is not None
+    tried.record({BASELINE: 10.0, "a": 8.0, "b": 9.0})
+    assert tried.begin_confirm() == "a"
+    assert standing(tried, "b").plain is None
+    assert standing(tried, "b").verdict == "undecided"
+
+
+def test_a_confirmation_cut_short_claims_nothing() -> None:
+    tried = race("a")
+    runs = Runs({BASELINE: 10.0, "a": 9.0})
+    run_set(tried, runs.of)
+    tried.begin_confirm()
+    for _ in range(CONFIRM_ROUNDS - 1):
+        opened = tried.next_round()
+        assert opened is not None
+        tried.record(runs.of(opened))
+    assert tried.winner is None
+    assert not tried.done
+    assert not standing(tried, "a").confirmed
+    assert standing(tried, "a").pairs == MIN_ROUNDS
+
+
+# --- mistakes of the program -----------------------------------------------------------------------------
+
+
+def test_calls_out_of_turn_are_refused() -> None:
+    tried = race("a")
+    with pytest.raises(ValueError, match="no round is open"):
+        tried.record({BASELINE: 1.0, "a": 1.0})
+    tried.next_round()
+    for call in (tried.next_round, tried.begin_confirm, lambda: tried.add(["b"])):
+        with pytest.raises(ValueError, match="has not been recorded"):
+            call()
+    tried.record({BASELINE: 10.0, "a": 9.0})
+    tried.begin_confirm()
+    with pytest.raises(ValueError, match="begun already"):
+        tried.begin_confirm()
+    with pytest.raises(ValueError, match="no candidate can join"):
+        tried.add(["b"])
+
+
+@pytest.mark.parametrize("values", [{}, {BASELINE: 1.0}, {"a": 1.0}, {BASELINE: 1.0, "a": 1.0, "other": 1.0}])
+def test_values_must_be_those_of_the_round(values: dict[str, Value]) -> None:
+    tried = race("a")
+    tried.next_round()
+    with pytest.raises(ValueError, match="do not fit"):
+        tried.record(values)
+    tried.record({BASELINE: 1.0, "a": 1.0})
+
+
+def test_candidates_are_named_once_and_are_not_the_baseline() -> None:
+    for keys in (["a", "a"], [BASELINE]):
+        with pytest.raises(ValueError, match="named once"):
+            race(*keys)
+    tried = race("a")
+    with pytest.raises(ValueError, match="named once"):
+        tried.add(["a"])
+    with pytest.raises(ValueError, match="not a candidate"):
+        tried.drop(BASELINE, "no")
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"min_rounds": 1}, {"min_rounds": 5, "max_rounds": 4}, {"confirm_rounds": 1}, {"alpha": 0.0}]
+)
+def test_numbers_that_cannot_be_are_refused(numbers: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no race"):
+        race("a", **numbers)
+
+
+def test_the_noise_floor_of_a_session_is_that_of_the_last_look() -> None:
+    assert confirmable(0.02) == noise_floor(0.02, 2 * CONFIRM_ROUNDS, 2)
+    assert confirmable(0.02, confirm_rounds=40) < confirmable(0.02) < confirmable(0.03)
+
+
+# --- what holds in every session -------------------------------------------------------------------------
+
+events = st.lists(st.sampled_from(["run", "run", "run", "drop", "drop mid-round", "add"]), max_size=12)
+
+
+@given(
+    keys=st.lists(st.sampled_from("abcdef"), unique=True, max_size=6),
+    events=events,
+    seed=st.integers(0, 10**6),
+    goal=st.sampled_from(["min", "max"]),
+    invalid=st.floats(0, 0.5),
+)
+def test_whatever_happens_rounds_are_proper_and_the_session_ends(
+    keys: list[str], events: list[str], seed: int, goal: Goal, invalid: float
+) -> None:
+    chance = random.Random(seed)
+    tried = Race(keys, goal=goal, rng=random.Random(seed))
+    known, gone = list(keys), set[str]()
+    valid_runs = dict.fromkeys([*keys, "g", "h"], 0)
+
+    def drop_one() -> None:
+        if known:
+            gone.add(chosen := chance.choice(known))
+            tried.drop(chosen, "told to")
+
+    def one_round(drop: bool) -> bool:
+        opened = tried.next_round()
+        if opened is None:
+            return False
+        assert sorted(opened.order) == sorted(set(opened.order))
+        assert BASELINE in opened.order
+        assert not gone & set(opened.order)
+        assert 1 <= opened.number <= opened.at_most
+        if drop:
+            drop_one()
+        values = {key: None if chance.random() < invalid else chance.lognormvariate(0, 0.1) for key in opened.order}
+        for key in opened.order:
+            valid_runs[key] = valid_runs.get(key, 0) + (values[key] is not None)
+        tried.record(values)
+        gone.update(s.key for s in tried.standings() if s.dropped)
+        return True
+
+    for event in events:
+        if event == "drop":
+            drop_one()
+        elif event == "add" and len(known) < len(keys) + 2:
+            known.append("gh"[len(known) - len(keys)])
+            tried.add(known[-1:])
+        else:
+            one_round(drop=event == "drop mid-round")
+    for phase in range(2):
+        for count in range(100):
+            assert count < 99, "the phase does not end"
+            if not one_round(drop=False):
+                break
+        if phase == 0 and not tried.done:
+            tried.begin_confirm()
+    assert tried.done
+    standings = tried.standings()
+    assert sorted(s.key for s in standings) == sorted(known)
+    assert all((s.interval is None) == (s.pairs < 2) for s in standings)
+    assert all(s.pairs <= valid_runs[s.key] for s in standings)
+    assert {s.key for s in standings if s.dropped} == gone
+    if tried.winner is not None:
+        assert standings[0].key == tried.winner
+        assert standings[0].confirmed
+        assert standings[0].verdict == "faster"
+
+
+@given(seed=st.integers(0, 10**6))
+def test_inverted_values_and_the_other_goal_give_the_same_session(seed: int) -> None:
+    def play(goal: Goal) -> tuple[list[Round], str | None]:
+        chance = random.Random(seed)
+        tried = Race("abc", goal=goal, rng=random.Random(seed))
+
+        def values(opened: Round) -> dict[str, Value]:
+            times = {key: chance.lognormvariate(0, 0.05) for key in opened.order}
+            return dict(times) if goal == "min" else {key: 1 / time for key, time in times.items()}
+
+        rounds = run_set(tried, values)
+        tried.begin_confirm()
+        return rounds + run_set(tried, values), tried.winner
+
+    assert play("min") == play("max")
