@@ -25,8 +25,9 @@ from autotune import __version__
 from autotune.commands import apply, cc, export, schedulers
 from autotune.commands import custom as custom_commands
 from autotune.commands.arguments import CcArguments, debug_option, takes
-from autotune.commands.printing import columns, encode_anything, ended_gently, print_json, print_lines, redacted, say
+from autotune.commands.printing import columns, encode_anything, ended_gently, print_json, print_lines, say
 from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.secrecy import redacted
 from autotune.views.steady import open_standard_streams
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
 
 from autotune.records import (
+    Allotment,
     Attachment,
     Baseline,
     CandidateResult,
@@ -25,7 +26,6 @@ from autotune.records import (
     Trial,
     Workload,
 )
-from autotune.verdict.budget import Allotment
 
 
 @dataclass(frozen=True)

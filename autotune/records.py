@@ -416,6 +416,27 @@ class MachineInfo:
 
 
 @dataclass(frozen=True)
+class Allotment:
+    """What the budget gives to the first set of candidates."""
+
+    proposed: int
+    fitting: int
+    """Candidates that run; the first ones of those proposed."""
+    rounds: int
+    """Rounds that the fitting candidates are sure of, while none of them leaves."""
+    most_rounds: int
+    run_s: float
+    """Seconds of one run with all that belongs to it, as far as the baseline tells."""
+    wanted_s: float
+    """Budget in seconds that gives every proposed candidate all rounds, and the leader its first look."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Every candidate gets all rounds."""
+        return self.fitting == self.proposed and self.rounds == self.most_rounds
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The workload under EEVDF: its median and what differences can be told apart there."""
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.commands.arguments import CcArguments, current_directory, flags, workload_from
-from autotune.commands.printing import encode_anything, event_without_secrets, say, undisturbed
+from autotune.commands.printing import encode_anything, say, undisturbed
 from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.secrecy import event_without_secrets
 from autotune.views.steady import Steady, reader_left
 
 if TYPE_CHECKING:

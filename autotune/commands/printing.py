@@ -4,20 +4,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, TextIO
 
 from autotune.errors import AutotuneError
+from autotune.secrecy import redacted
 from autotune.views.steady import silence
-
-LONGEST_REDACTED = 1 << 18
-"""Longer logs (of the verifier, of a compiler) are searched for known secrets only; patterns take seconds."""
 
 
 def encode_anything(stream: TextIO) -> None:
@@ -61,34 +56,6 @@ def say(error: AutotuneError) -> None:
         print(error_line(error), file=sys.stderr, flush=True)
     except (OSError, ValueError):
         silence(sys.stderr)
-
-
-def redacted(text: str) -> str:
-    """Text that a library, a program or a service wrote, or that quotes one, before people see it or a file keeps it:
-    without the secrets of the environment and of the directory's `.env`, and without all that looks like one. A log
-    that is too long for that loses those that are known."""
-    from autotune.planner.claude.credentials import known_secrets
-    from autotune.redact import Redactor
-
-    if not text:
-        return text
-    redactor = Redactor(known_secrets(Path("."), os.environ))
-    return redactor.text(text) if len(text) <= LONGEST_REDACTED else redactor.known(text)
-
-
-def event_without_secrets(event: Any) -> Any:
-    """The event as views and reports may have it: what others wrote in it is redacted. The workload's own output stays
-    as it is, since the user asked to see it."""
-    from autotune import events
-
-    if isinstance(event, events.Finished):
-        session = event.session
-        warnings = tuple(redacted(warning) for warning in session.warnings)
-        failure = None if session.failure is None else redacted(session.failure)
-        return replace(event, session=replace(session, warnings=warnings, failure=failure))
-    named = {events.Warned: ("text",), events.PlannerChosen: ("why",), events.AttachFailed: ("reason", "detail")}
-    names = named.get(type(event), ())
-    return replace(event, **{name: redacted(getattr(event, name)) for name in names}) if names else event
 
 
 @contextlib.contextmanager

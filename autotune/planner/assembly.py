@@ -27,6 +27,7 @@ from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.secrecy import known_secrets
 from autotune.tools.reasons import by_reason, unusable
 from autotune.tools.rehearsal import Rehearsal
 from autotune.tools.toolbox import Toolbox
@@ -94,7 +95,7 @@ def planning(parts: Parts) -> Iterator[Planner]:
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
     """The conversation of a session with whatever answers it."""
     settings, workload = parts.settings, parts.workload
-    redactor = Redactor({**credentials.known_secrets(Path(workload.cwd), os.environ), **workload.env})
+    redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
     account = cost.Account(settings.model, cost.load(settings.prices))
     if settings.max_cost is not None and account.spent.cost_usd is None:
         raise PlannerError(

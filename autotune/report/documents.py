@@ -19,10 +19,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from autotune.config import duration_flag
-from autotune.records import BASELINE, Baseline, CandidateResult, MachineInfo, Observation, Session, Spending, Workload
+from autotune.records import (
+    BASELINE,
+    Allotment,
+    Baseline,
+    CandidateResult,
+    MachineInfo,
+    Observation,
+    Session,
+    Spending,
+    Workload,
+)
 from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
 from autotune.report.text import Scale, bytes_text, duration_text, printable, shell_word, value_text
-from autotune.verdict.budget import Allotment
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json

@@ -47,6 +47,7 @@ from autotune.measure import counters
 from autotune.planner.base import Planner, Situation
 from autotune.records import (
     BASELINE,
+    Allotment,
     AttachSpec,
     Baseline,
     Candidate,
@@ -295,7 +296,7 @@ class _Tuning:
         )
         return self._race
 
-    def _say_allotment(self, allotted: budget.Allotment, untried: Sequence[str]) -> None:
+    def _say_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
         """Say before the race what the budget has room for; as a warning when candidates are left untried."""
         if untried:
             self._warn(f"{documents.allotment_sentence(allotted)} Not tried: {', '.join(untried)}.")

@@ -10,7 +10,8 @@ What always holds here:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from autotune.records import Allotment
 
 FIRST_LOOK_RUNS = 10
 """Runs that the first look of a confirmation takes: five pairs."""
@@ -29,27 +30,6 @@ MOST_PAIRS = 20
 
 FULL_SET = 6
 """Candidates that a planner usually proposes first."""
-
-
-@dataclass(frozen=True)
-class Allotment:
-    """What the first set of candidates gets, as told before the race."""
-
-    proposed: int
-    fitting: int
-    """Candidates that run; the first ones of those proposed."""
-    rounds: int
-    """Rounds that the fitting candidates are sure of, while none of them leaves."""
-    most_rounds: int
-    run_s: float
-    """Seconds of one run with all that belongs to it, as far as the baseline tells."""
-    wanted_s: float
-    """Budget in seconds that gives every proposed candidate all rounds, and the leader its first look."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Every candidate gets all rounds."""
-        return self.fitting == self.proposed and self.rounds == self.most_rounds
 
 
 def reserve(runs: int) -> int:

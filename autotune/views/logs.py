@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 from autotune import resources
-from autotune.commands.printing import redacted
 from autotune.errors import AutotuneError
 from autotune.events import AttachFailed, Detached, Event, Listener, Warned
 from autotune.records import Output
 from autotune.schedext.holding.last_words import plain
+from autotune.secrecy import redacted
 from autotune.views import exports
 
 

@@ -24,9 +24,9 @@ KEY = "sk-live-" + "a1B2c3D4e5F6g7H8" * 3
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 PROGRAM = f"""
 import contextlib, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-from planning_room import TIMES, attach_spec
-from scripted import ScriptedMachine
+sys.path.insert(0, {str(ROOT)!r})
+from tests.support.planning_room import TIMES, attach_spec
+from tests.support.scripted_machine import ScriptedMachine
 from autotune import cli; from autotune.commands import cc as session_command
 from autotune.machine import select
 from autotune.tools import reasons

@@ -25,6 +25,7 @@ RANKS = (
         "resources",
         "config",
         "redact",
+        "secrecy",
     ),
     ("verdict",),
     (

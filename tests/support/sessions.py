@@ -11,6 +11,7 @@ from autotune import events
 from autotune.planner.base import Situation
 from autotune.records import (
     BASELINE,
+    Allotment,
     Attachment,
     Baseline,
     Candidate,
@@ -32,7 +33,6 @@ from autotune.records import (
     Verdict,
     Workload,
 )
-from autotune.verdict.budget import Allotment
 
 OFF = KernelState(state="disabled", ops=None, enable_seq=3, nr_rejected=0, switch_all=None)
 BATCH = Candidate("at_batch", (("slice_us", 20000), ("stay", True)))

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from autotune import config
 from autotune.errors import PlannerError
+from autotune.secrecy import dotenv_keys
 
-PREFIX = "ANTHROPIC_"
 KEY, TOKEN, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"
 VENDOR_URL = "https://api.anthropic.com"
 _SENDABLE = re.compile(r"[!-~]+")
@@ -54,7 +53,7 @@ def find_credentials(cwd: Path, environ: Mapping[str, str], *, directory_too: bo
     own = _credentials(environ, "the environment", _address(environ) or VENDOR_URL)
     if own is not None or not directory_too:
         return own
-    found = _credentials(_dotenv(cwd), ".env", VENDOR_URL)
+    found = _credentials(dotenv_keys(cwd), ".env", VENDOR_URL)
     if found is not None and _address(environ) is not None:
         raise PlannerError(
             f"{found.origin} is sent to {VENDOR_URL} only, and {BASE_URL} in the environment names another address",
@@ -63,13 +62,8 @@ def find_credentials(cwd: Path, environ: Mapping[str, str], *, directory_too: bo
     return found
 
 
-def known_secrets(cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment together with the keys in `.env`, for a Redactor to know."""
-    return {**environ, **{f"DOTENV_{name}": value for name, value in _dotenv(cwd).items()}}
-
-
 def _none(cwd: Path) -> PlannerError:
-    values = _dotenv(cwd)
+    values = dotenv_keys(cwd)
     name = next((name for name in (KEY, TOKEN) if values.get(name, "").strip()), None)
     if name is None:
         return PlannerError("Claude needs a key, and there is none", hint=f"set {KEY} in the environment to use it")
@@ -112,7 +106,3 @@ def _address(environ: Mapping[str, str]) -> str | None:
             hint="set it to one such as https://host:port, or unset it",
         )
     return text
-
-
-def _dotenv(cwd: Path) -> dict[str, str]:
-    return config.read_dotenv(cwd, PREFIX)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune import events
+from autotune import events, secrecy
 from autotune.commands import printing
 from autotune.errors import AutotuneError, FetchError
 from tests.support.sessions import session
@@ -50,12 +50,12 @@ def test_events_lose_secrets_before_they_are_shown_or_kept() -> None:
         events.AttachFailed("scx_x", said, said * 100_000),
         events.Finished(replace(session(), failure=said)),
     ):
-        assert SECRET not in repr(printing.event_without_secrets(event))
+        assert SECRET not in repr(secrecy.event_without_secrets(event))
 
 
 def test_the_output_that_a_user_asked_to_see_stays() -> None:
     event = events.OutputSeen("stdout", SECRET.encode())
-    assert printing.event_without_secrets(event) is event
+    assert secrecy.event_without_secrets(event) is event
 
 
 def test_a_directory_that_is_gone_costs_no_error_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

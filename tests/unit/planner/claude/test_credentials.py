@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from autotune import secrecy
 from autotune.errors import PlannerError
-from autotune.planner.claude import credentials
 from autotune.planner.claude.credentials import VENDOR_URL, find_credentials, require
 from autotune.redact import Redactor
 
@@ -119,6 +119,6 @@ def test_an_address_that_is_none_is_refused_without_being_shown(tmp_path: Path, 
 def test_keys_of_the_directory_are_known_to_the_redaction(tmp_path: Path) -> None:
     secret = "anything-that-has-no-known-form"
     (tmp_path / ".env").write_text(f"{NAMES[0]}={secret}\n")
-    known = credentials.known_secrets(tmp_path, {NAMES[0]: "another-one-that-has-no-form"})
+    known = secrecy.known_secrets(tmp_path, {NAMES[0]: "another-one-that-has-no-form"})
     said = Redactor(known).text(f"a {secret} and another-one-that-has-no-form")
     assert "form" not in said

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Texts that others wrote, before people see them or a file keeps them.
+
+What always holds here: an error, a warning or a log passes through `redacted` wherever it becomes visible, with the
+secrets of the environment and of the directory's `.env` known by their values.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from autotune import config, events
+
+SERVICE_PREFIX = "ANTHROPIC_"
+"""Variables of `.env` that may hold a key of the model's service."""
+LONGEST_REDACTED = 1 << 18
+"""Longer logs (of the verifier, of a compiler) are searched for known secrets only; patterns take seconds."""
+
+
+def dotenv_keys(cwd: Path) -> dict[str, str]:
+    """What `.env` of the directory says about the model's service."""
+    return config.read_dotenv(cwd, SERVICE_PREFIX)
+
+
+def known_secrets(cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment together with the keys in `.env`, for a Redactor to know."""
+    return {**environ, **{f"DOTENV_{name}": value for name, value in dotenv_keys(cwd).items()}}
+
+
+def redacted(text: str) -> str:
+    """Text that a library, a program or a service wrote, or that quotes one, before people see it or a file keeps it:
+    without the secrets of the environment and of the directory's `.env`, and without all that looks like one. A log
+    that is too long for that loses those that are known."""
+    from autotune.redact import Redactor
+
+    if not text:
+        return text
+    redactor = Redactor(known_secrets(Path("."), os.environ))
+    return redactor.text(text) if len(text) <= LONGEST_REDACTED else redactor.known(text)
+
+
+def event_without_secrets(event: Any) -> Any:
+    """The event as views and reports may have it: what others wrote in it is redacted. The workload's own output stays
+    as it is, since the user asked to see it."""
+    if isinstance(event, events.Finished):
+        session = event.session
+        warnings = tuple(redacted(warning) for warning in session.warnings)
+        failure = None if session.failure is None else redacted(session.failure)
+        return replace(event, session=replace(session, warnings=warnings, failure=failure))
+    named = {events.Warned: ("text",), events.PlannerChosen: ("why",), events.AttachFailed: ("reason", "detail")}
+    names = named.get(type(event), ())
+    return replace(event, **{name: redacted(getattr(event, name)) for name in names}) if names else event
