@@ -3,7 +3,7 @@
 guard are killed in every combination; prints as JSON what was left.
 
 usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
-       holding.py applied REAL_SCX_COSMOS          `autotune apply` as a user runs it, of a script around the real one
+       holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around the real one
        holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
 """
 
@@ -146,17 +146,6 @@ WRAPPERS = {
 }
 
 
-def applied(real: str) -> list[dict[str, Any]]:
-    return [
-        applying(real, "script", "holder"),
-        applying(real, "script", "autotune"),
-        applying(real, "script", "autotune+holder"),
-        applying(real, "session", "holder"),
-        applying(real, "session", "ctrl-c"),
-        applying(real, "script", "stop"),
-    ]
-
-
 def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     """`autotune apply` of a script that starts the real scheduler as its child."""
     place = Path("/run/holding/bin")
@@ -206,7 +195,7 @@ def main() -> None:
     if what == "client":
         client(*arguments)
     else:
-        print(json.dumps({"killed": killed, "applied": applied}[what](*arguments)))
+        print(json.dumps({"killed": killed, "applied": applying}[what](*arguments)))
 
 
 main()
