@@ -3,7 +3,7 @@
 guard are killed in every combination; prints as JSON what was left.
 
 usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
-       holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around the real one
+       holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around it
        holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
 """
 
