@@ -22,7 +22,7 @@ CATALOG = Catalog.load()
 
 
 def nothing_is_left(seen: dict[str, Any]) -> None:
-    assert seen["attached"], seen
+    assert seen["attached"], (seen.get("stdout"), seen.get("stderr"), seen)
     assert seen["state"] == "disabled", seen
     assert (seen["left"], seen["held"], seen["groups"]) == ([], [], []), seen
 

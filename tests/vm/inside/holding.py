@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,7 +152,8 @@ def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     place = Path("/run/holding/bin")
     place.mkdir(parents=True, exist_ok=True)
     script = place / "scx_cosmos"
-    script.write_text(WRAPPERS[shape].format(real=real))
+    copy = shutil.copy(real, place / "real_cosmos")  # its options are asked by nobody, who may not look into a home
+    script.write_text(WRAPPERS[shape].format(real=copy))
     script.chmod(0o755)
     child = subprocess.Popen(
         [sys.executable, "-m", "autotune", "apply", "scx_cosmos"],
