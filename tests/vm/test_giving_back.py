@@ -66,7 +66,7 @@ def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: Re
 def test_a_script_that_starts_the_real_scheduler_is_no_way_to_stay(vm: ResilientVM, how: str) -> None:
     """The kernel's parent-death signal reaches the script alone."""
     real = built("scx_cosmos")["scx_cosmos"].path
-    script = f'#!/bin/sh\nsetsid {real} "$@" &\nwait\n'
+    script = '#!/bin/sh\nsetsid /run/wrapped/real_cosmos "$@" &\nwait\n'
     place = (
         'd=/run/wrapped; mkdir -p $d; cp {real} $d/real_cosmos; printf %s "$0" > $d/scx_cosmos; chmod 755 $d/scx_cosmos'
     )

@@ -97,13 +97,19 @@ def kill(whom: str, autotune: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def _is_ours_to_wait_for(line: str) -> bool:
+    return "holding.py" in line or "-m autotune" in line
+
+
 def left(started: float) -> dict[str, Any]:
     """When it was detached, and what there is a while later."""
     gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
     gone_s = time.monotonic() - started if gone else None
     time.sleep(REALLY_GONE_S)
     words = ("schedext/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/fence.py")
-    ours = [line for pid, line in lines().items() if any(word in line for word in words) and "holding.py" not in line]
+    ours = [
+        line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
+    ]
     groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
     return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
 
