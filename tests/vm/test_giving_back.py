@@ -66,8 +66,9 @@ def test_a_holder_that_dies_makes_its_run_invalid_and_the_session_goes_on(vm: Re
 def test_a_script_that_starts_the_real_scheduler_is_no_way_to_stay(vm: ResilientVM, how: str) -> None:
     """The kernel's parent-death signal reaches the script alone."""
     real = built("scx_cosmos")["scx_cosmos"].path
-    script = f'#!/bin/sh\nsetsid {real} "$@" &\nwait\n'
-    place = 'd=/run/wrapped; mkdir -p $d; printf %s "$0" > $d/scx_cosmos; chmod 755 $d/scx_cosmos'
+    script = '#!/bin/sh\nsetsid /run/wrapped/real_cosmos "$@" &\nwait\n'
+    fill = f'cp {real} $d/real_cosmos; printf %s "$0" > $d/scx_cosmos'
+    place = f"d=/run/wrapped; mkdir -p $d; {fill}; chmod 755 $d/*"
     assert guest_run(vm, "sh", "-c", place, script).exit_code == 0
     path = f"/run/wrapped:{os.environ['PATH']}"
     argv = (*CC[:5], "--scheduler", "scx_cosmos", "--max-runs", "3", *WORKLOAD)

@@ -22,7 +22,7 @@ CATALOG = Catalog.load()
 
 
 def nothing_is_left(seen: dict[str, Any]) -> None:
-    assert seen["attached"], seen
+    assert seen["attached"], (seen.get("stdout"), seen.get("stderr"), seen)
     assert seen["state"] == "disabled", seen
     assert (seen["left"], seen["held"], seen["groups"]) == ([], [], []), seen
 
@@ -57,19 +57,28 @@ def test_every_shape_of_program_ends_with_whoever_is_killed(
 
 @pytest.mark.built
 @pytest.mark.usefixtures("built_schedulers")
-def test_a_script_around_a_real_scheduler_is_given_back_by_apply(vm: ResilientVM) -> None:
+@pytest.mark.parametrize(
+    ("shape", "how"),
+    [
+        ("script", "holder"),
+        ("session", "ctrl-c"),
+        ("script", "autotune+holder"),
+        ("script", "autotune"),
+        ("session", "holder"),
+        ("script", "stop"),
+    ],
+)
+def test_a_script_around_a_real_scheduler_is_given_back_by_apply(vm: ResilientVM, shape: str, how: str) -> None:
     real = built("scx_cosmos")["scx_cosmos"].path
-    cases = guest_json(vm, "holding.py", "applied", str(real), timeout_s=1200.0)
-    print(*cases, sep="\n")
-    for seen in cases:
-        nothing_is_left(seen)
-        if seen["killed"] == "holder":
-            assert seen["exit_code"] == 1, seen
-            assert "the holder of the scheduler failed: it was ended by SIGKILL" in seen["stderr"], seen
-            assert seen["stderr"].strip().count("\n") == 0, seen
-            assert "is detached" not in seen["stdout"], seen
-        elif seen["killed"] in ("ctrl-c", "stop"):
-            assert seen["exit_code"] == 0, seen
-            assert "is detached" in seen["stdout"], seen
-        if seen["killed"] == "stop":
-            assert "was stopped; the kernel is back on its own scheduler" in seen["stopped"], seen
+    seen = guest_json(vm, "holding.py", "applied", str(real), shape, how, timeout_s=600.0)
+    nothing_is_left(seen)
+    if how == "holder":
+        assert seen["exit_code"] == 1, seen
+        assert "the holder of the scheduler failed: it was ended by SIGKILL" in seen["stderr"], seen
+        assert seen["stderr"].strip().count("\n") == 0, seen
+        assert "is detached" not in seen["stdout"], seen
+    elif how in ("ctrl-c", "stop"):
+        assert seen["exit_code"] == 0, seen
+        assert "is detached" in seen["stdout"], seen
+    if how == "stop":
+        assert "was stopped; the kernel is back on its own scheduler" in seen["stopped"], seen

@@ -3,7 +3,7 @@
 guard are killed in every combination; prints as JSON what was left.
 
 usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
-       holding.py applied REAL_SCX_COSMOS          `autotune apply` as a user runs it, of a script around the real one
+       holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around it
        holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
 """
 
@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,13 +97,19 @@ def kill(whom: str, autotune: int) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
+def _is_ours_to_wait_for(line: str) -> bool:
+    return "holding.py" in line or "-m autotune" in line
+
+
 def left(started: float) -> dict[str, Any]:
     """When it was detached, and what there is a while later."""
     gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
     gone_s = time.monotonic() - started if gone else None
     time.sleep(REALLY_GONE_S)
     words = ("schedext/holding/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/holding/fence.py")
-    ours = [line for pid, line in lines().items() if any(word in line for word in words) and "holding.py" not in line]
+    ours = [
+        line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
+    ]
     groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
     return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
 
@@ -146,23 +153,13 @@ WRAPPERS = {
 }
 
 
-def applied(real: str) -> list[dict[str, Any]]:
-    return [
-        applying(real, "script", "holder"),
-        applying(real, "script", "autotune"),
-        applying(real, "script", "autotune+holder"),
-        applying(real, "session", "holder"),
-        applying(real, "session", "ctrl-c"),
-        applying(real, "script", "stop"),
-    ]
-
-
 def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     """`autotune apply` of a script that starts the real scheduler as its child."""
     place = Path("/run/holding/bin")
     place.mkdir(parents=True, exist_ok=True)
     script = place / "scx_cosmos"
-    script.write_text(WRAPPERS[shape].format(real=real))
+    copy = shutil.copy(real, place / "real_cosmos")  # its options are asked by nobody, who may not look into a home
+    script.write_text(WRAPPERS[shape].format(real=copy))
     script.chmod(0o755)
     child = subprocess.Popen(
         [sys.executable, "-m", "autotune", "apply", "scx_cosmos"],
@@ -206,7 +203,7 @@ def main() -> None:
     if what == "client":
         client(*arguments)
     else:
-        print(json.dumps({"killed": killed, "applied": applied}[what](*arguments)))
+        print(json.dumps({"killed": killed, "applied": applying}[what](*arguments)))
 
 
 main()
