@@ -39,7 +39,7 @@ if __name__ == "__main__":
 
 from autotune.errors import AutotuneError, Interrupted, PrivilegeError
 from autotune.measure import descendants
-from autotune.measure.capture import Kept, MetricSearch
+from autotune.measure.capture import KeptOutput, MetricSearch
 from autotune.measure.counters import counters
 from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandler, Message, serve
 
@@ -108,7 +108,7 @@ class Stream:
         os.set_blocking(self.read_fd, False)
         with contextlib.suppress(OSError):  # a larger pipe wakes this process less often; refused past a quota
             fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        self.kept = Kept(spec["keep_bytes"])
+        self.kept = KeptOutput(spec["keep_bytes"])
         self._metric = metric
         self._emit = emit if spec["stream"] else None
 
@@ -136,7 +136,7 @@ class Stream:
         os.close(self.write_fd)
 
 
-class Limits:
+class RunLimits:
     """When a run is asked to end, when it is made to, and when that has failed. Monotonic seconds."""
 
     def __init__(self, timeout_s: float | None) -> None:
@@ -160,7 +160,7 @@ class Limits:
         return CANCEL_GRACE_S if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
 
 
-class Execution:
+class RunningWorkload:
     """One command from its spawn until nothing of it is left."""
 
     def __init__(self, spec: Message, control: Control, emit: EventHandler, note: mmap.mmap | None) -> None:
@@ -169,7 +169,7 @@ class Execution:
         self._note = note
         self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
         self._streams = [Stream(name, spec, self._metric, emit) for name in ("stdout", "stderr")]
-        self._limits = Limits(spec["timeout_s"])
+        self._limits = RunLimits(spec["timeout_s"])
         self._poller = select.poll()
         self._stdin = -1
         self._pid = 0
@@ -231,7 +231,7 @@ class Execution:
             self._poller.register(fd, select.POLLIN)
         wake_up(env, actions)
         with scheduled_ext(self._spec["policy_ext"]):
-            self._limits = Limits(self._spec["timeout_s"])
+            self._limits = RunLimits(self._spec["timeout_s"])
             self._started_at = time.monotonic()
             self._pid = spawn(path, argv, env, actions)
 
@@ -459,7 +459,7 @@ class Helper:
         spec = {**SPEC_DEFAULTS, **request["spec"]}
         if self._peak_reset_fd is not None:
             os.pwrite(self._peak_reset_fd, b"5", 0)
-        execution = Execution(spec, self._control, emit, self._note)
+        execution = RunningWorkload(spec, self._control, emit, self._note)
         gc.disable()
         try:
             return execution.measure()

@@ -279,7 +279,7 @@ def between_runs(repeats: int) -> Result:
     from autotune.machine.base import Place
     from autotune.machine.local import LocalMachine, invoking_identity
     from autotune.records import Workload
-    from autotune.session.trials import Outcome, Trials
+    from autotune.session.trials import TrialOutcome, Trials
 
     machine = LocalMachine(Place(str(TOP), False, invoking_identity()), why="bench", libbpf=None, headers=None)
     workload = Workload("sleep 0.05", ("sleep", "0.05"), str(TOP), dict(os.environ))
@@ -290,7 +290,7 @@ def between_runs(repeats: int) -> Result:
             started = time.perf_counter()
             outcome = trials.baseline("baseline", number + 1)
             took = time.perf_counter() - started
-            assert isinstance(outcome, Outcome)
+            assert isinstance(outcome, TrialOutcome)
             gaps.append(took - outcome.trial.run.wall_s)
     finally:
         machine.close()
@@ -330,7 +330,7 @@ def planning(sessions: int) -> Result:
 
 
 def planning_talk(url: str, key: str) -> Conversation:
-    from autotune.knowledge.store import History
+    from autotune.knowledge.store import Knowledge
     from autotune.planner.claude import cost
     from autotune.planner.claude.conversation import Conversation
     from autotune.planner.claude.service import ClaudeService, Credentials
@@ -343,7 +343,7 @@ def planning_talk(url: str, key: str) -> Conversation:
     state = Path(tempfile.mkdtemp(prefix="autotune-bench-"))
     return Conversation(
         service=ClaudeService(Credentials(key, None, url, "bench")),
-        tools=Toolbox(Catalog.load(), None, History(state / "history.sqlite3"), TOP, redactor),
+        tools=Toolbox(Catalog.load(), None, Knowledge(state / "history.sqlite3"), TOP, redactor),
         account=cost.Account("claude-opus-5-5", cost.load(None)),
         transcript_file=Transcript(redactor, state),
         redact=redactor.text,

@@ -30,7 +30,7 @@ from autotune.canary.senses import (
     lift,
     look,
 )
-from autotune.canary.stages import WATCH_S, Load, Outcome, Plan, is_fault, run
+from autotune.canary.stages import WATCH_S, CanaryOutcome, Load, Plan, is_fault, run
 from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
 
 __all__ = [
@@ -45,11 +45,11 @@ __all__ = [
     "Bounds",
     "Breach",
     "Breaker",
+    "CanaryOutcome",
     "Judge",
     "LateWindow",
     "Load",
     "Look",
-    "Outcome",
     "Plan",
     "Pressure",
     "Probe",

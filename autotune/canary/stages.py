@@ -68,7 +68,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CanaryOutcome:
     """How a canary ended. `numbers` is JSON: the look before, each stage, the reaction to a breach."""
 
     passed: bool
@@ -103,7 +103,7 @@ class Plan:
         yield "whole", self.watch_s - partial_s
 
 
-def run(attach: Callable[[bool], Attachment], release: Callable[[], Detachment], plan: Plan) -> Outcome:
+def run(attach: Callable[[bool], Attachment], release: Callable[[], Detachment], plan: Plan) -> CanaryOutcome:
     """Attach (True: in partial mode), watch, let go, for each stage until one fails. Nothing is attached when this
     returns. Raises what `attach` raises, and AutotuneError when the scheduler could not be let go: then the host is not
     given back, and no session may go on."""
@@ -113,13 +113,13 @@ def run(attach: Callable[[bool], Attachment], release: Callable[[], Detachment],
         before = _look_at_a_calm_moment(plan)
         numbers["look"] = to_json(before)
         if before.p99_s > plan.bounds.busy_p99_s:
-            return Outcome(False, _too_busy(before, plan.bounds), False, None, numbers)
+            return CanaryOutcome(False, _too_busy(before, plan.bounds), False, None, numbers)
         for mode, stage_s in plan.stages():
             load.be_partial(mode == "partial")
             outcome = _stage(attach, release, plan, mode, stage_s, before, numbers)
             if not outcome.passed:
                 return outcome
-    return Outcome(True, "", False, None, numbers)
+    return CanaryOutcome(True, "", False, None, numbers)
 
 
 def _look_at_a_calm_moment(plan: Plan) -> Look:
@@ -139,7 +139,7 @@ def _stage(
     stage_s: float,
     before: Look,
     numbers: dict[str, Any],
-) -> Outcome:
+) -> CanaryOutcome:
     partial = mode == "partial"
     breaker = Breaker(release, plan.ops, plan.senses)
     watch = Watch(plan.ops, before, breaker, bounds=plan.bounds, partial=partial, senses=plan.senses, lift=plan.lift)
@@ -176,7 +176,7 @@ def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
     )
 
 
-def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -> Outcome:
+def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -> CanaryOutcome:
     gone = breaker.detachment.exit if breaker.detachment is not None else None
     numbers["exit"] = to_json(gone)
     if breaker.reaction is not None:
@@ -184,9 +184,9 @@ def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -
     thrown_out = gone is not None and gone.is_error
     if breach is None and not thrown_out:
         if breaker.error is not None:
-            return Outcome(False, f"letting go failed: {breaker.error.message}", False, None, numbers)
-        return Outcome(True, "", False, None, numbers)
-    return Outcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
+            return CanaryOutcome(False, f"letting go failed: {breaker.error.message}", False, None, numbers)
+        return CanaryOutcome(True, "", False, None, numbers)
+    return CanaryOutcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
 
 
 def _reason(breach: Breach | None, gone: SchedulerExit | None) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autotune.planner.assembly import Show
     from autotune.records import Candidate, Session, Workload
     from autotune.schedext.catalogue.catalog import Catalog, Scheduler
-    from autotune.session.tuner import Options, Resolver
+    from autotune.session.tuner import Resolver, SessionOptions
     from autotune.views.live import LiveView
     from autotune.views.plain import PlainView
     from autotune.views.prompts import Approver
@@ -239,14 +239,14 @@ def _tune(
     settings: Settings,
     workload: Workload,
     catalog: Catalog,
-    options: Options,
+    options: SessionOptions,
     recorder: _Recorder,
     show: Show | None = None,
 ) -> None:
     """Run the session; or, with `show`, only up to the first question to the model, which is
     shown instead of sent."""
     from autotune.events import Warned
-    from autotune.knowledge.store import History
+    from autotune.knowledge.store import Knowledge
     from autotune.machine import select
     from autotune.machine.base import Place
     from autotune.machine.local import invoking_identity
@@ -262,7 +262,7 @@ def _tune(
         keep_writes=asked.keep_writes,
         listener=recorder,
     )
-    with chosen as machine, contextlib.closing(History(warn=lambda text: recorder(Warned(text)))) as memory:
+    with chosen as machine, contextlib.closing(Knowledge(warn=lambda text: recorder(Warned(text)))) as memory:
         resolve = _resolver(catalog, machine)
         parts = Parts(
             settings if not options.user_candidates else dataclasses.replace(settings, planner="offline"),
@@ -283,10 +283,10 @@ def _remember(session: Session) -> None:
     """Keep what was learned; a memory that cannot be written costs no session."""
     if session.baseline is None:
         return
-    from autotune.knowledge.store import History
+    from autotune.knowledge.store import Knowledge
 
     try:
-        with History(warn=lambda text: say(AutotuneError(text, stage="history"))) as memory:
+        with Knowledge(warn=lambda text: say(AutotuneError(text, stage="history"))) as memory:
             memory.record(session)
     except Exception as error:
         say(_as_ours("history", error))
@@ -294,10 +294,10 @@ def _remember(session: Session) -> None:
 
 def _options(
     asked: CcArguments, settings: Settings, candidates: tuple[Candidate, ...], approve: Approver | None
-) -> Options:
-    from autotune.session.tuner import Options
+) -> SessionOptions:
+    from autotune.session.tuner import SessionOptions
 
-    return Options(
+    return SessionOptions(
         warmup=settings.warmup,
         min_rounds=settings.min_runs,
         max_rounds=settings.max_runs,
@@ -474,13 +474,13 @@ def _has_key(settings: Settings, workload: Workload, human: TextIO) -> bool:
 
 def _unsent(settings: Settings, workload: Workload, catalog: Catalog, *, show_output: bool) -> Any:
     """The first request of a session that does not run."""
-    from autotune.knowledge.store import History
+    from autotune.knowledge.store import Knowledge
     from autotune.planner.assembly import Parts, unsent_request
 
     def nobody(_candidate: object) -> Any:
         raise AssertionError("nothing is attached in a dry run")
 
-    with contextlib.closing(History()) as memory:
+    with contextlib.closing(Knowledge()) as memory:
         return unsent_request(
             Parts(settings, workload, catalog, None, nobody, lambda _event: None, memory, show_output=show_output)
         )

@@ -15,7 +15,7 @@ from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
-    from autotune.verify.gates import Outcome
+    from autotune.verify.gates import Verification
     from autotune.verify.submission import Submission
 
 MOST_SOURCE_BYTES = 1 << 20
@@ -114,7 +114,7 @@ def _text(path: Path) -> str:
 # --- what is told ----------------------------------------------------------------------------------------
 
 
-def _told(outcome: Outcome, name: str) -> Iterable[str]:
+def _told(outcome: Verification, name: str) -> Iterable[str]:
     from autotune.report.text import printable
 
     for report in outcome.reports:
@@ -128,7 +128,7 @@ def _told(outcome: Outcome, name: str) -> Iterable[str]:
     yield f"Try it: autotune cc --scheduler custom:{name} 'COMMAND'"
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: Verification) -> dict[str, Any]:
     from autotune.wire import to_json
 
     reports = [{**to_json(report), "passed": report.passed} for report in outcome.reports]

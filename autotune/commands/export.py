@@ -69,20 +69,20 @@ def _export(
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExportChoice:
     """What is exported, and where it comes from in a sentence."""
 
     candidate: Candidate
     why: str
 
 
-def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> Choice:
+def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> ExportChoice:
     if scheduler is not None:
-        return Choice(catalog.parse_candidate(scheduler), "Named by the user; nothing is said about its merit.")
+        return ExportChoice(catalog.parse_candidate(scheduler), "Named by the user; nothing is said about its merit.")
     return _of_report(report) if report is not None else _of_history(os.getcwd())
 
 
-def _of_report(path: Path) -> Choice:
+def _of_report(path: Path) -> ExportChoice:
     from autotune.records import Session
     from autotune.wire import from_json
 
@@ -97,21 +97,21 @@ def _of_report(path: Path) -> Choice:
     if session.winner is None or session.winner not in results:
         raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
     won = results[session.winner]
-    return Choice(won.candidate, _why(session.workload.command, won.speedup, session.machine.kernel))
+    return ExportChoice(won.candidate, _why(session.workload.command, won.speedup, session.machine.kernel))
 
 
-def _of_history(cwd: str) -> Choice:
+def _of_history(cwd: str) -> ExportChoice:
     from autotune.knowledge.past import finding
-    from autotune.knowledge.store import History
+    from autotune.knowledge.store import Knowledge
 
-    with History() as memory:
+    with Knowledge() as memory:
         session = memory.newest_in(cwd)
     if session is None:
         raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
     won = next((result for result in session.results if result.key == session.winner), None)
     if won is None:
         raise AutotuneError(f"there is no winner: the last session here: {finding(session)}", hint=_NAME_ONE)
-    return Choice(won.candidate, _why(session.command, won.speedup, session.kernel))
+    return ExportChoice(won.candidate, _why(session.command, won.speedup, session.kernel))
 
 
 def _why(command: str, speedup: Any, kernel: str) -> str:

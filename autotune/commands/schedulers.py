@@ -16,7 +16,7 @@ from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
     from autotune.schedext.catalogue.catalog import Catalog, Scheduler
-    from autotune.schedext.programs.cargo import Progress
+    from autotune.schedext.programs.cargo import BuildProgress
     from autotune.schedext.programs.inventory import Compared, Entry
 
 app = typer.Typer(
@@ -172,9 +172,9 @@ def _show_all(as_json: bool) -> None:
 
 
 def _row(entry: Entry) -> Any:
-    from autotune.views.listing import Row
+    from autotune.views.listing import ListingRow
 
-    return Row(entry.scheduler, entry.found, entry.version, entry.get)
+    return ListingRow(entry.scheduler, entry.found, entry.version, entry.get)
 
 
 def _warn(entries: Sequence[Entry]) -> None:
@@ -236,7 +236,7 @@ def _told(what: str) -> Iterator[Any]:
     terminal = sys.stdout.isatty()
     last = -PLAIN_S
 
-    def tell(progress: Progress) -> None:
+    def tell(progress: BuildProgress) -> None:
         nonlocal last
         text = f"{what}: {_progress(progress)}"
         if terminal:
@@ -252,7 +252,7 @@ def _told(what: str) -> Iterator[Any]:
             print("\r\x1b[2K", end="", flush=True)
 
 
-def _progress(progress: Progress) -> str:
+def _progress(progress: BuildProgress) -> str:
     from autotune.report.text import printable
 
     counter = f"{progress.done} of {progress.total} crates, " if progress.total else ""

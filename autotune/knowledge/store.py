@@ -34,7 +34,7 @@ MOST_NOTES = 100
 """Of one profile: were it of all together, a full memory could not be noted in ever again."""
 
 
-class History:
+class Knowledge:
     """The memory of one user. Opened at its first use; usable from several processes at once. `warn` hears of a damaged
     file that was put aside. Every method raises AutotuneError (stage `history`) when the file cannot be used; the next
     call tries anew."""
@@ -44,7 +44,7 @@ class History:
         self._warn = warn
         self._connection: sqlite3.Connection | None = None
 
-    def __enter__(self) -> History:
+    def __enter__(self) -> Knowledge:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ import os
 from autotune.errors import PrivilegeError
 from autotune.lease import loaders, owners
 from autotune.lease.other import Origin, Other
-from autotune.lease.owners import Process
+from autotune.lease.owners import OwnerProcess
 from autotune.records import KernelState
 from autotune.schedext import kernel
 from autotune.schedext.holding.client import as_root
@@ -40,7 +40,7 @@ def look() -> Other | None:
     return told(state, _owner(state.ops or ""))
 
 
-def _owner(ops: str) -> Process | None:
+def _owner(ops: str) -> OwnerProcess | None:
     """Root sees what processes have open; an ordinary user asks through sudo, or goes by names."""
     if os.geteuid() == 0:
         pid = owners.find(ops)
@@ -53,7 +53,7 @@ def _owner(ops: str) -> Process | None:
     return None if pid is None else owners.process(pid)
 
 
-def told(state: KernelState, owner: Process | None) -> Other:
+def told(state: KernelState, owner: OwnerProcess | None) -> Other:
     """What is attached, told from the process that holds it (None: not found) and from what loaders say."""
     ops = state.ops or "unknown"
     holders = owners.lock_holders(LOCK_PATH)
@@ -63,7 +63,7 @@ def told(state: KernelState, owner: Process | None) -> Other:
     return _of_process(ops, owner) if owner is not None else _without_process(ops)
 
 
-def _of_process(ops: str, owner: Process) -> Other:
+def _of_process(ops: str, owner: OwnerProcess) -> Other:
     program, flags = owners.program_of(owner), owner.argv[1:]
     if any(above.name == owners.LOADER for above in owners.ancestors(owner)):
         said = loaders.scx_loader_says()
@@ -74,7 +74,7 @@ def _of_process(ops: str, owner: Process) -> Other:
     return Other(ops, owner.pid, owner.argv, origin, program, None, flags if program else (), owner.started, unit)
 
 
-def _unit_of(owner: Process) -> str | None:
+def _unit_of(owner: OwnerProcess) -> str | None:
     """The service that runs this process; of other services than scx's own only the main process counts, since what is
     started by hand may be below one (sshd) too."""
     main = loaders.main_pid(loaders.SERVICE)

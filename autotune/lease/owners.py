@@ -36,7 +36,7 @@ _MOST_VALUE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Process:
+class OwnerProcess:
     """A process as /proc shows it to everybody. `started` (clock ticks after boot) tells it from a later one that got
     the same number."""
 
@@ -49,7 +49,7 @@ class Process:
     """The systemd service of the system that it belongs to; None for sessions and users."""
 
 
-def process(pid: int, proc: Path = PROC) -> Process | None:
+def process(pid: int, proc: Path = PROC) -> OwnerProcess | None:
     """None when there is no such process."""
     try:
         stat = (proc / str(pid) / "stat").read_text(errors="replace")
@@ -59,7 +59,7 @@ def process(pid: int, proc: Path = PROC) -> Process | None:
     before, _, after = stat.rpartition(")")
     fields = after.split()
     argv = tuple(word.decode(errors="replace") for word in words)
-    return Process(pid, int(fields[19]), before.partition("(")[2], argv, int(fields[1]), _unit(proc / str(pid)))
+    return OwnerProcess(pid, int(fields[19]), before.partition("(")[2], argv, int(fields[1]), _unit(proc / str(pid)))
 
 
 def _unit(place: Path) -> str | None:
@@ -72,7 +72,7 @@ def _unit(place: Path) -> str | None:
     return None
 
 
-def ancestors(found: Process, proc: Path = PROC) -> Iterator[Process]:
+def ancestors(found: OwnerProcess, proc: Path = PROC) -> Iterator[OwnerProcess]:
     """Its parent, that one's parent, and so on."""
     seen = {found.pid}
     while found.parent > 0 and found.parent not in seen:
@@ -106,13 +106,13 @@ def base_name(ops: str) -> str:
     return re.sub(r"_v?\d+\.\d.*$", "", ops)
 
 
-def program_of(found: Process | None) -> str | None:
+def program_of(found: OwnerProcess | None) -> str | None:
     """The scx program that a process runs; None for others."""
     name = os.path.basename(found.argv[0]) if found is not None and found.argv else ""
     return name if re.fullmatch(r"scx_[a-z0-9_]+", name) and name != LOADER else None
 
 
-def _fits(found: Process | None, ops: str) -> bool:
+def _fits(found: OwnerProcess | None, ops: str) -> bool:
     program = program_of(found)
     return program is not None and fits(program, ops)
 

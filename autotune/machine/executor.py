@@ -32,7 +32,7 @@ from autotune.records import (
 )
 from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 
 
 class Executor:
@@ -48,7 +48,7 @@ class Executor:
         self._scratch = scratch
         self._own_scratch: str | None = None
         self._runner: Runner | None = None
-        self._holder: Holder | None = None
+        self._holder: HolderClient | None = None
 
     # --- commands ---
 
@@ -107,7 +107,7 @@ class Executor:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         if self._holder is None:
-            self._holder = Holder(libbpf=self._libbpf, guarded=self._guarded)
+            self._holder = HolderClient(libbpf=self._libbpf, guarded=self._guarded)
         try:
             return self._holder.attach(spec)
         except HolderLost:

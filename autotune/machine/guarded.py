@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from autotune import canary
-from autotune.canary import Breach, Breaker, Look, Outcome, Plan, Senses, Watch
+from autotune.canary import Breach, Breaker, CanaryOutcome, Look, Plan, Senses, Watch
 from autotune.canary.strikes import Strikes
 from autotune.errors import AttachError
 from autotune.machine.base import Machine, OutputHandler
@@ -78,7 +78,7 @@ class GuardedMachine:
             return
         self._struck(spec, digest, outcome)
 
-    def _struck(self, spec: AttachSpec, digest: str, outcome: Outcome) -> None:
+    def _struck(self, spec: AttachSpec, digest: str, outcome: CanaryOutcome) -> None:
         if outcome.fault:
             self._strikes.strike(digest, outcome.reason, os.uname().release)
         raise AttachError(f"{spec.ops} did not pass its canary: {outcome.reason}", stage="canary")

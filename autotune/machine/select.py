@@ -28,24 +28,24 @@ HIDDEN_IN_VM = ("/dev", "/proc", "/run", "/sys")
 
 
 @dataclass(frozen=True)
-class Choice:
+class MachineChoice:
     """Host or micro-VM, and why in a clause."""
 
     kind: Literal["host", "vm"]
     why: str
 
 
-def decide(kind: MachineKind) -> Choice:
+def decide(kind: MachineKind) -> MachineChoice:
     """Where to run. Raises NoMachineError when `host` is asked for and cannot be had."""
     problem = host_problem()
     if kind == "vm":
-        return Choice("vm", "asked for with --machine vm")
+        return MachineChoice("vm", "asked for with --machine vm")
     if problem is None:
         why = "asked for with --machine host" if kind == "host" else "its kernel has sched_ext and we may use it"
-        return Choice("host", why)
+        return MachineChoice("host", why)
     if kind == "host":
         raise NoMachineError(f"the host cannot be used: {problem}", hint="use --machine vm, or see 'autotune doctor'")
-    return Choice("vm", problem)
+    return MachineChoice("vm", problem)
 
 
 def host_problem() -> str | None:

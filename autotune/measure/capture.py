@@ -17,7 +17,7 @@ LINE_BYTES = 1 << 16
 """A longer line is searched only up to here."""
 
 
-class Kept:
+class KeptOutput:
     """Head and tail of one stream, at most `keep_bytes` together."""
 
     def __init__(self, keep_bytes: int) -> None:

@@ -15,13 +15,13 @@ from autotune.config import Settings
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.knowledge.past import sentences
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.machine.vm import kernels
 from autotune.planner import fallback
 from autotune.planner.base import Planner, Situation
 from autotune.planner.claude import cost, credentials
-from autotune.planner.claude.conversation import Conversation, Limits, Reply, Service
+from autotune.planner.claude.conversation import Conversation, PlanningLimits, Reply, Service
 from autotune.planner.claude.transcript import Transcript
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
@@ -35,7 +35,7 @@ from autotune.tools.workshop import Workshop
 from autotune.verify.submission import Submission
 
 if TYPE_CHECKING:
-    from autotune.verify.gates import Outcome
+    from autotune.verify.gates import Verification
 
 PAST_SESSIONS = 3
 Resolve = Callable[[Candidate], AttachSpec]
@@ -52,7 +52,7 @@ class Parts:
     """None when nothing is started (`--dry-run`)."""
     resolve: Resolve
     listener: Listener
-    memory: History
+    memory: Knowledge
     show_output: bool = True
     proposes: bool = True
     """False when the user named all candidates."""
@@ -121,7 +121,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         listener=parts.listener,
         model=settings.model,
         budget_s=settings.budget,
-        limits=Limits(settings.max_cost, settings.max_calls),
+        limits=PlanningLimits(settings.max_cost, settings.max_calls),
         show_output=parts.show_output,
         learned=lambda: learned(parts.memory, workload, parts.listener),
         release=rehearsal.release if rehearsal else lambda: None,
@@ -132,7 +132,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
 def workshop(parts: Parts) -> Workshop:
     """Verifies in a micro-VM of its own, and tells how far it is."""
 
-    def verified(asked: Submission) -> Outcome:
+    def verified(asked: Submission) -> Verification:
         from autotune.verify.gates import verify
 
         kernel = kernels.find(parts.settings.kernel)
@@ -141,7 +141,7 @@ def workshop(parts: Parts) -> Workshop:
     return Workshop(parts.catalog, verified)
 
 
-def learned(memory: History, workload: Workload, listener: Listener) -> Sequence[str]:
+def learned(memory: Knowledge, workload: Workload, listener: Listener) -> Sequence[str]:
     """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere. A memory
     that cannot be read is said, and costs nothing else."""
     try:

@@ -12,7 +12,7 @@ from autotune.records import (
     KernelState,
     SchedulerExit,
 )
-from autotune.schedext.holding.client import DIED, Holder
+from autotune.schedext.holding.client import DIED, HolderClient
 from autotune.schedext.kernel import ops_matches, read_state
 
 ANEW = "it attached itself anew during the run"
@@ -21,7 +21,7 @@ ANEW = "it attached itself anew during the run"
 class EvidenceTaker:
     """Looks at the kernel before and after a run. `holder` is asked why a scheduler went; None for the baseline."""
 
-    def __init__(self, holder: Holder | None) -> None:
+    def __init__(self, holder: HolderClient | None) -> None:
         self._holder = holder
         self._expected: str | None = None
         self._before: KernelState | None = None

@@ -46,7 +46,7 @@ _MODIFIERS = (8, _KIND_VOLATILE, 10, 11, 18)
 _SIGNED, _BOOL = 1, 4
 
 
-class Knob(NamedTuple):
+class ObjectKnob(NamedTuple):
     """A `const volatile` scalar of an object. `kind` is bool, int, float or enum; `width` is in bytes; `choices` are
     the names of an enum's values, one of which is its `value` (a number where none has it)."""
 
@@ -219,14 +219,14 @@ class BpfObject:
 
     # --- knobs ---
 
-    def knobs(self) -> list[Knob]:
+    def knobs(self) -> list[ObjectKnob]:
         """The `const volatile` scalars of the object, by name, with their present values."""
         data, size = self._memory(_RODATA) or (0, 0)
         knobs = []
         for name, slot in sorted(self._slots(_RODATA).items()):
             if slot.offset + slot.width <= size:
                 value = _unpacked(slot, ctypes.string_at(data + slot.offset, slot.width))
-                knobs.append(Knob(name, slot.kind, slot.width, slot.signed, value, tuple(slot.names)))
+                knobs.append(ObjectKnob(name, slot.kind, slot.width, slot.signed, value, tuple(slot.names)))
         return knobs
 
     def set_knob(self, name: str, value: KnobValue) -> None:

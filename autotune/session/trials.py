@@ -48,7 +48,7 @@ TIMEOUT_FACTOR = 5.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the scheduler
     went by itself: thrown out by the kernel, or a program that ended or started anew."""
 
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Lost:
+class LostTrial:
     """A trial that brought no run back: a helper died. The candidate may be tried again."""
 
     reason: str
@@ -126,23 +126,23 @@ class Trials:
 
     # --- trials ---
 
-    def baseline(self, phase: Phase, number: int) -> Outcome | Lost:
+    def baseline(self, phase: Phase, number: int) -> TrialOutcome | LostTrial:
         """A run under the kernel's own scheduler."""
         try:
             self._prepare()
         except RunnerLost as error:
-            return Lost(error.message)
+            return LostTrial(error.message)
         self._listener(RunStarted(phase, number, BASELINE))
         return self._measured(phase, number, BASELINE, None, None)
 
-    def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> Outcome | Lost:
+    def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
         """A run under a candidate. Raises AttachError and its like when the scheduler cannot be attached."""
         try:
             self._prepare()
             self._listener(Step("attach" if spec.program is None else "start", candidate.key))
             attachment = self._machine.attach(spec)
         except (HolderLost, RunnerLost) as error:
-            return Lost(error.message)
+            return LostTrial(error.message)
         except AttachError as error:
             self._listener(AttachFailed(candidate.key, error.message, error.detail))
             raise
@@ -165,18 +165,18 @@ class Trials:
         key: str,
         spec: AttachSpec | None,
         let_go: Callable[[], Detachment] | None,
-    ) -> Outcome | Lost:
+    ) -> TrialOutcome | LostTrial:
         started_at = time.time()
         run_spec = self._run_spec(self._workload.argv, partial=spec is not None and spec.partial)
         try:
             measurement = self._machine.measure(run_spec, spec.ops if spec else None, self._show())
         except RunnerLost as error:
             measurement = None
-            lost = Lost(error.message)
+            lost = LostTrial(error.message)
         try:
             detachment = let_go() if let_go is not None else None
         except (HolderLost, RunnerLost) as error:
-            return lost if measurement is None else Lost(error.message)
+            return lost if measurement is None else LostTrial(error.message)
         if measurement is None:
             return lost
         by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
@@ -192,7 +192,7 @@ class Trials:
         measurement: Measurement,
         *,
         ejected: bool,
-    ) -> Outcome:
+    ) -> TrialOutcome:
         expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
         invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
         value = None if invalid else metric_value(measurement.run, self._workload)
@@ -207,7 +207,7 @@ class Trials:
             invalid=invalid,
         )
         self._listener(RunFinished(trial))
-        return Outcome(trial, measurement.before, measurement.after, ejected)
+        return TrialOutcome(trial, measurement.before, measurement.after, ejected)
 
     # --- commands ---
 

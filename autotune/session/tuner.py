@@ -61,7 +61,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import documents
-from autotune.session.trials import Lost, Outcome, Trials
+from autotune.session.trials import LostTrial, TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race, Round, Standing, confirmable
 
@@ -84,7 +84,7 @@ class Approve(Protocol):
 
 
 @dataclass(frozen=True)
-class Options:
+class SessionOptions:
     """What a session needs to know besides the workload."""
 
     warmup: int = 1
@@ -106,7 +106,7 @@ def tune(
     workload: Workload,
     machine: Machine,
     planner: Planner,
-    options: Options,
+    options: SessionOptions,
     listener: Listener,
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
@@ -143,7 +143,7 @@ class _Tuning:
         workload: Workload,
         machine: Machine,
         planner: Planner,
-        options: Options,
+        options: SessionOptions,
         listener: Listener,
         resolve: Resolver,
         clock: Callable[[], float],
@@ -255,9 +255,9 @@ class _Tuning:
         self._observation = counters.average(seen)
         self._tell(BaselineKnown(self._baseline, self._observation))
 
-    def _baseline_run(self, phase: Phase, number: int) -> Outcome:
+    def _baseline_run(self, phase: Phase, number: int) -> TrialOutcome:
         outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, LostTrial):
             raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
         self._all.append(outcome.trial)
         self._trials.learn_from_baseline(outcome.trial)
@@ -459,20 +459,20 @@ class _Tuning:
             return None
         return self._note(race, key, outcome)
 
-    def _again_if_lost(self, trial: Callable[[], Outcome | Lost]) -> Outcome | Lost:
+    def _again_if_lost(self, trial: Callable[[], TrialOutcome | LostTrial]) -> TrialOutcome | LostTrial:
         """A run that was lost with its helper or its VM says nothing about the candidate: it gets another."""
         started = self._clock()
         outcome = trial()
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, LostTrial):
             self._warn(f"a run was lost and is repeated: {outcome.reason}")
             outcome = trial()
         self._trials_s.append(self._clock() - started)
         return outcome
 
-    def _note(self, race: Race, key: str, outcome: Outcome | Lost) -> float | None:
+    def _note(self, race: Race, key: str, outcome: TrialOutcome | LostTrial) -> float | None:
         """Keep a trial, and drop the candidate at once when the kernel threw it out."""
         entry = self._entries.get(key)
-        if isinstance(outcome, Lost):
+        if isinstance(outcome, LostTrial):
             self._warn(f"a run of {key} was lost: {outcome.reason}")
             if entry is not None:
                 entry.last_problem = outcome.reason

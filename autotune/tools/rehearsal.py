@@ -29,7 +29,7 @@ MONITOR_S = 120.0
 
 
 @dataclass
-class Execution:
+class RehearsalRun:
     """One scheduler that was started, as `get_execution_status` tells it (SchedCP's fields)."""
 
     execution_id: str
@@ -64,8 +64,8 @@ class Rehearsal:
         self._resolve = resolve
         self._limit_s = limit_s
         self._lock = threading.RLock()
-        self._executions: dict[str, Execution] = {}
-        self._running: tuple[Execution, AttachSpec] | None = None
+        self._executions: dict[str, RehearsalRun] = {}
+        self._running: tuple[RehearsalRun, AttachSpec] | None = None
         self._timer: threading.Timer | None = None
         self._monitors: dict[str, Monitor] = {}
         self.took_s = 0.0
@@ -73,7 +73,7 @@ class Rehearsal:
 
     # --- schedulers ---
 
-    def start(self, candidate: Candidate) -> Execution:
+    def start(self, candidate: Candidate) -> RehearsalRun:
         """Attach, in place of one that is still running. Raises AutotuneError when it cannot be attached; the execution
         is then kept as failed."""
         with self._lock, self._timed():
@@ -93,14 +93,14 @@ class Rehearsal:
             self._timer.start()
             return execution
 
-    def status(self, execution_id: str) -> Execution | None:
+    def status(self, execution_id: str) -> RehearsalRun | None:
         """None when there is no such execution."""
         with self._lock:
             if self._running is not None and self._running[0].execution_id == execution_id:
                 self._look(self._running[1])
             return self._executions.get(execution_id)
 
-    def stop(self, execution_id: str) -> Execution | None:
+    def stop(self, execution_id: str) -> RehearsalRun | None:
         with self._lock, self._timed():
             if self._running is not None and self._running[0].execution_id == execution_id:
                 self._end("stopped")
@@ -117,8 +117,8 @@ class Rehearsal:
     def ids(self) -> list[str]:
         return list(self._executions)
 
-    def _new(self, candidate: Candidate) -> Execution:
-        execution = Execution(f"exec-{len(self._executions) + 1}", candidate, time.time(), time.monotonic())
+    def _new(self, candidate: Candidate) -> RehearsalRun:
+        execution = RehearsalRun(f"exec-{len(self._executions) + 1}", candidate, time.time(), time.monotonic())
         self._executions[execution.execution_id] = execution
         return execution
 

@@ -21,12 +21,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune.errors import AutotuneError, UsageError
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.records import Candidate, Prediction, Proposal, knob_text
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
-from autotune.tools.rehearsal import Execution, Rehearsal
+from autotune.tools.rehearsal import Rehearsal, RehearsalRun
 from autotune.tools.workload_files import WorkloadFiles
 from autotune.tools.workshop import Workshop
 
@@ -268,7 +268,7 @@ class Toolbox:
     catalog: Catalog
     rehearsal: Rehearsal | None
     """None where there is no machine: then nothing can be tried out."""
-    history: History
+    history: Knowledge
     directory: Path
     redactor: Redactor
     workshop: Workshop | None = None
@@ -347,7 +347,7 @@ class Toolbox:
     def _stop_scheduler(self, asked: ExecutionId) -> Any:
         return self._execution(self._trying.stop(asked.execution_id), asked)
 
-    def _execution(self, execution: Execution | None, asked: ExecutionId) -> Any:
+    def _execution(self, execution: RehearsalRun | None, asked: ExecutionId) -> Any:
         if execution is None:
             known = ", ".join(self._trying.ids) or "none yet"
             raise UsageError(f"there is no execution '{asked.execution_id[:100]}'; there are: {known}")

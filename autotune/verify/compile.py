@@ -19,7 +19,7 @@ from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source.words import size_bounded
 
 OURS, KERNEL, SOURCES = "/include/autotune", "/include/kernel", "/source"
-LIMITS = sandbox.Limits(wall_s=20.0, cpu_s=8, memory_bytes=2 << 30, output_bytes=256 << 10, file_bytes=4 << 20)
+LIMITS = sandbox.SandboxLimits(wall_s=20.0, cpu_s=8, memory_bytes=2 << 30, output_bytes=256 << 10, file_bytes=4 << 20)
 """Our own schedulers take 1 s and 300 MB, and give objects of 100 KB. The wall is for a machine that is busy."""
 MOST_FINDINGS = 20
 _DIAGNOSTIC = re.compile(

@@ -42,7 +42,7 @@ VM_LOST = "vm-lost"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Verification:
     """How it went. `custom` is what is in the catalogue now; None when a gate stopped it."""
 
     reports: tuple[GateReport, ...]
@@ -56,7 +56,7 @@ class Outcome:
         return next((report for report in self.reports if not report.passed), None)
 
 
-def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Outcome:
+def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Verification:
     """Verify a source under a kernel. What is wrong with the source is in the outcome. Raises BusyError when its name
     is being verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
     started = time.monotonic()
@@ -64,7 +64,7 @@ def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Outcome:
     with custom.reserved(asked.name), _scratch() as scratch:
         kept = _through_all(asked, kernel, scratch, _Telling(reports, progress))
         rejected = custom.keep_rejected(asked.name, asked.source, reports) if kept is None else None
-    return Outcome(tuple(reports), kept, time.monotonic() - started, rejected)
+    return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
 
 @dataclass

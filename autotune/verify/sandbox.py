@@ -31,7 +31,7 @@ _READ_BYTES = 65536
 
 
 @dataclass(frozen=True)
-class Limits:
+class SandboxLimits:
     """What a program may take."""
 
     wall_s: float = 30.0
@@ -59,7 +59,7 @@ def run(
     *,
     shown: Mapping[Path, str],
     scratch: Path | None = None,
-    limits: Limits = Limits(),
+    limits: SandboxLimits = SandboxLimits(),
     stdin: bytes = b"",
 ) -> Done:
     """Run a program. `shown` maps files and directories to where they appear, read-only; `scratch` is a directory that
@@ -121,7 +121,7 @@ def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
     return [*walls, "--chdir", WORK]
 
 
-def _bound(limits: Limits) -> None:
+def _bound(limits: SandboxLimits) -> None:
     """In the child, before the program begins. Kept by everything that it starts."""
     # SIGXCPU first, which says why; a program that does not heed it is killed.
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
@@ -133,7 +133,7 @@ def _bound(limits: Limits) -> None:
         resource.setrlimit(what, (most, most))
 
 
-def _reaped(child: subprocess.Popen[bytes], limits: Limits, started: float) -> int:
+def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: float) -> int:
     """The exit code; who has closed its output and goes on is ended at the same time as anybody."""
     try:
         return child.wait(max(0.1, started + limits.wall_s - time.monotonic()))
@@ -143,13 +143,15 @@ def _reaped(child: subprocess.Popen[bytes], limits: Limits, started: float) -> i
         return child.wait()
 
 
-def _out_of_cpu(exit_code: int, wall_s: float, limits: Limits) -> bool:
+def _out_of_cpu(exit_code: int, wall_s: float, limits: SandboxLimits) -> bool:
     """Ended by the kernel for its CPU time. bubblewrap tells of a signal as shells do."""
     ended_by = exit_code - 128 if exit_code > 128 else -exit_code
     return ended_by == signal.SIGXCPU or (ended_by == signal.SIGKILL and wall_s > limits.cpu_s)
 
 
-def _drained(child: subprocess.Popen[bytes], stdin: bytes, limits: Limits, started: float) -> tuple[bytes, bytes, str]:
+def _drained(
+    child: subprocess.Popen[bytes], stdin: bytes, limits: SandboxLimits, started: float
+) -> tuple[bytes, bytes, str]:
     """All that it writes, up to the bounds; past one the whole sandbox is ended."""
     assert child.stdin is not None
     assert child.stdout is not None

@@ -91,7 +91,7 @@ def knobs_of(asked: Submission, content_path: Path, library: str | None) -> tupl
     return (*declared, *partial), list(_misfits(declared, found))
 
 
-def _inferred(knob: libbpf.Knob, said: str) -> Knob | None:
+def _inferred(knob: libbpf.ObjectKnob, said: str) -> Knob | None:
     """A knob that no entry names: it takes what its variable can hold. None for what is no scalar of that kind."""
     said = said or "Not described."
     if knob.kind == "bool":
@@ -103,7 +103,7 @@ def _inferred(knob: libbpf.Knob, said: str) -> Knob | None:
     return Knob(name=knob.name, type="integer", default=knob.value, range=Range(min=low, max=high), description=said)
 
 
-def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.Knob]) -> Iterator[Finding]:
+def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.ObjectKnob]) -> Iterator[Finding]:
     for knob in declared:
         there = found.get(knob.name)
         if there is None:

@@ -38,7 +38,7 @@ ENFORCED = {
 
 
 @dataclass(frozen=True)
-class Row:
+class ListingRow:
     """A scheduler and what of it is on this machine."""
 
     scheduler: Scheduler
@@ -50,14 +50,14 @@ class Row:
     """The command that gets it; empty when it is here."""
 
 
-def _row(one: Row | Scheduler) -> Row:
-    return one if isinstance(one, Row) else Row(one, "built in" if one.kind == "bpf" else "")
+def _row(one: ListingRow | Scheduler) -> ListingRow:
+    return one if isinstance(one, ListingRow) else ListingRow(one, "built in" if one.kind == "bpf" else "")
 
 
 # --- the table -------------------------------------------------------------------------------------------
 
 
-def schedulers(known: Iterable[Row | Scheduler], *, width: int) -> Lines:
+def schedulers(known: Iterable[ListingRow | Scheduler], *, width: int) -> Lines:
     """A row for each scheduler, and how to get those that are not here."""
     rows = [_row(one) for one in known]
     cells = [HEAD, *(_cells(row) for row in rows)]
@@ -70,7 +70,7 @@ def schedulers(known: Iterable[Row | Scheduler], *, width: int) -> Lines:
     yield from paragraph(f"{legend} 'autotune schedulers show NAME' explains one.", width, 0)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ListingRow) -> tuple[str, ...]:
     one = row.scheduler
     cells = (one.name, _kind(one), ready_word(one), row.version or "-", row.found or "-", one.description)
     return tuple(printable(cell) for cell in cells)
@@ -98,7 +98,7 @@ def _table_row(row: Sequence[str], widths: Sequence[int], width: int) -> Lines:
     yield from (" " * (len(line) + 2) + more for more in rest)
 
 
-def _ways_to_get(rows: Iterable[Row], width: int) -> Lines:
+def _ways_to_get(rows: Iterable[ListingRow], width: int) -> Lines:
     """Each way once, with those that come by it."""
     ways: dict[str, list[str]] = {}
     for row in rows:
@@ -113,7 +113,7 @@ def _ways_to_get(rows: Iterable[Row], width: int) -> Lines:
 # --- one scheduler ---------------------------------------------------------------------------------------
 
 
-def scheduler(one: Scheduler, *, width: int, row: Row | None = None) -> Lines:
+def scheduler(one: Scheduler, *, width: int, row: ListingRow | None = None) -> Lines:
     """One scheduler: what it is, what it needs and changes, and everything that can be set."""
     yield from paragraph(f"{one.name}: {one.description}", width, 0)
     yield ""
@@ -128,7 +128,7 @@ def scheduler(one: Scheduler, *, width: int, row: Row | None = None) -> Lines:
     yield f"Try it: autotune cc --scheduler {one.name}{_example(one)} 'COMMAND'"
 
 
-def _facts(one: Scheduler, row: Row | None) -> list[tuple[str, str]]:
+def _facts(one: Scheduler, row: ListingRow | None) -> list[tuple[str, str]]:
     here = [] if row is None else [("Here", _here(row))]
     facts = [
         ("How it works", one.algorithm),
@@ -151,7 +151,7 @@ def needs_text(needed: Requirements) -> str:
     return "; ".join(part for part in (kernel, *traits, *needed.features, most) if part)
 
 
-def _here(row: Row) -> str:
+def _here(row: ListingRow) -> str:
     if not row.found:
         return f"no; get it: {row.get}" if row.get else "no"
     version = f", version {row.version}" if row.version else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autotune.records import Seal
 from autotune.report.text import printable
 from autotune.verify.summary import summary
-from autotune.views.catalogue import Row, scheduler, schedulers
+from autotune.views.catalogue import ListingRow, scheduler, schedulers
 from autotune.views.paragraphs import Lines, paragraph
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GREEN, RED = "\x1b[32m", "\x1b[31m"
 _END = "\x1b[0m"
 
-__all__ = ["GREEN", "RED", "Row", "doctor", "kernels", "proof", "scheduler", "schedulers"]
+__all__ = ["GREEN", "RED", "ListingRow", "doctor", "kernels", "proof", "scheduler", "schedulers"]
 
 
 def _painted(word: str, colour: str, *, coloured: bool) -> str:

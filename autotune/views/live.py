@@ -27,7 +27,7 @@ from autotune.report import documents
 from autotune.report import table as report_table
 from autotune.report.text import clock_text, printable
 from autotune.views.output import OutputLines
-from autotune.views.progress import Progress, advance
+from autotune.views.progress import SessionProgress, advance
 from autotune.views.wording import PHASES, Line, Wording, shown_key
 
 REDRAWS_PER_S = 2
@@ -65,7 +65,7 @@ class LiveView:
         self._clock = clock
         self._wording = Wording()
         self._output = OutputLines()
-        self._progress = Progress(started_s=clock())
+        self._progress = SessionProgress(started_s=clock())
         self._live = Live(
             console=self.console,
             get_renderable=self._draw,
@@ -149,7 +149,7 @@ class LiveView:
 
 
 def moving(
-    progress: Progress,
+    progress: SessionProgress,
     *,
     now_s: float,
     budget_s: float,
@@ -167,7 +167,7 @@ def moving(
     return Group(*parts)
 
 
-def _where(progress: Progress, now_s: float) -> list[Text]:
+def _where(progress: SessionProgress, now_s: float) -> list[Text]:
     """Phase, round and run; then what is going on and what is attached."""
     if progress.phase is None:
         return [_one_line(f"{progress.step} ...")]
@@ -180,7 +180,7 @@ def _where(progress: Progress, now_s: float) -> list[Text]:
     return [head, _one_line(doing, "cyan"), _one_line(f"Attached: {attached}")]
 
 
-def _place(progress: Progress, phase: Phase) -> str:
+def _place(progress: SessionProgress, phase: Phase) -> str:
     if not progress.order:
         return f"{PHASES[phase]}: run {progress.round}"
     run = min(progress.round_runs + 1, len(progress.order))
@@ -191,7 +191,7 @@ def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _budget(progress: Progress, now_s: float, budget_s: float, width: int, ascii_only: bool) -> Text:
+def _budget(progress: SessionProgress, now_s: float, budget_s: float, width: int, ascii_only: bool) -> Text:
     spent_s = now_s - progress.started_s
     text = f" {clock_text(spent_s)} of {clock_text(budget_s)}"
     left_s = progress.phase_left_s(now_s)

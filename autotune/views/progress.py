@@ -13,7 +13,7 @@ from autotune.views.wording import step_text
 
 
 @dataclass(frozen=True)
-class Progress:
+class SessionProgress:
     """The state after some events. All times are of one monotonic clock, in seconds."""
 
     started_s: float
@@ -49,7 +49,7 @@ class Progress:
         return max(0.0, left * pace_s - spent_s)
 
 
-def advance(progress: Progress, event: events.Event, now_s: float) -> Progress:
+def advance(progress: SessionProgress, event: events.Event, now_s: float) -> SessionProgress:
     """The state after one more event, which happened at `now_s`."""
     if isinstance(event, events.Step):
         return replace(progress, step=step_text(event), running=None)
@@ -71,22 +71,22 @@ def advance(progress: Progress, event: events.Event, now_s: float) -> Progress:
     return progress
 
 
-def _round_started(progress: Progress, event: events.RoundStarted, now_s: float) -> Progress:
+def _round_started(progress: SessionProgress, event: events.RoundStarted, now_s: float) -> SessionProgress:
     progress = _in_phase(progress, event.phase, now_s)
     order = event.order
     return replace(progress, round=event.round, at_most=event.at_most, order=order, round_runs=0, step="")
 
 
-def _run_started(progress: Progress, event: events.RunStarted, now_s: float) -> Progress:
+def _run_started(progress: SessionProgress, event: events.RunStarted, now_s: float) -> SessionProgress:
     """Warm-up and baseline have runs without rounds."""
     progress = _in_phase(progress, event.phase, now_s)
     return replace(progress, round=event.round, running=event.candidate, run_started_s=now_s, step="")
 
 
-def _in_phase(progress: Progress, phase: Phase, now_s: float) -> Progress:
+def _in_phase(progress: SessionProgress, phase: Phase, now_s: float) -> SessionProgress:
     if phase == progress.phase:
         return replace(progress, running=None)
-    return Progress(
+    return SessionProgress(
         started_s=progress.started_s,
         phase=phase,
         phase_started_s=now_s,

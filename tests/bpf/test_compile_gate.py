@@ -138,12 +138,12 @@ def test_inside_there_is_no_network() -> None:
     ],
 )
 def test_what_passes_a_bound_is_ended_with_all_it_started(script: str, why: str) -> None:
-    done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.Limits(wall_s=1.0, output_bytes=64 << 10))
+    done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.SandboxLimits(wall_s=1.0, output_bytes=64 << 10))
     assert why in done.ended_for
     assert done.wall_s < 30  # not the minute that it would go on
 
 
 @pytest.mark.parametrize("script", ["while :; do :; done", "trap '' XCPU; while :; do :; done"])
 def test_who_uses_up_its_cpu_time_is_ended_by_the_kernel(script: str) -> None:
-    done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.Limits(wall_s=300.0, cpu_s=1))
+    done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.SandboxLimits(wall_s=300.0, cpu_s=1))
     assert done.ended_for == "it took over 1 s of CPU time"

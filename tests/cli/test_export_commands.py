@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.machine import select
 from autotune.records import Candidate, Session
 from autotune.report import documents
@@ -39,7 +39,7 @@ def a_session(winner: Candidate | None, **changed: Any) -> Session:
 
 
 def remember(session: Session) -> None:
-    with History() as memory:
+    with Knowledge() as memory:
         memory.record(session)
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from autotune.config import Settings
 from autotune.events import Event, PlannerChosen, Warned
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner.assembly import Parts, planning
 from autotune.records import BASELINE, AttachSpec, Candidate, Session
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
-from autotune.session.tuner import Options, tune
+from autotune.session.tuner import SessionOptions, tune
 from tests.support.messages_server import Answer, Script, Step, submit
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import workload
@@ -46,13 +46,13 @@ class Room:
         else:
             self.monkeypatch.setenv("ANTHROPIC_API_KEY", key)
 
-    def run(self, *steps: Step, options: Options | None = None, **settings: Any) -> Session:
+    def run(self, *steps: Step, options: SessionOptions | None = None, **settings: Any) -> Session:
         self.script.steps[:] = steps
         work = workload(cwd=str(self.directory))
-        with closing(History()) as memory, ExitStack() as stack:
+        with closing(Knowledge()) as memory, ExitStack() as stack:
             parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.told.append, memory)
             planner = stack.enter_context(planning(parts))
-            return tune(work, self.machine, planner, options or Options(seed=1), self.told.append, attach_spec)
+            return tune(work, self.machine, planner, options or SessionOptions(seed=1), self.told.append, attach_spec)
 
     @property
     def chosen(self) -> list[tuple[str, str]]:

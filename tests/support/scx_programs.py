@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune.records import knob_text
-from autotune.schedext.catalogue.catalog import Program, Scheduler
+from autotune.schedext.catalogue.catalog import ProgramEntry, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
 from autotune.schedext.programs import binaries
 from autotune.schedext.programs.binaries import Binary, Places
@@ -67,7 +67,7 @@ def entry(
         performance_profile="",
         knobs=knobs or (GOOD_KNOBS if name in ("scx_good", "scx_error_help") else ()),
         version=version,
-        program=Program(**told),
+        program=ProgramEntry(**told),
     )
 
 

@@ -17,7 +17,7 @@ DELETED_LIST = ".autotune-deleted"
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptWrites:
     """How much was copied, and what could not be."""
 
     files: int
@@ -61,11 +61,11 @@ class _Copy:
             self.bytes += status.st_size
 
 
-def copy_writes(upper: Path, target: Path) -> Kept:
+def copy_writes(upper: Path, target: Path) -> KeptWrites:
     """Copy all that stands in `upper` to `target`. A file that cannot be copied is named among the problems and
     does not stop the rest."""
     copy = _Copy(upper, target)
     copy.directory(Path())
     if copy.deleted:
         (target / DELETED_LIST).write_text("".join(f"{path}\n" for path in copy.deleted))
-    return Kept(copy.files, copy.bytes, len(copy.deleted), tuple(copy.problems))
+    return KeptWrites(copy.files, copy.bytes, len(copy.deleted), tuple(copy.problems))

@@ -73,7 +73,7 @@ class Tools(Protocol):
 
 
 @dataclass(frozen=True)
-class Limits:
+class PlanningLimits:
     """None: no limit."""
 
     max_cost_usd: float | None = None
@@ -103,7 +103,7 @@ class Conversation:
     listener: Listener
     model: str
     budget_s: float
-    limits: Limits = Limits()
+    limits: PlanningLimits = PlanningLimits()
     show_output: bool = True
     learned: Callable[[], Sequence[str]] = lambda: ()
     release: Callable[[], None] = lambda: None

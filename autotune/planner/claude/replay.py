@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune.errors import AutotuneError, PlannerError, UsageError, from_wire
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner.base import Situation
 from autotune.planner.claude import cost, transcript
 from autotune.planner.claude.conversation import Conversation, Reply
@@ -101,7 +101,7 @@ def replay(path: Path, catalog: Catalog, tell: Tell) -> bool:
     is no transcript."""
     entries = list(transcript.read(path))
     tape = _Tape(entries, tell)
-    box = Toolbox(catalog, None, History(path.with_name("no-history")), path.parent, Redactor({}))
+    box = Toolbox(catalog, None, Knowledge(path.with_name("no-history")), path.parent, Redactor({}))
     talk = _conversation(tape, box)
     turns = 0
     while (entry := tape.next("turn")) is not None:

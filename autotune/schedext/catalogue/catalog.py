@@ -38,7 +38,7 @@ class Requirements(Strict):
     cpus_max: int | None = None
 
 
-class Program(Strict):
+class ProgramEntry(Strict):
     """How a scheduler that is a program of its own is got, asked for its options, and run."""
 
     language: Literal["rust", "c"]
@@ -91,7 +91,7 @@ class Scheduler(Strict):
     """Settings of the profiles that scx_loader knows (auto, gaming, lowlatency, powersave, server), by profile."""
     version: str | None = None
     """Of the crate, what is installed unless another is asked for."""
-    program: Program | None = None
+    program: ProgramEntry | None = None
 
     @property
     def is_generated(self) -> bool:

@@ -68,7 +68,7 @@ def as_root(program: str) -> list[str]:
     return [sudo, "-n", "--", *argv]
 
 
-class Holder:
+class HolderClient:
     """A holder process. Raises what it raises; HolderLost when it dies or hangs: then nothing of it is left and the
     kernel is back on its own scheduler; DetachError when it is not. `guarded` (a host, not a micro-VM): generated
     schedulers need a valid seal. `argv` starts another program in its place, for tests."""

@@ -12,7 +12,7 @@ from typing import Protocol
 from autotune.errors import AttachError
 from autotune.records import AttachSpec, KernelState, Output, ProgramSpec, SchedulerExit
 from autotune.schedext.holding import last_words
-from autotune.schedext.holding.program import Program
+from autotune.schedext.holding.program import RunningProgram
 from autotune.schedext.kernel import KernelLog, exit_in_log, kind_of, ops_matches, wait_for
 from autotune.schedext.libbpf import BpfObject
 
@@ -114,7 +114,7 @@ class HeldProgram:
         self._log = KernelLog()
         self._messages: list[str] = []
         try:
-            self.program = Program(spec, token)
+            self.program = RunningProgram(spec, token)
         except BaseException:
             self._log.close()
             raise

@@ -22,7 +22,7 @@ from collections.abc import Callable
 
 from autotune.errors import AttachError
 from autotune.measure import descendants
-from autotune.measure.capture import Kept
+from autotune.measure.capture import KeptOutput
 from autotune.records import Output, ProgramSpec
 from autotune.schedext.holding.fence import Fence, new_token
 from autotune.schedext.holding.guard import Guard
@@ -39,13 +39,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Program:
+class RunningProgram:
     """A started program. Construction starts it. Raises AttachError when it cannot be started, or is another file than
     the one that was looked at. `token` names its fence: whoever knows it can end all that the program forked."""
 
     def __init__(self, spec: ProgramSpec, token: str | None = None) -> None:
         self.name = os.path.basename(spec.argv[0])
-        self._kept = Kept(KEEP_BYTES)
+        self._kept = KeptOutput(KEEP_BYTES)
         self._keeping = threading.Lock()
         self._over = False
         """Nothing of it is left."""

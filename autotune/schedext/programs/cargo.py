@@ -41,7 +41,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Progress:
+class BuildProgress:
     """How far a build is. `total` is None until cargo knows."""
 
     done: int = 0
@@ -50,7 +50,7 @@ class Progress:
     elapsed_s: float = 0.0
 
 
-Listener = Callable[[Progress], None]
+Listener = Callable[[BuildProgress], None]
 """Hears of progress about once a second."""
 
 
@@ -119,7 +119,7 @@ class _Watched:
         self.tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
         self._listener = listener
         self._started = time.monotonic()
-        self._progress = Progress()
+        self._progress = BuildProgress()
         self._log = _opened(log)
         self._logged_bytes = 0
 
@@ -148,7 +148,7 @@ class _Watched:
         bar = _BAR.match(line)
         if bar is not None:
             if bar[3]:
-                self._progress = Progress(int(bar[2]), int(bar[3]), bar[4] or self._progress.doing)
+                self._progress = BuildProgress(int(bar[2]), int(bar[3]), bar[4] or self._progress.doing)
             return
         if not line:
             return

@@ -34,7 +34,7 @@ _MOST_LINE = 500
 
 
 @dataclass(frozen=True)
-class Options:
+class ProgramOptions:
     """What a program says about itself. `version` is None when it does not say; `options` is None when it must not be
     asked (`Program.help` is `never`): then the catalogue alone counts."""
 
@@ -48,10 +48,10 @@ class Options:
 
 def options_of(
     binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = asking.ANSWER_S
-) -> Options:
+) -> ProgramOptions:
     """The options of a program. Raises AutotuneError when it cannot be asked, or what it says cannot be read."""
     if scheduler.program is None or scheduler.program.help == "never":
-        return Options(version(binary, scheduler, cache=cache), None)
+        return ProgramOptions(version(binary, scheduler, cache=cache), None)
     kept = _Kept(binary, scheduler, cache)
     said = kept.get("help")
     if said is None:
@@ -60,7 +60,7 @@ def options_of(
         kept.put("help", said)
     else:
         found = _parsed(said, binary)
-    return Options(version(binary, scheduler, cache=cache), found)
+    return ProgramOptions(version(binary, scheduler, cache=cache), found)
 
 
 def version(
@@ -120,7 +120,7 @@ def _unreadable(binary: Binary, why: str, said: str = "") -> AutotuneError:
 
 def check_settings(
     scheduler: Scheduler, binary: Binary, settings: Mapping[str, KnobValue], *, cache: Path | None = None
-) -> Options:
+) -> ProgramOptions:
     """The options of the program, which has all that these settings need. Raises UsageError when it has not."""
     found = options_of(binary, scheduler, cache=cache)
     if found.options is None or scheduler.program is None:
@@ -137,7 +137,7 @@ def check_settings(
     return found
 
 
-def _check(knob: Knob, value: KnobValue, found: Options, whose: str, scheduler: Scheduler) -> None:
+def _check(knob: Knob, value: KnobValue, found: ProgramOptions, whose: str, scheduler: Scheduler) -> None:
     assert knob.flag is not None
     option = found.find(knob.flag)
     if option is None:
@@ -157,7 +157,7 @@ def _check(knob: Knob, value: KnobValue, found: Options, whose: str, scheduler: 
             raise UsageError(f"in {whose} option {knob.flag} does not take '{text}'", hint=f"it takes {allowed}")
 
 
-def _nearest(flag: str, found: Options) -> str:
+def _nearest(flag: str, found: ProgramOptions) -> str:
     near = difflib.get_close_matches(flag, [one.flag for one in found.options or ()], 3, 0.6)
     return f" (near: {', '.join(near)})" if near else ""
 

@@ -45,7 +45,7 @@ class Reference:
     generation: int
 
 
-class Lost(Exception):
+class LostVM(Exception):
     """The VM was lost, under a load of the scheduler or (`theirs`) of EEVDF. `again` is false when it hung: waiting
     once more for that is no use."""
 
@@ -61,7 +61,7 @@ def reference(vm: VM, progress: Progress, *, only: Sequence[str] | None = None) 
     """Measure EEVDF. `only` names the loads; None: all. Raises AutotuneError when the VM is lost."""
     try:
         return _reference(vm, progress, _names(only))
-    except Lost as lost:
+    except LostVM as lost:
         raise lost.error from lost
 
 
@@ -85,7 +85,7 @@ def check(
         try:
             found, numbers, log = gate.verdict(reference)
             return GateReport("behaviour", tuple(found), numbers, time.monotonic() - started, log)
-        except Lost as error:
+        except LostVM as error:
             lost = error
             progress(f"the micro-VM was lost under load '{error.begun}'")
             if not error.again:
@@ -197,10 +197,10 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
         run = run_inside(vm, "autotune.verify.behaviour.loads", asked, timeout_s=timeout_s, hear=hear)
     except (MachineLost, RunnerLost) as error:
         died = time.monotonic() - started < timeout_s
-        raise Lost(error, begun[0], theirs=spec is None, again=died) from error
+        raise LostVM(error, begun[0], theirs=spec is None, again=died) from error
     if run.timed_out:
         late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
-        raise Lost(late, begun[0], theirs=spec is None, again=False)
+        raise LostVM(late, begun[0], theirs=spec is None, again=False)
     if "end" not in end:
         said = (run.stderr.tail or run.stderr.head).strip()
         raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=said)

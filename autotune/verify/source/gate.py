@@ -28,7 +28,7 @@ from autotune.verify import sandbox
 from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source import facts, words
 
-LIMITS = sandbox.Limits(wall_s=15.0, cpu_s=8, memory_bytes=1 << 30, output_bytes=16 << 20, file_bytes=1 << 20)
+LIMITS = sandbox.SandboxLimits(wall_s=15.0, cpu_s=8, memory_bytes=1 << 30, output_bytes=16 << 20, file_bytes=1 << 20)
 """For each of words, tree and rules. Our own schedulers take 0.5 s, 110 MB and print 30 KB for all of them."""
 GATE_WALL_S = 25.0
 """The whole gate takes at most so long, on whatever machine and for whatever text."""

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge import sqlite, store
 from autotune.knowledge.past import sentences
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.knowledge.workloads import fingerprint, program_of
 from autotune.records import BASELINE, Candidate, CandidateResult, Interval, Workload
 from tests.support import sessions
@@ -36,8 +36,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def memory(path: Path) -> Iterator[History]:
-    with History(path) as kept:
+def memory(path: Path) -> Iterator[Knowledge]:
+    with Knowledge(path) as kept:
         yield kept
 
 
@@ -82,7 +82,7 @@ def test_whatever_a_session_holds_is_read_back_as_it_was(
     session = sessions.session(
         results=tuple(results), recommendation=recommendation, failure=failure, interrupted=interrupted
     )
-    with tempfile.TemporaryDirectory() as directory, History(Path(directory) / "history.sqlite3") as memory:
+    with tempfile.TemporaryDirectory() as directory, Knowledge(Path(directory) / "history.sqlite3") as memory:
         memory.record(session)
         (past,) = memory.sessions_of(session.workload)
     assert past.recommendation == as_kept(recommendation)
@@ -100,7 +100,7 @@ def test_whatever_a_session_holds_is_read_back_as_it_was(
         )
 
 
-def test_a_past_session_says_where_and_how_it_ran(memory: History) -> None:
+def test_a_past_session_says_where_and_how_it_ran(memory: Knowledge) -> None:
     session = sessions.session()
     memory.record(session)
     (past,) = memory.sessions_of(session.workload)
@@ -114,7 +114,7 @@ def test_a_past_session_says_where_and_how_it_ran(memory: History) -> None:
     assert (past.interrupted, past.failure) == (False, None)
 
 
-def test_a_session_that_ended_before_its_baseline_is_kept_too(memory: History) -> None:
+def test_a_session_that_ended_before_its_baseline_is_kept_too(memory: Knowledge) -> None:
     session = sessions.session(baseline=None, results=(), winner=None, failure="the micro-VM was lost")
     memory.record(session)
     (past,) = memory.sessions_of(session.workload)
@@ -122,14 +122,14 @@ def test_a_session_that_ended_before_its_baseline_is_kept_too(memory: History) -
     assert past.failure == "the micro-VM was lost"
 
 
-def test_no_more_sessions_are_told_than_asked_for(memory: History) -> None:
+def test_no_more_sessions_are_told_than_asked_for(memory: Knowledge) -> None:
     session = sessions.session()
     for _ in range(3):
         memory.record(session)
     assert [len(memory.sessions_of(session.workload, limit)) for limit in (-1, 0, 2, 9)] == [0, 0, 2, 3]
 
 
-def test_a_session_is_kept_with_all_its_results_the_baseline_among_them(memory: History) -> None:
+def test_a_session_is_kept_with_all_its_results_the_baseline_among_them(memory: Knowledge) -> None:
     session = sessions.session()
     memory.record(session)
     (past,) = memory.sessions_of(session.workload)
@@ -142,14 +142,14 @@ def test_a_session_is_kept_with_all_its_results_the_baseline_among_them(memory: 
     assert past.recommendation == session.recommendation
 
 
-def test_the_newest_session_comes_first(memory: History) -> None:
+def test_the_newest_session_comes_first(memory: Knowledge) -> None:
     session = sessions.session()
     for started_at in (100.0, 300.0, 200.0):
         memory.record(replace(session, started_at=started_at))
     assert [past.started_at for past in memory.sessions_of(session.workload)] == [300.0, 200.0, 100.0]
 
 
-def test_the_best_known_is_the_winner_of_the_newest_session_that_knew_its_baseline(memory: History) -> None:
+def test_the_best_known_is_the_winner_of_the_newest_session_that_knew_its_baseline(memory: Knowledge) -> None:
     session = sessions.session()
     assert memory.best_known(session.workload) is None
     key = next(r.candidate.key for r in session.results if r.candidate.scheduler != BASELINE)
@@ -162,7 +162,7 @@ def test_the_best_known_is_the_winner_of_the_newest_session_that_knew_its_baseli
     assert memory.best_known(session.workload) is None
 
 
-def test_sessions_without_a_baseline_do_not_hide_what_is_best_known_however_many(memory: History) -> None:
+def test_sessions_without_a_baseline_do_not_hide_what_is_best_known_however_many(memory: Knowledge) -> None:
     session = sessions.session(started_at=1.0)
     memory.record(session)
     for number in range(12):
@@ -173,7 +173,7 @@ def test_sessions_without_a_baseline_do_not_hide_what_is_best_known_however_many
     assert best.confirmed
 
 
-def test_what_is_best_can_be_asked_for_one_kernel(memory: History) -> None:
+def test_what_is_best_can_be_asked_for_one_kernel(memory: Knowledge) -> None:
     old = sessions.session(started_at=1.0, machine=sessions.machine(kernel="6.14"))
     new = sessions.session(started_at=2.0, machine=sessions.machine(kernel="6.18"), winner=None)
     memory.record(old)
@@ -186,7 +186,7 @@ def test_what_is_best_can_be_asked_for_one_kernel(memory: History) -> None:
     assert best.key == old.winner
 
 
-def test_other_workloads_of_the_same_program_are_similar(memory: History) -> None:
+def test_other_workloads_of_the_same_program_are_similar(memory: Knowledge) -> None:
     here = sessions.workload(command="make -j8", cwd="/a")
     there = sessions.workload(command="CC=clang /usr/bin/make -j4", cwd="/b")
     other = sessions.workload(command="ninja", cwd="/b")
@@ -195,7 +195,7 @@ def test_other_workloads_of_the_same_program_are_similar(memory: History) -> Non
     assert [past.command for past in memory.similar(here)] == [there.command]
 
 
-def test_a_command_without_a_program_is_like_no_other(memory: History) -> None:
+def test_a_command_without_a_program_is_like_no_other(memory: Knowledge) -> None:
     memory.record(sessions.session(workload=sessions.workload(command="A=1")))
     assert memory.similar(sessions.workload(command="B=1")) == []
 
@@ -251,7 +251,7 @@ def test_the_program_is_named_without_its_path_and_variables() -> None:
     assert program_of(sessions.workload(argv=("./bench", "--x"), command="./bench --x")) == "bench"
 
 
-def test_the_environment_is_not_kept(memory: History, path: Path) -> None:
+def test_the_environment_is_not_kept(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session(workload=sessions.workload(env={"TOKEN": "very-secret-value"})))
     memory.close()
     assert b"very-secret-value" not in b"".join(file.read_bytes() for file in path.parent.iterdir())
@@ -260,7 +260,7 @@ def test_the_environment_is_not_kept(memory: History, path: Path) -> None:
 # --- the file ---
 
 
-def test_nothing_is_opened_before_it_is_used(memory: History, path: Path) -> None:
+def test_nothing_is_opened_before_it_is_used(memory: Knowledge, path: Path) -> None:
     assert not path.parent.exists()
     memory.list_profiles()
     assert path.exists()
@@ -268,12 +268,12 @@ def test_nothing_is_opened_before_it_is_used(memory: History, path: Path) -> Non
 
 def test_it_lies_in_the_users_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    with History() as memory:
+    with Knowledge() as memory:
         memory.list_profiles()
     assert (tmp_path / "autotune" / "history.sqlite3").exists()
 
 
-def test_only_the_user_can_read_it(memory: History, path: Path) -> None:
+def test_only_the_user_can_read_it(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session())
     files = sorted(path.parent.iterdir())
     assert path.with_name("history.sqlite3-wal") in files
@@ -281,14 +281,14 @@ def test_only_the_user_can_read_it(memory: History, path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_bytes_that_are_not_utf8_are_kept_as_escapes(memory: History) -> None:
+def test_bytes_that_are_not_utf8_are_kept_as_escapes(memory: Knowledge) -> None:
     odd = sessions.workload(command="\udcff run", cwd="/x\udcfe")
     memory.record(sessions.session(workload=odd))
     assert memory.sessions_of(odd)[0].command == "\\udcff run"
     assert len(memory.similar(replace(odd, cwd="/"))) == 1
 
 
-def test_what_sqlite_cannot_hold_is_an_error_of_ours(memory: History) -> None:
+def test_what_sqlite_cannot_hold_is_an_error_of_ours(memory: Knowledge) -> None:
     with pytest.raises(AutotuneError) as caught:
         memory.record(sessions.session(seed=2**70))
     assert caught.value.stage == "history"
@@ -301,7 +301,7 @@ def test_a_damaged_file_is_put_aside_and_said(path: Path) -> None:
         path.write_bytes(b"this is no database, and long enough to be sure of that" * 10)
         before = path.read_bytes()
         told: list[str] = []
-        with History(path, warn=told.append) as memory:
+        with Knowledge(path, warn=told.append) as memory:
             assert memory.list_profiles() == []
             memory.create_profile("a new beginning")
         aside = path.with_name(f"history.sqlite3.damaged-{number}")
@@ -310,9 +310,9 @@ def test_a_damaged_file_is_put_aside_and_said(path: Path) -> None:
 
 
 def test_the_log_that_another_autotune_still_holds_goes_with_the_damaged_file(path: Path) -> None:
-    with History(path) as earlier:
+    with Knowledge(path) as earlier:
         earlier.record(sessions.session())
-    with History(path) as other, History(path) as memory:
+    with Knowledge(path) as other, Knowledge(path) as memory:
         other.create_profile("in the log only")  # the last to close would fold the log into the file and remove it
         log = path.with_name("history.sqlite3-wal").read_bytes()
         path.write_bytes(b"this is no database" * 100)
@@ -320,24 +320,24 @@ def test_the_log_that_another_autotune_still_holds_goes_with_the_damaged_file(pa
         assert memory.list_profiles() == []
         memory.record(sessions.session())
         assert path.with_name("history.sqlite3.damaged-1-wal").read_bytes() == log
-    with History(path) as again:
+    with Knowledge(path) as again:
         assert len(again.sessions_of(sessions.workload())) == 1
 
 
 def test_damage_behind_a_good_header_is_seen_too(path: Path) -> None:
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         for _ in range(20):
             memory.record(sessions.session())
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     told: list[str] = []
-    with History(path, warn=told.append) as memory:
+    with Knowledge(path, warn=told.append) as memory:
         assert memory.sessions_of(sessions.workload()) == []
         memory.record(sessions.session())
     assert len(told) == 1
 
 
-def test_damage_that_comes_while_it_is_open_costs_one_call(memory: History, path: Path) -> None:
+def test_damage_that_comes_while_it_is_open_costs_one_call(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session())
     assert memory._connection is not None
     memory._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -356,7 +356,7 @@ def test_one_from_a_newer_autotune_is_refused_and_not_touched(path: Path) -> Non
     before = path.read_bytes()
     told: list[str] = []
     with pytest.raises(AutotuneError, match="version 99") as caught:
-        History(path, warn=told.append).list_profiles()
+        Knowledge(path, warn=told.append).list_profiles()
     assert caught.value.stage == "history"
     assert "newer autotune" in caught.value.hint
     assert path.read_bytes() == before
@@ -371,11 +371,11 @@ LATER = (
 
 
 def test_an_older_database_is_brought_up_to_date_with_all_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         memory.record(sessions.session())
         before = memory.sessions_of(sessions.workload())
     monkeypatch.setattr(sqlite, "MIGRATIONS", LATER)
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         assert memory.sessions_of(sessions.workload()) == before
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT mood FROM moods").fetchall() == [("calm; quiet",)]
@@ -383,13 +383,13 @@ def test_an_older_database_is_brought_up_to_date_with_all_it_holds(path: Path, m
 
 
 def test_a_step_that_fails_leaves_the_older_database_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         memory.record(sessions.session())
     with monkeypatch.context() as later:
         later.setattr(sqlite, "MIGRATIONS", (*LATER, "INSERT INTO nowhere VALUES (1);"))
         with pytest.raises(AutotuneError, match="nowhere"):
-            History(path).list_profiles()
-    with History(path) as memory:
+            Knowledge(path).list_profiles()
+    with Knowledge(path) as memory:
         assert len(memory.sessions_of(sessions.workload())) == 1
     with contextlib.closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT name FROM sqlite_master WHERE name = 'moods'").fetchall() == []
@@ -398,12 +398,12 @@ def test_a_step_that_fails_leaves_the_older_database_whole(path: Path, monkeypat
 def test_a_directory_that_cannot_be_made_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AutotuneError, match="cannot be read or written") as caught:
-        History(tmp_path / "file" / "history.sqlite3").list_profiles()
+        Knowledge(tmp_path / "file" / "history.sqlite3").list_profiles()
     assert caught.value.stage == "history"
     assert "not harmed" in caught.value.hint
 
 
-def test_a_full_disk_is_an_error_and_nothing_half_is_kept(memory: History, path: Path) -> None:
+def test_a_full_disk_is_an_error_and_nothing_half_is_kept(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session())
     assert memory._connection is not None  # a real limit of SQLite plays the full disk
     memory._connection.execute(
@@ -416,11 +416,11 @@ def test_a_full_disk_is_an_error_and_nothing_half_is_kept(memory: History, path:
 
     with pytest.raises(AutotuneError, match="full"):
         fill()
-    with History(path) as again:
+    with Knowledge(path) as again:
         assert all(len(past.results) == 5 for past in again.sessions_of(sessions.workload(), limit=100))
 
 
-def test_a_transaction_that_sqlite_itself_has_ended_tells_the_true_reason(memory: History) -> None:
+def test_a_transaction_that_sqlite_itself_has_ended_tells_the_true_reason(memory: Knowledge) -> None:
     memory.list_profiles()
     assert memory._connection is not None  # as SQLite may do when the disk is full; a trigger can make it
     memory._connection.execute(
@@ -431,7 +431,7 @@ def test_a_transaction_that_sqlite_itself_has_ended_tells_the_true_reason(memory
     assert memory.sessions_of(sessions.workload()) == []
 
 
-def test_a_reader_does_not_wait_for_a_writer(memory: History, path: Path) -> None:
+def test_a_reader_does_not_wait_for_a_writer(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session())
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
@@ -441,7 +441,7 @@ def test_a_reader_does_not_wait_for_a_writer(memory: History, path: Path) -> Non
 
 
 def test_a_writer_that_has_waited_long_enough_is_an_error(
-    memory: History, path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Knowledge, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_S", 0.1)
     memory.record(sessions.session())
@@ -454,7 +454,7 @@ def test_a_writer_that_has_waited_long_enough_is_an_error(
 
 
 def test_an_autotune_that_never_finishes_opening_holds_others_up_only_so_long(
-    memory: History, path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Knowledge, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_S", 0.1)
     path.parent.mkdir()
@@ -465,9 +465,9 @@ def test_an_autotune_that_never_finishes_opening_holds_others_up_only_so_long(
     assert memory.list_profiles() == []
 
 
-def test_a_second_one_in_the_same_process_leaves_the_locks_of_the_first(memory: History, path: Path) -> None:
+def test_a_second_one_in_the_same_process_leaves_the_locks_of_the_first(memory: Knowledge, path: Path) -> None:
     memory.record(sessions.session())
-    with History(path) as second:
+    with Knowledge(path) as second:
         second.list_profiles()
     code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM sessions').fetchall()"
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
@@ -511,7 +511,7 @@ WRITERS = 6
 @pytest.mark.slow
 def test_several_processes_write_at_once_from_the_very_beginning(path: Path) -> None:
     assert write_at_once(path) == [[]] * WRITERS
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         kept = memory.sessions_of(sessions.workload(), limit=1000)
     assert len(kept) == 20 * WRITERS
     assert all(len(past.results) == 5 for past in kept)
@@ -524,14 +524,14 @@ def test_of_several_processes_that_find_it_damaged_one_puts_it_aside_and_none_lo
     told = write_at_once(path)
     assert sum(map(len, told)) == 1
     assert [file.name for file in path.parent.glob("*.damaged-*")] == ["history.sqlite3.damaged-1"]
-    with History(path) as memory:
+    with Knowledge(path) as memory:
         assert len(memory.sessions_of(sessions.workload(), limit=1000)) == 20 * WRITERS
 
 
 # --- profiles ---
 
 
-def test_profiles_hold_notes_also_without_an_execution(memory: History) -> None:
+def test_profiles_hold_notes_also_without_an_execution(memory: Knowledge) -> None:
     profile = memory.create_profile("a build")
     memory.add_profile_note(profile, None, None, "baseline 2.0 s")
     memory.add_profile_note(profile, "exec-1", "at_fifo", "loads")
@@ -541,7 +541,7 @@ def test_profiles_hold_notes_also_without_an_execution(memory: History) -> None:
     assert [one["id"] for one in memory.list_profiles()] == [profile]
 
 
-def test_an_unknown_profile_is_named_and_how_to_find_those_there_are(memory: History) -> None:
+def test_an_unknown_profile_is_named_and_how_to_find_those_there_are(memory: Knowledge) -> None:
     with pytest.raises(UsageError, match="no workload 'nobody'"):
         memory.profile_history("nobody")
     with pytest.raises(UsageError, match="list"):
@@ -552,7 +552,7 @@ def test_an_unknown_profile_is_named_and_how_to_find_those_there_are(memory: His
 @settings(max_examples=30, deadline=None)
 @given(st.text(st.characters(exclude_categories=[]), max_size=3000))
 def test_any_text_can_be_noted_and_is_bounded(text: str) -> None:
-    with tempfile.TemporaryDirectory() as directory, History(Path(directory) / "history.sqlite3") as memory:
+    with tempfile.TemporaryDirectory() as directory, Knowledge(Path(directory) / "history.sqlite3") as memory:
         profile = memory.create_profile(text)
         memory.add_profile_note(profile, text, text, text)
         (note,) = memory.profile_history(profile)["history"]
@@ -563,7 +563,7 @@ def test_any_text_can_be_noted_and_is_bounded(text: str) -> None:
 
 
 def test_the_newest_profile_and_note_come_first_whatever_the_clock_says(
-    memory: History, monkeypatch: pytest.MonkeyPatch
+    memory: Knowledge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time, "time", lambda: 1.0)
     profiles = [memory.create_profile("x") for _ in range(12)]
@@ -574,7 +574,7 @@ def test_the_newest_profile_and_note_come_first_whatever_the_clock_says(
 
 
 def test_a_full_profile_says_what_to_do_and_others_take_notes_still(
-    memory: History, monkeypatch: pytest.MonkeyPatch
+    memory: Knowledge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "MOST_NOTES", 2)
     full, other = memory.create_profile("full"), memory.create_profile("other")
@@ -586,7 +586,7 @@ def test_a_full_profile_says_what_to_do_and_others_take_notes_still(
     assert len(memory.profile_history(full)["history"]) == 2
 
 
-def test_there_is_a_most_of_profiles(memory: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_a_most_of_profiles(memory: Knowledge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "MOST_PROFILES", 1)
     memory.create_profile("x")
     with pytest.raises(UsageError, match="the most that are kept"):
@@ -597,7 +597,7 @@ def test_there_is_a_most_of_profiles(memory: History, monkeypatch: pytest.Monkey
 # --- sentences ---
 
 
-def test_past_sessions_read_as_sentences(memory: History) -> None:
+def test_past_sessions_read_as_sentences(memory: Knowledge) -> None:
     session = sessions.session()
     memory.record(session)
     (sentence,) = sentences(memory.sessions_of(session.workload))
@@ -616,7 +616,7 @@ def test_past_sessions_read_as_sentences(memory: History) -> None:
     ],
 )
 def test_only_a_session_that_went_to_its_end_says_that_nothing_beat_eevdf(
-    memory: History, changed: dict[str, Any], told: str
+    memory: Knowledge, changed: dict[str, Any], told: str
 ) -> None:
     session = sessions.session(winner=None, results=(), **changed)
     memory.record(session)

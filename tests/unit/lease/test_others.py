@@ -60,7 +60,7 @@ def running(*argv: str, executable: str = "/bin/sleep") -> Iterator[subprocess.P
         child.wait()
 
 
-def process(pid: int) -> owners.Process:
+def process(pid: int) -> owners.OwnerProcess:
     """As soon as it runs its program."""
     deadline = time.monotonic() + 10
     while True:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.errors import UsageError
-from autotune.measure.capture import LINE_BYTES, Kept, MetricSearch
+from autotune.measure.capture import LINE_BYTES, KeptOutput, MetricSearch
 
 
 def kept(keep_bytes: int, *chunks: bytes) -> dict[str, object]:
-    keeper = Kept(keep_bytes)
+    keeper = KeptOutput(keep_bytes)
     for chunk in chunks:
         keeper.add(chunk)
     return keeper.output()
@@ -66,7 +66,7 @@ def test_head_tail_and_omitted_make_up_the_total(chunks: list[bytes], keep_bytes
 
 
 def test_memory_stays_bounded() -> None:
-    keeper = Kept(1000)
+    keeper = KeptOutput(1000)
     for _ in range(10_000):
         keeper.add(b"x" * 997)
     assert len(keeper._head) + len(keeper._tail) < 4000

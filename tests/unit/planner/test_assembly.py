@@ -19,13 +19,13 @@ from autotune.canary.strikes import Strikes
 from autotune.config import Settings
 from autotune.errors import PlannerError, UsageError
 from autotune.events import Finished, Proposed
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner import assembly
 from autotune.planner.assembly import Parts
 from autotune.planner.claude.replay import replay
 from autotune.records import Candidate, MachineInfo, Proposal
 from autotune.schedext.catalogue import custom
-from autotune.session.tuner import Options, tune
+from autotune.session.tuner import SessionOptions, tune
 from tests.support.generated_schedulers import kept
 from tests.support.messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
 from tests.support.planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
@@ -135,7 +135,7 @@ def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> 
         return changed if editable and candidate.scheduler == "at_fifo" else candidate
 
     room.machine.times["at_fifo:slice_us=5000"] = 0.8
-    done = room.run(*GOOD, options=Options(seed=1, approve=approve))
+    done = room.run(*GOOD, options=SessionOptions(seed=1, approve=approve))
     told = json.dumps(room.script.requests[1]["messages"][-1])
     assert "at_fifo:slice_us=5000: " in told
     assert "at_batch: no speedup known, undecided, 0 runs; left out by the user" in told
@@ -177,7 +177,7 @@ def test_schedulers_that_cannot_run_here_are_said_to_be_so() -> None:
 
 
 def test_what_would_be_sent_can_be_seen_before_anything_runs(tmp_path: Path) -> None:
-    with closing(History()) as memory:
+    with closing(Knowledge()) as memory:
         parts = Parts(Settings(), workload(cwd=str(tmp_path)), CATALOG, None, attach_spec, print, memory)
         request = assembly.unsent_request(parts)
     assert {"model", "system", "tools", "messages"} <= request.keys()
@@ -187,10 +187,10 @@ def test_what_would_be_sent_can_be_seen_before_anything_runs(tmp_path: Path) -> 
 def test_what_is_shown_after_the_baseline_is_what_is_sent(room: Room) -> None:
     work = workload(cwd=str(room.directory))
     shown: list[dict[str, Any]] = []
-    with closing(History()) as memory:
+    with closing(Knowledge()) as memory:
         parts = Parts(Settings(), work, CATALOG, room.machine, attach_spec, room.told.append, memory)
         with assembly.showing(parts, shown.append) as planner:
-            tune(work, room.machine, planner, Options(seed=1), room.told.append, attach_spec)
+            tune(work, room.machine, planner, SessionOptions(seed=1), room.told.append, attach_spec)
     room.machine = ScriptedMachine(dict(TIMES))
     room.run(Answer([submit()]))
     (sent,) = room.script.requests
@@ -267,10 +267,10 @@ def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(
     reasons = assembly.unusable(catalog, on("6.18.15"))
     assert reasons["custom:mine"] == "it was let go three times on this host, last for: late 2"
     room.use_key(None)
-    with closing(History()) as memory:
+    with closing(Knowledge()) as memory:
         parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.told.append, memory)
         with assembly.planning(parts) as planner:
-            session = tune(workload(), room.machine, planner, Options(seed=1), room.told.append, attach_spec)
+            session = tune(workload(), room.machine, planner, SessionOptions(seed=1), room.told.append, attach_spec)
     assert "at_fifo" in [result.candidate.scheduler for result in session.results]
     assert "custom:mine" not in [result.candidate.scheduler for result in session.results]
 

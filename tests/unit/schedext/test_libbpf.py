@@ -17,7 +17,7 @@ import pytest
 
 from autotune.errors import AttachError, UsageError
 from autotune.records import KnobValue
-from autotune.schedext.libbpf import _SIGNATURES, BpfObject, Knob, Libbpf, _last_reason
+from autotune.schedext.libbpf import _SIGNATURES, BpfObject, Libbpf, ObjectKnob, _last_reason
 from tests.support import bpf_objects
 
 pytestmark = pytest.mark.bpf
@@ -50,18 +50,18 @@ def value_of(scheduler: BpfObject, name: str) -> KnobValue:
 def test_every_volatile_scalar_is_a_knob_and_nothing_else_is(scheduler: BpfObject) -> None:
     choices = ("MODE_OFF", "MODE_ON", "MODE_AUTO")
     assert scheduler.knobs() == [
-        Knob("far", "int", 8, True, -9000000000),
-        Knob("keep_local", "bool", 1, False, True),
-        Knob("level", "int", 1, False, 7),
-        Knob("mode", "enum", 4, True, "MODE_ON", choices),
-        Knob("partial", "bool", 1, False, False),
-        Knob("plain", "enum", 4, False, "PLAIN_ONE", ("PLAIN_ZERO", "PLAIN_ONE")),
-        Knob("ratio", "float", 8, True, 0.5),
-        Knob("share", "float", 4, True, 0.25),
-        Knob("shift", "int", 4, True, -3),
-        Knob("slice_us", "int", 8, False, 5000),
-        Knob("tiny", "int", 1, True, -1),
-        Knob("width", "int", 2, False, 300),
+        ObjectKnob("far", "int", 8, True, -9000000000),
+        ObjectKnob("keep_local", "bool", 1, False, True),
+        ObjectKnob("level", "int", 1, False, 7),
+        ObjectKnob("mode", "enum", 4, True, "MODE_ON", choices),
+        ObjectKnob("partial", "bool", 1, False, False),
+        ObjectKnob("plain", "enum", 4, False, "PLAIN_ONE", ("PLAIN_ZERO", "PLAIN_ONE")),
+        ObjectKnob("ratio", "float", 8, True, 0.5),
+        ObjectKnob("share", "float", 4, True, 0.25),
+        ObjectKnob("shift", "int", 4, True, -3),
+        ObjectKnob("slice_us", "int", 8, False, 5000),
+        ObjectKnob("tiny", "int", 1, True, -1),
+        ObjectKnob("width", "int", 2, False, 300),
     ]
 
 

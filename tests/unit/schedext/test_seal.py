@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autotune.errors import AttachError, AutotuneError
 from autotune.records import AttachSpec, Seal
 from autotune.schedext import seal
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 
 PROVEN = Seal("mine", "a" * 64, "b" * 64, "19", seal.GATES_VERSION, "6.18.15+deb13-amd64")
 
@@ -104,7 +104,7 @@ def spec(tmp_path: Path, **changes: object) -> AttachSpec:
 
 @pytest.mark.parametrize("token", [None, replace(PROVEN, token="0" * 64)])
 def test_a_host_refuses_before_the_holder_is_asked(tmp_path: Path, token: Seal | None) -> None:
-    holder = Holder(argv=["false"])
+    holder = HolderClient(argv=["false"])
     try:
         with pytest.raises(AttachError, match="the generated scheduler is refused"):
             holder.attach(spec(tmp_path, seal=token))

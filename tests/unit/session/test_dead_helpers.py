@@ -20,7 +20,7 @@ from autotune.machine.executor import Executor
 from autotune.machine.local import invoking_identity
 from autotune.measure.client import shell_argv
 from autotune.records import BASELINE, Measurement, Run, RunSpec, Session, Workload
-from autotune.session.tuner import Options, tune
+from autotune.session.tuner import SessionOptions, tune
 from tests.support.scripted_machine import ScriptedMachine
 from tests.unit.session.test_tuner import ListPlanner, resolve
 
@@ -158,7 +158,7 @@ def deadly(log: Path, at: int) -> str:
 def session(machine: Hands, cwd: Path, **given: object) -> tuple[Session, Finished]:
     told: list[Event] = []
     work = Workload(**{"command": "c", "argv": ("true",), "cwd": str(cwd), "env": ENV, **given})  # type: ignore[arg-type]
-    options = Options(seed=3, max_rounds=4, budget_s=60.0)
+    options = SessionOptions(seed=3, max_rounds=4, budget_s=60.0)
     result = tune(work, machine, ListPlanner([["x"]]), options, told.append, resolve)
     finished = told[-1]
     assert isinstance(finished, Finished)

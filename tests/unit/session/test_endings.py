@@ -20,7 +20,7 @@ from autotune.errors import (
 from autotune.events import Event, Finished, Warned
 from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Run, RunSpec, Session, Workload
-from autotune.session.tuner import Options, tune
+from autotune.session.tuner import SessionOptions, tune
 from tests.support.scripted_machine import ScriptedMachine, a_run
 from tests.unit.session.test_tuner import ListPlanner, resolve
 
@@ -57,7 +57,7 @@ def after(good: int, *then: BaseException | int) -> Iterator[BaseException | int
 def session(machine: ScriptedMachine, told: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
     heard: list[Event] = [] if told is None else told
     work = Workload("true", ("true",), "/", **workload)
-    result = tune(work, machine, ListPlanner([["x"]]), Options(seed=3), heard.append, resolve)
+    result = tune(work, machine, ListPlanner([["x"]]), SessionOptions(seed=3), heard.append, resolve)
     finished = heard[-1]
     assert isinstance(finished, Finished)
     assert finished.session == result
@@ -113,7 +113,7 @@ def test_where_the_baseline_fails_it_is_that_which_is_raised_and_cleanup_is_a_wa
     machine.faults[BASELINE] = lambda: a_run(1.0, 7)
     told: list[Event] = []
     with pytest.raises(WorkloadError, match="exit code 7"):
-        tune(Workload("b", ("b",), "/", cleanup="c"), machine, ListPlanner([]), Options(), told.append, resolve)
+        tune(Workload("b", ("b",), "/", cleanup="c"), machine, ListPlanner([]), SessionOptions(), told.append, resolve)
     assert any(isinstance(event, Warned) and "cleanup command failed" in event.text for event in told)
 
 

@@ -27,7 +27,7 @@ from autotune.records import (
     Spending,
     Workload,
 )
-from autotune.session.tuner import Options, tune
+from autotune.session.tuner import SessionOptions, tune
 from tests.support.scripted_machine import ScriptedMachine, a_run
 
 
@@ -60,7 +60,7 @@ def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | Non
         workload or Workload("true", ("true",), "/"),
         machine,
         ListPlanner(list(sets)),
-        Options(seed=3, **options),  # type: ignore[arg-type]
+        SessionOptions(seed=3, **options),  # type: ignore[arg-type]
         told.append,
         resolve,
     )
@@ -106,7 +106,7 @@ def timed_session(run_s: float, budget_s: float, names: list[str], fast: str | N
     if fast is not None:
         times[fast] = run_s / 1.3
     machine = TimedMachine(times, clock)
-    options = Options(seed=3, budget_s=budget_s)
+    options = SessionOptions(seed=3, budget_s=budget_s)
     workload = Workload("true", ("true",), "/")
     done = tune(workload, machine, ListPlanner([list(names)]), options, lambda _event: None, resolve, clock)
     assert machine.attached is None
@@ -389,7 +389,7 @@ def test_the_planner_hears_what_its_first_set_showed() -> None:
     machine = ScriptedMachine({BASELINE: 1.0, "a": 1.1, "b": 0.8})
     planner = ListPlanner([["a"], ["b"]])
     told: list[Event] = []
-    result = tune(Workload("t", ("t",), "/"), machine, planner, Options(seed=1), told.append, resolve)
+    result = tune(Workload("t", ("t",), "/"), machine, planner, SessionOptions(seed=1), told.append, resolve)
     assert [item.candidate.key for item in planner.seen[1].results] == ["a"]
     assert result.winner == "b"
 
@@ -406,7 +406,14 @@ def test_the_same_seed_gives_the_same_order_of_runs() -> None:
     for _ in range(2):
         told: list[Event] = []
         machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0, "c": 1.0})
-        tune(Workload("t", ("t",), "/"), machine, ListPlanner([["a", "b", "c"]]), Options(seed=9), told.append, resolve)
+        tune(
+            Workload("t", ("t",), "/"),
+            machine,
+            ListPlanner([["a", "b", "c"]]),
+            SessionOptions(seed=9),
+            told.append,
+            resolve,
+        )
         orders.append([event.candidate for event in told if isinstance(event, RunStarted)])
         assert any(isinstance(event, Detached) for event in told)
         assert not any(isinstance(event, Warned) and "lost" in event.text for event in told)

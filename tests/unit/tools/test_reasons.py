@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from autotune import prompt
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner.assembly import unusable
 from autotune.planner.base import Situation
 from autotune.planner.offline import FIRST_SET, LATER_SET, OfflinePlanner
@@ -187,7 +187,7 @@ def test_a_knob_that_changes_nothing_on_this_machine_is_left_alone() -> None:
 @pytest.fixture
 def toolbox(tmp_path: Path) -> Iterator[Toolbox]:
     reasons = unusable(CATALOG, PLAIN, places(tmp_path, "scx_bpfland", "scx_lavd", "scx_p2dq", "scx_rusty"))
-    with closing(History(tmp_path / "history")) as memory:
+    with closing(Knowledge(tmp_path / "history")) as memory:
         box = Toolbox(CATALOG, None, memory, tmp_path, Redactor({}), unusable=reasons)
         box.begin_turn((), 8)
         yield box

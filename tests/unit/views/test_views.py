@@ -30,7 +30,7 @@ from autotune.views.checks import Check
 from autotune.views.live import LiveView, final_table, moving
 from autotune.views.output import LONGEST_LINE, OutputLines
 from autotune.views.plain import PlainView
-from autotune.views.progress import Progress, advance
+from autotune.views.progress import SessionProgress, advance
 from autotune.views.prompts import Approver
 from autotune.views.wording import Wording
 from tests.support import sessions
@@ -197,9 +197,9 @@ def test_output_is_set_apart_from_our_own_lines():
 # --- progress ---
 
 
-def fold(*told: events.Event, second: float = 1.0) -> Progress:
+def fold(*told: events.Event, second: float = 1.0) -> SessionProgress:
     """The progress after these events, one every `second`."""
-    progress = Progress(started_s=0.0)
+    progress = SessionProgress(started_s=0.0)
     for number, event in enumerate(told, start=1):
         progress = advance(progress, event, number * second)
     return progress
@@ -246,7 +246,7 @@ def test_runs_of_the_baseline_are_a_phase_without_rounds():
 # --- the live view ---
 
 
-def moving_text(progress: Progress, width: int = 80, height: int = 24, **options) -> str:
+def moving_text(progress: SessionProgress, width: int = 80, height: int = 24, **options) -> str:
     part = moving(progress, now_s=65.0, budget_s=600.0, width=width, height=height, is_time=True, **options)
     return drawn(part, width)
 
@@ -554,11 +554,11 @@ def test_colour_adds_nothing_but_colour_and_long_lines_wrap():
 
 KNOWN = Catalog.load()
 ROWS = [
-    listing.Row(KNOWN.get("at_fifo"), "built in"),
-    listing.Row(KNOWN.get("scx_rusty"), "store", "1.1.4"),
-    listing.Row(KNOWN.get("scx_lavd"), get="autotune schedulers install scx_lavd"),
-    listing.Row(KNOWN.get("scx_flash"), get="autotune schedulers install scx_flash"),
-    listing.Row(KNOWN.get("scx_nest"), get="install your distribution's scx-scheds"),
+    listing.ListingRow(KNOWN.get("at_fifo"), "built in"),
+    listing.ListingRow(KNOWN.get("scx_rusty"), "store", "1.1.4"),
+    listing.ListingRow(KNOWN.get("scx_lavd"), get="autotune schedulers install scx_lavd"),
+    listing.ListingRow(KNOWN.get("scx_flash"), get="autotune schedulers install scx_flash"),
+    listing.ListingRow(KNOWN.get("scx_nest"), get="install your distribution's scx-scheds"),
 ]
 
 

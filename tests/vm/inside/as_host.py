@@ -15,7 +15,7 @@ import time
 from autotune.errors import AutotuneError
 from autotune.records import AttachSpec
 from autotune.schedext.evidence import EvidenceTaker
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 from autotune.wire import to_json
 
 LOADS = (
@@ -41,7 +41,7 @@ def cpu_ticks(pid: int) -> int:
 def main() -> None:
     ops, path, libbpf, seconds, *settings = sys.argv[1:]
     knobs = {name: value(text) for name, _, text in (setting.partition("=") for setting in settings)}
-    holder = Holder(libbpf=libbpf)
+    holder = HolderClient(libbpf=libbpf)
     try:
         attachment = holder.attach(AttachSpec(ops, path, knobs, partial=knobs.get("partial") is True))
     except AutotuneError as error:

@@ -43,9 +43,9 @@ def held(spec: dict[str, Any] | None) -> Iterator[None]:
         yield
         return
     from autotune.records import AttachSpec
-    from autotune.schedext.holding.client import Holder
+    from autotune.schedext.holding.client import HolderClient
 
-    holder = Holder(libbpf=spec.pop("libbpf"))
+    holder = HolderClient(libbpf=spec.pop("libbpf"))
     try:
         holder.attach(AttachSpec(**spec))
         yield

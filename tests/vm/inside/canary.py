@@ -22,7 +22,7 @@ from typing import Any
 from autotune import canary
 from autotune.canary.strikes import Strikes
 from autotune.records import Attachment, AttachSpec
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 from autotune.wire import to_json
 
 STATE = "/sys/kernel/sched_ext/state"
@@ -84,7 +84,7 @@ def value(text: str) -> bool | int:
 
 
 def one(spec: AttachSpec, libbpf: str, watch_s: float, can_be_partial: bool, trigger_s: float | None) -> Any:
-    holder = Holder(libbpf=libbpf)
+    holder = HolderClient(libbpf=libbpf)
     canary.lift(holder._worker.process.pid, canary.HOLDER_PRIORITY)
     triggers: list[Trigger] = []
 

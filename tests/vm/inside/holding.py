@@ -23,7 +23,7 @@ from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, ProgramSpec
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 from autotune.schedext.kernel import read_state, wait_for
 
 HERE = Path(__file__).resolve()
@@ -50,7 +50,7 @@ def client(path: str, libbpf: str, shape: str) -> None:
     play = shlex.join([sys.executable, "-S", "-E", str(HERE.parent / "play.py"), "PART", path, libbpf])
     found = os.stat("/bin/sh")
     program = ProgramSpec(("/bin/sh", "-c", shapes(play)[shape]), found.st_size, found.st_mtime_ns, 60.0)
-    holder = Holder(libbpf=libbpf)
+    holder = HolderClient(libbpf=libbpf)
     holder.attach(AttachSpec("at_fifo", program=program))
     print("attached", flush=True)
     while not os.path.exists("/run/holding.end"):

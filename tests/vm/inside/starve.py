@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from autotune.records import AttachSpec
-from autotune.schedext.holding.client import Holder
+from autotune.schedext.holding.client import HolderClient
 
 
 def burn(cpu_s: float) -> None:
@@ -97,7 +97,7 @@ def main() -> None:
     knobs = {name: value(text) for name, _, text in (setting.partition("=") for setting in settings)}
     holder = None
     if ops != "none":
-        holder = Holder(libbpf=libbpf)
+        holder = HolderClient(libbpf=libbpf)
         holder.attach(AttachSpec(ops, path, knobs))
     body, count = LOADS[load]
     others = [start(body) for _ in range(count)]

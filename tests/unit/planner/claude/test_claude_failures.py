@@ -16,7 +16,7 @@ import pytest
 
 from autotune.config import Settings
 from autotune.errors import PlannerError
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner.assembly import Parts, planning
 from autotune.planner.claude import conversation
 from autotune.planner.claude import service as claude_service
@@ -284,7 +284,7 @@ def test_one_turn_has_one_deadline_which_leaves_time_for_measuring(room: Room, m
     slow = Slow()
     monkeypatch.setattr(ClaudeService, "send", lambda _self, request, within_s: slow.send(request, within_s))
     work = workload(cwd=str(room.directory))
-    with closing(History()) as memory, ExitStack() as stack:
+    with closing(Knowledge()) as memory, ExitStack() as stack:
         parts = Parts(Settings(planner="claude"), work, CATALOG, room.machine, attach_spec, room.told.append, memory)
         planner = stack.enter_context(planning(parts))
         with pytest.raises(PlannerError, match="did not finish planning in time"):

@@ -19,10 +19,10 @@ import pytest
 from autotune import resources
 from autotune.errors import PlannerError
 from autotune.events import Event, PlannerActed
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from autotune.planner.base import Situation
 from autotune.planner.claude import conversation, cost
-from autotune.planner.claude.conversation import Conversation, Limits
+from autotune.planner.claude.conversation import Conversation, PlanningLimits
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from autotune.planner.claude.transcript import Transcript, read
@@ -58,7 +58,7 @@ class Planning:
 
     script: Script
     directory: Path
-    limits: Limits = field(default_factory=Limits)
+    limits: PlanningLimits = field(default_factory=PlanningLimits)
     show_output: bool = True
     silence_s: float = 20.0
     key: str = "test-key"
@@ -71,7 +71,7 @@ class Planning:
         self.redactor = Redactor({})
         self.machine = ScriptedMachine({})
         self.rehearsal = Rehearsal(self.machine, lambda one: AttachSpec(one.scheduler, "x.o"), limit_s=0.5)
-        history = History(self.directory / "state" / "history.sqlite3")
+        history = Knowledge(self.directory / "state" / "history.sqlite3")
         self.toolbox = Toolbox(CATALOG, self.rehearsal, history, self.directory, self.redactor)
         self.transcript = Transcript(self.redactor, self.directory / "transcripts")
         service = ClaudeService(
@@ -474,14 +474,18 @@ def test_an_older_model_is_asked_without_adaptive_thinking(planning: Any) -> Non
 
 
 def test_the_limit_on_calls_ends_planning_in_mid_turn(planning: Any) -> None:
-    session = planning(*[Answer([tool("list_schedulers", name=str(n))]) for n in range(9)], limits=Limits(max_calls=2))
+    session = planning(
+        *[Answer([tool("list_schedulers", name=str(n))]) for n in range(9)], limits=PlanningLimits(max_calls=2)
+    )
     assert session.propose() == []
     assert len(session.script.requests) == 2
     assert session.planner.remarks() == ["planning has ended: the limit of 2 calls (--max-calls) is reached"]
 
 
 def test_the_limit_on_cost_ends_planning_in_mid_turn(planning: Any) -> None:
-    session = planning(*[Answer([tool("list_schedulers", name=str(n))]) for n in range(99)], limits=Limits(0.03))
+    session = planning(
+        *[Answer([tool("list_schedulers", name=str(n))]) for n in range(99)], limits=PlanningLimits(0.03)
+    )
     assert session.propose() == []
     spent = session.planner.spending
     assert 0.03 <= spent.cost_usd < 0.04

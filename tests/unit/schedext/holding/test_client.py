@@ -22,7 +22,7 @@ from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker, compare, exit_text
 from autotune.schedext.holding import client as module
 from autotune.schedext.holding import holder as holder_module
-from autotune.schedext.holding.client import Holder, holder_argv
+from autotune.schedext.holding.client import HolderClient, holder_argv
 
 TOP = Path(__file__).resolve().parents[4]
 SPEC = AttachSpec("at_test", "/objects/at_test.o")
@@ -94,7 +94,7 @@ def test_an_ordinary_user_starts_it_through_sudo_without_a_prompt(as_user: Calla
 def test_a_sudo_that_asks_for_a_password_is_a_clear_error(as_user: Callable[[str], Path]) -> None:
     as_user("echo 'sudo: a password is required' >&2; exit 1")
     with pytest.raises(PrivilegeError, match="sudo asks for a password or refuses") as caught:
-        Holder()
+        HolderClient()
     assert "NOPASSWD" in caught.value.hint
 
 
@@ -102,13 +102,13 @@ def test_no_sudo_at_all_is_a_clear_error(as_user: Callable[[str], Path], monkeyp
     as_user("exit 0").unlink()
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(PrivilegeError, match="there is no sudo"):
-        Holder()
+        HolderClient()
 
 
 def test_a_sudo_that_refuses_only_the_holder_is_a_clear_error(as_user: Callable[[str], Path], tree: Path) -> None:
     as_user('[ "$2" = true ] && exit 0; echo "sudo: not allowed to run this" >&2; exit 1')
     assert tree
-    holder = Holder()
+    holder = HolderClient()
     with pytest.raises(PrivilegeError, match="sudo refused to start the holder: not allowed to run this"):
         holder.attach(SPEC)
     holder.close()
@@ -116,7 +116,7 @@ def test_a_sudo_that_refuses_only_the_holder_is_a_clear_error(as_user: Callable[
 
 def test_the_real_process_answers(tree: Path) -> None:
     assert tree
-    holder = Holder(argv=[sys.executable, "-S", "-E", "-I", holder_module.__file__])
+    holder = HolderClient(argv=[sys.executable, "-S", "-E", "-I", holder_module.__file__])
     assert holder.exit_record() is None
     with pytest.raises(AttachError, match="no scheduler is attached"):
         holder.detach()
@@ -147,13 +147,13 @@ DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 HANG = "time.sleep(60)"
 
 
-def scripted(attach: str = "", detach: str = "", exit: str = "", record: str = "None") -> Holder:
+def scripted(attach: str = "", detach: str = "", exit: str = "", record: str = "None") -> HolderClient:
     """A holder that does what is asked of it, or something else."""
     code = SCRIPT.format(top=str(TOP), attach=attach, detach=detach, exit=exit, record=record)
-    return Holder(argv=[sys.executable, "-S", "-E", "-c", code])
+    return HolderClient(argv=[sys.executable, "-S", "-E", "-c", code])
 
 
-def alive(holder: Holder) -> bool:
+def alive(holder: HolderClient) -> bool:
     return holder._worker.process.poll() is None
 
 
@@ -347,7 +347,9 @@ def wait_until(wanted: Callable[[], bool]) -> None:
 # --- evidence --------------------------------------------------------------------------------------------
 
 
-def evidence(tree: Path, holder: Holder | None, ops: str | None, before: KernelState, after: KernelState) -> Evidence:
+def evidence(
+    tree: Path, holder: HolderClient | None, ops: str | None, before: KernelState, after: KernelState
+) -> Evidence:
     show(tree, before)
     taker = EvidenceTaker(holder)
     taker.begin(ops)

@@ -68,11 +68,11 @@ def test_it_dies_with_whoever_holds_it() -> None:
 
 @pytest.mark.parametrize("path", ["/nonexistent/scx_x", "/etc/hostname"])
 def test_what_cannot_be_started_is_said(path: str) -> None:
-    from autotune.schedext.holding.program import Program
+    from autotune.schedext.holding.program import RunningProgram
 
     found = os.stat(path) if os.path.exists(path) else os.stat("/")
     with pytest.raises(AttachError, match=r"No such file|cannot be started: (Permission denied|Exec format error)"):
-        Program(ProgramSpec((path,), found.st_size, found.st_mtime_ns))
+        RunningProgram(ProgramSpec((path,), found.st_size, found.st_mtime_ns))
 
 
 def child_of(parent: int) -> int:

@@ -18,7 +18,7 @@ import pytest
 
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.schedext.programs import binaries, crates, needs
-from autotune.schedext.programs.cargo import Progress
+from autotune.schedext.programs.cargo import BuildProgress
 from tests.support import scx_programs
 
 pytestmark = pytest.mark.skipif(shutil.which("cargo") is None, reason="cargo is not installed")
@@ -76,7 +76,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "data/autotune/schedulers"
 
 
-def install(scheduler=GOOD, version: str = "1.2.3", heard: list[Progress] | None = None) -> crates.Installed:
+def install(scheduler=GOOD, version: str = "1.2.3", heard: list[BuildProgress] | None = None) -> crates.Installed:
     with crates.opened_store() as store:
         return crates.install(scheduler, version, store, (heard if heard is not None else []).append)
 
@@ -92,7 +92,7 @@ def in_store(store: Path) -> list[str]:
 @pytest.mark.slow
 def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry, store) -> None:
     registry.publish(TELLS)
-    heard: list[Progress] = []
+    heard: list[BuildProgress] = []
     done = install(heard=heard)
     assert done.binary.path == store / "scx_good/1.2.3/scx_good"
     assert done.build_s is not None

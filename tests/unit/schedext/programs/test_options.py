@@ -69,7 +69,7 @@ def test_one_that_must_not_be_asked_is_not(tmp_path, cache) -> None:
     found = binaries.find(never, places=scx_programs.only(stores=[tmp_path]))
     assert found is not None
     started = time.monotonic()
-    assert options.check_settings(never, found, {}, cache=cache) == options.Options("1.2.3", None)
+    assert options.check_settings(never, found, {}, cache=cache) == options.ProgramOptions("1.2.3", None)
     assert time.monotonic() - started < asking.ANSWER_S
 
 
