@@ -23,7 +23,6 @@ from autotune.records import (
     BASELINE,
     Allotment,
     Baseline,
-    CandidateResult,
     MachineInfo,
     Observation,
     Session,
@@ -31,7 +30,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
-from autotune.report.text import Scale, bytes_text, duration_text, printable, shell_word, value_text
+from autotune.report.text import bytes_text, duration_text, printable, shell_word, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
@@ -178,12 +177,6 @@ def _workload_flags(workload: Workload) -> list[str]:
 def session_table(session: Session) -> Table:
     """The table of a session."""
     return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
-
-
-def baseline_median(result: CandidateResult, scale: Scale) -> str:
-    if result.baseline_median is not None:
-        return scale.text(result.baseline_median)
-    return "" if result.candidate.scheduler == BASELINE else "-"
 
 
 # --- whole documents -------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ from autotune.records import (
     Interval,
     knob_text,
 )
-from autotune.report import documents
 from autotune.report.text import Scale, printable, scale_for
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
@@ -91,12 +90,18 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
         knobs=knob_texts(result.candidate),
         median="-" if result.median is None else scale.text(result.median),
-        baseline_median=documents.baseline_median(result, scale),
+        baseline_median=_baseline_median(result, scale),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
         verdict="baseline" if result.verdict is None else result.verdict,
         runs=str(result.runs),
         note=_note(result, winner),
     )
+
+
+def _baseline_median(result: CandidateResult, scale: Scale) -> str:
+    if result.baseline_median is not None:
+        return scale.text(result.baseline_median)
+    return "" if result.candidate.scheduler == BASELINE else "-"
 
 
 def knob_texts(candidate: Candidate) -> tuple[str, ...]:

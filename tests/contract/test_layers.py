@@ -1,63 +1,62 @@
 # SPDX-License-Identifier: MIT
-"""Imports point down only, and what runs as root or inside the VM imports the standard library only."""
+"""Imports point down only, without circles, and what runs as root or inside the VM imports the standard library only.
+
+A room is a package or a top module; inside a room its files and sub-rooms are ordered again. A rank may import itself
+and what is below it, but never in a circle: not between files, and not between the parts of a room.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "autotune"
 
-RANKS = (
-    (
-        "__init__",
-        "records",
-        "wire",
-        "errors",
-        "events",
-        "process",
-        "durable",
-        "privilege",
-        "resources",
-        "config",
-        "redact",
-        "secrecy",
+Ranks = Sequence[Sequence[str]]
+Graph = Mapping[str, set[str]]
+
+RANKS: Mapping[str, Ranks] = {
+    "": (
+        ("errors", "records", "resources"),
+        ("wire", "events", "process", "durable", "privilege", "config", "redact"),
+        ("secrecy",),
+        ("verdict",),
+        ("report", "prompt"),
+        ("knowledge",),
+        ("measure", "runner"),
+        ("schedext",),
+        ("canary",),
+        ("machine",),
+        ("verify",),
+        ("lease",),
+        ("views",),
+        ("tools",),
+        ("planner",),
+        ("session",),
+        ("commands",),
+        ("fleet", "daemon", "mcp"),
+        ("cli", "__main__"),
     ),
-    ("verdict",),
-    (
-        "report",
-        "prompt",
+    "schedext": (
+        ("build", "kernel", "libbpf", "seal"),
+        ("catalogue", "holding"),
+        ("evidence", "programs"),
+        ("resolve",),
     ),
-    ("knowledge",),
-    (
-        "measure",
-        "runner",
+    "verify": (
+        ("comments", "findings", "inside", "sandbox", "summary"),
+        ("source", "load", "behaviour", "submission"),
+        ("compile", "judge_inside"),
+        ("gates",),
     ),
-    ("schedext",),
-    ("canary",),
-    ("machine",),
-    ("verify",),
-    ("lease",),
-    ("views",),
-    ("tools",),
-    ("planner",),
-    ("session",),
-    ("commands",),
-    (
-        "fleet",
-        "daemon",
-        "mcp",
-    ),
-    (
-        "cli",
-        "__main__",
-    ),
-)
-"""Lowest first. A room may import its own rank and those below. To add a module, add its name where it belongs."""
+    "planner": (("base",), ("offline", "knob_search", "fallback", "claude"), ("assembly",)),
+}
+"""By room, lowest first. To add a module or a room, add its name where it belongs. Rooms that are not listed are small:
+their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
@@ -73,22 +72,24 @@ LEAN = (
 """Standard library only."""
 
 
-def modules() -> list[str]:
-    found = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.glob("**/*.py") if "data" not in path.parts]
-    return sorted(".".join(path.parts) for path in found)
+# --- what imports what -----------------------------------------------------------------------------------
 
 
-def rank(module: str) -> int:
-    top = module.split(".")[0]
-    for number, names in enumerate(RANKS):
-        if top in names:
-            return number
-    raise AssertionError(f"autotune/{module} has no rank yet: add it to RANKS, where it belongs")
+def files() -> dict[str, Path]:
+    """Files of the package by dotted name; a room's own `__init__` has the room's name."""
+    found = {}
+    for path in PACKAGE.glob("**/*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if "data" not in parts:
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
-def imports(module: str) -> Iterator[str]:
-    """Dotted names that a module imports; those under TYPE_CHECKING are not real imports."""
-    path = PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+FILES = files()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names that a file imports; those under TYPE_CHECKING are not real imports."""
     tree = ast.parse(path.read_text())
     unreal = {
         id(inner)
@@ -102,31 +103,124 @@ def imports(module: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole.removeprefix("autotune.") in FILES else node.module
 
 
-def ours(module: str) -> set[str]:
-    known = set(modules())
-    names = {name.removeprefix("autotune.") for name in imports(module) if name.startswith("autotune.")}
-    return {name for name in names if name in known or f"{name}.__init__" in known}
+def ours(path: Path) -> set[str]:
+    names = {name.removeprefix("autotune.") for name in imports(path) if name.startswith("autotune.")}
+    return names & FILES.keys()
 
 
-@pytest.mark.parametrize("module", modules())
-def test_imports_point_down_only(module: str) -> None:
-    own = rank(module)
-    upward = [name for name in ours(module) if rank(name) > own]
-    assert upward == [], f"autotune/{module} imports what is above it"
+GRAPH: Graph = {name: ours(path) - {name} for name, path in FILES.items()}
+
+
+def rooms() -> list[str]:
+    """Every package, the whole one first, which is ''."""
+    return sorted(name for name, path in FILES.items() if path.name == "__init__.py")
+
+
+def parts(graph: Graph, room: str) -> dict[str, set[str]]:
+    """The files and sub-rooms of a room, with what they import of each other."""
+    start = f"{room}." if room else ""
+
+    def part(name: str) -> str | None:
+        inside = name.startswith(start) and name != room
+        return name.removeprefix(start).split(".")[0] if inside else None
+
+    found: dict[str, set[str]] = {}
+    for name, below in graph.items():
+        own = part(name)
+        if own is not None:
+            others = {part(other) for other in below} - {own, None}
+            found.setdefault(own, set()).update(other for other in others if other is not None)
+    return found
+
+
+def circle(graph: Graph) -> list[str]:
+    """A way from a node back to itself; empty when there is none."""
+    done: set[str] = set()
+
+    def follow(node: str, way: list[str]) -> list[str]:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return []
+        for below in sorted(graph.get(node, ())):
+            found = follow(below, [*way, node])
+            if found:
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(graph) if (found := follow(node, []))), [])
+
+
+def upward(inside: Graph, ranks: Ranks) -> list[str]:
+    """What is imported from above, as `low -> high`. Raises AssertionError for a part that has no rank."""
+    rank = {name: number for number, names in enumerate(ranks) for name in names}
+    homeless = inside.keys() - rank.keys()
+    assert not homeless, f"no rank yet: {sorted(homeless)}; add them to RANKS, where they belong"
+    return [
+        f"{name} -> {below}" for name in sorted(inside) for below in sorted(inside[name]) if rank[below] > rank[name]
+    ]
+
+
+# --- the rules -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", RANKS, ids=lambda room: room or "autotune")
+def test_imports_point_down_only(room: str) -> None:
+    assert upward(parts(GRAPH, room), RANKS[room]) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle(GRAPH) == []
+
+
+@pytest.mark.parametrize("room", rooms(), ids=lambda room: room or "autotune")
+def test_no_parts_of_a_room_import_each_other_in_a_circle(room: str) -> None:
+    assert circle(parts(GRAPH, room)) == []
 
 
 @pytest.mark.parametrize("module", LEAN)
 def test_what_runs_in_the_guest_or_as_root_imports_the_standard_library_only(module: str) -> None:
-    foreign = {name.split(".")[0] for name in imports(module)} - set(sys.stdlib_module_names) - {"autotune"}
+    foreign = {name.split(".")[0] for name in imports(FILES[module])} - set(sys.stdlib_module_names) - {"autotune"}
     assert foreign == set()
-    packages = {name.removesuffix(".__init__") for name in modules() if name.endswith(".__init__")}
-    assert ours(module) - packages - set(LEAN) == set()
+    assert GRAPH[module] - set(rooms()) - set(LEAN) == set()
 
 
-def test_only_the_claude_planner_imports_anthropic() -> None:
-    users = [module for module in modules() if any(name.split(".")[0] == "anthropic" for name in imports(module))]
-    assert set(users) <= {"planner.claude.service"}
+def test_only_the_claude_service_imports_anthropic() -> None:
+    users = {name for name, path in FILES.items() if any(one.split(".")[0] == "anthropic" for one in imports(path))}
+    assert users <= {"planner.claude.service"}
+
+
+# --- the rules can fail ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("graph", "found"),
+    [
+        ({"a": {"b"}, "b": {"a"}}, ["a", "b", "a"]),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}}, ["a", "b", "c", "a"]),
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, []),
+        ({"x": {"a"}, "a": {"b"}, "b": {"b"}}, ["b", "b"]),
+    ],
+)
+def test_a_circle_is_found(graph: Graph, found: list[str]) -> None:
+    assert circle(graph) == found
+
+
+def test_an_injected_import_is_found_between_files_between_rooms_and_against_the_ranks() -> None:
+    files_in_a_circle = {**GRAPH, "verdict.stats": GRAPH["verdict.stats"] | {"verdict.race"}}
+    assert circle(files_in_a_circle)
+    rooms_in_a_circle = {**GRAPH, "schedext.catalogue.knobs": GRAPH["schedext.catalogue.knobs"] | {"schedext.resolve"}}
+    assert circle(parts(rooms_in_a_circle, "schedext"))
+    upwards = {**GRAPH, "planner.base": GRAPH["planner.base"] | {"planner.assembly"}}
+    assert upward(parts(upwards, "planner"), RANKS["planner"]) == ["base -> assembly"]
+
+
+def test_a_module_without_a_rank_is_named() -> None:
+    with pytest.raises(AssertionError, match="no rank yet: \\['newcomer'\\]"):
+        upward({"newcomer": set()}, RANKS[""])
