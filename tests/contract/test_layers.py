@@ -224,3 +224,12 @@ def test_an_injected_import_is_found_between_files_between_rooms_and_against_the
 def test_a_module_without_a_rank_is_named() -> None:
     with pytest.raises(AssertionError, match="no rank yet: \\['newcomer'\\]"):
         upward({"newcomer": set()}, RANKS[""])
+
+
+def test_the_architecture_is_one_page_and_names_every_room() -> None:
+    text = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text()
+    assert len(text.splitlines()) <= 100
+    missing = [part for part in parts(GRAPH, "") if part not in text and part != "__main__"]
+    missing += [f"{room}/{part}" for room in ("schedext", "machine", "verify", "planner") for part in parts(GRAPH, room)
+                if f"{room}.{part}" in rooms() and f"`{part}/`" not in text]  # fmt: skip
+    assert missing == []
