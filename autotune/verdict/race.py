@@ -105,7 +105,8 @@ class Standing:
     rounds: tuple[int, ...]
     """Rounds whose pairs the intervals rest on: those of the confirmation when `fresh`, else of the race."""
     fresh: bool
-    """It has been through a confirmation to the end, won or lost: the intervals come from its fresh rounds."""
+    """The intervals come from its fresh rounds: it has been through a confirmation, won or lost, or the budget ended
+    one after a race of less than two pairs. The latter claims nothing."""
     invalid: int
     """Invalid trials, race and confirmation together."""
     interval: Interval | None
@@ -455,7 +456,8 @@ class Race:
 
     def _standing(self, entrant: _Entrant) -> Standing:
         confirmation = self._confirmation
-        if confirmation and confirmation.key == entrant.key and confirmation.outcome is not None:
+        judged = confirmation is not None and confirmation.key == entrant.key and confirmation.outcome is not None
+        if confirmation and (judged or self._knows_more(confirmation, entrant)):
             pairs, confidence, fresh = confirmation.pairs, confirmation.confidence, True
         else:
             pairs, confidence, fresh = entrant.pairs, self._race_confidence(entrant), False
@@ -468,12 +470,24 @@ class Race:
             invalid=entrant.reliability.invalid,
             interval=interval,
             plain=plain,
-            verdict="invalid" if entrant.failed else verdict(interval, plain, self._same_margin),
+            verdict=self._verdict(entrant, interval, plain, claims=judged or not fresh),
             dropped=entrant.dropped,
             confirmed=entrant.key == self.winner,
             first_round=entrant.first_round,
             last_round=entrant.last_round,
         )
+
+    def _knows_more(self, confirmation: _Confirmation, entrant: _Entrant) -> bool:
+        """A confirmation that the budget ended before its look has an interval, and the race had too few pairs."""
+        return confirmation.key == entrant.key and len(entrant.pairs) < 2 <= len(confirmation.pairs)
+
+    def _verdict(
+        self, entrant: _Entrant, interval: Interval | None, plain: Interval | None, *, claims: bool
+    ) -> Verdict:
+        """Fresh pairs claim nothing before their look."""
+        if entrant.failed:
+            return "invalid"
+        return verdict(interval, plain, self._same_margin) if claims else "undecided"
 
     def _race_confidence(self, entrant: _Entrant) -> float:
         """Confidence of a candidate's interval at the look it stands at; the looks of a series share alike."""

@@ -143,6 +143,21 @@ def test_looks_come_where_the_budget_puts_them_and_share_the_risk() -> None:
     assert (found.rounds, found.fresh, found.confirmed) == ((1, 2, 3), True, True)
 
 
+def test_a_confirmation_that_was_cut_short_is_shown_and_claims_nothing() -> None:
+    tried = race("a")
+    opened = tried.next_round()
+    assert opened is not None
+    tried.record({BASELINE: 10.0, "a": 8.0})
+    tried.begin_confirm((5,))
+    for number in range(3):
+        assert tried.next_round() is not None
+        tried.record({BASELINE: 10.0, "a": 8.0 + number / 100})
+    found = standing(tried, "a")
+    assert (found.pairs, found.fresh, found.confirmed, found.verdict) == (3, True, False, "undecided")
+    assert found.plain is not None
+    assert found.plain.low > 1.0
+
+
 @pytest.mark.parametrize("looks_at", [(), (1,), (1, 5), (5, 5), (6, 3)])
 def test_no_confirmation_looks_twice_at_the_same_or_before_two_pairs(looks_at: tuple[int, ...]) -> None:
     tried = race("a")
