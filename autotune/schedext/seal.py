@@ -24,7 +24,7 @@ from autotune.errors import AttachError, AutotuneError
 from autotune.records import Seal
 
 KEY_BYTES = 32
-GATES_VERSION = "1"
+GATES_VERSION = "2"
 """Counted up whenever a gate becomes stricter: what passed before must pass again."""
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from autotune import resources
 from autotune.schedext.build import FLAGS, Clang, newest_clang
-from autotune.verify import sandbox
+from autotune.verify import calls, sandbox
 from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source.words import size_bounded
 
@@ -59,6 +59,7 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
         content = _object(work) if done.exit_code == 0 and not done.ended_for else None
     said = done.stderr.decode(errors="replace")
     findings = tuple(_findings(done, said, f"{SOURCES}/{name}.bpf.c", content))
+    findings += tuple(calls.check(content)) if content is not None else ()
     numbers = {"clang": clang.version, "object_bytes": len(content or b"")}
     report = GateReport("compile", findings, numbers, done.wall_s, said)
     return Compiled(report, content if report.passed else None, clang)

@@ -49,6 +49,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "verify": (
         ("comments", "findings", "inside", "sandbox", "summary"),
+        ("calls",),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),
