@@ -7,7 +7,6 @@ Paths are the same inside whoever compiles where, so that the same source gives 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source.words import size_bounded
 
 OURS, KERNEL, SOURCES = "/include/autotune", "/include/kernel", "/source"
-LIMITS = sandbox.SandboxLimits(wall_s=20.0, cpu_s=8, memory_bytes=2 << 30, output_bytes=256 << 10, file_bytes=4 << 20)
+LIMITS = sandbox.SandboxLimits(wall_s=20.0, cpu_s=8, memory_bytes=2 << 30, output_bytes=4 << 20, file_bytes=4 << 20)
 """Our own schedulers take 1 s and 300 MB, and give objects of 100 KB. The wall is for a machine that is busy."""
 MOST_FINDINGS = 20
 _DIAGNOSTIC = re.compile(
@@ -44,31 +43,19 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
     too_large = tuple(size_bounded(text))  # what a compiler does with a long text may grow with its square
     if too_large:
         return Compiled(GateReport("compile", too_large, {"clang": clang.version}), None, clang)
-    with tempfile.TemporaryDirectory(prefix="autotune-compile-") as given:
-        work, sources = Path(given) / "work", Path(given) / "source"
-        work.mkdir()
-        sources.mkdir()
-        _open_to_nobody(Path(given), work, sources)
-        (sources / f"{name}.bpf.c").write_text(text)
-        done = sandbox.run(
-            _argv(clang, name),
-            shown={sources: SOURCES, resources.bpf_source_dir() / "include": OURS, headers: KERNEL},
-            scratch=work,
-            limits=LIMITS,
-        )
-        content = _object(work) if done.exit_code == 0 and not done.ended_for else None
+    done = sandbox.run(
+        _argv(clang, name),
+        shown={resources.bpf_source_dir() / "include": OURS, headers: KERNEL},
+        given={f"{SOURCES}/{name}.bpf.c": text.encode()},
+        limits=LIMITS,
+    )
+    content = done.stdout if done.stdout and done.exit_code == 0 and not done.ended_for else None
     said = done.stderr.decode(errors="replace")
     findings = tuple(_findings(done, said, f"{SOURCES}/{name}.bpf.c", content))
     findings += tuple(calls.check(content)) if content is not None else ()
     numbers = {"clang": clang.version, "object_bytes": len(content or b"")}
     report = GateReport("compile", findings, numbers, done.wall_s, said)
     return Compiled(report, content if report.passed else None, clang)
-
-
-def _open_to_nobody(*places: Path) -> None:
-    """Inside, the compiler is nobody (to whom the caller's own id is mapped, when that is not root)."""
-    for place in places:
-        place.chmod(0o777)
 
 
 def _argv(clang: Clang, name: str) -> list[str]:
@@ -78,14 +65,7 @@ def _argv(clang: Clang, name: str) -> list[str]:
     found = ("-I", OURS, "-I", KERNEL)
     # Depths of a compile bomb are bounded before memory is: the error is clearer, and comes sooner.
     bounds = ("-ftemplate-depth=1", "-fbracket-depth=256", "-nostdinc")
-    return [clang.path, *FLAGS, *plain, *short, *bounds, *found, "-c", f"{SOURCES}/{name}.bpf.c", "-o", "object.o"]
-
-
-def _object(work: Path) -> bytes | None:
-    path = work / "object.o"
-    if path.is_symlink() or not path.is_file():
-        return None
-    return path.read_bytes()
+    return [clang.path, *FLAGS, *plain, *short, *bounds, *found, "-c", f"{SOURCES}/{name}.bpf.c", "-o", "-"]
 
 
 def _findings(done: sandbox.Done, said: str, source: str, content: bytes | None) -> Iterator[Finding]:

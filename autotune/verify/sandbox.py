@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ NOBODY = "65534"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
 """What programs and their libraries are; no configuration, no home, no user's files, no devices, no /proc."""
 WORK = "/scratch"
-"""The one directory that can be written, inside: a file system in memory but for what is bound there."""
+"""The one directory that can be written, inside: a file system in memory."""
 _READ_BYTES = 65536
 
 
@@ -58,26 +58,18 @@ def run(
     argv: Sequence[str],
     *,
     shown: Mapping[Path, str],
-    scratch: Path | None = None,
+    given: Mapping[str, bytes] | None = None,
     limits: SandboxLimits = SandboxLimits(),
     stdin: bytes = b"",
 ) -> Done:
-    """Run a program. `shown` maps files and directories to where they appear, read-only; `scratch` is a directory that
-    appears as WORK and can be written. Raises BuildError when there is no bubblewrap, or it may not do its work."""
+    """Run a program. `shown` maps files and directories to where they appear, read-only; `given` maps places inside to
+    the content of a file there. What is untrusted or judged goes in by `given` and `stdin` and comes out by `stdout`:
+    by descriptors, which nobody else can open, never by a path that another user could name. Raises BuildError when
+    there is no bubblewrap, or it may not do its work."""
     started = time.monotonic()
-    command = [*_walls(shown, scratch), "--", *argv]
-    try:
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": WORK, "TMPDIR": WORK},
-            start_new_session=True,
-            preexec_fn=lambda: _bound(limits),
-        )
-    except OSError as error:
-        raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
+    with contextlib.ExitStack() as held:
+        files = {place: held.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
+        child = _start([*_walls(shown, files), "--", *argv], tuple(files.values()), limits)
     stdout, stderr, ended_for = _drained(child, stdin, limits, started)
     exit_code = _reaped(child, limits, started)
     if exit_code == 1 and stderr.startswith(b"bwrap: "):
@@ -89,6 +81,35 @@ def run(
     return Done(exit_code, stdout, stderr, wall_s, ended_for)
 
 
+def _start(command: Sequence[str], descriptors: tuple[int, ...], limits: SandboxLimits) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": WORK, "TMPDIR": WORK},
+            pass_fds=descriptors,
+            start_new_session=True,
+            preexec_fn=lambda: _bound(limits),
+        )
+    except OSError as error:
+        raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor to read the content from, of a file that has no name."""
+    fd = os.memfd_create("autotune-given")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(content)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def find_bubblewrap() -> str:
     """Raises BuildError when it is not installed."""
     found = shutil.which("bwrap")
@@ -97,7 +118,7 @@ def find_bubblewrap() -> str:
     return found
 
 
-def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
+def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
     walls = [
         find_bubblewrap(),
         "--unshare-all",
@@ -115,9 +136,11 @@ def _walls(shown: Mapping[Path, str], scratch: Path | None) -> list[str]:
             walls += ["--symlink", os.readlink(place), place]
         elif os.path.isdir(place):
             walls += ["--ro-bind", place, place]
-    walls += ["--tmpfs", WORK] if scratch is None else ["--bind", str(scratch), WORK]
+    walls += ["--tmpfs", WORK]
     for source, place in shown.items():
         walls += ["--ro-bind", str(source), place]
+    for place, fd in files.items():
+        walls += ["--perms", "0444", "--ro-bind-data", str(fd), place]
     return [*walls, "--chdir", WORK]
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,28 @@ def test_what_passes_a_bound_is_ended_with_all_it_started(script: str, why: str)
 def test_who_uses_up_its_cpu_time_is_ended_by_the_kernel(script: str) -> None:
     done = sandbox.run(["sh", "-c", script], shown={}, limits=sandbox.SandboxLimits(wall_s=300.0, cpu_s=1))
     assert done.ended_for == "it took over 1 s of CPU time"
+
+
+def test_what_is_given_to_the_sandbox_has_no_name_that_others_could_use(tmp_path: Path, headers: Path) -> None:
+    """SECURITY review: another user replaced the source between writing and compiling, four times out of four."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for place in {Path(tempfile.gettempdir()), Path("/var/tmp"), Path("/dev/shm")}:
+                seen.update(str(entry) for entry in place.iterdir() if entry.name.startswith("autotune-compile"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        compiled = compile_source(own_source("at_fifo"), "at_fifo", headers)
+    finally:
+        done.set()
+        watcher.join()
+    assert compiled.report.passed
+    assert seen == set()
+    script = "cat /source/x.c; echo evil > /source/x.c; mv /source/x.c /source/y.c; cat /source/x.c"
+    inside = sandbox.run(["sh", "-c", script], shown={}, given={"/source/x.c": b"innocent\n"})
+    assert inside.stdout == b"innocent\ninnocent\n"
+    assert list(tmp_path.iterdir()) == []
