@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from autotune.errors import MachineLost, RunnerLost
@@ -48,6 +49,14 @@ def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: ResilientVM, kernel
     assert vm.info.acceleration in ("kvm", "tcg")
     assert guest_run(vm, "uname", "-r").stdout.head.strip() == kernel.version
     assert vm.state().state == "disabled"
+
+
+def test_qemu_runs_under_a_filter_of_system_calls(vm: ResilientVM) -> None:
+    assert vm.info.kind == "vm"
+    programs = [child for child in psutil.Process().children(recursive=True) if child.name().startswith("qemu-system")]
+    assert programs
+    for program in programs:
+        assert "Seccomp:\t2" in Path(f"/proc/{program.pid}/status").read_text()
 
 
 def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: ResilientVM) -> None:

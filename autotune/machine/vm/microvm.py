@@ -78,6 +78,10 @@ def find_tool(name: str, package: str) -> str:
     return path
 
 
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+"""What QEMU gives up by seccomp, should a guest break out of the machine: other programs, other users, priorities."""
+
+
 def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
     """The command line of QEMU: no device but those that are used."""
     machine = platform.machine()
@@ -86,6 +90,7 @@ def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, in
     accel = "kvm" if acceleration == "kvm" else "tcg,thread=multi"
     argv = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
     argv += [*qemu_program(kernel), "-nodefaults", "-no-user-config", "-no-reboot"]
+    argv += ["-sandbox", SANDBOX]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
     argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
     argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
