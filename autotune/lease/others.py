@@ -17,9 +17,9 @@ from autotune.errors import PrivilegeError
 from autotune.lease import loaders, owners
 from autotune.lease.other import Origin, Other
 from autotune.lease.owners import OwnerProcess
+from autotune.privilege import program_as_root
 from autotune.records import KernelState
 from autotune.schedext import kernel
-from autotune.schedext.holding.client import as_root
 from autotune.schedext.holding.holder import LOCK_PATH
 from autotune.schedext.kernel import UNSUPPORTED, wait_for
 
@@ -46,7 +46,7 @@ def _owner(ops: str) -> OwnerProcess | None:
         pid = owners.find(ops)
     else:
         with contextlib.suppress(PrivilegeError, ValueError, TypeError, KeyError):
-            seen = json.loads(loaders.ask(*as_root(os.path.join(HERE, "owners.py")), ops) or "null")
+            seen = json.loads(loaders.ask(*program_as_root(os.path.join(HERE, "owners.py"), ops)) or "null")
             if seen is not None:
                 return owners.process(int(seen["pid"]))
         pid = owners.find_by_name(ops)
