@@ -203,21 +203,6 @@ def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
     return done
 
 
-# --- who has the machine-wide lock ----------------------------------------------------------------------
-
-
-def lock_holders(path: str, proc: Path = PROC) -> set[int]:
-    """The processes that hold a lock on the file; none is disturbed by asking."""
-    try:
-        status = os.stat(path)
-        lines = (proc / "locks").read_text().splitlines()
-    except OSError:
-        return set()
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    rows = [line.split() for line in lines]
-    return {int(row[4]) for row in rows if len(row) > 5 and row[1] == "FLOCK" and row[5] == wanted}
-
-
 def main() -> None:
     pid = find(sys.argv[1])
     found = None if pid is None else process(pid)
