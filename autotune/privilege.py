@@ -5,13 +5,15 @@ What always holds here:
 - there is one answer for everybody who asks: what chooses the machine, what starts the holder, `doctor`;
 - it is found by starting the very program that will be started later, in a session of its own, as it will be: a
   password given at the terminal a minute ago (`sudo -v`) does not count there, and a sudo rule for one program does.
+
+Every program of ours that runs as root answers `--probe` before it imports anything that takes time: exit code 0 when
+it is root.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -20,6 +22,23 @@ from autotune.errors import PrivilegeError
 PROBE_S = 15.0
 """How long the probe may take; a directory service that does not answer must not hang us."""
 HINT = "run autotune through sudo, allow sudo without a password (NOPASSWD), or use --machine vm"
+PROBE = "--probe"
+
+
+def program_as_root(program: str, *arguments: str) -> list[str]:
+    """The argument vector that runs one of our programs (a file) as root. Raises PrivilegeError where root cannot be
+    had."""
+    return as_root([*_python(), program, *arguments], probe=[*_python(), program, PROBE])
+
+
+def program_problem(program: str) -> str | None:
+    """Why `program_as_root` would fail, as a clause; None when it would not."""
+    return problem([*_python(), program, PROBE])
+
+
+def _python() -> list[str]:
+    """The interpreter itself, without what a virtual environment adds."""
+    return [os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable), "-S", "-E", "-I"]
 
 
 def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
@@ -28,6 +47,8 @@ def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
     cannot be had."""
     if os.geteuid() == 0:
         return list(argv)
+    import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
+
     sudo = shutil.which("sudo")
     if sudo is None:
         raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")
@@ -46,11 +67,14 @@ def problem(probe: Sequence[str]) -> str | None:
 
 def _probe(argv: Sequence[str]) -> None:
     """Raises PrivilegeError unless the call succeeds in a session of its own."""
+    import subprocess
+
     try:
         done = subprocess.run(
             argv,
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            env={**os.environ, "LC_ALL": "C"},
             check=False,
             start_new_session=True,
             timeout=PROBE_S,
@@ -64,7 +88,12 @@ def _probe(argv: Sequence[str]) -> None:
 
 
 def _refused(said: str) -> NoReturn:
-    last = said.splitlines()[-1].removeprefix("sudo: ") if said else ""
-    if not last or "password" in last or "terminal" in last:
-        raise PrivilegeError("switching schedulers needs root, and sudo asks for a password", hint=HINT, detail=said)
-    raise PrivilegeError(f"switching schedulers needs root, and sudo refuses: {last}", hint=HINT, detail=said)
+    last = said.splitlines()[-1] if said else "sudo: a password is required"
+    why = last.removeprefix("sudo: ")
+    if why == last or "command not found" in why:
+        clause = f"sudo cannot start our program: {why}"
+    elif "password" in why or "terminal" in why:
+        clause = "sudo asks for a password"
+    else:
+        clause = f"sudo refuses: {why}"
+    raise PrivilegeError(f"switching schedulers needs root, and {clause}", hint=HINT, detail=said)

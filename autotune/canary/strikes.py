@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What became of generated schedulers on this host: strikes, and canaries that were passed, by content hash.
+"""Strikes of generated schedulers on this host, and the canaries that they passed, by content hash.
 
 What always holds here:
-- a file that cannot be read or understood is an error that says what to do, and never an empty memory: whoever asks
-  must take the error for a no;
-- a change is whole or not at all (a new file takes the old one's place), under a lock that keeps two processes apart;
+- a file that cannot be read or parsed is an error that says what to do, never an empty record: callers must take the
+  error for a no;
+- a change is whole or not at all, under a lock that keeps two processes apart;
 - only the user can read or write it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -22,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autotune import resources
-from autotune.errors import AutotuneError, UsageError
+from autotune import durable, resources
+from autotune.errors import AutotuneError, BusyError, UsageError
 
 VERSION = 1
 STRIKES_TO_BAR = 3
@@ -31,15 +30,14 @@ BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
 REASON_CHARACTERS = 500
 MOST_STRIKES = 20
-"""Of one scheduler, the newest: more than bar it are of no use but to people."""
+"""Of one scheduler, the newest are kept. Three bar it; the others are for people to read."""
 MOST_KERNELS = 20
 MOST_BYTES = 16 << 20
-_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
 class Strike:
-    """Once that a scheduler had to be let go, or was thrown out."""
+    """One forced detach or ejection."""
 
     at_s: float
     """Unix time."""
@@ -55,17 +53,17 @@ class _Entry:
 
 
 class Strikes:
-    """The memory of one user. Every method raises AutotuneError (stage `canary`) when the file cannot be used, and
+    """The record of one user. Every method raises AutotuneError (stage `canary`) when the file cannot be used, and
     UsageError for what is not a content hash."""
 
     def __init__(self, path: Path | None = None, *, now: Callable[[], float] = time.time) -> None:
         self.path = path or resources.state_dir() / "canary.json"
         self._now = now
 
-    # --- asking ---
+    # --- reading ---
 
     def is_barred(self, content_hash: str) -> bool:
-        """It has had its three strikes, and is not to be offered or attached any more."""
+        """Whether it has had its three strikes: it is not offered or attached any more."""
         return len(self._entry(content_hash).strikes) >= STRIKES_TO_BAR
 
     def reasons(self, content_hash: str) -> tuple[Strike, ...]:
@@ -73,13 +71,13 @@ class Strikes:
         return tuple(self._entry(content_hash).strikes)
 
     def passed(self, content_hash: str, kernel: str) -> bool:
-        """It has passed its canary under this kernel, and had no strike since."""
+        """Whether it passed its canary under this kernel and had no strike since."""
         return kernel in self._entry(content_hash).passed
 
-    # --- telling ---
+    # --- changing ---
 
     def strike(self, content_hash: str, reason: str, kernel: str) -> int:
-        """Note a strike; how many there are now. Its canary is to be repeated, under every kernel."""
+        """Record a strike and return how many there are now. Its canary must be repeated, under every kernel."""
         with self._changing(content_hash) as entry:
             entry.strikes.append(Strike(self._now(), _bounded(reason), _bounded(kernel)))
             del entry.strikes[:-MOST_STRIKES]
@@ -111,7 +109,8 @@ class Strikes:
         _check_hash(content_hash)
         with self._explained("written"):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _alone(self.path.with_name(self.path.name + ".lock")):
+            with durable.locked(self.path.with_name(f"{self.path.name}.lock"), self._busy, wait_s=BUSY_S):
+                durable.sweep(self.path.parent, self.path.name)
                 entries = self._read()
                 entry = entries.setdefault(content_hash, _Entry())
                 yield entry
@@ -119,16 +118,15 @@ class Strikes:
                     del entries[content_hash]
                 self._write(entries)
 
-    @contextlib.contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise AutotuneError(
-                f"what is known of generated schedulers cannot be {what}: {error.strerror or error}",
-                hint=f"look at {self.path}, its directory's permissions and the space on its disk",
-                stage="canary",
-            ) from error
+    def _explained(self, what: str) -> contextlib.AbstractContextManager[None]:
+        return durable.explained(f"what is known of generated schedulers cannot be {what}", self.path, stage="canary")
+
+    def _busy(self) -> BusyError:
+        return BusyError(
+            f"another autotune has been writing {self.path} for {BUSY_S:g} s",
+            hint="try again; if no autotune runs, see who has the lock beside it",
+            stage="canary",
+        )
 
     def _read(self) -> dict[str, _Entry]:
         try:
@@ -162,26 +160,8 @@ class Strikes:
             )
 
     def _write(self, entries: dict[str, _Entry]) -> None:
-        text = json.dumps({"version": VERSION, "schedulers": {key: _told(entries[key]) for key in sorted(entries)}})
-        new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)  # of a process of the same number that was killed; under the lock nobody writes it now
-        try:
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(fd, "wb") as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(fd)
-            os.replace(new, self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(new)
-            raise
-        directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        text = json.dumps({"version": VERSION, "schedulers": {key: _to_json(entries[key]) for key in sorted(entries)}})
+        durable.replace(self.path, text.encode())
 
 
 def _check_hash(content_hash: str) -> None:
@@ -212,25 +192,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _told(entry: _Entry) -> dict[str, Any]:
+def _to_json(entry: _Entry) -> dict[str, Any]:
     strikes = [{"at_s": item.at_s, "reason": item.reason, "kernel": item.kernel} for item in entry.strikes]
     return {"strikes": strikes, "passed": entry.passed}
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file; its own, since the file beside it is replaced."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        deadline = time.monotonic() + BUSY_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(0, f"another autotune has held {path} for {BUSY_S:g} s") from None
-                time.sleep(_POLL_S)
-        yield
-    finally:
-        os.close(lock)

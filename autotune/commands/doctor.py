@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from autotune import resources
+from autotune import privilege, resources
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
-from autotune.machine import select
 from autotune.machine.vm import kernels, kvm, microvm
 from autotune.schedext import build, kernel, libbpf
+from autotune.schedext.holding import client
 from autotune.views.checks import Check
 
 BOTH: tuple[str, ...] = ("host", "vm")
@@ -118,11 +118,9 @@ def _end_of(other: Other | None) -> str:
 
 
 def _root() -> Check:
-    problem = None if os.geteuid() == 0 else "sudo asks for a password"
-    if problem and select.sudo_without_password():
-        problem = None
-    detail = problem or ("root" if os.geteuid() == 0 else "sudo -n works")
-    return Check("root", problem is None, detail, "switching schedulers on the host", "sudo -v, or run as root", HOST)
+    problem = client.privilege_problem()
+    detail = problem or ("root" if os.geteuid() == 0 else "sudo starts the holder without a password")
+    return Check("root", problem is None, detail, "switching schedulers on the host", privilege.HINT, HOST)
 
 
 # --- the micro-VM ----------------------------------------------------------------------------------------

@@ -9,10 +9,8 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from autotune.errors import AutotuneError
 
 BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
-_POLL_S = 0.02
 
 MIGRATIONS = (
     """
@@ -54,17 +51,6 @@ MIGRATIONS = (
     """,
 )
 """One script a version; the database's `user_version` is the number of those it has gone through."""
-
-
-def wait_for(lock: int, path: Path) -> None:
-    deadline = time.monotonic() + BUSY_S
-    while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"another autotune has held {path} for {BUSY_S:g} s") from None
-            time.sleep(_POLL_S)
 
 
 @contextlib.contextmanager

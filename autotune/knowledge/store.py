@@ -13,15 +13,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from autotune import resources
-from autotune.errors import AutotuneError, UsageError
+from autotune import durable, resources
+from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
@@ -186,9 +185,18 @@ class Knowledge:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with _alone(self._path.with_name(self._path.name + ".lock")):
+            # SQLite cannot do this: two processes that both turn a new file to WAL mode are refused as busy without
+            # waiting, and a damaged file has no locks, so that one process would put aside another's new one.
+            with durable.locked(self._path.with_name(f"{self._path.name}.lock"), self._busy, wait_s=sqlite.BUSY_S):
                 self._connection = self._connect_or_begin_anew()
         return self._connection
+
+    def _busy(self) -> BusyError:
+        return BusyError(
+            f"another autotune has been opening {self._path} for {sqlite.BUSY_S:g} s",
+            hint="try again; the session itself is not harmed",
+            stage="history",
+        )
 
     def _connect_or_begin_anew(self) -> sqlite3.Connection:
         try:
@@ -207,18 +215,6 @@ class Knowledge:
             with contextlib.suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).rename(aside.with_name(aside.name + suffix))
         self._warn(f"what was learned before is damaged; it was put aside as {aside}")
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock file. SQLite cannot do this: two processes that both turn a new file to WAL mode are told `busy`
-    without waiting, and a damaged file has no locks to go by, so that one process would put aside another's new one."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        sqlite.wait_for(lock, path)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _session_row(session: Session, workload: int) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import json
 import os
 import select
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError
 from autotune.lease import owners
 from autotune.machine.base import Machine
@@ -225,14 +224,11 @@ def _write(record: Applied) -> None:
     target = path()
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd, draft = tempfile.mkstemp(prefix=".applied.", dir=target.parent)
-        with open(fd, "w", encoding="utf-8") as file:
-            json.dump(to_json(record), file)
-        os.replace(draft, target)
+        durable.replace(target, json.dumps(to_json(record)).encode())
     except OSError as error:
         raise AutotuneError(
             f"who keeps the scheduler cannot be noted in {target}: {error.strerror}",
-            hint="'autotune stop' could not find it; make room there, or set XDG_STATE_HOME",
+            hint=f"'autotune stop' could not find it; {durable.advice(error, target)}, or set XDG_STATE_HOME",
             stage="apply",
         ) from error
 

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--probe"]:  # see autotune.privilege
+        sys.exit(os.geteuid() != 0)
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from autotune.errors import AttachError, AutotuneError, BusyError

@@ -17,10 +17,10 @@ from autotune.errors import PrivilegeError
 from autotune.lease import loaders, owners
 from autotune.lease.other import Origin, Other
 from autotune.lease.owners import OwnerProcess
+from autotune.privilege import program_as_root
 from autotune.records import KernelState
 from autotune.schedext import kernel
-from autotune.schedext.holding.client import as_root
-from autotune.schedext.holding.holder import LOCK_PATH
+from autotune.schedext.holding.holder import LOCK_PATH, lock_holders, lock_owner
 from autotune.schedext.kernel import UNSUPPORTED, wait_for
 
 SETTLE_S = 3.0
@@ -46,7 +46,7 @@ def _owner(ops: str) -> OwnerProcess | None:
         pid = owners.find(ops)
     else:
         with contextlib.suppress(PrivilegeError, ValueError, TypeError, KeyError):
-            seen = json.loads(loaders.ask(*as_root(os.path.join(HERE, "owners.py")), ops) or "null")
+            seen = json.loads(loaders.ask(*program_as_root(os.path.join(HERE, "owners.py"), ops)) or "null")
             if seen is not None:
                 return owners.process(int(seen["pid"]))
         pid = owners.find_by_name(ops)
@@ -56,10 +56,10 @@ def _owner(ops: str) -> OwnerProcess | None:
 def told(state: KernelState, owner: OwnerProcess | None) -> Other:
     """What is attached, told from the process that holds it (None: not found) and from what loaders say."""
     ops = state.ops or "unknown"
-    holders = owners.lock_holders(LOCK_PATH)
+    holders = lock_holders(LOCK_PATH)
     line = {owner.pid, *(above.pid for above in owners.ancestors(owner))} if owner is not None else set()
     if holders and (owner is None or holders & line):
-        return Other(ops, _lock_owner(), owner.argv if owner else (), "autotune", None, None, ())
+        return Other(ops, lock_owner(LOCK_PATH), owner.argv if owner else (), "autotune", None, None, ())
     return _of_process(ops, owner) if owner is not None else _without_process(ops)
 
 
@@ -93,13 +93,3 @@ def _without_process(ops: str) -> Other:
         argv, started = (found.argv, found.started) if found is not None else ((), 0)
         return Other(ops, main, argv, "scx.service", owners.program_of(found), None, argv[1:], started, loaders.SERVICE)
     return Other(ops, None, (), "unknown", None, None, ())
-
-
-def _lock_owner() -> int | None:
-    """The autotune that the user started, as the lock's file names it."""
-    try:
-        with open(LOCK_PATH, encoding="utf-8", errors="replace") as file:
-            text = file.read(32).strip()
-    except OSError:
-        return None
-    return int(text) if text.isdigit() else None

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--probe"]:  # see autotune.privilege
+        sys.exit(os.geteuid() != 0)
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from autotune.schedext.kernel import ops_matches
@@ -199,21 +201,6 @@ def _bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
     if done < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return done
-
-
-# --- who has the machine-wide lock ----------------------------------------------------------------------
-
-
-def lock_holders(path: str, proc: Path = PROC) -> set[int]:
-    """The processes that hold a lock on the file; none is disturbed by asking."""
-    try:
-        status = os.stat(path)
-        lines = (proc / "locks").read_text().splitlines()
-    except OSError:
-        return set()
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    rows = [line.split() for line in lines]
-    return {int(row[4]) for row in rows if len(row) > 5 and row[1] == "FLOCK" and row[5] == wanted}
 
 
 def main() -> None:

@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from autotune.errors import AttachError, AutotuneError, BusyError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
+from autotune.privilege import program_as_root
 from autotune.process import Worker
 from autotune.schedext import kernel
-from autotune.schedext.holding.client import as_root
 from autotune.wire import to_json
 
 Ask = Callable[[str], str]
@@ -99,7 +99,7 @@ def replace(other: Other) -> Replaced:
     """Stop it in the way it came, until the kernel is back on its own scheduler. Raises AttachError when it cannot be
     stopped, BusyError for what is never replaced, PrivilegeError. What fails half-way is put back."""
     refuse_unless_replaceable(other)
-    worker = Worker(as_root(os.path.join(others.HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
+    worker = Worker(program_as_root(os.path.join(others.HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
     try:
         worker.request("stop", timeout_s=STOP_S, other=to_json(other))
     except BaseException:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 from dataclasses import replace
 
+from autotune.errors import PrivilegeError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import Executor, describe_machine
 from autotune.records import (
@@ -23,16 +23,25 @@ from autotune.records import (
     Sample,
 )
 
+_INVOKERS = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
+"""Variables in which programs that make somebody root name who it was."""
+
 
 def invoking_identity() -> Identity:
-    """The user who asked: whoever called `sudo` when autotune runs under it, else the user we are."""
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "").isdigit():
-        uid = int(os.environ["SUDO_UID"])
-        with contextlib.suppress(KeyError):
-            account = pwd.getpwuid(uid)
-            groups = os.getgrouplist(account.pw_name, account.pw_gid)
-            return Identity(uid, account.pw_gid, tuple(groups))
-    return Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+    """The user who asked: whoever called sudo, doas or pkexec when autotune runs as root by one of them, else the user
+    we are. Raises PrivilegeError when that user cannot be found: the workload must not run as root instead."""
+    named = [name for name in _INVOKERS if os.environ.get(name)] if os.geteuid() == 0 else []
+    if not named:
+        return Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+    name, value = named[0], os.environ[named[0]]
+    try:
+        account = pwd.getpwuid(int(value)) if name.endswith("_UID") else pwd.getpwnam(value)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise PrivilegeError(
+            f"the user who runs autotune as root is not known: {name}={value[:40]!r} names no account",
+            hint=f"run autotune as that user, or, to run the command as root, unset {name}",
+        ) from error
+    return Identity(account.pw_uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
 
 
 class LocalMachine:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from autotune.events import Listener, Step, Warned
 from autotune.machine.base import Machine, Place
 from autotune.machine.vm import kernels
 from autotune.schedext import kernel as sched_ext
+from autotune.schedext.holding.client import privilege_problem
 
 if TYPE_CHECKING:
     from autotune.machine.vm.resilient import ResilientVM
@@ -54,18 +53,7 @@ def host_problem() -> str | None:
         return "the host kernel has no sched_ext"
     if sched_ext.too_old(os.uname().release):
         return f"the host kernel {os.uname().release} is older than {sched_ext.LEAST_KERNEL}, which schedulers need"
-    if os.geteuid() != 0 and not sudo_without_password():
-        return "switching schedulers needs root, and sudo asks for a password"
-    return None
-
-
-def sudo_without_password() -> bool:
-    """`sudo` runs commands without asking."""
-    sudo = shutil.which("sudo")
-    if sudo is None:
-        return False
-    asked = subprocess.run([sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return asked.returncode == 0
+    return privilege_problem()
 
 
 def describe(kind: MachineKind, *, cpus: int | None, memory_bytes: int | None, kernel: Path | None) -> str:

@@ -12,13 +12,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -142,15 +141,13 @@ def _include_dir(source: Path) -> Path:
 
 
 def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
-    try:
+    with durable.explained("the object cannot be written", target, error=BuildError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".build-", dir=target.parent) as scratch:
-            draft = Path(scratch) / "object.o"
+        with durable.draft_directory(target) as scratch:
+            made = scratch / "object.o"
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
-            _run_clang([*argv, "-c", str(source), "-o", str(draft)], source)
-            draft.replace(target)
-    except OSError as error:
-        raise BuildError(f"the object cannot be written: {error.strerror}", hint="free some disk space") from error
+            _run_clang([*argv, "-c", str(source), "-o", str(made)], source)
+            durable.replace(target, made.read_bytes(), mode=durable.SHARED)
 
 
 def _run_clang(argv: list[str], source: Path) -> None:
@@ -170,10 +167,6 @@ def _first_error(said: str) -> str:
 
 
 def _write(target: Path, data: bytes) -> None:
-    try:
+    with durable.explained(f"{target.name} cannot be written", target, error=BuildError):
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        draft.write_bytes(data)
-        draft.replace(target)
-    except OSError as error:
-        raise BuildError(f"{target.name} cannot be written: {error.strerror}", hint="free some disk space") from error
+        durable.replace(target, data, mode=durable.SHARED)

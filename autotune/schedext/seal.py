@@ -9,7 +9,6 @@ stricter), not against the user. Standard library only.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -19,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AttachError, AutotuneError
 from autotune.records import Seal
 
@@ -87,7 +86,7 @@ def _key(*, make: bool) -> bytes:
     except FileNotFoundError:
         return secrets.token_bytes(KEY_BYTES)  # no key was ever made: no token can be valid
     except OSError as error:
-        raise AutotuneError(f"{path}: {error.strerror}", hint="it must be readable for you alone") from error
+        raise AutotuneError(f"{path}: {error.strerror}", hint=durable.advice(error, path)) from error
     if status.st_mode & 0o077 or status.st_uid != os.geteuid():
         raise AutotuneError(
             f"{path} can be read by others, so its tokens prove nothing",
@@ -99,16 +98,6 @@ def _key(*, make: bool) -> bytes:
 
 
 def _make_key(path: Path) -> None:
-    """Complete from the first moment it can be seen; whoever comes second uses the first one's."""
+    """Whoever comes second uses the first one's."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
+    durable.create(path, secrets.token_bytes(KEY_BYTES))

@@ -24,11 +24,12 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import contextlib, os, sys, time
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+sys.path[:0] = [{root!r}]
 from autotune import cli; from autotune.commands import cc as session_command
 from autotune.machine import select
 from autotune.records import AttachSpec
-from scripted import ScriptedMachine
+from autotune.errors import PrivilegeError
+from tests.support.scripted_machine import ScriptedMachine, a_run
 
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
 
@@ -42,7 +43,6 @@ class Machine(ScriptedMachine):
             time.sleep(60)
         super().run(spec)
         self.log[-1] = spec.argv[-1]
-        from scripted import a_run
         return a_run(0.0, 1 if "fail" in command else 0)
 
     def measure(self, spec, ops, on_output=None):
@@ -50,6 +50,11 @@ class Machine(ScriptedMachine):
             open("racing", "w").close()
         time.sleep(PAUSE_S)
         return super().measure(spec, ops, on_output)
+
+    def attach(self, spec):
+        if os.environ.get("REFUSED"):
+            raise PrivilegeError("switching schedulers needs root, and sudo asks for a password", hint="use sudo")
+        return super().attach(spec)
 
     def close(self):
         super().close()
@@ -108,7 +113,7 @@ def kept(*, whole: bool = True) -> dict[str, Any]:
         rows = memory.execute("SELECT winner, interrupted, failure FROM sessions").fetchall()
     assert rows == [(report["winner"], int(report["interrupted"]), report["failure"])]
     assert Path("given-back").exists()
-    assert not [path for path in Path().iterdir() if path.name.endswith(".tmp")]
+    assert not [path for path in Path().iterdir() if path.name.endswith(".tmp") or path.name.startswith(".draft-")]
     return report
 
 
@@ -286,3 +291,14 @@ def test_ctrl_c_in_the_race_and_again_in_cleanup():
     assert child.returncode == 130
     assert said == "autotune: session: interrupted. The report holds what is known so far.\n"
     assert kept(whole=False)["interrupted"] is True
+
+
+def test_root_that_is_refused_after_the_baseline_is_a_failure_and_all_runs_are_kept():
+    done = ended(env={"REFUSED": "1"})
+    assert done.returncode == 1
+    assert "needs root, and sudo asks for a password" in done.stderr
+    assert "Traceback" not in done.stderr
+    report = kept(whole=False)
+    assert "needs root, and sudo asks for a password" in report["failure"]
+    assert report["baseline"] is not None
+    assert not report["interrupted"]

@@ -9,7 +9,7 @@ import pytest
 
 from autotune.machine.vm.resilient import ResilientVM
 
-from .conftest import guest_json
+from .conftest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -42,6 +42,27 @@ def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: ResilientVM) -> No
     assert "needs root" in seen["stderr"]
     assert "Traceback" not in seen["stderr"]
     assert seen["state"] == "disabled"
+
+
+def test_a_sudo_rule_for_the_holder_alone_is_enough(vm: ResilientVM) -> None:
+    seen = session(vm, "with-holder", *SHORT)
+    assert seen["exit_code"] == 0, seen
+    assert "at_fifo" in seen["stdout"]
+    assert seen["state"] == "disabled"
+
+
+def test_a_password_given_to_sudo_at_the_terminal_is_no_root_and_that_is_said_before_the_baseline(
+    vm: ResilientVM,
+) -> None:
+    """The holder has no terminal, where such a ticket would count."""
+    seen = session(vm, "with-ticket", *SHORT[:-2], "sh", "-c", "touch /tmp/measured")
+    assert seen["exit_code"] == 4, seen
+    assert "the host cannot be used: switching schedulers needs root, and sudo asks for a password" in seen["stderr"]
+    assert guest_run(vm, "test", "-e", "/tmp/measured").exit_code == 1
+    seen = session(vm, "with-ticket", "--machine", "auto", "--dry-run", *SHORT)
+    assert seen["exit_code"] == 0, seen
+    assert "micro-VM" in seen["stdout"]
+    assert "sudo asks for a password" in seen["stdout"]
 
 
 def test_a_workload_that_fails_under_the_baseline_is_exit_code_3(vm: ResilientVM) -> None:

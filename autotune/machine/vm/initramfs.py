@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune import durable
 from autotune.errors import NoMachineError
 from autotune.machine.vm import guest
 
@@ -128,7 +129,7 @@ def write_initramfs(
     """Write the cpio archive. `config` is what the kernel was built with. Raises OSError when the disk is full."""
     from virtme import cpiowriter, mkinitramfs
 
-    with target.open("wb") as out:
+    with durable.writing(target, sync=False) as out:
         archive = cpiowriter.CpioWriter(out)
         for directory in _DIRECTORIES:
             archive.mkdir(directory.encode(), 0o755)

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from autotune import resources
-from autotune.errors import FetchError, NoMachineError, UsageError
+from autotune import durable, resources
+from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
 
@@ -34,7 +33,6 @@ MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "driver
 MANIFEST = "manifest.json"
 FORMAT = 3
 """Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
-_SCRATCH = ".fetch-"
 
 
 @dataclass(frozen=True)
@@ -174,29 +172,23 @@ def fetch(progress: Progress, version: str | None = None) -> Kernel:
     try:
         store().mkdir(parents=True, exist_ok=True)
         with _one_at_a_time(progress):
-            _remove_leftovers()
-            with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=store()) as scratch:
-                return _fetch_into(Path(scratch), progress, version)
+            durable.sweep(store())
+            with durable.draft_directory(store() / "fetch") as scratch:
+                return _fetch_into(scratch, progress, version)
     except OSError as error:
-        advice = "free some disk space: about 600 MB are needed" if error.errno == errno.ENOSPC else "try again"
+        needs = f"{durable.advice(error, store())}: about 600 MB are needed"
+        advice = needs if error.errno in (errno.ENOSPC, errno.EDQUOT) else durable.advice(error, store())
         raise FetchError(f"the kernel could not be stored: {error.strerror or error}", hint=advice) from error
 
 
-def _remove_leftovers() -> None:
-    """What a killed fetch left. Called under the lock: whoever holds it is the only one who fetches."""
-    for left in store().glob(f"{_SCRATCH}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _one_at_a_time(progress: Progress) -> contextlib.AbstractContextManager[None]:
+    def busy() -> BusyError:
+        return BusyError("another fetch is running", hint="wait for it to end", stage=FetchError.default_stage)
 
+    def waiting() -> None:
+        progress("waiting for another fetch")
 
-@contextlib.contextmanager
-def _one_at_a_time(progress: Progress) -> Iterator[None]:
-    with open(store() / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            progress("waiting for another fetch")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return durable.locked(store() / ".lock", busy, wait_s=None, waiting=waiting)
 
 
 def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kernel:
@@ -214,9 +206,7 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
     made = scratch / "set"
     made.mkdir()
     _arrange(unpacked, made, build.release, [*build.packages, *files])
-    if target.exists():
-        shutil.rmtree(target)
-    made.rename(target)
+    durable.put_directory(made, target)
     kernel = _from_manifest(target / MANIFEST)
     if kernel is None:
         raise FetchError(f"kernel {build.release} was fetched but is not whole", hint="try 'autotune vm setup' again")

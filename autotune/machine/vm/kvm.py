@@ -7,11 +7,13 @@ answer of the last try is kept per host kernel, guest kernel and QEMU, so that i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 from pathlib import Path
 
+from autotune import durable
 from autotune.resources import state_dir
 
 DEVICE = Path("/dev/kvm")
@@ -37,13 +39,9 @@ class KvmMemory:
     def remember(self, guest_kernel: str, qemu: str, boots: bool) -> None:
         answers = self._load()
         answers[_key(guest_kernel, qemu)] = boots
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(answers, indent=1))
-            draft.replace(self._path)
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.replace(self._path, json.dumps(answers, indent=1).encode())
 
     def _load(self) -> dict[str, object]:
         try:

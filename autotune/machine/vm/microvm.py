@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from autotune import durable
 from autotune.errors import AutotuneError, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
@@ -250,7 +251,7 @@ class MicroVM:
         """The last console that was lost, for a bug report."""
         with contextlib.suppress(OSError):
             state_dir().mkdir(parents=True, exist_ok=True)
-            (state_dir() / "console.log").write_text(detail)
+            durable.replace(state_dir() / "console.log", detail.encode("utf-8", "backslashreplace"))
 
     def _lost(self, what: str) -> AutotuneError:
         detail = "\n".join(filter(None, (_tail(self._directory / "qemu"), _tail(self._console))))

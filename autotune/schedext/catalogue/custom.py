@@ -8,12 +8,8 @@ one process at a time verifies a name.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.records import AttachSpec, Candidate, Seal
 from autotune.schedext import seal
@@ -143,22 +139,20 @@ def _read(path: Path) -> bytes:
 @contextlib.contextmanager
 def reserved(name: str) -> Iterator[None]:
     """Only one process verifies a name at a time. Raises BusyError, and AutotuneError when the store cannot be used."""
-    path = directory() / f".{checked_name(name)}.lock"
-    try:
+    bare = checked_name(name)
+    with durable.explained(f"{directory()} cannot be used", directory()):
         directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = open(path, "a")  # noqa: SIM115 (closed below)
-    except OSError as error:
-        raise AutotuneError(f"{directory()}: {error.strerror}", hint="it must be a directory of yours") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BusyError(f"'{name}' is being verified by another autotune", hint="wait for it to end") from None
+    with durable.locked(directory() / f".{bare}.lock", lambda: _busy(bare)):
+        durable.sweep(directory(), bare)
         yield
 
 
+def _busy(bare: str) -> BusyError:
+    return BusyError(f"'{bare}' is being verified by another autotune", hint="wait for it to end")
+
+
 def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, reports: Sequence[Any]) -> Custom:
-    """Put a scheduler that passed in its place, instead of an older one of its name. Raises AutotuneError."""
+    """Store a scheduler that passed, in place of an older one of its name. Raises AutotuneError."""
     bare = checked_name(name)
     files: Mapping[str, bytes] = {
         SOURCE: source.encode(),
@@ -167,31 +161,9 @@ def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, 
         SEAL: json.dumps(to_json(token), indent=1).encode(),
         f"{REPORTS}.json": json.dumps(to_json(list(reports)), indent=1).encode(),
     }
-    try:
-        _put(bare, files)
-    except OSError as error:
-        raise AutotuneError(f"'{bare}' cannot be kept: {error.strerror}", hint="free some disk space") from error
+    with durable.explained(f"'{bare}' cannot be kept", directory() / bare):
+        durable.replace_directory(directory() / bare, files)
     return load(bare)
-
-
-def _put(bare: str, files: Mapping[str, bytes]) -> None:
-    target = directory() / bare
-    draft = Path(tempfile.mkdtemp(prefix=f".{bare}.", dir=directory()))
-    try:
-        for name, content in files.items():
-            with open(os.open(draft / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{bare}.old.", dir=directory()))
-            target.rename(old / bare)
-            draft.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            draft.rename(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None:
@@ -201,8 +173,8 @@ def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None
     path = place / f"{checked_name(name)}.json"
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump({"name": name, "source": source, "reports": to_json(list(reports))}, file, indent=1)
+        content = json.dumps({"name": name, "source": source, "reports": to_json(list(reports))}, indent=1)
+        durable.replace(path, content.encode("utf-8", "backslashreplace"))
     except OSError:
         return None
     return path
@@ -214,8 +186,8 @@ def remove(name: str) -> None:
     place = directory() / bare
     if not place.is_dir():
         load(bare)  # says what there is
-    with reserved(bare):
-        shutil.rmtree(place)
+    with reserved(bare), durable.explained(f"'{bare}' cannot be removed", place):
+        durable.remove_directory(place)
 
 
 def read_reports(custom: Custom) -> list[Any]:

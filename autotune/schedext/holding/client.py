@@ -7,11 +7,11 @@ Standard library only, since the guest agent uses it.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Sequence
 
 from autotune.errors import AutotuneError, DetachError, HolderLost, PrivilegeError
+from autotune.privilege import program_as_root, program_problem
 from autotune.process import Worker
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
 from autotune.schedext.holding.fence import Fence, new_token
@@ -39,33 +39,13 @@ def start_s(spec: AttachSpec) -> float:
 
 def holder_argv(libbpf: str | None, token: str) -> list[str]:
     """How the holder is started. `token` names the fence around programs. Raises PrivilegeError without root."""
-    argv = [*as_root(HOLDER), "--client", str(os.getpid()), "--held", token]
+    argv = program_as_root(HOLDER, "--client", str(os.getpid()), "--held", token)
     return argv if libbpf is None else [*argv, "--libbpf", libbpf]
 
 
-def as_root(program: str) -> list[str]:
-    """How a program of ours is started as root: directly, else through `sudo -n`. Raises PrivilegeError without
-    either."""
-    python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    argv = [python, "-S", "-E", "-I", program]
-    if os.geteuid() == 0:
-        return argv
-    import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
-    import subprocess
-
-    sudo = shutil.which("sudo")
-    if sudo is None:
-        raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")
-    # In a session of its own, as the holder will be: a password given at the terminal before does not count there.
-    asked = subprocess.run(
-        [sudo, "-n", "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, start_new_session=True
-    )
-    if asked.returncode != 0:
-        raise PrivilegeError(
-            "switching schedulers needs root, and sudo asks for a password or refuses",
-            hint="run autotune through sudo, allow sudo without a password (NOPASSWD), or use --machine vm",
-        )
-    return [sudo, "-n", "--", *argv]
+def privilege_problem() -> str | None:
+    """Why the holder cannot be started as root, as a clause; None when it can."""
+    return program_problem(HOLDER)
 
 
 class HolderClient:
@@ -189,5 +169,5 @@ def _sweep_by_sudo(token: str) -> None:
     import subprocess
 
     with contextlib.suppress(PrivilegeError, OSError, subprocess.TimeoutExpired):
-        argv = [*as_root(_FENCE), token]
+        argv = program_as_root(_FENCE, token)
         subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SWEEP_S)

@@ -14,18 +14,21 @@ Runs as root. Stays up for a session, so that a switch costs no start of Python.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--probe"]:  # see autotune.privilege
+        sys.exit(os.geteuid() != 0)
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
+from autotune import durable
 from autotune.errors import AttachError, BusyError, DetachError, PrivilegeError
 from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
@@ -35,6 +38,7 @@ from autotune.schedext.libbpf import Libbpf
 from autotune.wire import from_json, to_json
 
 LOCK_PATH = "/run/autotune.lock"
+_WHO = "end it if it is no autotune; 'fuser -v {}' as root shows it"
 BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who holds it"
 SETTLE_S = 5.0
 """How long throwing out a scheduler may take, from the first sign of it to its exit record."""
@@ -45,7 +49,8 @@ a program may take its own time besides."""
 
 class Lock:
     """The machine-wide lease: one autotune at a time may switch schedulers. The kernel drops it with the process.
-    `owner` is the process that others are told of: the autotune that the user started."""
+    `owner` is the process that others are shown: the autotune that the user started. Its number and ours are the
+    file's content."""
 
     def __init__(self, path: str = LOCK_PATH, owner: int | None = None) -> None:
         self._path = path
@@ -56,34 +61,64 @@ class Lock:
         """Raises BusyError naming the process that has it; taking it twice is fine."""
         if self._fd is not None:
             return
-        fd = self._open()
+        with self._explained():
+            fd = durable.open_lock(Path(self._path))
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(self._owner).encode(), 0)
-        except BlockingIOError as error:
-            owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            with self._explained():
+                if not durable.try_lock(fd):
+                    raise _busy(self._path)
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{self._owner} {os.getpid()}".encode(), 0)
+        except BaseException:
             os.close(fd)
-            raise BusyError(
-                f"another autotune is switching schedulers on this machine (process {owner})",
-                hint="wait for it to end",
-            ) from error
-        except OSError as error:
-            os.close(fd)
-            raise self._unusable(error) from error
+            raise
         self._fd = fd
 
-    def _open(self) -> int:
-        try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise self._unusable(error) from error
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        return durable.explained(f"the lock {self._path} cannot be taken", Path(self._path), error=AttachError)
 
-    def _unusable(self, error: OSError) -> AttachError:
-        return AttachError(
-            f"the lock {self._path} cannot be taken: {error.strerror}",
-            hint=f"{os.path.dirname(self._path)} must be writable for root: the lock keeps two autotunes apart",
+
+def lock_holders(path: str = LOCK_PATH) -> set[int]:
+    """The processes that have the machine-wide lock. Only root's and our own count: a lock of another user's, on a file
+    that was open to all once, says nothing about who switches schedulers."""
+    return {pid for pid in durable.lock_holders(Path(path)) if _uid(pid) in (0, os.geteuid())}
+
+
+def lock_owner(path: str = LOCK_PATH) -> int | None:
+    """The autotune that may switch schedulers now; None when none has the lock."""
+    return next((_client(pid, path) for pid in sorted(lock_holders(path))), None)
+
+
+def _client(pid: int, path: str) -> int:
+    """Whom the process that has the lock works for: by the file, when it is that process's, or by its arguments; else
+    itself."""
+    words: list[str] = []
+    with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        words = file.read(64).split()
+    if len(words) != 2 or words[1] != str(pid):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+            arguments = file.read().split("\0")
+            words = arguments[arguments.index("--client") + 1 :] if "--client" in arguments else []
+    return int(words[0]) if words and words[0].isdecimal() else pid
+
+
+def _uid(pid: int) -> int | None:
+    """The real user; the owner of /proc/PID would not do, since a process can make that root."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.startswith("Uid:"):
+                return int(line.split()[1])
+    return None
+
+
+def _busy(path: str) -> BusyError:
+    owner = lock_owner(path)
+    if owner is not None:
+        return BusyError(
+            f"another autotune is switching schedulers on this machine (process {owner})", hint="wait for it to end"
         )
+    others = ", ".join(f"process {pid} of user {_uid(pid)}" for pid in sorted(durable.lock_holders(Path(path))))
+    return BusyError(f"the lock {path} is taken by {others or 'a process that is not shown'}", hint=_WHO.format(path))
 
 
 class Holder:

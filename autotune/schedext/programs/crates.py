@@ -11,17 +11,14 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -31,7 +28,6 @@ from autotune.schedext.programs.cargo import Listener
 
 STAGE = "install"
 _VERSION = re.compile(r"\d{1,6}\.\d{1,6}\.\d{1,6}(-[0-9A-Za-z][0-9A-Za-z.-]{0,40})?")
-_DRAFT = ".draft-"
 
 
 @dataclass(frozen=True)
@@ -71,24 +67,16 @@ def opened_store() -> Iterator[Path]:
     store = binaries.store()
     try:
         _make(store)
-        lock = os.open(store / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _unwritable(error, store) from error
-    try:
-        _lock(lock)
+    with durable.locked(store / ".lock", _busy):
         binaries.refuse_foreign(store.resolve())
-        for left in store.glob(f"{_DRAFT}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        durable.sweep(store)
         yield store
-    finally:
-        os.close(lock)
 
 
-def _lock(lock: int) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BusyError("another install is running", hint="wait for it to end", stage=STAGE) from error
+def _busy() -> BusyError:
+    return BusyError("another install is running", hint="wait for it to end", stage=STAGE)
 
 
 def install(scheduler: Scheduler, version: str, store: Path, listener: Listener) -> Installed:
@@ -100,8 +88,10 @@ def install(scheduler: Scheduler, version: str, store: Path, listener: Listener)
             _use(target)
             return Installed(there, version, None)
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=store, prefix=_DRAFT, ignore_cleanup_errors=True) as draft:
-            _put(_built(scheduler, version, Path(draft), listener), target)
+        with durable.draft_directory(store / scheduler.name) as draft:
+            keep = _built(scheduler, version, draft, listener)
+            _make(target.parent)
+            durable.put_directory(keep, target)
         _use(target)
         return Installed(binaries.at(target / scheduler.name, "store"), version, time.monotonic() - started)
     except OSError as error:
@@ -170,21 +160,10 @@ def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
 
 
-def _put(keep: Path, target: Path) -> None:
-    """In one step. What is there without a program in it is no version."""
-    _make(target.parent)
-    if target.exists():
-        shutil.rmtree(target)
-    keep.rename(target)
-
-
 def _use(target: Path) -> None:
     """From now on this version is the one that is found."""
-    link = target.parent / binaries.CURRENT
-    draft = target.parent / f".{binaries.CURRENT}"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(target.name)
-    draft.replace(link)
+    durable.sweep(target.parent)
+    durable.replace_link(target.parent / binaries.CURRENT, target.name)
 
 
 def _make(directory: Path) -> None:
@@ -199,4 +178,4 @@ def _make(directory: Path) -> None:
 
 def _unwritable(error: OSError, store: Path) -> AutotuneError:
     where = error.filename or store
-    return AutotuneError(f"{where}: {error.strerror}", hint=f"make room or allow writing below {store}", stage=STAGE)
+    return AutotuneError(f"{where}: {error.strerror}", hint=durable.advice(error, store), stage=STAGE)

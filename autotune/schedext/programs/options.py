@@ -7,18 +7,18 @@ time of the file; a kept file that is damaged, older in form or about another pr
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import KnobValue
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -192,14 +192,9 @@ class _Kept:
 
     def put(self, what: str, value: str) -> None:
         whole = {**self._read(), what: value, "key": self._key}
-        try:
+        with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._path.parent, prefix=".draft-") as scratch:
-                draft = Path(scratch) / "whole"
-                draft.write_text(json.dumps(whole))
-                draft.replace(self._path)
-        except OSError:
-            return
+            durable.replace(self._path, json.dumps(whole).encode(), mode=durable.SHARED)
 
     def _read(self) -> dict[str, Any]:
         try:

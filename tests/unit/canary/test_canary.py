@@ -919,7 +919,7 @@ def test_a_read_only_directory_can_be_read_and_its_errors_told(kept: Strikes) ->
         if above.stat().st_uid != os.geteuid() or above == Path("/tmp"):
             break
     done = subprocess.run([sys.executable, "-c", READ_ONLY, str(kept.path)], capture_output=True, check=False)
-    assert b"cannot be written: Permission denied" in done.stdout, done.stderr
+    assert b"cannot be taken: Permission denied" in done.stdout, done.stderr
     assert kept.reasons(BAD)[0].reason == "late"
 
 
@@ -946,7 +946,7 @@ def test_a_lock_that_is_never_given_up_is_an_error_not_a_wait_for_ever(
     monkeypatch.setattr(strikes, "BUSY_S", 0.1)
     with open(f"{kept.path}.lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(AutotuneError, match="another autotune has held"):
+        with pytest.raises(AutotuneError, match="another autotune has been writing"):
             kept.strike(BAD, "late", "6.18")
         assert len(kept.reasons(BAD)) == 1  # who only reads waits for nobody
 
@@ -958,7 +958,8 @@ def test_a_change_that_cannot_be_finished_leaves_the_old_file(kept: Strikes, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(AutotuneError, match="No space left on device"):
-        kept.strike(BAD, "late again", "6.18")
+    for _ in range(3):
+        with pytest.raises(AutotuneError, match=r"No space left on device.*free some space"):
+            kept.strike(BAD, "late again", "6.18")
     assert [strike.reason for strike in kept.reasons(BAD)] == ["late"]
     assert sorted(path.name for path in kept.path.parent.iterdir()) == ["canary.json", "canary.json.lock"]

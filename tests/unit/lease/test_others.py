@@ -21,6 +21,7 @@ from autotune.errors import AttachError, BusyError
 from autotune.lease import keeper, loaders, others, owners, replacing
 from autotune.lease.other import Other
 from autotune.records import KernelState
+from autotune.schedext.holding.holder import lock_holders
 from autotune.wire import from_json, to_json
 
 BPFLAND = "bpfland_1.1.4_x86_64_unknown_linux_gnu"
@@ -116,10 +117,10 @@ def test_who_holds_a_lock_is_seen_without_touching_it(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.readline()
-    assert owners.lock_holders(str(path)) == {child.pid}
+    assert lock_holders(str(path)) == {child.pid}
     child.kill()
     child.communicate()
-    assert owners.lock_holders(str(path)) == set()
+    assert lock_holders(str(path)) == set()
 
 
 # --- what loaders say -----------------------------------------------------------------------------------
@@ -211,8 +212,8 @@ def test_without_a_process_the_loader_is_believed_only_when_the_name_fits(say: S
 def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -> None:
     path = tmp_path / "lock"
     script = (
-        f"import fcntl, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); f.write('77'); f.flush()\n"
-        "print(flush=True); time.sleep(99)"
+        f"import fcntl, os, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); f.write(f'77 {{os.getpid()}}')\n"
+        "f.flush(); print(flush=True); time.sleep(99)"
     )
     child = subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE)
     assert child.stdout is not None

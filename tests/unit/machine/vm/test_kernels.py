@@ -346,7 +346,7 @@ kernels.fetch(print)
 @pytest.mark.usefixtures("small_archive")
 def test_what_a_killed_fetch_left_is_removed_by_the_next(cache: Path) -> None:
     subprocess.run([sys.executable, "-c", KILLED], check=False)
-    assert [path.name[:7] for path in cache.iterdir() if path.name != ".lock"] == [".fetch-"]
+    assert [path.name[:13] for path in cache.iterdir() if path.name != ".lock"] == [".draft-fetch."]
     kernels.fetch(lambda _text: None)
     assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.15+deb13-amd64"]
 
@@ -357,7 +357,7 @@ def test_a_full_disk_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(kernels, "_fetch_into", full)
-    with pytest.raises(FetchError, match=r"No space left.*free some disk space"):
+    with pytest.raises(FetchError, match=r"No space left.*free some space on the disk of .*about 600 MB"):
         kernels.fetch(lambda _text: None)
 
 

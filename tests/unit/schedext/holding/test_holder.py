@@ -7,10 +7,13 @@ attached by the VM's tests. The process is the real one.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,13 +54,13 @@ def test_taking_it_twice_is_fine(tmp_path: Path) -> None:
     lock = Lock(str(tmp_path / "lock"))
     lock.take()
     lock.take()
-    assert (tmp_path / "lock").read_text() == str(os.getpid())
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()} {os.getpid()}"
 
 
 def test_the_owner_before_leaves_nothing_in_the_lock_s_text(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("123456789 and more")
     Lock(str(tmp_path / "lock"), owner=5).take()
-    assert (tmp_path / "lock").read_text() == "5"
+    assert (tmp_path / "lock").read_text() == f"5 {os.getpid()}"
 
 
 def test_the_kernel_drops_it_with_a_process_that_is_killed(tmp_path: Path) -> None:
@@ -77,6 +80,76 @@ def test_the_kernel_drops_it_with_a_process_that_is_killed(tmp_path: Path) -> No
     Lock(str(path)).take()
 
 
+@contextlib.contextmanager
+def locked_by(path: Path, *prefix: str) -> Iterator[int]:
+    """A process that has the lock, shared, as everybody could who could read the file."""
+    argv = [*prefix, "flock", "-s", "--no-fork", str(path), "sh", "-c", "echo locked; exec sleep 600"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"locked\n"
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_lock_is_readable_for_its_owner_alone_also_where_an_older_one_was_not(tmp_path: Path) -> None:
+    Lock(str(tmp_path / "new")).take()
+    (tmp_path / "old").write_text("")
+    (tmp_path / "old").chmod(0o644)
+    Lock(str(tmp_path / "old")).take()
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "old")] == [0o600, 0o600]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root can become another user")
+def test_another_user_s_lock_is_named_as_such_and_passes_for_no_autotune() -> None:
+    with tempfile.TemporaryDirectory() as open_to_all:  # pytest's own directories are not
+        os.chmod(open_to_all, 0o755)
+        path = Path(open_to_all, "lock")
+        path.write_text("4711 4712")
+        path.chmod(0o644)
+        with locked_by(path, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") as pid:
+            with pytest.raises(BusyError) as caught:
+                Lock(str(path)).take()
+            assert caught.value.message == f"the lock {path} is taken by process {pid} of user 65534"
+            assert "end it if it is no autotune" in caught.value.hint
+            assert module.lock_holders(str(path)) == set()
+            assert module.lock_owner(str(path)) is None
+
+
+@pytest.mark.parametrize("content", ["4711", "4711 1", "4711 nobody", "", "x" * 100])
+def test_the_text_of_an_owner_before_is_not_believed(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "lock"
+    path.write_text(content)
+    with locked_by(path) as pid:
+        with pytest.raises(BusyError, match=rf"\(process {pid}\)"):
+            Lock(str(path)).take()
+        assert module.lock_owner(str(path)) == pid
+    assert module.lock_owner(str(path)) is None
+
+
+def test_who_may_not_read_the_lock_finds_the_owner_in_the_arguments_of_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    code = f"import fcntl, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(600)"
+    holder = subprocess.Popen([sys.executable, "-c", code, "--client", "4711", "--held", "x"], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    try:
+        assert module.lock_owner(str(path)) == 4711
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_probe_of_the_holder_ends_at_once(tmp_path: Path) -> None:
+    """Also where a user is not root, and before anything of ours is imported."""
+    alone = tmp_path / "holder.py"
+    alone.write_bytes(Path(module.__file__).read_bytes())
+    done = subprocess.run([sys.executable, "-S", "-E", "-I", str(alone), "--probe"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (int(os.geteuid() != 0), b"")
+
+
 def test_a_refused_lock_leaves_no_file_open(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     Lock(path).take()
@@ -90,7 +163,7 @@ def test_a_refused_lock_leaves_no_file_open(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     with pytest.raises(AttachError, match=r"the lock .*/none/lock cannot be taken: No such file") as caught:
         Lock(str(tmp_path / "none" / "lock")).take()
-    assert "none must be writable for root" in caught.value.hint
+    assert f"look at {tmp_path}/none/lock" in caught.value.hint
 
 
 def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
