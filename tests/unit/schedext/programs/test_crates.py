@@ -223,7 +223,7 @@ def test_one_install_at_a_time() -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_what_a_killed_install_left_is_removed_by_the_next(store) -> None:
+def test_what_a_killed_install_left_is_removed_by_the_next(store: Path) -> None:
     (store / ".draft-abc/root").mkdir(parents=True)
     with crates.opened_store():
         assert in_store(store) == []
