@@ -333,7 +333,8 @@ def planning_talk(url: str, key: str) -> Conversation:
     from autotune.knowledge.store import Knowledge
     from autotune.planner.claude import cost
     from autotune.planner.claude.conversation import Conversation
-    from autotune.planner.claude.service import ClaudeService, Credentials
+    from autotune.planner.claude.credentials import Credentials
+    from autotune.planner.claude.service import ClaudeService
     from autotune.planner.claude.transcript import Transcript
     from autotune.redact import Redactor
     from autotune.schedext.catalogue.catalog import Catalog

@@ -22,7 +22,7 @@ def wait_for(state: str) -> None:
         time.sleep(0.0005)
 
 
-def timed(argv: list, state: str) -> float:
+def timed(argv: list[str], state: str) -> float:
     started = time.monotonic()
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.support.command_line import Story
 
 
 @pytest.fixture(autouse=True)
-def _clean_place(tmp_path, monkeypatch):
+def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs in an empty directory, without settings of whoever runs it."""
     for name in [name for name in os.environ if name.startswith("AUTOTUNE_")]:
         monkeypatch.delenv(name)
@@ -24,7 +25,7 @@ def _clean_place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def story(monkeypatch) -> Story:
+def story(monkeypatch: pytest.MonkeyPatch) -> Story:
     told = Story()
     monkeypatch.setattr(select, "choose", told.choose)
     monkeypatch.setattr(tuner, "tune", told.tune)

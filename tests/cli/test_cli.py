@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +29,20 @@ from autotune.machine.vm import kernels
 from autotune.records import Candidate
 from autotune.views.checks import Check
 from tests.support import sessions
-from tests.support.command_line import ROOT, SESSION, at_terminal, error_of, run
+from tests.support.command_line import ROOT, SESSION, Story, at_terminal, error_of, run
 
 # --- the session as the user described it ---
 
 
 @pytest.mark.usefixtures("story")
-def test_a_setting_that_changes_nothing_is_told(monkeypatch):
+def test_a_setting_that_changes_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cc, "_require", lambda *_: None)
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
     assert "scx_rusty: knob 'cache_level' is accepted and changes nothing" in " ".join(result.stdout.split())
 
 
-def test_one_argument_is_a_command_line_for_sh(story):
+def test_one_argument_is_a_command_line_for_sh(story: Story) -> None:
     result = run("cc", "make -j8 | tail")
     assert result.exit_code == 0
     assert (story.workload.command, story.workload.argv) == ("make -j8 | tail", ("sh", "-c", "make -j8 | tail"))
@@ -53,19 +54,19 @@ def test_one_argument_is_a_command_line_for_sh(story):
     "arguments",
     [("--", "./load", "--prepare", "a b"), ("--warmup", "2", "--", "./load", "--prepare", "a b")],
 )
-def test_several_arguments_are_executed_as_given(story, arguments):
+def test_several_arguments_are_executed_as_given(story: Story, arguments: tuple[str, ...]) -> None:
     run("cc", *arguments)
     assert story.workload.argv == ("./load", "--prepare", "a b")
     assert story.workload.command == "./load --prepare 'a b'"
     assert story.workload.prepare is None
 
 
-def test_options_may_follow_the_command(story):
+def test_options_may_follow_the_command(story: Story) -> None:
     run("cc", "make", "--prepare", "make clean")
     assert story.workload.prepare == "make clean"
 
 
-def test_all_options_reach_the_session(story, tmp_path):
+def test_all_options_reach_the_session(story: Story, tmp_path: Path) -> None:
     (tmp_path / "in").write_text("x")
     (tmp_path / "vmlinuz").write_text("x")
     result = run(
@@ -90,14 +91,14 @@ def test_all_options_reach_the_session(story, tmp_path):
     assert (choice["place"].pristine, choice["place"].cwd) == (True, str(Path.cwd()))
 
 
-def test_settings_come_from_variables_and_files_too(story, monkeypatch):
+def test_settings_come_from_variables_and_files_too(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("autotune.toml").write_text('budget = "5m"\nmax_runs = 6\n')
     monkeypatch.setenv("AUTOTUNE_MAX_RUNS", "8")
     run("cc", "true")
     assert (story.options.budget_s, story.options.max_rounds) == (300.0, 8)
 
 
-def test_without_a_seed_each_session_has_its_own(story):
+def test_without_a_seed_each_session_has_its_own(story: Story) -> None:
     run("cc", "true")
     first = story.options.seed
     run("cc", "true")
@@ -108,7 +109,7 @@ def test_without_a_seed_each_session_has_its_own(story):
 
 
 @pytest.mark.usefixtures("story")
-def test_off_a_terminal_everything_is_plain_lines():
+def test_off_a_terminal_everything_is_plain_lines() -> None:
     result = run("cc", "make -j8")
     assert "\x1b" not in result.stdout
     assert "Runs on a micro-VM under emulation" in result.stdout
@@ -117,19 +118,19 @@ def test_off_a_terminal_everything_is_plain_lines():
 
 
 @pytest.mark.usefixtures("story")
-def test_the_command_to_repeat_names_the_settings_that_were_given():
+def test_the_command_to_repeat_names_the_settings_that_were_given() -> None:
     result = run("cc", "make -j8", "--machine", "vm", "--cpus", "2")
     assert "To repeat it: autotune cc --machine vm --cpus 2 --scheduler at_batch:" in result.stdout
 
 
-def test_with_json_on_standard_output_nothing_else_is_there(story):
+def test_with_json_on_standard_output_nothing_else_is_there(story: Story) -> None:
     result = run("cc", "make -j8", "--json", "-")
     assert json.loads(result.stdout)["winner"] == story.session.winner
     assert "Use at_batch" in result.stderr
 
 
 @pytest.mark.usefixtures("story")
-def test_the_report_is_written_in_every_form_that_was_asked_for():
+def test_the_report_is_written_in_every_form_that_was_asked_for() -> None:
     result = run("cc", "make", "--json", "r.json", "--export-markdown", "r.md", "--export-csv", "r.csv")
     assert result.exit_code == 0
     assert json.loads(Path("r.json").read_text())["schema"] == 1
@@ -139,7 +140,7 @@ def test_the_report_is_written_in_every_form_that_was_asked_for():
 
 
 @pytest.mark.usefixtures("story")
-def test_a_full_disk_is_one_line_and_keeps_no_other_report_from_being_written():
+def test_a_full_disk_is_one_line_and_keeps_no_other_report_from_being_written() -> None:
     result = run("cc", "make", "--json", "/dev/full", "--export-csv", "r.csv")
     assert result.exit_code == 1
     assert "--json /dev/full could not be written: No space left on device" in error_of(result)
@@ -150,7 +151,7 @@ def test_a_full_disk_is_one_line_and_keeps_no_other_report_from_being_written():
 # --- endings ---
 
 
-def test_no_winner_is_an_answer_too(story):
+def test_no_winner_is_an_answer_too(story: Story) -> None:
     story.session = sessions.session(winner=None, results=sessions.results()[1:])
     result = run("cc", "make")
     assert result.exit_code == 0
@@ -167,7 +168,9 @@ def test_no_winner_is_an_answer_too(story):
         (ZeroDivisionError("oh"), 1, "autotune: internal: ZeroDivisionError: oh."),
     ],
 )
-def test_each_failure_is_one_line_its_exit_code_and_a_machine_given_back(story, error, code, line):
+def test_each_failure_is_one_line_its_exit_code_and_a_machine_given_back(
+    story: Story, error: BaseException, code: int, line: str
+) -> None:
     story.raises = error
     result = run("cc", "make")
     assert result.exit_code == code
@@ -175,14 +178,14 @@ def test_each_failure_is_one_line_its_exit_code_and_a_machine_given_back(story, 
     assert story.given_back
 
 
-def test_without_any_machine_the_exit_code_says_so(story):
+def test_without_any_machine_the_exit_code_says_so(story: Story) -> None:
     story.machine_raises = NoMachineError("no qemu", hint="see 'autotune doctor'")
     result = run("cc", "make")
     assert result.exit_code == 4
     assert error_of(result) == "autotune: machine: no qemu. See 'autotune doctor'."
 
 
-def test_an_interrupted_session_is_reported_and_written_all_the_same(story):
+def test_an_interrupted_session_is_reported_and_written_all_the_same(story: Story) -> None:
     story.session = sessions.session(interrupted=True)
     result = run("cc", "make", "--json", "r.json")
     assert result.exit_code == 130
@@ -191,7 +194,7 @@ def test_an_interrupted_session_is_reported_and_written_all_the_same(story):
     assert "#  scheduler" in result.stdout
 
 
-def test_a_session_that_failed_half_way_is_written_and_an_error(story):
+def test_a_session_that_failed_half_way_is_written_and_an_error(story: Story) -> None:
     story.session = sessions.session(failure="the micro-VM was lost")
     result = run("cc", "make", "--json", "r.json")
     assert result.exit_code == 1
@@ -200,7 +203,9 @@ def test_a_session_that_failed_half_way_is_written_and_an_error(story):
 
 
 @pytest.mark.parametrize("how", ["option", "program option", "variable"])
-def test_a_traceback_and_the_long_log_come_only_when_asked_for(story, monkeypatch, how):
+def test_a_traceback_and_the_long_log_come_only_when_asked_for(
+    story: Story, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     story.raises = AttachError("refused", detail="verifier: R1 unbounded")
     assert "R1 unbounded" not in run("cc", "make").stderr
     if how == "variable":
@@ -212,7 +217,7 @@ def test_a_traceback_and_the_long_log_come_only_when_asked_for(story, monkeypatc
     assert result.stderr.splitlines()[-1] == "autotune: attach: refused."
 
 
-def test_debug_does_not_outlast_its_command(story):
+def test_debug_does_not_outlast_its_command(story: Story) -> None:
     story.raises = AttachError("refused")
     assert "Traceback" in run("cc", "make", "--debug").stderr
     assert "Traceback" not in run("cc", "make").stderr
@@ -253,7 +258,7 @@ def test_debug_does_not_outlast_its_command(story):
         (("make", "--scheduler", ""), "scheduler"),
     ],
 )
-def test_what_cannot_be_is_one_line_before_anything_starts(story, arguments, said):
+def test_what_cannot_be_is_one_line_before_anything_starts(story: Story, arguments: tuple[str, ...], said: str) -> None:
     result = run("cc", *arguments)
     assert result.exit_code == 2, result.output
     assert said in error_of(result)
@@ -262,7 +267,7 @@ def test_what_cannot_be_is_one_line_before_anything_starts(story, arguments, sai
 
 
 @pytest.mark.usefixtures("story")
-def test_a_directory_that_is_gone_is_a_usage_error(tmp_path):
+def test_a_directory_that_is_gone_is_a_usage_error(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     os.chdir(gone)
@@ -273,7 +278,7 @@ def test_a_directory_that_is_gone_is_a_usage_error(tmp_path):
 
 
 @pytest.mark.usefixtures("story")
-def test_a_broken_settings_file_is_named():
+def test_a_broken_settings_file_is_named() -> None:
     Path("autotune.toml").write_text("cpus = 'many'\n")
     result = run("cc", "make")
     assert result.exit_code == 2
@@ -281,7 +286,7 @@ def test_a_broken_settings_file_is_named():
 
 
 @pytest.mark.parametrize("arguments", [("nonesuch",), ("--nonesuch",), ("schedulers", "show"), ("vm", "nonesuch")])
-def test_an_unknown_command_or_option_is_one_line(arguments):
+def test_an_unknown_command_or_option_is_one_line(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     error_of(result)
@@ -290,8 +295,8 @@ def test_an_unknown_command_or_option_is_one_line(arguments):
 # --- dry run ---
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(story, monkeypatch):
-    asked = {}
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
 
     def describe(kind: str, **choice: Any) -> str:
         asked.update(choice, kind=kind)
@@ -310,13 +315,13 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(story, monkeypatch):
 # --- help, version, lists ---
 
 
-def test_the_version_is_printed_alone():
+def test_the_version_is_printed_alone() -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, f"autotune {autotune.__version__}\n")
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_is_grouped_and_has_examples(flag):
+def test_help_is_grouped_and_has_examples(flag: str) -> None:
     result = run("cc", flag)
     assert result.exit_code == 0
     for piece in ("Runs", "What is measured", "What is tried", "Where", "Output", "autotune cc 'make -j8'"):
@@ -324,7 +329,7 @@ def test_help_is_grouped_and_has_examples(flag):
 
 
 @pytest.mark.parametrize("arguments", [(), ("vm",)])
-def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments):
+def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert result.exit_code == 2
     assert "Commands" in result.stdout
@@ -332,7 +337,9 @@ def test_without_a_command_there_is_help_and_a_usage_exit_code(arguments):
 
 
 @pytest.mark.parametrize(("able", "code"), [(True, 0), (False, 4)])
-def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(monkeypatch, able, code):
+def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(
+    monkeypatch: pytest.MonkeyPatch, able: bool, code: int
+) -> None:
     checks = [Check("clang", able, "19", "compiling BPF schedulers", "apt-get install clang-19", ("host", "vm"))]
     monkeypatch.setattr(doctor, "collect", lambda: checks)
     monkeypatch.setattr(doctor, "can_run", lambda _checks: {"host": False, "vm": able})
@@ -345,7 +352,7 @@ def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(monkeypatch,
     assert document["checks"][0]["name"] == "clang"
 
 
-def test_the_schedulers_are_listed_and_shown_for_people_and_for_programs():
+def test_the_schedulers_are_listed_and_shown_for_people_and_for_programs() -> None:
     listed = run("schedulers")
     assert (listed.exit_code, "at_fifo" in listed.stdout) == (0, True)
     names = [entry["name"] for entry in json.loads(run("schedulers", "--json").stdout)]
@@ -354,17 +361,17 @@ def test_the_schedulers_are_listed_and_shown_for_people_and_for_programs():
     assert json.loads(run("schedulers", "show", "at_fifo", "--json").stdout)["name"] == "at_fifo"
 
 
-def test_showing_an_unknown_scheduler_names_those_there_are():
+def test_showing_an_unknown_scheduler_names_those_there_are() -> None:
     result = run("schedulers", "show", "at_fif")
     assert result.exit_code == 2
     assert "at_fifo" in error_of(result)
 
 
-def test_vm_setup_tells_its_progress_and_vm_status_what_there_is(monkeypatch):
+def test_vm_setup_tells_its_progress_and_vm_status_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = kernels.Kernel("6.18.15", Path("/k/vmlinuz"), Path("/k"), "fetched")
     asked = []
 
-    def fetch(progress, version):
+    def fetch(progress: Callable[[str], None], version: str) -> kernels.Kernel:
         asked.append(version)
         progress("downloading")
         return kernel
@@ -377,8 +384,8 @@ def test_vm_setup_tells_its_progress_and_vm_status_what_there_is(monkeypatch):
     assert run("vm", "status").stdout.splitlines()[0] == "* 6.18.15  /k/vmlinuz"
 
 
-def test_vm_status_without_a_kernel_is_an_error_with_advice(monkeypatch):
-    def find(_given):
+def test_vm_status_without_a_kernel_is_an_error_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find(_given: object) -> None:
         raise NoMachineError("none")
 
     monkeypatch.setattr(kernels, "installed", list)
@@ -397,14 +404,14 @@ def process(*arguments: str, program: str | None = None, **options: Any) -> subp
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, env=environ, check=False, **options)
 
 
-def test_a_real_process_ends_with_the_exit_code_and_one_line():
+def test_a_real_process_ends_with_the_exit_code_and_one_line() -> None:
     done = process("cc", "make", "--goal", "max")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "autotune: usage: --goal needs --metric. Without a metric, less wall time is better.\n"
 
 
 @pytest.mark.parametrize(("command", "parser"), [("--version", False), ("stop", True)])
-def test_nothing_heavy_is_imported_for_little_commands(command, parser):
+def test_nothing_heavy_is_imported_for_little_commands(command: str, parser: bool) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "autotune", command],
         capture_output=True,
@@ -438,7 +445,7 @@ app()
 
 
 @pytest.mark.slow
-def test_the_version_takes_little_longer_than_a_bare_typer_program(tmp_path):
+def test_the_version_takes_little_longer_than_a_bare_typer_program(tmp_path: Path) -> None:
     (tmp_path / "bare.py").write_text(BARE)
     ours, theirs = (
         [sys.executable, "-m", "autotune", "--version"],
@@ -456,7 +463,7 @@ def elapsed_s(argv: list[str]) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_the_session_with_what_is_known(number):
+def test_signals_end_the_session_with_what_is_known(number: signal.Signals) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", SESSION.format(root=str(ROOT)), "cc", "sleep 60", "--json", "r.json"],
         stdout=subprocess.PIPE,
@@ -477,7 +484,7 @@ def test_signals_end_the_session_with_what_is_known(number):
 
 
 @pytest.mark.slow
-def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_machine_back():
+def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_machine_back() -> None:
     code, seen = at_terminal("cc", "make", "--interactive", answers=b"q\n", until=b"[q]uit: ")
     assert code == 130
     assert b"Attach at_fifo:slice_us=5000?" in seen
@@ -486,7 +493,7 @@ def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_m
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_ends_the_session_quietly():
+def test_a_reader_that_leaves_ends_the_session_quietly() -> None:
     talkative = "[listener(events.Warned(str(number))) for number in range(9999)]"
     program = SESSION.format(root=str(ROOT)).replace("time.sleep(60)", talkative)
     shell = '"$0" -c "$1" cc make | head -n 1; echo "${PIPESTATUS[0]}"'

@@ -337,7 +337,7 @@ FETCHES = (
     ["scheduler", "verify", "x.bpf.c"],
     ["prompt", "ls"],
 )
-FETCHES_NOT = (
+FETCHES_NOT: tuple[list[str], ...] = (
     [],
     ["--help"],
     ["-h"],

@@ -127,7 +127,7 @@ def wait_for(*names: str) -> None:
 # --- commands that fail ---
 
 
-def test_a_cleanup_that_fails_is_an_error_beside_a_whole_report():
+def test_a_cleanup_that_fails_is_an_error_beside_a_whole_report() -> None:
     done = ended("--cleanup", "fail to clean")
     assert done.returncode == 1
     assert done.stderr == (
@@ -137,7 +137,7 @@ def test_a_cleanup_that_fails_is_an_error_beside_a_whole_report():
     assert any("cleanup command failed" in warning for warning in kept()["warnings"])
 
 
-def test_a_prepare_that_fails_late_is_told_and_all_runs_are_kept():
+def test_a_prepare_that_fails_late_is_told_and_all_runs_are_kept() -> None:
     done = ended("--prepare", "late", "--cleanup", "fail too")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -146,7 +146,7 @@ def test_a_prepare_that_fails_late_is_told_and_all_runs_are_kept():
     assert "prepare command failed" in kept(whole=False)["failure"]
 
 
-def test_a_workload_that_fails_at_once_still_ends_with_its_own_code():
+def test_a_workload_that_fails_at_once_still_ends_with_its_own_code() -> None:
     done = ended("--prepare", "fail", "--cleanup", "fail too")
     assert done.returncode == 3
     assert done.stderr.startswith("autotune: prepare: the prepare command failed")
@@ -157,7 +157,7 @@ def test_a_workload_that_fails_at_once_still_ends_with_its_own_code():
 
 
 @pytest.mark.parametrize("lines", [0, 1, 4])
-def test_a_reader_that_leaves_costs_no_report(lines):
+def test_a_reader_that_leaves_costs_no_report(lines: int) -> None:
     shell = f'"$@" | head -n {lines}; exit "${{PIPESTATUS[0]}}"'
     whole = ["bash", "-c", shell, "sh", *argv()]
     done = subprocess.run(whole, capture_output=True, text=True, timeout=120, env=environ(PAUSE_S="0.02"), check=False)
@@ -166,7 +166,7 @@ def test_a_reader_that_leaves_costs_no_report(lines):
     assert kept()["failure"] is None
 
 
-def test_a_full_disk_below_standard_output_is_told_once():
+def test_a_full_disk_below_standard_output_is_told_once() -> None:
     with open("/dev/full", "w") as full:
         done = ended(stdout=full)
     assert done.returncode == 1
@@ -178,20 +178,20 @@ def test_a_full_disk_below_standard_output_is_told_once():
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
-def test_streams_that_are_closed_from_the_start(closed):
+def test_streams_that_are_closed_from_the_start(closed: str) -> None:
     whole = ["bash", "-c", f'"$@" {closed}', "sh", *argv("--cleanup", "fine")]
     done = subprocess.run(whole, capture_output=True, text=True, timeout=120, env=environ(), check=False)
     assert (done.returncode, done.stderr) == (0, "")
     kept()
 
 
-def test_errors_that_cannot_be_told_change_no_exit_code():
+def test_errors_that_cannot_be_told_change_no_exit_code() -> None:
     with open("/dev/full", "w") as full:
         assert ended("--cleanup", "fail", stdout=full, stderr=full).returncode == 1
     kept()
 
 
-def test_the_document_on_standard_output_is_what_counts_there():
+def test_the_document_on_standard_output_is_what_counts_there() -> None:
     where = ["--json", "-"]
     with open("/dev/full", "w") as full:
         unwritten = ended(*where, stdout=full)
@@ -202,7 +202,7 @@ def test_the_document_on_standard_output_is_what_counts_there():
 
 
 @pytest.mark.parametrize("event", ["RunFinished", "Finished"])
-def test_a_view_with_a_bug_is_switched_off_and_said(event):
+def test_a_view_with_a_bug_is_switched_off_and_said(event: str) -> None:
     done = ended(env={"BROKEN_VIEW": event})
     assert done.returncode == 1
     assert done.stderr.startswith("autotune: internal: not all that happened could be shown: KeyError")
@@ -210,7 +210,7 @@ def test_a_view_with_a_bug_is_switched_off_and_said(event):
     kept()
 
 
-def test_a_report_that_cannot_be_written_keeps_nothing_else_from_being_written():
+def test_a_report_that_cannot_be_written_keeps_nothing_else_from_being_written() -> None:
     done = ended("--export-csv", "/dev/full")
     assert done.returncode == 1
     assert "--export-csv /dev/full could not be written: No space left on device" in done.stderr
@@ -251,19 +251,19 @@ def at_terminal_until_it_goes(starter: str, *arguments: str) -> int:
         child.wait()
 
 
-def test_a_terminal_that_is_closed_ends_the_session_with_what_is_known():
+def test_a_terminal_that_is_closed_ends_the_session_with_what_is_known() -> None:
     assert at_terminal_until_it_goes(CONTROLLING, "--cleanup", "clean") == 130
     assert kept(whole=False)["interrupted"] is True
 
 
-def test_a_terminal_that_goes_without_a_word_costs_nothing():
+def test_a_terminal_that_goes_without_a_word_costs_nothing() -> None:
     """As for a session that nohup started: writing fails, and the signal is ignored."""
     assert at_terminal_until_it_goes(DEAF) == 1
     kept()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_during_cleanup_leaves_the_report_whole(number):
+def test_a_signal_during_cleanup_leaves_the_report_whole(number: signal.Signals) -> None:
     child = subprocess.Popen(
         argv("--cleanup", "slow"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ(), text=True
     )
@@ -275,7 +275,7 @@ def test_a_signal_during_cleanup_leaves_the_report_whole(number):
     assert kept()["interrupted"] is False
 
 
-def test_ctrl_c_in_the_race_and_again_in_cleanup():
+def test_ctrl_c_in_the_race_and_again_in_cleanup() -> None:
     child = subprocess.Popen(
         argv("--cleanup", "slow"),
         stdout=subprocess.PIPE,

@@ -9,18 +9,22 @@ import pty
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autotune import resources
+from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries
+from autotune.schedext.programs.binaries import Binary
 from tests.support import scx_programs
 from tests.support.command_line import ROOT, error_of, run
 
 
 @pytest.fixture(autouse=True)
-def bin_dir(tmp_path: Path, monkeypatch) -> Path:
+def bin_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Nothing is installed but what a test puts here; nothing is kept of other tests."""
     for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(name, str(tmp_path / name))
@@ -31,10 +35,10 @@ def bin_dir(tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def small_catalogue(tmp_path: Path, monkeypatch):
+def small_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes a catalogue of programs that play schedulers."""
 
-    def write(*entries) -> None:
+    def write(*entries: Scheduler) -> None:
         data = {"schedulers": [one.model_dump(mode="json") for one in entries]}
         path = tmp_path / "schedulers.json"
         path.write_text(json.dumps(data))
@@ -44,7 +48,7 @@ def small_catalogue(tmp_path: Path, monkeypatch):
     return write
 
 
-def here(*arguments: str) -> dict:
+def here(*arguments: str) -> dict[str, Any]:
     """What `list --json` says about each scheduler's presence."""
     return {one["name"]: one["here"] for one in json.loads(run("schedulers", *arguments, "--json").stdout)}
 
@@ -60,7 +64,7 @@ def test_bare_and_list_and_install_list_are_the_same() -> None:
     assert here() == here("list")
 
 
-def test_what_is_absent_is_shown_as_absent_with_the_command_that_gets_it(small_catalogue) -> None:
+def test_what_is_absent_is_shown_as_absent_with_the_command_that_gets_it(small_catalogue: Callable[..., None]) -> None:
     small_catalogue(scx_programs.entry(), scx_programs.entry("scx_c", language="c"))
     found = here()
     assert found["scx_good"]["found"] is None
@@ -71,7 +75,7 @@ def test_what_is_absent_is_shown_as_absent_with_the_command_that_gets_it(small_c
 
 
 @pytest.mark.usefixtures("small_catalogue")
-def test_what_is_here_is_listed_with_version_and_origin(bin_dir) -> None:
+def test_what_is_here_is_listed_with_version_and_origin(bin_dir: Path) -> None:
     path = scx_programs.put(bin_dir, "scx_good")
     assert here()["scx_good"] == {
         "found": "configured", "version": "1.2.3", "path": str(path), "get": None, "problem": None,
@@ -83,7 +87,9 @@ def test_ours_are_built_in() -> None:
     assert here()["at_fifo"]["found"] == "built in"
 
 
-def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(small_catalogue, bin_dir) -> None:
+def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(
+    small_catalogue: Callable[..., None], bin_dir: Path
+) -> None:
     small_catalogue(scx_programs.entry(), scx_programs.entry("scx_c", language="c", version_option=None))
     scx_programs.put(bin_dir, "scx_c")
     scx_programs.put(bin_dir, "scx_good").chmod(0o777)
@@ -94,7 +100,9 @@ def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(small_cata
     assert here()["scx_good"]["found"] == "unusable"
 
 
-def test_a_program_that_hangs_is_listed_without_a_version(small_catalogue, bin_dir, monkeypatch) -> None:
+def test_a_program_that_hangs_is_listed_without_a_version(
+    small_catalogue: Callable[..., None], bin_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from autotune.schedext.programs import inventory
 
     monkeypatch.setattr(inventory, "LIST_ANSWER_S", 0.3)
@@ -107,7 +115,7 @@ def test_a_program_that_hangs_is_listed_without_a_version(small_catalogue, bin_d
 
 
 @pytest.mark.usefixtures("small_catalogue")
-def test_check_finds_no_difference_where_there_is_none(bin_dir) -> None:
+def test_check_finds_no_difference_where_there_is_none(bin_dir: Path) -> None:
     scx_programs.put(bin_dir, "scx_good")
     checked = run("schedulers", "check")
     assert checked.exit_code == 0
@@ -116,7 +124,7 @@ def test_check_finds_no_difference_where_there_is_none(bin_dir) -> None:
 
 
 @pytest.mark.usefixtures("small_catalogue")
-def test_check_tells_each_difference_and_exits_with_1(bin_dir) -> None:
+def test_check_tells_each_difference_and_exits_with_1(bin_dir: Path) -> None:
     path = scx_programs.put(bin_dir, "scx_good")
     path.write_text(
         path.read_text().replace("[default: 1000]", "[default: 2000]").replace("--keep-local", "--leave-local")
@@ -143,7 +151,7 @@ def test_check_takes_absence_for_no_error() -> None:
     assert "scx_good: not installed (autotune schedulers install scx_good" in named.stdout
 
 
-def test_check_never_asks_one_that_must_not_be_asked(small_catalogue, bin_dir) -> None:
+def test_check_never_asks_one_that_must_not_be_asked(small_catalogue: Callable[..., None], bin_dir: Path) -> None:
     small_catalogue(scx_programs.entry("scx_never", help="never", version_option=None))
     scx_programs.put(bin_dir, "scx_never")
     checked = run("schedulers", "check")
@@ -151,7 +159,7 @@ def test_check_never_asks_one_that_must_not_be_asked(small_catalogue, bin_dir) -
     assert "it must not be asked for its options" in checked.stdout
 
 
-def test_check_names_what_is_no_scheduler(small_catalogue, bin_dir) -> None:
+def test_check_names_what_is_no_scheduler(small_catalogue: Callable[..., None], bin_dir: Path) -> None:
     small_catalogue(scx_programs.entry("scx_stranger"))
     scx_programs.put(bin_dir, "scx_stranger")
     checked = run("schedulers", "check")
@@ -180,7 +188,7 @@ def test_what_cannot_be_installed_is_a_usage_error(arguments: tuple[str, ...], p
     assert problem in error_of(result)
 
 
-def test_what_is_missing_is_said_before_anything_starts(tmp_path, monkeypatch) -> None:
+def test_what_is_missing_is_said_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
     result = run("schedulers", "install", "scx_lavd")
@@ -202,7 +210,7 @@ mkdir -p "$root/bin" && cp {programs}/scx_good "$root/bin/scx_good" && chmod 755
 
 
 @pytest.fixture
-def pretend_tools(bin_dir, monkeypatch):
+def pretend_tools(bin_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cargo that takes a second, and whatever else is looked for."""
     bin_dir.mkdir(exist_ok=True)
     tools = {
@@ -221,7 +229,7 @@ def pretend_tools(bin_dir, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools", "small_catalogue")
-def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_path) -> None:
+def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_path: Path) -> None:
     result = run("schedulers", "install", "scx_good")
     assert result.exit_code == 0, result.stderr
     first, *_, last = result.stdout.splitlines()
@@ -235,7 +243,7 @@ def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools")
-def test_one_that_fails_stops_no_other(small_catalogue) -> None:
+def test_one_that_fails_stops_no_other(small_catalogue: Callable[..., None]) -> None:
     small_catalogue(scx_programs.entry("scx_c"), scx_programs.entry())
     result = run("schedulers", "install", "scx_c", "scx_good")
     assert result.exit_code == 1
@@ -246,7 +254,7 @@ def test_one_that_fails_stops_no_other(small_catalogue) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools")
-def test_at_a_terminal_progress_stays_on_one_line(tmp_path) -> None:
+def test_at_a_terminal_progress_stays_on_one_line(tmp_path: Path) -> None:
     write = "from autotune import resources; from pathlib import Path; resources.schedulers_json = lambda: Path({!r})"
     catalogue = tmp_path / "schedulers.json"
     catalogue.write_text(json.dumps({"schedulers": [scx_programs.entry().model_dump(mode="json")]}))
@@ -275,7 +283,7 @@ def test_at_a_terminal_progress_stays_on_one_line(tmp_path) -> None:
 
 @pytest.mark.built
 @pytest.mark.slow
-def test_real_schedulers_are_what_the_catalogue_says(built_schedulers, bin_dir) -> None:
+def test_real_schedulers_are_what_the_catalogue_says(built_schedulers: dict[str, Binary], bin_dir: Path) -> None:
     bin_dir.mkdir()
     for name, binary in built_schedulers.items():
         shutil.copy2(binary.path, bin_dir / name)
@@ -288,7 +296,9 @@ def test_real_schedulers_are_what_the_catalogue_says(built_schedulers, bin_dir) 
 
 @pytest.mark.built
 @pytest.mark.slow
-def test_a_setting_that_a_real_scheduler_does_not_have_is_refused_with_the_nearest(built_schedulers, tmp_path) -> None:
+def test_a_setting_that_a_real_scheduler_does_not_have_is_refused_with_the_nearest(
+    built_schedulers: dict[str, Binary], tmp_path: Path
+) -> None:
     from autotune.errors import UsageError
     from autotune.schedext.catalogue.catalog import Catalog
     from autotune.schedext.catalogue.knobs import Knob

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -67,7 +68,7 @@ def compiled(source: str, target: Path) -> Path:
     return target
 
 
-def _missing(what: str) -> None:
+def _missing(what: str) -> NoReturn:
     if os.environ.get("AUTOTUNE_REQUIRE_VM") == "1":
         pytest.fail(what)
     pytest.skip(what)

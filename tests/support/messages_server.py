@@ -112,7 +112,14 @@ def event(kind: str, **fields: Any) -> bytes:
 def beginning(block: dict[str, Any]) -> bytes:
     """The events with which a reply of one block begins."""
     usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {"id": "m", "type": "message", "role": "assistant", "model": "x", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "x",
+        "content": [],
+        "stop_reason": None,
+    }
     start = event("message_start", message={**message, "stop_sequence": None, "usage": usage})
     return start + event("content_block_start", index=0, content_block=block)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,8 @@ TESTS = Path(busy.__file__).parents[1]
 def test_only_what_others_used_counts(
     busy_s: float, own_s: float, foreign: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(busy.os, "sched_getaffinity", lambda _pid: {0, 1})
-    monkeypatch.setattr(busy.os, "getloadavg", lambda: (6.1, 0.0, 0.0))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.1, 0.0, 0.0))
     load = busy.between(Reading(100.0, 7.0, 3.0, 1.0), Reading(110.0, 7.0 + busy_s, 3.0 + own_s, 7.3))
     assert load.is_foreign is foreign
     assert load.text().startswith("load average 6.1 on 2 CPUs, ")
@@ -31,7 +32,7 @@ def test_only_what_others_used_counts(
 
 
 def test_of_a_moment_only_the_load_average_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busy.os, "getloadavg", lambda: (6.1, 0.0, 0.0))
+    monkeypatch.setattr(os, "getloadavg", lambda: (6.1, 0.0, 0.0))
     load = busy.between(Reading(100.0, 7.0, 3.0, 1.0), Reading(100.01, 9.0, 3.0, 7.3))
     assert (load.others_cpus, load.pressure, load.text()) == (None, None, f"load average 6.1 on {load.cpus} CPUs")
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,14 +18,16 @@ from autotune import config
 from autotune.errors import UsageError
 from autotune.verdict import race
 
+Load = Callable[..., config.Settings]
+
 
 @pytest.fixture
-def load(tmp_path):
+def load(tmp_path: Path) -> Load:
     """Loads settings in an empty directory with an empty configuration directory."""
     (tmp_path / "work").mkdir()
     (tmp_path / "config").mkdir()
 
-    def load(environ=None, **flags):
+    def load(environ: dict[str, str] | None = None, **flags: Any) -> config.Settings:
         return config.load(flags, cwd=tmp_path / "work", environ=environ or {}, config_dir=tmp_path / "config")
 
     return load
@@ -35,24 +40,24 @@ def load(tmp_path):
     ("text", "seconds"),
     [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1500ms", 1.5), ("45", 45), ("0.5h", 1800), ("2 min", 120)],
 )
-def test_a_time_is_read_as_people_write_it(text, seconds):
+def test_a_time_is_read_as_people_write_it(text: str, seconds: float) -> None:
     assert config.parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "soon", "10x", "1m30", "-5s", "5s later", "1,5s", "m", "nan", "inf"])
-def test_what_is_not_a_time_is_refused(text):
+def test_what_is_not_a_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time such as"):
         config.parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0s", "400d", "9" * 400 + "s"])
-def test_a_time_must_be_some_time_within_a_year(text):
+def test_a_time_must_be_some_time_within_a_year(text: str) -> None:
     with pytest.raises(ValueError, match="must be more than nothing and less than a year"):
         config.parse_duration(text)
 
 
 @given(st.integers(min_value=1, max_value=30 * 86_400_000))
-def test_a_time_written_as_a_flag_reads_back_exactly(milliseconds):
+def test_a_time_written_as_a_flag_reads_back_exactly(milliseconds: int) -> None:
     assert round(config.parse_duration(config.duration_flag(milliseconds / 1000)) * 1000) == milliseconds
 
 
@@ -60,34 +65,34 @@ def test_a_time_written_as_a_flag_reads_back_exactly(milliseconds):
     ("text", "size_bytes"),
     [("4G", 4 << 30), ("512M", 512 << 20), ("1.5GiB", 3 << 29), ("64k", 65536), ("1 gb", 1 << 30)],
 )
-def test_a_size_is_read_as_people_write_it(text, size_bytes):
+def test_a_size_is_read_as_people_write_it(text: str, size_bytes: int) -> None:
     assert config.parse_size(text) == size_bytes
 
 
 @pytest.mark.parametrize("text", ["", "4096", "4X", "-1G", "G", "4GG"])
-def test_a_size_needs_its_unit(text):
+def test_a_size_needs_its_unit(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size such as 4G"):
         config.parse_size(text)
 
 
 @given(st.integers(min_value=1, max_value=1 << 42))
-def test_a_size_written_as_a_flag_reads_back_within_a_kilobyte(size_bytes):
+def test_a_size_written_as_a_flag_reads_back_within_a_kilobyte(size_bytes: int) -> None:
     assert 0 <= config.parse_size(config.size_flag(size_bytes)) - size_bytes < 1024
 
 
 # --- sources ---
 
 
-def test_without_anything_the_defaults_hold(load):
+def test_without_anything_the_defaults_hold(load: Load) -> None:
     assert load() == config.Settings()
 
 
-def test_the_defaults_for_rounds_are_those_of_the_race():
+def test_the_defaults_for_rounds_are_those_of_the_race() -> None:
     defaults = config.Settings()
     assert (defaults.min_runs, defaults.max_runs) == (race.MIN_ROUNDS, race.MAX_ROUNDS)
 
 
-def test_each_source_wins_over_the_next(load, tmp_path):
+def test_each_source_wins_over_the_next(load: Load, tmp_path: Path) -> None:
     (tmp_path / "config/autotune.toml").write_text("cpus = 1\n")
     assert load().cpus == 1
     (tmp_path / "work/autotune.toml").write_text("cpus = 2\n")
@@ -99,19 +104,19 @@ def test_each_source_wins_over_the_next(load, tmp_path):
     assert load(environ, cpus="5").cpus == 5
 
 
-def test_the_two_files_are_merged_key_by_key(load, tmp_path):
+def test_the_two_files_are_merged_key_by_key(load: Load, tmp_path: Path) -> None:
     (tmp_path / "config/autotune.toml").write_text('machine = "vm"\nbudget = "5m"\n')
     (tmp_path / "work/autotune.toml").write_text("budget = 90\n")
     settings = load()
     assert (settings.machine, settings.budget) == ("vm", 90.0)
 
 
-def test_the_configuration_directory_follows_xdg():
+def test_the_configuration_directory_follows_xdg() -> None:
     assert config.default_config_dir({"XDG_CONFIG_HOME": "/x"}) == Path("/x/autotune")
     assert config.default_config_dir({"HOME": "/home/me"}) == Path("/home/me/.config/autotune")
 
 
-def test_all_keys_can_be_set_by_flag_variable_and_file(load, tmp_path):
+def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Path) -> None:
     texts = {
         "machine": "vm",
         "kernel": "/boot/vmlinuz",
@@ -134,45 +139,46 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load, tmp_path):
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
     (tmp_path / "config/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
-    planning = ("claude", "my-model", 0.5, 20, Path("/prices.json"), 90.0)
-    assert by_flag == config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7, *planning)
+    runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7)
+    planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
+    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0)
 
 
-def test_numbers_in_a_file_need_no_quotes(load, tmp_path):
+def test_numbers_in_a_file_need_no_quotes(load: Load, tmp_path: Path) -> None:
     (tmp_path / "work/autotune.toml").write_text("cpus = 2\nbudget = 1.5\n")
     settings = load()
     assert (settings.cpus, settings.budget) == (2, 1.5)
 
 
-def test_a_path_in_a_file_starts_from_the_files_directory(load, tmp_path):
+def test_a_path_in_a_file_starts_from_the_files_directory(load: Load, tmp_path: Path) -> None:
     (tmp_path / "config/autotune.toml").write_text('kernel = "images/vmlinuz"\n')
     assert load().kernel == tmp_path / "config/images/vmlinuz"
     assert load(kernel="vmlinuz").kernel == tmp_path / "work/vmlinuz"
 
 
-def test_an_empty_variable_counts_as_not_set(load):
+def test_an_empty_variable_counts_as_not_set(load: Load) -> None:
     assert load({"AUTOTUNE_CPUS": ""}) == config.Settings()
 
 
-def test_of_dotenv_only_our_own_variables_matter(load, tmp_path, caplog):
+def test_of_dotenv_only_our_own_variables_matter(load: Load, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "work/.env").write_bytes(b"SECRET=caf\xe9\nexport AUTOTUNE_SEED='11'\nOTHER='never closed\n")
     assert load().seed == 11
     assert not caplog.records
 
 
-def test_a_dotenv_that_cannot_be_read_is_not_meant_for_us(load, tmp_path):
+def test_a_dotenv_that_cannot_be_read_is_not_meant_for_us(load: Load, tmp_path: Path) -> None:
     (tmp_path / "work/.env").mkdir()
     assert load() == config.Settings()
 
 
-def test_settings_become_flags_that_give_them_again(load):
+def test_settings_become_flags_that_give_them_again(load: Load) -> None:
     settings = load(machine="vm", memory="1536M", budget="1h30m", cpus="2", max_runs="8")
     flags = config.as_flags(settings)
     assert flags == ["--machine", "vm", "--cpus", "2", "--memory", "1536M", "--budget", "1h30m", "--max-runs", "8"]
     assert config.as_flags(config.Settings()) == []
 
 
-def test_every_setting_is_documented_with_its_flag_and_variable():
+def test_every_setting_is_documented_with_its_flag_and_variable() -> None:
     text = (Path(__file__).parents[2] / "docs/SETTINGS.md").read_text()
     rows = {line.split("|")[1].strip(" `"): line for line in text.splitlines() if line.startswith("| `")}
     assert set(rows) == set(config.ALL)
@@ -201,7 +207,9 @@ def test_every_setting_is_documented_with_its_flag_and_variable():
         ("seed", "1.5", "'1.5' is not a whole number"),
     ],
 )
-def test_an_error_names_where_the_value_came_from(load, tmp_path, name, text, problem):
+def test_an_error_names_where_the_value_came_from(
+    load: Load, tmp_path: Path, name: str, text: str, problem: str
+) -> None:
     key = config.KEYS[name]
     with pytest.raises(UsageError) as by_flag:
         load(**{name: text})
@@ -222,14 +230,14 @@ def test_an_error_names_where_the_value_came_from(load, tmp_path, name, text, pr
         load()
 
 
-def test_fewest_runs_above_most_runs_names_both(load):
+def test_fewest_runs_above_most_runs_names_both(load: Load) -> None:
     with pytest.raises(UsageError, match="--min-runs is 9, more than the default of --max-runs, which is 4"):
         load(min_runs="9")
     with pytest.raises(UsageError, match="AUTOTUNE_MIN_RUNS is 9, more than --max-runs, which is 8"):
         load({"AUTOTUNE_MIN_RUNS": "9"}, max_runs="8")
 
 
-def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load, tmp_path):
+def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load: Load, tmp_path: Path) -> None:
     (tmp_path / "work/autotune.toml").write_text("buget = 90\n")
     with pytest.raises(UsageError, match="unknown key 'buget'") as caught:
         load()
@@ -246,7 +254,7 @@ def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load, tmp_path
         (b"budget = nan\n", "budget in ./autotune.toml: 'nan' is not a time"),
     ],
 )
-def test_a_broken_file_is_named(load, tmp_path, content, problem):
+def test_a_broken_file_is_named(load: Load, tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "work/autotune.toml").write_bytes(content)
     with pytest.raises(UsageError) as caught:
         load()
@@ -254,7 +262,7 @@ def test_a_broken_file_is_named(load, tmp_path, content, problem):
     assert problem in caught.value.message
 
 
-def test_a_file_that_cannot_be_read_is_named(load, tmp_path):
+def test_a_file_that_cannot_be_read_is_named(load: Load, tmp_path: Path) -> None:
     (tmp_path / "work/autotune.toml").mkdir()
     with pytest.raises(UsageError, match=r"\./autotune\.toml cannot be read: Is a directory"):
         load()
@@ -265,7 +273,7 @@ def test_a_file_that_cannot_be_read_is_named(load, tmp_path):
 DIRECTORIES = (Path("/opt/a"), Path("/opt/b"))
 
 
-def test_directories_of_schedulers_come_from_the_environment_or_the_users_own_file(load, tmp_path):
+def test_directories_of_schedulers_come_from_the_environment_or_the_users_own_file(load: Load, tmp_path: Path) -> None:
     assert load().scheduler_dirs == ()
     (tmp_path / "config/autotune.toml").write_text('scheduler_dirs = ["/opt/a", "/opt/b"]\n')
     assert load().scheduler_dirs == DIRECTORIES
@@ -288,7 +296,7 @@ VALUES = {
 """What a project must not give, with a value that is good in itself."""
 
 
-def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else():
+def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() -> None:
     own = {name for name, key in config.ALL.items() if "project" in key.owners}
     assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "seed"}
     assert set(config.ALL) == own | set(VALUES)
@@ -297,7 +305,7 @@ def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else():
 
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize("file", ["autotune.toml", ".env", "export"])
-def test_what_is_the_users_alone_is_refused_from_a_project(load, tmp_path, name, file):
+def test_what_is_the_users_alone_is_refused_from_a_project(load: Load, tmp_path: Path, name: str, file: str) -> None:
     key, text = config.ALL[name], VALUES[name]
     line = f'{name} = "{text}"' if file == "autotune.toml" else f"{key.variable}='{text}'"
     if file == "export":
@@ -313,7 +321,7 @@ def test_what_is_the_users_alone_is_refused_from_a_project(load, tmp_path, name,
 
 
 @pytest.mark.parametrize("name", VALUES)
-def test_what_is_the_users_alone_is_taken_from_the_user(load, tmp_path, name):
+def test_what_is_the_users_alone_is_taken_from_the_user(load: Load, tmp_path: Path, name: str) -> None:
     key, text = config.ALL[name], VALUES[name]
     by_variable = getattr(load({key.variable: text}), name)
     assert by_variable != getattr(config.Settings(), name)
@@ -323,7 +331,7 @@ def test_what_is_the_users_alone_is_taken_from_the_user(load, tmp_path, name):
 
 
 @pytest.mark.parametrize(("name", "text"), [("planner", "offline"), ("machine", "vm")])
-def test_a_project_may_tighten(load, tmp_path, name, text):
+def test_a_project_may_tighten(load: Load, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "config/autotune.toml").write_text('planner = "claude"\nmachine = "host"\n')
     (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')
     assert getattr(load(), name) == text
@@ -333,30 +341,30 @@ def test_a_project_may_tighten(load, tmp_path, name, text):
 
 
 @pytest.mark.parametrize(("name", "text"), [("planner", "auto"), ("machine", "auto")])
-def test_a_project_may_not_undo_what_the_user_tightened(load, tmp_path, name, text):
+def test_a_project_may_not_undo_what_the_user_tightened(load: Load, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "config/autotune.toml").write_text('planner = "offline"\nmachine = "vm"\n')
     (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')
     with pytest.raises(UsageError, match=f"{name} in ./autotune.toml is not taken from a project .but for"):
         load()
 
 
-def test_in_the_users_own_configuration_directory_the_file_is_the_users(tmp_path):
+def test_in_the_users_own_configuration_directory_the_file_is_the_users(tmp_path: Path) -> None:
     (tmp_path / "autotune.toml").write_text('planner = "claude"\n')
     assert config.load({}, cwd=tmp_path, environ={}, config_dir=tmp_path).planner == "claude"
 
 
 @pytest.mark.parametrize("environ", [{"XDG_CONFIG_HOME": "."}, {"XDG_CONFIG_HOME": "sub"}, {"HOME": "."}, {}])
-def test_a_configuration_directory_that_depends_on_where_one_stands_does_not_count(environ):
+def test_a_configuration_directory_that_depends_on_where_one_stands_does_not_count(environ: dict[str, str]) -> None:
     assert config.default_config_dir(environ) == Path("/.config/autotune")
 
 
 @pytest.mark.parametrize("text", ["bin", "./bin", "/opt/a:bin"])
-def test_directories_must_not_depend_on_where_one_stands(load, text):
+def test_directories_must_not_depend_on_where_one_stands(load: Load, text: str) -> None:
     with pytest.raises(UsageError, match=r"AUTOTUNE_SCHEDULER_DIRS: .*bin' is not an absolute path"):
         load({"AUTOTUNE_SCHEDULER_DIRS": text})
 
 
-def test_settings_without_a_flag_are_not_repeated_as_flags(load):
+def test_settings_without_a_flag_are_not_repeated_as_flags(load: Load) -> None:
     assert config.as_flags(load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/a"})) == []
 
 
@@ -385,20 +393,22 @@ ODD = [endless, pipe, linked_pipe, listening]
 
 
 @pytest.mark.parametrize("make", ODD)
-def test_a_dotenv_that_is_no_file_is_left_alone(load, tmp_path, make):
+def test_a_dotenv_that_is_no_file_is_left_alone(load: Load, tmp_path: Path, make: Callable[[Path], None]) -> None:
     make(tmp_path / "work/.env")
     assert load() == config.Settings()
 
 
 @pytest.mark.parametrize("place", ["work", "config"])
 @pytest.mark.parametrize("make", ODD)
-def test_a_settings_file_that_is_no_file_is_refused(load, tmp_path, make, place):
+def test_a_settings_file_that_is_no_file_is_refused(
+    load: Load, tmp_path: Path, make: Callable[[Path], None], place: str
+) -> None:
     make(tmp_path / place / "autotune.toml")
     with pytest.raises(UsageError, match=r"autotune\.toml cannot be read: it is not a regular file"):
         load()
 
 
-def test_files_are_read_as_far_as_their_bound(load, tmp_path):
+def test_files_are_read_as_far_as_their_bound(load: Load, tmp_path: Path) -> None:
     huge = tmp_path / "work/.env"
     huge.write_text("AUTOTUNE_CPUS=2\n")
     os.truncate(huge, 8 << 30)  # a hole: reading it whole would take 8 GiB of memory
@@ -409,7 +419,7 @@ def test_files_are_read_as_far_as_their_bound(load, tmp_path):
 
 
 @pytest.mark.parametrize("content", ["a = " + "[" * 100_000, "cpus = 0x" + "f" * 5000])
-def test_settings_that_python_cannot_hold_are_an_error_of_the_file(load, tmp_path, content):
+def test_settings_that_python_cannot_hold_are_an_error_of_the_file(load: Load, tmp_path: Path, content: str) -> None:
     (tmp_path / "work/autotune.toml").write_text(content + "\n")
     with pytest.raises(UsageError, match=r"\./autotune\.toml"):
         load()

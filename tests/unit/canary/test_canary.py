@@ -332,7 +332,7 @@ def plan(kernel: Kernel, stuck: threading.Event) -> Plan:
     return Plan(OPS, True, watch_s=1.0, look_s=0.1, hogs=0, senses=senses)
 
 
-def later(seconds: float, what: Callable[[], None]) -> None:
+def later(seconds: float, what: Callable[[], object]) -> None:
     threading.Timer(seconds, what).start()
 
 

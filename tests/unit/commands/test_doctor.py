@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(build, "_clangs", lambda: iter(()))  # it looks into /usr/bin whatever PATH says
     monkeypatch.setattr(kernels, "_host", lambda: None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda *_args, **_named: None)
+    monkeypatch.setattr(shutil, "which", lambda *_args, **_named: None)
     return tmp_path
 
 
@@ -80,15 +81,15 @@ def test_a_program_outside_the_users_path_is_found_where_root_has_it(monkeypatch
 
 def test_another_scheduler_that_is_attached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     attached = KernelState(state="enabled", ops="rusty_1.0", enable_seq=1, nr_rejected=0, switch_all=True)
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: attached)
+    monkeypatch.setattr(kernel, "read_state", lambda: attached)
     assert named("sched_ext").found
     assert not named("other scheduler").found
     assert "rusty_1.0" in named("other scheduler").detail
 
 
 def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    without = KernelState(state=kernel.UNSUPPORTED, ops=None, enable_seq=None, nr_rejected=None, switch_all=None)
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: without)
+    without = KernelState(state=kernel.UNSUPPORTED, ops=None, enable_seq=0, nr_rejected=0, switch_all=None)
+    monkeypatch.setattr(kernel, "read_state", lambda: without)
     assert not named("sched_ext").found
     assert not can_run(doctor.collect())["host"]
 
@@ -99,8 +100,8 @@ def test_a_host_kernel_that_cannot_load_any_scheduler_is_told(
 ) -> None:
     usable = KernelState(state="disabled", ops=None, enable_seq=0, nr_rejected=0, switch_all=False)
     (tmp_path / "vmlinux").write_bytes(btf_files.btf(functions))
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: usable)
-    monkeypatch.setattr(doctor.kernel, "too_old", lambda _release: False)
+    monkeypatch.setattr(kernel, "read_state", lambda: usable)
+    monkeypatch.setattr(kernel, "too_old", lambda _release: False)
     monkeypatch.setattr(build, "KERNEL_BTF", tmp_path / "vmlinux")
     assert named("sched_ext").found is found
     assert ("scx_bpf_kick_cpu" in named("sched_ext").detail) is not found
@@ -133,7 +134,7 @@ def test_an_ordinary_user_needs_a_sudo_that_starts_the_holder(
     (tmp_path / "sudo").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "sudo").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(doctor.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     row = named("root")
     assert row.found is found
     assert detail in row.detail
@@ -160,7 +161,7 @@ def test_kvm_is_what_a_boot_has_shown(
 
 
 def test_a_busy_machine_is_told_that_it_is_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "getloadavg", lambda: (64.0, 1.0, 1.0))
-    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (64.0, 1.0, 1.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert not named("quiet machine").found
     assert named("quiet machine").required_for == OPTIONAL

@@ -95,7 +95,8 @@ def record_of(pid: int, **changed: Any) -> Applied:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_is_kept_until_a_signal_and_then_detached(number: signal.Signals) -> None:
-    kernel, told = Kernel(ON), []
+    kernel = Kernel(ON)
+    told: list[str] = []
     before = signal.getsignal(number)
     later(lambda: os.kill(os.getpid(), number))
     hold(kernel, told)
@@ -110,7 +111,8 @@ def test_it_is_kept_until_a_signal_and_then_detached(number: signal.Signals) -> 
 
 
 def test_when_the_kernel_ejects_it_its_reason_is_told() -> None:
-    kernel, told = Kernel(ON, ON, OFF, gone=STALL), []
+    kernel = Kernel(ON, ON, OFF, gone=STALL)
+    told: list[str] = []
     with pytest.raises(AttachError, match=r"not attached any more: ejected: runnable task stall \(make"):
         hold(kernel, told)
     assert kernel.log[-1] == "detach"
@@ -185,7 +187,8 @@ STILL = DetachError("the kernel is not back on its own scheduler: state is enabl
 
 @pytest.mark.parametrize("answer", [STILL, ON, replace(ON, state="disabling", ops=None), HolderLost("it died")])
 def test_what_is_not_detached_is_an_error_when_it_was_asked_to_end(answer: Any) -> None:
-    kernel, told = Stuck(ON, detach=answer), []
+    kernel = Stuck(ON, detach=answer)
+    told: list[str] = []
     later(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises((DetachError, HolderLost)):
         hold(kernel, told)
@@ -195,7 +198,8 @@ def test_what_is_not_detached_is_an_error_when_it_was_asked_to_end(answer: Any) 
 
 def test_a_dead_holder_ends_it_at_once_with_its_reason() -> None:
     lost = HolderLost("the holder of the scheduler failed: it was ended by SIGKILL; the kernel is back")
-    kernel, told = Stuck(ON, detach=AttachError("no scheduler is attached"), state=lost), []
+    kernel = Stuck(ON, detach=AttachError("no scheduler is attached"), state=lost)
+    told: list[str] = []
     with pytest.raises(HolderLost, match="SIGKILL"):
         hold(kernel, told)
     assert not any("detached" in line for line in told)

@@ -246,7 +246,12 @@ HAND = Other("rusty", 1234, ("scx_rusty", "-k"), "hand", "scx_rusty", None, ("-k
 def test_consent_is_a_flag_or_a_yes() -> None:
     assert replacing.consent(HAND, replace_current=True, ask=None)
     asked: list[str] = []
-    assert replacing.consent(HAND, replace_current=False, ask=lambda text: asked.append(text) or "Yes\n")
+
+    def yes(text: str) -> str:
+        asked.append(text)
+        return "Yes\n"
+
+    assert replacing.consent(HAND, replace_current=False, ask=yes)
     assert "process 1234 (scx_rusty -k), started by hand" in asked[0]
 
 

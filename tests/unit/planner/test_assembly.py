@@ -26,6 +26,7 @@ from autotune.planner.claude.replay import replay
 from autotune.records import Candidate, MachineInfo, Proposal
 from autotune.schedext.catalogue import custom
 from autotune.session.tuner import SessionOptions, tune
+from autotune.tools.reasons import unusable
 from tests.support.generated_schedulers import kept
 from tests.support.messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
 from tests.support.planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
@@ -128,7 +129,8 @@ def test_a_scheduler_tried_out_is_gone_before_anything_is_measured(room: Room) -
 def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> None:
     """The user takes at_fifo with another slice, and not at_batch."""
 
-    def approve(candidate: Candidate, _proposal: Proposal, *, editable: bool) -> Candidate | None:
+    def approve(candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
+        del proposal
         if candidate.scheduler == "at_batch":
             return None
         changed = Candidate("at_fifo", (("slice_us", 5000),))
@@ -171,8 +173,8 @@ def on(kernel: str, **more: Any) -> MachineInfo:
 
 
 def test_schedulers_that_cannot_run_here_are_said_to_be_so() -> None:
-    assert "at_fifo" not in assembly.unusable(CATALOG, on("6.18.15"))
-    reasons = assembly.unusable(CATALOG, on("6.12.1"))
+    assert "at_fifo" not in unusable(CATALOG, on("6.18.15"))
+    reasons = unusable(CATALOG, on("6.12.1"))
     assert reasons["at_fifo"] == "it needs Linux 6.14, and this is 6.12.1"
 
 
@@ -261,10 +263,10 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
 def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(room: Room) -> None:
     one = kept("mine")
     catalog = custom.catalog()
-    assert "custom:mine" not in assembly.unusable(catalog, on("6.18.15"))
+    assert "custom:mine" not in unusable(catalog, on("6.18.15"))
     for number in range(3):
         Strikes().strike(one.seal.object_sha256, f"late {number}", "6.18.15")
-    reasons = assembly.unusable(catalog, on("6.18.15"))
+    reasons = unusable(catalog, on("6.18.15"))
     assert reasons["custom:mine"] == "it was let go three times on this host, last for: late 2"
     room.use_key(None)
     with closing(Knowledge()) as memory:
@@ -278,4 +280,4 @@ def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(
 def test_a_generated_scheduler_that_was_changed_is_offered_by_nobody() -> None:
     one = kept("mine")
     one.object_path.write_bytes(b"\x7fELF another")
-    assert "not the one that passed" in assembly.unusable(custom.catalog(), on("6.18.15"))["custom:mine"]
+    assert "not the one that passed" in unusable(custom.catalog(), on("6.18.15"))["custom:mine"]

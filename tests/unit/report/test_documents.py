@@ -34,7 +34,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 @given(st.text(st.characters(exclude_categories=[])))
-def test_printable_text_is_one_line_that_can_be_encoded_and_moves_no_cursor(text):
+def test_printable_text_is_one_line_that_can_be_encoded_and_moves_no_cursor(text: str) -> None:
     shown = printable(text)
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     assert len(shown.splitlines()) <= 1
@@ -53,7 +53,7 @@ def test_printable_text_is_one_line_that_can_be_encoded_and_moves_no_cursor(text
         ("\x9b2J", "2J"),
     ],
 )
-def test_printable_leaves_text_alone_and_takes_control_away(text, shown):
+def test_printable_leaves_text_alone_and_takes_control_away(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
@@ -68,14 +68,14 @@ def test_printable_leaves_text_alone_and_takes_control_away(text, shown):
         (612, "612.0 s"),
     ],
 )
-def test_a_time_in_a_sentence_has_a_unit_that_suits_it(seconds, text):
+def test_a_time_in_a_sentence_has_a_unit_that_suits_it(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0:00"), (7.9, "0:07"), (760, "12:40"), (3760, "1:02:40"), (-1, "0:00")]
 )
-def test_a_span_of_a_progress_line_is_a_clock(seconds, text):
+def test_a_span_of_a_progress_line_is_a_clock(seconds: float, text: str) -> None:
     assert clock_text(seconds) == text
 
 
@@ -92,19 +92,19 @@ def test_a_span_of_a_progress_line_is_a_clock(seconds, text):
         ([1234.5678, 1300.0], ["1235", "1300"], "s"),
     ],
 )
-def test_all_times_of_a_table_share_one_unit_and_its_decimals(values, texts, unit):
+def test_all_times_of_a_table_share_one_unit_and_its_decimals(values: list[float], texts: list[str], unit: str) -> None:
     scale = scale_for(values, is_time=True)
     assert scale.unit == unit
     assert [scale.text(value) for value in values] == texts
 
 
-def test_a_metric_of_the_users_own_has_no_unit_and_counts_stay_whole():
+def test_a_metric_of_the_users_own_has_no_unit_and_counts_stay_whole() -> None:
     scale = scale_for([12.0, 14.0], is_time=False)
     assert (scale.unit, scale.text(12.0)) == ("", "12")
     assert scale_for([0.25, 12.5], is_time=False).text(0.25) == "0.250"
 
 
-def test_without_a_value_there_is_still_a_scale():
+def test_without_a_value_there_is_still_a_scale() -> None:
     assert scale_for([], is_time=True).unit == "s"
     assert scale_for([0.0], is_time=False).text(0.0) == "0"
 
@@ -112,7 +112,7 @@ def test_without_a_value_there_is_still_a_scale():
 # --- the table ---
 
 
-def test_the_table_ranks_the_winner_above_eevdf_and_gives_invalid_ones_no_rank():
+def test_the_table_ranks_the_winner_above_eevdf_and_gives_invalid_ones_no_rank() -> None:
     shown = documents.session_table(sessions.session())
     assert shown.header[2] == "median [s]"
     assert [(row.rank, row.scheduler, row.verdict, row.kind) for row in shown.rows] == [
@@ -124,14 +124,14 @@ def test_the_table_ranks_the_winner_above_eevdf_and_gives_invalid_ones_no_rank()
     ]
 
 
-def test_a_row_holds_all_that_is_known_of_a_candidate():
+def test_a_row_holds_all_that_is_known_of_a_candidate() -> None:
     first = documents.session_table(sessions.session()).rows[0]
     assert first.cells == (
         "1", "at_batch:slice_us=20000,stay=true", "2.221", "2.408", "1.084 [1.051, 1.118]", "faster", "12", "confirmed"
     )  # fmt: skip
 
 
-def test_notes_say_what_happened():
+def test_notes_say_what_happened() -> None:
     rows = documents.session_table(sessions.session()).rows
     assert [row.note for row in rows] == [
         "confirmed",
@@ -142,13 +142,13 @@ def test_notes_say_what_happened():
     ]
 
 
-def test_faster_without_confirmation_says_so_and_is_not_the_winner():
+def test_faster_without_confirmation_says_so_and_is_not_the_winner() -> None:
     gain = sessions.interval(1.1, 1.05, 1.15)
     rows = table.table([sessions.result(sessions.FIFO, "faster", speedup=gain)], is_time=True).rows
     assert (rows[0].kind, rows[0].note) == ("faster", "not confirmed")
 
 
-def test_only_a_proven_gain_ranks_above_eevdf():
+def test_only_a_proven_gain_ranks_above_eevdf() -> None:
     better, worse = sessions.interval(1.3, 0.9, 1.9), sessions.interval(0.8, 0.7, 0.9)
     proven = sessions.interval(1.05, 1.02, 1.08)
     unordered = [
@@ -163,12 +163,12 @@ def test_only_a_proven_gain_ranks_above_eevdf():
     assert [r.candidate.scheduler for r in ranked] == ["won", "large", BASELINE, "lucky", "slower", "invalid"]
 
 
-def test_intervals_without_end_and_tiny_ones_stay_short():
+def test_intervals_without_end_and_tiny_ones_stay_short() -> None:
     assert table.interval_text(sessions.interval(1.5, 1e-9, math.inf)) == "1.500 [0.000, >999]"
     assert table.interval_text(sessions.interval(9.9999, 30.271, 123.45)) == "10.00 [30.27, 123.5]"
 
 
-def test_the_plain_table_is_aligned_ascii_without_trailing_space():
+def test_the_plain_table_is_aligned_ascii_without_trailing_space() -> None:
     lines = table.plain_table(documents.session_table(sessions.session())).split("\n")
     assert all(line == line.rstrip() and line.isascii() for line in lines)
     assert len({line.index(word) for line, word in zip(lines[1:3], ("faster", "baseline"), strict=True)}) == 1
@@ -186,31 +186,31 @@ def test_the_plain_table_is_aligned_ascii_without_trailing_space():
         ("vm", "tcg", "a micro-VM under emulation"),
     ],
 )
-def test_the_first_line_says_where_it_runs_and_why(kind, acceleration, place):
+def test_the_first_line_says_where_it_runs_and_why(kind: str, acceleration: str, place: str) -> None:
     info = sessions.machine(kind=kind, acceleration=acceleration, why="the reason", cpus=1)
     text = documents.machine_sentence(info)
     assert place in text
     assert text.endswith("Linux 6.18.15+deb13-amd64, 1 CPU, 4.0 GiB: the reason.")
 
 
-def test_the_baseline_says_what_cannot_be_told_apart():
+def test_the_baseline_says_what_cannot_be_told_apart() -> None:
     text = documents.baseline_sentence(sessions.BASE, is_time=True)
     assert text.startswith("Under EEVDF: median 2.408 s over 5 runs, noise 1.1 %")
     assert text.endswith("differences under 2.1 % cannot be told apart here.")
 
 
-def test_a_winner_is_recommended_with_its_interval():
+def test_a_winner_is_recommended_with_its_interval() -> None:
     text = documents.conclusion(sessions.session())
     assert text.startswith("Use at_batch:slice_us=20000,stay=true: the command runs 1.08 times as fast")
     assert "95 % interval 1.05 to 1.12" in text
 
 
-def test_without_a_winner_the_advice_is_to_stay():
+def test_without_a_winner_the_advice_is_to_stay() -> None:
     done = sessions.session(winner=None, results=sessions.results()[1:])
     assert documents.conclusion(done).startswith("Stay with EEVDF: no scheduler was shown to beat it here")
 
 
-def test_without_a_comparison_nothing_is_claimed():
+def test_without_a_comparison_nothing_is_claimed() -> None:
     results = (
         sessions.result(Candidate(BASELINE), None),
         sessions.result(sessions.FIFO, "undecided", median=None, runs=0),
@@ -220,7 +220,7 @@ def test_without_a_comparison_nothing_is_claimed():
     assert table.table(results, is_time=True).rows[1].note == "not run"
 
 
-def test_without_a_baseline_nothing_is_claimed():
+def test_without_a_baseline_nothing_is_claimed() -> None:
     done = sessions.session(winner=None, baseline=None, results=(), interrupted=True)
     assert "ended before the baseline was known" in documents.conclusion(done)
     assert "repeat" not in documents.plain_text(done)
@@ -229,18 +229,18 @@ def test_without_a_baseline_nothing_is_claimed():
 # --- the command that repeats it ---
 
 
-def test_the_command_repeats_the_winner():
+def test_the_command_repeats_the_winner() -> None:
     command = documents.repeat_command(sessions.session(), ["--machine", "vm"])
     assert command == ("autotune cc --machine vm --scheduler at_batch:slice_us=20000,stay=true --seed 7 -- 'make -j8'")
 
 
-def test_without_a_winner_the_command_repeats_all_that_was_tried():
+def test_without_a_winner_the_command_repeats_all_that_was_tried() -> None:
     command = documents.repeat_command(sessions.session(winner=None))
     assert command.count("--scheduler") == 4
     assert "eevdf" not in command
 
 
-def test_the_command_keeps_every_option_of_the_workload():
+def test_the_command_keeps_every_option_of_the_workload() -> None:
     workload = sessions.workload(
         argv=("./load", "--for", "5 s"),
         command="./load --for '5 s'",
@@ -264,7 +264,7 @@ def test_the_command_keeps_every_option_of_the_workload():
 @pytest.mark.parametrize(
     "word", ["plain", "it's", "two\nlines", "\x1b[2J", "caf\u00e9 \u202e", "back\\slash\n", "\udcff'x"]
 )
-def test_a_word_for_the_shell_is_one_line_that_the_shell_reads_back(word):
+def test_a_word_for_the_shell_is_one_line_that_the_shell_reads_back(word: str) -> None:
     quoted = shell_word(word)
     assert printable(quoted) == quoted
     shown = subprocess.run(["bash", "-c", f"printf %s {quoted}"], capture_output=True, check=True)
@@ -274,7 +274,7 @@ def test_a_word_for_the_shell_is_one_line_that_the_shell_reads_back(word):
 # --- Markdown and CSV ---
 
 
-def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is():
+def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is() -> None:
     hostile = sessions.result(sessions.VTIME, "invalid", median=None, note="a|b\n| c | `x` <script>")
     done = sessions.session(results=(*sessions.results(), hostile), workload=sessions.workload(command="a | b\n# c"))
     text = documents.markdown(done)
@@ -286,7 +286,7 @@ def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is():
     assert text.splitlines()[0] == "## autotune: a \\| b \\# c"
 
 
-def test_csv_has_unrounded_numbers_and_empty_cells_where_there_are_none():
+def test_csv_has_unrounded_numbers_and_empty_cells_where_there_are_none() -> None:
     rows = list(csv.DictReader(io.StringIO(documents.csv_text(sessions.session()))))
     assert [row["scheduler"] for row in rows] == ["at_batch", "eevdf", "at_fifo", "at_interactive", "at_vtime"]
     assert (rows[0]["rank"], rows[0]["knobs"], rows[0]["median"]) == ("1", "slice_us=20000,stay=true", "2.221")
@@ -298,12 +298,12 @@ def test_csv_has_unrounded_numbers_and_empty_cells_where_there_are_none():
 # --- JSON ---
 
 
-def test_json_reads_back_as_the_same_session():
+def test_json_reads_back_as_the_same_session() -> None:
     done = sessions.session()
     assert from_json(Session, json.loads(documents.json_text(done))) == done
 
 
-def test_json_is_strict_ascii_even_for_infinite_bounds_and_bytes_that_are_not_text():
+def test_json_is_strict_ascii_even_for_infinite_bounds_and_bytes_that_are_not_text() -> None:
     wide = sessions.result(sessions.FIFO, "undecided", speedup=sessions.interval(1.0, 0.0, math.inf))
     done = sessions.session(results=(wide,), workload=sessions.workload(command="\udcff \u6f22"))
     text = documents.json_text(done)
@@ -317,7 +317,7 @@ def test_json_is_strict_ascii_even_for_infinite_bounds_and_bytes_that_are_not_te
     assert document["schema"] == documents.SCHEMA_VERSION
 
 
-def test_json_keeps_no_secret_of_the_environment():
+def test_json_keeps_no_secret_of_the_environment() -> None:
     env = {"PATH": "/bin", "MAKEFLAGS": "-k", "ANTHROPIC_API_KEY": "sk-secret", "DB_PASSWORD": "hunter2"}
     text = documents.json_text(sessions.session(workload=sessions.workload(env=env)))
     assert json.loads(text)["workload"]["env"] == {"PATH": "/bin", "MAKEFLAGS": "-k"}
@@ -325,13 +325,13 @@ def test_json_keeps_no_secret_of_the_environment():
     assert "hunter2" not in text
 
 
-def test_the_schema_in_docs_is_that_of_the_records():
+def test_the_schema_in_docs_is_that_of_the_records() -> None:
     """To bring it up to date: python -c 'from autotune.report.schema import schema_text; print(schema_text(),
     end="")'"""
     assert (DOCS / "session.schema.json").read_text() == report_schema.schema_text()
 
 
-def test_the_document_validates_and_a_broken_one_does_not():
+def test_the_document_validates_and_a_broken_one_does_not() -> None:
     validate = TypeAdapter(Session).validate_json
     document = json.loads(documents.json_text(sessions.session()))
     assert validate(json.dumps(document)) == sessions.session()
@@ -340,7 +340,7 @@ def test_the_document_validates_and_a_broken_one_does_not():
         validate(json.dumps(document))
 
 
-def test_the_document_has_exactly_the_fields_that_the_schema_names():
+def test_the_document_has_exactly_the_fields_that_the_schema_names() -> None:
     schema = json.loads(report_schema.schema_text())
     assert _differences(json.loads(documents.json_text(sessions.session())), schema, schema["$defs"]) == []
 
@@ -364,7 +364,7 @@ def _differences(value: Any, shape: dict[str, Any], defs: dict[str, Any], at: st
     return []
 
 
-def test_the_description_names_every_field():
+def test_the_description_names_every_field() -> None:
     text = (DOCS / "JSON.md").read_text()
     missing = [f"{cls.__name__}.{field.name}" for cls in _records(Session) for field in dataclasses.fields(cls)
                if f"`{field.name}`" not in text]  # fmt: skip
@@ -382,7 +382,7 @@ def _records(cls: type) -> set[type]:
     return found
 
 
-def test_how_to_keep_a_winner_is_told_where_it_can_be_kept():
+def test_how_to_keep_a_winner_is_told_where_it_can_be_kept() -> None:
     on_host = sessions.session(machine=sessions.machine(kind="host"))
     assert f"To keep it: autotune apply {sessions.BATCH.key}" in documents.plain_text(on_host)
     assert "To keep it" not in documents.plain_text(sessions.session()), "a micro-VM ends with its session"

@@ -17,6 +17,7 @@ import pytest
 
 from autotune.errors import AttachError, UsageError
 from autotune.records import KnobValue
+from autotune.schedext.build import newest_clang
 from autotune.schedext.libbpf import _SIGNATURES, BpfObject, Libbpf, ObjectKnob, _last_reason
 from tests.support import bpf_objects
 
@@ -242,7 +243,7 @@ def test_the_version_is_new_enough(library: Libbpf) -> None:
 
 
 def shared_library(target: Path, source: str) -> Path:
-    clang = bpf_objects.newest_clang().path
+    clang = newest_clang().path
     subprocess.run([clang, "-shared", "-fPIC", "-x", "c", "-", "-o", str(target)], input=source.encode(), check=True)
     return target
 

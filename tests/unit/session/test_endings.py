@@ -186,7 +186,8 @@ def test_an_interruption_after_a_failure_leaves_the_failure_told() -> None:
 @pytest.mark.parametrize("command", ["setup", "prepare", "cleanup"])
 def test_a_command_whose_helper_dies_is_repeated_and_the_session_completes(command: str) -> None:
     machine = Rough({command: after(0, RunnerLost("it died"))})
-    result, finished = session(machine, **{command: command})
+    wanted: dict[str, Any] = {command: command}
+    result, finished = session(machine, **wanted)
     assert result.winner == "x"
     assert finished.error is None
 

@@ -15,12 +15,12 @@ import pytest
 
 from autotune import prompt
 from autotune.knowledge.store import Knowledge
-from autotune.planner.assembly import unusable
 from autotune.planner.base import Situation
 from autotune.planner.offline import FIRST_SET, LATER_SET, OfflinePlanner
 from autotune.records import Baseline, Candidate, CandidateResult, Interval, MachineInfo, Observation, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.tools.reasons import unusable
 from autotune.tools.toolbox import RESULT_CHARACTERS, Toolbox
 from tests.support import scx_programs
 from tests.support.sessions import run
@@ -245,8 +245,10 @@ def test_settings_that_do_not_go_together_are_refused_with_what_must_hold(toolbo
 
 
 def test_a_profile_can_be_submitted_and_changed(toolbox: Toolbox) -> None:
-    (proposal,) = submitted(toolbox, "scx_lavd", mode="gaming", preempt_shift="4").proposals or ()
-    assert proposal.candidate.key == "scx_lavd:performance=true,pinned_slice_us=500,preempt_shift=4"
+    proposals = submitted(toolbox, "scx_lavd", mode="gaming", preempt_shift="4").proposals
+    assert proposals is not None
+    assert len(proposals) == 1
+    assert proposals[0].candidate.key == "scx_lavd:performance=true,pinned_slice_us=500,preempt_shift=4"
     assert "has no mode 'fast'" in submitted(toolbox, "scx_lavd", mode="fast").text
 
 

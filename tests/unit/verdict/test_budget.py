@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autotune.records import Allotment
 from autotune.verdict import budget
 
 RUNS = st.integers(0, 5000)
@@ -14,7 +15,7 @@ ROUNDS = st.integers(2, 20)
 PROPOSED = st.integers(1, 30)
 
 
-def allot(runs: int, proposed: int = 6, most_rounds: int = 4) -> budget.Allotment:
+def allot(runs: int, proposed: int = 6, most_rounds: int = 4) -> Allotment:
     return budget.allot(proposed=proposed, runs=runs, most_rounds=most_rounds, spent_s=100.0, run_s=25.0)
 
 

@@ -62,6 +62,12 @@ def killed(child: subprocess.Popen[str]) -> None:
     wait_for(lambda now: now.state == "disabled", 20.0)
 
 
+def apply_another(child: subprocess.Popen[str]) -> dict[str, Any]:
+    refused = autotune("apply", "at_vtime")
+    child.terminate()
+    return refused
+
+
 def ejected(_child: subprocess.Popen[str]) -> None:
     Path("/proc/sysrq-trigger").write_text("S")
 
@@ -83,7 +89,7 @@ def tuned_and_kept() -> dict[str, Any]:
 def main() -> None:
     seen: dict[str, Any] = {"nothing": autotune("stop")}
     seen["stop"] = applying("at_fifo:slice_us=4000", then=lambda _child: autotune("stop"))
-    seen["twice"] = applying("at_fifo", then=lambda child: [autotune("apply", "at_vtime"), child.terminate()][0])
+    seen["twice"] = applying("at_fifo", then=apply_another)
     seen["ejected"] = applying("at_fifo", then=ejected)
     seen["killed"] = applying("at_fifo", then=killed)
     seen["stop_after_kill"] = autotune("stop")

@@ -13,7 +13,7 @@ import sys
 import time
 
 from autotune.errors import AutotuneError
-from autotune.records import AttachSpec
+from autotune.records import AttachSpec, KnobValue
 from autotune.schedext.evidence import EvidenceTaker
 from autotune.schedext.holding.client import HolderClient
 from autotune.wire import to_json
@@ -40,7 +40,9 @@ def cpu_ticks(pid: int) -> int:
 
 def main() -> None:
     ops, path, libbpf, seconds, *settings = sys.argv[1:]
-    knobs = {name: value(text) for name, _, text in (setting.partition("=") for setting in settings)}
+    knobs: dict[str, KnobValue] = {
+        name: value(text) for name, _, text in (setting.partition("=") for setting in settings)
+    }
     holder = HolderClient(libbpf=libbpf)
     try:
         attachment = holder.attach(AttachSpec(ops, path, knobs, partial=knobs.get("partial") is True))

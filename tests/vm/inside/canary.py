@@ -21,7 +21,7 @@ from typing import Any
 
 from autotune import canary
 from autotune.canary.strikes import Strikes
-from autotune.records import Attachment, AttachSpec
+from autotune.records import Attachment, AttachSpec, KnobValue
 from autotune.schedext.holding.client import HolderClient
 from autotune.wire import to_json
 
@@ -114,10 +114,12 @@ def one(spec: AttachSpec, libbpf: str, watch_s: float, can_be_partial: bool, tri
 
 def main() -> None:
     ops, path, libbpf, watch_s, partial, trigger_s, tries, *settings = sys.argv[1:]
-    knobs = {name: value(text) for name, _, text in (setting.partition("=") for setting in settings)}
+    knobs: dict[str, KnobValue] = {
+        name: value(text) for name, _, text in (setting.partition("=") for setting in settings)
+    }
     content_hash, kernel = hashlib.sha256(Path(path).read_bytes()).hexdigest(), os.uname().release
     strikes = Strikes(Path(tempfile.mkdtemp()) / "state" / "canary.json")
-    seen = []
+    seen: list[Any] = []
     while len(seen) < int(tries) and not strikes.is_barred(content_hash):
         found = one(
             AttachSpec(ops, path, knobs),

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 STATE = Path("/sys/kernel/sched_ext/state")
@@ -68,7 +69,7 @@ class Session:
                 time.sleep(wait_s)
 
     def wait_for(self, what: str, limit_s: float = 90.0) -> None:
-        moments = {
+        moments: dict[str, Callable[[], object]] = {
             "prepare": lambda: processes("sleep 0.7001"),
             "baseline": lambda: processes("sleep 0.7531") and state() == "disabled",
             "attached": lambda: processes("sleep 0.7531") and state() == "enabled",

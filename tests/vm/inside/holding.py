@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,8 @@ def main() -> None:
     if what == "client":
         client(*arguments)
     else:
-        print(json.dumps({"killed": killed, "applied": applying}[what](*arguments)))
+        play: dict[str, Callable[..., Any]] = {"killed": killed, "applied": applying}
+        print(json.dumps(play[what](*arguments)))
 
 
 main()

@@ -112,7 +112,8 @@ def told(other: Other | None) -> Any:
 
 def replace_and_put_back(inside: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """What is seen before, while it is replaced, and afterwards."""
-    before, said = others.look(), []
+    before = others.look()
+    said: list[str] = []
     error = None
     try:
         with replacing.replaced(before, said.append):

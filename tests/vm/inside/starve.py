@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from autotune.records import AttachSpec
+from autotune.records import AttachSpec, KnobValue
 from autotune.schedext.holding.client import HolderClient
 
 
@@ -94,7 +94,9 @@ def start(body: Callable[[], None]) -> int:
 
 def main() -> None:
     ops, path, libbpf, load, seconds, *settings = sys.argv[1:]
-    knobs = {name: value(text) for name, _, text in (setting.partition("=") for setting in settings)}
+    knobs: dict[str, KnobValue] = {
+        name: value(text) for name, _, text in (setting.partition("=") for setting in settings)
+    }
     holder = None
     if ops != "none":
         holder = HolderClient(libbpf=libbpf)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -248,7 +249,7 @@ def test_the_mirror_is_known_before_the_first_update_too() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_another_architecture_is_told_to_bring_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(FetchError, match=r"aarch64.*--kernel IMAGE"):
         kernels.fetch(lambda _text: None)
 

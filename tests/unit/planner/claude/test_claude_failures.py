@@ -20,6 +20,7 @@ from autotune.knowledge.store import Knowledge
 from autotune.planner.assembly import Parts, planning
 from autotune.planner.claude import conversation
 from autotune.planner.claude import service as claude_service
+from autotune.planner.claude.cost import Usage
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from tests.support.messages_server import (
@@ -277,7 +278,7 @@ class Slow:
         self.given_s.append(within_s)
         time.sleep(0.2)
         call = {"type": "tool_use", "id": f"t{len(self.given_s)}", "name": "list_schedulers", "input": {}}
-        return conversation.Reply([call], "tool_use", claude_service.Usage())
+        return conversation.Reply([call], "tool_use", Usage())
 
 
 def test_one_turn_has_one_deadline_which_leaves_time_for_measuring(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

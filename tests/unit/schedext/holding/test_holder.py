@@ -396,7 +396,12 @@ def test_one_that_stays_is_ejected_by_the_kernel_and_that_is_noted(
 ) -> None:
     holder.attach(SPEC)
     machine.on_detach = lambda: None
-    monkeypatch.setattr(module, "eject", lambda ops: machine.disable() is None and ops == "at_test")
+
+    def eject(ops: str) -> bool:
+        machine.disable()
+        return ops == "at_test"
+
+    monkeypatch.setattr(module, "eject", eject)
     detachment = holder.detach()
     assert detachment.state.state == "disabled"
     assert detachment.note == "at_test stayed attached, and the kernel was told to eject it"

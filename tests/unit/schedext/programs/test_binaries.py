@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autotune.errors import AutotuneError, UsageError
+from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.programs.binaries import Places
 from tests.support import scx_programs
@@ -22,7 +23,8 @@ def stored(store: Path, version: str) -> Path:
 
 def test_places_are_looked_at_in_order(tmp_path: Path) -> None:
     names = ("configured", "path", "distribution")
-    places = Places(*((tmp_path / name,) for name in names), stores=(tmp_path / "store",))
+    configured, path, distribution = ((tmp_path / name,) for name in names)
+    places = Places(configured, path, distribution, stores=(tmp_path / "store",))
     stored(tmp_path / "store", "1.2.3")
     for name in names:
         scx_programs.put(tmp_path / name, "scx_good")
@@ -44,7 +46,7 @@ def test_what_is_nowhere_is_not_found_and_the_error_says_how_to_get_it(tmp_path:
 
 
 @pytest.mark.parametrize("entry", [scx_programs.entry(language="c"), scx_programs.entry(version=None)])
-def test_what_cannot_be_built_is_got_from_the_distribution_only(entry) -> None:
+def test_what_cannot_be_built_is_got_from_the_distribution_only(entry: Scheduler) -> None:
     assert binaries.how_to_get(entry) == "install your distribution's scx-scheds"
 
 
@@ -159,13 +161,13 @@ def test_what_belongs_to_somebody_else_is_refused(tmp_path: Path) -> None:
 # --- the places of this machine ---
 
 
-def test_relative_entries_of_path_do_not_count(tmp_path: Path, monkeypatch) -> None:
+def test_relative_entries_of_path_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     environ = {"PATH": f".::bin:{tmp_path}/bin:{tmp_path}/bin", "HOME": str(tmp_path)}
     assert binaries.here(environ).path == (tmp_path / "bin",)
 
 
-def test_directories_come_from_the_environment(tmp_path: Path, monkeypatch) -> None:
+def test_directories_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scx_programs.put(tmp_path / "b", "scx_good")
     environ = {"PATH": "/nonesuch", "HOME": str(tmp_path), "AUTOTUNE_SCHEDULER_DIRS": f"{tmp_path}/a:{tmp_path}/b"}
@@ -178,7 +180,9 @@ def test_directories_come_from_the_environment(tmp_path: Path, monkeypatch) -> N
     ("autotune.toml", 'scheduler_dirs = ["{0}/bin"]'),
     (".env", "AUTOTUNE_SCHEDULER_DIRS={0}/bin"),
 ])  # fmt: skip
-def test_a_project_cannot_say_which_programs_run_as_root(tmp_path: Path, monkeypatch, file: str, text: str) -> None:
+def test_a_project_cannot_say_which_programs_run_as_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / file).write_text(text.format(tmp_path))
     with pytest.raises(UsageError, match="not taken from a project: it decides which programs run as root") as caught:

@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries, crates, needs
 from autotune.schedext.programs.cargo import BuildProgress
 from tests.support import scx_programs
@@ -41,7 +43,7 @@ class Registry:
         )
 
     def publish(
-        self, main: str, *, name: str = "scx_good", version: str = "1.2.3", build: str = "", program=""
+        self, main: str, *, name: str = "scx_good", version: str = "1.2.3", build: str = "", program: str = ""
     ) -> None:
         crate = self.crates / f"{name}-{version}"
         (crate / "src").mkdir(parents=True)
@@ -61,7 +63,7 @@ class Registry:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch) -> Registry:
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
     for name, where in (("XDG_DATA_HOME", "data"), ("XDG_STATE_HOME", "state"), ("XDG_CACHE_HOME", "cache")):
         monkeypatch.setenv(name, str(tmp_path / where))
     monkeypatch.delenv("CARGO_TARGET_DIR", raising=False)
@@ -76,9 +78,17 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "data/autotune/schedulers"
 
 
-def install(scheduler=GOOD, version: str = "1.2.3", heard: list[BuildProgress] | None = None) -> crates.Installed:
+def install(
+    scheduler: Scheduler = GOOD, version: str = "1.2.3", heard: list[BuildProgress] | None = None
+) -> crates.Installed:
     with crates.opened_store() as store:
         return crates.install(scheduler, version, store, (heard if heard is not None else []).append)
+
+
+def version_found(places: binaries.Places) -> str:
+    found = binaries.find(GOOD, places=places)
+    assert found is not None
+    return found.path.parent.name
 
 
 def in_store(store: Path) -> list[str]:
@@ -90,7 +100,7 @@ def in_store(store: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry, store) -> None:
+def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry: Registry, store: Path) -> None:
     registry.publish(TELLS)
     heard: list[BuildProgress] = []
     done = install(heard=heard)
@@ -106,17 +116,17 @@ def test_a_crate_becomes_a_program_in_the_store_and_is_found(registry, store) ->
 
 
 @pytest.mark.slow
-def test_the_version_installed_last_is_the_one_in_use_without_building_twice(registry, store) -> None:
+def test_the_version_installed_last_is_the_one_in_use_without_building_twice(registry: Registry, store: Path) -> None:
     for version in ("1.2.3", "1.1.0"):
         registry.publish(TELLS, version=version)
         install(version=version)
     places = scx_programs.only(stores=[store])
-    assert binaries.find(GOOD, places=places).path.parent.name == "1.1.0"
+    assert version_found(places) == "1.1.0"
     assert install(version="1.2.3").build_s is None
-    assert binaries.find(GOOD, places=places).path.parent.name == "1.2.3"
+    assert version_found(places) == "1.2.3"
 
 
-def test_nobody_else_may_write_what_was_installed_whatever_the_mask(registry, store) -> None:
+def test_nobody_else_may_write_what_was_installed_whatever_the_mask(registry: Registry, store: Path) -> None:
     registry.publish(TELLS)
     before = os.umask(0)
     try:
@@ -127,7 +137,9 @@ def test_nobody_else_may_write_what_was_installed_whatever_the_mask(registry, st
         assert path.stat().st_mode & 0o022 == 0
 
 
-def test_a_project_cannot_configure_the_build(registry, tmp_path, monkeypatch) -> None:
+def test_a_project_cannot_configure_the_build(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.publish(TELLS)
     project = tmp_path / "project"
     (project / ".cargo").mkdir(parents=True)
@@ -139,7 +151,7 @@ def test_a_project_cannot_configure_the_build(registry, tmp_path, monkeypatch) -
 # --- what does not ---
 
 
-def test_a_crate_that_does_not_compile_leaves_nothing_and_names_the_log(registry, store) -> None:
+def test_a_crate_that_does_not_compile_leaves_nothing_and_names_the_log(registry: Registry, store: Path) -> None:
     registry.publish(BROKEN)
     with pytest.raises(AutotuneError, match=r"scx_good 1.2.3 could not be built: expected one of") as caught:
         install()
@@ -149,42 +161,42 @@ def test_a_crate_that_does_not_compile_leaves_nothing_and_names_the_log(registry
     assert "this is no Rust" in log.read_text()
 
 
-def test_a_failed_build_leaves_the_installed_version_alone(registry, store) -> None:
+def test_a_failed_build_leaves_the_installed_version_alone(registry: Registry, store: Path) -> None:
     registry.publish(TELLS)
     registry.publish(BROKEN, version="2.0.0")
     install()
     with pytest.raises(AutotuneError):
         install(version="2.0.0")
-    assert binaries.find(GOOD, places=scx_programs.only(stores=[store])).path.parent.name == "1.2.3"
+    assert version_found(scx_programs.only(stores=[store])) == "1.2.3"
 
 
-def test_a_program_that_does_not_tell_its_version_is_not_kept(registry, store) -> None:
+def test_a_program_that_does_not_tell_its_version_is_not_kept(registry: Registry, store: Path) -> None:
     registry.publish(SILENT)
     with pytest.raises(AutotuneError, match="was built, but does not tell its version: it says nothing"):
         install()
     assert in_store(store) == []
 
 
-def test_one_that_must_not_be_asked_is_kept_without(registry) -> None:
+def test_one_that_must_not_be_asked_is_kept_without(registry: Registry) -> None:
     registry.publish(SILENT)
     assert install(scx_programs.entry(help="never", version_option=None)).binary.path.is_file()
 
 
-def test_a_crate_without_the_program_is_not_kept(registry, store) -> None:
+def test_a_crate_without_the_program_is_not_kept(registry: Registry, store: Path) -> None:
     registry.publish(TELLS, program="scx_other")
     with pytest.raises(AutotuneError, match="brings no program scx_good"):
         install()
     assert in_store(store) == []
 
 
-def test_a_version_that_does_not_exist_is_told(registry) -> None:
+def test_a_version_that_does_not_exist_is_told(registry: Registry) -> None:
     registry.publish(TELLS)
     with pytest.raises(UsageError, match=r"crates.io has no scx_good 9.9.9"):
         install(version="9.9.9")
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_registry_that_cannot_be_reached_is_told(tmp_path, monkeypatch) -> None:
+def test_a_registry_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cargo/config.toml").unlink()
     for name in ("https_proxy", "HTTPS_PROXY", "CARGO_HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -194,7 +206,7 @@ def test_a_registry_that_cannot_be_reached_is_told(tmp_path, monkeypatch) -> Non
     assert "check the network" in caught.value.hint
 
 
-def test_a_store_that_others_could_change_is_refused_before_anything_is_built(registry, store) -> None:
+def test_a_store_that_others_could_change_is_refused_before_anything_is_built(registry: Registry, store: Path) -> None:
     registry.publish(TELLS)
     store.mkdir(parents=True)
     store.chmod(0o777)
@@ -211,7 +223,7 @@ def test_one_install_at_a_time() -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_what_a_killed_install_left_is_removed_by_the_next(store) -> None:
+def test_what_a_killed_install_left_is_removed_by_the_next(store: Path) -> None:
     (store / ".draft-abc/root").mkdir(parents=True)
     with crates.opened_store():
         assert in_store(store) == []
@@ -224,13 +236,15 @@ from tests.support import scx_programs as played
 from autotune.commands.printing import ended_gently
 from autotune.schedext.programs import crates
 with ended_gently(), crates.opened_store() as store:
-    crates.install(played.entry(version="1.2.3"), "1.2.3", store, lambda progress: print("going", flush=True))
+    crates.install(played.entry(version="1.2.3"), "1.2.3", store: Path, lambda progress: print("going", flush=True))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_build_leaves_nothing_in_the_store_and_nothing_running(registry, store, number) -> None:
+def test_an_interrupted_build_leaves_nothing_in_the_store_and_nothing_running(
+    registry: Registry, store: Path, number: signal.Signals
+) -> None:
     registry.publish(TELLS, build=WAITS)
     argv = [sys.executable, "-c", INSTALL.format(root=str(ROOT))]
     child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -254,7 +268,7 @@ def _running(comm: str) -> bool:
     return any(line.split()[1] == comm for line in listed.splitlines() if not line.startswith("Z"))
 
 
-def _until(holds) -> None:
+def _until(holds: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not holds():
         assert time.monotonic() < end, "it did not come to pass"
@@ -262,7 +276,7 @@ def _until(holds) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_leaves_nothing(registry, tmp_path) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
     """On a real file system of 200 KiB, in a mount namespace of the test's own."""
     registry.publish(TELLS)
     (tmp_path / "data").mkdir()
@@ -293,7 +307,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(registry, tmp_path) -> None:
         (GOOD, "--root=/", "is not a version"),
     ],
 )
-def test_what_cannot_be_built_is_refused(scheduler, asked: str | None, problem: str) -> None:
+def test_what_cannot_be_built_is_refused(scheduler: Scheduler, asked: str | None, problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
         crates.version_of(scheduler, asked)
 
@@ -304,7 +318,7 @@ def test_the_version_is_the_catalogues_unless_another_is_asked_for() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is under sudo")
-def test_under_sudo_it_says_that_building_needs_no_root(monkeypatch) -> None:
+def test_under_sudo_it_says_that_building_needs_no_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", "1")
     with pytest.raises(UsageError, match="building needs no root"):
         crates.refuse_sudo()
@@ -313,7 +327,7 @@ def test_under_sudo_it_says_that_building_needs_no_root(monkeypatch) -> None:
 
 
 @pytest.fixture
-def tools(tmp_path: Path, monkeypatch):
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A PATH on which every tool is there and good; a test takes some away, or makes them say something else."""
 
     def tool(name: str, says: str = "", code: int = 0) -> None:
@@ -335,7 +349,7 @@ def tools(tmp_path: Path, monkeypatch):
     return tool
 
 
-def missing(*schedulers) -> list[str]:
+def missing(*schedulers: Scheduler) -> list[str]:
     return [need.what for need in needs.needs(schedulers or [GOOD])]
 
 
@@ -345,13 +359,13 @@ def test_nothing_is_missing_where_all_is_there() -> None:
     needs.require([GOOD])
 
 
-def test_an_old_rust_is_told_with_the_least_version(tools) -> None:
+def test_an_old_rust_is_told_with_the_least_version(tools: Callable[..., None]) -> None:
     tools("cargo", "cargo 1.63.0")
     tools("rustc", "rustc 1.63.0 (Debian)")
     assert missing() == ["cargo 1.91 or later (this is 1.63)", "rustc 1.91 or later (this is 1.63)"]
 
 
-def test_headers_are_asked_of_pkg_config_and_seccomp_only_where_it_is_needed(tools) -> None:
+def test_headers_are_asked_of_pkg_config_and_seccomp_only_where_it_is_needed(tools: Callable[..., None]) -> None:
     tools("pkg-config", code=1)
     assert missing() == ["the headers of libelf", "the headers of zlib"]
     assert missing(scx_programs.entry("scx_rustland")) == [
@@ -359,7 +373,9 @@ def test_headers_are_asked_of_pkg_config_and_seccomp_only_where_it_is_needed(too
     ]
 
 
-def test_all_that_is_missing_is_named_at_once_with_the_line_that_gets_it(tools, tmp_path) -> None:
+def test_all_that_is_missing_is_named_at_once_with_the_line_that_gets_it(
+    tools: Callable[..., None], tmp_path: Path
+) -> None:
     tools("pkg-config", code=1)
     for name in ("cargo", "rustc", "make"):
         (tmp_path / "tools" / name).unlink()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from autotune.schedext.programs.drift import drift
 from autotune.schedext.programs.help_text import Option, parse
 from tests.support import scx_programs
 
-PROGRAMS = [one for one in Catalog.load().schedulers if one.kind == "binary" and one.program.language == "rust"]
+PROGRAMS = [one for one in Catalog.load().schedulers if one.program is not None and one.program.language == "rust"]
 LAVD = Catalog.load().get("scx_lavd")
 
 
@@ -20,7 +21,7 @@ def sentences(scheduler: Scheduler, text: str) -> list[str]:
     return [difference.sentence for difference in drift(scheduler, parse(text))]
 
 
-def doctored(scheduler: Scheduler, which: str, **changes: object) -> str:
+def doctored(scheduler: Scheduler, which: str, **changes: Any) -> str:
     """The help of a program that is what the catalogue says, but for one option."""
     wanted = scx_programs.options_of_catalogue(scheduler)
     assert which in {option.flag for option in wanted}
@@ -35,6 +36,7 @@ def _given(argument: str) -> Option:
 
 @pytest.mark.parametrize("scheduler", [one for one in PROGRAMS if one.knobs], ids=lambda one: one.name)
 def test_a_help_that_says_what_the_catalogue_says_differs_in_nothing(scheduler: Scheduler) -> None:
+    assert scheduler.program is not None
     always = [_given(argument) for argument in scheduler.program.arguments]
     assert sentences(scheduler, scx_programs.clap_help([*always, *scx_programs.options_of_catalogue(scheduler)])) == []
 

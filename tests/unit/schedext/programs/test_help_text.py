@@ -118,7 +118,7 @@ VALUES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,8}", fullmatch=True)
 
 
 @st.composite
-def written(draw) -> Option:
+def written(draw: st.DrawFn) -> Option:
     takes_value = draw(st.booleans())
     return Option(
         flag="--" + draw(NAMES),

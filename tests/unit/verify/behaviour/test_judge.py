@@ -104,8 +104,10 @@ def test_a_task_on_a_cpu_that_is_not_its_own_is_told() -> None:
 def test_wake_ups_have_a_bound_of_their_own_and_one_by_eevdf(
     name: str, key: str, p99_us: int, theirs_us: int, expected: list[str]
 ) -> None:
-    ours = {name: load(**{key: {"count": 100, "p99": p99_us}})}
-    assert rules(ours, {name: load(**{key: {"count": 100, "p99": theirs_us}})}) == expected
+    def seen(delay_us: int) -> dict[str, Any]:
+        return {name: {**load(), key: {"count": 100, "p99": delay_us}}}
+
+    assert rules(seen(p99_us), seen(theirs_us)) == expected
 
 
 def test_unequal_shares_of_equal_hogs_are_unfair() -> None:
