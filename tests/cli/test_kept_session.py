@@ -24,11 +24,11 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import contextlib, os, sys, time
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
+sys.path.insert(0, {root!r})
 from autotune import cli; from autotune.commands import cc as session_command
 from autotune.machine import select
 from autotune.records import AttachSpec
-from scripted import ScriptedMachine
+from tests.support.scripted_machine import ScriptedMachine
 
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
 
@@ -42,7 +42,7 @@ class Machine(ScriptedMachine):
             time.sleep(60)
         super().run(spec)
         self.log[-1] = spec.argv[-1]
-        from scripted import a_run
+        from tests.support.scripted_machine import a_run
         return a_run(0.0, 1 if "fail" in command else 0)
 
     def measure(self, spec, ops, on_output=None):
