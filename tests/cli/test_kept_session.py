@@ -217,7 +217,8 @@ def test_a_report_that_cannot_be_written_keeps_nothing_else_from_being_written()
 
 
 CONTROLLING = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -260,7 +261,12 @@ def test_a_terminal_that_goes_without_a_word_costs_nothing():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_cleanup_leaves_the_report_whole(number):
     child = subprocess.Popen(
-        argv("--cleanup", "slow"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ(), text=True
+        argv("--cleanup", "slow"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ(),
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
     )
     wait_for("cleaning")
     child.send_signal(number)
