@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import compileall
+import functools
 import os
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +35,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"this machine must be able to run it, but {problem}", pytrace=False)
     if problem is not None:
         pytest.skip(problem)
+    if item.get_closest_marker("vm") is not None:
+        _compile()
+
+
+@functools.cache
+def _compile() -> None:
+    """Compile autotune here: each VM would do so again, under emulation, where it takes many seconds, and lose it."""
+    compileall.compile_dir(Path(__file__).resolve().parents[1] / "autotune", quiet=2)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -222,7 +222,8 @@ def test_a_report_that_cannot_be_written_keeps_nothing_else_from_being_written()
 
 
 CONTROLLING = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -265,7 +266,12 @@ def test_a_terminal_that_goes_without_a_word_costs_nothing() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_during_cleanup_leaves_the_report_whole(number: signal.Signals) -> None:
     child = subprocess.Popen(
-        argv("--cleanup", "slow"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ(), text=True
+        argv("--cleanup", "slow"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ(),
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
     )
     wait_for("cleaning")
     child.send_signal(number)
@@ -293,7 +299,7 @@ def test_ctrl_c_in_the_race_and_again_in_cleanup() -> None:
     assert kept(whole=False)["interrupted"] is True
 
 
-def test_root_that_is_refused_after_the_baseline_is_a_failure_and_all_runs_are_kept():
+def test_root_that_is_refused_after_the_baseline_is_a_failure_and_all_runs_are_kept() -> None:
     done = ended(env={"REFUSED": "1"})
     assert done.returncode == 1
     assert "needs root, and sudo asks for a password" in done.stderr

@@ -19,6 +19,8 @@ from tests.support.command_line import ROOT
 from tests.support.messages_server import PING, Answer, Drip, Raw, Script, Status, Step, beginning, serving, text
 from tests.support.planning_room import GOOD
 
+pytestmark = pytest.mark.slow  # each is a session with the real client, whose import alone costs seconds of CPU
+
 KEY = "sk-live-" + "a1B2c3D4e5F6g7H8" * 3
 """Of no form that the redaction knows."""
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 from typing import NoReturn
@@ -22,27 +23,42 @@ from autotune.schedext.kernel import eject, wait_for
 GONE_S = 2.0
 """From the end of the processes until the kernel must have detached their scheduler; then it is told to."""
 _DISMISSED = b"."
+_READY = b"!"
 _PR_SET_NAME = 15
 """<linux/prctl.h>"""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Guard:
-    """The guard of one fence. Construction starts it. Raises OSError when it cannot be started."""
+    """The guard of one fence. Construction starts it, and returns when it guards. Raises OSError when it cannot be
+    started."""
 
     def __init__(self, fence: Fence) -> None:
         reading, self._pipe = os.pipe2(os.O_CLOEXEC)
-        holder = os.getpid()
+        ready, report = os.pipe2(os.O_CLOEXEC)
+        holder, self.pid = os.getpid(), -1
         try:
             self.pid = os.fork()
+            if self.pid == 0:
+                _be_guard(fence, reading, report, holder)
+            os.close(report)
+            report = -1
+            if os.read(ready, 1) != _READY:  # until then a signal ends it, and it has the holder's name
+                raise OSError(errno.ECHILD, "it ended at once")
         except OSError:
-            os.close(self._pipe)
+            self._give_up()
             raise
         finally:
-            if os.getpid() == holder:
-                os.close(reading)
-        if self.pid == 0:
-            _be_guard(fence, reading, holder)
+            for fd in (reading, ready, report):
+                if fd >= 0:
+                    os.close(fd)
+
+    def _give_up(self) -> None:
+        pipe, self._pipe = self._pipe, -1
+        os.close(pipe)
+        if self.pid > 0:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
 
     def watch(self, ops: str, enable_seq: int) -> None:
         """Say what the program attached, so that its end can be told from that of another scheduler."""
@@ -61,9 +77,11 @@ class Guard:
             os.waitpid(self.pid, 0)
 
 
-def _be_guard(fence: Fence, pipe: int, holder: int) -> NoReturn:
+def _be_guard(fence: Fence, pipe: int, report: int, holder: int) -> NoReturn:
     try:
-        _prepare(pipe, f"autotune-guard {holder}")
+        _prepare((pipe, report), f"autotune-guard {holder}")
+        os.write(report, _READY)
+        os.close(report)
         told = b""
         while chunk := _read(pipe):
             told += chunk
@@ -74,15 +92,16 @@ def _be_guard(fence: Fence, pipe: int, holder: int) -> NoReturn:
         os._exit(0)
 
 
-def _prepare(pipe: int, name: str) -> None:
+def _prepare(kept: tuple[int, int], name: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # the end of the holder is what ends it
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3, pipe)  # above all the holder's answers: whoever waits for them must see their end
-    os.closerange(pipe + 1, 1 << 16)
+    low, high = sorted(kept)
+    for start, end in ((3, low), (low + 1, high), (high + 1, 1 << 16)):
+        os.closerange(start, end)  # above all the holder's answers: whoever waits for them must see their end
     with contextlib.suppress(OSError):  # not to be kept waiting by the scheduler that it is to end
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:

@@ -141,8 +141,8 @@ def test_an_ordinary_user_needs_a_sudo_that_starts_the_holder(
     assert "NOPASSWD" in row.fix
     assert "sudo -v" not in row.fix
     problem = row.detail if not found else None
-    monkeypatch.setattr(select.sched_ext, "read_state", lambda: KernelState("disabled", None, 1, 0, None))
-    monkeypatch.setattr(select.sched_ext, "too_old", lambda _release: False)
+    monkeypatch.setattr(kernel, "read_state", lambda: KernelState("disabled", None, 1, 0, None))
+    monkeypatch.setattr(kernel, "too_old", lambda _release: False)
     assert select.host_problem() == problem, "who chooses the machine and who advises must agree"
 
 

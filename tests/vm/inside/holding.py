@@ -4,7 +4,6 @@ guard are killed in every combination; prints as JSON what was left.
 
 usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
        holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around it
-       holding.py client OBJECT LIBBPF SHAPE       what `killed` kills
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,17 +102,26 @@ def _is_ours_to_wait_for(line: str) -> bool:
     return "holding.py" in line or "-m autotune" in line
 
 
-def left(started: float) -> dict[str, Any]:
-    """When it was detached, and what there is a while later."""
-    gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
-    gone_s = time.monotonic() - started if gone else None
-    time.sleep(REALLY_GONE_S)
+def remains() -> dict[str, Any]:
+    """What is there of ours now."""
     words = ("schedext/holding/holder.py", "autotune-guard", "play.py", "scx_cosmos", "schedext/holding/fence.py")
     ours = [
         line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
     ]
     groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
-    return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
+    return {"left": ours, "held": held(), "groups": groups}
+
+
+def left(started: float) -> dict[str, Any]:
+    """When it was detached, and what there is a while after the last of ours is gone. None of them ends by itself, so
+    that the limit only keeps a broken test from hanging."""
+    gone, _ = wait_for(lambda seen: seen.state == "disabled", 60.0)
+    gone_s = time.monotonic() - started if gone else None
+    limit = time.monotonic() + 60.0
+    while any(remains().values()) and time.monotonic() < limit:
+        time.sleep(0.1)
+    time.sleep(REALLY_GONE_S)
+    return {"state": read_state().state, "gone_s": gone_s, **remains()}
 
 
 # --- the client alone ---
@@ -125,25 +134,38 @@ def killed(path: str, libbpf: str, whom: str, *wanted: str) -> list[dict[str, An
 def one(path: str, libbpf: str, shape: str, whom: str) -> dict[str, Any]:
     end = Path("/run/holding.end")
     end.unlink(missing_ok=True)
-    child = subprocess.Popen(
-        [sys.executable, "-S", str(HERE), "client", path, libbpf, shape],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert child.stdout is not None
-    if child.stdout.readline() != "attached\n" or read_state().state != "enabled":
-        child.kill()
-        raise SystemExit(f"{shape} was not attached: {child.communicate()[1][-2000:]}")
-    started = time.monotonic()
-    if whom:
-        kill(whom, child.pid)
-    else:
-        end.touch()
-    seen = left(started)
-    said = child.communicate(timeout=60)[0].strip()
+    child, reading = started_client(path, libbpf, shape)
+    with open(reading) as file:
+        if file.readline() != "attached\n" or read_state().state != "enabled":
+            os.kill(child, signal.SIGKILL)
+            raise SystemExit(f"{shape} was not attached: {file.read()}")
+        started = time.monotonic()
+        if whom:
+            kill(whom, child)
+        else:
+            end.touch()
+        seen = left(started)
+        said = file.read().strip()
+    os.waitpid(child, 0)
     return {**seen, "shape": shape, "killed": whom, "attached": True, "said": json.loads(said or "null")}
+
+
+def started_client(path: str, libbpf: str, shape: str) -> tuple[int, int]:
+    """A process of its own, and where it says what it sees. Forked: another start of Python takes seconds here."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    try:
+        os.setsid()
+        os.dup2(writing, 1)
+        client(path, libbpf, shape)
+        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
 # --- as a user runs it ---
@@ -201,11 +223,8 @@ def applying(real: str, shape: str, how: str) -> dict[str, Any]:
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
-    if what == "client":
-        client(*arguments)
-    else:
-        play: dict[str, Callable[..., Any]] = {"killed": killed, "applied": applying}
-        print(json.dumps(play[what](*arguments)))
+    play: dict[str, Callable[..., Any]] = {"killed": killed, "applied": applying}
+    print(json.dumps(play[what](*arguments)))
 
 
 main()

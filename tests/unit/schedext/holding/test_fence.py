@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from autotune.schedext.holding import fence as module
+from autotune.schedext.holding import guard as guarding
 from autotune.schedext.holding.fence import MARK, Fence, new_token
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -26,7 +27,8 @@ from autotune.schedext.holding import fence, program
 if not {grouped}:
     fence._mounts = lambda: []
 found = os.stat("/bin/sh")
-held = program.Program(ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns), sys.argv[1])
+spec = ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns)
+held = program.RunningProgram(spec, sys.argv[1])
 print(held.guard.pid, flush=True)
 if sys.stdin.readline() == "abandon\\n":
     held.abandon()
@@ -161,7 +163,7 @@ def test_the_guard_has_another_name_than_its_holder(hold: Callable[..., Held], s
     """Whoever kills the holder by its command line leaves the guard."""
     held = hold(SHAPES[shape])
     subprocess.run(["pkill", "-9", "-f", held.token], check=False)
-    assert held.holder.wait(10) == -signal.SIGKILL
+    assert held.holder.wait(60) == -signal.SIGKILL
     nothing_is_left(held)
 
 
@@ -174,6 +176,33 @@ def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Held], num
     assert held.processes()
     held.holder.kill()
     nothing_is_left(held)
+
+
+def test_a_guard_that_is_slow_to_start_guards_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can end it by a signal, or take it for its holder, in between."""
+    prepare = guarding._prepare
+
+    def slowly(kept: tuple[int, int], name: str) -> None:
+        time.sleep(0.5)
+        prepare(kept, name)
+
+    monkeypatch.setattr(guarding, "_prepare", slowly)
+    guard = guarding.Guard(Fence(new_token()))
+    try:
+        assert Path(f"/proc/{guard.pid}/cmdline").read_bytes().startswith(b"autotune-guard ")
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(guard.pid, number)
+        time.sleep(0.1)
+        assert alive(guard.pid)
+    finally:
+        guard.dismiss()
+    assert not alive(guard.pid)
+
+
+def test_a_guard_that_dies_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarding, "_prepare", lambda _kept, _name: os._exit(1))
+    with pytest.raises(OSError, match="ended at once"):
+        guarding.Guard(Fence(new_token()))
 
 
 def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[..., Held]) -> None:
