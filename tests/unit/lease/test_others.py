@@ -53,7 +53,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
 @contextlib.contextmanager
 def running(*argv: str, executable: str = "/bin/sleep") -> Iterator[subprocess.Popen[bytes]]:
     """A real process that is called as its first word says."""
-    child = subprocess.Popen(argv, executable=executable)
+    child = subprocess.Popen(argv, executable=executable, stdin=subprocess.PIPE)
     try:
         yield child
     finally:
@@ -75,9 +75,10 @@ def process(pid: int) -> owners.OwnerProcess:
 
 
 def test_a_process_is_known_by_number_start_and_words() -> None:
-    with running("scx_rusty", "100", "") as child:
+    words = ("scx_rusty", "-c", "read line", "")
+    with running(*words, executable="/bin/sh") as child:
         found = process(child.pid)
-        assert found.argv == ("scx_rusty", "100", "")
+        assert found.argv == words
         assert found.parent == os.getpid()
         assert found.started > 0
         assert os.getpid() in [above.pid for above in owners.ancestors(found)]
