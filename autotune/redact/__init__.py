@@ -18,7 +18,8 @@ What holds:
 Limits. Not recognised: a secret without a known format under a name that does not tell (`curl -u user:password`,
 `mysql -ppassword`, ~/.pgpass); one that was wrapped over lines, reversed or encrypted; an AWS secret key without its
 name; what follows the last `@` before a bare `/` in the password of a URL; a password of several words without quotes
-in YAML; a plain word after `token:`; a word that a password variable shares with prose (under LEAST_WORD letters).
+in YAML; after `token:` a plain word, or what reads as a name in code and is under 16 characters or not mixed; a word
+that a password variable shares with prose (under LEAST_WORD letters).
 Hashes, UUIDs, paths and code are spared only while no telling name stands before them.
 That is why `--no-output-to-model` exists.
 """

@@ -109,8 +109,14 @@ def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int,
     if "=" in between:
         return hides_bare(strength, value, between == "=", after)
     alone = not after.strip(" \t").rstrip("\r") or after.lstrip(" \t\r")[:1] in ("\n", "#")
-    line_start = re.match(r"(?:^|[^\n]*\n)?[ \t\-]*$", text[max(0, named.start() - 16) : named.start()], re.S)
-    return bool(named["quote"]) or hides_after_colon(strength, value, alone and line_start is not None)
+    return bool(named["quote"]) or hides_after_colon(strength, value, alone and _begins_line(text, named.start()))
+
+
+def _begins_line(text: str, at: int) -> bool:
+    """Nothing but the indentation and the dashes of YAML stands before it on its line."""
+    while at and text[at - 1] in " \t-":
+        at -= 1
+    return at == 0 or text[at - 1] == "\n"
 
 
 def _hides_after_space(named: re.Match[str], strength: Strength, value: str, quoted: bool) -> bool:

@@ -39,6 +39,11 @@ def looks_mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
+def _looks_random(value: str) -> bool:
+    """Long and mixed between the dots and arrows of a name: no programmer's word."""
+    return any(len(piece) >= 16 and looks_mixed(piece) for piece in re.split(r"\.|->|::", value))
+
+
 def is_path(value: str) -> bool:
     """A path of ordinary words; a slash may begin a secret in base64 too."""
     return bool(_PATH.fullmatch(value)) and not any(len(p) >= 20 and looks_mixed(p) for p in value.split("/"))
@@ -83,7 +88,8 @@ def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
         return strength == "password" and alone and len(value) >= 4
     if _IDENTIFIER.fullmatch(value):
         return strength == "password" and alone and len(value) >= 6 and value.lower() not in _PROSE
-    if is_path(value) or CALL.fullmatch(value) or re.fullmatch(_NAMES + r"[?!.:\\]*", value):
+    is_name = re.fullmatch(_NAMES + r"[?!.:\\]*", value) and not _looks_random(value)
+    if is_path(value) or CALL.fullmatch(value) or is_name:
         return strength == "password" and alone and len(value) >= 6 and any(map(str.isdigit, value))
     return len(value) >= 6
 
