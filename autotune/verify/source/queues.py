@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from autotune.verify.findings import Finding
+from autotune.verify.source.calls import CREATES, INSERTS, MOVES, READS
 from autotune.verify.source.facts import MAIN, Facts, Function
-from autotune.verify.source.paths import CREATES, INSERTS, MOVES, READS, Place, Queued, Steps, TooComplex, Walk
+from autotune.verify.source.paths import Walk
+from autotune.verify.source.states import Place, Queued, Steps, TooComplex
 from autotune.verify.source.values import described, is_builtin, is_local, may_be_same
 
 CREATING = ("init", "init_task", "cgroup_init")

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Judge by its words how surely a name says that its value is secret."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from functools import lru_cache
+from typing import Literal
+
+Strength = Literal["", "weak", "token", "password"]
+
+
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_PASSWORD_WORDS = words_of("password passwords passwd passphrase passcode pw pgpassword sshpass userpass")
+_TOKEN_WORDS = words_of(
+    "token secret secrets credential credentials creds dsn jwt apikey authkey accesskey secretkey privatekey "
+    "accountkey authtoken accesstoken refreshtoken apitoken apisecret clientsecret"
+)
+_WEAK_WORDS = words_of(
+    "key keys tokens auth authorization private cookie cookies session sessionid pwd pat bearer signature"
+)
+_GLUED = re.compile(r"(?:password|passwd|passphrase)$|(?:secret|apikey|accesskey|authtoken|accesstoken)$")
+_KEY_OF = words_of(
+    "api access account secret private signing encryption auth master app application service license admin "
+    "client deploy storage shared subscription hmac aes jwt session registration provisioning integration "
+    "consumer"
+)
+"""Words that make the KEY after them a strong one."""
+_PASS_OF = words_of("db user mysql pg postgres redis smtp mail ftp root admin proxy http ldap login my")
+"""Words that make the PASS after them a password; alone it is what tests do."""
+_HARMLESS_KEY_OF = words_of("public primary foreign sort cache partition hash row map dict index lookup pub host")
+_HARMLESS_TAILS = words_of(
+    "type file files path dir sock socket count limit size length len name map board ring code user host port "
+    "address bus max min algorithm alg ttl expiry expires timeout bits index version format mode enabled policy "
+    "prefix helper manager desktop class uid pid url uri endpoint hint hash hashing lookups lookup usage rate "
+    "strategy value values field column policy provider required"
+)
+_HARMLESS_SESSIONS = words_of("xdg desktop dbus kde gnome gdm full")
+_PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+
+
+@lru_cache(maxsize=4096)
+def name_strength(name: str) -> Strength:
+    """How surely a name of a variable, key, header or option says that its value is secret. Decided by its words:
+    `API_KEY`, `dbPassword`, `--auth-token`, not by letters in a row as in `KEYBOARD` and `AUTHOR`."""
+    words = [word.lower() for word in _PIECE.findall(name[-200:])]
+    if not words or _is_harmless(words):
+        return ""
+    pairs = set(itertools.pairwise(words))
+    if not _PASSWORD_WORDS.isdisjoint(words) or any(b == "pass" and a in _PASS_OF for a, b in pairs):
+        return "password"
+    if words[-1] == "pwd" and len(words) > 1:
+        return "password"
+    if not _TOKEN_WORDS.isdisjoint(words) or any(b in ("key", "keys") and a in _KEY_OF for a, b in pairs):
+        return "token"
+    if glued := next(filter(None, map(_GLUED.search, words)), None):
+        return "password" if glued.group().startswith("pass") else "token"
+    return "weak" if not _WEAK_WORDS.isdisjoint(words) else ""
+
+
+def _is_harmless(words: list[str]) -> bool:
+    """Words that make a name say what the secret is like, or where, but not what it is."""
+    tail = words[-1]
+    if words in (["pwd"], ["old", "pwd"], ["oldpwd"]) or tail in _HARMLESS_TAILS or "per" in words:
+        return True
+    if tail == "id" and len(words) > 1 and words[-2] == "key":
+        return True
+    if "session" in words and not _HARMLESS_SESSIONS.isdisjoint(words):
+        return True
+    return tail in ("key", "keys") and not _HARMLESS_KEY_OF.isdisjoint(words)
+
+
+def is_secret_name(name: str) -> bool:
+    """A name of a variable, key or option that says that its value is, or may be, secret."""
+    return name_strength(name) != ""

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""Judge by its looks whether a value is a secret, once a name says that it may be one.
+
+Spared are placeholders, numbers, paths, digests, names in code and words of prose.
+"""
+
+from __future__ import annotations
+
+import re
+
+from autotune.redact.marks import MARKED
+from autotune.redact.names import Strength, words_of
+
+LEAST_LITERAL = 8
+"""Shorter values of secret variables are common words or numbers, and would blank out half a text."""
+_PLACEHOLDER = re.compile(
+    r"\$[A-Za-z_]\w*|\$[{(].*|%\w*%?|<.*>?|[*]+|[xX]+|\.{2,}|\{\{.*|\{\w*\}|@\w+@|-|"
+    r"(?i:null|nullptr|none|nil|true|false|yes|no|on|off|undefined|empty|unset|required|optional|redacted|hidden|str|int|"
+    r"bool|string|bytes|char|object|value|password|passwd|passphrase|secret|token|key|api_key|text)"
+)
+_NUMBER = re.compile(r"[-+]?(?:0x[0-9A-Fa-f]{1,16}|\d[\d.,_]{0,20}(?:[A-Za-z%/]{1,5})?)")
+_PATH = re.compile(r"(?:~|\.{1,2})?(?:/[\w.+@:~-]*)+|(?:[\w.+@-]+/)+[\w.+@-]*\.[a-z]{1,5}")
+_NAMES = r"[A-Za-z_]\w*(?:(?:\.|->|::)[A-Za-z_]\w*)*"
+CALL = re.compile(rf"{_NAMES}(?:\([^()]*\)+[\w.()\[\]]*|\([^()]*,|\(\w*|\[.*)")
+_IDENTIFIER = re.compile(r"[A-Za-z_]+(?:(?:\.|->|::|-)[A-Za-z_]+)*")
+_DIGEST = re.compile(r"(?:\w{2,10}:)?[0-9A-Fa-f]{7,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+LONGEST_SPARED = 200
+"""Longer values of telling names are secrets whatever they look like; this also bounds what is read twice."""
+NOT_REAL = re.compile(rf"(?:{_PLACEHOLDER.pattern}|{MARKED.pattern})", re.S)
+_PROSE = words_of(
+    "incorrect invalid expected missing accepted rejected changed expired unknown denied failed correct "
+    "authentication required optional hashing unset disabled enabled"
+)
+AFTER_OPTION = words_of("to is for and or in of the a an as with was from has must option argument flag when if")
+
+
+def looks_mixed(value: str) -> bool:
+    """Capital and small letters and digits: what generators of tokens write and people do not."""
+    return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
+
+
+def _looks_random(value: str) -> bool:
+    """Long and mixed between the dots and arrows of a name: no programmer's word."""
+    return any(len(piece) >= 16 and looks_mixed(piece) for piece in re.split(r"\.|->|::", value))
+
+
+def is_path(value: str) -> bool:
+    """A path of ordinary words; a slash may begin a secret in base64 too."""
+    return bool(_PATH.fullmatch(value)) and not any(len(p) >= 20 and looks_mixed(p) for p in value.split("/"))
+
+
+def is_word(value: str) -> bool:
+    return value.isascii() and value.isalpha()
+
+
+def hides_weak(value: str) -> bool:
+    """After a name that may mean something else: only what is long and looks random."""
+    if len(value) < 16 or _DIGEST.fullmatch(value) or is_path(value) or " " in value:
+        return False
+    return looks_mixed(value) and not CALL.match(value)
+
+
+def hides_quoted(strength: Strength, value: str) -> bool:
+    if strength == "password":
+        return not re.fullmatch(r"\d{0,3}", value)
+    return not (is_path(value) or _NUMBER.fullmatch(value) or (len(value) < LEAST_LITERAL and is_word(value)))
+
+
+def hides_bare(strength: Strength, value: str, glued: bool, ends: str) -> bool:
+    """`NAME=value` (glued) and `NAME = value`. `ends` is what follows the value on its line: `;` says code."""
+    if CALL.fullmatch(value):
+        return False
+    if strength == "token" and (_NUMBER.fullmatch(value) or is_path(value)):
+        return False
+    if re.fullmatch(r"\d{0,3}", value):
+        return False
+    if _IDENTIFIER.fullmatch(value):
+        if glued:
+            return ends[:1] not in (")", ",") and (strength == "password" or len(value) >= LEAST_LITERAL)
+        code = ends[:1] in (";", ")", ",") or not is_word(value)
+        return not code and (strength == "password" or len(value) >= LEAST_LITERAL)
+    return strength == "password" or len(value) >= 3
+
+
+def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
+    """`NAME: value`. `alone` on its line, as in YAML; prose goes on."""
+    if _NUMBER.fullmatch(value):
+        return strength == "password" and alone and len(value) >= 4
+    if _IDENTIFIER.fullmatch(value):
+        return strength == "password" and alone and len(value) >= 6 and value.lower() not in _PROSE
+    is_name = re.fullmatch(_NAMES + r"[?!.:\\]*", value) and not _looks_random(value)
+    if is_path(value) or CALL.fullmatch(value) or is_name:
+        return strength == "password" and alone and len(value) >= 6 and any(map(str.isdigit, value))
+    return len(value) >= 6
+
+
+def is_real(value: str) -> bool:
+    """Neither a placeholder (`$TOKEN`, `<password>`, `***`) nor redacted already."""
+    return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted: ")
+
+
+def is_random(value: str) -> bool:
+    return is_real(value) and len(value) >= 16 and any(map(str.isdigit, value))
+
+
+def is_password(value: str) -> bool:
+    """A word that stands where a password does, unless it is what prose says there."""
+    return is_real(value) and value.lower() not in _PROSE | AFTER_OPTION
+
+
+def is_netrc_password(value: str) -> bool:
+    return is_real(value) and len(value) >= 6 and not is_word(value.rstrip(".,:;)")) and not value.endswith("...")

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Ends a session whatever happens: the machine is given back, cleanup is run, and errors become text."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+from autotune.errors import AutotuneError, Interrupted, MachineLost
+from autotune.machine.base import Machine
+from autotune.session.trials import Trials
+
+
+def caught(step: Callable[[], None]) -> BaseException | None:
+    """Run a step. Returns what ended it; None when it came to its end."""
+    try:
+        step()
+    except BaseException as error:
+        return error
+    return None
+
+
+def give_back(machine: Machine) -> BaseException | None:
+    """Close the machine, a second time when a Ctrl-C interrupts the first. Returns what kept it from being given back,
+    which weighs more than what ended the session; None when it was."""
+    first = caught(machine.close)
+    again = None if first is None else caught(machine.close)
+    return again or (None if first is None or is_interruption(first) else first)
+
+
+def clean_up(trials: Trials) -> BaseException | None:
+    """Run the cleanup command. Returns what ended it before its end."""
+
+    def cleanup() -> None:
+        with contextlib.suppress(MachineLost):  # what there was to clean up went with it
+            trials.cleanup()
+
+    return caught(cleanup)
+
+
+def is_interruption(error: BaseException) -> bool:
+    return isinstance(error, (KeyboardInterrupt, Interrupted))
+
+
+def described(error: BaseException) -> str:
+    return str(error) if isinstance(error, AutotuneError) else f"{type(error).__name__}: {error}"
+
+
+def described_cleanup(error: BaseException) -> str:
+    return "the cleanup command was interrupted" if is_interruption(error) else described(error)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""The candidates that a session takes in, and what is known of each besides its place in the race."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from autotune.errors import AttachError, BuildError, UsageError
+from autotune.events import Step
+from autotune.records import AttachSpec, Candidate, Phase, Proposal
+from autotune.session.reporter import Reporter
+
+RoundOf: TypeAlias = tuple[Phase, int]
+"""Phase and number of a round."""
+
+
+@dataclass
+class Entry:
+    """A candidate, what attaching it needs, and what its runs brought."""
+
+    proposal: Proposal
+    spec: AttachSpec
+    values: dict[RoundOf, float] = field(default_factory=dict)
+    last_problem: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.proposal.candidate.key
+
+
+class Entries:
+    """All entries by key. A candidate is taken in at most once."""
+
+    def __init__(self, resolve: Callable[[Candidate], AttachSpec], reporter: Reporter) -> None:
+        self._resolve = resolve
+        self._reporter = reporter
+        self._entries: dict[str, Entry] = {}
+        self._refused: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, key: str) -> Entry:
+        return self._entries[key]
+
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[Entry], list[str]]:
+        """Take in the first `at_most` of those that can be built and are new; warn of what cannot be built. Returns
+        the new entries, and the keys that there was no room for."""
+        fresh: list[Entry] = []
+        untried: list[str] = []
+        for proposal in proposals:
+            key = proposal.candidate.key
+            if key in self._entries:
+                continue
+            if len(fresh) == at_most:
+                untried.append(key)
+            elif (entry := self._built(proposal)) is not None:
+                self._entries[key] = entry
+                fresh.append(entry)
+        return fresh, untried
+
+    def _built(self, proposal: Proposal) -> Entry | None:
+        key = proposal.candidate.key
+        self._reporter.report(Step("build", key))
+        try:
+            return Entry(proposal, self._resolve(proposal.candidate))
+        except (AttachError, BuildError, UsageError) as error:
+            self.refuse(key, str(error))
+            self._reporter.warn(f"{key} is left out: {error}")
+            return None
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Remember what the planner is to know of a proposal that was not taken."""
+        self._refused.append(f"{key}: {reason}")
+
+    def take_refused(self) -> tuple[str, ...]:
+        """The refusals since the last call."""
+        refused, self._refused = tuple(self._refused), []
+        return refused
+
+    def replace(self, key: str, chosen: Candidate) -> str | None:
+        """Replace a candidate by what the user made of it. Returns the new key; None when that cannot be run."""
+        if chosen.key in self._entries:
+            self._reporter.warn(f"{chosen.key} is in the race already; {key} is left out")
+            return None
+        proposal = self._entries[key].proposal
+        reason = f"{proposal.reason} (knobs changed by the user, from {key})"
+        try:
+            spec = self._resolve(chosen)
+        except (AttachError, BuildError, UsageError) as error:
+            self._reporter.warn(f"{chosen.key} is left out: {error}")
+            return None
+        self._entries[chosen.key] = Entry(Proposal(chosen, reason, proposal.expected), spec)
+        del self._entries[key]
+        return chosen.key

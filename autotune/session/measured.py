@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""What the runs of a session brought: all trials, and what its baseline runs say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from autotune.measure import counters
+from autotune.records import Baseline, Observation, Run, Trial
+from autotune.session.entries import RoundOf
+from autotune.session.trials import TrialOutcome
+from autotune.verdict import stats
+from autotune.verdict.race import confirmable
+
+
+@dataclass
+class Measured:
+    """Grows while the session runs. `baseline`, `observation` and `last_run` are there once the baseline is known."""
+
+    trials: list[Trial] = field(default_factory=list)
+    baseline_values: dict[RoundOf, float] = field(default_factory=dict)
+    baseline: Baseline | None = None
+    observation: Observation | None = None
+    last_run: Run | None = None
+
+    def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int) -> tuple[Baseline, Observation]:
+        """Set the baseline by its first runs, without warm-up."""
+        trials = [outcome.trial for outcome in measured]
+        self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
+        values = list(self.baseline_values.values())
+        noise = stats.noise(values) or 0.0
+        self.last_run = trials[-1].run
+        self.baseline = Baseline(
+            median=stats.median(values) or 0.0, runs=len(values), noise=noise, floor=confirmable(noise)
+        )
+        self.observation = counters.average(
+            [counters.observe(item.before, item.after, item.trial.run, cpus) for item in measured]
+        )
+        return self.baseline, self.observation

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Passes events of a session to its listener, and keeps the warnings for its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from autotune.events import Dropped, Event, Listener, Warned
+from autotune.verdict.race import Standing
+
+
+class Reporter:
+    """Warns of the same thing once, and of each dropped candidate once."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._dropped: set[str] = set()
+        self.warnings: list[str] = []
+
+    def report(self, event: Event) -> None:
+        self._listener(event)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.report(Warned(text))
+
+    def report_drops(self, standings: Iterable[Standing], note_of: Callable[[Standing], str]) -> None:
+        for standing in standings:
+            if standing.dropped is not None and standing.key not in self._dropped:
+                self._dropped.add(standing.key)
+                self.report(Dropped(standing.key, note_of(standing)))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""Makes results of what was measured and of the standings of the race."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from autotune.records import BASELINE, Candidate, CandidateResult, Phase
+from autotune.session.entries import Entries
+from autotune.session.measured import Measured
+from autotune.verdict import ranking, stats
+from autotune.verdict.race import Race, Standing
+
+
+@dataclass(frozen=True)
+class Results:
+    """Reads the entries and the runs of a session as they are at the time of each call."""
+
+    entries: Entries
+    measured: Measured
+
+    def ranked(self, race: Race | None) -> list[CandidateResult]:
+        """All candidates and the baseline, best first."""
+        standings = race.standings() if race is not None else ()
+        winner = race.winner if race is not None else None
+        return ranking.rank([*self.of_candidates(standings), self._of_baseline()], winner)
+
+    def of_candidates(self, standings: Iterable[Standing]) -> list[CandidateResult]:
+        return [self._of_candidate(standing) for standing in standings]
+
+    def _of_candidate(self, standing: Standing) -> CandidateResult:
+        """Both medians are those of the rounds that the verdict compared."""
+        entry = self.entries[standing.key]
+        phase: Phase = "confirm" if standing.fresh else "race"
+        compared = [(phase, number) for number in standing.rounds]
+        own = [entry.values[one] for one in compared] or list(entry.values.values())
+        return CandidateResult(
+            candidate=entry.proposal.candidate,
+            reason=entry.proposal.reason,
+            verdict=standing.verdict,
+            speedup=standing.plain,
+            median=stats.median(own),
+            baseline_median=stats.median([self.measured.baseline_values[one] for one in compared]),
+            runs=len(entry.values),
+            invalid_runs=standing.invalid,
+            confirmed=standing.confirmed,
+            note=self.note_of(standing),
+            expected=entry.proposal.expected,
+            prediction=entry.proposal.prediction,
+            held=ranking.held(entry.proposal.prediction, standing.verdict),
+        )
+
+    def note_of(self, standing: Standing) -> str:
+        """What the table says of a candidate besides numbers."""
+        entry = self.entries[standing.key]
+        if standing.fresh and not standing.confirmed and not entry.last_problem:
+            return f"not confirmed in {standing.pairs} fresh rounds"
+        if standing.dropped is None or standing.dropped == entry.last_problem:
+            return entry.last_problem
+        if standing.verdict == "invalid" and entry.last_problem:
+            return entry.last_problem
+        return standing.dropped
+
+    def _of_baseline(self) -> CandidateResult:
+        values = list(self.measured.baseline_values.values())
+        trials = [trial for trial in self.measured.trials if trial.candidate == BASELINE]
+        return CandidateResult(
+            candidate=Candidate(BASELINE),
+            reason="the kernel's own scheduler",
+            verdict=None,
+            speedup=None,
+            median=stats.median(values),
+            runs=len(values),
+            invalid_runs=sum(1 for trial in trials if trial.invalid is not None),
+            confirmed=False,
+        )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Runs the baseline and the rounds of a race, trial by trial.
+
+Every trial counts on the budget's clock and is kept. One that was lost with its helper or its VM says nothing about
+the candidate and is repeated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from autotune.errors import AttachError, BuildError, WorkloadError
+from autotune.records import BASELINE, Candidate, Phase, Proposal
+from autotune.session.entries import Entries
+from autotune.session.measured import Measured
+from autotune.session.reporter import Reporter
+from autotune.session.spending import BudgetClock, OutOfBudget
+from autotune.session.trials import LostTrial, TrialOutcome, Trials
+from autotune.verdict.race import Race, Round
+
+
+class Approve(Protocol):
+    """Asks before each switch of the scheduler."""
+
+    def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
+        """What may be attached: the candidate itself; one with other knobs, where `editable`; None to leave it out.
+        Raises Interrupted to quit."""
+
+
+class Runs:
+    """The runs of one session."""
+
+    def __init__(
+        self,
+        trials: Trials,
+        entries: Entries,
+        measured: Measured,
+        budget: BudgetClock,
+        reporter: Reporter,
+        approve: Approve | None,
+    ) -> None:
+        self._trials = trials
+        self._entries = entries
+        self._measured = measured
+        self._budget = budget
+        self._reporter = reporter
+        self._approve = approve
+
+    def baseline(self, phase: Phase, number: int) -> TrialOutcome:
+        """Run the baseline before the race. Raises WorkloadError when it cannot be measured."""
+        outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
+        if isinstance(outcome, LostTrial):
+            raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
+        self._measured.trials.append(outcome.trial)
+        self._trials.learn_from_baseline(outcome.trial)
+        return outcome
+
+    def of_round(self, race: Race, upcoming: Round, key: str) -> tuple[str, float | None]:
+        """Run one of a round. Returns the key it ran under, which the user may have changed, and its value. Raises
+        OutOfBudget."""
+        if self._budget.left_s() <= 0.0:
+            raise OutOfBudget
+        if key == BASELINE:
+            run = self._again_if_lost(lambda: self._trials.baseline(upcoming.phase, upcoming.number))
+            return key, self._note(race, key, run)
+        approved = self._approved(race, key)
+        if approved is None:
+            race.drop(key, "left out by the user", failed=False)
+            return key, None
+        return approved, self._of_candidate(race, upcoming, approved)
+
+    def _approved(self, race: Race, key: str) -> str | None:
+        """The key of what the user lets run in the place of a candidate; None when nothing."""
+        if self._approve is None:
+            return key
+        entry = self._entries[key]
+        editable = not entry.values and not entry.last_problem
+        chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
+        if chosen is None or chosen == entry.proposal.candidate:
+            return None if chosen is None else key
+        replaced = self._entries.replace(key, chosen)
+        if replaced is not None:
+            race.rename(key, replaced)
+        return replaced
+
+    def _of_candidate(self, race: Race, upcoming: Round, key: str) -> float | None:
+        entry = self._entries[key]
+        candidate = entry.proposal.candidate
+        try:
+            outcome = self._again_if_lost(
+                lambda: self._trials.candidate(upcoming.phase, upcoming.number, candidate, entry.spec)
+            )
+        except (AttachError, BuildError) as error:
+            entry.last_problem = f"cannot be attached: {error.message}"
+            race.drop(key, entry.last_problem)
+            return None
+        return self._note(race, key, outcome)
+
+    def _again_if_lost(self, trial: Callable[[], TrialOutcome | LostTrial]) -> TrialOutcome | LostTrial:
+        def repeated() -> TrialOutcome | LostTrial:
+            outcome = trial()
+            if isinstance(outcome, LostTrial):
+                self._reporter.warn(f"a run was lost and is repeated: {outcome.reason}")
+                outcome = trial()
+            return outcome
+
+        return self._budget.timed(repeated)
+
+    def _note(self, race: Race, key: str, outcome: TrialOutcome | LostTrial) -> float | None:
+        """Keep a trial, and drop the candidate at once when the kernel ejected it. Returns its value."""
+        entry = self._entries.get(key)
+        if isinstance(outcome, LostTrial):
+            self._reporter.warn(f"a run of {key} was lost: {outcome.reason}")
+            if entry is not None:
+                entry.last_problem = outcome.reason
+            return None
+        self._measured.trials.append(outcome.trial)
+        value = outcome.trial.value
+        if value is not None:
+            values = self._measured.baseline_values if entry is None else entry.values
+            values[outcome.trial.phase, outcome.trial.round] = value
+        elif entry is not None:
+            entry.last_problem = outcome.trial.invalid or ""
+        if outcome.ejected:
+            race.drop(key, (outcome.trial.invalid or "ejected"))
+        return value
