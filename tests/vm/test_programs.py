@@ -157,7 +157,7 @@ def test_a_cpu_that_goes_and_comes_makes_the_run_of_a_real_one_invalid(vm: Resil
     problem = measurement.evidence.problem
     assert problem is not None
     # It starts anew; under emulation the kernel may lose patience first.
-    assert problem.startswith(("it attached itself anew during the run", "left: unregistered", "ejected: runnable"))
+    assert problem.startswith(("it attached itself again during the run", "left: unregistered", "ejected: runnable"))
     assert vm.state().state == "disabled"
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A small process beside the holder that ends a program with all that it forked when the holder dies, however it dies.
+"""The guard: a small process beside the holder that ends a program with all that it forked once the holder dies.
 
 It lives on a pipe from the holder: end of file without a word before means that the holder is dead. Then it ends
-everything behind the fence, and looks whether the kernel detached the scheduler; if not, it has the kernel do it.
+everything behind the fence and checks that the kernel detached the scheduler; if not, it has the kernel eject it.
 
-Forked, not started: it is there at once, and has a name of its own, so that who kills the holder by name does not kill
-it as well. Runs as root, standard library only.
+It is forked, not started, so it is there at once. It has a name of its own, so that killing the holder by name spares
+it. Runs as root, standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from autotune.schedext.holding.fence import Fence
 from autotune.schedext.kernel import eject, wait_for
 
 GONE_S = 2.0
-"""From the end of the processes until the kernel must have detached their scheduler; then it is told to."""
+"""How long after its processes ended a scheduler may stay attached before the guard has the kernel eject it."""
 _DISMISSED = b"."
 _PR_SET_NAME = 15
 """<linux/prctl.h>"""
@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Guard:
-    """The guard of one fence. Construction starts it. Raises OSError when it cannot be started."""
+    """The guard of one fence, running once constructed. Raises OSError when it cannot be started."""
 
     def __init__(self, fence: Fence) -> None:
         reading, self._pipe = os.pipe2(os.O_CLOEXEC)
@@ -45,12 +45,12 @@ class Guard:
             _be_guard(fence, reading, holder)
 
     def watch(self, ops: str, enable_seq: int) -> None:
-        """Say what the program attached, so that its end can be told from that of another scheduler."""
+        """Name what the program attached, so that it is not confused with another scheduler."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, f"{enable_seq} {ops}\n".encode())
 
     def dismiss(self) -> None:
-        """Nothing is left to guard. May be called again."""
+        """End the guard: nothing is left to watch. May be called again."""
         pipe, self._pipe = self._pipe, -1
         if pipe < 0:
             return
@@ -64,12 +64,12 @@ class Guard:
 def _be_guard(fence: Fence, pipe: int, holder: int) -> NoReturn:
     try:
         _prepare(pipe, f"autotune-guard {holder}")
-        told = b""
+        received = b""
         while chunk := _read(pipe):
-            told += chunk
-        if not told.endswith(_DISMISSED):
+            received += chunk
+        if not received.endswith(_DISMISSED):
             fence.end()
-            _insist(told)
+            _insist(received)
     finally:
         os._exit(0)
 
@@ -81,9 +81,9 @@ def _prepare(pipe: int, name: str) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    os.closerange(3, pipe)  # above all the holder's answers: whoever waits for them must see their end
+    os.closerange(3, pipe)  # above all the holder's answers: its client must see their end
     os.closerange(pipe + 1, 1 << 16)
-    with contextlib.suppress(OSError):  # not to be kept waiting by the scheduler that it is to end
+    with contextlib.suppress(OSError):  # so that the scheduler it is to end cannot starve it
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")
@@ -98,9 +98,9 @@ def _read(pipe: int) -> bytes:
         return b""
 
 
-def _insist(told: bytes) -> None:
-    """Have the kernel detach what the program attached, if that is attached still."""
-    last = told.decode(errors="replace").splitlines()[-1:]
+def _insist(received: bytes) -> None:
+    """Have the kernel eject what the program attached, if that is still attached."""
+    last = received.decode(errors="replace").splitlines()[-1:]
     seq, _, ops = (last or ["0 "])[0].partition(" ")
     if not ops:
         return
@@ -110,7 +110,7 @@ def _insist(told: bytes) -> None:
 
 
 def _rename(name: bytes) -> None:
-    """Write another command line over the holder's, which this process has from it."""
+    """Overwrite the command line that this process has from the holder."""
     _libc.prctl(_PR_SET_NAME, name[:15], 0, 0, 0)
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()

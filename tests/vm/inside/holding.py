@@ -83,7 +83,7 @@ def held() -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"AUTOTUNE_HELD=" in (place / "environ").read_bytes():
+            if b"AUTOTUNE_FENCE=" in (place / "environ").read_bytes():
                 found.append(int(place.name))
     return found
 
@@ -110,7 +110,7 @@ def left(started: float) -> dict[str, Any]:
     ours = [
         line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
     ]
-    groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
+    groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-fence-*")]
     return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
 
 
