@@ -26,15 +26,15 @@ from autotune.records import (
 )
 from autotune.schedext.evidence import exit_text
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class GuardedMachine:
-    """`host` is the machine that does it; `tell` hears what takes time, and why a scheduler was let go."""
+    """`host` is the machine that does it; `notify` hears what takes time, and why a scheduler was let go."""
 
-    def __init__(self, host: Machine, tell: Tell, strikes: Strikes | None = None) -> None:
+    def __init__(self, host: Machine, notify: Notify, strikes: Strikes | None = None) -> None:
         self._host = host
-        self._tell = tell
+        self._notify = notify
         self._strikes = strikes or Strikes()
         self._guard: _Guard | None = None
         self._before: Look | None = None
@@ -67,7 +67,7 @@ class GuardedMachine:
             )
 
     def _canary(self, spec: AttachSpec, digest: str) -> None:
-        self._tell(f"{spec.ops} runs as a canary for {canary.WATCH_S:g} s, since it is new on this host")
+        self._notify(f"{spec.ops} runs as a canary for {canary.WATCH_S:g} s, since it is new on this host")
         outcome = canary.run(
             lambda partial: self._host.attach(_in_mode(spec, partial)),
             self._host.detach,

@@ -297,27 +297,27 @@ def boot(
     why: str,
     *,
     memory: KvmMemory | None = None,
-    tell: Callable[[str], None] = lambda _text: None,
+    notify: Callable[[str], None] = lambda _text: None,
 ) -> MicroVM:
     """Boot with KVM where that works, and under emulation where it does not; what was found is remembered."""
     memory = memory or KvmMemory()
     qemu = qemu_program(kernel)[0]
     if usable_device() and memory.recall(kernel.version, qemu) is not False:
-        tell("booting a micro-VM with KVM")
+        notify("booting a micro-VM with KVM")
         try:
             vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
         except MachineLost:
             memory.remember(kernel.version, qemu, False)
-            tell("KVM does not boot here; remembered for next time")
+            notify("KVM does not boot here; remembered for next time")
         else:
             memory.remember(kernel.version, qemu, True)
             return vm
-    tell("booting a micro-VM under emulation")
+    notify("booting a micro-VM under emulation")
     for left in reversed(range(BOOT_TRIES)):
         try:
             return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
         except MachineLost as error:
             if not left:
                 raise
-            tell(f"{error.message}; trying again")
+            notify(f"{error.message}; trying again")
     raise AssertionError("unreachable")

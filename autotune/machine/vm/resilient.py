@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class ResilientVM:
-    """The Machine protocol over one micro-VM after another. `tell` hears of each loss in a sentence."""
+    """The Machine protocol over one micro-VM after another. `notify` hears of each loss in a sentence."""
 
-    def __init__(self, boot: Callable[[], MicroVM], tell: Callable[[str], None]) -> None:
+    def __init__(self, boot: Callable[[], MicroVM], notify: Callable[[str], None]) -> None:
         self._boot = boot
-        self._tell = tell
+        self._notify = notify
         self._vm = boot()
         self._info = self._vm.info
         self._attached = False
@@ -94,7 +94,7 @@ class ResilientVM:
                 raise
             self._vm.close()
             self._attached = False
-            self._tell(f"{error.message}; booting another")
+            self._notify(f"{error.message}; booting another")
             self._vm = self._boot()
             self.generation += 1
             raise RunnerLost(f"{error.message}; another was booted") from error
