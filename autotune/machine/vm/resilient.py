@@ -3,7 +3,7 @@
 
 Emulated kernels die now and then for reasons that have nothing to do with the scheduler or the command: under QEMU 7.2
 with several emulated CPUs a kernel that patches its own code, as it does at boot and at every switch of the scheduler,
-sometimes trips over its own breakpoint ("Oops: int3"). A run that was going is lost and said to be; it may be repeated.
+sometimes trips over its own breakpoint ("Oops: int3"). The run in progress is lost and reported so; it may be repeated.
 After too many losses the session ends with what it has.
 """
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class ResilientVM:
-    """The Machine protocol over one micro-VM after another. `notify` hears of each loss in a sentence."""
+    """The Machine protocol over one micro-VM after another. `notify` gets a sentence about each loss."""
 
     def __init__(self, boot: Callable[[], MicroVM], notify: Callable[[str], None]) -> None:
         self._boot = boot
@@ -86,7 +86,7 @@ class ResilientVM:
         self._vm.close()
 
     def _try(self, ask: Callable[[MicroVM], T]) -> T:
-        """Ask; when the VM is lost, boot another and raise RunnerLost: what was asked for did not happen."""
+        """Send a request; when the VM is lost, boot another and raise RunnerLost: the request was not carried out."""
         try:
             return ask(self._vm)
         except MachineLost as error:

@@ -79,7 +79,7 @@ def named(*needles: str) -> list[int]:
     return [pid for pid, line in lines().items() if any(needle in line for needle in needles)]
 
 
-def held() -> list[int]:
+def marked() -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -111,7 +111,7 @@ def left(started: float) -> dict[str, Any]:
         line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
     ]
     groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-fence-*")]
-    return {"state": read_state().state, "gone_s": gone_s, "left": ours, "held": held(), "groups": groups}
+    return {"state": read_state().state, "gone_s": gone_s, "left": ours, "marked": marked(), "groups": groups}
 
 
 # --- the client alone ---
