@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a watch sees is held against bounds: pure. docs/verification-canary.md tells them with their reasons."""
+"""Compares what a watch sees with bounds. Pure. docs/verification-canary.md explains each bound."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ GuardKind = Literal["real-time", "ordinary"]
 
 @dataclass(frozen=True)
 class Bounds:
-    """Past any of these a scheduler is let go. Those with a factor are relative to the look before: a slow machine, or
-    one that is emulated, is compared with itself."""
+    """A scheduler past any of these is detached. Those with a factor are relative to the look before, so that a slow or
+    emulated machine is compared with itself."""
 
     late_s: float = 0.25
-    """One wake-up so late is seen by whoever sits before the machine, and a watchdog or a heartbeat may be missed."""
+    """One wake-up so late is noticed by whoever uses the machine, and a watchdog or a heartbeat may be missed."""
     late_factor: float = 20.0
     """And it must be far beyond the p99 of before: the worst of 500 is several times the p99 on a busy machine."""
     late_worst_factor: float = 2.0
     """And twice the worst of before: what the kernel's own scheduler did too is no fault."""
     p99_s: float = 0.05
-    """Wake-ups late by this again and again, within one second, make a machine feel stuck. A queue of two behind
-    slices of 20 ms, the longest that our own schedulers give, stays below."""
+    """Wake-ups that are late by this again and again, within one second, make a machine feel stuck. A queue of two
+    behind time slices of 20 ms, the longest of our own schedulers, stays below."""
     p99_factor: float = 10.0
     window_s: float = 1.0
     pressure_rise: float | None = 0.5
     """How much more of the time (0 to 1) some task may wait for a CPU than before; None: not judged, as in measured
-    runs, whose workload makes the pressure. On a machine that was under half pressure before it judges nothing."""
+    runs, whose workload causes pressure. Not judged either where the pressure before was above half."""
     pressure_for_s: float = 3.0
     """And for how long without a pause: a build or an update that starts makes a peak, a CPU left idle lasts."""
     probe_period_s: float = 0.02
-    """How long the probe sleeps: what it costs is nearly all that of waking up."""
+    """How long the probe sleeps; nearly all of its cost is waking up."""
     guard_period_s: float = 0.1
-    """How soon a wake-up that does not come is noticed: a tenth of the second within which all must be over."""
+    """How soon a missing wake-up is noticed: a tenth of the second within which all must be over."""
     busy_p99_s: float = 0.1
-    """Where the kernel's own scheduler is so late already, nothing can be told: the canary is not begun."""
+    """Where the kernel's own scheduler is this late already, nothing can be judged, and no canary begins."""
 
 
 RUN_BOUNDS = Bounds(late_s=1.0, p99_s=0.5, pressure_rise=None, probe_period_s=0.05, guard_period_s=0.2)
-"""For measured runs, whose workload fills the queues: eight tasks a CPU in turn, with slices of 20 ms, keep each one
-waiting for 160 ms, and that is no fault. But a machine whose wake-ups take half a second again and again is stuck.
-To see that, probe and guard may sleep longer than in a canary: beside what is measured they are to cost little."""
+"""For measured runs, whose workload fills the queues. Eight tasks a CPU with time slices of 20 ms keep each one waiting
+for 160 ms, and that is no fault; but a machine whose wake-ups take half a second again and again is stuck. To see that,
+probe and guard may sleep longer than in a canary, and so cost less beside what is measured."""
 
 
 class Wake(NamedTuple):
@@ -63,7 +63,7 @@ class Wake(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """How a machine was before: what bounds are relative to. `pressure_share` is None where the kernel shows none."""
+    """The machine before: what bounds are relative to. `pressure_share` is None where the kernel does not count it."""
 
     wakes: int = 0
     p99_s: float = 0.0
@@ -73,7 +73,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Breach:
-    """A bound that was passed. `since_s` is the moment when it was, `noticed_s` when the guard saw it."""
+    """A bound that was passed: at `since_s`, as the guard noticed at `noticed_s`."""
 
     bound: BoundName
     value: float | str
@@ -81,7 +81,7 @@ class Breach:
     since_s: float
     noticed_s: float
     stood_still: bool = False
-    """The guard, which no scheduler delays, was late as well: the machine paused, and it is nobody's fault."""
+    """The guard, which no scheduler delays, was late as well: the machine paused, and the scheduler is not to blame."""
 
     def text(self) -> str:
         """`wake-up latency: 412 ms, limit 250 ms`."""
@@ -96,8 +96,8 @@ def shown(value: float | str, unit: str) -> str:
 
 
 def high_percentile(values: Sequence[float], share: float = 0.99) -> float:
-    """The percentile by nearest rank, the largest value set aside where there are others: of less than 100 it
-    would be the p99, and one late wake-up has a bound of its own. Raises ValueError without values."""
+    """The percentile by nearest rank. The largest value is set aside where there are others: of fewer than 100 it would
+    be the p99, and one late wake-up has a bound of its own. Raises ValueError without values."""
     if not values:
         raise ValueError("no values")
     rank = max(1, min(math.ceil(share * len(values)), len(values) - 1))
@@ -117,12 +117,12 @@ class LateWindow:
             self._wakes.popleft()
 
     def p99_s(self) -> float | None:
-        """None as long as there are too few to say."""
+        """The p99; None while there are too few wake-ups."""
         return None if len(self._wakes) < _LEAST_WAKES else high_percentile([wake.late_s for wake in self._wakes])
 
 
 class Judge:
-    """Holds what is seen against the bounds. Each method returns a breach or None, and keeps the worst for the report.
+    """Compares what is seen with the bounds. Each method returns a breach or None, and keeps the worst for the report.
     `ops` is None under the kernel's own scheduler, which no bound applies to."""
 
     def __init__(self, bounds: Bounds, before: Look, ops: str | None) -> None:
@@ -159,7 +159,7 @@ class Judge:
         return found
 
     def overdue(self, now_s: float, due_s: float) -> Breach | None:
-        """A wake-up that was due then and has not come."""
+        """Judge a wake-up that was due at `due_s` and has not come."""
         late_s = now_s - due_s
         self.worst_s = max(self.worst_s, late_s)
         return self._late(now_s, due_s, late_s) if late_s > self.late_limit_s else None
@@ -169,7 +169,7 @@ class Judge:
         return None if self._ops is None else Breach("wake-up latency", late_s, limit_s, due_s + limit_s, now_s)
 
     def pressure(self, now_s: float, total_s: float | None) -> Breach | None:
-        """`total_s` counts how long some task has waited for a CPU; None where the kernel does not."""
+        """Judge the pressure. `total_s` is how long some task has waited for a CPU; None where it is not counted."""
         if total_s is None:
             return None
         self._totals.append((now_s, total_s))
@@ -189,12 +189,12 @@ class Judge:
         return None if now_s < since_s else Breach("CPU pressure", share, self.pressure_limit, since_s, now_s)
 
     def state(self, now_s: float, seen: KernelState) -> Breach | None:
-        """Whether the expected scheduler is (still) in charge, and is so since it was first seen to be."""
+        """Whether the expected scheduler is in charge, and has been since it was first seen to be."""
         if self._ops is None or self.in_charge(seen):
             return None
         shown = f"{seen.state} ({seen.ops})" if seen.ops else seen.state
         if seen.state == "enabled" and ops_matches(self._ops, seen.ops):
-            shown += ", attached anew"
+            shown += ", attached again"
         return Breach("sched_ext state", shown, f"enabled ({self._ops})", now_s, now_s)
 
     def in_charge(self, seen: KernelState) -> bool:

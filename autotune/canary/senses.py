@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a watch looks: a thread that feels how late it wakes, the kernel's pressure and its state; and the kernel's own
-way to let go. Standard library only."""
+"""Inputs of a watch: a thread that measures how late it wakes, and the kernel's pressure and sched_ext state; and the
+kernel's own way to eject a scheduler. Standard library only."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from autotune.records import KernelState
 from autotune.schedext.kernel import SYSFS, eject, read_state
 
 LOOK_S = 2.0
-"""How long the kernel's own scheduler is looked at before: 100 wake-ups."""
+"""How long the kernel's own scheduler is watched before: 100 wake-ups."""
 PROBE_PERIOD_S = 0.02
-"""Twice as often would cost twice as much, and with that, where a wake-up is dear (a cloud VM), over 1 % of a CPU."""
-GIVE_UP_S = 5.0
-"""After this it is said that the scheduler is still attached."""
+"""Half of it would cost twice as much: over 1 % of a CPU where a wake-up is expensive (a cloud VM)."""
+DETACH_S = 5.0
+"""How long detaching may take; after that the scheduler is reported as still attached."""
 SCHED_EXT = 7  # enum in the kernel's include/uapi/linux/sched.h; Python has no name for it
 
 HOLDER_PRIORITY, GUARD_PRIORITY = 1, 2
-"""Real-time priorities, the least there are: the guard is not to wait for a holder that loads a scheduler."""
+"""Real-time priorities, the lowest: the guard must not wait for a holder that loads a scheduler."""
 
 
 def lift(tid: int = 0, priority: int = GUARD_PRIORITY) -> bool:
-    """Make a thread (0: this one; a process: its main thread) real-time: no sched_ext scheduler can delay it then. Not
-    inherited by what it starts. False where that is not allowed, which it is to root."""
+    """Make a thread (0: this one; a process: its main thread) real-time, so that no sched_ext scheduler can delay it.
+    Not inherited by what it starts. False where that is not allowed; root may."""
     try:
         os.sched_setscheduler(tid, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except OSError:
@@ -42,7 +42,7 @@ def lift(tid: int = 0, priority: int = GUARD_PRIORITY) -> bool:
 
 
 class Probe(Protocol):
-    """What feels the scheduler. `due_s` is when its next wake-up is due; None before the first."""
+    """Measures the scheduler's delays. `due_s` is when its next wake-up is due; None before the first."""
 
     cpu_s: float
 
@@ -55,7 +55,7 @@ class Probe(Protocol):
 
 class WakeProbe:
     """A thread that sleeps and notes how late it wakes. `partial`: under SCHED_EXT, since a scheduler attached in
-    partial mode has no other tasks. `cpu_s`: what it used, known once it has ended. Lateness is from the deadline to
+    partial mode has no other tasks. `cpu_s`: its CPU time, known once it has ended. Lateness is from the deadline to
     the thread's next step, so it includes waiting for Python's lock, some ms at most."""
 
     def __init__(self, partial: bool, period_s: float = PROBE_PERIOD_S) -> None:
@@ -74,7 +74,7 @@ class WakeProbe:
         return self._due_s
 
     def start(self) -> None:
-        """Raises AutotuneError where the kernel has no SCHED_EXT, and it is to be under that."""
+        """Start the thread. Raises AutotuneError when it should be under SCHED_EXT and the kernel has none."""
         self._thread.start()
         self._started.wait()
         if self._error is not None:
@@ -85,13 +85,13 @@ class WakeProbe:
             )
 
     def stop(self) -> None:
-        """It ends with its next wake-up, which is waited for: by now nothing delays it any more."""
+        """End with the next wake-up and wait for it: by now nothing delays it any more."""
         self._stopping = True
         if self._thread.ident is not None:
-            self._thread.join(GIVE_UP_S)
+            self._thread.join(DETACH_S)
 
     def take(self) -> list[Wake]:
-        """The wake-ups since the last time."""
+        """The wake-ups since the last call."""
         taken = []
         with contextlib.suppress(IndexError):
             while True:
@@ -138,8 +138,8 @@ class Pressure:
 
 
 class KeptState:
-    """The kernel's state, for who looks again and again: three files that stay open tell that nothing has changed since
-    all of them were read, which is what is seen nearly always."""
+    """The kernel's state, cheap to read again and again: three files that stay open show that nothing has changed since
+    the last complete reading, which is nearly always so."""
 
     def __init__(self, sysfs: Path) -> None:
         self._sysfs = sysfs
@@ -149,7 +149,7 @@ class KeptState:
         self._state: KernelState | None = None
 
     def read(self) -> KernelState:
-        """As `read_state`. A file that is gone or new, as when a scheduler comes or goes, has all read anew."""
+        """As `read_state`. When a file is gone or new, as when a scheduler comes or goes, reads everything again."""
         shown = self._look()
         if self._state is None or shown is None or shown != self._shown:
             self.close()
@@ -165,7 +165,7 @@ class KeptState:
                 self._fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def _look(self) -> list[bytes] | None:
-        """None where one of them is not there (any more): the kernel takes `ops` away with its scheduler."""
+        """None where one of them is missing: the kernel removes `ops` with its scheduler."""
         try:
             shown = [os.pread(fd, 256, 0) for fd in self._fds]
         except OSError:
@@ -180,7 +180,7 @@ class KeptState:
 
 @dataclass(frozen=True)
 class Senses:
-    """Where the watch looks: the kernel's files, its clock, and what feels the scheduler. Others are for tests."""
+    """Inputs of the watch: the kernel's files, its clock, and the probe. Others are for tests."""
 
     sysfs: Path = SYSFS
     pressure_path: str = "/proc/pressure/cpu"
@@ -193,7 +193,7 @@ class Senses:
 
 
 def look(seconds: float = LOOK_S, *, partial: bool = False, senses: Senses | None = None) -> Look:
-    """How the machine is now: to be taken under the kernel's own scheduler, with the load that will be there."""
+    """Measure the machine under the kernel's own scheduler, with the load that the scheduler will have."""
     senses = senses or Senses()
     probe, pressure = senses.probe(partial, PROBE_PERIOD_S), Pressure(senses.pressure_path)
     try:

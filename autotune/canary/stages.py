@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The canary itself: a look at the machine, then the scheduler in stages, under a load and a watch. Standard library
-only."""
+"""Runs the canary: looks at the machine, then attaches the scheduler in stages, under a load and a watch. Standard
+library only."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from autotune.schedext.kernel import ops_matches
 from autotune.wire import to_json
 
 WATCH_S = 10.0
-"""How long a canary lasts. What a scheduler does only later is for the watch during its measured runs."""
+"""How long a canary lasts. The watch during measured runs covers what a scheduler does only later."""
 PARTIAL_SHARE = 0.3
-"""Of that time in partial mode first, where the scheduler can: only our own probe and load are at stake then."""
+"""Share of that time in partial mode first, where the scheduler can: only our own probe and load are at stake then."""
 LOOKS = 3
-"""Where the machine is too busy to tell, it is looked at so often: a peak may pass."""
+"""How often to look again at a machine that is too busy to judge: a peak may pass."""
 _HOG_CPU_S = 120
 
 
-class Load:
-    """Tasks that want the CPU all the time, one a CPU, so that a scheduler has to choose: nice 19, so that others are
-    disturbed least. They end with us, even by SIGKILL, and in any case after two minutes of CPU time."""
+class Hogs:
+    """The canary's load: tasks that always want the CPU, one a CPU, so that the scheduler has to choose. Nice 19, to
+    disturb others least. They end with us, even on SIGKILL, and in any case after two minutes of CPU time."""
 
     _SCRIPT = 'ulimit -t "$2"; while kill -0 "$1"; do i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; done'
 
@@ -39,7 +39,7 @@ class Load:
         self._count = len(os.sched_getaffinity(0)) if count is None else count
         self._hogs: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Hogs:
         argv = ["nice", "-n", "19", "sh", "-c", self._SCRIPT, "sh", str(os.getpid()), str(_HOG_CPU_S)]
         try:
             for _ in range(self._count):
@@ -61,7 +61,7 @@ class Load:
         self._hogs = []
 
     def be_partial(self, partial: bool) -> None:
-        """Put the load under SCHED_EXT, or back."""
+        """Move the load to SCHED_EXT, or back."""
         for hog in self._hogs:
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setscheduler(hog.pid, SCHED_EXT if partial else os.SCHED_OTHER, os.sched_param(0))
@@ -73,18 +73,18 @@ class CanaryOutcome:
 
     passed: bool
     reason: str
-    """Which bound, value and limit, or the kernel's word; empty when it passed."""
+    """Bound, value and limit, or the kernel's reason; empty when it passed."""
     fault: bool
-    """The scheduler is to blame: a strike. False when it passed, when the machine is too busy or paused, and when
-    somebody else let go of it."""
+    """Whether the scheduler is to blame: a strike. False when it passed, when the machine is too busy or paused, and
+    when somebody else detached it."""
     breach: Breach | None
     numbers: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a canary needs to know of its candidate and how it is watched. `hogs` is the number of load tasks; None: one
-    a CPU."""
+    """What a canary needs to know about its candidate, and how to watch it. `hogs` is the number of load tasks; None:
+    one a CPU."""
 
     ops: str
     can_be_partial: bool
@@ -96,27 +96,27 @@ class Plan:
     lift: Callable[[int], bool] = lift
 
     def stages(self) -> Iterator[tuple[Mode, float]]:
-        """Modes in turn, and for how long each."""
+        """The modes in turn, and for how long each."""
         partial_s = self.watch_s * PARTIAL_SHARE if self.can_be_partial else 0.0
         if self.can_be_partial:
             yield "partial", partial_s
         yield "whole", self.watch_s - partial_s
 
 
-def run(attach: Callable[[bool], Attachment], release: Callable[[], Detachment], plan: Plan) -> CanaryOutcome:
-    """Attach (True: in partial mode), watch, let go, for each stage until one fails. Nothing is attached when this
-    returns. Raises what `attach` raises, and AutotuneError when the scheduler could not be let go: then the host is not
-    given back, and no session may go on."""
+def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], plan: Plan) -> CanaryOutcome:
+    """Attach (True: in partial mode), watch and detach, for each stage until one fails. Nothing is attached when this
+    returns. Raises what `attach` raises, and AutotuneError when the scheduler could not be detached: then the host is
+    not given back, and no session may go on."""
     numbers: dict[str, Any] = {"stages": []}
-    with Load(plan.hogs) as load:
+    with Hogs(plan.hogs) as hogs:
         # SCHED_EXT is served like any other policy while nothing is attached: one look does for both stages.
         before = _look_at_a_calm_moment(plan)
         numbers["look"] = to_json(before)
         if before.p99_s > plan.bounds.busy_p99_s:
             return CanaryOutcome(False, _too_busy(before, plan.bounds), False, None, numbers)
         for mode, stage_s in plan.stages():
-            load.be_partial(mode == "partial")
-            outcome = _stage(attach, release, plan, mode, stage_s, before, numbers)
+            hogs.be_partial(mode == "partial")
+            outcome = _stage(attach, detach, plan, mode, stage_s, before, numbers)
             if not outcome.passed:
                 return outcome
     return CanaryOutcome(True, "", False, None, numbers)
@@ -133,7 +133,7 @@ def _look_at_a_calm_moment(plan: Plan) -> Look:
 
 def _stage(
     attach: Callable[[bool], Attachment],
-    release: Callable[[], Detachment],
+    detach: Callable[[], Detachment],
     plan: Plan,
     mode: Mode,
     stage_s: float,
@@ -141,7 +141,7 @@ def _stage(
     numbers: dict[str, Any],
 ) -> CanaryOutcome:
     partial = mode == "partial"
-    breaker = Breaker(release, plan.ops, plan.senses)
+    breaker = Breaker(detach, plan.ops, plan.senses)
     watch = Watch(plan.ops, before, breaker, bounds=plan.bounds, partial=partial, senses=plan.senses, lift=plan.lift)
     breaker.start()
     try:
@@ -181,24 +181,24 @@ def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -
     numbers["exit"] = to_json(gone)
     if breaker.reaction is not None:
         numbers["reaction"] = to_json(breaker.reaction)
-    thrown_out = gone is not None and gone.is_error
-    if breach is None and not thrown_out:
+    is_ejected = gone is not None and gone.is_error
+    if breach is None and not is_ejected:
         if breaker.error is not None:
-            return CanaryOutcome(False, f"letting go failed: {breaker.error.message}", False, None, numbers)
+            return CanaryOutcome(False, f"detaching failed: {breaker.error.message}", False, None, numbers)
         return CanaryOutcome(True, "", False, None, numbers)
     return CanaryOutcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
 
 
 def _reason(breach: Breach | None, gone: SchedulerExit | None) -> str:
-    """The kernel's own word where it threw the scheduler out; else the bound."""
+    """The kernel's own reason where it ejected the scheduler; else the bound."""
     if gone is not None and (gone.is_error or breach is None or breach.bound == "sched_ext state"):
         return exit_text(gone)
     return breach.text() if breach is not None else "unknown"
 
 
 def is_fault(breach: Breach | None, gone: SchedulerExit | None) -> bool:
-    """Whether the scheduler is to blame, so that it counts as a strike. One that the kernel threw out is. One that is
-    gone otherwise was let go by somebody else, or its holder died."""
+    """Whether the scheduler is to blame, so that it counts as a strike: yes if the kernel ejected it. One that is gone
+    otherwise was detached by somebody else, or its holder died."""
     if gone is not None and gone.is_error:
         return True
     if breach is None or breach.bound in ("watch", "sched_ext state"):

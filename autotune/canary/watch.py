@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The watch over an attached scheduler, and the breaker that lets go of it past a bound. Standard library only."""
+"""The watch over an attached scheduler, and the breaker that detaches it past a bound. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autotune.canary.bounds import Bounds, Breach, GuardKind, Judge, Look, Mode, Wake
-from autotune.canary.senses import GIVE_UP_S, KeptState, Pressure, Senses, lift
+from autotune.canary.senses import DETACH_S, KeptState, Pressure, Senses, lift
 from autotune.errors import AutotuneError, DetachError
 from autotune.records import Detachment
 from autotune.schedext.kernel import ops_matches
 
 SENSE_PERIOD_S = 0.5
-"""Pressure and state are read so often. When an ejection is seen the kernel has done what was to be done already."""
+"""How often pressure and state are read. When an ejection is seen, the kernel has already done what is needed."""
 LAST_RESORT_AFTER_S = 0.4
-"""Letting go takes 60 ms even under emulation. After this the kernel is told directly, well within the second."""
-RELEASE_S = 65.0
-"""How long `release` may take to return once the kernel has let go: more than the holder's client waits."""
+"""Detaching takes 60 ms even under emulation. After this the kernel is made to eject it, well within the second."""
+DETACH_CALL_S = 65.0
+"""How long `detach` may take to return once the scheduler is gone: more than the holder's client waits."""
 _LOOK_AGAIN_S = 0.02  # from a real-time thread: more often would keep the holder from its work on a slow machine
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """How letting go went after a breach, in s from the moment when the bound was passed."""
+    """How detaching went after a breach, in s from the moment when the bound was passed."""
 
     noticed_after_s: float
     detached_after_s: float | None
-    """Until the kernel was back on its own scheduler; None when it was not within GIVE_UP_S."""
-    by: Literal["release", "last resort", "kernel"]
+    """Until the kernel was back on its own scheduler; None when it was not within DETACH_S."""
+    by: Literal["detach", "last resort", "kernel"]
 
 
 class Breaker:
-    """Lets go of a scheduler, once, from a thread of its own: at the end, or past a bound.
+    """Detaches a scheduler, once, from a thread of its own: at the end, or past a bound.
 
-    `release` must be safe to be called from another thread. It is not called before `attached`, since who is still
-    attaching cannot be told to let go; until then only the last resort is left."""
+    `detach` must be safe to call from another thread. It is not called before `attached`, because an attach in progress
+    cannot be cancelled; until then only the last resort is left."""
 
-    def __init__(self, release: Callable[[], Detachment | None], ops: str, senses: Senses) -> None:
-        self._release = release
+    def __init__(self, detach: Callable[[], Detachment | None], ops: str, senses: Senses) -> None:
+        self._detach = detach
         self._ops = ops
         self._senses = senses
         self._go, self._attached, self._done = threading.Event(), threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="at-release", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="at-detach", daemon=True)
         self.lifted = False
         self.detachment: Detachment | None = None
         self.error: AutotuneError | None = None
         self.reaction: Reaction | None = None
 
     @property
-    def going(self) -> bool:
-        """It was told to let go."""
+    def is_detaching(self) -> bool:
+        """Whether detaching was requested."""
         return self._go.is_set()
 
     def start(self) -> None:
@@ -62,39 +62,36 @@ class Breaker:
     def attached(self) -> None:
         self._attached.set()
 
-    def let_go(self) -> None:
-        self._go.set()
-
     def trip(self, breach: Breach) -> None:
-        """Let go and look until the kernel has; for the guard."""
-        by: Literal["release", "last resort", "kernel"] = "release" if self._in_charge() else "kernel"
+        """Detach, and look until the scheduler is gone; for the guard."""
+        by: Literal["detach", "last resort", "kernel"] = "detach" if self._in_charge() else "kernel"
         self._go.set()
         started_s = self._senses.now()
         patience_s = LAST_RESORT_AFTER_S if self._attached.is_set() else 0.0
-        told = False
-        while self._in_charge() and self._senses.now() - started_s < GIVE_UP_S:
-            if not told and self._senses.now() - started_s >= patience_s:
-                told = True
+        is_ejected = False
+        while self._in_charge() and self._senses.now() - started_s < DETACH_S:
+            if not is_ejected and self._senses.now() - started_s >= patience_s:
+                is_ejected = True
                 by = "last resort" if self._senses.last_resort(self._ops, self._senses.sysfs) else by
             time.sleep(_LOOK_AGAIN_S)
         gone_s = None if self._in_charge() else self._senses.now() - breach.since_s
         self.reaction = Reaction(breach.noticed_s - breach.since_s, gone_s, by)
 
     def _in_charge(self) -> bool:
-        """Ours is attached, or on its way out; another one is not ours to judge."""
+        """Whether ours is attached, or on its way out; another one is not ours to judge."""
         seen = self._senses.state()
         gone = seen.state in ("disabled", "unsupported")
         return not gone and (seen.ops is None or ops_matches(self._ops, seen.ops))
 
     def finish(self) -> None:
-        """Let go if that was not done, and wait until it is. Nothing is raised: `error` says what went wrong."""
+        """Detach if that was not done, and wait for it. Raises nothing: `error` says what went wrong."""
         self._go.set()
-        if not self._done.wait(RELEASE_S):
-            self.error = DetachError(f"detaching {self._ops} did not end within {RELEASE_S:g} s", stage="canary")
+        if not self._done.wait(DETACH_CALL_S):
+            self.error = DetachError(f"detaching {self._ops} did not end within {DETACH_CALL_S:g} s", stage="canary")
 
     def cancel(self) -> None:
-        """Nothing was attached: end without calling `release`."""
-        self._release = lambda: None
+        """End without calling `detach`: nothing was attached."""
+        self._detach = lambda: None
         self._attached.set()
         self.finish()
 
@@ -103,10 +100,10 @@ class Breaker:
         self._go.wait()
         self._attached.wait()
         try:
-            self.detachment = self._release()
+            self.detachment = self._detach()
         except AutotuneError as error:
             self.error = error
-        except Exception as error:  # whatever it is must not end as a traceback of a thread that nobody sees
+        except Exception as error:  # nobody would see the traceback of this thread
             self.error = AutotuneError(f"{type(error).__name__}: {error}", stage="canary")
         finally:
             self._done.set()
@@ -129,14 +126,14 @@ class Watched:
     """CPU time of probe and guard per second watched."""
 
     def as_look(self) -> Look:
-        """What the watch of a baseline run saw, as what the runs of its candidates are held against."""
+        """The watch of a baseline run as the look that its candidates are compared with."""
         return Look(self.wakes, self.worst_p99_s, self.worst_s, self.worst_pressure)
 
 
 class Watch:
-    """Watches while a scheduler is attached, in a canary or a measured run: `start` before it is attached, `stop` when
-    it was let go. `breach` is None as long as all is well. With `breaker` None it only watches, which is how a
-    baseline run bears the same cost. `lift` makes the guard real-time where this process may not."""
+    """Watches while a scheduler is attached, in a canary or a measured run: `start` before it is attached, `stop` after
+    it was detached. `breach` is None as long as all is well. With `breaker` None it only watches, so that a baseline
+    run bears the same cost. `lift` makes the guard real-time where this process may not."""
 
     def __init__(
         self,
@@ -165,7 +162,7 @@ class Watch:
         self._sense_at_s = 0.0
         self._stepped_s: float | None = None
         self._lifted = False
-        self._stopping = threading.Event()  # not waited for: see _run
+        self._stopping = threading.Event()  # polled, not waited for: see _run
         self._breached = threading.Event()
         self._guard = threading.Thread(target=self._run, name="at-guard", daemon=True)
         self._guard_cpu_s = 0.0
@@ -176,22 +173,22 @@ class Watch:
         return self._breach
 
     def wait(self, timeout_s: float) -> Breach | None:
-        """Until a breach was dealt with, or the time is over."""
+        """Wait until a breach was dealt with, or time is up."""
         self._breached.wait(timeout_s)
         return self._breach
 
     def start(self) -> None:
-        """Raises AutotuneError where the probe cannot be under SCHED_EXT."""
+        """Start probe and guard. Raises AutotuneError where the probe cannot be under SCHED_EXT."""
         self._started_s = self._senses.now()
         self._judge.seq_before = self._senses.state().enable_seq
         self._probe.start()
         self._guard.start()
 
     def stop(self) -> Watched:
-        """Ends probe and guard; may be called again, and after a `start` that failed."""
+        """End probe and guard; may be called again, and after a `start` that failed."""
         self._stopping.set()
         if self._guard.ident is not None:
-            self._guard.join(2 * GIVE_UP_S)
+            self._guard.join(2 * DETACH_S)
         self._probe.stop()
         self._pressure.close()
         self._state.close()
@@ -217,7 +214,7 @@ class Watch:
                 if found is not None:
                     self._trip(found)
                     break
-        except Exception as error:  # a watch that is broken watches nothing: let go
+        except Exception as error:  # a broken watch watches nothing: detach
             now_s = self._senses.now()
             self._trip(Breach("watch", f"{type(error).__name__}: {error}", "no error", now_s, now_s))
         self._guard_cpu_s = time.thread_time()
@@ -229,13 +226,13 @@ class Watch:
         self._breached.set()
 
     def step(self, now_s: float) -> Breach | None:
-        """Look once. What was before the scheduler was in charge, and after it was told to go, is not held against
+        """Look once. What was before the scheduler was in charge, and after detaching began, does not count against
         it."""
         paused_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s - self._guard_period_s
         self._stepped_s = now_s
         if self._armed_s is None and not self._arm(now_s):
             return None
-        if self._breaker is not None and self._breaker.going:
+        if self._breaker is not None and self._breaker.is_detaching:
             return None
         found = self._latency(now_s)
         if found is not None or now_s >= self._sense_at_s:
@@ -243,8 +240,8 @@ class Watch:
             # an ejection explains the rest
             found = (self._judge.state(now_s, self._state.read()) if self._ops is not None else None) or found
             found = found or self._judge.pressure(now_s, self._pressure.read())
-        # Let go by now, by an end in good order: no breach, whatever the state was meanwhile.
-        if found is None or (self._breaker is not None and self._breaker.going):
+        # Detaching in good order by now: no breach, whatever the state was meanwhile.
+        if found is None or (self._breaker is not None and self._breaker.is_detaching):
             return None
         beyond_scheduler = self._lifted or self._partial
         if beyond_scheduler and isinstance(found.limit, float) and paused_s >= self._judge.late_limit_s / 2:
@@ -252,7 +249,7 @@ class Watch:
         return found
 
     def _arm(self, now_s: float) -> bool:
-        """True once the scheduler is in charge; from then on it is judged."""
+        """Whether the scheduler is in charge; from then on it is judged."""
         seen = self._state.read() if self._ops is not None else None
         if seen is not None and not self._judge.in_charge(seen):
             self._probe.take()
@@ -264,7 +261,7 @@ class Watch:
 
     def _latency(self, now_s: float) -> Breach | None:
         assert self._armed_s is not None
-        # A wake-up that was due before, while the scheduler was being attached, is late from here on only.
+        # A wake-up that was due while the scheduler was being attached is late from here on only.
         wakes = [Wake(at_s, min(late_s, at_s - self._armed_s)) for at_s, late_s in self._probe.take()]
         due_s = max(self._probe.due_s or 0.0, self._armed_s)
         found = self._judge.wakes(now_s, [wake for wake in wakes if wake.late_s >= 0.0])

@@ -54,7 +54,7 @@ def _apply(
 
         spec = CatalogResolver(machine.headers, catalog)(candidate)
         with replacing.replaced(other, tell):
-            applied.hold(machine, spec, candidate, tell)
+            applied.keep(machine, spec, candidate, tell)
 
 
 def tell(text: str) -> None:

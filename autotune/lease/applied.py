@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A scheduler that is kept attached on this host until somebody says stop, and the record of who keeps it.
+"""Keeps a scheduler attached on this host until it is stopped, and records which process keeps it.
 
-The record names the process that keeps it, with what tells it from a later process of the same number: nobody else is
-ever signalled. It lives in the user's state directory and is replaced as a whole.
+The record names that process together with what distinguishes it from a later one of the same number; no other process
+is ever signalled. It lives in the user's state directory and is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from autotune.schedext.evidence import exit_text
 from autotune.schedext.kernel import ops_matches, read_state, wait_for
 from autotune.wire import from_json, to_json
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 LOOK_S = 0.5
-"""How often it is looked whether the kernel still has it."""
+"""How often to check that the kernel still has the scheduler."""
 RETURN_S = 20.0
-"""How long one that attaches itself anew (a CPU came or went) may take for that."""
+"""How long a scheduler that attaches itself again (a CPU came or went) may take for that."""
 STOP_S = 120.0
-"""How long detaching may take, what was replaced included; an emulated machine is slow."""
+"""How long detaching may take, restoring what was replaced included; an emulated machine is slow."""
 GONE_S = 10.0
-"""From the end of who kept it until the kernel must be on another scheduler: it may have been killed meanwhile."""
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who holds it"
+"""From the end of the keeping process until the kernel must be on another scheduler: it may have been killed."""
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who attached it"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Applied:
-    """Who keeps which scheduler attached."""
+    """Which process keeps which scheduler attached."""
 
     pid: int
     started: int
@@ -55,48 +55,48 @@ class Applied:
     since: float
     """Unix time."""
     enable_seq: int = 0
-    """The kernel's count when it was attached: tells it from one of the same name that was there before and is
-    restored."""
+    """The kernel's count when it was attached. It distinguishes this scheduler from one of the same name that was
+    attached before and is restored."""
 
 
 # --- keeping it -----------------------------------------------------------------------------------------
 
 
-def hold(machine: Machine, spec: AttachSpec, candidate: Candidate, tell: Tell) -> None:
-    """Attach it and keep it until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own
-    scheduler. Raises AttachError, with the reason, when the kernel ejects it, HolderLost when its holder dies,
-    DetachError when it does not go, BusyError when one is applied already, and what attaching raises. For the main
-    thread, whose signals it takes over meanwhile."""
+def keep(machine: Machine, spec: AttachSpec, candidate: Candidate, notify: Notify) -> None:
+    """Keep it attached until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own scheduler.
+    Raises AttachError, with the reason, when the kernel ejects it, HolderLost when its holder dies, DetachError when it
+    stays attached, BusyError when one is applied already, and what attaching raises. For the main thread, whose signals
+    it handles meanwhile."""
     refuse_second()
-    with _asked_to_end() as asked:
+    with _end_requested() as requested:
         attachment = machine.attach(spec)
         try:
             with _recorded(candidate, attachment) as record:
-                tell(f"{candidate.key} is applied; Ctrl-C or 'autotune stop' ends it")
-                lost = _watch(machine, spec, asked, record)
+                notify(f"{candidate.key} is applied; Ctrl-C or 'autotune stop' ends it")
+                lost = _watch(machine, spec, requested, record)
         except HolderLost:
-            raise  # by then it was made sure that nothing is attached
+            raise  # the holder's client has made sure that nothing is attached
         except BaseException as error:
             _detach_after(machine, error)
             raise
         if lost is not None:
             raise AttachError(f"{candidate.key} is not attached any more: {_why(lost, machine)}", stage="apply")
         _detach(machine)
-    tell(f"{candidate.key} is detached")
+    notify(f"{candidate.key} is detached")
 
 
 def refuse_second() -> None:
-    """Raises BusyError when a scheduler is applied already."""
+    """Raise BusyError when a scheduler is applied already."""
     other = current()
     if other is not None:
         raise BusyError(f"{other.candidate} is applied already (process {other.pid})", hint="run 'autotune stop' first")
 
 
-def _watch(machine: Machine, spec: AttachSpec, asked: threading.Event, record: _Record) -> KernelState | None:
-    """Until it is asked to end: None. Or until another scheduler, or none, is attached: the state then. Raises
-    HolderLost, or DetachError, when its holder is dead."""
+def _watch(machine: Machine, spec: AttachSpec, requested: threading.Event, record: _Record) -> KernelState | None:
+    """Wait for a request to end: None; or until another scheduler, or none, is attached: the state then. Raises
+    HolderLost, or DetachError, when the holder is dead."""
     missing_since: float | None = None
-    while not asked.wait(LOOK_S):
+    while not requested.wait(LOOK_S):
         state = machine.state()
         if state.state == "enabled" and ops_matches(spec.ops, state.ops):
             missing_since = None
@@ -110,8 +110,8 @@ def _watch(machine: Machine, spec: AttachSpec, asked: threading.Event, record: _
 
 
 def _detach(machine: Machine) -> Detachment:
-    """Raises DetachError unless the kernel says that it is back on its own scheduler, HolderLost when its holder died
-    before it was asked."""
+    """Detach and confirm. Raises DetachError when the kernel is not back on its own scheduler, HolderLost when the
+    holder died before."""
     detached = machine.detach()
     if detached.state.state != "disabled":
         raise DetachError(_still(detached.state), hint=BY_HAND)
@@ -119,7 +119,7 @@ def _detach(machine: Machine) -> Detachment:
 
 
 def _detach_after(machine: Machine, error: BaseException) -> None:
-    """What ended it is told, unless the scheduler is still there: then that is what matters."""
+    """Detach after an error, which stays the one to report unless the scheduler is still attached."""
     if isinstance(error, DetachError):
         return
     try:
@@ -127,17 +127,17 @@ def _detach_after(machine: Machine, error: BaseException) -> None:
     except DetachError as worse:
         raise worse from error
     except AutotuneError:
-        pass  # the same that ended it, or its consequence; nothing is attached
+        pass  # the error that is being handled, or its consequence; nothing is attached
 
 
 def _why(lost: KernelState, machine: Machine) -> str:
-    """Why it went; whatever is left of it is detached. Raises DetachError, HolderLost when it is not."""
+    """Detach what is left and return why it went. Raises DetachError, HolderLost when that fails."""
     gone = None
     try:
         gone = _detach(machine).exit
     except DetachError:
         if lost.ops is None:
-            raise  # else the other one is attached, which is told
+            raise  # else another one is attached, which is the answer
     if gone is not None and (gone.is_error or lost.ops is None):
         return exit_text(gone)
     return f"{lost.ops} was attached instead" if lost.ops else f"state is {lost.state}"
@@ -148,14 +148,14 @@ def _still(state: KernelState) -> str:
 
 
 @contextlib.contextmanager
-def _asked_to_end() -> Iterator[threading.Event]:
-    """An event that the signals set which end programs, from now on: one that comes while the scheduler is still being
+def _end_requested() -> Iterator[threading.Event]:
+    """An event that the terminating signals set, from now on: one that comes while the scheduler is still being
     attached counts too."""
-    asked = threading.Event()
+    requested = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda _number, _frame: asked.set()) for number in numbers}
+    before = {number: signal.signal(number, lambda _number, _frame: requested.set()) for number in numbers}
     try:
-        yield asked
+        yield requested
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -169,7 +169,7 @@ def path() -> Path:
 
 
 def current() -> Applied | None:
-    """What is applied now; None when nothing is, whatever an old record says."""
+    """What is applied now; None when nothing is, even if an old record exists."""
     try:
         record = from_json(Applied, json.loads(path().read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -193,14 +193,14 @@ def _boot() -> str:
 
 
 class _Record:
-    """The record of what is applied, while it is."""
+    """The record of what is applied; the file exists as long as that."""
 
     def __init__(self, applied: Applied) -> None:
         self.applied = applied
         _write(applied)
 
     def renew(self, enable_seq: int) -> None:
-        """It attached itself anew."""
+        """Note the new count after it attached itself again."""
         if enable_seq != self.applied.enable_seq:
             self.applied = replace(self.applied, enable_seq=enable_seq)
             _write(self.applied)
@@ -227,7 +227,7 @@ def _write(record: Applied) -> None:
         durable.replace(target, json.dumps(to_json(record)).encode())
     except OSError as error:
         raise AutotuneError(
-            f"who keeps the scheduler cannot be noted in {target}: {error.strerror}",
+            f"the process that keeps the scheduler cannot be recorded in {target}: {error.strerror}",
             hint=f"'autotune stop' could not find it; {durable.advice(error, target)}, or set XDG_STATE_HOME",
             stage="apply",
         ) from error
@@ -237,8 +237,8 @@ def _write(record: Applied) -> None:
 
 
 def stop() -> str:
-    """End what is applied; a sentence on what was done. Raises AutotuneError when it does not end, DetachError when
-    the kernel has its scheduler still."""
+    """End what is applied, and say in a sentence what was done. Raises AutotuneError when the process does not end,
+    DetachError when the kernel still has its scheduler."""
     record = current()
     if record is None:
         return _nothing()
@@ -247,7 +247,7 @@ def stop() -> str:
     except OSError:
         return _nothing()
     try:
-        if not _is_alive(record):  # the number may be another process's since we looked; from here on it cannot
+        if not _is_alive(record):  # another process may have the number since we looked; from here on it cannot
             return _nothing()
         _end(fd, record)
     finally:
@@ -256,7 +256,7 @@ def stop() -> str:
 
 
 def _after(record: Applied) -> str:
-    """What the kernel says once who kept it has ended: the one that was replaced, or none. Raises DetachError."""
+    """What is attached after the keeping process ended: the restored scheduler, or none. Raises DetachError."""
     gone, state = wait_for(lambda seen: _is_settled(seen) and not _is_there(record, seen), GONE_S)
     if not gone:
         raise DetachError(
@@ -270,7 +270,7 @@ def _is_settled(state: KernelState) -> bool:
 
 
 def _is_there(record: Applied, state: KernelState) -> bool:
-    """The very one that was kept, not another of the same name that was attached before or after."""
+    """Whether it is the very one that was kept, not another of the same name attached before or after."""
     return ops_matches(record.ops, state.ops) and state.enable_seq == record.enable_seq
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Before and after a session on the host: what is attached already makes way and is put back, and the winner may stay.
+"""Before and after a session on the host: an attached scheduler makes way and is restored, and the winner may stay.
 
 A micro-VM has nothing in the way, and nothing of it stays.
 """
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 Ask = Callable[[str], str]
 
 
-def in_the_way(asked: CcArguments, settings: Settings, human: TextIO) -> Other | None:
-    """What must be replaced for the session, with the user's consent; None when nothing is, or when the session runs in
-    a micro-VM. Raises BusyError without consent, UsageError when the winner is to stay where nothing can stay."""
+def in_the_way(arguments: CcArguments, settings: Settings, human: TextIO) -> Other | None:
+    """The scheduler to replace for the session, with the user's consent; None when there is none, or when the session
+    runs in a micro-VM. Raises BusyError without consent, UsageError when --apply is given where nothing can stay."""
     from autotune.lease import others, replacing
     from autotune.machine import select
 
     on_host = select.decide(settings.machine).kind == "host"
-    if asked.apply and not on_host:
-        problem = select.host_problem() or "--machine vm was asked for"
+    if arguments.apply and not on_host:
+        problem = select.host_problem() or "--machine vm was given"
         raise UsageError(
-            f"--apply keeps the winner on the host, which cannot be: {problem}",
+            f"--apply keeps the winner on the host, which is not possible: {problem}",
             hint="leave it out, or see 'autotune doctor'",
         )
     other = others.look() if on_host else None
     if other is not None:
-        replacing.consent(other, replace_current=asked.replace_current, ask=asker(human))
+        replacing.consent(other, replace_current=arguments.replace_current, ask=asker(human))
     return other
 
 
 def asker(human: TextIO) -> Ask | None:
-    """Asks at the terminal; None when there is none."""
+    """A question at the terminal; None when there is no terminal."""
     if not (sys.stdin.isatty() and human.isatty()):
         return None
 
@@ -62,22 +62,22 @@ def asker(human: TextIO) -> Ask | None:
     return ask
 
 
-def keep_winner(session: Session, catalog: Catalog, tell: Callable[[str], None]) -> None:
-    """Attach the winner again and keep it until somebody says stop. Raises what attaching and keeping raise."""
+def keep_winner(session: Session, catalog: Catalog, notify: Callable[[str], None]) -> None:
+    """Attach the winner again and keep it until it is stopped. Raises what attaching and keeping raise."""
     from autotune.lease import applied
     from autotune.schedext.resolve import CatalogResolver
 
     if session.winner is None:
-        tell("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
+        notify("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
         return
     candidate = catalog.parse_candidate(session.winner)
-    with host(tell) as machine:
-        applied.hold(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, tell)
+    with host(notify) as machine:
+        applied.keep(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, notify)
 
 
 @contextlib.contextmanager
-def host(tell: Callable[[str], None]) -> Iterator[Machine]:
-    """The host, given back at the end; `tell` hears what takes time."""
+def host(notify: Callable[[str], None]) -> Iterator[Machine]:
+    """The host, given back at the end; `notify` gets what takes time."""
     from autotune.events import Step, Warned
     from autotune.machine import select
     from autotune.machine.base import Place
@@ -85,9 +85,9 @@ def host(tell: Callable[[str], None]) -> Iterator[Machine]:
 
     def listen(event: Any) -> None:
         if isinstance(event, Warned):
-            tell(event.text)
+            notify(event.text)
         elif isinstance(event, Step):
-            tell(event.detail or event.name)
+            notify(event.detail or event.name)
 
     place = Place(os.getcwd(), pristine=False, identity=invoking_identity())
     options: dict[str, Any] = {"cpus": None, "memory_bytes": None, "kernel": None, "keep_writes": None}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The process that stops somebody else's scheduler and puts it back: it lives on a pipe from its parent.
+"""The keeper: the process that stops somebody else's scheduler and restores it; it lives on a pipe from its parent.
 
 What always holds:
-- end of file on the pipe, or SIGTERM, puts back what was stopped: also when autotune is killed;
+- end of file on the pipe, or SIGTERM, restores what was stopped, also when autotune is killed;
 - a process is signalled only while it is the very one that was named (by pidfd and start time);
-- it is never put back over a scheduler that somebody else attached meanwhile.
+- nothing is restored over a scheduler that somebody else attached meanwhile.
 
 Runs as root. Standard library only.
 """
@@ -38,15 +38,15 @@ from autotune.schedext.kernel import ops_matches, read_state, wait_for
 from autotune.wire import from_json
 
 COMMAND_S = 30.0
-"""For systemctl and scxctl to do what they are told; a service has its own time to stop."""
+"""For systemctl and scxctl to finish; a service has its own time to stop."""
 STEPS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
-"""How a program is stopped, and how long each may take."""
+"""How a program is stopped, and how long each signal may take."""
 GONE_S = 10.0
 """From the end of the process, or of the command, until the kernel must be back on its own scheduler."""
 PATIENCE_S = 5.0
-"""How long whoever is attached when it is to be put back may take to go: our own holder is just letting go."""
+"""How long to wait before restoring while another scheduler is attached: our own holder may just be detaching."""
 ATTACH_S = 200.0
-"""For the kernel to take it again: it verifies it anew, which emulation makes slow."""
+"""How long the kernel may take to attach it again: it verifies it once more, which emulation makes slow."""
 _POLL_S = 0.1
 
 
@@ -72,12 +72,12 @@ class Keeper:
 
     def __init__(self) -> None:
         self._other: Other | None = None
-        """What was stopped and not put back yet."""
+        """What was stopped and is not restored yet."""
         self._start: Start | None = None
         self._child: int | None = None
 
     def stop(self, other: Other) -> None:
-        """Raises AttachError when it goes on running, BusyError when it is not what was named any more."""
+        """Stop it. Raises AttachError when it keeps running, BusyError when it is no longer the one that was named."""
         state = read_state()
         if state.ops != other.ops:
             raise BusyError(f"{other.ops} is not attached any more", hint="run again")
@@ -112,8 +112,8 @@ class Keeper:
         finally:
             os.close(fd)
 
-    def put_back(self, patience_s: float = PATIENCE_S) -> str:
-        """Start it again; what was done. Raises AttachError saying what to do by hand."""
+    def restore(self, patience_s: float = PATIENCE_S) -> str:
+        """Start it again, and say what was done. Raises AttachError saying what to do by hand."""
         other, self._other = self._other, None
         if other is None:
             return "nothing was stopped"
@@ -121,7 +121,7 @@ class Keeper:
         if not free and _is_back(other, state):
             return f"{other.ops} is attached again"
         if not free:
-            return f"{state.ops} was attached meanwhile and is left alone; {other.ops} was not put back"
+            return f"{state.ops} was attached meanwhile and is left alone; {other.ops} was not restored"
         try:
             self._start_again(other)
             back = self._wait_until_back(other)
@@ -130,7 +130,7 @@ class Keeper:
             self._correct_flags(other)
         except (AutotuneError, OSError) as error:
             raise AttachError(
-                f"{other.ops} could not be put back: {error}", hint=f"start it yourself: {self._by_hand(other)}"
+                f"{other.ops} could not be restored: {error}", hint=f"start it yourself: {self._by_hand(other)}"
             ) from error
         return f"{read_state().ops or other.ops} is attached again"
 
@@ -143,7 +143,7 @@ class Keeper:
             _command("systemctl", "start", other.unit or SERVICE)
 
     def _wait_until_back(self, other: Other) -> bool:
-        """False when its process ended, or the time is over."""
+        """Whether it is attached again; False when its process ended, or time is up."""
         deadline = time.monotonic() + ATTACH_S
         while time.monotonic() < deadline:
             if wait_for(lambda seen: _is_back(other, seen), _POLL_S)[0]:
@@ -153,8 +153,8 @@ class Keeper:
         return False
 
     def _correct_flags(self, other: Other) -> None:
-        """Some versions of scxctl tell a mode although the scheduler was started with arguments: then it runs with
-        others now, and is switched to those that it had."""
+        """Switch it to the arguments that it had, where it runs with others: some versions of scxctl report a mode
+        although the scheduler was started with arguments."""
         if other.origin != "scx_loader" or other.pid is None or other.mode is None or other.scheduler is None:
             return
         pid = owners.find(read_state().ops or other.ops)
@@ -196,7 +196,7 @@ def _loader_arguments(other: Other) -> str:
 
 
 def _command(*argv: str) -> None:
-    """Raises AttachError when it is absent, fails, or takes too long."""
+    """Run a command. Raises AttachError when it is absent, fails, or takes too long."""
     try:
         exit_code, said = run_bounded(argv, COMMAND_S)
     except FileNotFoundError as error:
@@ -223,10 +223,10 @@ def start_of(pid: int) -> Start:
             status = dict(line.split(":", 1) for line in file if ":" in line)
         program, cwd = os.readlink(f"{place}/exe"), os.readlink(f"{place}/cwd")
     except OSError as error:
-        raise BusyError(f"process {pid} cannot be looked at: {error.strerror}", hint="use --machine vm") from error
+        raise BusyError(f"process {pid} cannot be inspected: {error.strerror}", hint="use --machine vm") from error
     if not argv or not os.access(program, os.X_OK) or not os.path.isdir(cwd):
         raise BusyError(
-            f"process {pid} could not be started again: its program or its directory is not there any more",
+            f"process {pid} could not be started again: its program or its directory no longer exists",
             hint="stop it yourself, or use --machine vm",
         )
     uids, gids = (tuple(int(word) for word in status[name].split()[:3]) for name in ("Uid", "Gid"))
@@ -236,7 +236,7 @@ def start_of(pid: int) -> Start:
 
 
 def spawn(start: Start) -> int:
-    """Start it in a session of its own, with nothing of ours: its output goes nowhere. Returns its process."""
+    """Start it in a session of its own, with nothing of ours; its output is discarded. Returns its process."""
     pid = os.fork()
     if pid == 0:
         _become(start)
@@ -263,7 +263,7 @@ def _become(start: Start) -> NoReturn:
 
 
 def _end(fd: int, other: Other) -> None:
-    """Raises AttachError when it outlives even SIGKILL."""
+    """End a process. Raises AttachError when it survives even SIGKILL."""
     for number, limit_s in STEPS:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
@@ -300,15 +300,15 @@ def main() -> None:
     def stop(request: Message, _emit: EventHandler) -> None:
         keeper.stop(from_json(Other, request["other"]))
 
-    def put_back(_request: Message, _emit: EventHandler) -> str:
-        return keeper.put_back()
+    def restore(_request: Message, _emit: EventHandler) -> str:
+        return keeper.restore()
 
     with contextlib.suppress(_Ended):
-        serve(Channel(requests, answers), {"stop": stop, "put_back": put_back})
+        serve(Channel(requests, answers), {"stop": stop, "restore": restore})
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(AutotuneError):
-        keeper.put_back(patience_s=GONE_S)
+        keeper.restore(patience_s=GONE_S)
 
 
 if __name__ == "__main__":

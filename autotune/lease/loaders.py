@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What the programs that start schedulers say they run: scx_loader (by `scxctl`) and systemd.
+"""Asks the programs that start schedulers what they run: scx_loader (by `scxctl`) and systemd.
 
-They may be absent, fail or hang, and what they believe need not be so: the kernel is asked first. Standard library
-only.
+They may be absent, fail or hang, and may be wrong, so the kernel's state comes first. Standard library only.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ import subprocess
 from collections.abc import Sequence
 
 ASK_S = 3.0
-"""For every question."""
+"""Deadline of every command."""
 SERVICE = "scx.service"
-"""What distributions start a scheduler with."""
+"""The service with which distributions start a scheduler."""
 _MOST_ANSWER_BYTES = 64 << 10
 
 
 def scx_loader_says() -> tuple[str, str | None] | None:
-    """Program and mode that scx_loader believes to run, by `scxctl get`; the mode is None when it was started with
-    arguments of its own. None when there is no loader, or it runs nothing."""
+    """Program and mode that scx_loader reports by `scxctl get`; the mode is None when it was started with arguments of
+    its own. None when there is no loader, or it runs nothing."""
     text = ask("scxctl", "get")
     found = re.match(r"running (\w+) (?:in (\w+) mode|with arguments)", text or "")
     return (f"scx_{found[1].lower()}", found[2].lower() if found[2] else None) if found else None
 
 
 def main_pid(unit: str) -> int | None:
-    """The main process of a service of systemd that is active; None for any other."""
+    """The main process of an active systemd service; None for any other."""
     text = ask("systemctl", "show", unit, "-p", "ActiveState,MainPID") or ""
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     pid = fields.get("MainPID", "0")
@@ -38,7 +37,7 @@ def main_pid(unit: str) -> int | None:
 
 
 def ask(*argv: str) -> str | None:
-    """What a program prints; None when it is absent, fails, or does not answer in time."""
+    """Output of a program; None when it is absent, fails, or does not end in time."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         exit_code, said = run_bounded(argv, ASK_S)
         return said if exit_code == 0 else None
@@ -46,8 +45,8 @@ def ask(*argv: str) -> str | None:
 
 
 def run_bounded(argv: Sequence[str], limit_s: float) -> tuple[int, str]:
-    """Exit code, and all that it prints. By a file, not a pipe: what it leaves running may keep a pipe open for ever.
-    Raises FileNotFoundError when it is absent, OSError, and subprocess.TimeoutExpired."""
+    """Exit code and output of a program. Output goes to a file: a process that it leaves running could keep a pipe open
+    for ever. Raises FileNotFoundError when it is absent, OSError, and subprocess.TimeoutExpired."""
     program = shutil.which(argv[0])
     if program is None:
         raise FileNotFoundError(argv[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A scheduler that is attached and not ours.
+"""An attached scheduler that is not ours.
 
 Standard library only.
 """
@@ -20,12 +20,12 @@ _COMMAND_CHARACTERS = 80
 
 @dataclass(frozen=True)
 class Other:
-    """A scheduler that is attached and not ours."""
+    """An attached scheduler that is not ours."""
 
     ops: str
-    """As the kernel shows it."""
+    """Its name as the kernel shows it."""
     pid: int | None
-    """Of the process that holds it, or of the autotune that started it; None when it is not known."""
+    """Of the process that attached it, or of the autotune that started it; None when unknown."""
     argv: tuple[str, ...]
     origin: Origin
     scheduler: str | None
@@ -33,15 +33,15 @@ class Other:
     mode: str | None
     """The profile that scx_loader started it in."""
     flags: tuple[str, ...]
-    """What the program was started with."""
+    """The command line of the program."""
     started: int = 0
-    """Start of the process in clock ticks after boot: no other process is ever taken for it."""
+    """Start of the process in clock ticks after boot, so that no other process is ever taken for it."""
     unit: str | None = None
     """The systemd service whose main process it is."""
 
     @property
     def sentence(self) -> str:
-        """What it is and who started it, in a clause for people."""
+        """Its name and who started it, as a clause for people."""
         command = shlex.join([os.path.basename(self.argv[0]), *self.argv[1:]]) if self.argv else ""
         return _bounded(f"{self.ops}, {self._by(_bounded(command, _COMMAND_CHARACTERS))}", _SENTENCE_CHARACTERS)
 
@@ -59,6 +59,6 @@ class Other:
 
 
 def _bounded(text: str, most: int) -> str:
-    """Command lines are anybody's: no more than a line of printable text."""
+    """Cut to one line of printable text: anybody can choose a command line."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return plain if len(plain) <= most else f"{plain[:most]}..."

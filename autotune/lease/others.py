@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Schedulers that somebody else attached: what runs, and by whom.
+"""Finds out which scheduler somebody else attached, and who.
 
 What always holds here:
 - other people's programs (systemctl, scxctl) may be absent, and have a deadline.
@@ -27,21 +27,21 @@ SETTLE_S = 3.0
 HERE = os.path.dirname(os.path.realpath(__file__))
 
 
-# --- who it is ------------------------------------------------------------------------------------------
+# --- owner ----------------------------------------------------------------------------------------------
 
 
 def look() -> Other | None:
-    """What is attached now and by whom; None when nothing is. To be asked before we attach anything ourselves."""
+    """The attached scheduler and its owner; None when nothing is attached. To call before attaching one of ours."""
     state = kernel.read_state()
     if state.state not in ("enabled", "disabled", UNSUPPORTED):  # it is being attached, or going
         _, state = wait_for(lambda seen: seen.state in ("enabled", "disabled", UNSUPPORTED), SETTLE_S)
     if state.state in ("disabled", UNSUPPORTED):
         return None
-    return told(state, _owner(state.ops or ""))
+    return identify(state, _owner(state.ops or ""))
 
 
 def _owner(ops: str) -> OwnerProcess | None:
-    """Root sees what processes have open; an ordinary user asks through sudo, or goes by names."""
+    """The owner's process. Root sees what processes have open; an ordinary user asks through sudo, or goes by names."""
     if os.geteuid() == 0:
         pid = owners.find(ops)
     else:
@@ -53,8 +53,8 @@ def _owner(ops: str) -> OwnerProcess | None:
     return None if pid is None else owners.process(pid)
 
 
-def told(state: KernelState, owner: OwnerProcess | None) -> Other:
-    """What is attached, told from the process that holds it (None: not found) and from what loaders say."""
+def identify(state: KernelState, owner: OwnerProcess | None) -> Other:
+    """Describe the attached scheduler by the process that owns it (None: not found) and by what the loaders report."""
     ops = state.ops or "unknown"
     holders = lock_holders(LOCK_PATH)
     line = {owner.pid, *(above.pid for above in owners.ancestors(owner))} if owner is not None else set()
@@ -75,7 +75,7 @@ def _of_process(ops: str, owner: OwnerProcess) -> Other:
 
 
 def _unit_of(owner: OwnerProcess) -> str | None:
-    """The service that runs this process; of other services than scx's own only the main process counts, since what is
+    """The service that runs this process. Except for scx's own services only the main process counts, since programs
     started by hand may be below one (sshd) too."""
     main = loaders.main_pid(loaders.SERVICE)
     if main is not None and main in {owner.pid, *(above.pid for above in owners.ancestors(owner))}:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which process holds the attached scheduler: found by what it has open, or by its name.
+"""Finds the process that owns the attached scheduler, by its open descriptors or by its name.
 
-A process that attached a scheduler keeps a BPF link or map of the kind `struct_ops` open, which `/proc/PID/fdinfo`
-shows (to root, for the processes of others). Other things than schedulers are struct_ops too, so that what the map
-holds is asked of the kernel: the operations, with the scheduler's name among them. Run as a program, it prints what
-`find` finds. Standard library only.
+The owner keeps a BPF link or map of the kind `struct_ops` open, which `/proc/PID/fdinfo` shows (to root, for the
+processes of others). Other things than schedulers are struct_ops too, so the map's content is read from the kernel: the
+operations, with the scheduler's name among them. Run as a program, it prints what `find` finds. Standard library only.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _MOST_VALUE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class OwnerProcess:
-    """A process as /proc shows it to everybody. `started` (clock ticks after boot) tells it from a later one that got
+    """A process as /proc shows it to everybody. `started` (clock ticks after boot) distinguishes it from a later one of
     the same number."""
 
     pid: int
@@ -48,11 +47,11 @@ class OwnerProcess:
     argv: tuple[str, ...]
     parent: int
     unit: str | None
-    """The systemd service of the system that it belongs to; None for sessions and users."""
+    """The systemd system service that it belongs to; None for sessions and users."""
 
 
 def process(pid: int, proc: Path = PROC) -> OwnerProcess | None:
-    """None when there is no such process."""
+    """The process of this number; None when there is none."""
     try:
         stat = (proc / str(pid) / "stat").read_text(errors="replace")
         words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")[:-1]
@@ -65,7 +64,7 @@ def process(pid: int, proc: Path = PROC) -> OwnerProcess | None:
 
 
 def _unit(place: Path) -> str | None:
-    """Of `0::/system.slice/scx.service`, its last word."""
+    """The last part of a line such as `0::/system.slice/scx.service`."""
     with contextlib.suppress(OSError):
         for line in (place / "cgroup").read_text(errors="replace").splitlines():
             path = line.partition("::")[2]
@@ -87,8 +86,8 @@ def ancestors(found: OwnerProcess, proc: Path = PROC) -> Iterator[OwnerProcess]:
 
 
 def find(ops: str, proc: Path = PROC) -> int | None:
-    """The process that holds the scheduler of this name, as the kernel shows it; None when there is none, when we may
-    not look, or when it cannot be told which one it is."""
+    """The process that owns the scheduler of this name, as the kernel shows it; None when there is none, when we may
+    not look, or when several fit."""
     with_link = list(_with_struct_ops(proc))
     proven = [pid for pid, maps in with_link if any(_map_names(number, ops) for number in maps)]
     if proven:
@@ -98,7 +97,7 @@ def find(ops: str, proc: Path = PROC) -> int | None:
 
 
 def find_by_name(ops: str, proc: Path = PROC) -> int | None:
-    """The only process whose program is called like the scheduler (`scx_rusty` for `rusty`)."""
+    """The only process whose program is named like the scheduler (`scx_rusty` for `rusty`)."""
     fitting = [pid for pid in _pids(proc) if _fits(process(pid, proc), ops)]
     return fitting[0] if len(fitting) == 1 else None
 
@@ -120,7 +119,7 @@ def _fits(found: OwnerProcess | None, ops: str) -> bool:
 
 
 def fits(program: str, ops: str) -> bool:
-    """The program and the name that the kernel shows are of the same scheduler, going by names alone."""
+    """Whether program and kernel name belong to the same scheduler, going by names alone."""
     plain = program.removeprefix("scx_")
     return ops_matches(plain, ops.removeprefix("scx_")) or ops_matches(plain.replace("_", "-"), ops)
 
@@ -130,7 +129,7 @@ def _pids(proc: Path) -> Iterator[int]:
 
 
 def _with_struct_ops(proc: Path) -> Iterator[tuple[int, set[int]]]:
-    """The processes that have links or maps of struct_ops open, with the numbers of the maps; those with a link
+    """The processes that have struct_ops links or maps open, with the numbers of the maps; those with a link come
     first."""
     later = []
     for pid in _pids(proc):
@@ -165,18 +164,18 @@ def _fields(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-# --- what a map holds -----------------------------------------------------------------------------------
+# --- content of a map -----------------------------------------------------------------------------------
 
 
 def _map_names(number: int, ops: str) -> bool:
-    """The map holds operations of this very name; False also when the kernel cannot be asked."""
+    """Whether the map has operations of this very name; False also when the kernel refuses to say."""
     with contextlib.suppress(OSError, KeyError):
         return b"\0" + ops.encode() + b"\0" in _content(number)
     return False
 
 
 def _content(number: int) -> bytes:
-    """The value of a struct_ops map. Raises OSError, KeyError on a machine whose system call we do not know."""
+    """The value of a struct_ops map. Raises OSError; KeyError on a machine whose system call we do not know."""
     fd = _bpf(_MAP_BY_ID, ctypes.create_string_buffer(number.to_bytes(4, sys.byteorder), 12))
     try:
         info = ctypes.create_string_buffer(96)
@@ -190,7 +189,7 @@ def _content(number: int) -> bytes:
 
 
 def _packed(*numbers: tuple[int, int]) -> ctypes.Array[ctypes.c_char]:
-    """Numbers of so many bytes one after another, as `union bpf_attr` has them."""
+    """Numbers of the given widths in bytes, one after another, as in `union bpf_attr`."""
     data = b"".join(number.to_bytes(width, sys.byteorder) for number, width in numbers)
     return ctypes.create_string_buffer(data, len(data))
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Replacing somebody else's scheduler for a while, with consent.
+"""Replaces somebody else's scheduler for a while, with consent.
 
 What always holds here:
-- nothing is stopped that was not named to the user first, nor anything of another autotune, nor what has no process;
-- who was stopped is started again in the way it came, by a process (`keeper`) that lives on a pipe from here: also when
-  this process is killed.
+- nothing is stopped unless the user saw its name first; another autotune's scheduler, or one without a process, never;
+- what was stopped is started again the same way, by a process (`keeper`) that lives on a pipe from here, also when this
+  process is killed.
 
 Standard library only.
 """
@@ -27,31 +27,31 @@ from autotune.schedext import kernel
 from autotune.wire import to_json
 
 Ask = Callable[[str], str]
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 STOP_S = 90.0
-"""Deadline of stopping it: a service may take its time, a program is told three times."""
+"""Deadline of stopping: a service may take its time, a program gets up to three signals."""
 START_S = 480.0
-"""Deadline of starting it again: the kernel verifies it anew, which emulation makes slow."""
+"""Deadline of starting it again: the kernel verifies it once more, which emulation makes slow."""
 
-GOING_ON = "--replace-current stops it and puts it back afterwards; 'autotune cc --machine vm' leaves it alone"
+GOING_ON = "--replace-current stops it and restores it afterwards; 'autotune cc --machine vm' leaves it alone"
 
 
 def consent(other: Other, *, replace_current: bool, ask: Ask | None) -> bool:
-    """True when the user wants it replaced: by `--replace-current`, or by a yes to `ask` (None: nobody can be asked).
-    Raises BusyError otherwise, naming it and how to go on, and for what is never replaced."""
+    """Whether the user wants it replaced: by `--replace-current`, or by a yes to `ask` (None: there is no terminal).
+    Raises BusyError otherwise, naming it and the alternatives, and for a scheduler that is never replaced."""
     refuse_unless_replaceable(other)
     if replace_current:
         return True
     if ask is not None:
         with contextlib.suppress(EOFError):
-            answer = ask(f"{other.sentence} is attached. Replace it, and put it back afterwards? [y/N] ")
+            answer = ask(f"{other.sentence} is attached. Replace it, and restore it afterwards? [y/N] ")
             if answer.strip().lower() in ("y", "yes"):
                 return True
     raise BusyError(f"a sched_ext scheduler is attached already: {other.sentence}", hint=GOING_ON)
 
 
 def refuse_unless_replaceable(other: Other) -> None:
-    """Raises BusyError for what could not be put back: it says why, and what to do."""
+    """Raise BusyError, with reason and advice, for a scheduler that could not be restored."""
     if other.origin == "autotune":
         raise BusyError(
             f"a sched_ext scheduler is attached already: {other.sentence}",
@@ -59,12 +59,12 @@ def refuse_unless_replaceable(other: Other) -> None:
         )
     if other.pid is None and other.origin != "scx_loader":
         raise BusyError(
-            f"{other.ops} is attached, and no process was found that holds it: it could not be put back",
+            f"{other.ops} is attached, and no process was found that owns it: it could not be restored",
             hint="stop it yourself (a pinned link is a file below /sys/fs/bpf), or use --machine vm",
         )
     if other.origin == "scx_loader" and loaders.scx_loader_says() is None:
         raise BusyError(
-            f"{other.ops} was started by scx_loader, which cannot be asked to stop it (scxctl is absent or fails)",
+            f"{other.ops} was started by scx_loader, which cannot stop it here (scxctl is absent or fails)",
             hint="stop it yourself (systemctl stop scx_loader), or use --machine vm",
         )
 
@@ -76,28 +76,28 @@ def refuse_unless_replaceable(other: Other) -> None:
 
 
 class Replaced:
-    """A scheduler that was stopped for a while. The keeper's process puts it back when it is told to, and when its pipe
-    closes because we are gone."""
+    """A scheduler that is stopped for a while. The keeper's process restores it on request, and when its pipe closes
+    because this process is gone."""
 
     def __init__(self, other: Other, worker: Worker) -> None:
         self.other = other
         self._worker: Worker | None = worker
 
-    def put_back(self) -> str:
-        """Start it again, confirmed; a sentence on what was done. Raises AutotuneError saying what to do by hand.
-        Doing it twice does it once."""
+    def restore(self) -> str:
+        """Start it again and confirm; a sentence on what was done. Raises AutotuneError saying what to do by hand. A
+        second call does nothing."""
         worker, self._worker = self._worker, None
         if worker is None:
-            return f"{self.other.ops} was put back"
+            return f"{self.other.ops} was restored"
         try:
-            return str(worker.request("put_back", timeout_s=START_S))
+            return str(worker.request("restore", timeout_s=START_S))
         finally:
             worker.close()
 
 
 def replace(other: Other) -> Replaced:
-    """Stop it in the way it came, until the kernel is back on its own scheduler. Raises AttachError when it cannot be
-    stopped, BusyError for what is never replaced, PrivilegeError. What fails half-way is put back."""
+    """Stop it the way it was started, until the kernel is back on its own scheduler. Raises AttachError when it cannot
+    be stopped, BusyError for one that is never replaced, PrivilegeError. A failure half-way restores it."""
     refuse_unless_replaceable(other)
     worker = Worker(program_as_root(os.path.join(others.HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
     try:
@@ -110,37 +110,37 @@ def replace(other: Other) -> Replaced:
 
 def _lost(what: str) -> AutotuneError:
     return AttachError(
-        f"the process that keeps what was replaced failed: {what}; sched_ext is {kernel.read_state().state} now",
+        f"the process that restores what was replaced failed: {what}; sched_ext is {kernel.read_state().state} now",
         hint="see what is attached with 'autotune doctor', and start the scheduler again yourself if it is missing",
     )
 
 
 @contextlib.contextmanager
-def replaced(other: Other | None, tell: Tell) -> Iterator[None]:
-    """Without `other` meanwhile (None: nothing to replace), and with it again afterwards, however it ends. An error of
-    putting it back is raised, or told where there is another error already."""
+def replaced(other: Other | None, notify: Notify) -> Iterator[None]:
+    """Run the body without `other` (None: nothing to replace) and restore it afterwards, however the body ends. An
+    error while restoring is raised, or only notified when another error is on its way."""
     if other is None:
         yield
         return
-    tell(f"stopping {other.sentence}; it is put back afterwards")
+    notify(f"stopping {other.sentence}; it is restored afterwards")
     kept = replace(other)
     try:
         yield
     except BaseException:
         with _undisturbed():
             try:
-                tell(kept.put_back())
+                notify(kept.restore())
             except AutotuneError as error:
-                tell(str(error))
+                notify(str(error))
         raise
     with _undisturbed():
-        tell(kept.put_back())
+        notify(kept.restore())
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Ctrl-C and the like do nothing meanwhile. By handlers rather than a mask: those are not inherited by programs
-    that are started."""
+    """Ignore Ctrl-C and the like meanwhile. By handlers, not by a mask: programs that are started would inherit a
+    mask."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a machine can do for the tuner: one protocol, whether runs happen on the host or in a micro-VM.
+"""The Machine protocol: what the tuner needs from a place where runs happen, be it the host or a micro-VM.
 
 Standard library only, since the guest agent imports it.
 """
@@ -29,7 +29,7 @@ OutputHandler: TypeAlias = Callable[[str, bytes], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where and as whom a machine runs commands: fixed for a session."""
+    """Where and as which user a machine runs commands: fixed for a session."""
 
     cwd: str
     pristine: bool
@@ -37,9 +37,9 @@ class Place:
 
 
 class Machine(Protocol):
-    """Somewhere to run commands and switch schedulers. Errors are those of `autotune.errors`: `MachineLost`
-    when the machine itself went away, `RunnerLost` and `HolderLost` for its helpers; a command that fails is not
-    an error but a `Run` that says so."""
+    """Runs commands and switches schedulers. Errors are those of `autotune.errors`: `MachineLost` when the machine
+    itself is gone, `RunnerLost` and `HolderLost` for its helpers. A command that fails is not an error but a `Run` that
+    says so."""
 
     @property
     def info(self) -> MachineInfo: ...
@@ -50,17 +50,17 @@ class Machine(Protocol):
 
     @property
     def generation(self) -> int:
-        """Counts how often the machine was replaced by a new one, which knows nothing of what was done before."""
+        """Counts how often the machine was replaced by a new one, which has nothing of what was done before."""
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it sees (and its writes go to)
-        the same throw-away files as the measured run that follows."""
+        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it shares the throw-away files of
+        the measured run that follows."""
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         """Run a command, measured, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
 
     def fresh(self) -> None:
-        """Throw away what commands wrote, where the session is pristine; nothing otherwise."""
+        """Discard what commands wrote, where the session is pristine; otherwise do nothing."""
 
     def attach(self, spec: AttachSpec) -> Attachment:
         """Attach a scheduler and confirm it. Raises AttachError, BusyError, PrivilegeError."""
@@ -69,10 +69,11 @@ class Machine(Protocol):
         """Detach the scheduler and confirm that the kernel is back on its own. Raises DetachError when it is not."""
 
     def state(self) -> KernelState:
-        """What the kernel says. Raises HolderLost, or DetachError, when the holder of what is attached is dead."""
+        """The kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached scheduler is
+        dead."""
 
     def sample(self) -> Sample:
-        """What the machine does right now."""
+        """What the machine is doing right now."""
 
     def close(self) -> None:
-        """Give everything back; may be called again. Raises nothing but DetachError: what was attached still is."""
+        """Give everything back; may be called again. Raises only DetachError: a scheduler is still attached."""

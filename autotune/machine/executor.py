@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs commands and switches schedulers on the machine it is on: the host's own, or the inside of a micro-VM.
+"""Runs commands and switches schedulers on the machine it is on: the host, or the inside of a micro-VM.
 
-The safety order of a measured run can be read off `measure`: look at the kernel, run, look again, compare.
-The runner (as the user) and the holder (as root) are processes of their own, started when first needed; both
-live on a pipe from here, so that they and all that they hold go when this process goes.
-Standard library only.
+`measure` shows the safety order of a measured run: look at the kernel, run, look again, compare. The runner (as the
+user) and the holder (as root) are processes of their own, started when first needed; both live on a pipe from here, so
+that they and all that they own go when this process goes. Standard library only.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ from autotune.schedext.holding.client import HolderClient
 
 
 class Executor:
-    """One machine's hands. `libbpf` is a library file to prefer over the system's; `scratch` a directory for the
-    overlays of pristine runs (None: a temporary one); `guarded` keeps generated schedulers without a seal out."""
+    """Does the work on one machine. `libbpf` is a library file to prefer over the system's; `scratch` a directory for
+    the overlays of pristine runs (None: a temporary one); `guarded` refuses generated schedulers without a seal."""
 
     def __init__(
         self, place: Place, *, libbpf: str | None = None, scratch: str | None = None, guarded: bool = True
@@ -69,7 +68,7 @@ class Executor:
             self._close_runner()
 
     def _run(self, runner: Runner, spec: RunSpec, on_output: OutputHandler | None) -> Run:
-        """Raises RunnerLost when the runner died; the next command gets another."""
+        """Run a command. Raises RunnerLost when the runner died; the next command gets another."""
         try:
             return runner.run(spec, on_output)
         except RunnerLost:
@@ -77,8 +76,8 @@ class Executor:
             raise
 
     def _ready_runner(self) -> Runner:
-        """The runner, or another where it has died since. Raises RunnerLost where what commands wrote before went with
-        it: a pristine run must not be measured without what its prepare command made."""
+        """The runner, or a new one if it died. Raises RunnerLost if what commands wrote before is gone with it: a
+        pristine run must not be measured without what its prepare command made."""
         if self._runner is not None and not self._runner.alive:
             self._close_runner()
             if self._place.pristine:
@@ -124,7 +123,8 @@ class Executor:
             raise
 
     def state(self) -> KernelState:
-        """Raises HolderLost, or DetachError, when the holder of what is attached is dead."""
+        """The kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached scheduler is
+        dead."""
         if self._holder is not None and self._holder.attachment is not None:
             try:
                 self._holder.check()
@@ -142,7 +142,7 @@ class Executor:
             holder.close()
 
     def close(self) -> None:
-        """The scheduler first: whatever else fails, the kernel is back on its own. Raises DetachError when it is
+        """Detach first: whatever else fails, the kernel is back on its own scheduler. Raises DetachError when it is
         not."""
         try:
             self._drop_holder()
@@ -159,7 +159,7 @@ class Executor:
 
 
 def _scratch_parent() -> str:
-    """Disk rather than memory: a build tree may be large."""
+    """A directory on disk rather than in memory: a build tree may be large."""
     import tempfile
 
     return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A host that takes generated schedulers with care: a canary before the first run, a watch during each, and no fourth
-chance after three strikes (`canary`, `strikes`). Everything else goes straight to the host."""
+"""A host with safeguards for generated schedulers: a canary before the first run, a watch during each, and none after
+three strikes (`canary`, `strikes`). Everything else goes straight to the host."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from autotune.records import (
 )
 from autotune.schedext.evidence import exit_text
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class GuardedMachine:
-    """`host` is the machine that does it; `tell` hears what takes time, and why a scheduler was let go."""
+    """`host` does the work; `notify` gets what takes time, and why a scheduler was detached."""
 
-    def __init__(self, host: Machine, tell: Tell, strikes: Strikes | None = None) -> None:
+    def __init__(self, host: Machine, notify: Notify, strikes: Strikes | None = None) -> None:
         self._host = host
-        self._tell = tell
+        self._notify = notify
         self._strikes = strikes or Strikes()
         self._guard: _Guard | None = None
         self._before: Look | None = None
-        """How wake-ups were in the last baseline run. It is watched as well, once a generated scheduler was attached:
+        """Wake-up latency of the last baseline run. Baselines are watched too once a generated scheduler was attached:
         what is late under EEVDF too is no fault, and all runs bear the same cost."""
 
     # --- schedulers ---
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        """Raises AttachError also for a generated scheduler that is barred, or that its canary let go."""
+        """Attach. Raises AttachError also for a generated scheduler that is barred, or did not pass its canary."""
         if not spec.generated:
             return self._host.attach(spec)
         digest = spec.object_sha256 or ""
@@ -61,13 +61,13 @@ class GuardedMachine:
         if self._strikes.is_barred(digest):
             last = self._strikes.reasons(digest)[-1].reason
             raise AttachError(
-                f"{spec.ops} was let go three times on this host, last for: {last}",
+                f"{spec.ops} was detached three times on this host, last for: {last}",
                 hint="remove it, or write a better one",
                 stage="canary",
             )
 
     def _canary(self, spec: AttachSpec, digest: str) -> None:
-        self._tell(f"{spec.ops} runs as a canary for {canary.WATCH_S:g} s, since it is new on this host")
+        self._notify(f"{spec.ops} runs as a canary for {canary.WATCH_S:g} s, since it is new on this host")
         outcome = canary.run(
             lambda partial: self._host.attach(_in_mode(spec, partial)),
             self._host.detach,
@@ -90,7 +90,7 @@ class GuardedMachine:
     # --- commands ---
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        """A generated scheduler that passes a bound meanwhile is let go at once; the run says why."""
+        """Measure a run. A generated scheduler that passes a bound meanwhile is detached at once; the run says why."""
         if ops is None and self._before is not None:
             return self._baseline(spec, on_output)
         measured = self._host.measure(spec, ops, on_output)
@@ -144,7 +144,7 @@ class GuardedMachine:
 
 
 class _Guard:
-    """The watch over one attached scheduler, from before it is attached until it was let go."""
+    """The watch over one attached scheduler, from before it is attached until it is detached."""
 
     def __init__(self, spec: AttachSpec, host: Machine, before: Look) -> None:
         self.spec = spec
@@ -168,17 +168,17 @@ class _Guard:
         return attachment
 
     def ending(self, breach: Breach) -> tuple[str, bool]:
-        """Why it was let go, by the kernel's own word where it threw the scheduler out, and whether it is to blame."""
+        """Why it was detached, with the kernel's own reason if it was ejected, and whether that is a fault of it."""
         self._breaker.finish()
         detachment = self._breaker.detachment
         gone = detachment.exit if detachment is not None else None
         is_fault = canary.is_fault(breach, gone)
         if gone is not None and gone.is_error:
             return exit_text(gone), is_fault
-        return f"let go by the watch: {breach.text()}", is_fault
+        return f"detached by the watch: {breach.text()}", is_fault
 
     def detach(self) -> Detachment:
-        """Let go, unless the watch has; either way with the kernel's word. Raises what letting go raised."""
+        """Detach, unless the watch has; either way with the kernel's reason. Raises what detaching raised."""
         self._breaker.finish()
         self._watch.stop()
         if self._breaker.error is not None:
@@ -187,11 +187,11 @@ class _Guard:
         return self._breaker.detachment
 
     def stop(self) -> None:
-        """Nothing is attached, or it goes with the host's holder."""
+        """End the watch: nothing is attached, or it goes with the host's holder."""
         self._breaker.cancel()
         self._watch.stop()
 
 
 def _in_mode(spec: AttachSpec, partial: bool) -> AttachSpec:
-    """The same scheduler in partial mode, or as it was asked for."""
+    """The same scheduler in partial mode, or as it was given."""
     return replace(spec, partial=True, rodata={**spec.rodata, "partial": True}) if partial else spec

@@ -149,7 +149,7 @@ def _vm(
     found = kernels.find(kernel)
 
     def boot() -> microvm.MicroVM:
-        return microvm.boot(found, place, options, why, tell=lambda text: listener(Step("boot", text)))
+        return microvm.boot(found, place, options, why, notify=lambda text: listener(Step("boot", text)))
 
     machine = ResilientVM(boot, lambda text: listener(Warned(text)))
     try:

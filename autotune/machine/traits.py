@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What this machine has that schedulers may need: several caches or nodes, unlike cores, siblings, and how its CPUs
-were set up. Read from sysfs. Standard library only, since it is also asked inside the micro-VM.
+"""Detects traits of this machine that schedulers may need: several caches or nodes, unlike cores, siblings, CPU
+settings. Read from sysfs. Standard library only, since it also runs inside the micro-VM.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterable
 
 UNLIKE = 0.85
-"""Cores are of different types when the slowest reaches no more than this share of the fastest: makers rank cores of
-one type by a few per cent too."""
+"""Cores are of different types when the slowest reaches at most this share of the fastest: makers rank cores of one
+type by a few per cent too."""
 
 
 def traits(sysfs: str = "/sys/devices/system") -> tuple[str, ...]:
-    """Which of `schedext.catalogue.knobs.Trait` hold here, in that order. What the kernel does not say, is not
-    there."""
+    """Those of `schedext.catalogue.knobs.Trait` that this machine has, in that order. What the kernel does not show
+    counts as absent."""
     cpus = _cpus(sysfs)
     found = {
         "several_llcs": len(_last_level_caches(cpus)) > 1,
@@ -45,7 +45,7 @@ def _last_level_caches(cpus: Iterable[str]) -> set[str]:
 
 
 def _nodes_with_cpus(sysfs: str) -> list[str]:
-    """Nodes of memory alone are no place to run."""
+    """Nodes that have CPUs; a node may be memory alone."""
     return [name for name in _nodes(sysfs) if _word(f"{sysfs}/node/{name}/cpulist")]
 
 
@@ -73,8 +73,8 @@ def _several(cpu_list: str) -> bool:
 
 
 def topology(sysfs: str = "/sys/devices/system") -> str:
-    """What the CPUs share, in words: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty when the
-    kernel does not say."""
+    """What the CPUs share, in words: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty where the
+    kernel does not show it."""
     cpus = _cpus(sysfs)
     cores = {(_word(f"{cpu}/topology/physical_package_id"), _word(f"{cpu}/topology/core_id")) for cpu in cpus}
     sockets = {socket for socket, _ in cores}

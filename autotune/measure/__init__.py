@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The client of the runner, and what it measures with."""
+"""The runner's client, and what it measures with."""

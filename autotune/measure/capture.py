@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is kept of a command's output while all of it is drained: a bounded head and tail, and the metric's matches.
+"""Keeps a bounded part of a command's output while draining all of it: head and tail, and the metric's matches.
 
 Memory stays bounded whatever the command prints. Standard library only; part of the measuring helper.
 """
@@ -35,7 +35,7 @@ class KeptOutput:
             self._head += chunk[:room]
             chunk = chunk[room:]
         self._tail += chunk[max(0, len(chunk) - self._tail_limit) :]
-        if len(self._tail) > 4 * self._tail_limit:  # seldom, so that small pieces cost little each
+        if len(self._tail) > 4 * self._tail_limit:  # rarely, so that small pieces cost little each
             self._trim()
 
     def _trim(self) -> None:
@@ -58,7 +58,7 @@ class KeptOutput:
 
 
 def without_torn_end(data: bytes) -> bytes:
-    """`data` less a UTF-8 sequence that a cut left incomplete at its end."""
+    """`data` without a UTF-8 sequence that a cut left incomplete at its end."""
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte >= 0xC0:
@@ -70,7 +70,7 @@ def without_torn_end(data: bytes) -> bytes:
 
 
 def without_torn_start(data: bytes) -> bytes:
-    """`data` less the rest of a UTF-8 sequence whose beginning was cut off."""
+    """`data` without the rest of a UTF-8 sequence whose beginning was cut off."""
     skip = 0
     while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
         skip += 1
@@ -81,7 +81,7 @@ class MetricSearch:
     """Searches complete lines of several streams for the metric's expression, in order of arrival."""
 
     def __init__(self, expression: str) -> None:
-        """Raises UsageError when the expression is not one."""
+        """Compile the expression. Raises UsageError when it is not one."""
         try:
             self._expression = re.compile(expression)
         except re.error as error:
@@ -95,7 +95,7 @@ class MetricSearch:
 
     def add(self, stream: str, chunk: bytes) -> None:
         partial = self._partial.get(stream, b"")
-        if len(partial) >= LINE_BYTES:  # the rest of an overlong line is not looked at
+        if len(partial) >= LINE_BYTES:  # ignore the rest of an overlong line
             _, newline, chunk = chunk.partition(b"\n")
             if not newline:
                 return
@@ -121,7 +121,7 @@ class MetricSearch:
 
 
 def captured(match: re.Match[str]) -> str:
-    """The first group, or the whole match where there is no group or it took no part."""
+    """The first group, or the whole match if there is no group or it did not take part."""
     if match.re.groups and match.group(1) is not None:
         return match.group(1)
     return match.group(0)

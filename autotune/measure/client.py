@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client of the measuring helper: starts it as the right user, asks it for runs, ends it with its workload.
+"""The client of the measuring helper: starts it as the right user, requests runs, ends it with its workload.
 
 Standard library only, since the guest agent uses it.
 """
@@ -25,14 +25,14 @@ sys.path.insert(0, sys.argv[1].rpartition("/autotune/")[0])
 from autotune.runner import main
 main(sys.argv[2:])
 """
-"""The helper as a module, since Python would compile a program file anew at every start."""
+"""Runs the helper as a module: Python would compile a program file at every start."""
 
 START_S = 30.0
 """Deadline of the helper's start: 20 ms on a quiet host, seconds under emulation on a busy one."""
 RUN_MARGIN_S = 30.0
 """What a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
 LOST_GRACE_S = 3.0
-"""For a helper that does not answer any more, to end its workload itself before it is killed."""
+"""How long a helper that does not answer may take to end its workload before it is killed."""
 _NOTE_PAGE_BYTES = 4096
 
 OutputHandler = Callable[[str, bytes], None]
@@ -40,8 +40,8 @@ OutputHandler = Callable[[str, bytes], None]
 
 @dataclass(frozen=True)
 class PristineSpec:
-    """Cover `cwd` with an overlay whose writes go below the existing directory `scratch`, and are thrown away
-    with the runner."""
+    """Cover `cwd` with an overlay whose writes go below the existing directory `scratch` and are discarded with the
+    runner."""
 
     cwd: str
     scratch: str
@@ -58,9 +58,9 @@ def helper_python() -> str:
 
 
 class Runner:
-    """Measures runs in a helper process, as `identity` (None: as the user we are). With `pristine` all runs of this
-    runner share one throw-away view of the directory. Raises AutotuneError when the user or the overlay cannot be
-    had, and RunnerLost, here or later, when the helper dies."""
+    """Measures runs in a helper process, as `identity` (None: as our own user). With `pristine` all runs of this runner
+    share one throw-away view of the directory. Raises AutotuneError when the user or the overlay is not available, and
+    RunnerLost, here or later, when the helper dies."""
 
     def __init__(
         self, identity: Identity | None = None, *, python: str | None = None, pristine: PristineSpec | None = None
@@ -97,9 +97,9 @@ class Runner:
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         """Run a command and measure it; a command that fails or cannot be started is not an error. `on_output` gets
-        the output as it comes when `spec.stream` is set. Raises UsageError for an expression that is none, Interrupted
-        after `cancel`, RunnerLost when the helper dies or is 30 s over the run's limit. If this is left by any
-        other exception, such as KeyboardInterrupt, the run is cancelled."""
+        the output as it comes when `spec.stream` is set. Raises UsageError for an invalid expression, Interrupted after
+        `cancel`, RunnerLost when the helper dies or is 30 s over the run's limit. Any other exception that leaves this
+        call, such as KeyboardInterrupt, cancels the run."""
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
         try:
             answer = self._ask("run", limit_s, _to_output(on_output), spec=to_json(spec))
@@ -111,7 +111,7 @@ class Runner:
         return from_json(Run, answer)
 
     def snapshot(self) -> Snapshot:
-        """Counters of the machine that the helper is on, now."""
+        """Current counters of the machine that the helper is on."""
         return from_json(Snapshot, self._ask("snapshot", START_S))
 
     def _ask(self, op: str, timeout_s: float | None, on_event: EventHandler | None = None, **fields: object) -> object:
@@ -123,12 +123,12 @@ class Runner:
             raise
 
     def cancel(self) -> None:
-        """End the run that is going, which then raises Interrupted; does nothing when none is. May be called from
-        another thread; never raises."""
+        """End the current run, which then raises Interrupted; do nothing when there is none. May be called from another
+        thread; never raises."""
         self._worker.notify("cancel")
 
     def close(self) -> None:
-        """End the helper with its workload and throw the overlay away; never raises; may be called again."""
+        """End the helper with its workload and remove the overlay; never raises; may be called again."""
         self._worker.close()
         self._end_orphans()
         if self._layers is not None:

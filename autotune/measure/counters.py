@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the system did meanwhile: counters of the whole machine, and what two readings say about a run.
+"""Counters of the whole machine, and what two readings say about the run between them.
 
-`counters` is what the measuring helper calls; it builds no record, because importing `records` would double the
-helper's start-up time. Everybody else calls `snapshot`. Standard library only.
+The measuring helper calls `counters`, which builds no record: importing `records` would double the helper's start-up
+time. Everybody else calls `snapshot`. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PROC = "/proc"
 
 def counters(proc: str = PROC) -> dict[str, float | int | None]:
     """The fields of `records.Snapshot`, read now. `proc` is where the proc file system is. Raises OSError when
-    `/proc/stat` cannot be read; what else is missing is None."""
+    `/proc/stat` cannot be read; anything else that is missing is None."""
     run_wait_s, timeslices = _schedstat(proc)
     return {
         "at_s": time.monotonic(),
@@ -42,7 +42,7 @@ def snapshot(proc: str = PROC) -> Snapshot:
 
 
 def sample(proc: str = PROC) -> dict[str, object]:
-    """The fields of `records.Sample` but for the scheduler's state."""
+    """The fields of `records.Sample`, except the sched_ext state."""
     memory = {name: int(rest.split()[0]) << 10 for name, rest in _colon_lines(f"{proc}/meminfo") if rest.strip()}
     running = next(
         (line for line in (_read(f"{proc}/stat") or "").splitlines() if line.startswith("procs_running")), ""
@@ -64,7 +64,7 @@ def _read(path: str) -> str | None:
     try:
         with open(path) as file:
             return file.read()
-    except OSError:  # absent, or pressure accounting switched off at boot
+    except OSError:  # absent, or pressure accounting is switched off at boot
         return None
 
 
@@ -99,7 +99,7 @@ def _pressure(proc: str, resource: str) -> float | None:
 
 
 def observe(before: Snapshot, after: Snapshot, run: Run, cpus: int) -> Observation:
-    """What the machine (of `cpus` CPUs) did between two snapshots that enclose one run."""
+    """What the machine (of `cpus` CPUs) did between two snapshots around one run."""
     from autotune.records import Observation
 
     elapsed_s = after.at_s - before.at_s
@@ -130,7 +130,7 @@ def _growth_rate(before: float | None, after: float | None, per: float) -> float
 
 
 def average(observations: Sequence[Observation]) -> Observation:
-    """The mean of each field; None where no observation has it. Raises ValueError without any observation."""
+    """The mean of each field; None where no observation has it. Raises ValueError without observations."""
     from autotune.records import Observation
 
     if not observations:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Finding and ending the processes that descend from this one, also those that left its session.
+"""Finds and ends the processes that descend from this one, also those that left its session.
 
-The measuring helper is a child subreaper: whatever loses its parent becomes its child, so no descendant can
-get away by forking twice or by a session of its own. Read from `/proc/PID/stat`, because `/proc/PID/task/*/children`
-is absent from some kernels. Standard library only; part of the measuring helper.
+The measuring helper is a child subreaper: a process that loses its parent becomes its child, so no descendant can
+escape by forking twice or by a session of its own. Read from `/proc/PID/stat`, because `/proc/PID/task/*/children` is
+absent from some kernels. Standard library only; part of the measuring helper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(number: int) -> None:
-    """For a child between fork and exec: the kernel sends it this signal when its parent dies, however that dies."""
+    """Have the kernel send this signal when the parent dies, however it dies. For a child between fork and exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
@@ -39,7 +39,7 @@ class Process(NamedTuple):
 
 
 def processes() -> list[Process]:
-    """Every process that can be seen; those that end meanwhile are left out."""
+    """Every visible process; those that end meanwhile are left out."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -76,7 +76,7 @@ def signal_each(pids: Iterable[int], number: int) -> None:
 
 
 def ask_to_end(group: int) -> None:
-    """SIGTERM, once each, to a process group and to the descendants outside of it; stopped ones go on to hear it."""
+    """SIGTERM, once each, to a process group and to the descendants outside of it; stopped ones are continued first."""
     for number in (signal.SIGTERM, signal.SIGCONT):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
@@ -111,8 +111,8 @@ def no_children_left() -> bool:
 
 
 def end_leftovers(grace_s: float) -> int:
-    """End what a finished command left behind: SIGTERM, `grace_s` later SIGKILL. Returns how many there were.
-    Costs one system call when there is nothing."""
+    """End what a finished command left behind: SIGTERM, `grace_s` later SIGKILL. Returns how many there were. Costs one
+    system call when there is nothing."""
     if no_children_left():
         return 0
     left = [process.pid for process in descendants()]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The same files for every run: an overlay over the working directory, seen by one helper and its children only.
+"""The same files for every run: an overlay over the working directory, seen only by one helper and its children.
 
-The measuring helper calls `cover` once, before it drops to the user and before it runs anything. The overlay lives in
-a mount namespace of the helper's own, so it is gone with the helper, however that ends. Its layers are directories
-that the client makes and removes. As root nothing else is needed; an ordinary user needs a user namespace (overlay
-mounts there: Linux 5.11). What it does not cover: files outside the directory, and two differences from the
-plain directory for an ordinary user: set-user-ID programs do not gain rights, and renaming a directory that was
-there before fails with EXDEV (mv copies then). Standard library only.
+The measuring helper calls `cover` once, before it drops to the user and runs anything. The overlay lives in the
+helper's own mount namespace, so it is gone with the helper, however that ends. Its layers are directories that the
+client makes and removes. Root needs nothing else; an ordinary user needs a user namespace (overlay mounts there: Linux
+5.11). Not covered: files outside the directory. Two differences from the plain directory for an ordinary user:
+set-user-ID programs gain no rights, and renaming a directory that existed before fails with EXDEV (mv then copies).
+Standard library only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CLONE_NEWUSER = 0x10000000
 _MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
 _NO_UPPER_LAYER = {"overlay", "9p", "virtiofs", "fuse", "fuseblk", "nfs", "nfs4", "cifs", "smb3", "vfat", "ramfs"}
-"""File systems on which an overlay's writable layer cannot be or is not to be trusted."""
+"""File systems that cannot have an overlay's writable layer, or are not trusted with it."""
 _HINT = "allow user namespaces, run as root, use --machine vm, or undo what a run does with --prepare"
 
 
@@ -37,8 +37,7 @@ class Mount(NamedTuple):
 
 
 def make_layers(scratch: str) -> str:
-    """A new private directory below `scratch` for the layers of one overlay. Raises AutotuneError when it cannot be
-    made."""
+    """Make a private directory below `scratch` for the layers of one overlay. Raises AutotuneError when that fails."""
     import tempfile  # here and below, not above: costs the helper's start-up time, and the helper does not need it
 
     try:
@@ -74,7 +73,7 @@ def _make_enterable(top: str) -> None:
 
 def cover(cwd: str, layers: str) -> None:
     """Put an overlay over `cwd` for this process and what it starts; what they write goes below `layers`, an empty
-    directory. Where that is on a file system that cannot hold it, or within `cwd`, it goes to memory instead. The
+    directory. If that is on a file system that cannot take it, or within `cwd`, writes go to memory instead. The
     process must have one thread. Raises UsageError when `cwd` cannot be covered, AutotuneError when the kernel
     refuses."""
     options = _enter_namespace()
@@ -84,13 +83,13 @@ def cover(cwd: str, layers: str) -> None:
     if file_system_of(layers, mounts) in _NO_UPPER_LAYER or _is_within(layers, target):
         _mount("tmpfs", layers, "tmpfs", 0, "mode=0700")
     with _directories(target, layers) as (lower, upper, work):
-        # Given by descriptor, because commas and colons in a path have a meaning to overlayfs.
+        # By descriptor, because commas and colons in a path have a meaning to overlayfs.
         names = f"lowerdir=/proc/self/fd/{lower},upperdir=/proc/self/fd/{upper},workdir=/proc/self/fd/{work}"
         _mount("overlay", target, "overlay", 0, f"{names},{options}")
 
 
 def _enter_namespace() -> str:
-    """A mount namespace of our own. Returns the options that an overlay takes in it."""
+    """Enter a mount namespace of our own. Returns the options that an overlay takes in it."""
     if os.geteuid() == 0:
         _unshare(_CLONE_NEWNS)
         options = "redirect_dir=on"  # so that directories can be renamed as usual
@@ -102,7 +101,7 @@ def _enter_namespace() -> str:
 
 
 def _unshare_user() -> None:
-    """A user namespace in which this user is itself: files keep their owner."""
+    """Enter a user namespace in which this user is itself, so that files keep their owner."""
     uid, gid = os.geteuid(), os.getegid()
     _unshare(_CLONE_NEWUSER | _CLONE_NEWNS)
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
@@ -115,8 +114,8 @@ def _unshare_user() -> None:
 
 @contextlib.contextmanager
 def _directories(target: str, layers: str) -> Iterator[tuple[int, int, int]]:
-    """Descriptors of the lower, upper and work directory; the latter two are made. The top of the overlay has the
-    upper directory's owner and mode, which therefore are those of `target`."""
+    """Descriptors of the lower, upper and work directory; the latter two are created. The top of the overlay has owner
+    and mode of the upper directory, which therefore copies those of `target`."""
     with contextlib.ExitStack() as stack:
         opened = []
 
@@ -159,7 +158,7 @@ def read_mounts(path: str = "/proc/self/mountinfo") -> list[Mount]:
 
 
 def _unescaped(path: str) -> str:
-    """mountinfo writes white space and backslashes in octal."""
+    """Decode the octal escapes with which mountinfo writes white space and backslashes."""
     for octal, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         path = path.replace(octal, character)
     return path
@@ -185,7 +184,7 @@ def _refuse_mounts_below(target: str, mounts: list[Mount]) -> None:
         )
 
 
-# --- the kernel ------------------------------------------------------------------------------------------
+# --- system calls ----------------------------------------------------------------------------------------
 
 
 def _unshare(flags: int) -> None:

@@ -15,11 +15,11 @@ from autotune.records import (
 from autotune.schedext.holding.client import DIED, HolderClient
 from autotune.schedext.kernel import ops_matches, read_state
 
-ANEW = "it attached itself anew during the run"
+ANEW = "it attached itself again during the run"
 
 
 class EvidenceTaker:
-    """Looks at the kernel before and after a run. `holder` is asked why a scheduler went; None for the baseline."""
+    """Reads the kernel's state before and after a run. `holder` knows why a scheduler went; None for the baseline."""
 
     def __init__(self, holder: HolderClient | None) -> None:
         self._holder = holder
@@ -40,14 +40,14 @@ class EvidenceTaker:
         after = read_state()
         problem = compare(self._expected, self._before, after, self._attached_seq)
         if self._expected is not None and self._holder is not None and self._holder.is_dead:
-            problem = DIED  # whatever the kernel says: nobody vouches for it
+            problem = DIED  # whatever the kernel says: nobody guarantees it any more
         elif problem is not None and self._expected is not None:
             reason = self._reason()
             problem = f"{problem} ({reason})" if problem == ANEW and reason else reason or problem
         return Evidence(self._expected, self._before, after, problem)
 
     def _reason(self) -> str | None:
-        """The kernel's own word on why the scheduler went."""
+        """The kernel's own reason why the scheduler went."""
         try:
             gone = self._holder.exit_record() if self._holder is not None else None
         except HolderLost:
@@ -58,7 +58,7 @@ class EvidenceTaker:
 
 
 def exit_text(gone: SchedulerExit) -> str:
-    """Why a scheduler went, in the table's words."""
+    """Why a scheduler went, as the table words it."""
     reason = gone.reason or f"exit kind {gone.kind}"
     more = f" ({gone.message.splitlines()[0]})" if gone.message else ""
     return f"{'ejected' if gone.is_error else 'left'}: {reason}{more}"
@@ -67,8 +67,8 @@ def exit_text(gone: SchedulerExit) -> str:
 def compare(
     expected: str | None, before: KernelState, after: KernelState, attached_seq: int | None = None
 ) -> str | None:
-    """What is wrong with a run's scheduler; None when the expected one was in charge from before to after.
-    `attached_seq` is the enable sequence that was seen when it was attached; None when that is not known."""
+    """Check a run's scheduler; None when the expected one was in charge from before to after, else what is wrong.
+    `attached_seq` is the enable sequence seen when it was attached; None when unknown."""
     if before.enable_seq != after.enable_seq:
         itself = expected is not None and ops_matches(expected, before.ops) and ops_matches(expected, after.ops)
         return ANEW if itself else "another scheduler was attached during the run"

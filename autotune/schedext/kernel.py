@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel says about sched_ext: read from sysfs and its log, never remembered.
+"""The running kernel's sched_ext state, read from sysfs and the kernel's log each time, never remembered.
 
 Standard library only.
 """
@@ -29,18 +29,18 @@ _MOST_READS = 5
 
 
 def version_of(release: str) -> tuple[int, ...]:
-    """The first two numbers of a kernel's release, to compare by."""
+    """Major and minor number of a kernel release, for comparing."""
     return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 
 
 def too_old(release: str) -> bool:
-    """A kernel of this release has sched_ext but not what our schedulers call; False where it cannot be told."""
+    """Whether a kernel has sched_ext but lacks functions that our schedulers call; False where that is unknown."""
     return len(version_of(release)) == 2 and version_of(release) < version_of(LEAST_KERNEL)
 
 
 def read_state(sysfs: Path = SYSFS) -> KernelState:
-    """The state now. The files are read one after another, so a switch in between shows as two halves that do not
-    belong together: then they are read again. Files that are absent or vanish are taken as "nothing attached"."""
+    """Read the state. The files are read one after another, so a switch in between may show halves that do not belong
+    together; then they are read again. Files that are absent or vanish mean "nothing attached"."""
     for _ in range(_MOST_READS):
         seen = _read_once(sysfs)
         if seen.state == (_text(sysfs / "state") or UNSUPPORTED) and (seen.state != "enabled" or seen.ops):
@@ -63,7 +63,7 @@ def _read_once(sysfs: Path) -> KernelState:
 
 
 def ops_matches(expected: str, shown: str | None) -> bool:
-    """True when the kernel shows `expected`, as it is or with a suffix such as version and build
+    """Whether the kernel shows `expected`, as it is or with a suffix such as version and build
     (`bpfland_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu`). A longer name (`at_fifo_2` for `at_fifo`) is another one."""
     return shown is not None and re.fullmatch(re.escape(expected) + r"(_v?\d+\.\d.*)?", shown) is not None
 
@@ -71,8 +71,8 @@ def ops_matches(expected: str, shown: str | None) -> bool:
 def wait_for(
     wanted: Callable[[KernelState], bool], timeout_s: float, *, sysfs: Path = SYSFS
 ) -> tuple[bool, KernelState]:
-    """Read until `wanted` holds or the time is over; whether it held, and the last state read. Pauses begin at
-    half a millisecond, since a switch usually takes only a few, and grow."""
+    """Read the state until `wanted` is true or time is up. Returns whether it became true, and the last state. Pauses
+    begin at half a millisecond, since a switch usually takes only a few, and grow."""
     deadline = time.monotonic() + timeout_s
     pause_s = _FIRST_PAUSE_S
     while True:
@@ -86,7 +86,7 @@ def wait_for(
 
 
 def eject(ops: str, sysfs: Path = SYSFS) -> bool:
-    """Have the kernel itself go back to its own scheduler (SysRq-S), if `ops` is what is attached. Needs root."""
+    """Have the kernel eject the attached scheduler (SysRq-S) if it is `ops`. Needs root."""
     if not ops_matches(ops, read_state(sysfs).ops):
         return False
     try:
@@ -98,8 +98,8 @@ def eject(ops: str, sysfs: Path = SYSFS) -> bool:
 
 
 class KernelLog:
-    """What the kernel logs about schedulers from now on: the last resort to learn why one went that keeps no exit
-    record. Needs root where the log is restricted; without access it knows nothing. Close it."""
+    """The kernel's messages about schedulers from now on: the last resort for a scheduler that keeps no exit record.
+    Needs root where the log is restricted; empty without access. Close it."""
 
     def __init__(self, path: str = "/dev/kmsg") -> None:
         self._fd = -1
@@ -108,13 +108,13 @@ class KernelLog:
             os.lseek(self._fd, 0, os.SEEK_END)
 
     def read(self) -> list[str]:
-        """The messages since the last time."""
+        """Messages since the last call."""
         found: list[str] = []
         while self._fd >= 0:
             try:
                 record = os.read(self._fd, 8192)
             except BrokenPipeError:
-                continue  # older messages were overwritten before we came to read them
+                continue  # older messages were overwritten before we read them
             except OSError:
                 break
             if not record:
@@ -138,12 +138,12 @@ _KINDS = {
     "scx_bpf_error": 1025,
     "runnable task stall": 1026,
 }
-"""The kernel's words for the members of `enum scx_exit_kind`; any other is taken as its general error, 1024."""
+"""The kernel's words for members of `enum scx_exit_kind`; any other counts as its general error, 1024."""
 
 
 def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
-    """Why the scheduler `ops` went, by the kernel's log (`sched_ext: BPF scheduler "NAME" disabled (REASON)`); None
-    when the log does not say."""
+    """Why the scheduler `ops` went, from the kernel's log (`sched_ext: BPF scheduler "NAME" disabled (REASON)`); None
+    when the log has no such line."""
     for index in reversed(range(len(messages))):
         found = re.search(r'sched_ext: BPF scheduler "([^"]*)" disabled \((.*)\)', messages[index])
         if found and ops_matches(ops, found[1]):
@@ -154,7 +154,7 @@ def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
 
 
 def kind_of(reason: str) -> int:
-    """The member of `enum scx_exit_kind` that the kernel's word for a reason stands for."""
+    """The member of `enum scx_exit_kind` for the kernel's wording of a reason."""
     return _KINDS.get(reason, 1024)
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The part of libbpf that a sched_ext scheduler needs, by ctypes: open, set knobs, load, attach, read, let go.
+"""The part of libbpf that a sched_ext scheduler needs, through ctypes: open, set knobs, load, attach, read, detach.
 
-An object file is opened (`BpfObject`), its knobs are written into `.rodata` by what its BTF says of them, it is
-loaded (the verifier runs) and attached through a link, which is never pinned: the link is this process's, and when
-the process goes, the kernel is back on its own scheduler. Needs libbpf 1.4, the first that lets a program change a
-struct_ops map before it is loaded (its shadow type; how partial mode is switched on). It raises RLIMIT_MEMLOCK by
-itself where a kernel still wants that. Standard library only.
+An object file is opened (`BpfObject`), its knobs are written into `.rodata` as its BTF describes them, it is loaded
+(the verifier runs) and attached through a link. The link is never pinned: it belongs to this process, and when the
+process ends, the kernel is back on its own scheduler. Needs libbpf 1.4, the first that lets a program change a
+struct_ops map before loading it (its shadow type; that switches partial mode on). It raises RLIMIT_MEMLOCK by itself
+where a kernel still needs that. Standard library only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EXIT = struct.Struct("=Qq128s1024s")
 """`struct at_exit_record` of bpf_src/include: kind, exit code, reason, message."""
 _LOG_LIMIT = 64 << 10
 _MESSAGE_LIMIT = 32 << 10
-"""One message may be a verifier's log of megabytes: its beginning and its end say which program and why."""
+"""One message may be a verifier's log of megabytes: its head and tail name the program and the reason."""
 _STRUCT_OPS_MAP = 26
 """BPF_MAP_TYPE_STRUCT_OPS."""
 _OPS_NAME_BYTES = 128
@@ -42,13 +42,13 @@ _KIND_INT, _KIND_STRUCT, _KIND_ENUM, _KIND_FLOAT, _KIND_ENUM64 = 1, 4, 6, 16, 19
 _KIND_VAR, _KIND_DATASEC = 14, 15
 _KIND_VOLATILE = 9
 _MODIFIERS = (8, _KIND_VOLATILE, 10, 11, 18)
-"""typedef, volatile, const, restrict, type tag: what may stand between a variable and its type."""
+"""typedef, volatile, const, restrict, type tag: these may stand between a variable and its type."""
 _SIGNED, _BOOL = 1, 4
 
 
 class ObjectKnob(NamedTuple):
-    """A `const volatile` scalar of an object. `kind` is bool, int, float or enum; `width` is in bytes; `choices` are
-    the names of an enum's values, one of which is its `value` (a number where none has it)."""
+    """A `const volatile` scalar of an object. `kind` is bool, int, float or enum; `width` is in bytes. `choices` are
+    the names of an enum's values; its `value` is one of them, or a number when none has it."""
 
     name: str
     kind: str
@@ -59,19 +59,19 @@ class ObjectKnob(NamedTuple):
 
 
 class _Type(NamedTuple):
-    """One BTF type: the header that all kinds have, and the address of what follows it."""
+    """One BTF type: the header common to all kinds, and the address of what follows it."""
 
     kind: int
     members: int
     flag: bool
     name: int
     size: int
-    """Size in bytes, or the type it refers to; which of them depends on the kind."""
+    """Size in bytes, or the type it refers to, depending on the kind."""
     tail: int
 
 
 class _Slot(NamedTuple):
-    """Where a knob lies in `.rodata`, and how its bytes are read."""
+    """A knob's place in `.rodata`, and how to read its bytes."""
 
     offset: int
     width: int
@@ -82,7 +82,7 @@ class _Slot(NamedTuple):
 
     @property
     def code(self) -> str:
-        """For `struct`. Only widths that exist there: `_slot` sees to it."""
+        """Format for `struct`; `_slot` admits only widths that it has."""
         if self.kind == "bool":
             return "=?"
         if self.kind == "float":
@@ -117,7 +117,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 
 class Libbpf:
-    """The library, with what it says kept. One for a process is enough."""
+    """The library and the messages that it printed. One for a process is enough."""
 
     def __init__(self, path: str | None = None) -> None:
         self._lib = _open_library(path)
@@ -127,7 +127,7 @@ class Libbpf:
         self._libc.free.restype = None
         self._libc.free.argtypes = [c_void_p]
         self._said = bytearray()
-        self._print = _PRINT(self._hear)  # kept: the library calls it as long as it lives
+        self._print = _PRINT(self._hear)  # kept alive: the library calls it as long as it lives
         self._lib.libbpf_set_print(self._print)
 
     def __getattr__(self, name: str) -> Callable[..., object]:
@@ -150,13 +150,13 @@ class Libbpf:
         return length
 
     def take_log(self) -> str:
-        """What the library (and through it the verifier) has said since the last time."""
+        """Messages of the library, and through it of the verifier, since the last call."""
         text = self._said.decode(errors="replace")
         self._said.clear()
         return text
 
     def open(self, path: str, sha256: str | None = None) -> BpfObject:
-        """Open an object file; with `sha256`, only if that is what it holds, and what was looked at is what is opened.
+        """Open an object file. With `sha256`, refuse a file with other content; what was checked is what is opened.
         Raises AttachError when it is not an object, or another."""
         return BpfObject(self, path, None if sha256 is None else _read_exactly(path, sha256))
 
@@ -200,10 +200,10 @@ def _read_exactly(path: str, sha256: str) -> bytes:
 
 
 class BpfObject:
-    """An object file with one struct_ops map. Close it: that lets go of all it holds."""
+    """An object file with one struct_ops map. Closing it detaches and frees everything."""
 
     def __init__(self, lib: Libbpf, path: str, content: bytes | None = None) -> None:
-        """`content` is what to open in the place of what the file holds by now."""
+        """`content` is opened instead of what the file contains by now."""
         self._lib = lib
         self._path = path
         self._link: object = None
@@ -220,7 +220,7 @@ class BpfObject:
     # --- knobs ---
 
     def knobs(self) -> list[ObjectKnob]:
-        """The `const volatile` scalars of the object, by name, with their present values."""
+        """The `const volatile` scalars of the object, by name, with their current values."""
         data, size = self._memory(_RODATA) or (0, 0)
         knobs = []
         for name, slot in sorted(self._slots(_RODATA).items()):
@@ -247,10 +247,10 @@ class BpfObject:
         flags[0] |= SWITCH_PARTIAL
 
     def ops_name(self) -> str:
-        """The name the kernel will show. Before `load` only."""
+        """The name that the kernel will show. Before `load` only."""
         return _text(ctypes.string_at(self._ops_member("name", _OPS_NAME_BYTES), _OPS_NAME_BYTES))
 
-    # --- life ---
+    # --- loading and attaching ---
 
     def load(self) -> None:
         """Load it into the kernel. Raises AttachError with the verifier's log in `detail`."""
@@ -267,13 +267,13 @@ class BpfObject:
         self._link = link
 
     def detach(self) -> None:
-        """Let go of the link; the kernel is back on its own scheduler when this returns."""
+        """Close the link; the kernel is back on its own scheduler when this returns."""
         link, self._link = self._link, None
         if link:
             self._lib.bpf_link__destroy(link)
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the scheduler went; None while it has not, or when the object keeps no record."""
+        """Why the scheduler went; None while it runs, or when the object keeps no record."""
         found = self._map(_EXIT_SECTION)
         memory = self._memory(_EXIT_SECTION)
         if found is None or memory is None or memory[1] < _EXIT.size:
@@ -373,7 +373,7 @@ class BpfObject:
         return slots
 
     def _slot(self, number: int, offset: int) -> _Slot | None:
-        """How a variable of this type is stored; None for what is no volatile scalar, and so no knob."""
+        """How a variable of this type is stored; None for anything but a volatile scalar, which is no knob."""
         found = self._type(number)
         volatile = False
         while found.kind in _MODIFIERS:
@@ -403,7 +403,7 @@ class BpfObject:
 
 
 def _rows(form: str, found: _Type | None) -> Iterator[tuple[int, ...]]:
-    """What follows a BTF type, one record a member."""
+    """The records that follow a BTF type, one a member."""
     if found is None:
         return iter(())
     return struct.iter_unpack(form, ctypes.string_at(found.tail, struct.calcsize(form) * found.members))
@@ -448,7 +448,7 @@ def _range(slot: _Slot) -> str:
 
 
 def _shortened(text: bytes) -> bytes:
-    """A message within its limit: a quarter from its beginning, the rest from its end."""
+    """Cut a message to its limit: a quarter from its head, the rest from its tail."""
     if len(text) <= _MESSAGE_LIMIT:
         return text
     left_out = len(text) - _MESSAGE_LIMIT
@@ -461,7 +461,7 @@ def _text(data: bytes) -> str:
 
 
 def _last_reason(log: str) -> str:
-    """The line of a log that says most: the verifier's last one before its statistics, else the library's."""
+    """The most telling line of a log: the verifier's last one before its statistics, else the library's."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     begin = next((index for index, line in enumerate(lines) if "BEGIN PROG LOAD LOG" in line), None)
     if begin is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From a candidate to what can be attached: looked up, its object built or its program found, its knobs checked."""
+"""Turns a candidate into an AttachSpec: looks it up, builds its object or finds its program, checks its knobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autotune.schedext.programs.binaries import Places
 
 class CatalogResolver:
     """Builds into `objects` (None: the user's cache). `headers` is a directory with the kernel's types. Programs are
-    looked for in `places` (None: those of this machine)."""
+    searched in `places` (None: those of this machine)."""
 
     def __init__(
         self,
@@ -31,9 +31,9 @@ class CatalogResolver:
         self._places = places
 
     def __call__(self, candidate: Candidate) -> AttachSpec:
-        """Raises UsageError for a candidate that cannot be, BuildError when it cannot be built, AutotuneError for a
-        program that is not installed or cannot be used, AttachError for a generated one that is not what passed the
-        gates."""
+        """Resolve a candidate. Raises UsageError for an impossible one, BuildError when it does not build,
+        AutotuneError for a program that is missing or unusable, AttachError for a generated one that differs from what
+        passed the gates."""
         self._catalog.validate(candidate)
         scheduler = self._catalog.get(candidate.scheduler)
         if scheduler.kind == "binary":
@@ -46,8 +46,8 @@ class CatalogResolver:
 
 
 def program_spec(candidate: Candidate, scheduler: Scheduler, places: Places | None = None) -> AttachSpec:
-    """A checked candidate whose scheduler is a program. Raises AutotuneError when it is not installed, and UsageError
-    when what is installed has not the options that it needs."""
+    """Resolve a checked candidate whose scheduler is a program. Raises AutotuneError when it is not installed, and
+    UsageError when the installed one lacks the options that it needs."""
     binary = binaries.find(scheduler, places=places)
     if binary is None:
         raise binaries.absent(scheduler)

@@ -156,7 +156,7 @@ def test_check_never_asks_one_that_must_not_be_asked(small_catalogue: Callable[.
     scx_programs.put(bin_dir, "scx_never")
     checked = run("schedulers", "check")
     assert checked.exit_code == 0
-    assert "it must not be asked for its options" in checked.stdout
+    assert "its options must not be queried" in checked.stdout
 
 
 def test_check_names_what_is_no_scheduler(small_catalogue: Callable[..., None], bin_dir: Path) -> None:

@@ -65,7 +65,7 @@ LEAN = (
     "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
-    "schedext.holding.guard", "schedext.holding.held", "schedext.holding.holder", "schedext.holding.last_words",
+    "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
     "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "verdict.budget",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
     "wire",

@@ -77,7 +77,7 @@ def test_a_good_scheduler_passes_partial_first_then_whole(vm: ResilientVM, kerne
     assert seen["reasons"] == []
 
 
-def test_one_that_delays_everybody_under_a_load_the_gates_lacked_is_let_go_and_barred_the_third_time(
+def test_one_that_delays_everybody_under_a_load_the_gates_lacked_is_detached_and_barred_the_third_time(
     vm: ResilientVM, kernel: Kernel
 ) -> None:
     source = BPF / "at_gate_escape.bpf.c"
@@ -96,10 +96,10 @@ def test_one_that_delays_everybody_under_a_load_the_gates_lacked_is_let_go_and_b
     assert seen["mode"] == "0o600"
 
 
-def test_one_that_delays_everybody_from_its_first_moment_is_let_go_before_we_know_that_it_was_attached(
+def test_one_that_delays_everybody_from_its_first_moment_is_detached_before_we_know_that_it_was_attached(
     vm: ResilientVM, kernel: Kernel
 ) -> None:
-    """The answer that it was attached is delayed too: nobody can be asked to let go, and the kernel is told itself."""
+    """The answer that it was attached is delayed too: nobody can detach it, and the kernel ejects it."""
     source = BPF / "at_gate_escape.bpf.c"
     seen = fairly(vm, kernel, source, watch_s=15.0, partial="no", trigger_s="-1")
     tried = seen["tries"][-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generated schedulers on a host, played by the VM: watched the first time, let go past a bound, refused if changed."""
+"""Generated schedulers on a host, played by the VM: watched at first, detached past a bound, refused if changed."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ def test_a_good_one_is_a_candidate_like_any_other_after_its_canary(vm: Resilient
     assert seen["strikes"] == {"two_levels": 0}
 
 
-def test_one_that_turns_bad_under_the_workload_is_let_go_and_after_three_times_no_longer_tried(
+def test_one_that_turns_bad_under_the_workload_is_detached_and_after_three_times_no_longer_tried(
     vm: ResilientVM, kernel: Kernel
 ) -> None:
     arguments = ["--scheduler", "custom:at_gate_escape", *SHORT, TRIGGERED]
     seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments, arguments], strikes={ESCAPES: 2}, passed=[ESCAPES])
     first, second = seen["sessions"]
-    assert "does not count: let go by the watch: wake-up latency" in first["said"]
+    assert "does not count: detached by the watch: wake-up latency" in first["said"]
     assert row(first, "custom:at_gate_escape")["verdict"] == "invalid"
     assert seen["strikes"] == {ESCAPES: 3}
-    assert "let go three times on this host, last for: let go by the watch: wake-up" in second["said"]
+    assert "detached three times on this host, last for: detached by the watch: wake-up" in second["said"]
     assert row(second, "custom:at_gate_escape")["runs"] == 0
 
 

@@ -24,7 +24,7 @@ CATALOG = Catalog.load()
 def nothing_is_left(seen: dict[str, Any]) -> None:
     assert seen["attached"], (seen.get("stdout"), seen.get("stderr"), seen)
     assert seen["state"] == "disabled", seen
-    assert (seen["left"], seen["held"], seen["groups"]) == ([], [], []), seen
+    assert (seen["left"], seen["marked"], seen["groups"]) == ([], [], []), seen
 
 
 SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "group", "deaf")

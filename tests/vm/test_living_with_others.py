@@ -61,13 +61,13 @@ def test_only_a_flag_or_a_yes_is_consent(living: Any) -> None:
         assert "--replace-current" in refused
 
 
-def test_it_is_put_back_after_an_error_too(living: Any) -> None:
+def test_it_is_restored_after_an_error_too(living: Any) -> None:
     assert living["error"]["error"] == "a test"
     assert living["error"]["while"] == "disabled"
     assert living["error"]["after"]["origin"] == "hand"
 
 
-def test_it_is_put_back_when_autotune_is_killed(living: Any) -> None:
+def test_it_is_restored_when_autotune_is_killed(living: Any) -> None:
     assert living["killed"]["while"] == "disabled"
     assert living["killed"]["after"]["sentence"].startswith("at_fifo, by process")
 
@@ -137,7 +137,7 @@ def test_one_in_the_way_is_named_and_with_consent_replaced_until_the_end(applyin
     assert seen["stdout"].endswith("at_vtime is attached again\n")
 
 
-def test_a_session_replaces_keeps_its_winner_until_ctrl_c_and_puts_back(applying: Any) -> None:
+def test_a_session_replaces_keeps_its_winner_until_ctrl_c_and_restores(applying: Any) -> None:
     seen = applying["session"]
     assert seen["exit_code"] == 0, seen["stderr"]
     assert "stopping at_vtime, by process" in seen["stdout"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Schedulers that are programs, in a real kernel: attached, let go, and whatever else a program may do.
+"""Schedulers that are programs, in a real kernel: attached, detached, and whatever else a program may do.
 
 `inside/play.py` plays the bad parts, with one of our objects really attached; scx_bpfland and scx_cosmos, built by our
 own install command, play the good ones.
@@ -157,13 +157,13 @@ def test_a_cpu_that_goes_and_comes_makes_the_run_of_a_real_one_invalid(vm: Resil
     problem = measurement.evidence.problem
     assert problem is not None
     # It starts anew; under emulation the kernel may lose patience first.
-    assert problem.startswith(("it attached itself anew during the run", "left: unregistered", "ejected: runnable"))
+    assert problem.startswith(("it attached itself again during the run", "left: unregistered", "ejected: runnable"))
     assert vm.state().state == "disabled"
 
 
 @pytest.mark.built
 @pytest.mark.usefixtures("built_schedulers")
-def test_a_real_one_that_is_thrown_out_says_why(vm: ResilientVM, kernel: Kernel) -> None:
+def test_a_real_one_that_is_ejected_says_why(vm: ResilientVM, kernel: Kernel) -> None:
     spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate("scx_cosmos"))
     measurement, detachment = measured(vm, spec, "echo S > /proc/sysrq-trigger; sleep 3")
     assert measurement.evidence.problem is not None

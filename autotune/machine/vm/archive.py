@@ -17,18 +17,18 @@ from pathlib import Path
 from autotune.errors import FetchError
 
 SUITES = ("trixie-backports", "bookworm-backports")
-"""Where Debian keeps kernels with sched_ext (6.16 and later), and libbpf 1.4, QEMU 10 and bpftool 7.5 for Debian 12."""
+"""Suites with kernels that have sched_ext (6.16 and later), and libbpf 1.4, QEMU 10 and bpftool 7.5 for Debian 12."""
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FETCH_S = 1800.0
 
 
 class DiskFull(FetchError):
-    """Nothing can be stored any more: another kernel would not help."""
+    """The disk is full: another kernel would not help."""
 
 
 def require_debian() -> None:
-    """Raises FetchError where there is no apt, or not Debian's."""
+    """Raise FetchError where there is no apt, or not Debian's."""
     if platform.machine() != "x86_64":
         raise FetchError(
             f"kernels are fetched for x86_64, and this machine is {platform.machine()}",
@@ -78,7 +78,7 @@ class Archive:
         return [line.split(" ", 1)[0] for line in said.splitlines()]
 
     def parts_of(self, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The packages that each image's package is made of, whether the archive has them or not: from 6.19 on the
+        """The packages that each image's package depends on, whether the archive has them or not: from 6.19 on the
         kernel is in one of its own, from 7.0 on so are its modules, from 7.x on its configuration too."""
         if not images:
             return {}
@@ -86,7 +86,7 @@ class Archive:
         return parts_in_depends(said)
 
     def backport_of(self, package: str) -> str | None:
-        """The newest version of a package that was built for this release of Debian, since only that one finds its
+        """The newest version of a package that was built for this release of Debian, since only that finds its
         libraries here; None when backports have none."""
         said = run(["apt-cache", *self._options, "madison", package], f"{package}'s versions could not be listed")
         versions = re.findall(r"\| +(\S+) +\|", said)
@@ -98,7 +98,7 @@ class Archive:
 
 
 def parts_in_depends(said: str) -> dict[str, tuple[str, ...]]:
-    """The same from what `apt-cache depends` says. It puts what the archive does not have into angle brackets."""
+    """Parse `apt-cache depends`, which puts what the archive does not have into angle brackets."""
     parts: dict[str, tuple[str, ...]] = {}
     image = ""
     for line in said.splitlines():
@@ -112,7 +112,7 @@ def parts_in_depends(said: str) -> dict[str, tuple[str, ...]]:
 
 
 def mirror() -> str:
-    """The address of the machine's own Debian mirror: whatever it uses for its main suite."""
+    """The address of the machine's own Debian mirror: the one that it uses for its main suite."""
     failure = "apt's sources could not be read"
     known = run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"], failure)
     mirror = mirror_in_targets(known) or mirror_in_uris(run(["apt-get", "--print-uris", "update"], failure))
@@ -123,19 +123,19 @@ def mirror() -> str:
 
 def mirror_in_targets(said: str) -> str | None:
     """The mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
-    third party's that has the same code name."""
+    third party's with the same code name."""
     rows = [line.split(" ") for line in said.splitlines()]
     return next((row[2] for row in rows if len(row) == 3 and row[0] == "Debian" and row[1].isalnum()), None)
 
 
 def mirror_in_uris(said: str) -> str | None:
-    """The same for a machine that has no package lists yet (a fresh container): where apt would get them from."""
+    """The mirror for a machine that has no package lists yet (a fresh container): where apt would get them from."""
     found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", said, re.MULTILINE)
     return found.group(1) if found else None
 
 
 def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
-    """Run a tool and return what it said. Raises FetchError with its last line when it fails."""
+    """Run a tool and return its output. Raises FetchError with its last line when it fails."""
     program = tool(argv[0]) or argv[0]
     env = {**os.environ, "LC_ALL": "C"}
     try:

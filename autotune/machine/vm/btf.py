@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A kernel's own description of its functions (BTF), read from its ELF file: can schedulers call what they need?
+"""Reads a kernel's description of its functions (BTF) from its ELF file, to see whether schedulers can call what they
+need.
 
 Some builds cannot load any sched_ext scheduler. Kfuncs may take an implicit argument, `aux`, which the build hides: it
 describes the function without it, and a twin named `_impl` with it. In some builds of Linux 7.1 and 7.2 (a fault of
-pahole 1.30) a few functions keep a visible `aux` and get no twin. A program that calls one of them fits no description,
-and libbpf refuses it ("referenced but wasn't resolved").
-
+pahole 1.30) a few functions keep a visible `aux` and get no twin. A program that calls one of them matches no
+description, and libbpf refuses it ("referenced but wasn't resolved").
 Offsets are those of Documentation/bpf/btf.rst. Standard library only.
 """
 
@@ -20,7 +20,7 @@ _PTR, _STRUCT, _FUNC, _FUNC_PROTO = 2, 4, 12, 13
 _MODIFIERS = (8, 9, 10, 11, 18)
 """typedef, volatile, const, restrict, type_tag: each only names another type."""
 _EXTRA_BYTES = {1: 4, 3: 12, 14: 4, 17: 4}
-"""What follows a type of a kind: int, array, var, decl_tag; below, what follows each member."""
+"""Size of what follows a type, by kind: int, array, var, decl_tag; below, of what follows each member."""
 _MEMBER_BYTES = {_STRUCT: 12, 5: 12, 6: 8, _FUNC_PROTO: 8, 15: 12, 19: 12}
 _LAST_KIND = 19
 
@@ -34,13 +34,13 @@ class _Type(NamedTuple):
 
 
 class _Broken(Exception):
-    """Not BTF, or of a kind that is not known here."""
+    """Not BTF, or of a kind that is unknown here."""
 
 
 def unresolvable(kernel: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | None:
-    """Kfuncs, their names beginning with `prefix`, that no program can call in this kernel: their implicit argument is
-    visible and they have no `_impl` twin. `kernel` is its ELF file, or the BTF alone as in /sys/kernel/btf/vmlinux.
-    None when it does not say: no BTF, or one that cannot be read."""
+    """Kfuncs with names that begin with `prefix` and that no program can call in this kernel: their implicit argument
+    is visible and they have no `_impl` twin. `kernel` is its ELF file, or the BTF alone as in /sys/kernel/btf/vmlinux.
+    None when there is no BTF, or none that can be read."""
     try:
         alone = kernel[:2] == struct.pack("<H", _MAGIC)
         return _unresolvable(kernel if alone else _section(kernel, b".BTF"), prefix)

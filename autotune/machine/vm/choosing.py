@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which of the archive's kernels to take, best first: a pure function of what the archive lists."""
+"""Chooses kernels from the archive, best first. Pure: from what the archive lists."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from autotune.errors import FetchError
 
 KNOWN_TO_WORK = ("6.18", "7.3", "6.19", "7.0", "6.17", "6.16")
-"""Series in which our schedulers were seen to load, best first: 6.18 is a long-term kernel, and the one measured most.
-What else there is comes after them, newest first."""
+"""Series in which our schedulers are known to load, best first: 6.18 is a long-term kernel, and the one measured most.
+All others come after them, newest first."""
 LEAST = (6, 16)
-"""Debian's kernels before are built without sched_ext."""
+"""Debian builds earlier kernels without sched_ext."""
 OF_A_SERIES = 2
-"""Builds of a series to try: what is wrong with two is wrong with the series."""
+"""Builds of a series to try: if two fail, the series is at fault."""
 
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
 _FLAVOURS = re.compile(r"cloud|rt-amd64|unsigned|dbg")
@@ -24,7 +24,7 @@ _FLAVOURS = re.compile(r"cloud|rt-amd64|unsigned|dbg")
 
 @dataclass(frozen=True)
 class Build:
-    """A kernel of the archive: its release, its packages (the first holds the image), and why it is where it is."""
+    """A kernel of the archive: its release, its packages (the first has the image), and why it was chosen."""
 
     release: str
     packages: tuple[str, ...]
@@ -32,28 +32,29 @@ class Build:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Orders kernel versions by their numbers."""
+    """Sort key of a kernel version: its numbers."""
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], asked: str | None = None) -> list[Build]:
-    """Builds to try, best first. `parts` maps packages of images to the packages that they are made of. Those that are
-    not `available` are left out, and so is a build that needs one. `asked` is the beginning of a release. Raises
-    FetchError when none is left."""
+def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], wanted: str | None = None) -> list[Build]:
+    """Builds to try, best first. `parts` maps packages of images to the packages that they depend on. Builds that need
+    a package that is not `available` are left out. `wanted` is the beginning of a release. Raises FetchError when none
+    is left."""
     parts = {
         image: [part for part in made_of if part in available or _needed(part)] for image, made_of in parts.items()
     }
-    fit = {release: image for image in parts if (release := _release(image)) and _may_be(release, asked)}
+    fit = {release: image for image in parts if (release := _release(image)) and _may_be(release, wanted)}
     whole = {release: image for release, image in fit.items() if set(parts[image]) <= set(available)}
     if not whole:
-        raise _nothing(asked, [part for image in fit.values() for part in parts[image] if part not in available])
+        raise _nothing(wanted, [part for image in fit.values() for part in parts[image] if part not in available])
     ordered = sorted(whole, key=lambda release: (_rank(release), *_newest_first(release)))
-    return [_build(release, whole[release], parts, asked) for release in _few_of_each(ordered)]
+    return [_build(release, whole[release], parts, wanted) for release in _few_of_each(ordered)]
 
 
 def _needed(part: str) -> bool:
-    """Up to 6.18 the image's package names a linux-base of its version that the archive does not have. Nothing is
-    missing then: the image's package has the configuration. Where it has not, the build turns out not to be whole."""
+    """Whether the image needs this package. Up to 6.18 the image's package names a linux-base of its version that the
+    archive does not have; that one has nothing that the image lacks. If it did, the fetched build would prove
+    incomplete."""
     return not part.startswith("linux-base-")
 
 
@@ -62,14 +63,14 @@ def _release(image: str) -> str | None:
     return found[1] if found and not _FLAVOURS.search(image) else None
 
 
-def _may_be(release: str, asked: str | None) -> bool:
-    return version_key(release)[:2] >= LEAST and (asked is None or _begins(release, asked))
+def _may_be(release: str, wanted: str | None) -> bool:
+    return version_key(release)[:2] >= LEAST and (wanted is None or _begins(release, wanted))
 
 
-def _begins(release: str, asked: str) -> bool:
-    """Whether `asked` is a beginning of the release: 6.1 is none of 6.18, but of 6.1.3."""
-    rest = release.removeprefix(asked)
-    return release.startswith(asked) and not (asked[-1:].isdigit() and rest[:1].isdigit())
+def _begins(release: str, wanted: str) -> bool:
+    """Whether the release begins with `wanted`, number by number: 6.1 begins 6.1.3, not 6.18."""
+    rest = release.removeprefix(wanted)
+    return release.startswith(wanted) and not (wanted[-1:].isdigit() and rest[:1].isdigit())
 
 
 def _series(release: str) -> str:
@@ -93,17 +94,17 @@ def _few_of_each(releases: Sequence[str]) -> Iterator[str]:
             yield release
 
 
-def _build(release: str, image: str, parts: Mapping[str, Sequence[str]], asked: str | None) -> Build:
+def _build(release: str, image: str, parts: Mapping[str, Sequence[str]], wanted: str | None) -> Build:
     packages = sorted(
         {image, *parts[image]}, key=lambda name: (not name.startswith("linux-binary-"), name != image, name)
     )
     known = _rank(release) < len(KNOWN_TO_WORK)
     why = "its series is known to work" if known else "no series known to work is left in the archive"
-    return Build(release, tuple(packages), "it was asked for" if asked else why)
+    return Build(release, tuple(packages), "it was requested" if wanted else why)
 
 
-def _nothing(asked: str | None, missing: Sequence[str]) -> FetchError:
-    what = f" {asked}" if asked else ""
+def _nothing(wanted: str | None, missing: Sequence[str]) -> FetchError:
+    what = f" {wanted}" if wanted else ""
     reason = f": {max(missing, key=version_key)} is missing" if missing else ""
     whole = " whole" if missing else ""
     hint = "boot another: --kernel IMAGE"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The agent inside the micro-VM: serves an Executor as JSON lines over a virtio port.
 
-Started by the VM's init as root, `python -S -E -I guest.py PORT_NAME`. End of file on the port means that the host
-is gone: the agent leaves and init powers the VM off. Standard library only: it starts under emulation.
+Init starts it as root, `python -S -E -I guest.py PORT_NAME`. End of file on the port means that the host is gone: the
+agent leaves and init powers the VM off. Standard library only, because starting is slow under emulation.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ KEEP = "/run/autotune/keep"
 SCRATCH = "/run/autotune/scratch"
 
 READY = "/run/autotune/ready"
-"""Init makes it when all is mounted; the agent starts before."""
+"""Init creates it when all is mounted; the agent starts earlier."""
 
 READY_S = 60.0
 
 
 class Agent:
-    """The operations the host may ask for."""
+    """The operations that the host may request."""
 
     def __init__(self) -> None:
         self._executor: Executor | None = None
@@ -55,7 +55,7 @@ class Agent:
         place = Place(request["cwd"], request["pristine"], from_json(Identity, request["identity"]))
         if not os.path.isdir(place.cwd):
             raise AutotuneError(
-                f"directory {place.cwd} is not there inside the micro-VM",
+                f"directory {place.cwd} does not exist inside the micro-VM",
                 hint="run from a directory outside /dev, /proc, /run and /sys, which the micro-VM has of its own",
                 stage="machine",
             )
@@ -97,7 +97,7 @@ class Agent:
 
 
 def wait_until_ready(path: str = READY, timeout_s: float = READY_S) -> None:
-    """Wait for the rest of init. Raises AutotuneError when it does not come to its end."""
+    """Wait for the rest of init. Raises AutotuneError when it does not finish."""
     deadline = time.monotonic() + timeout_s
     while not os.path.exists(path):
         if time.monotonic() > deadline:
@@ -110,13 +110,13 @@ def _forward(emit: EventHandler) -> Any:
 
 
 def open_port(name: str) -> int:
-    """File descriptor of the virtio port that QEMU called `name`. Raises AutotuneError when there is none."""
+    """File descriptor of the virtio port that QEMU named `name`. Raises AutotuneError when there is none."""
     ports = "/sys/class/virtio-ports"
     for port in os.listdir(ports):
         with open(f"{ports}/{port}/name") as file:
             if file.read().strip() == name:
                 return os.open(f"/dev/{port}", os.O_RDWR | os.O_CLOEXEC)
-    raise AutotuneError(f"no virtio port called {name}", stage="machine")
+    raise AutotuneError(f"no virtio port is named {name}", stage="machine")
 
 
 def main() -> None:

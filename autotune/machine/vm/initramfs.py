@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The first files of the micro-VM: busybox, a few modules, and an init that puts an overlay over the host's files.
+"""Writes the micro-VM's initramfs: busybox, a few modules, and an init that puts an overlay over the host's files.
 
-virtme-ng's modules write the archive and resolve the kernel modules. Its init is not used: it waits for udev to
-settle and sets up what a person at a console needs, which takes longer than all the rest of the boot. Ours mounts
-the host's root read-only by 9p, a tmpfs overlay over the whole of it, and starts one program. Between the two lies
-what belongs to the VM and not to the host: the configuration of its kernel, which programs look for in /boot.
+virtme-ng's modules write the archive and resolve the kernel modules. Its init is not used: it waits for udev to settle
+and sets up what a person at a console needs, which takes longer than the rest of the boot. Ours mounts the host's root
+read-only by 9p, puts a tmpfs overlay over all of it, and starts one program. Between the two lies what belongs to the
+VM and not to the host: the configuration of its kernel, which programs look for in /boot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autotune.machine.vm import guest
 
 ROOT_ALIASES = ("fs-9p", "virtio:d00000009v00001AF4")
 OVERLAY_ALIASES = ("overlay",)
-"""9p with its virtio transport, and overlayfs: loaded side by side. What is built into a kernel resolves to nothing."""
+"""9p with its virtio transport, and overlayfs: loaded in parallel. What is built into a kernel resolves to nothing."""
 
 _DIRECTORIES = ("bin", "newroot", "dev", "proc", "sys", "lower", "up", "modules")
 
@@ -75,8 +75,8 @@ class Modules:
 
 
 def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostname: str, keep: bool) -> str:
-    """The text of init. `program` is run as soon as it can be, while the rest is mounted; when it ends, the VM powers
-    off. `busybox` is its path on the host."""
+    """The text of init. `program` runs as early as possible, while the rest is being mounted; when it ends, the VM
+    powers off. `busybox` is its path on the host."""
     mount_keep = "$b mount -t 9p -o rw,version=9p2000.L,trans=virtio,access=any,msize=512000 keep /run/autotune/keep"
     meanwhile = _MEANWHILE.format(
         busybox=shlex.quote(busybox),
@@ -84,7 +84,7 @@ def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostn
         hostname=shlex.quote(hostname),
         ready=guest.READY,
     )
-    # PID 1 stays a shell: it reaps what the workload leaves behind and powers off whatever way the program ends.
+    # PID 1 stays a shell: it reaps what the workload leaves behind and powers off however the program ends.
     then_off = f"({meanwhile}) & {shlex.join(program)}; sync; echo o >/proc/sysrq-trigger; while :; do sleep 1; done"
     return _INIT.format(
         load_overlay=_insmods(modules.overlay), load_root=_insmods(modules.root), program=shlex.quote(then_off)
@@ -126,7 +126,7 @@ def write_initramfs(
     keep: bool,
     config: Path | None = None,
 ) -> None:
-    """Write the cpio archive. `config` is what the kernel was built with. Raises OSError when the disk is full."""
+    """Write the cpio archive. `config` is the kernel's configuration. Raises OSError when the disk is full."""
     from virtme import cpiowriter, mkinitramfs
 
     with durable.writing(target, sync=False) as out:

@@ -3,9 +3,9 @@
 
 What always holds:
 - the host's files are shared read-only; everything written inside lives in the VM's memory;
-- QEMU dies with autotune, even with one that is killed: the kernel is told so (`setpriv --pdeathsig`), and the
-  agent powers the VM off when its port closes;
-- every request has a deadline on this side; "the VM is lost" (MachineLost) is told apart from "the command failed".
+- QEMU dies with autotune, even when that is killed: the kernel sees to it (`setpriv --pdeathsig`), and the agent powers
+  the VM off when its port closes;
+- every request has a deadline on this side; "the VM is lost" (MachineLost) differs from "the command failed".
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ from autotune.wire import from_json, to_json
 
 PORT = "autotune"
 KVM_BOOT_S = 30.0
-"""KVM boots in a few seconds; what takes longer hangs."""
+"""KVM boots in a few seconds; a longer boot hangs."""
 TCG_BOOT_S = 180.0
 """Emulation boots in 3 to 5 s on a quiet machine; a busy one may take many times that."""
 BOOT_TRIES = 4
 """Emulated kernels sometimes die at boot; see `resilient`."""
 ANSWER_S = 60.0
-"""Deadline of everything but runs."""
+"""Deadline of every request but runs."""
 RUN_MARGIN_S = 60.0
-"""What a run may take over its own timeout: ending its processes, bringing the output over."""
+"""What a run may take over its own timeout: ending its processes, transferring the output."""
 
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
 
 @dataclass(frozen=True)
 class VmOptions:
-    """What the VM gets. `keep_writes` is a host directory for what was written inside; None throws it away."""
+    """Size and sharing of the VM. `keep_writes` is a host directory for what is written inside; None discards it."""
 
     cpus: int
     memory_bytes: int
@@ -72,7 +72,7 @@ class VmOptions:
 
 
 def find_tool(name: str, package: str) -> str:
-    """Path of a program. Raises NoMachineError naming the Debian package that brings it."""
+    """Path of a program. Raises NoMachineError naming the Debian package that has it."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
@@ -84,7 +84,7 @@ SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 
 
 def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
-    """The command line of QEMU: no device but those that are used."""
+    """The command line of QEMU, with no device that is not used."""
     machine = platform.machine()
     if machine not in _QEMU:
         raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
@@ -122,12 +122,12 @@ def _share(tag: str, path: Path, *, readonly: bool) -> list[str]:
 
 
 def _quoted(path: Path) -> str:
-    """QEMU's option syntax writes a comma as two."""
+    """Double the commas, as QEMU's option syntax requires."""
     return str(path).replace(",", ",,")
 
 
 def guest_program() -> list[str]:
-    """How init starts the agent: this very Python and package, since the guest sees the host's files."""
+    """Command with which init starts the agent: this very Python and package, since the guest sees the host's files."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     return [python, "-S", "-E", "-I", os.path.realpath(guest.__file__), PORT]
 
@@ -168,7 +168,7 @@ class MicroVM:
         return initrd
 
     def _qemu_log(self) -> int:
-        """QEMU's own complaints go beside the console: they explain a boot that failed."""
+        """A log for QEMU's own messages, beside the console: they explain a boot that failed."""
         return os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _begin(self, kernel: Kernel, place: Place, acceleration: Acceleration, why: str, boot_s: float) -> MachineInfo:
@@ -210,7 +210,7 @@ class MicroVM:
         self._ask("fresh")
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        limit_s = 2 * ANSWER_S + start_s(spec)  # whoever is nearer gives up first, and knows more
+        limit_s = 2 * ANSWER_S + start_s(spec)  # the nearer deadline passes first, and its error says more
         return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
 
     def detach(self) -> Detachment:
@@ -234,7 +234,7 @@ class MicroVM:
             worker.close()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    # --- the line to the agent ---
+    # --- requests to the agent ---
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
@@ -248,7 +248,7 @@ class MicroVM:
         return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
 
     def _keep_console(self, detail: str) -> None:
-        """The last console that was lost, for a bug report."""
+        """Keep the console of the last VM that was lost, for a bug report."""
         with contextlib.suppress(OSError):
             state_dir().mkdir(parents=True, exist_ok=True)
             durable.replace(state_dir() / "console.log", detail.encode("utf-8", "backslashreplace"))
@@ -266,7 +266,7 @@ class MicroVM:
 
 
 def last_words(console: str) -> str:
-    """What a console that ended says most: the kernel's first complaint, else its last line."""
+    """The most telling line of a console: the kernel's first complaint, else the last line."""
     lines = [line.strip() for line in console.splitlines() if line.strip()]
     complaint = next((line for line in lines if _COMPLAINT.search(line)), None)
     return complaint or (lines[-1] if lines else "")
@@ -276,7 +276,7 @@ _COMPLAINT = re.compile(r"Kernel panic|BUG: |Oops|general protection|Out of memo
 
 
 def _qemu_env(kernel: Kernel) -> dict[str, str]:
-    """A fetched QEMU finds its accelerators, which are modules, beside it."""
+    """Environment with which a fetched QEMU finds its accelerators, which are modules beside it."""
     env = dict(os.environ)
     if kernel.qemu is not None:
         env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
@@ -303,27 +303,27 @@ def boot(
     why: str,
     *,
     memory: KvmMemory | None = None,
-    tell: Callable[[str], None] = lambda _text: None,
+    notify: Callable[[str], None] = lambda _text: None,
 ) -> MicroVM:
-    """Boot with KVM where that works, and under emulation where it does not; what was found is remembered."""
+    """Boot with KVM where that works, else under emulation; the result is remembered."""
     memory = memory or KvmMemory()
     qemu = qemu_program(kernel)[0]
     if usable_device() and memory.recall(kernel.version, qemu) is not False:
-        tell("booting a micro-VM with KVM")
+        notify("booting a micro-VM with KVM")
         try:
             vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
         except MachineLost:
             memory.remember(kernel.version, qemu, False)
-            tell("KVM does not boot here; remembered for next time")
+            notify("KVM does not boot here; remembered for next time")
         else:
             memory.remember(kernel.version, qemu, True)
             return vm
-    tell("booting a micro-VM under emulation")
+    notify("booting a micro-VM under emulation")
     for left in reversed(range(BOOT_TRIES)):
         try:
             return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
         except MachineLost as error:
             if not left:
                 raise
-            tell(f"{error.message}; trying again")
+            notify(f"{error.message}; trying again")
     raise AssertionError("unreachable")

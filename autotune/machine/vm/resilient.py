@@ -3,7 +3,7 @@
 
 Emulated kernels die now and then for reasons that have nothing to do with the scheduler or the command: under QEMU 7.2
 with several emulated CPUs a kernel that patches its own code, as it does at boot and at every switch of the scheduler,
-sometimes trips over its own breakpoint ("Oops: int3"). A run that was going is lost and said to be; it may be repeated.
+sometimes trips over its own breakpoint ("Oops: int3"). The run in progress is lost and reported so; it may be repeated.
 After too many losses the session ends with what it has.
 """
 
@@ -33,11 +33,11 @@ T = TypeVar("T")
 
 
 class ResilientVM:
-    """The Machine protocol over one micro-VM after another. `tell` hears of each loss in a sentence."""
+    """The Machine protocol over one micro-VM after another. `notify` gets a sentence about each loss."""
 
-    def __init__(self, boot: Callable[[], MicroVM], tell: Callable[[str], None]) -> None:
+    def __init__(self, boot: Callable[[], MicroVM], notify: Callable[[str], None]) -> None:
         self._boot = boot
-        self._tell = tell
+        self._notify = notify
         self._vm = boot()
         self._info = self._vm.info
         self._attached = False
@@ -86,7 +86,7 @@ class ResilientVM:
         self._vm.close()
 
     def _try(self, ask: Callable[[MicroVM], T]) -> T:
-        """Ask; when the VM is lost, boot another and raise RunnerLost: what was asked for did not happen."""
+        """Send a request; when the VM is lost, boot another and raise RunnerLost: the request was not carried out."""
         try:
             return ask(self._vm)
         except MachineLost as error:
@@ -94,7 +94,7 @@ class ResilientVM:
                 raise
             self._vm.close()
             self._attached = False
-            self._tell(f"{error.message}; booting another")
+            self._notify(f"{error.message}; booting another")
             self._vm = self._boot()
             self.generation += 1
             raise RunnerLost(f"{error.message}; another was booted") from error

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A kernel image as the ELF file inside it, which QEMU boots directly by the PVH protocol.
+"""Unpacks a kernel image to the ELF file inside it, which QEMU boots directly by the PVH protocol.
 
-An image unpacks itself at every boot, which takes about a second under emulation; unpacked once, it need not.
-Field offsets are those of the x86 boot protocol (Documentation/arch/x86/boot.rst).
+An image unpacks itself at every boot, which takes about a second under emulation; this does it once. Field offsets are
+those of the x86 boot protocol (Documentation/arch/x86/boot.rst).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _VERSION_AT, _VERSION_WITH_PAYLOAD = 0x206, 0x208
 _SETUP_SECTORS_AT, _PAYLOAD_OFFSET_AT, _PAYLOAD_LENGTH_AT = 0x1F1, 0x248, 0x24C
 _SECTOR_BYTES = 512
 _MOST_BYTES = 1 << 28
-"""No kernel is larger; what claims to be is broken."""
+"""No kernel is larger; an image that claims to be is broken."""
 _PVH_NOTE = struct.pack("<II4s", 8, 0x12, b"Xen\0")
 """Size, type (XEN_ELFNOTE_PHYS32_ENTRY) and name of the ELF note that says where PVH boot begins."""
 
 
 def unpack(image: bytes) -> bytes | None:
-    """The ELF kernel in `image`; None when it holds none that can be unpacked and booted so."""
+    """The ELF kernel in `image`; None when none in it can be unpacked and booted this way."""
     payload = _payload(image)
     if payload is None:
         return None
@@ -42,7 +42,7 @@ def _payload(image: bytes) -> bytes | None:
         return None
     if struct.unpack_from("<H", image, _VERSION_AT)[0] < _VERSION_WITH_PAYLOAD:
         return None
-    sectors = image[_SETUP_SECTORS_AT] or 4  # 0 means 4, says the protocol
+    sectors = image[_SETUP_SECTORS_AT] or 4  # the protocol says that 0 means 4
     start = (sectors + 1) * _SECTOR_BYTES + int(struct.unpack_from("<I", image, _PAYLOAD_OFFSET_AT)[0])
     return image[start : start + int(struct.unpack_from("<I", image, _PAYLOAD_LENGTH_AT)[0])]
 
@@ -51,7 +51,7 @@ def _zstd(payload: bytes) -> bytes:
     import zstandard
 
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(payload)  # what follows the frame is ignored
+        return zstandard.ZstdDecompressor().decompressobj().decompress(payload)  # ignores what follows the frame
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
 

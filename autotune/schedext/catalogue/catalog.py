@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The catalogue: what schedulers there are, what they are for, and what their knobs take.
+"""The catalogue: which schedulers there are, what they are for, and what their knobs take.
 
 `schedulers.json` is the only list. Its schema holds both kinds: `bpf`, objects built from `bpf_src/` whose knobs are
 `const volatile` variables, and `binary`, programs whose knobs are command line options.
@@ -21,38 +21,38 @@ from autotune.schedext.catalogue import knobs as knob_rules
 from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, nearest
 
 CUSTOM = "custom:"
-"""Before the names of generated schedulers."""
+"""Prefix of the names of generated schedulers."""
 MODE = "mode"
 """Stands for the settings of a profile where settings are written."""
 
 
 class Requirements(Strict):
-    """What the machine must have. `kernel_not` are series of kernels (`6.16`) that are known to refuse it; `features`
-    says in words what else the kernel must have."""
+    """What the machine must have. `kernel_not` lists kernel series (`6.16`) known to refuse it; `features` says in
+    words what else the kernel needs."""
 
     kernel_min: str | None = None
     kernel_not: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     machine: tuple[Trait, ...] = ()
-    """Without these it runs, but cannot do what it is for."""
+    """Without these it runs, but cannot do what it is made for."""
     cpus_max: int | None = None
 
 
 class ProgramEntry(Strict):
-    """How a scheduler that is a program of its own is got, asked for its options, and run."""
+    """A scheduler that is a program of its own: how to get it, read its options, and run it."""
 
     language: Literal["rust", "c"]
     package: str = "scx-scheds"
-    """Of distributions that ship it."""
+    """Packages of distributions that ship it."""
     help: Literal["stdout", "stderr", "never"] = "stdout"
-    """Where `--help` is written; `never`: asking for it would attach the scheduler."""
+    """Where `--help` is written; `never`: calling it would attach the scheduler."""
     help_exit: int = 0
     version_option: str | None = "--version"
-    """None: it has none, and asking would attach it."""
+    """None: it has none, and calling it would attach the scheduler."""
     log: Literal["stdout", "stderr"] = "stderr"
     arguments: tuple[str, ...] = ()
-    """Always given, unless the knob of the same option is set: what it does not start without, or what keeps it from
-    doing more than scheduling."""
+    """Always given, unless the knob of the same option is set: it does not start without them, or would do more than
+    scheduling."""
     not_knobs: tuple[str, ...] = ()
     """Options that print, log or monitor, and change no scheduling."""
     hidden: tuple[str, ...] = ()
@@ -61,15 +61,15 @@ class ProgramEntry(Strict):
     restarts: bool = True
     """It attaches itself again when a CPU comes or goes."""
     watchdog_timeout_ms: int | None = None
-    """Set by itself; None: the kernel's."""
+    """Set by the scheduler itself; None: the kernel's."""
     side_effects: tuple[str, ...] = ()
-    """What it changes beside scheduling."""
+    """What it changes besides scheduling."""
     not_in_vm: str | None = None
-    """Why it cannot run in a micro-VM; None when it does."""
+    """Why it cannot run in a micro-VM; None when it can."""
 
 
 class Scheduler(Strict):
-    """An entry of the catalogue. `performance_profile` says what to expect of it, in a sentence."""
+    """An entry of the catalogue. `performance_profile` says in one sentence what to expect of it."""
 
     name: Annotated[str, Field(pattern=r"^(custom:)?[a-z][a-z0-9_]*$")]
     kind: Literal["bpf", "binary"]
@@ -90,7 +90,7 @@ class Scheduler(Strict):
     modes: dict[str, dict[str, KnobValue]] = Field(default_factory=dict)
     """Settings of the profiles that scx_loader knows (auto, gaming, lowlatency, powersave, server), by profile."""
     version: str | None = None
-    """Of the crate, what is installed unless another is asked for."""
+    """Version of the crate that is installed unless another is requested."""
     program: ProgramEntry | None = None
 
     @property
@@ -116,15 +116,15 @@ class Scheduler(Strict):
         return self
 
     def knob(self, name: str) -> Knob:
-        """Raises UsageError naming the knobs there are."""
+        """The knob of this name. Raises UsageError naming the existing ones."""
         return knob_rules.find(self.knobs, name, self.name)
 
     def has(self, name: str) -> bool:
-        """Whether a knob of it has this name."""
+        """Whether it has a knob of this name."""
         return any(knob.name == name for knob in self.knobs)
 
     def mode(self, name: str) -> dict[str, KnobValue]:
-        """The settings of a profile. Raises UsageError naming the profiles there are."""
+        """The settings of a profile. Raises UsageError naming the existing ones."""
         if name not in self.modes:
             known = ", ".join(self.modes) or "none"
             raise UsageError(
@@ -133,8 +133,8 @@ class Scheduler(Strict):
         return dict(self.modes[name])
 
     def settings(self, given: Mapping[str, str]) -> dict[str, KnobValue]:
-        """Checked settings from texts by knob; `mode` stands for the settings of a profile, which others change, where
-        no knob has that name. Raises UsageError."""
+        """Check settings given as texts by knob. `mode` stands for the settings of a profile, unless a knob has that
+        name; other settings override it. Raises UsageError."""
         is_profile = MODE in given and not self.has(MODE)
         settings = self.mode(given[MODE]) if is_profile else {}
         own = {name: text for name, text in given.items() if not (is_profile and name == MODE)}
@@ -143,7 +143,7 @@ class Scheduler(Strict):
         return settings
 
     def check(self, settings: Mapping[str, KnobValue]) -> None:
-        """Raises UsageError for a knob it has not, a value it does not take, and settings that do not go together."""
+        """Raise UsageError for an unknown knob, a value it does not take, and settings that do not go together."""
         for name, value in settings.items():
             self.knob(name).check(value)
         knob_rules.check_together(self.name, self.knobs, self.rules, settings)
@@ -166,7 +166,7 @@ class Catalog:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Catalog:
-        """Read and check the list. Raises AutotuneError saying where it is wrong."""
+        """Read and check the list. Raises AutotuneError naming the faulty place."""
         path = path or resources.schedulers_json()
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -181,12 +181,12 @@ class Catalog:
             raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
 
     def add(self, scheduler: Scheduler) -> None:
-        """Take in one that was just verified; everybody who holds this catalogue sees it."""
+        """Add a scheduler that was just verified; everybody who shares this catalogue sees it."""
         others = [one for one in self.schedulers if one.name != scheduler.name]
         self.schedulers = (*others, scheduler)
 
     def get(self, name: str) -> Scheduler:
-        """Raises UsageError naming what there is."""
+        """The scheduler of this name. Raises UsageError naming the existing ones."""
         for scheduler in self.schedulers:
             if scheduler.name == name:
                 return scheduler
@@ -195,8 +195,8 @@ class Catalog:
         raise UsageError(f"no scheduler is called '{name}'{nearest(name, names)}", hint=f"there are: {known}")
 
     def parse_candidate(self, text: str) -> Candidate:
-        """`NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile, which
-        other settings change. Raises UsageError."""
+        """Parse `NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile,
+        which other settings override. Raises UsageError."""
         prefix = CUSTOM if text.startswith(CUSTOM) else ""
         name, _, settings = text.removeprefix(prefix).partition(":")
         scheduler = self.get(prefix + name.strip())
@@ -208,12 +208,12 @@ class Catalog:
         return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
 
     def validate(self, candidate: Candidate) -> None:
-        """Raises UsageError for an unknown scheduler or knob, a value that it does not take, and settings that do not
-        go together."""
+        """Raise UsageError for an unknown scheduler or knob, a value it does not take, and settings that do not go
+        together."""
         self.get(candidate.scheduler).check(dict(candidate.knobs))
 
     def attach_spec(self, candidate: Candidate, object_path: Path) -> AttachSpec:
-        """What a machine must know to attach a checked candidate of kind `bpf`."""
+        """What a machine needs to attach a checked candidate of kind `bpf`."""
         self.validate(candidate)
         settings = dict(candidate.knobs)
         return AttachSpec(
@@ -225,7 +225,7 @@ class Catalog:
 
 
 def _pairs(scheduler: Scheduler, settings: str) -> list[tuple[str, str]]:
-    """`knob=value,...` taken apart. What has no `=` belongs to the text before it: CPU lists have commas too."""
+    """Split `knob=value,...`. A part without `=` belongs to the value before it: CPU lists have commas too."""
     pairs: list[tuple[str, str]] = []
     for part in filter(None, (part.strip() for part in settings.split(","))):
         knob, equals, value = (piece.strip() for piece in part.partition("="))

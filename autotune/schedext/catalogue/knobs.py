@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Knobs: what a tunable takes, what must hold between several, and how settings become the options of a program."""
+"""Knobs: what a tunable takes, what must be true between several, and how settings become a program's options."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from autotune.records import KnobValue, knob_text
 
 KnobType = Literal["integer", "float", "boolean", "string"]
 Trait = Literal["several_llcs", "numa", "core_types", "smt", "schedutil", "nohz_full"]
-"""What a machine may have (`autotune.machine.traits` looks): several last-level caches, several NUMA nodes, big and
-little cores, SMT siblings, the frequency governor that listens to schedulers, CPUs booted without ticks."""
+"""Traits a machine may have (`autotune.machine.traits` detects them): several last-level caches, several NUMA nodes,
+big and little cores, SMT siblings, the frequency governor that listens to schedulers, CPUs booted without ticks."""
 BETWEEN = "+"
-"""Between the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
+"""Separates the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
-"""What a text may be: CPU lists, masks, names. Models propose it too, and it becomes an argument of a program."""
+"""Characters allowed in a text value: CPU lists, masks, names. Models propose it too, and it becomes an argument of a
+program."""
 
 
 class Strict(BaseModel):
-    """A part of the catalogue: nothing in it that has no meaning."""
+    """A part of the catalogue; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Range(Strict):
-    """Both ends belong to it; None is open. `how` says who enforces it (facts of binaries): what is only `stated` is
-    advice."""
+    """Both ends included; None is open. `how` says who enforces it (known for binaries): `stated` is only advice."""
 
     min: int | float | None = None
     max: int | float | None = None
@@ -49,7 +49,7 @@ class Knob(Strict):
 
     name: str
     type: KnobType
-    """Of one value, where the knob is repeatable."""
+    """Range of each single value, where the knob is repeatable."""
     description: str
     unit: str | None = None
     default: KnobValue | None = None
@@ -59,7 +59,7 @@ class Knob(Strict):
     options: tuple[str, ...] = ()
     """The only texts it takes."""
     keywords: tuple[str, ...] = ()
-    """Texts it takes beside others, such as CPU lists."""
+    """Texts that it takes besides others, such as CPU lists."""
     flag: str | None = None
     short: str | None = None
     takes_value: bool = True
@@ -67,7 +67,7 @@ class Knob(Strict):
     repeatable: bool = False
     """It takes several values, joined by `+`; the option is repeated for each."""
     requires: tuple[str, ...] = ()
-    """Knobs that must be set as well, or be on, for it to be accepted or to matter."""
+    """Knobs that must be set or on as well, for it to be accepted or to matter."""
     conflicts: tuple[str, ...] = ()
     needs: tuple[Trait, ...] = ()
     """Without these traits of the machine it changes nothing."""
@@ -75,7 +75,7 @@ class Knob(Strict):
     note: str | None = None
 
     def parse(self, text: str) -> KnobValue:
-        """The value that a text names. Raises UsageError saying what is allowed."""
+        """Parse a value. Raises UsageError saying what is allowed."""
         value = text if self.repeatable else parsed(self.type, text)
         if value is None:
             raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not '{text}'")
@@ -83,13 +83,13 @@ class Knob(Strict):
         return value
 
     def check(self, value: KnobValue) -> None:
-        """Raises UsageError when the value is of another type or out of range."""
+        """Raise UsageError when the value is of another type or out of range."""
         values = self.values(value)
         if not values or not all(self._fits(one) for one in values):
             raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not {knob_text(value)}")
 
     def values(self, value: KnobValue) -> list[KnobValue | None]:
-        """The single values in one setting; None among them for a text that is none."""
+        """The single values in one setting; None for a part that does not parse."""
         if not self.repeatable or not isinstance(value, str):
             return [value]
         return [parsed(self.type, part) for part in value.split(BETWEEN)]
@@ -116,9 +116,9 @@ class Knob(Strict):
 
     def arguments(self, value: KnobValue) -> list[str]:
         """The setting as a program's arguments. A value is joined to a long option by `=`, so that it can never be
-        taken for an option itself; C programs know short options only, which take the next argument whatever it is."""
+        taken for an option; C programs have short options only, which take the next argument whatever it is."""
         if self.flag is None:
-            raise UsageError(f"knob '{self.name}' is no option of a program")
+            raise UsageError(f"knob '{self.name}' is not an option of a program")
         if not self.takes_value:
             return [self.flag] if value else []
         texts = [knob_text(one) for one in self.values(value) if one is not None]
@@ -128,7 +128,7 @@ class Knob(Strict):
 
 
 def _between(range_: Range) -> str:
-    """The range in words: ` from 1 to 99`, ` of at least 0`."""
+    """The range as a phrase: ` from 1 to 99`, ` of at least 0`."""
     if range_.min is not None and range_.max is not None:
         return f" from {_end(range_.min)} to {_end(range_.max)}"
     return f" of at least {_end(range_.min)}" if range_.min is not None else f" of at most {_end(range_.max)}"
@@ -140,7 +140,7 @@ def _end(value: float | None) -> str:
 
 
 def parsed(kind: KnobType, text: str) -> KnobValue | None:
-    """A text as a value of a type; None when it is none."""
+    """A text as a value of a type; None when it does not parse."""
     try:
         if kind == "boolean":
             return {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
@@ -160,7 +160,7 @@ def _is_of(kind: KnobType, value: KnobValue) -> bool:
 
 
 def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
-    """The knob of this name. Raises UsageError naming the knobs there are."""
+    """The knob of this name. Raises UsageError naming the existing ones."""
     for knob in knobs:
         if knob.name == name:
             return knob
@@ -171,7 +171,7 @@ def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The words that suggest the name that was meant; empty when none is near."""
+    """A suggestion of the nearest name; empty when none is near."""
     near = difflib.get_close_matches(name, names, 1)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
@@ -180,8 +180,8 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 
 class Rule(Strict):
-    """What must hold between two knobs, defaults included: `at_most` and `below` compare their values, `as_many_as`
-    the number of values of `knob` with the value of `other`; `rising` is about the values of `knob` alone."""
+    """A condition between two knobs, defaults included: `at_most` and `below` compare their values, `as_many_as` the
+    number of values of `knob` with the value of `other`; `rising` is about the values of `knob` alone."""
 
     kind: Literal["at_most", "below", "as_many_as", "rising"]
     knob: str
@@ -189,10 +189,10 @@ class Rule(Strict):
     or_zero: bool = False
     """A value of 0 for `other` turns off what the rule is about."""
     because: str
-    """Why, in a clause: `the scheduler ends at once`."""
+    """The reason as a clause: `the scheduler ends at once`."""
 
     def broken(self, knobs: Sequence[Knob], settings: Mapping[str, KnobValue]) -> str | None:
-        """What is wrong with the settings; None when the rule holds, or when a value is not known."""
+        """How the settings break the rule; None when they do not, or when a value is unknown."""
         mine = _values_of(knobs, self.knob, settings)
         if not mine:
             return None
@@ -210,7 +210,7 @@ class Rule(Strict):
         return None if fits else f"{words}: {self.because}"
 
     def sentence(self) -> str:
-        """The rule in words: what must hold, and why."""
+        """The rule in words, with its reason."""
         off = f" (unless {self.other} is 0)" if self.or_zero else ""
         return f"{self._words()}{off}: {self.because}"
 
@@ -235,7 +235,7 @@ def _shown(values: Iterable[float]) -> str:
 
 
 def check_together(owner: str, knobs: Sequence[Knob], rules: Sequence[Rule], settings: Mapping[str, KnobValue]) -> None:
-    """Raises UsageError when single settings are right but do not go together."""
+    """Raise UsageError when settings are right one by one but do not go together."""
     for name, value in settings.items():
         knob = find(knobs, name, owner)
         if value is False:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The process that holds a scheduler, and its client."""
+"""The holder, which keeps a scheduler attached, and its client."""

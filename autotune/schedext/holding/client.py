@@ -19,11 +19,11 @@ from autotune.schedext.kernel import ops_matches, wait_for
 from autotune.wire import from_json, to_json
 
 ANSWER_S = 60.0
-"""Deadline of a switch: loading may take seconds under emulation. A holder that is stuck ends itself before."""
+"""Deadline of a switch: loading may take seconds under emulation. A stuck holder ends itself before that."""
 DETACH_S = 5.0
 """How long the kernel may take to be back on its own scheduler after its holder died."""
 GUARD_S = 1.0
-"""How long the guard that a program has may take to end it; then its client does."""
+"""How long a program's guard may take to end it; after that the client does."""
 SWEEP_S = 20.0
 HOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "holder.py")
 _FENCE = os.path.join(os.path.dirname(HOLDER), "fence.py")
@@ -33,13 +33,13 @@ _COMPLAINT_BYTES = 4096
 
 
 def start_s(spec: AttachSpec) -> float:
-    """How much longer attaching may take because a program does it by itself."""
+    """Extra time to attach for a program, which attaches by itself."""
     return spec.program.start_s if spec.program is not None else 0.0
 
 
 def holder_argv(libbpf: str | None, token: str) -> list[str]:
-    """How the holder is started. `token` names the fence around programs. Raises PrivilegeError without root."""
-    argv = program_as_root(HOLDER, "--client", str(os.getpid()), "--held", token)
+    """Command that starts the holder. `token` names the fence around programs. Raises PrivilegeError without root."""
+    argv = program_as_root(HOLDER, "--client", str(os.getpid()), "--token", token)
     return argv if libbpf is None else [*argv, "--libbpf", libbpf]
 
 
@@ -49,20 +49,21 @@ def privilege_problem() -> str | None:
 
 
 class HolderClient:
-    """A holder process. Raises what it raises; HolderLost when it dies or hangs: then nothing of it is left and the
-    kernel is back on its own scheduler; DetachError when it is not. `guarded` (a host, not a micro-VM): generated
-    schedulers need a valid seal. `argv` starts another program in its place, for tests."""
+    """A client with its holder process. Raises what the holder raises; HolderLost when it dies or hangs, after making
+    sure that nothing of it is left and the kernel is back on its own scheduler; DetachError when that fails. `guarded`
+    (a host, not a micro-VM): generated schedulers need a valid seal. `argv` starts another program instead, for
+    tests."""
 
     def __init__(self, *, libbpf: str | None = None, guarded: bool = True, argv: Sequence[str] | None = None) -> None:
         self._token = new_token()
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
-        self._asking = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
+        self._requests = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
         self.attachment: Attachment | None = None
-        """What is attached now, as far as we asked for it; None when nothing is."""
+        """What is attached now, as far as we know; None when nothing is."""
         self._owed: Attachment | None = None
-        """What was attached last and was not confirmed as detached."""
+        """What was attached last and is not confirmed as detached."""
         self._complaints = os.memfd_create("autotune-holder")
         self._worker = Worker(started, self._lost, stderr=self._complaints)
 
@@ -72,22 +73,22 @@ class HolderClient:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 
             seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
-        with self._asking:
+        with self._requests:
             answer = self._worker.request("attach", timeout_s=ANSWER_S + start_s(spec), spec=to_json(spec))
         self.attachment = self._owed = from_json(Attachment, answer)
         return self.attachment
 
     def detach(self) -> Detachment:
         """Detach and confirm. Raises DetachError when the kernel is not back on its own scheduler, HolderLost."""
-        with self._asking:
+        with self._requests:
             self.attachment = None
             answer = self._worker.request("detach", timeout_s=ANSWER_S)
         self._owed = None
         return from_json(Detachment, answer)
 
     def check(self) -> None:
-        """Raises HolderLost, or DetachError, when the holder is dead although nothing was asked of it."""
-        with self._asking:
+        """Raise HolderLost, or DetachError, if the holder died between requests."""
+        with self._requests:
             gone = self._worker.gone()
             if gone is not None:
                 raise self._lost(gone)
@@ -97,14 +98,14 @@ class HolderClient:
         return self._worker.gone() is not None
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the held scheduler went; None while it runs."""
-        with self._asking:
+        """Why the attached scheduler went; None while it runs."""
+        with self._requests:
             answer = self._worker.request("exit", timeout_s=ANSWER_S)
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:
-        """End the holder, and with it what it has attached: the kernel is back on its own scheduler when this returns.
-        Raises DetachError when it is not. May be called again."""
+        """End the holder, which detaches: the kernel is back on its own scheduler when this returns. Raises DetachError
+        when it is not. May be called again."""
         self.attachment = None
         self._worker.close()
         fd, self._complaints = self._complaints, -1
@@ -113,18 +114,18 @@ class HolderClient:
         owed, self._owed = self._owed, None
         if owed is None:
             return
-        gone, state = self._end_what_it_held(lambda seen: not _is_there(owed, seen))
+        gone, state = self._end_what_was_attached(lambda seen: not _is_there(owed, seen))
         if not gone:
             raise DetachError(f"{owed.ops} could not be detached: {_still(state)}", hint=BY_HAND)
 
     def _lost(self, what: str) -> AutotuneError:
-        """The error for a holder that is gone or does not answer: first make sure that nothing of it is left."""
+        """Make sure that nothing is left of a holder that died or does not answer, and return the error to raise."""
         self.attachment = None
         self._worker.close(grace_s=0.5)
         said = self._said()
         if said.startswith("sudo:"):
             return PrivilegeError(f"sudo refused to start the holder: {said[5:].strip()}", hint="run as root")
-        gone, state = self._end_what_it_held(lambda seen: seen.state in ("disabled", "unsupported"))
+        gone, state = self._end_what_was_attached(lambda seen: seen.state in ("disabled", "unsupported"))
         if not gone:
             why = f"the holder of the scheduler failed: {what}; {_still(state)}"
             return DetachError(why, hint=BY_HAND, detail=said)
@@ -132,9 +133,9 @@ class HolderClient:
         ending = "the kernel is back on its own scheduler"
         return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint="run again", detail=said)
 
-    def _end_what_it_held(self, wanted: Callable[[KernelState], bool]) -> tuple[bool, KernelState]:
-        """Wait until the guard has ended what the holder left, else do so; whether the kernel's state is the wanted
-        one, and the state."""
+    def _end_what_was_attached(self, wanted: Callable[[KernelState], bool]) -> tuple[bool, KernelState]:
+        """Wait until the guard has ended what the holder left, else end it here. Returns whether the kernel's state is
+        the wanted one, and the state."""
         gone, _ = wait_for(wanted, min(GUARD_S, DETACH_S))
         if self._by_sudo:
             if not gone:
@@ -153,7 +154,7 @@ class HolderClient:
 
 
 def _is_there(attachment: Attachment, seen: KernelState) -> bool:
-    """Whether what was attached is there still: itself, or as one that attached itself anew."""
+    """Whether what was attached still is: itself, or under the same name after it attached itself again."""
     if seen.state in ("disabled", "unsupported"):
         return False
     return seen.ops is None or ops_matches(attachment.ops, seen.ops)
@@ -164,7 +165,7 @@ def _still(state: KernelState) -> str:
 
 
 def _sweep_by_sudo(token: str) -> None:
-    """End what a holder left that ran as root. Whether that worked is what the kernel says afterwards."""
+    """End what a holder that ran as root left behind. The kernel's state shows afterwards whether that worked."""
     import contextlib
     import subprocess
 

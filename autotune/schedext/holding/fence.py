@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""What a program of a scheduler cannot get out of, whatever it forks: a control group, and a mark in the environment.
+"""A fence that a scheduler's program cannot leave, whatever it forks: a control group, and a mark in the environment.
 
 What always holds:
-- every process that descends from the program is in the group and has the mark, also one that forked twice, has a
-  session of its own or ignores signals; a parent-death signal reaches the first of them only;
-- `end` leaves none of them, and needs nothing but the token: whoever knows it can end them, also after the holder died.
+- every descendant of the program is in the group and has the mark, even one that forked twice, has a session of its own
+  or ignores signals; a parent-death signal reaches only the first of them;
+- `end` leaves none of them and needs only the token, so it works after the holder died as well.
 
 The mark finds what is left where no group can be made, and what another tool moved out of it. A PID namespace would do
-as much, but some programs of the scx family go by their own process number, which then would not be the kernel's.
+as much, but some scx schedulers use their own process number, which then would not be the kernel's.
 
-Runs as root. Standard library only. Run as a program, it ends what is behind the token that it is given.
+Runs as root. Standard library only. Run as a program, it ends what is behind the fence of the given token.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-MARK = "AUTOTUNE_HELD"
+MARK = "AUTOTUNE_FENCE"
 """The variable whose value is the token."""
-GROUP = "autotune-held-"
-"""What the name of the control group begins with; the token follows."""
+GROUP = "autotune-fence-"
+"""Prefix of the control group's name; the token follows."""
 END_S = 5.0
 """How long SIGKILL is repeated before a process counts as impossible to end."""
 _PAUSE_S = 0.01
@@ -39,7 +39,7 @@ def new_token() -> str:
 
 
 class Fence:
-    """The fence of one token. It is there once `make` was called; `end` takes it away again."""
+    """The fence of one token. `make` puts it up, `end` takes it away."""
 
     def __init__(self, token: str) -> None:
         if not _TOKEN.fullmatch(token):
@@ -50,8 +50,8 @@ class Fence:
     # --- going in ---
 
     def make(self) -> None:
-        """Make the control group, below our own where that can be: then the program's share of the CPUs stays that of
-        whoever started it. Without one the mark is all there is."""
+        """Make the control group, if possible below our own, so that the program has the CPU share of whoever started
+        it. Where no group can be made, the mark alone serves."""
         for place in _own_groups():
             group = place / f"{GROUP}{self.token}"
             with contextlib.suppress(OSError):
@@ -62,12 +62,13 @@ class Fence:
                 group.rmdir()
 
     def environment(self) -> dict[str, str]:
-        """What the program's environment has to hold."""
+        """Variables to add to the program's environment."""
         return {MARK: self.token}
 
     @contextlib.contextmanager
     def door(self) -> Iterator[Callable[[], None]]:
-        """For a child between fork and exec: puts it behind the fence. Where that fails the mark still holds it."""
+        """A function for a child between fork and exec that puts it behind the fence. If it fails, the mark still
+        finds the child."""
         fd = -1
         if self._group is not None:
             with contextlib.suppress(OSError):
@@ -87,8 +88,8 @@ class Fence:
     # --- ending it ---
 
     def end(self, limit_s: float = END_S) -> bool:
-        """SIGKILL to everything behind the fence until nothing is left, and take the fence away. False when something
-        outlived it. Never raises."""
+        """SIGKILL everything behind the fence until nothing is left, and remove the fence. False when something
+        survives. Never raises."""
         groups = self._groups()
         deadline = time.monotonic() + limit_s
         while True:
@@ -132,7 +133,7 @@ def _has(pid: int, words: bytes) -> bool:
 
 
 def _kill_marked(pid: int, words: bytes) -> None:
-    """By a descriptor, and looked at again: the number may be another process's by now."""
+    """Kill through a descriptor after a second look: the number may belong to another process by now."""
     with contextlib.suppress(OSError):
         fd = os.pidfd_open(pid)
         try:
@@ -146,7 +147,7 @@ def _kill_marked(pid: int, words: bytes) -> None:
 
 
 def _mounts() -> list[Path]:
-    """Where control groups of version 2 are mounted."""
+    """Mount points of control groups, version 2."""
     with contextlib.suppress(OSError):
         lines = (PROC / "self/mountinfo").read_text(errors="replace").splitlines()
         return [Path(_unescaped(line.split()[4])) for line in lines if " - cgroup2 " in line]
@@ -158,7 +159,7 @@ def _unescaped(text: str) -> str:
 
 
 def _own_groups() -> Iterator[Path]:
-    """Where a group of ours may be made: in the one that we are in, else at the top."""
+    """Groups in which ours may be made: our own first, then the top."""
     with contextlib.suppress(OSError):
         lines = (PROC / "self/cgroup").read_text(errors="replace").splitlines()
         own = next((line[3:] for line in lines if line.startswith("0::")), "/")
@@ -183,7 +184,7 @@ def _populated(group: Path) -> bool:
 
 
 def _remove(group: Path) -> None:
-    """With those that the program made inside it."""
+    """Remove a group with those that the program made inside it."""
     for place, _, _ in os.walk(group, topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(place)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""A small process beside the holder that ends a program with all that it forked when the holder dies, however it dies.
+"""The guard: a small process beside the holder that ends a program with all that it forked once the holder dies.
 
 It lives on a pipe from the holder: end of file without a word before means that the holder is dead. Then it ends
-everything behind the fence, and looks whether the kernel detached the scheduler; if not, it has the kernel do it.
+everything behind the fence and checks that the kernel detached the scheduler; if not, it has the kernel eject it.
 
-Forked, not started: it is there at once, and has a name of its own, so that who kills the holder by name does not kill
-it as well. Runs as root, standard library only.
+It is forked, not started, so it is there at once. It has a name of its own, so that killing the holder by name spares
+it. Runs as root, standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from autotune.schedext.holding.fence import Fence
 from autotune.schedext.kernel import eject, wait_for
 
 GONE_S = 2.0
-"""From the end of the processes until the kernel must have detached their scheduler; then it is told to."""
+"""How long after its processes ended a scheduler may stay attached before the guard has the kernel eject it."""
 _DISMISSED = b"."
 _READY = b"!"
 _PR_SET_NAME = 15
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Guard:
-    """The guard of one fence. Construction starts it, and returns when it guards. Raises OSError when it cannot be
+    """The guard of one fence. Construction starts it, and returns once it guards. Raises OSError when it cannot be
     started."""
 
     def __init__(self, fence: Fence) -> None:
@@ -61,12 +61,12 @@ class Guard:
                 os.waitpid(self.pid, 0)
 
     def watch(self, ops: str, enable_seq: int) -> None:
-        """Say what the program attached, so that its end can be told from that of another scheduler."""
+        """Name what the program attached, so that it is not confused with another scheduler."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, f"{enable_seq} {ops}\n".encode())
 
     def dismiss(self) -> None:
-        """Nothing is left to guard. May be called again."""
+        """End the guard: nothing is left to watch. May be called again."""
         pipe, self._pipe = self._pipe, -1
         if pipe < 0:
             return
@@ -82,12 +82,12 @@ def _be_guard(fence: Fence, pipe: int, report: int, holder: int) -> NoReturn:
         _prepare((pipe, report), f"autotune-guard {holder}")
         os.write(report, _READY)
         os.close(report)
-        told = b""
+        received = b""
         while chunk := _read(pipe):
-            told += chunk
-        if not told.endswith(_DISMISSED):
+            received += chunk
+        if not received.endswith(_DISMISSED):
             fence.end()
-            _insist(told)
+            _insist(received)
     finally:
         os._exit(0)
 
@@ -101,8 +101,8 @@ def _prepare(kept: tuple[int, int], name: str) -> None:
         os.dup2(null, fd)
     low, high = sorted(kept)
     for start, end in ((3, low), (low + 1, high), (high + 1, 1 << 16)):
-        os.closerange(start, end)  # above all the holder's answers: whoever waits for them must see their end
-    with contextlib.suppress(OSError):  # not to be kept waiting by the scheduler that it is to end
+        os.closerange(start, end)  # above all the holder's answers: its client must see their end
+    with contextlib.suppress(OSError):  # so that the scheduler it is to end cannot starve it
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("-1000")
@@ -117,9 +117,9 @@ def _read(pipe: int) -> bytes:
         return b""
 
 
-def _insist(told: bytes) -> None:
-    """Have the kernel detach what the program attached, if that is attached still."""
-    last = told.decode(errors="replace").splitlines()[-1:]
+def _insist(received: bytes) -> None:
+    """Have the kernel eject what the program attached, if that is still attached."""
+    last = received.decode(errors="replace").splitlines()[-1:]
     seq, _, ops = (last or ["0 "])[0].partition(" ")
     if not ops:
         return
@@ -129,7 +129,7 @@ def _insist(told: bytes) -> None:
 
 
 def _rename(name: bytes) -> None:
-    """Write another command line over the holder's, which this process has from it."""
+    """Overwrite the command line that this process has from the holder."""
     _libc.prctl(_PR_SET_NAME, name[:15], 0, 0, 0)
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The process that holds a scheduler: it owns the BPF link, or the program that does, and lives on a pipe from its
-parent.
+"""The holder: the process that owns the BPF link, or the program that does, and lives on a pipe from its parent.
 
 What always holds:
-- end of file on the pipe, or the death of this process in whatever way, detaches: the kernel is back on EEVDF;
-- nothing is attached while another autotune holds the machine-wide lock, or while somebody else's scheduler runs;
-- "attached" and "detached" are what sysfs says, not what was asked for;
-- a request that does not end ends the process, and that lets go.
+- end of file on the pipe, or the death of this process for any reason, detaches: the kernel is back on EEVDF;
+- nothing is attached while another autotune has the machine-wide lock, or while somebody else's scheduler runs;
+- "attached" and "detached" are what sysfs says, not what was requested;
+- a request that does not end ends the process, which detaches.
 
-Runs as root. Stays up for a session, so that a switch costs no start of Python. Standard library only.
+Runs as root. Stays up for a session, so that a switch does not have to start Python. Standard library only.
 """
 
 from __future__ import annotations
@@ -32,25 +31,25 @@ from autotune import durable
 from autotune.errors import AttachError, BusyError, DetachError, PrivilegeError
 from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
-from autotune.schedext.holding.held import CONFIRM_S, Held, HeldObject, HeldProgram
+from autotune.schedext.holding.attached import CONFIRM_S, AttachedObject, AttachedProgram, AttachedScheduler
 from autotune.schedext.kernel import UNSUPPORTED, eject, ops_matches, read_state, wait_for
 from autotune.schedext.libbpf import Libbpf
 from autotune.wire import from_json, to_json
 
 LOCK_PATH = "/run/autotune.lock"
 _WHO = "end it if it is no autotune; 'fuser -v {}' as root shows it"
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who holds it"
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who attached it"
 SETTLE_S = 5.0
-"""How long throwing out a scheduler may take, from the first sign of it to its exit record."""
+"""How long an ejection may take, from its first sign to the exit record."""
 REQUEST_S = 50
-"""After this a request is stuck, and the process ends itself. Less than what its client waits for an answer. Starting
-a program may take its own time besides."""
+"""After this a request is stuck, and the process ends itself: less than its client waits for an answer. A program may
+take its own start time on top."""
 
 
 class Lock:
     """The machine-wide lease: one autotune at a time may switch schedulers. The kernel drops it with the process.
-    `owner` is the process that others are shown: the autotune that the user started. Its number and ours are the
-    file's content."""
+    `owner` is the process that BusyError names to others: the autotune that the user started. Its number and ours are
+    the file's content."""
 
     def __init__(self, path: str = LOCK_PATH, owner: int | None = None) -> None:
         self._path = path
@@ -58,7 +57,7 @@ class Lock:
         self._fd: int | None = None
 
     def take(self) -> None:
-        """Raises BusyError naming the process that has it; taking it twice is fine."""
+        """Take the lease; again is fine. Raises BusyError naming the process that has it."""
         if self._fd is not None:
             return
         with self._explained():
@@ -122,61 +121,61 @@ def _busy(path: str) -> BusyError:
 
 
 class Holder:
-    """Attaches one scheduler at a time. `libbpf` is a library file to prefer over the system's; `token` names the fence
-    around programs, so that whoever knows it can end what they forked."""
+    """Attaches one scheduler at a time. `libbpf` is a library file to prefer over the system's. `token` names the fence
+    around programs; whoever knows it can end what they forked."""
 
     def __init__(self, libbpf: str | None, lock: Lock | None = None, token: str | None = None) -> None:
         self._token = token
         self._libbpf_path = libbpf
         self._lib: Libbpf | None = None
         self._lock = lock or Lock()
-        self._held: Held | None = None
+        self._attached: AttachedScheduler | None = None
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        """Load, attach, confirm. Whatever fails, nothing stays behind; DetachError when something does. Raises
+        """Load, attach, confirm. Leaves nothing attached when it fails; DetachError when something stays. Raises
         AttachError, BusyError, UsageError."""
         started = time.monotonic()
-        if self._held is not None:
-            raise BusyError(f"{self._held.ops} is still held; detach it first")
+        if self._attached is not None:
+            raise BusyError(f"{self._attached.ops} is still attached; detach it first")
         before = read_state()
         refuse_unsupported(before)
         self._lock.take()
         refuse_unless_free(before)
-        held = self._open(spec)
+        scheduler = self._open(spec)
         try:
-            after = held.attach(before)
+            after = scheduler.attach(before)
         except BaseException as error:
-            held.close()
-            if ops_matches(held.ops, read_state().ops):
-                self._insist(held.ops, error)
+            scheduler.close()
+            if ops_matches(scheduler.ops, read_state().ops):
+                self._insist(scheduler.ops, error)
             raise
-        self._held = held
+        self._attached = scheduler
         return Attachment(after.ops or spec.ops, before, after, time.monotonic() - started)
 
-    def _open(self, spec: AttachSpec) -> Held:
+    def _open(self, spec: AttachSpec) -> AttachedScheduler:
         if spec.program is not None:
-            return HeldProgram(spec.ops, spec.program, self._token)
-        return HeldObject(spec, self._library().open(spec.object_path, spec.object_sha256))
+            return AttachedProgram(spec.ops, spec.program, self._token)
+        return AttachedObject(spec, self._library().open(spec.object_path, spec.object_sha256))
 
     def detach(self) -> Detachment:
-        """Detach and confirm that the kernel is back on its own scheduler. `detach_s` is until the confirmation:
+        """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:
         freeing the programs afterwards is bookkeeping. Raises DetachError when the kernel is not back."""
-        if self._held is None:
+        if self._attached is None:
             raise AttachError("no scheduler is attached", stage="detach")
         started = time.monotonic()
-        held, self._held = self._held, None
-        note = held.let_go()
+        scheduler, self._attached = self._attached, None
+        note = scheduler.detach()
         try:
-            state, ejected = self._insist(held.ops)
+            state, ejected = self._insist(scheduler.ops)
             detach_s = time.monotonic() - started
-            reason = held.exit_record()
+            reason = scheduler.exit_record()
         finally:
-            held.close()
-        return Detachment(state, detach_s, reason, held.log, "; ".join(filter(None, (note, ejected))))
+            scheduler.close()
+        return Detachment(state, detach_s, reason, scheduler.log, "; ".join(filter(None, (note, ejected))))
 
     def _insist(self, ops: str, cause: BaseException | None = None) -> tuple[KernelState, str]:
-        """Wait until the kernel is back on its own scheduler; where ours does not go, have the kernel eject it. The
-        state, and what was unusual. Raises DetachError."""
+        """Wait until the kernel is back on its own scheduler; have it eject ours if that does not go. Returns the state
+        and a note about anything unusual. Raises DetachError."""
         note = ""
 
         def decided(seen: KernelState) -> bool:
@@ -186,7 +185,7 @@ class Holder:
         is_decided, state = wait_for(decided, SETTLE_S)
         if not is_decided:
             if ops_matches(ops, state.ops) and eject(ops):
-                note = f"{ops} stayed attached, and the kernel was told to eject it"
+                note = f"{ops} stayed attached, and had to be ejected"
             _, state = wait_for(decided, CONFIRM_S)
         if state.state != "disabled":
             shown = f"state is {state.state}" + (f", {state.ops} is attached" if state.ops else "")
@@ -194,19 +193,19 @@ class Holder:
         return state, note
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the scheduler that is held went; None while it runs, or when none is held. One that is just being
-        thrown out is waited for, since its record comes last."""
-        if self._held is None:
+        """Why the attached scheduler went; None while it runs, or when none is attached. Waits for an ejection that is
+        under way, since its record comes last."""
+        if self._attached is None:
             return None
         wait_for(lambda seen: seen.state in ("enabled", "disabled"), SETTLE_S)
-        return self._held.exit_record()
+        return self._attached.exit_record()
 
     def abandon(self) -> None:
         """The client is gone: end a program with all that it forked; an object's link goes with this process. The guard
         does the same and more, unless it was killed."""
-        if isinstance(self._held, HeldProgram):
+        if isinstance(self._attached, AttachedProgram):
             signal.alarm(REQUEST_S)
-            self._held.program.abandon()
+            self._attached.program.abandon()
 
     def _library(self) -> Libbpf:
         if self._lib is None:
@@ -232,9 +231,9 @@ def refuse_unless_free(state: KernelState) -> None:
 
 
 def _obey_signals() -> None:
-    """SIGTERM and SIGHUP end the process whatever our parent did about them: the kernel lets go of the link with it,
-    and no code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is
-    for autotune, which then lets go."""
+    """Let SIGTERM and SIGHUP end the process whatever our parent did about them: the kernel then closes the link, and
+    no code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is for
+    autotune, which then detaches."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -263,7 +262,7 @@ def _argument(name: str) -> str | None:
 
 
 def _before_all_others() -> None:
-    """Real-time, at the least priority: a scheduler that keeps everybody waiting must not keep who lets go of it."""
+    """Run under SCHED_FIFO, so that a scheduler that starves every task cannot starve the process that detaches it."""
     with contextlib.suppress(OSError):  # a container may forbid it; then the kernel's watchdog is what is left
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
@@ -277,7 +276,7 @@ def main() -> None:
     os.dup2(2, 1)
     client = _argument("--client")
     lock = Lock(owner=None if client is None else int(client))
-    holder = Holder(_argument("--libbpf"), lock, _argument("--held"))
+    holder = Holder(_argument("--libbpf"), lock, _argument("--token"))
     operations = {
         "attach": lambda request: holder.attach(from_json(AttachSpec, request["spec"])),
         "detach": lambda _request: holder.detach(),

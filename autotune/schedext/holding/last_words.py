@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a scheduler's own output says about its end: programs print why, each in its way. Pure, standard library only.
+"""Reads from a scheduler's output why it ended; each program prints that in its own way. Pure, standard library only.
 
 All of it is untrusted text: bounded, one line, no control characters.
 """
@@ -10,7 +10,7 @@ import re
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b-\x1f\x7f]")
 _EXIT = re.compile(r"^\s*(?:Error: |0: )?EXIT: ([^(\n]+?)(?: \((.*)\))?\s*$", re.MULTILINE)
-"""The line that the scx family prints at its end: `EXIT: REASON (MESSAGE)`."""
+"""The line that scx schedulers print at their end: `EXIT: REASON (MESSAGE)`."""
 _ERROR = re.compile(r"^\s*(?:Error|error|ERROR): (.+)$", re.MULTILINE)
 _CAUSE = re.compile(r"^Caused by:\n((?:[ \t]+\S.*\n?)+)", re.MULTILINE)
 _PANIC = re.compile(r"panicked at [^\n]*:\n(.+)")
@@ -19,7 +19,7 @@ LONGEST = 300
 
 
 def plain(text: str) -> str:
-    """The text without colours and control characters."""
+    """Strip colours and control characters."""
     return _CONTROL.sub("", text)
 
 
@@ -30,7 +30,7 @@ def exit_line(log: str) -> tuple[str, str] | None:
 
 
 def last_words(log: str) -> str:
-    """What an output that ended says most: its exit line, its error with the cause, its panic, else its last line."""
+    """The most telling part of an output: its exit line, its error with the cause, its panic, else its last line."""
     text = plain(log)
     said = _panic(text) or _exit(text) or _error(text) or _last_line(text)
     return said[:LONGEST]

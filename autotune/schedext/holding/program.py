@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A scheduler that is a program of its own: started, its output drained and bounded, stopped, nothing left of it.
+"""A scheduler that is a program of its own: started, its output drained and bounded, stopped without leftovers.
 
 What always holds here:
 - the program and all that it forked die with the holder, however that dies, and the scheduler goes with them: the
-  kernel ends the program itself, and a guard what is behind the fence;
-- it has a session and a process group of its own; signals go to that group and to what it left behind, to nobody else;
+  kernel ends the program itself, the guard ends what is behind the fence;
+- it has a session and a process group of its own; signals go only to that group and to what it left behind;
 - its output is read the whole time and kept as head and tail within a bound: a full pipe stops no scheduler.
 Part of the holder: runs as root, standard library only.
 """
@@ -28,9 +28,9 @@ from autotune.schedext.holding.fence import Fence, new_token
 from autotune.schedext.holding.guard import Guard
 
 KEEP_BYTES = 65536
-"""Of both streams together; a dump of a scheduler that was thrown out has 32 KiB by default."""
+"""Of both streams together; the dump of an ejected scheduler has 32 KiB by default."""
 INTERRUPT_S = 6.0
-"""How long SIGINT may take: the main loops of the scx family look for it once a second, and emulation is slow."""
+"""How long SIGINT may take: the main loops of scx schedulers check for it once a second, and emulation is slow."""
 TERMINATE_S = 2.0
 KILL_S = 5.0
 DRAIN_S = 1.0
@@ -40,8 +40,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class RunningProgram:
-    """A started program. Construction starts it. Raises AttachError when it cannot be started, or is another file than
-    the one that was looked at. `token` names its fence: whoever knows it can end all that the program forked."""
+    """A program, started by construction. Raises AttachError when it cannot be started, or is not the file that was
+    checked. `token` names its fence; whoever knows it can end all that the program forked."""
 
     def __init__(self, spec: ProgramSpec, token: str | None = None) -> None:
         self.name = os.path.basename(spec.argv[0])
@@ -50,7 +50,7 @@ class RunningProgram:
         self._over = False
         """Nothing of it is left."""
         _check_identity(spec)
-        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what forks away becomes our child, and is found
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphaned descendants become our children and are found
         self._fence = Fence(token or new_token())
         self._fence.make()
         self.guard = _guarded(self._fence, self.name)
@@ -63,7 +63,7 @@ class RunningProgram:
         self._drain = threading.Thread(target=self._read, daemon=True)
         self._drain.start()
 
-    # --- what it says ---
+    # --- output ---
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -74,30 +74,30 @@ class RunningProgram:
                     self._kept.add(chunk)
 
     def output(self) -> Output:
-        """Both streams as they came, head and tail."""
+        """Head and tail of both streams, interleaved as they came."""
         with self._keeping:
             return Output(**self._kept.output())
 
     def text(self) -> str:
-        """The same as one text."""
+        """The output as one text."""
         output = self.output()
         between = f"\n[{output.omitted_bytes} bytes left out]\n" if output.omitted_bytes else ""
         return f"{output.head}{between}{output.tail}"
 
-    # --- how it is ---
+    # --- state ---
 
     def ended(self) -> bool:
         return self._process.poll() is not None
 
     def ending(self) -> str:
-        """How its process ended, in words; empty while it runs."""
+        """How its process ended, as a sentence; empty while it runs."""
         code = self._process.poll()
         if code is None:
             return ""
         return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
 
     def strays(self) -> int:
-        """Processes of it that run on although it ended: it forked away."""
+        """Number of its processes that still run although it ended: it forked away."""
         return len(self._descendants()) if self.ended() else 0
 
     def _descendants(self) -> list[int]:
@@ -106,8 +106,8 @@ class RunningProgram:
     # --- the end ---
 
     def stop(self) -> str:
-        """End it and all that it left: SIGINT, SIGTERM, SIGKILL, each in its turn. What was needed beyond SIGINT, in
-        words; empty when that sufficed. Never raises."""
+        """End it with all that it left: SIGINT, then SIGTERM, then SIGKILL. Returns a note when SIGINT was not enough,
+        else an empty text. Never raises."""
         note = ""
         for number, limit_s in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, KILL_S)):
             if self.ended():
@@ -123,8 +123,8 @@ class RunningProgram:
         return note
 
     def abandon(self) -> None:
-        """End it and all that it forked at once, since nobody is left to stop it for. What outlives that is left to the
-        guard."""
+        """End it with all that it forked at once; no client is left to stop it for. The guard ends what survives
+        that."""
         self._fence.end()
 
     def _signal(self, number: int) -> None:
@@ -136,7 +136,7 @@ class RunningProgram:
             self._process.wait(limit_s)
 
     def _end_strays(self) -> None:
-        """What it forked is asked to end, then ended."""
+        """End what it forked: SIGTERM first, then SIGKILL."""
         if self._over:
             return
         if self.ended() and (left := self._descendants()):
@@ -147,11 +147,11 @@ class RunningProgram:
         )
         if self.ended() and self._fence.end():
             self._over = True
-            self.guard.dismiss()  # it stays as long as something is left for it
+            self.guard.dismiss()  # it stays as long as something is left for it to end
         descendants.reap_orphans(self._process.pid)
 
     def _reap_until(self, deadline: float, again: Callable[[], None]) -> None:
-        """Until nothing is left below us, or it is late."""
+        """Reap until nothing is left below us, or the deadline passes."""
         while self.ended() and self._descendants() and time.monotonic() < deadline:
             again()
             descendants.reap_orphans(self._process.pid)
@@ -205,12 +205,12 @@ def _popen(spec: ProgramSpec, fence: Fence, prepare: Callable[[], None]) -> subp
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the user's: a scheduler runs as root. No colours, and no backtraces in place of errors."""
+    """An environment without anything of the user's, since a scheduler runs as root: no colours, no backtraces."""
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
 
 
 def _die_with(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # the holder ignores it, and that would be inherited
     descendants.die_with_parent(signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
+    if os.getppid() != parent:  # it died before that request took effect
         os._exit(1)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Schedulers that are programs: found, asked, compared, built."""
+"""Schedulers that are programs: found, queried, compared, built."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Asks a program that is not ours about itself, without any privilege.
+"""Runs a program that is not ours for its help or version, without any privilege.
 
 What always holds here:
-- root's powers are gone before the program begins: as root it runs as the user who called sudo, else as nobody; and it
-  cannot gain any (no setuid, no file capabilities), so that none it has attaches a scheduler;
+- root's powers are dropped before the program begins: as root it runs as the user who called sudo, else as nobody; it
+  cannot gain any either (no setuid, no file capabilities), so that none of them attaches a scheduler;
 - it is the very file that was found: opened once, compared, and run by its descriptor, so that its directory need not
   be open to the user it runs as;
-- its input is empty, its environment ours, its output bounded, its time too; all of its process group ends with it.
+- its input is empty, its environment ours, its output and its time bounded; its whole process group ends with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from autotune.schedext.programs.binaries import Binary
 
 ANSWER_S = 10.0
 MOST_BYTES = 1 << 20
-"""Of both streams together. The longest help of the family has 21 KB."""
+"""Of both streams together. The longest help text of an scx scheduler has 21 KB."""
 NOBODY = 65534
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 """<linux/prctl.h>"""
@@ -40,7 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program said. `ended_for` says which bound it passed, if any; then it was ended."""
+    """What a program printed. `ended_for` names the bound for which it was ended, if any."""
 
     stdout: str
     stderr: str
@@ -48,8 +48,8 @@ class Answer:
 
 
 def ask(binary: Binary, *arguments: str, answer_s: float = ANSWER_S) -> Answer:
-    """Run the program with these arguments and listen. Raises AutotuneError when it cannot be started, or is another
-    file than the one that was found."""
+    """Run the program with these arguments and read its output. Raises AutotuneError when it cannot be started, or is
+    not the file that was found."""
     started = time.monotonic()
     fd = _opened(binary)
     try:
@@ -97,8 +97,8 @@ def _start(binary: Binary, fd: int, arguments: tuple[str, ...]) -> subprocess.Po
 
 
 def _identity() -> dict[str, Any]:
-    """Whom it runs as, when we are root. Root of a user namespace (a container without privileges) has none that would
-    attach a scheduler, and often nobody else to be."""
+    """The user to run as when we are root. Root of a user namespace (a container without privileges) has no power to
+    attach a scheduler, and often no other user to switch to."""
     if os.geteuid() != 0 or not _is_root_of_the_machine():
         return {}
     asker = binaries.sudo_user()
@@ -116,7 +116,7 @@ def _is_root_of_the_machine() -> bool:
 
 
 def _gain_nothing() -> None:
-    """In the child, once it is nobody in particular."""
+    """Make sure, in the child, that it cannot regain privileges."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     descendants.die_with_parent(signal.SIGKILL)
@@ -132,7 +132,7 @@ def _not_started(binary: Binary, error: Exception) -> AutotuneError:
 
 
 def _heard(child: subprocess.Popen[bytes], deadline: float, answer_s: float) -> Answer:
-    """All that it says until it closes both streams, or a bound is passed."""
+    """Read until it closes both streams or passes a bound."""
     assert child.stdout is not None
     assert child.stderr is not None
     said = {"stdout": bytearray(), "stderr": bytearray()}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Where the program of a scheduler is on this machine: found, never believed to be there.
+"""Finds the program of a scheduler on this machine.
 
-What is found may be started as root, so:
-- directories named in the configuration are taken from the user alone (`config.ALL`);
+It may be started as root, so:
+- directories named in the configuration come only from the user (`config.ALL`);
 - relative entries of PATH do not count;
-- a program is refused when anybody but root and the user could change it: itself, or a directory on the way to it.
+- a program is refused if anybody but root and the user can change it or a directory on the way to it.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ CURRENT = "current"
 
 @dataclass(frozen=True)
 class Binary:
-    """The program of a scheduler. `path` is absolute and leads over no link; size and time say which file it was when
-    it was found."""
+    """The program of a scheduler. `path` is absolute and free of links; size and time identify the file that was
+    found."""
 
     path: Path
     origin: Origin
@@ -54,7 +54,7 @@ class Binary:
 
 @dataclass(frozen=True)
 class Places:
-    """Where programs are looked for, in this order."""
+    """Where programs are searched, in this order."""
 
     configured: tuple[Path, ...] = ()
     path: tuple[Path, ...] = ()
@@ -76,7 +76,7 @@ class Places:
 
 
 def here(environ: Mapping[str, str] | None = None) -> Places:
-    """The places of this machine and user. Raises UsageError when the configuration cannot be."""
+    """The places of this machine and user. Raises UsageError for a wrong configuration."""
     environ = os.environ if environ is None else environ
     settings = config.load({}, cwd=_cwd(), environ=environ)
     entries = (Path(entry) for entry in environ.get("PATH", os.defpath).split(os.pathsep))
@@ -101,7 +101,7 @@ def store() -> Path:
 
 
 def stores() -> tuple[Path, ...]:
-    """Our own; under sudo also that of the user who asked, who installs without root."""
+    """Our store; under sudo also that of the user who called it and installs without root."""
     asker = sudo_user()
     mine = store()
     if asker is None:
@@ -110,7 +110,7 @@ def stores() -> tuple[Path, ...]:
 
 
 def sudo_user() -> pwd.struct_passwd | None:
-    """Who called sudo, when we are root by it."""
+    """The user who called sudo, when we are root by it."""
     uid = os.environ.get("SUDO_UID", "")
     if os.geteuid() != 0 or not uid.isdigit() or int(uid) == 0:
         return None
@@ -123,8 +123,8 @@ def sudo_user() -> pwd.struct_passwd | None:
 
 
 def find(scheduler: Scheduler, *, places: Places | None = None) -> Binary | None:
-    """The program of a scheduler; None when it is nowhere. `places`: None means those of this machine. Raises
-    AutotuneError when the first that is there cannot be trusted, or none that is there can be run."""
+    """The program of a scheduler; None when there is none. `places`: None means those of this machine. Raises
+    AutotuneError when the first one found is not trusted, or none that is found can be run."""
     unusable = ""
     for path, origin in (places or here()).candidates(scheduler):
         if not os.path.lexists(path):
@@ -152,12 +152,12 @@ def at(path: Path, origin: Origin) -> Binary:
 
 
 def absent(scheduler: Scheduler) -> AutotuneError:
-    """The error for one that is nowhere."""
+    """The error for a scheduler that is not installed."""
     return AutotuneError(f"{scheduler.name} is not installed", hint=how_to_get(scheduler), stage="scheduler")
 
 
 def how_to_get(scheduler: Scheduler) -> str:
-    """The command that brings a scheduler, or the package that does."""
+    """The command or the package that installs a scheduler."""
     package = scheduler.program.package if scheduler.program else ""
     if can_be_built(scheduler):
         return f"autotune schedulers install {scheduler.name} (or install your distribution's {package})"
@@ -165,23 +165,23 @@ def how_to_get(scheduler: Scheduler) -> str:
 
 
 def can_be_built(scheduler: Scheduler) -> bool:
-    """It is a crate of crates.io."""
+    """Whether it is a crate of crates.io."""
     return scheduler.program is not None and scheduler.program.language == "rust" and scheduler.version is not None
 
 
 def _unusable(path: Path) -> str:
-    """Why what is there is no program; empty when it is one."""
+    """Why a file cannot be run; empty when it can."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        return f"cannot be looked at ({error.strerror})"
+        return f"cannot be read ({error.strerror})"
     if not stat.S_ISREG(mode):
-        return "is no regular file"
+        return "is not a regular file"
     return "" if mode & 0o111 else "is not executable"
 
 
 def _versions(directory: Path, pinned: str | None) -> list[str]:
-    """Installed versions: the one that was installed last, then the catalogue's, then the newest."""
+    """Installed versions: the last installed first, then the catalogue's, then the newest."""
     try:
         found = [entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.is_symlink()]
         current = os.readlink(directory / CURRENT) if (directory / CURRENT).is_symlink() else ""
@@ -198,15 +198,14 @@ def _rank(version: str) -> list[int]:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raises AutotuneError when anybody but root and the user could change what is at this path, or put something else
-    there."""
+    """Raise AutotuneError when anybody but root and the user could change the file at this path, or replace it."""
     for place in (path, *path.parents):
         _refuse_foreign(place, path)
 
 
 def _refuse_foreign(place: Path, program: Path) -> None:
     found = place.lstat()
-    if stat.S_ISLNK(found.st_mode):  # its directory says who may change it
+    if stat.S_ISLNK(found.st_mode):  # its directory decides who may change it
         return
     if found.st_uid not in _trusted_users():
         problem = f"belongs to {_user_name(found.st_uid)}"
@@ -231,7 +230,7 @@ def _open_to_others(found: os.stat_result) -> bool:
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """The group of the owner alone, as many distributions make one for each user."""
+    """Whether the group has only the owner, as many distributions make one for each user."""
     try:
         group, owner = grp.getgrgid(found.st_gid), pwd.getpwuid(found.st_uid)
     except KeyError:

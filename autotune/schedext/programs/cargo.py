@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs `cargo install`: its progress told as it goes, its output kept in a log, its failure in one sentence."""
+"""Runs `cargo install`: reports progress as it goes, keeps the output in a log, and sums up a failure in a sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TICK_S = 1.0
 TERMINATE_S = 5.0
 MOST_LOG_BYTES = 16 << 20
 TAIL_LINES = 400
-"""Kept to find the reason of a failure in."""
+"""How many of the last lines are kept to find the reason of a failure in."""
 _BAR = re.compile(r"^\s*(Building|Fetch)\s+\[.*?\]\s+(?:(\d+)/(\d+)(?::\s*([^,\s(]+))?)?")
 _STEP = re.compile(r"^\s*(Compiling|Downloaded) (\S+)")
 
@@ -46,17 +46,17 @@ class BuildProgress:
 
     done: int = 0
     total: int | None = None
-    doing: str = "asking crates.io"
+    doing: str = "connecting to crates.io"
     elapsed_s: float = 0.0
 
 
 Listener = Callable[[BuildProgress], None]
-"""Hears of progress about once a second."""
+"""Called with the progress about once a second."""
 
 
 def install(order: Order, *, cwd: Path, log: Path, listener: Listener) -> None:
-    """Build and install, to the end. Raises AutotuneError with the reason of a failure; cargo and all that it started
-    are gone then, and likewise when we are interrupted."""
+    """Build and install. Raises AutotuneError with the reason of a failure; cargo and all that it started are gone by
+    then, also after an interrupt."""
     child = _start(order, cwd)
     watched = _Watched(log, listener)
     try:
@@ -98,7 +98,7 @@ def _start(order: Order, cwd: Path) -> subprocess.Popen[bytes]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """All of its group: compilers too."""
+    """End its whole group, compilers too."""
     for number, limit_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, TERMINATE_S)):
         if child.poll() is not None:
             break
@@ -113,7 +113,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 class _Watched:
-    """Reads what cargo says until it ends."""
+    """Reads cargo's output until it ends."""
 
     def __init__(self, log: Path, listener: Listener) -> None:
         self.tail: collections.deque[str] = collections.deque(maxlen=TAIL_LINES)
@@ -126,7 +126,7 @@ class _Watched:
     def follow(self, child: subprocess.Popen[bytes]) -> None:
         assert child.stdout is not None
         fd, left = child.stdout.fileno(), b""
-        told = -TICK_S
+        reported_s = -TICK_S
         while True:
             ready, _, _ = select.select([fd], [], [], TICK_S)
             if ready:
@@ -136,11 +136,11 @@ class _Watched:
                 *lines, left = re.split(rb"[\r\n]", left[-65536:] + chunk)
                 for line in lines:
                     self._take(line.decode(errors="replace").rstrip())
-            elif child.poll() is not None:  # somebody it left behind holds the pipe
+            elif child.poll() is not None:  # a process it left behind still has the pipe open
                 break
             elapsed_s = time.monotonic() - self._started
-            if elapsed_s - told >= TICK_S:
-                told = elapsed_s
+            if elapsed_s - reported_s >= TICK_S:
+                reported_s = elapsed_s
                 self._listener(replace(self._progress, elapsed_s=elapsed_s))
         self._take(left.decode(errors="replace").rstrip())
 
@@ -206,7 +206,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "check the network and the proxy settings (https_proxy), and try again",
     ),
 )
-"""What the last lines may hold, what that means, and what to do."""
+"""Pattern in the last lines, its meaning, and what to do."""
 
 
 def _failure(order: Order, tail: Sequence[str], log: Path) -> AutotuneError:
@@ -223,7 +223,7 @@ def _failure(order: Order, tail: Sequence[str], log: Path) -> AutotuneError:
 
 
 def _last_error(tail: Sequence[str]) -> str:
-    """The first error of the crate that stopped it: what follows is a consequence."""
+    """The first error of the crate that failed: the rest are consequences."""
     errors = [line for line in tail if re.match(r"error(\[\w+\])?:", line)]
     said = errors[0] if errors else next((line for line in reversed(tail) if line.strip()), "cargo said nothing")
     return said.removeprefix("error: ").strip()[:300]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the catalogue says of a program's options against what the program says itself. Pure."""
+"""Compares the catalogue's options of a program with the program's own help text. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from autotune.schedext.catalogue.knobs import BETWEEN, Knob, parsed
 from autotune.schedext.programs.help_text import Option
 
 ALWAYS = frozenset({"--help", "-h", "--version", "-V"})
-"""Options that every program has, and none is tuned by."""
+"""Options that every program has and that are never tuned."""
 LIBRARY = frozenset({"--relaxed-maps", "--pin-root-path", "--kconfig", "--btf-custom-path", "--bpf-token-path"})
-"""Of the library that loads BPF objects: they say how, not how to schedule."""
+"""Options of the library that loads BPF objects; they change no scheduling."""
 
 Kind = Literal["new", "gone", "default", "values", "takes_value"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing in which a program is not what the catalogue says, in a sentence."""
+    """One difference between a program and its catalogue entry, as a sentence."""
 
     kind: Kind
     flag: str
@@ -30,7 +30,7 @@ class Difference:
 
 
 def drift(scheduler: Scheduler, options: Sequence[Option]) -> list[Difference]:
-    """All differences, those of the program's own options first, in its order."""
+    """All differences: the program's own options first, in its order."""
     assert scheduler.program is not None
     known = {name: knob for knob in scheduler.knobs for name in (knob.flag, knob.short) if name}
     ignored = {*ALWAYS, *LIBRARY, *scheduler.program.not_knobs, *scheduler.program.hidden}
@@ -77,7 +77,7 @@ def _compared(knob: Knob, option: Option) -> Iterator[Difference]:
 
 
 def _same_default(knob: Knob, said: str) -> bool:
-    """A default that is empty, or that the catalogue gives a rule for, is none to compare."""
+    """Whether defaults agree. An empty one, or one that the catalogue gives a rule for, is not compared."""
     if not said or (knob.default is None and knob.default_rule is not None):
         return True
     if knob.default is None:
@@ -87,7 +87,7 @@ def _same_default(knob: Knob, said: str) -> bool:
 
 
 def _values(knob: Knob, value: KnobValue) -> list[KnobValue | None]:
-    """Single values, so that `0.50` is `0.5`."""
+    """Single values as numbers, so that `0.50` equals `0.5`."""
     if isinstance(value, str) and not knob.repeatable:
         return [parsed(knob.type, value)]
     return knob.values(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The help text of a scheduler, read into options. Pure.
+"""Reads a scheduler's help text into options. Pure.
 
 Two layouts are known. Rust schedulers (clap): an option on a line of its own, `  -s, --slice-us <SLICE_US>`, its text
 indented below or, in the short layout, beside it. C schedulers (getopt): `  -s SLICE_US   text`. Options come after the
@@ -31,7 +31,7 @@ _LISTED = re.compile(r"^\s*- ([\w.+-]+)(?::\s|:?$)")
 
 @dataclass(frozen=True)
 class Option:
-    """One option as a help text tells it. `flag` is its long form, or the short one when there is no other."""
+    """One option of a help text. `flag` is its long form, or the short one when there is no other."""
 
     flag: str
     short: str | None = None
@@ -56,14 +56,14 @@ def parse(text: str) -> list[Option]:
         missing = "no line that begins with 'Usage:'" if start is None else "no options"
         raise AutotuneError(
             f"its help text cannot be read: it has {missing}",
-            hint="check that the program is a scheduler of the scx family, and not an old or foreign one",
+            hint="check that the program is an scx scheduler, and not an old or unrelated one",
             stage="scheduler",
         )
     return list(found.values())
 
 
 def _options(lines: list[str]) -> dict[str, Option]:
-    """Each option with the lines that belong to it: all that are indented deeper than it, and empty ones."""
+    """Each option with its lines: all that are indented deeper than it, and empty ones."""
     found: dict[str, Option] = {}
     number = 0
     while number < len(lines):
@@ -82,7 +82,7 @@ def _options(lines: list[str]) -> dict[str, Option]:
 
 
 def _belongs(line: str, column: int) -> bool:
-    """A blank line, or text deeper than the option's name. An option without a short form stands four columns in."""
+    """A blank line, or text deeper than the option's name. An option without a short form is indented four columns."""
     bare = line.lstrip()
     if not bare:
         return True

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""All schedulers of the catalogue against this machine: which are here, in which version, and whether they are what the
-catalogue says."""
+"""Compares the catalogue with this machine: which schedulers are here, in which version, and whether they match their
+entries."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from autotune.schedext.programs.drift import Difference, drift
 
 BUILT_IN, GENERATED, ABSENT, UNUSABLE = "built in", "generated", "", "unusable"
 LIST_ANSWER_S = 2.0
-"""How long a program may take to tell its version when it is only listed. The family does it in milliseconds."""
+"""How long a program may take to print its version for a listing. scx schedulers take milliseconds."""
 _AT_ONCE = 32
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A scheduler and what there is of it here. `found`: where it is from; `get`: the command that brings it, empty
-    when it is here; `problem`: why what is there cannot be used."""
+    """A scheduler and its program here. `found`: where it comes from; `get`: the command that installs it, empty when
+    it is here; `problem`: why the one that is here cannot be used."""
 
     scheduler: Scheduler
     found: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 def entries(schedulers: Iterable[Scheduler], *, places: Places | None = None) -> list[Entry]:
-    """In the order given. Programs are asked for their versions side by side, those that are not known yet."""
+    """Entries in the order given. Programs whose version is unknown are run side by side for it."""
     places = places or binaries.here()
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda one: _entry(one, places), schedulers))
@@ -73,12 +73,12 @@ def _entry(scheduler: Scheduler, places: Places) -> Entry:
 
 @dataclass(frozen=True)
 class Compared:
-    """A found program against the catalogue. `asked` is False for one that must not be asked for its options."""
+    """A found program against the catalogue. `is_queried` is False where `--help` must not be run."""
 
     scheduler: Scheduler
     binary: Binary | None
     version: str | None = None
-    asked: bool = True
+    is_queried: bool = True
     differences: tuple[Difference, ...] = ()
     problem: AutotuneError | None = None
 
@@ -90,8 +90,8 @@ class Compared:
             return f"{name}: not installed ({binaries.how_to_get(self.scheduler)})"
         believed = f", the catalogue describes {self.scheduler.version}" if self.scheduler.version else ""
         whole = f"{name} {self.version or 'of unknown version'} ({self.binary.path}){believed}"
-        if not self.asked:
-            return f"{whole}: it must not be asked for its options, so nothing was compared"
+        if not self.is_queried:
+            return f"{whole}: its options must not be queried, so nothing was compared"
         count = len(self.differences)
         return f"{whole}: {'no differences' if not count else '1 difference' if count == 1 else f'{count} differences'}"
 
@@ -102,14 +102,14 @@ class Compared:
             "path": str(self.binary.path) if self.binary else None,
             "version": self.version,
             "catalogue_version": self.scheduler.version,
-            "compared": self.binary is not None and self.asked and self.problem is None,
+            "compared": self.binary is not None and self.is_queried and self.problem is None,
             "differences": [dataclasses.asdict(one) for one in self.differences],
             "problem": self.problem.message if self.problem else None,
         }
 
 
 def compare(scheduler: Scheduler, *, places: Places | None = None) -> Compared:
-    """The differences between a found program and the catalogue."""
+    """Compare an installed program with the catalogue."""
     binary = None
     try:
         binary = binaries.find(scheduler, places=places)
@@ -119,5 +119,5 @@ def compare(scheduler: Scheduler, *, places: Places | None = None) -> Compared:
     except AutotuneError as problem:
         return Compared(scheduler, binary, problem=problem)
     if said.options is None:
-        return Compared(scheduler, binary, said.version, asked=False)
+        return Compared(scheduler, binary, said.version, is_queried=False)
     return Compared(scheduler, binary, said.version, differences=tuple(drift(scheduler, said.options)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the machine must have before a scheduler can be built from its crate: looked for, never assumed."""
+"""Checks that the machine has what it takes to build a scheduler from its crate."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
 
 LEAST_RUST = (1, 91)
-"""`rust-version` in the manifests of the family's crates, version 1.1.4."""
+"""`rust-version` in the manifests of the scx crates, version 1.1.4."""
 LEAST_CLANG = 17
-"""What distributions build the family with at least."""
+"""The oldest that distributions build the scx schedulers with."""
 NEED_SECCOMP = frozenset({"scx_rustland", "scx_rlfifo"})
 """Both decide outside the kernel, with the library scx_rustland_core, which links libseccomp."""
 RUSTUP = "get Rust from https://rustup.rs"
@@ -36,14 +36,14 @@ _ANSWER_S = 20.0
 
 @dataclass(frozen=True)
 class Need:
-    """Something that is missing: in words, and Debian's package that brings it (empty: none does reliably)."""
+    """A missing requirement, in words, and the Debian package that has it (empty: none reliably does)."""
 
     what: str
     package: str
 
 
 def require(schedulers: Iterable[Scheduler]) -> None:
-    """Raises AutotuneError naming all that is missing, and how to get it."""
+    """Raise AutotuneError naming all that is missing, and how to get it."""
     missing = list(needs(schedulers))
     if not missing:
         return
@@ -55,13 +55,13 @@ def require(schedulers: Iterable[Scheduler]) -> None:
 
 
 def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
-    """All that is missing to build these."""
+    """All that is missing to build these schedulers."""
     yield from _rust()
     yield from _clang()
     for program, package in (("cc", "gcc"), ("make", "make"), ("pkg-config", "pkg-config")):
         if shutil.which(program) is None:
             yield Need(program, package)
-    if shutil.which("pkg-config") is None:  # then nobody can say which headers there are
+    if shutil.which("pkg-config") is None:  # then there is no telling which headers are installed
         return
     seccomp = any(scheduler.name in NEED_SECCOMP for scheduler in schedulers)
     for library, package in _LIBRARIES:
@@ -95,7 +95,7 @@ def _clang() -> Iterator[Need]:
 
 
 def _has_libclang() -> bool:
-    """Where the crate that loads it looks, as far as it is known: a variable, the linker's list, the usual places."""
+    """Search where the crate that loads it does, as far as known: a variable, the linker's list, the usual places."""
     if os.environ.get("LIBCLANG_PATH") or "libclang" in (_run("ldconfig", "-p") or ""):
         return True
     places = itertools.chain.from_iterable(Path("/").glob(place.lstrip("/")) for place in _LIBCLANG_PLACES)
@@ -110,8 +110,8 @@ def _listed(place: Path) -> list[Path]:
 
 
 def _run(*argv: str) -> str | None:
-    """What a program prints; None when it is not there or says no. Never in the user's directory, whose settings
-    decide nothing here."""
+    """Output of a program; None when it is absent or fails. Never run in the user's directory, whose settings decide
+    nothing here."""
     found = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin")
     try:
         done = subprocess.run(

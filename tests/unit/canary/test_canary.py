@@ -27,9 +27,9 @@ from autotune.canary import (
     Bounds,
     Breach,
     Breaker,
+    Hogs,
     Judge,
     LateWindow,
-    Load,
     Look,
     Plan,
     Senses,
@@ -208,7 +208,7 @@ def test_a_kernel_that_counts_no_pressure_is_fine() -> None:
         (KernelState("disabled", None, 5, 0, False), "disabled"),
         (KernelState("disabling", OPS, 5, 0, True), "disabling (at_test)"),
         (KernelState("enabled", "scx_other", 6, 0, True), "enabled (scx_other)"),
-        (KernelState("enabled", OPS, 6, 0, True), "enabled (at_test), attached anew"),
+        (KernelState("enabled", OPS, 6, 0, True), "enabled (at_test), attached again"),
     ],
 )
 def test_another_state_or_name_or_a_second_attaching_is_a_breach(seen: KernelState, said: str) -> None:
@@ -255,7 +255,7 @@ def test_only_what_the_scheduler_did_is_its_fault(
 
 
 class Kernel:
-    """A sysfs tree, and what attaching and letting go do to it. `log` is the order of events."""
+    """A sysfs tree, and what attaching and detaching do to it. `log` is the order of events."""
 
     def __init__(self, top: Path, gone: SchedulerExit | None = UNREGISTERED) -> None:
         self.sysfs = top
@@ -279,8 +279,8 @@ class Kernel:
         self.show("enabled", OPS)
         return Attachment(OPS, before, read_state(self.sysfs), 0.0)
 
-    def release(self) -> Detachment:
-        self.log.append("release")
+    def detach(self) -> Detachment:
+        self.log.append("detach")
         time.sleep(self.hang_s)
         if not self.stubborn:
             self.show("disabled")
@@ -341,9 +341,9 @@ def later(seconds: float, what: Callable[[], object]) -> None:
 
 @pytest.mark.slow
 def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) -> None:
-    outcome = run(kernel.attach, kernel.release, plan)
+    outcome = run(kernel.attach, kernel.detach, plan)
     assert (outcome.passed, outcome.reason, outcome.fault) == (True, "", False)
-    assert kernel.log == ["attach partial", "release", "attach whole", "release"]
+    assert kernel.log == ["attach partial", "detach", "attach whole", "detach"]
     stages = outcome.numbers["stages"]
     assert [stage["mode"] for stage in stages] == ["partial", "whole"]
     assert stages[0]["watched_s"] < stages[1]["watched_s"]
@@ -352,12 +352,12 @@ def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) 
 
 @pytest.mark.slow
 def test_without_the_knob_it_is_whole_from_the_start(kernel: Kernel, plan: Plan) -> None:
-    assert run(kernel.attach, kernel.release, Plan(**{**vars(plan), "can_be_partial": False})).passed
-    assert kernel.log == ["attach whole", "release"]
+    assert run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "can_be_partial": False})).passed
+    assert kernel.log == ["attach whole", "detach"]
 
 
 @pytest.mark.slow
-def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
+def test_one_that_delays_is_detached_at_once_and_the_bound_is_named(
     kernel: Kernel, plan: Plan, stuck: threading.Event
 ) -> None:
     def attach(partial: bool) -> Attachment:
@@ -365,14 +365,14 @@ def test_one_that_delays_is_let_go_at_once_and_the_bound_is_named(
             later(0.2, stuck.set)
         return kernel.attach(partial)
 
-    outcome = run(attach, kernel.release, plan)
+    outcome = run(attach, kernel.detach, plan)
     assert not outcome.passed
     assert outcome.fault
     assert outcome.reason.startswith("wake-up latency: ")
     assert outcome.reason.endswith("limit 250 ms")
-    assert kernel.log[-2:] == ["attach whole", "release"]
-    assert outcome.numbers["reaction"]["by"] == "release"
-    assert outcome.numbers["reaction"]["detached_after_s"] < canary.GIVE_UP_S
+    assert kernel.log[-2:] == ["attach whole", "detach"]
+    assert outcome.numbers["reaction"]["by"] == "detach"
+    assert outcome.numbers["reaction"]["detached_after_s"] < canary.DETACH_S
     assert read_state(kernel.sysfs).state == "disabled"
 
 
@@ -382,9 +382,9 @@ def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuc
         stuck.set()
         return kernel.attach(partial)
 
-    outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert not outcome.passed
-    assert kernel.log == ["attach partial", "release"]
+    assert kernel.log == ["attach partial", "detach"]
 
 
 @pytest.mark.slow
@@ -396,7 +396,7 @@ def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel:
             later(0.5, lambda: kernel.show("disabled"))
         return attachment
 
-    outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert not outcome.passed
     assert outcome.fault
     assert outcome.reason == "ejected: runnable task stall (make[7] failed to run for 2.0s)"
@@ -405,21 +405,21 @@ def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel:
 
 
 @pytest.mark.slow
-def test_one_that_is_thrown_out_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_is_ejected_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
     kernel.gone = STALLED
-    outcome = run(kernel.attach, kernel.release, plan)
+    outcome = run(kernel.attach, kernel.detach, plan)
     assert not outcome.passed
     assert outcome.fault
 
 
 @pytest.mark.slow
-def test_one_that_somebody_else_let_go_of_has_not_passed_and_is_not_to_blame(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_somebody_else_detached_has_not_passed_and_is_not_to_blame(kernel: Kernel, plan: Plan) -> None:
     def attach(partial: bool) -> Attachment:
         kernel.gone = SYSRQ
         later(0.1, lambda: kernel.show("disabled"))
         return kernel.attach(partial)
 
-    outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: disabled by sysrq-S")
 
 
@@ -432,8 +432,8 @@ def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
         return kernel.attach(partial)
 
     kernel.hang_s = 4.0
-    outcome = run(attach, kernel.release, Plan(**{**vars(plan), "watch_s": 3.0}))
-    assert kernel.log == ["attach partial", "release", "last resort at_test"]
+    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
+    assert kernel.log == ["attach partial", "detach", "last resort at_test"]
     assert outcome.numbers["reaction"]["by"] == "last resort"
     assert outcome.numbers["reaction"]["detached_after_s"] < kernel.hang_s
 
@@ -450,7 +450,7 @@ def test_while_the_attaching_has_not_ended_the_last_resort_is_all_there_is(
         time.sleep(1.5)
         raise AttachError("at_test was not confirmed as attached")
 
-    outcome = run(attach, kernel.release, plan)
+    outcome = run(attach, kernel.detach, plan)
     assert kernel.log == ["attach partial", "last resort at_test"]
     assert outcome.reason.startswith("wake-up latency")
     reaction = outcome.numbers["reaction"]
@@ -462,46 +462,46 @@ def test_what_attaching_raises_is_raised_and_nothing_is_released(kernel: Kernel,
         raise AttachError("refused by the verifier")
 
     with pytest.raises(AttachError, match="refused by the verifier"):
-        run(attach, kernel.release, plan)
+        run(attach, kernel.detach, plan)
     assert kernel.log == []
 
 
-def test_an_interruption_lets_go(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_detaches(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_watch: Watch, _timeout_s: float) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Watch, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(kernel.attach, kernel.release, plan)
-    assert kernel.log == ["attach partial", "release"]
+        run(kernel.attach, kernel.detach, plan)
+    assert kernel.log == ["attach partial", "detach"]
     assert read_state(kernel.sysfs).state == "disabled"
 
 
 @pytest.mark.slow
-def test_one_that_cannot_be_let_go_ends_the_session(
+def test_one_that_cannot_be_detached_ends_the_session(
     kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "GIVE_UP_S", 0.3)
+    monkeypatch.setattr(watching, "DETACH_S", 0.3)
     kernel.stubborn = True
     with pytest.raises(AutotuneError, match="could not be detached: state is enabled") as caught:
-        run(kernel.attach, kernel.release, plan)
+        run(kernel.attach, kernel.detach, plan)
     assert "sysrq-trigger" in caught.value.hint
 
 
 @pytest.mark.slow
 def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel: Kernel, plan: Plan) -> None:
-    def release() -> Detachment:
+    def detach() -> Detachment:
         kernel.show("disabled")
         raise AutotuneError("the holder died")
 
-    outcome = run(kernel.attach, release, plan)
-    assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "letting go failed: the holder died")
+    outcome = run(kernel.attach, detach, plan)
+    assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "detaching failed: the holder died")
 
 
 @pytest.mark.slow
 def test_a_machine_that_is_too_busy_to_tell_is_not_risked(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
     stuck.set()  # not one wake-up in the look before
-    outcome = run(kernel.attach, kernel.release, Plan(**{**vars(plan), "look_s": 0.2}))
+    outcome = run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "look_s": 0.2}))
     assert (outcome.passed, outcome.fault) == (False, False)
     assert outcome.reason.startswith("the machine is too busy for a canary")
     assert kernel.log == []
@@ -511,18 +511,18 @@ def test_a_machine_that_is_too_busy_to_tell_is_not_risked(kernel: Kernel, plan: 
 def test_a_peak_of_load_before_is_waited_out(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
     stuck.set()
     later(0.3, stuck.clear)
-    assert run(kernel.attach, kernel.release, Plan(**{**vars(plan), "look_s": 0.2})).passed
+    assert run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "look_s": 0.2})).passed
 
 
-def test_a_watch_that_fails_lets_go(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_that_fails_detaches(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_watch: Watch, _now_s: float) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Watch, "step", fails)
-    outcome = run(kernel.attach, kernel.release, plan)
+    outcome = run(kernel.attach, kernel.detach, plan)
     assert (outcome.passed, outcome.fault) == (False, False)
     assert "watch: RuntimeError: a bug" in outcome.reason
-    assert kernel.log[-1] == "release"
+    assert kernel.log[-1] == "detach"
 
 
 # --- the watch, step by step -----------------------------------------------------------------------------
@@ -551,7 +551,7 @@ def stepped(kernel: Kernel, *, partial: bool = True) -> tuple[Watch, SetProbe]:
     return Watch(OPS, QUIET, None, partial=partial, senses=senses), probe
 
 
-def test_what_was_late_while_it_was_being_attached_is_not_held_against_it(kernel: Kernel) -> None:
+def test_what_was_late_while_it_was_being_attached_does_not_count_against_it(kernel: Kernel) -> None:
     watch, probe = stepped(kernel)
     probe.set_due_s = 99.0
     assert watch.step(100.0) is None  # not attached yet, and a second late
@@ -674,12 +674,12 @@ def test_a_look_without_pressure_accounting(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_load_ends_with_the_canary_and_with_us() -> None:
-    with Load(2) as load:
+    with Hogs(2) as load:
         pids = [hog.pid for hog in load._hogs]
         assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
-    code = "from autotune.canary import Load\nimport os\nload = Load(1).__enter__()\n"
+    code = "from autotune.canary import Hogs\nimport os\nload = Hogs(1).__enter__()\n"
     code += "print(load._hogs[0].pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stdout
     deadline = time.monotonic() + 10.0
@@ -738,21 +738,21 @@ def test_every_change_of_the_state_is_seen_at_the_next_look(kernel: Kernel, how:
 # --- the breaker -----------------------------------------------------------------------------------------
 
 
-def test_letting_go_happens_once_whoever_asks(kernel: Kernel) -> None:
+def test_detaching_happens_once_whoever_requests_it(kernel: Kernel) -> None:
     kernel.attach(False)
-    breaker = Breaker(kernel.release, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
+    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
     breaker.start()
     breaker.attached()
     breaker.trip(Breach("wake-up latency", 0.3, 0.25, time.monotonic(), time.monotonic()))
-    breaker.let_go()
     breaker.finish()
-    assert kernel.log == ["attach whole", "release"]
+    breaker.finish()
+    assert kernel.log == ["attach whole", "detach"]
     assert breaker.detachment is not None
 
 
-def test_somebody_else_s_scheduler_is_not_told_to_go(kernel: Kernel) -> None:
+def test_somebody_else_s_scheduler_is_not_ejected(kernel: Kernel) -> None:
     kernel.show("enabled", "scx_other")
-    breaker = Breaker(kernel.release, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
+    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
     breaker.start()
     breaker.trip(Breach("sched_ext state", "enabled (scx_other)", "enabled (at_test)", 0.0, 0.0))
     assert breaker.reaction is not None

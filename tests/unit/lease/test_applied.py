@@ -70,7 +70,7 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def hold(kernel: Any, told: list[str], spec: AttachSpec = SPEC) -> None:
-    applied.hold(kernel, spec, FIFO, told.append)
+    applied.keep(kernel, spec, FIFO, told.append)
 
 
 def later(action: Any) -> None:
@@ -150,7 +150,7 @@ def test_without_a_place_for_the_record_nothing_stays_attached(tmp_path: Path, m
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     kernel = Kernel(ON)
-    with pytest.raises(AutotuneError, match="cannot be noted"):
+    with pytest.raises(AutotuneError, match="cannot be recorded"):
         hold(kernel, [])
     assert kernel.log == ["attach at_fifo", "detach"]
 
@@ -220,7 +220,7 @@ def test_whatever_ends_it_a_scheduler_that_stays_is_what_is_told() -> None:
         raise BrokenPipeError
 
     with pytest.raises(DetachError) as caught:
-        applied.hold(Stuck(ON, detach=STILL), SPEC, FIFO, full)  # type: ignore[arg-type]
+        applied.keep(Stuck(ON, detach=STILL), SPEC, FIFO, full)  # type: ignore[arg-type]
     assert isinstance(caught.value.__cause__, BrokenPipeError)
 
 

@@ -173,7 +173,7 @@ def test_only_an_active_service_has_a_main_process(say: Say) -> None:
 @pytest.mark.usefixtures("say")
 def test_a_scheduler_started_by_hand_is_named_with_its_process() -> None:
     with running("/opt/bin/scx_bpfland", "100", "5") as child:
-        other = others.told(state(), process(child.pid))
+        other = others.identify(state(), process(child.pid))
     assert (other.origin, other.pid, other.scheduler, other.flags) == ("hand", child.pid, "scx_bpfland", ("100", "5"))
     assert other.sentence == f"{BPFLAND}, by process {child.pid} (scx_bpfland 100 5), started by hand"
 
@@ -181,7 +181,7 @@ def test_a_scheduler_started_by_hand_is_named_with_its_process() -> None:
 def test_one_of_the_service_is_told_by_its_main_process(say: Say) -> None:
     with running("scx_bpfland", "100") as child:
         say("systemctl", f'[ "$2" = scx.service ] && echo MainPID={child.pid} && echo ActiveState=active')
-        other = others.told(state(), process(child.pid))
+        other = others.identify(state(), process(child.pid))
     assert (other.origin, other.unit) == ("scx.service", "scx.service")
     assert other.sentence == f"{BPFLAND}, by scx.service (scx_bpfland 100)"
 
@@ -197,7 +197,7 @@ def test_one_below_the_loader_is_told_with_the_mode_that_the_loader_says(say: Sa
     parent = subprocess.Popen([str(loader)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    other = others.told(state(), process(pid))
+    other = others.identify(state(), process(pid))
     os.kill(pid, signal.SIGKILL)
     parent.communicate()
     assert (other.origin, other.mode, other.scheduler) == ("scx_loader", "gaming", "scx_bpfland")
@@ -206,8 +206,8 @@ def test_one_below_the_loader_is_told_with_the_mode_that_the_loader_says(say: Sa
 
 def test_without_a_process_the_loader_is_believed_only_when_the_name_fits(say: Say) -> None:
     say("scxctl", "echo running Bpfland in Auto mode")
-    assert others.told(state(), None).origin == "scx_loader"
-    assert others.told(state("rusty"), None).origin == "unknown"
+    assert others.identify(state(), None).origin == "scx_loader"
+    assert others.identify(state("rusty"), None).origin == "unknown"
 
 
 def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -
     assert child.stdout is not None
     child.stdout.readline()
     say("scxctl", "exit 1")
-    holders = [others.told(state("at_fifo"), owner) for owner in (None, owners.process(child.pid))]
+    holders = [others.identify(state("at_fifo"), owner) for owner in (None, owners.process(child.pid))]
     with running("scx_bpfland", "100") as stranger:
-        stranger_s = others.told(state(), process(stranger.pid))
+        stranger_s = others.identify(state(), process(stranger.pid))
     child.kill()
     child.communicate()
     assert [other.origin for other in holders] == ["autotune", "autotune"]
@@ -234,7 +234,7 @@ def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -
 def test_words_of_others_are_one_bounded_line() -> None:
     words = ("scx_bpfland", "-c", "sleep 100; :", "\x1b[31m\nred" + "x" * 1000)
     with running(*words, executable="/bin/sh") as child:
-        sentence = others.told(state(), process(child.pid)).sentence
+        sentence = others.identify(state(), process(child.pid)).sentence
     assert sentence.isprintable()
     assert len(sentence) < 250
 
@@ -278,7 +278,7 @@ def test_without_consent_it_is_named_with_how_to_go_on(ask: Any) -> None:
     ],
 )
 @pytest.mark.usefixtures("say")
-def test_what_could_not_be_put_back_is_never_replaced(other: Other, why: str) -> None:
+def test_what_could_not_be_restored_is_never_replaced(other: Other, why: str) -> None:
     with pytest.raises(BusyError) as refused:
         replacing.consent(other, replace_current=True, ask=None)
     assert why in refused.value.hint

@@ -99,7 +99,7 @@ def main() -> None:
     ctrl_c = {"then": lambda child: child.send_signal(signal.SIGINT)}
     seen["replaced"] = applying("at_fifo", "--replace-current", **ctrl_c)
     seen["replaced"]["ended"] = other.wait(5)
-    seen["session"] = tuned_and_kept()  # beside the one that was just put back
+    seen["session"] = tuned_and_kept()  # beside the one that was just restored
     print(json.dumps(seen))
 
 

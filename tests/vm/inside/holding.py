@@ -80,11 +80,11 @@ def named(*needles: str) -> list[int]:
     return [pid for pid, line in lines().items() if any(needle in line for needle in needles)]
 
 
-def held() -> list[int]:
+def marked() -> list[int]:
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"AUTOTUNE_HELD=" in (place / "environ").read_bytes():
+            if b"AUTOTUNE_FENCE=" in (place / "environ").read_bytes():
                 found.append(int(place.name))
     return found
 
@@ -108,8 +108,8 @@ def remains() -> dict[str, Any]:
     ours = [
         line for pid, line in lines().items() if any(word in line for word in words) and not _is_ours_to_wait_for(line)
     ]
-    groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-held-*")]
-    return {"left": ours, "held": held(), "groups": groups}
+    groups = [str(place) for place in Path("/sys/fs/cgroup").rglob("autotune-fence-*")]
+    return {"left": ours, "marked": marked(), "groups": groups}
 
 
 def left(started: float) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def told(other: Other | None) -> Any:
     return {"sentence": other.sentence, "origin": other.origin, "mode": other.mode, "pid": other.pid}
 
 
-def replace_and_put_back(inside: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def replace_and_restore(inside: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """What is seen before, while it is replaced, and afterwards."""
     before = others.look()
     said: list[str] = []
@@ -149,7 +149,7 @@ def end_all() -> None:
 
 def by_hand() -> dict[str, Any]:
     with started(BY_HAND) as child:
-        seen = replace_and_put_back()
+        seen = replace_and_restore()
         child.wait(5)
         now = seen["after"]["pid"]
         environ = Path(f"/proc/{now}/environ").read_bytes().split(b"\0")
@@ -167,7 +167,7 @@ def after_an_error() -> dict[str, Any]:
     def fail() -> None:
         raise RuntimeError("a test")
 
-    return replace_and_put_back(fail)
+    return replace_and_restore(fail)
 
 
 def when_somebody_attaches_meanwhile() -> dict[str, Any]:
@@ -175,7 +175,7 @@ def when_somebody_attaches_meanwhile() -> dict[str, Any]:
         subprocess.Popen([*BY_HAND[:3], "at_vtime", VTIME, LIBBPF])
         attached()
 
-    return replace_and_put_back(intrude)
+    return replace_and_restore(intrude)
 
 
 def killed() -> dict[str, Any]:
@@ -198,14 +198,14 @@ def killed() -> dict[str, Any]:
 def of_the_service() -> dict[str, Any]:
     subprocess.run(["systemctl", "start", "scx.service"], check=True)
     attached()
-    return replace_and_put_back()
+    return replace_and_restore()
 
 
 def of_the_loader() -> dict[str, Any]:
     loader = subprocess.Popen([str(PLACE / "scx_loader")])
     subprocess.run(["scxctl", "start", "--sched", "bpfland", "--mode", "gaming"], check=True)
     attached()
-    seen = replace_and_put_back()
+    seen = replace_and_restore()
     seen["asked"] = [line for line in (PLACE / "asked").read_text().splitlines() if line != "get"]
     loader.kill()
     return seen

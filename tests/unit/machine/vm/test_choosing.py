@@ -114,7 +114,7 @@ def test_a_base_package_that_the_archive_lacks_is_not_asked_for() -> None:
 def test_why_is_said() -> None:
     only = {"linux-image-7.2.12+deb13-amd64": ()}
     assert choices(only, ())[0].why == "no series known to work is left in the archive"
-    assert choices(only, (), "7.2")[0].why == "it was asked for"
+    assert choices(only, (), "7.2")[0].why == "it was requested"
     assert choices({"linux-image-7.3.4+deb13-amd64": ()}, ())[0].why == "its series is known to work"
 
 

@@ -157,5 +157,5 @@ def test_what_must_never_be_asked_for_its_help_is_marked() -> None:
     assert marked["scx_rlfifo"].version_option is None
 
 
-def test_the_one_that_exits_0_when_it_was_thrown_out_is_marked() -> None:
+def test_the_one_that_exits_0_when_it_was_ejected_is_marked() -> None:
     assert [one.name for one in PROGRAMS if one.program and one.program.exits_zero_when_ejected] == ["scx_pandemonium"]

@@ -78,7 +78,7 @@ def test_root_starts_it_directly_and_isolated(monkeypatch: pytest.MonkeyPatch) -
     assert os.path.isabs(python)
     assert options == [
         *("-S", "-E", "-I", os.path.realpath(holder_module.__file__)),
-        *("--client", str(os.getpid()), "--held", "0123abcd", "--libbpf", "/lib/libbpf.so.1"),
+        *("--client", str(os.getpid()), "--token", "0123abcd", "--libbpf", "/lib/libbpf.so.1"),
     ]
     assert "--libbpf" not in holder_argv(None, "0123abcd")
 
@@ -297,8 +297,8 @@ def test_what_a_dead_holder_left_is_ended_by_its_client(tree: Path) -> None:
     """Also when its guard was killed with it."""
     holder = scripted()
     holder.attach(SPEC)
-    left = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_HELD": holder._token}, start_new_session=True)
-    other = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_HELD": "0123456789abcdef"}, start_new_session=True)
+    left = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_FENCE": holder._token}, start_new_session=True)
+    other = subprocess.Popen(["sleep", "300"], env={"AUTOTUNE_FENCE": "0123456789abcdef"}, start_new_session=True)
     holder._worker.process.kill()
     wait_until(lambda: holder.is_dead)
     with pytest.raises(HolderLost):
@@ -436,7 +436,7 @@ def state(name: str, ops: str | None = None, seq: int = 5) -> KernelState:
         ("at_a", state("enabled", "at_a_1.2.3"), state("enabled", "at_a_1.2.3"), None),
         ("at_a", state("disabled"), state("disabled"), "at_a was not attached before the run (state disabled)"),
         ("at_a", state("enabled", "at_a"), state("disabling", "at_a"), "after the run (state disabling)"),
-        ("at_a", state("enabled", "at_a"), state("enabled", "at_a", 6), "attached itself anew during the run"),
+        ("at_a", state("enabled", "at_a"), state("enabled", "at_a", 6), "attached itself again during the run"),
         (
             "at_a",
             state("enabled", "at_a"),

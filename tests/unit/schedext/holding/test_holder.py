@@ -27,7 +27,7 @@ from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, 
 from autotune.process import Worker
 from autotune.records import AttachSpec, KnobValue, SchedulerExit
 from autotune.schedext import kernel
-from autotune.schedext.holding import held
+from autotune.schedext.holding import attached
 from autotune.schedext.holding import holder as module
 from autotune.schedext.holding.holder import Holder, Lock
 from autotune.wire import to_json
@@ -132,7 +132,7 @@ def test_the_text_of_an_owner_before_is_not_believed(tmp_path: Path, content: st
 def test_who_may_not_read_the_lock_finds_the_owner_in_the_arguments_of_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     code = f"import fcntl, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(600)"
-    holder = subprocess.Popen([sys.executable, "-c", code, "--client", "4711", "--held", "x"], stdout=subprocess.PIPE)
+    holder = subprocess.Popen([sys.executable, "-c", code, "--client", "4711", "--token", "x"], stdout=subprocess.PIPE)
     assert holder.stdout is not None
     holder.stdout.readline()
     try:
@@ -247,12 +247,12 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine(tmp_path)
     monkeypatch.setattr(module, "read_state", partial(kernel.read_state, found.tree))
     monkeypatch.setattr(module, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
-    monkeypatch.setattr(held, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
+    monkeypatch.setattr(attached, "wait_for", partial(kernel.wait_for, sysfs=found.tree))
     monkeypatch.setattr(module, "CONFIRM_S", 0.2)
-    monkeypatch.setattr(held, "CONFIRM_S", 0.2)
+    monkeypatch.setattr(attached, "CONFIRM_S", 0.2)
     monkeypatch.setattr(module, "SETTLE_S", 0.2)
     monkeypatch.setattr(module, "Libbpf", lambda _path: found)
-    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, str(tmp_path / "no log")))
+    monkeypatch.setattr(attached, "KernelLog", partial(kernel.KernelLog, str(tmp_path / "no log")))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return found
 
@@ -298,7 +298,7 @@ def test_another_s_scheduler_is_left_alone(holder: Holder, machine: Machine) -> 
 
 def test_our_own_scheduler_must_be_detached_first(holder: Holder, machine: Machine) -> None:
     holder.attach(SPEC)
-    with pytest.raises(BusyError, match="at_test is still held"):
+    with pytest.raises(BusyError, match="at_test is still attached"):
         holder.attach(SPEC)
     assert kernel.read_state(machine.tree).ops == "at_test"
 
@@ -358,7 +358,7 @@ def test_after_a_refusal_the_next_attach_works(holder: Holder, machine: Machine)
 def test_a_scheduler_that_fails_at_once_is_reported_with_its_reason_without_waiting(
     holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(held, "CONFIRM_S", 60.0)
+    monkeypatch.setattr(attached, "CONFIRM_S", 60.0)
 
     def fail() -> None:
         machine.record = SchedulerExit(1024, -12, "runtime error", "ops.init() failed (-12)")
@@ -367,7 +367,7 @@ def test_a_scheduler_that_fails_at_once_is_reported_with_its_reason_without_wait
     started = time.monotonic()
     with pytest.raises(AttachError, match=r"not confirmed as attached: runtime error: ops.init\(\) failed \(-12\)"):
         holder.attach(SPEC)
-    assert time.monotonic() - started < held.CONFIRM_S
+    assert time.monotonic() - started < attached.CONFIRM_S
     assert machine.log[-1] == "close"
 
 
@@ -404,7 +404,7 @@ def test_one_that_stays_is_ejected_by_the_kernel_and_that_is_noted(
     monkeypatch.setattr(module, "eject", eject)
     detachment = holder.detach()
     assert detachment.state.state == "disabled"
-    assert detachment.note == "at_test stayed attached, and the kernel was told to eject it"
+    assert detachment.note == "at_test stayed attached, and had to be ejected"
 
 
 def test_another_one_that_came_meanwhile_is_neither_ejected_nor_called_ours(
@@ -444,7 +444,7 @@ def test_an_ejected_scheduler_tells_why_and_detaching_it_is_no_error(holder: Hol
     assert holder.attach(SPEC).after.enable_seq == 2
 
 
-def test_one_that_is_being_thrown_out_is_waited_for(holder: Holder, machine: Machine) -> None:
+def test_one_that_is_being_ejected_is_waited_for(holder: Holder, machine: Machine) -> None:
     holder.attach(SPEC)
     (machine.tree / "state").write_text("disabling")
 
@@ -462,7 +462,7 @@ def test_the_kernel_s_log_stands_in_for_a_missing_record(
     holder: Holder, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reading, writing = os.pipe2(os.O_DIRECT | os.O_NONBLOCK)
-    monkeypatch.setattr(held, "KernelLog", partial(kernel.KernelLog, f"/proc/self/fd/{reading}"))
+    monkeypatch.setattr(attached, "KernelLog", partial(kernel.KernelLog, f"/proc/self/fd/{reading}"))
     holder.attach(SPEC)
     os.write(writing, b'6,1,1,-;sched_ext: BPF scheduler "at_test" disabled (runnable task stall)\n')
     os.write(writing, b"3,2,1,-;sched_ext: at_test: make[7] failed to run for 2.0s\n")

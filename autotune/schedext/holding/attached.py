@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A scheduler that the holder has: an object of ours with its BPF link, or a program. What the holder does with either
-is the same: attach, ask why it went, let go, close. Standard library only; runs as root."""
+"""A scheduler in the hands of the holder: one of our objects with its BPF link, or a program. The holder treats both
+alike: attach, exit record, detach, close. Standard library only; runs as root."""
 
 from __future__ import annotations
 
@@ -17,38 +17,36 @@ from autotune.schedext.kernel import KernelLog, exit_in_log, kind_of, ops_matche
 from autotune.schedext.libbpf import BpfObject
 
 CONFIRM_S = 15.0
-"""How long the kernel may take to say what was asked for; an emulated machine under load is slow."""
-LAST_WORDS_S = 3.0
-"""How long a program may take to print why it was thrown out: it notices on the next turn of its loop."""
+"""How long the kernel may take to confirm a switch; an emulated machine under load is slow."""
 
 
-class Held(Protocol):
-    """What the holder attaches and lets go of."""
+class AttachedScheduler(Protocol):
+    """A scheduler that the holder attaches and detaches."""
 
     ops: str
 
     @property
     def log(self) -> Output | None:
-        """What a program said; None for an object."""
+        """Output of a program; None for an object."""
 
     def attach(self, before: KernelState) -> KernelState:
         """Attach and confirm: the kernel's state afterwards. Raises AttachError."""
 
-    def let_go(self) -> str:
-        """Start letting go. What was unusual about it, in words."""
+    def detach(self) -> str:
+        """Begin to detach. Returns a note about anything unusual, else an empty text."""
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why it went; None while it runs."""
+        """Why it was detached; None while it is attached."""
 
     def close(self) -> None: ...
 
 
 def attached_since(before: KernelState, ops: str) -> Callable[[KernelState], bool]:
-    """Whether the kernel says that `ops` was attached after `before`."""
+    """Make a check that `ops` was attached after `before`."""
     return lambda seen: seen.state == "enabled" and ops_matches(ops, seen.ops) and seen.enable_seq > before.enable_seq
 
 
-class HeldObject:
+class AttachedObject:
     """One of our objects, opened."""
 
     log: Output | None = None
@@ -67,7 +65,7 @@ class HeldObject:
     def attach(self, before: KernelState) -> KernelState:
         self.found.load()
         self.found.attach()
-        # The kernel attaches before it answers: "disabled" now means that the scheduler is gone already.
+        # The kernel attaches before the call returns: "disabled" now means that the scheduler is gone already.
         attached = attached_since(before, self.ops)
         _, state = wait_for(lambda seen: attached(seen) or seen.state == "disabled", CONFIRM_S)
         if attached(state):
@@ -76,12 +74,12 @@ class HeldObject:
         why = f"{gone.reason}: {gone.message}".strip(": ") if gone else f"state {state.state}, ops {state.ops}"
         raise AttachError(f"{self.ops} was not confirmed as attached: {why}")
 
-    def let_go(self) -> str:
+    def detach(self) -> str:
         self.found.detach()
         return ""
 
     def exit_record(self) -> SchedulerExit | None:
-        """By its own record, else by the kernel's log."""
+        """From the object's own record, else from the kernel's log."""
         record = self.found.exit_record()
         if record is not None:
             return record
@@ -105,7 +103,7 @@ def _configure(found: BpfObject, spec: AttachSpec) -> None:
         found.set_partial()
 
 
-class HeldProgram:
+class AttachedProgram:
     """A program that attaches its scheduler itself."""
 
     def __init__(self, ops: str, spec: ProgramSpec, token: str | None = None) -> None:
@@ -136,7 +134,7 @@ class HeldProgram:
         raise AttachError(f"{self.program.name} {why}", hint="--debug shows what it said", detail=self.program.text())
 
     def _why_not(self, state: KernelState) -> str:
-        """Why it is not attached, in words that follow its name."""
+        """Why it is not attached, as a phrase that follows the program's name."""
         program = self.program
         if _other(state, self.ops):
             return f"attached the scheduler '{state.ops}', not '{self.ops}'"
@@ -148,11 +146,11 @@ class HeldProgram:
         said = last_words.last_words(program.text())
         return f"{ending} before it was attached{': ' if said else ''}{said}"
 
-    def let_go(self) -> str:
+    def detach(self) -> str:
         return self.program.stop()
 
     def exit_record(self) -> SchedulerExit | None:
-        """By the kernel's log, else by what it printed last, else by how its process ended."""
+        """From the kernel's log, else from what the program printed last, else from how its process ended."""
         self._messages += self._log.read()
         record = exit_in_log(self._messages, self.ops)
         ending = self.program.ending()
@@ -169,9 +167,9 @@ class HeldProgram:
 
 
 _LEFT = 64
-"""The kernel's SCX_EXIT_UNREG: what it says of a scheduler whose process ended."""
+"""The kernel's SCX_EXIT_UNREG: the exit kind of a scheduler whose process ended."""
 
 
 def _other(seen: KernelState, ops: str) -> bool:
-    """Something else than the scheduler is attached."""
+    """Whether another scheduler is attached."""
     return seen.state == "enabled" and seen.ops is not None and not ops_matches(ops, seen.ops)
