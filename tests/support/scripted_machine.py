@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from autotune.errors import AttachError
+from autotune.errors import AttachError, AutotuneError, BusyError
 from autotune.machine.base import OutputHandler
 from autotune.records import (
     BASELINE,
@@ -25,8 +25,11 @@ from autotune.records import (
     SchedulerExit,
     Snapshot,
 )
+from autotune.schedext.evidence import compare
 
 FREE = KernelState("disabled", None, 1, 0, None)
+REFUSED = AttachSpec("refused", "refused.o")
+"""What no scripted machine attaches."""
 NOTHING = Output("", "", 0, 0)
 
 
@@ -47,6 +50,8 @@ class ScriptedMachine:
     generation: int = 0
     headers: str | None = None
     rng: random.Random = field(default_factory=lambda: random.Random(1))
+    enabled: int = 1
+    """What the kernel counts: how often a scheduler was attached."""
 
     @property
     def info(self) -> MachineInfo:
@@ -65,36 +70,42 @@ class ScriptedMachine:
         run = fault() if fault else a_run(self.times[key] * self.rng.gauss(1.0, 0.005))
         if isinstance(run, Exception):
             raise run
-        problem = "ejected: runnable task stall" if key in self.ejects else None
+        state = self.state()
+        problem = "ejected: runnable task stall" if key in self.ejects else compare(ops, state, state)
         counters = Snapshot(0.0, 0.0, 0.0, 0, 0, None, None, None, None, None)
         later = Snapshot(run.wall_s, run.wall_s, 2 * run.wall_s, 100, 10, 0.1, 0.1, 0.0, 0.0, 9)
-        return Measurement(run, Evidence(ops, FREE, FREE, problem), counters, later)
+        return Measurement(run, Evidence(ops, state, state, problem), counters, later)
 
     def fresh(self) -> None:
         self.log.append("fresh")
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        if spec.ops == "refused":
+        if spec.ops == REFUSED.ops:
             raise AttachError("refused.o was refused by the kernel: R1 is not a pointer")
-        assert self.attached is None, "attached twice"
+        if self.attached is not None:
+            raise BusyError(f"{self.attached} is attached already")
+        before = self.state()
         self.attached = spec.ops
+        self.enabled += 1
         self.log.append(f"attach {spec.ops}")
-        return Attachment(spec.ops, FREE, FREE, 0.01)
+        return Attachment(spec.ops, before, self.state(), 0.01)
 
     def detach(self) -> Detachment:
-        assert self.attached is not None
+        if self.attached is None:
+            raise AutotuneError("no scheduler is attached", stage="detach")
         self.log.append(f"detach {self.attached}")
         gone = SchedulerExit(1026, 0, "runnable task stall", "") if self.attached in self.ejects else None
         self.attached = None
-        return Detachment(FREE, 0.01, gone)
+        return Detachment(self.state(), 0.01, gone)
 
     def state(self) -> KernelState:
-        return KernelState("enabled", self.attached, 2, 0, True) if self.attached else FREE
+        if self.attached is None:
+            return replace(FREE, enable_seq=self.enabled)
+        return KernelState("enabled", self.attached, self.enabled, 0, True)
 
     def sample(self) -> Sample:
         counters = Snapshot(float(len(self.log)), 1.0, 2.0, 10, 1, 0.1, 0.1, 0.0, 0.0, 9)
-        ops = KernelState("enabled", self.attached, 2, 0, True) if self.attached else FREE
-        return Sample(counters, 1 << 28, 1 << 30, 2, ops)
+        return Sample(counters, 1 << 28, 1 << 30, 2, self.state())
 
     def close(self) -> None:
         self.closed = True
