@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 from autotune.verify.source.facts import MAIN, Facts, Function, Node
-from autotune.verify.source.values import Value, combined, compared, fitted, held, truth
+from autotune.verify.source.values import Value, combined, compared, fitted, stored, truth
 
 MOST_STEPS = 300_000
 """Nodes walked for all callbacks of a source; ours take 200 for each."""
@@ -579,7 +579,7 @@ class _Frame:
     def _set(self, state: State, variable: int, value: Value) -> State:
         if variable in self.exposed:
             return state
-        return state.with_(variable, held(value, self.walk.facts.locals[variable]))
+        return state.with_(variable, stored(value, self.walk.facts.locals[variable]))
 
     def _learn(self, state: State, variable: int | None, value: Value) -> State:
         """As `_set`, for what is certain of the variable as it is."""
