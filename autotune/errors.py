@@ -129,16 +129,16 @@ class FetchError(AutotuneError):
     default_stage = "vm setup"
 
 
-def _family(cls: type[AutotuneError]) -> dict[str, type[AutotuneError]]:
+def _classes(cls: type[AutotuneError]) -> dict[str, type[AutotuneError]]:
     members = {cls.__name__: cls}
     for sub in cls.__subclasses__():
-        members.update(_family(sub))
+        members.update(_classes(sub))
     return members
 
 
 def from_wire(wire: dict[str, Any]) -> AutotuneError:
     """The error that `to_wire` described; an unknown class becomes a plain AutotuneError."""
-    cls = _family(AutotuneError).get(str(wire.get("class")), AutotuneError)
+    cls = _classes(AutotuneError).get(str(wire.get("class")), AutotuneError)
     return cls(
         str(wire.get("message", "unknown error")),
         hint=str(wire.get("hint", "")),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a source says about itself in its comments, for an entry that nobody wrote. Only words for people come from
-here: nothing is decided by them."""
+"""Descriptions from the comments of a source, for an entry that nobody wrote. They are only shown to people: nothing is
+decided by them."""
 
 from __future__ import annotations
 

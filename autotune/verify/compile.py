@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Gate 2: clang compiles the source where it can read nothing but the headers it needs (`sandbox`).
 
-Paths are the same inside whoever compiles where, so that the same source gives the same object, byte by byte.
+Paths inside are the same for every user and directory, so that the same source gives the same object, byte by byte.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from autotune.verify.source.words import size_bounded
 
 OURS, KERNEL, SOURCES = "/include/autotune", "/include/kernel", "/source"
 LIMITS = sandbox.SandboxLimits(wall_s=20.0, cpu_s=8, memory_bytes=2 << 30, output_bytes=4 << 20, file_bytes=4 << 20)
-"""Our own schedulers take 1 s and 300 MB, and give objects of 100 KB. The wall is for a machine that is busy."""
+"""Our own schedulers take 1 s and 300 MB, and give objects of 100 KB. The wall time allows for a busy machine."""
 MOST_FINDINGS = 20
 _DIAGNOSTIC = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?P<column>\d+): (?P<kind>fatal error|error|warning|note): (?P<text>.*)$"
 )
-"""The form that clang keeps for tools, without carets and colours."""
+"""A diagnostic of clang as tools read it, without carets and colours."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """What came out: the report, and the object when it passed."""
+    """The report, and the object when the source passed."""
 
     report: GateReport
     content: bytes | None
@@ -40,7 +40,7 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
     """Compile a scheduler's source. `headers` is a directory with `linux/bpf/vmlinux.h`. Raises BuildError when there
     is no compiler or no sandbox."""
     clang = newest_clang()
-    too_large = tuple(size_bounded(text))  # what a compiler does with a long text may grow with its square
+    too_large = tuple(size_bounded(text))  # a compiler's time may grow with the square of a text's length
     if too_large:
         return Compiled(GateReport("compile", too_large, {"clang": clang.version}), None, clang)
     done = sandbox.run(
@@ -60,7 +60,7 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
 
 def _argv(clang: Clang, name: str) -> list[str]:
     plain = ("-fno-color-diagnostics", "-fno-caret-diagnostics", f"-ferror-limit={MOST_FINDINGS}")
-    # Of macros within macros the outermost and the innermost are named; a crash tells no story.
+    # Of nested macros the outermost and the innermost are named; a crash writes no report.
     short = ("-fmacro-backtrace-limit=2", "-fspell-checking-limit=5", "-fno-crash-diagnostics")
     found = ("-I", OURS, "-I", KERNEL)
     # Depths of a compile bomb are bounded before memory is: the error is clearer, and comes sooner.
@@ -79,8 +79,8 @@ def _findings(done: sandbox.Done, said: str, source: str, content: bytes | None)
 
 
 def _diagnostics(said: str, source: str) -> Iterator[Finding]:
-    """Errors and warnings, in the source's own lines. One in a header is told at the place that it came from, which
-    clang names in the notes that follow."""
+    """Errors and warnings, in the source's own lines. One in a header is reported where the source uses it, which clang
+    names in the notes that follow."""
     pending: Finding | None = None
     for line in said.splitlines():
         match = _DIAGNOSTIC.match(line)

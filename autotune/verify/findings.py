@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a gate says: what it found wrong, where, what to do about it, and the numbers it measured.
+"""The report of a gate: what is wrong, where, what to do about it, and the numbers it measured.
 
 A model reads the short form, which is bounded; people read the whole report on disk. Standard library only.
 """
@@ -14,7 +14,7 @@ Gate = Literal["source", "compile", "load", "behaviour"]
 GATES: tuple[Gate, ...] = ("source", "compile", "load", "behaviour")
 """In the order in which they are passed."""
 ANSWER_BYTES = 4096
-"""A failed gate's answer to a model is at most so long."""
+"""The longest answer of a failed gate to a model."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GateReport:
 
 
 def answer(report: GateReport, limit_bytes: int = ANSWER_BYTES) -> str:
-    """What a failed gate tells a model: the gate, and as many of its findings as fit, errors first."""
+    """What a model reads of a failed gate: the gate, and as many of its findings as fit, errors first."""
     head = f"The source did not pass gate '{report.gate}' ({GATES.index(report.gate) + 1} of {len(GATES)}).\n"
     ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
     lines = [finding.text() for finding in ordered]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Takes a scheduler's source through the four gates and, if it passes them all, seals and keeps it.
 
-Source and compiler see the text first, on this machine, inside the sandbox. Only an object that came out of both is
-loaded, and only into a micro-VM of its own that is thrown away afterwards: a session's machine is never at stake.
+Parser and compiler read the text first, on this machine, inside the sandbox. Only an object that passed both is loaded,
+and only into a micro-VM of its own that is discarded afterwards: a session's machine is never at stake.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Progress = Callable[[str], None]
 VM_CPUS = 2
 VM_MEMORY_BYTES = 1 << 30
 SYSTEM_LIBBPF = "libbpf.so.1"
-"""Where the kernel brought none of its own."""
+"""The library where the kernel set has none of its own."""
 VM_LOST = "vm-lost"
-"""The rule of a finding that says that the micro-VM died or hung."""
+"""The rule of a finding that the micro-VM died or hung."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How it went. `custom` is what is in the catalogue now; None when a gate stopped it."""
+    """How a verification went. `custom` is the new catalogue entry; None when a gate stopped it."""
 
     reports: tuple[GateReport, ...]
     custom: custom.Custom | None
@@ -56,20 +56,20 @@ class Verification:
         return next((report for report in self.reports if not report.passed), None)
 
 
-def verify(asked: Submission, kernel: Kernel, progress: Progress) -> Verification:
+def verify(submission: Submission, kernel: Kernel, progress: Progress) -> Verification:
     """Verify a source under a kernel. What is wrong with the source is in the outcome. Raises BusyError when its name
     is being verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
     started = time.monotonic()
     reports: list[GateReport] = []
-    with custom.reserved(asked.name), _scratch() as scratch:
-        kept = _through_all(asked, kernel, scratch, _Telling(reports, progress))
-        rejected = custom.keep_rejected(asked.name, asked.source, reports) if kept is None else None
+    with custom.reserved(submission.name), _scratch() as scratch:
+        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress))
+        rejected = custom.keep_rejected(submission.name, submission.source, reports) if kept is None else None
     return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
 
 @dataclass
-class _Telling:
-    """Collects reports, and says how each gate went."""
+class _Steps:
+    """Collects the gates' reports, and shows how each gate goes."""
 
     reports: list[GateReport]
     progress: Progress
@@ -78,7 +78,7 @@ class _Telling:
         self.progress(f"Gate {GATES.index(gate) + 1} of {len(GATES)}, {gate}: {what}")
 
     def within(self, text: str) -> None:
-        """What goes on within a gate."""
+        """Show progress within a gate."""
         self.progress(f"    {text}")
 
     def passed(self, report: GateReport) -> bool:
@@ -89,81 +89,81 @@ class _Telling:
         return report.passed
 
 
-def _through_all(asked: Submission, kernel: Kernel, scratch: Path, told: _Telling) -> custom.Custom | None:
+def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps) -> custom.Custom | None:
     headers = find_headers(Path(kernel.headers) if kernel.headers else None)
-    told.begin("source", "reading it as the compiler does")
-    if not told.passed(source_gate.check(asked.source, asked.name, headers=headers)):
+    steps.begin("source", "reading it as the compiler does")
+    if not steps.passed(source_gate.check(submission.source, submission.name, headers=headers)):
         return None
-    told.begin("compile", "in a sandbox")
-    compiled = compile_source(asked.source, asked.name, headers)
-    object_path = scratch / f"{asked.name}.o"
+    steps.begin("compile", "in a sandbox")
+    compiled = compile_source(submission.source, submission.name, headers)
+    object_path = scratch / f"{submission.name}.o"
     object_path.write_bytes(compiled.content or b"")
-    knobs, report = _with_knobs(asked, compiled, object_path, kernel)
-    if not told.passed(report):
+    knobs, report = _with_knobs(submission, compiled, object_path, kernel)
+    if not steps.passed(report):
         return None
-    if not _proven(asked, kernel, object_path, told):
+    if not _proven(submission, kernel, object_path, steps):
         return None
     content = object_path.read_bytes()
     token = seal.sign(
         Seal(
-            name=asked.name,
-            source_sha256=seal.sha256(asked.source.encode()),
+            name=submission.name,
+            source_sha256=seal.sha256(submission.source.encode()),
             object_sha256=seal.sha256(content),
             clang=compiled.clang.version,
             gates=seal.GATES_VERSION,
             kernel=kernel.version,
         )
     )
-    return custom.keep(asked.name, asked.source, content, entry(asked, knobs), token, told.reports)
+    return custom.keep(submission.name, submission.source, content, entry(submission, knobs), token, steps.reports)
 
 
 def _with_knobs(
-    asked: Submission, compiled: Compiled, object_path: Path, kernel: Kernel
+    submission: Submission, compiled: Compiled, object_path: Path, kernel: Kernel
 ) -> tuple[tuple[Knob, ...], GateReport]:
-    """The knobs of the object; what does not fit counts for the gate of the compiler."""
+    """The knobs of the object. Misfits are findings of the compile gate."""
     report = compiled.report
     if not report.passed:
         return (), report
     try:
-        knobs, misfits = knobs_of(asked, object_path, str(kernel.libbpf) if kernel.libbpf else None)
+        knobs, misfits = knobs_of(submission, object_path, str(kernel.libbpf) if kernel.libbpf else None)
     except AutotuneError as error:
         knobs, misfits = (), [Finding("object-unreadable", error.message, error.hint)]
     findings = (*report.findings, *misfits)
     return knobs, GateReport(report.gate, findings, report.numbers, report.took_s, report.log)
 
 
-def _proven(asked: Submission, kernel: Kernel, object_path: Path, told: _Telling) -> bool:
-    """Gates 3 and 4. An emulated kernel dies now and then of itself, so a VM that was lost is tried once more."""
-    before = len(told.reports)
+def _proven(submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> bool:
+    """Gates 3 and 4. An emulated kernel dies now and then by itself, so a lost VM is tried once more."""
+    before = len(steps.reports)
     for _ in range(2):
-        del told.reports[before:]
-        if _in_a_vm(asked, kernel, object_path, told):
+        del steps.reports[before:]
+        if _in_a_vm(submission, kernel, object_path, steps):
             return True
-        if not any(finding.rule == VM_LOST for finding in told.reports[-1].findings):
+        if not any(finding.rule == VM_LOST for finding in steps.reports[-1].findings):
             return False
     return False
 
 
-def _in_a_vm(asked: Submission, kernel: Kernel, object_path: Path, told: _Telling) -> bool:
+def _in_a_vm(submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> bool:
     library = str(kernel.libbpf or SYSTEM_LIBBPF)
-    told.begin("load", f"the verifier of Linux {kernel.version}, in a micro-VM")
+    steps.begin("load", f"the verifier of Linux {kernel.version}, in a micro-VM")
     place = Place(str(object_path.parent), False, Identity(0, 0, (0,)))
     options = microvm.VmOptions(VM_CPUS, VM_MEMORY_BYTES)
     with closing(microvm.boot(kernel, place, options, "verifying a scheduler")) as vm:
-        if not told.passed(load_gate.check(object_path, asked.name, asked.source, vm, library)):
+        if not steps.passed(load_gate.check(object_path, submission.name, submission.source, vm, library)):
             return False
-        told.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
-        reference = behaviour_gate.reference(vm, told.within)
-        spec = AttachSpec(asked.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
+        steps.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
+        reference = behaviour_gate.reference(vm, steps.within)
+        spec = AttachSpec(submission.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
         report = behaviour_gate.check(
             spec,
             vm,
             reference=reference,
-            declared_unfair=asked.unfair_by_design,
-            progress=told.within,
+            declared_unfair=submission.unfair_by_design,
+            progress=steps.within,
             libbpf=library,
         )
-        return told.passed(report)
+        return steps.passed(report)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Runs one of our modules inside the micro-VM as root and hears its JSON lines as they come.
+"""Runs one of our modules inside the micro-VM as root and passes on its JSON lines as they come.
 
-What was heard before the VM was lost is kept: the last line says what was going on. Standard library only.
+Lines that came before the VM was lost are kept: the last one says what was going on. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 import_module(sys.argv[2]).main(sys.argv[3])
 """
-"""As a module, since Python would compile a program file anew at every start."""
+"""Runs it as a module: Python would compile a program file at every start."""
 _KEEP_BYTES = 64 << 10
 
 
 class VM(Protocol):
     """What the gates need of a micro-VM whose commands run as root. `ResilientVM` is one: it boots another when one is
-    lost, raises RunnerLost then and counts `generation` up."""
+    lost, raises RunnerLost then and increments `generation`."""
 
     @property
     def generation(self) -> int: ...
@@ -39,7 +39,7 @@ class VM(Protocol):
 
 
 class Lines:
-    """Puts pieces of output together to lines of JSON; what is none is left to be shown as it is."""
+    """Reassembles output chunks into lines and passes each JSON object to `hear`; ignores other lines."""
 
     def __init__(self, hear: Callable[[dict[str, Any]], None]) -> None:
         self._hear = hear
@@ -59,12 +59,12 @@ class Lines:
 
 
 def run_inside(
-    vm: VM, module: str, asked: dict[str, Any], *, timeout_s: float, hear: Callable[[dict[str, Any]], None]
+    vm: VM, module: str, request: dict[str, Any], *, timeout_s: float, hear: Callable[[dict[str, Any]], None]
 ) -> Run:
     """Run `module.main(JSON)` as root. Raises MachineLost or RunnerLost when the VM died or hangs, and AutotuneError
-    when the program could not be started at all or did not end by itself in time."""
+    when the program could not be started or did not end in time."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
-    argv = (python, "-S", "-E", "-I", "-c", BOOTSTRAP, str(PACKAGE.parent), module, json.dumps(asked))
+    argv = (python, "-S", "-E", "-I", "-c", BOOTSTRAP, str(PACKAGE.parent), module, json.dumps(request))
     env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     lines = Lines(hear)
     run = vm.run(RunSpec(argv, "/", env, timeout_s=timeout_s, keep_bytes=_KEEP_BYTES, stream=True), lines.feed)

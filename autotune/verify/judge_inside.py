@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Judges a source by the rules that need its meaning, and prints what they found as one JSON document.
+"""Judges a source by the rules that need its meaning, and prints their findings as one JSON document.
 
-A program of its own, which runs inside the sandbox only: how long the rules take depends on a text that is not trusted,
-and the kernel bounds their time and memory there. Standard library only.
+A program of its own, which runs only inside the sandbox: how long the rules take depends on an untrusted text, and the
+kernel bounds their time and memory there. Standard library only.
 
     python judge_inside.py ROOM NAME < the document of `parser tree`
 
-ROOM is a directory that holds the parts of `autotune` that the rules need.
+ROOM is a directory with the parts of `autotune` that the rules need.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _findings(known: facts.Facts) -> Iterator[Finding]:
 
 
 def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
-    """What a report tells of a source that could be read."""
+    """The numbers to report about a source that could be read."""
     knobs = [
         {"name": each.name, "type": each.type.replace("const volatile ", ""), "default": _default(each)}
         for each in known.variables
@@ -62,7 +62,7 @@ def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default(variable: facts.Variable) -> int | None:
-    """Of a whole number or a boolean."""
+    """The default of a whole number or a boolean."""
     initial = variable.initial
     return initial.extra if initial is not None and initial.kind == "constant" else None
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs a program that reads text we do not trust: no network, no files but those it is shown, bounded in all it takes.
+"""Runs a program that reads untrusted text: no network, no files but those it is given, everything it takes bounded.
 
-bubblewrap builds the walls (namespaces of its own for users, mounts, processes, network and IPC; no privilege of any
-kind inside; it ends with us). Limits of the kernel (`prlimit`) bound memory, CPU time and the size of files; wall time
-and output are bounded here. CPU time is the bound that a busy machine does not change; wall time ends the rest.
+bubblewrap isolates it (its own namespaces for users, mounts, processes, network and IPC; no privilege inside; it ends
+with us). Limits of the kernel (`prlimit`) bound memory, CPU time and file sizes; wall time and output are bounded here.
+CPU time is the bound that does not depend on how busy the machine is; wall time ends the rest.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from autotune.errors import BuildError
 
 NOBODY = "65534"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
-"""What programs and their libraries are; no configuration, no home, no user's files, no devices, no /proc."""
+"""Programs and their libraries; no configuration, no home, no user's files, no devices, no /proc."""
 WORK = "/scratch"
-"""The one directory that can be written, inside: a file system in memory."""
+"""The one writable directory inside: a file system in memory."""
 _READ_BYTES = 65536
 
 
@@ -65,7 +65,7 @@ def run(
     """Run a program. `shown` maps files and directories to where they appear, read-only; `given` maps places inside to
     the content of a file there. What is untrusted or judged goes in by `given` and `stdin` and comes out by `stdout`:
     by descriptors, which nobody else can open, never by a path that another user could name. Raises BuildError when
-    there is no bubblewrap, or it may not do its work."""
+    bubblewrap is missing, or not allowed to work."""
     started = time.monotonic()
     with contextlib.ExitStack() as held:
         files = {place: held.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
@@ -111,7 +111,7 @@ def _in_memory(content: bytes) -> Iterator[int]:
 
 
 def find_bubblewrap() -> str:
-    """Raises BuildError when it is not installed."""
+    """Path of bubblewrap. Raises BuildError when it is not installed."""
     found = shutil.which("bwrap")
     if found is None:
         raise BuildError("bubblewrap is not installed", hint="install it: apt-get install bubblewrap")
@@ -145,8 +145,8 @@ def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
 
 
 def _bound(limits: SandboxLimits) -> None:
-    """In the child, before the program begins. Kept by everything that it starts."""
-    # SIGXCPU first, which says why; a program that does not heed it is killed.
+    """Set the limits in the child, before the program begins; everything that it starts inherits them."""
+    # SIGXCPU first, which gives the reason; a program that ignores it is killed.
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
@@ -157,7 +157,7 @@ def _bound(limits: SandboxLimits) -> None:
 
 
 def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: float) -> int:
-    """The exit code; who has closed its output and goes on is ended at the same time as anybody."""
+    """The exit code; a program that closed its output and keeps running is ended at the same deadline."""
     try:
         return child.wait(max(0.1, started + limits.wall_s - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -167,7 +167,7 @@ def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: floa
 
 
 def _out_of_cpu(exit_code: int, wall_s: float, limits: SandboxLimits) -> bool:
-    """Ended by the kernel for its CPU time. bubblewrap tells of a signal as shells do."""
+    """Whether the kernel ended it for its CPU time. bubblewrap reports a signal as shells do."""
     ended_by = exit_code - 128 if exit_code > 128 else -exit_code
     return ended_by == signal.SIGXCPU or (ended_by == signal.SIGKILL and wall_s > limits.cpu_s)
 
@@ -175,7 +175,7 @@ def _out_of_cpu(exit_code: int, wall_s: float, limits: SandboxLimits) -> bool:
 def _drained(
     child: subprocess.Popen[bytes], stdin: bytes, limits: SandboxLimits, started: float
 ) -> tuple[bytes, bytes, str]:
-    """All that it writes, up to the bounds; past one the whole sandbox is ended."""
+    """All its output, up to the bounds; past one the whole sandbox is ended."""
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
@@ -211,7 +211,7 @@ def _drained(
 
 
 def _fed(child: subprocess.Popen[bytes], left: memoryview, selector: selectors.BaseSelector) -> memoryview:
-    """Hand on input; what it does not want is no error."""
+    """Pass input on; a program may refuse it."""
     assert child.stdin is not None
     try:
         left = left[os.write(child.stdin.fileno(), left[:_READ_BYTES]) :]

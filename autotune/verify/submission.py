@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is handed in to be verified: a source, and what the catalogue is to say about it."""
+"""A submission for verification: a source, and what the catalogue will say about it."""
 
 from __future__ import annotations
 
@@ -41,58 +41,59 @@ class Submission(BaseModel):
     knobs: tuple[Knob, ...] | None = Field(None, max_length=MOST_KNOBS)
     """None: those of the object, with whatever values they can hold."""
     unfair_by_design: bool = False
-    """It means to share CPU time unequally: the gate of behaviour tells by how much instead of failing it."""
+    """It is unfair by design: the behaviour gate reports unfairness instead of failing it."""
 
 
 def submission(**fields: object) -> Submission:
-    """A checked submission; its name is bare. Raises UsageError."""
+    """Check a submission; its name has no prefix. Raises UsageError."""
     try:
         made = Submission.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "it"
-        raise UsageError(f"the scheduler cannot be taken: {where}: {first['msg']}") from error
+        raise UsageError(f"the scheduler cannot be accepted: {where}: {first['msg']}") from error
     return made.model_copy(update={"name": checked_name(made.name)})
 
 
-def entry(asked: Submission, knobs: Sequence[Knob]) -> Scheduler:
-    """What the catalogue says of a scheduler that passed."""
+def entry(given: Submission, knobs: Sequence[Knob]) -> Scheduler:
+    """The catalogue entry of a scheduler that passed."""
     return Scheduler(
-        name=f"{CUSTOM}{asked.name}",
+        name=f"{CUSTOM}{given.name}",
         kind="bpf",
-        ops_name=asked.name,
-        source=f"{asked.name}.bpf.c",
+        ops_name=given.name,
+        source=f"{given.name}.bpf.c",
         production_ready=False,
-        description=asked.description or comments.description(asked.source, asked.name) or "A generated scheduler.",
-        algorithm=asked.algorithm,
-        use_cases=asked.use_cases,
-        characteristics=asked.characteristics,
-        limitations=asked.limitations,
-        performance_profile=asked.performance_profile,
+        description=given.description or comments.description(given.source, given.name) or "A generated scheduler.",
+        algorithm=given.algorithm,
+        use_cases=given.use_cases,
+        characteristics=given.characteristics,
+        limitations=given.limitations,
+        performance_profile=given.performance_profile,
         requirements=Requirements(kernel_min=LEAST_KERNEL),
         tags=("generated",),
         knobs=tuple(knobs),
     )
 
 
-def knobs_of(asked: Submission, content_path: Path, library: str | None) -> tuple[tuple[Knob, ...], list[Finding]]:
-    """The knobs of the entry, and where they do not fit the object. Raises AttachError when it cannot be read."""
+def knobs_of(given: Submission, content_path: Path, library: str | None) -> tuple[tuple[Knob, ...], list[Finding]]:
+    """The knobs of the entry, and findings where they do not fit the object. Raises AttachError when it is
+    unreadable."""
     opened = libbpf.Libbpf(library).open(str(content_path))
     try:
         found = {knob.name: knob for knob in opened.knobs()}
     finally:
         opened.close()
     partial = (PARTIAL,) if PARTIAL.name in found else ()
-    if asked.knobs is None:
-        said = comments.knob_descriptions(asked.source)
+    if given.knobs is None:
+        said = comments.knob_descriptions(given.source)
         inferred = (_inferred(knob, said.get(knob.name, "")) for knob in found.values() if knob.name != PARTIAL.name)
         return (*(knob for knob in inferred if knob is not None), *partial), []
-    declared = tuple(knob for knob in asked.knobs if knob.name != PARTIAL.name)
+    declared = tuple(knob for knob in given.knobs if knob.name != PARTIAL.name)
     return (*declared, *partial), list(_misfits(declared, found))
 
 
 def _inferred(knob: libbpf.ObjectKnob, said: str) -> Knob | None:
-    """A knob that no entry names: it takes what its variable can hold. None for what is no scalar of that kind."""
+    """A knob that no entry names: it takes what its variable can hold. None for a variable that is no such scalar."""
     said = said or "Not described."
     if knob.kind == "bool":
         return Knob(name=knob.name, type="boolean", default=knob.value, description=said)

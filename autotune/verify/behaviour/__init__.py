@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The gate of behaviour: what a scheduler does to real loads in a micro-VM."""
+"""The behaviour gate: what a scheduler does to real loads in a micro-VM."""

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The fourth gate: how a scheduler treats tasks. Runs the loads of `loads` in the micro-VM under it and under
-EEVDF, and has `judge` compare.
+"""Gate 4: how a scheduler treats tasks. Runs the loads of `loads` in the micro-VM under it and under EEVDF, and lets
+`judge` compare.
 
 What always holds:
 - every run inside has a deadline on this side; a VM that dies or hangs is a finding, not an exception;
-- a finding about time counts only when it shows again each time the same load is run once more, with EEVDF measured
-  anew beside it: the machine may have been busy before. Ejections need no second look.
+- a finding about time counts only if it shows again each time the same load is repeated, with EEVDF measured again
+  beside it: the machine may have been busy before. Ejections need no second look.
 Standard library only.
 """
 
@@ -28,26 +28,26 @@ SECONDS = 2.5
 """Of most loads. All nine take 28 s under emulation, attaching included; with EEVDF's and a boot about 62 s."""
 MARGIN_S = 30.0
 """What a run inside may take beyond its loads: attaching up to three times, and a kernel that waits for its watchdog
-(30 s at most) before it throws out a scheduler that keeps everybody waiting, us included."""
+(30 s at most) before it ejects a scheduler that starves everything, the watcher included."""
 MORE_LOOKS = 2
-"""At findings about time. Each costs 8 s for one load, and only what is doubtful has to pay."""
+"""How often doubtful loads are repeated. Each costs 8 s, and only doubtful ones pay."""
 TRIES = 2
-"""An emulated kernel dies now and then by itself (`machine/resilient`): once is nobody's fault."""
+"""How many losses of the VM are forgiven: an emulated kernel dies now and then by itself (`machine/resilient`)."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Reference:
-    """EEVDF's numbers, by load. They hold for the boot they were measured on (`generation` of the VM)."""
+    """EEVDF's numbers, by load, valid for the boot they were measured on (`generation` of the VM)."""
 
     loads: Mapping[str, Mapping[str, Any]]
     generation: int
 
 
 class LostVM(Exception):
-    """The VM was lost, under a load of the scheduler or (`theirs`) of EEVDF. `again` is false when it hung: waiting
-    once more for that is no use."""
+    """The VM was lost, under a load of the scheduler or (`theirs`) of EEVDF. `again` is false when it hung: repeating
+    that would only hang again."""
 
     def __init__(self, error: AutotuneError, begun: str, *, theirs: bool, again: bool) -> None:
         super().__init__(error.message)
@@ -75,9 +75,8 @@ def check(
     libbpf: str,
     only: Sequence[str] | None = None,
 ) -> GateReport:
-    """Run the loads under the scheduler. `reference` of another boot, or one that lacks a load, is measured anew;
-    `only` names the loads to run (None: all, as the gate demands). Raises AutotuneError when the gate itself cannot
-    work."""
+    """Run the loads under the scheduler. `reference` is measured again if it is of another boot or lacks a load. `only`
+    names the loads to run (None: all, as the gate demands). Raises AutotuneError when the gate itself cannot work."""
     started = time.monotonic()
     gate = _Gate(spec, vm, _names(only), declared_unfair, progress, libbpf)
     lost = None
@@ -110,7 +109,7 @@ def _names(only: Sequence[str] | None) -> list[str]:
 
 @dataclass(frozen=True)
 class _Gate:
-    """One check: what is checked, where, and by which loads."""
+    """One check: the scheduler, the VM, and the loads."""
 
     spec: AttachSpec
     vm: VM
@@ -120,7 +119,7 @@ class _Gate:
     libbpf: str
 
     def verdict(self, given: Reference | None) -> tuple[list[Finding], dict[str, Any], str]:
-        """Findings, numbers, and the kernel's log. Raises Lost."""
+        """Findings, numbers, and the kernel's log. Raises LostVM."""
         known = given is not None and given.generation == self.vm.generation and set(self.names) <= set(given.loads)
         eevdf = given if known and given is not None else _reference(self.vm, self.progress, self.names)
         seen = self._measure(self.names)
@@ -135,7 +134,7 @@ class _Gate:
         return _run(self.vm, self.spec, names, self.progress, self.libbpf)
 
     def _confirmed(self, found: list[LoadFinding], numbers: dict[str, Any]) -> list[LoadFinding]:
-        """What shows again each time the doubtful loads are run; all that is not about time stays."""
+        """Findings that show again each time the doubtful loads are repeated; those not about time stay."""
         looks: list[dict[str, Any]] = []
         for _ in range(MORE_LOOKS):
             doubtful = [name for name in self.names if name in {item.load for item in found if _is_doubtful(item)}]
@@ -155,7 +154,7 @@ class _Gate:
 
 
 def _both(found: list[LoadFinding], again: list[LoadFinding]) -> list[LoadFinding]:
-    """Of the doubtful what was found again, with the newer numbers; and all else that was found at either time."""
+    """Doubtful findings that were found both times, with the newer numbers, and all other findings of either time."""
     before = {(item.load, item.finding.rule) for item in found}
     sure = [item for item in found if not _is_doubtful(item)]
     new = [item for item in again if not _is_doubtful(item) and (item.load, item.finding.rule) not in before]
@@ -176,7 +175,7 @@ def _reference(vm: VM, progress: Progress, names: list[str]) -> Reference:
 
 
 def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, libbpf: str | None) -> Seen:
-    """Run loads inside. Raises Lost when the VM is, AutotuneError when the program inside failed."""
+    """Run loads inside. Raises LostVM when the VM is lost, AutotuneError when the program inside failed."""
     loads: dict[str, Any] = {}
     end: dict[str, Any] = {}
     begun = ["attaching"]
@@ -190,11 +189,11 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
         else:
             end.update(said)
 
-    asked = {"spec": None if spec is None else to_json(spec), "loads": names, "seconds": SECONDS, "libbpf": libbpf}
+    request = {"spec": None if spec is None else to_json(spec), "loads": names, "seconds": SECONDS, "libbpf": libbpf}
     timeout_s = len(names) * SECONDS * 1.5 + MARGIN_S
     started = time.monotonic()
     try:
-        run = run_inside(vm, "autotune.verify.behaviour.loads", asked, timeout_s=timeout_s, hear=hear)
+        run = run_inside(vm, "autotune.verify.behaviour.loads", request, timeout_s=timeout_s, hear=hear)
     except (MachineLost, RunnerLost) as error:
         died = time.monotonic() - started < timeout_s
         raise LostVM(error, begun[0], theirs=spec is None, again=died) from error
@@ -211,7 +210,7 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
 
 
 def _numbers(seen: Seen, eevdf: Reference) -> dict[str, Any]:
-    """What is reported: both sides of each load, and how the scheduler came and went."""
+    """The numbers to report: both sides of each load, and how the scheduler came and went."""
     loads = {
         name: {"scheduler": _with_index(name, numbers), "eevdf": _with_index(name, eevdf.loads.get(name, {}))}
         for name, numbers in seen.loads.items()
@@ -233,6 +232,6 @@ def _with_index(name: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log(seen: Seen) -> str:
-    """The kernel's log while the scheduler was attached, and the end of what it said when it threw it out."""
+    """The kernel's log while the scheduler was attached, and the end of its messages about an ejection."""
     record = seen.end.get("exit") or {}
     return "\n".join([*seen.end.get("kernel_log", ()), record.get("message", "")]).strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the numbers of the loads say about a scheduler: pure, from what was heard inside the VM to findings.
+"""Judges a scheduler by the numbers of the loads. Pure: from what was heard inside the VM to findings.
 
 Bounds are those of `bounds`. Every finding names the load and both numbers, so that it can be checked against the
 report. Standard library only.
@@ -15,12 +15,12 @@ from autotune.verify.findings import Finding
 
 Numbers = Mapping[str, Any]
 BOUND_TASKS = ("cpu", "moved")
-"""How the names of tasks begin that are bound to one CPU."""
+"""Prefixes of the names of tasks that are bound to one CPU."""
 TIMED = frozenset({"starved", "pinned-stuck", "wake-latency", "unfair", "slow"})
-"""Rules about how long something took: a machine that was busy meanwhile can break them too."""
+"""Rules about time: a machine that was busy meanwhile can break them too."""
 
 CUT_SHORT = frozenset({"wake-latency", "unfair", "slow"})
-"""Rules that say nothing about a load during which the scheduler went."""
+"""Rules that mean nothing for a load during which the scheduler went."""
 
 _RATES = {
     "nice_hogs": ("work_per_s", "the work done by hogs of several nice levels"),
@@ -37,7 +37,7 @@ _ADVICE = {
     "slow": "do less in dispatch and enqueue, wake idle CPUs (at_kick, at_select_cpu), and make slices longer",
     "ejected": "enqueue must insert every task into a queue that dispatch reads, on a CPU that the task may run on",
     "attach": "look at init: it must return 0, and create each queue once",
-    "detach": "nothing may keep the kernel from letting go",
+    "detach": "nothing may keep the kernel from detaching it",
 }
 
 
@@ -64,13 +64,13 @@ def jain(shares: Sequence[float]) -> float:
 
 
 def judge(seen: Seen, reference: Mapping[str, Numbers], *, declared_unfair: bool) -> list[LoadFinding]:
-    """All that is wrong, worst first. `reference` has EEVDF's numbers of the same loads."""
+    """All findings, worst first. `reference` has EEVDF's numbers of the same loads."""
     found = list(_ending(seen))
     for load, numbers in seen.loads.items():
         if "tasks" in numbers:
             eevdf = reference.get(load, {})
             found += [LoadFinding(load, finding) for finding in _of_load(load, numbers, eevdf, declared_unfair)]
-    if seen.end.get("gone"):  # a load that was cut short is slow and unfair by that alone
+    if seen.end.get("gone"):  # a load that was cut short is slow and unfair for that reason alone
         found = [item for item in found if item.load != seen.begun or item.finding.rule not in CUT_SHORT]
     return found
 
@@ -104,14 +104,14 @@ def _ending(seen: Seen) -> Iterator[LoadFinding]:
     if end.get("detach_error"):
         yield LoadFinding("", _error("detach", end["detach_error"]))
     elif end.get("state", "disabled") != "disabled":
-        yield LoadFinding("", _error("detach", f"sched_ext is '{end['state']}' after the scheduler was let go"))
+        yield LoadFinding("", _error("detach", f"sched_ext is '{end['state']}' after the scheduler was detached"))
 
 
 def exit_words(record: Numbers | None) -> str:
-    """Why a scheduler went, by its exit record."""
+    """Why a scheduler went, from its exit record."""
     if record is None:
         return "it went, and left no record of why"
-    what = "the kernel threw it out" if record["kind"] >= 1024 else "it left"
+    what = "the kernel ejected it" if record["kind"] >= 1024 else "it left"
     more = f" ({record['message'].splitlines()[0]})" if record["message"].strip() else ""
     return f"{what}: {record['reason']}{more}"
 
@@ -150,7 +150,7 @@ def _starved(load: str, numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
 
 
 def _stuck(numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
-    """Tasks that are bound to one CPU and do next to nothing, without waiting long at once."""
+    """Tasks that are bound to one CPU and do next to nothing, without a single long wait."""
     theirs = {task["name"]: task["work"] / eevdf["passed_s"] for task in eevdf.get("tasks", ())}
     bound_s = wait_bound_s("pinned", numbers, eevdf)
     for task in numbers["tasks"]:
@@ -166,8 +166,8 @@ def _stuck(numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
 
 
 def speed_ratio(numbers: Numbers, eevdf: Numbers) -> float:
-    """How much slower the machine was during a load than during EEVDF's; 1 where that is not known, or it was not. Only
-    ever in the scheduler's favour: the measure differs by up to 1.6 between schedulers on a machine that is idle."""
+    """How much slower the machine was during a load than during EEVDF's; 1 where that is unknown, or it was not. Only
+    ever in the scheduler's favour: the measure differs by up to 1.6 between schedulers on an idle machine."""
     ours, theirs = numbers.get("speed", 0.0), eevdf.get("speed", 0.0)
     if not ours or not theirs:
         return 1.0

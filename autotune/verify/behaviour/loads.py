@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Runs inside the micro-VM as root: one load after another under a scheduler (or EEVDF), and what came of each.
+"""Runs loads inside the micro-VM as root, one after another, under a scheduler or EEVDF, and reports their numbers.
 
 How it measures:
-- this process watches under SCHED_FIFO, so that no sched_ext scheduler can keep it waiting; its tasks are ordinary;
-- every task counts its own progress in shared memory, which is looked at every 20 ms: a counter that stands still is a
-  task that waits, since all of them always want to run or sleep for a millisecond at most;
-- time in which this process itself could not look (the host had other work) is not counted as anybody's waiting;
-- at every look it does a little work of its own and takes the time: how fast the machine is just then;
+- this process watches under SCHED_FIFO, so that no sched_ext scheduler can starve it; its tasks are ordinary;
+- every task counts its progress in shared memory, which is read every 20 ms: a counter that stands still is a task that
+  waits, since all of them always want to run or sleep for a millisecond at most;
+- time in which this process itself could not look (the host had other work) counts as nobody's waiting;
+- at every look it times a little work of its own: how fast the machine is just then;
 - the scheduler is attached by this process: if it dies, the kernel is back on its own.
 
-Says JSON lines: `begin`, `load` and `end` with their numbers. Standard library only.
+Prints JSON lines: `begin`, `load` and `end` with their numbers. Standard library only.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from autotune.wire import from_json, to_json
 LOOK_S = 0.02
 """Between two looks at the tasks."""
 MOST_LOOK_S = 3 * LOOK_S
-"""What one look may add to anybody's waiting: more means that the watcher itself waited."""
+"""What one look may add to a task's waiting: more means that the watcher itself waited."""
 LOCK_PATH = "/run/autotune-verify.lock"
-"""Our own: another holder of this VM, which holds nothing, may have taken the usual one."""
+"""A lock of our own: another holder of this VM, with nothing attached, may have taken the usual one."""
 GONE_S = 3.0
 """How long a scheduler may take to leave after CPUs were plugged."""
 NOTICE_S = 0.3
-"""How long after plugging it may take until the kernel begins to throw a scheduler out."""
+"""How long after plugging the kernel may take to begin an ejection."""
 RESTART = 1 << 48
-"""SCX_ECODE_ACT_RESTART: the scheduler asks to be started again, as it may when CPUs come and go."""
+"""SCX_ECODE_ACT_RESTART: the scheduler requests a restart, as it may when CPUs come and go."""
 HOG_LOOPS = 100
 """Between two counts of a hog: about 0.1 ms under emulation."""
 SPEED_LOOPS = 4000
-"""What this process does at every look: about 0.5 ms under emulation."""
+"""Work of this process at every look: about 0.5 ms under emulation."""
 
 WORK, WRONG = 0, 1
-"""Cells of a task: what it has done so far, and how often it found itself on a CPU that is not its own."""
+"""Cells of a task: its progress, and how often it found itself on a CPU that it may not run on."""
 CELLS = 2
 MOST_TASKS = 128
 MOST_WAKES = 1 << 15
@@ -98,7 +98,7 @@ class Task:
     pid: int
     slot: Slot
     cpu_ns: int = 0
-    """CPU time when it was first looked at; afterwards what it got since."""
+    """CPU time at the first look; afterwards the growth since."""
     work: int = 0
     waiting_s: float = 0.0
     longest_wait_s: float = 0.0
@@ -134,7 +134,7 @@ def cpu_ns(pid: int) -> int:
 
 
 class Crew:
-    """The tasks of one load. Whoever leaves the block has them killed."""
+    """The tasks of one load, killed at the end of the block."""
 
     def __init__(self, board: Board) -> None:
         board.clear()
@@ -145,13 +145,13 @@ class Crew:
         self, name: str, body: Body, *, nice: int = 0, cpus: set[int] | None = None, fifo: int = 0, wakes: int = 0
     ) -> Task:
         """Start a task. `cpus` bounds where it may run, `fifo` makes it a real-time one of that priority, `wakes` is
-        for how many wake-ups it gets room."""
+        how many wake-ups it has room for."""
         at = len(self.tasks)
         first = sum(len(task.slot.wakes) for task in self.tasks)
         slot = Slot(self._board, at, range(first, first + wakes))
         pid = os.fork()
         if pid == 0:
-            os.closerange(3, _MOST_FDS)  # above all the scheduler's link: as long as it is open, it is not let go
+            os.closerange(3, _MOST_FDS)  # above all the scheduler's link, which keeps it attached while it is open
             with contextlib.suppress(BaseException):
                 _settle(nice, cpus, fifo)
                 body(slot)
@@ -180,7 +180,7 @@ def _settle(nice: int, cpus: set[int] | None, fifo: int) -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(fifo))
 
 
-# --- what tasks do ---------------------------------------------------------------------------------------
+# --- bodies of tasks -------------------------------------------------------------------------------------
 
 
 def hog(slot: Slot) -> None:
@@ -195,7 +195,7 @@ def hog(slot: Slot) -> None:
 
 
 def bound_hog(slot: Slot) -> None:
-    """A hog that looks where it runs."""
+    """A hog that checks which CPU it runs on."""
     getcpu = ctypes.CDLL(None).sched_getcpu
     allowed = os.sched_getaffinity(0)
     while True:
@@ -213,7 +213,7 @@ def burn(cpu_s: float) -> None:
 
 
 def forker(_slot: Slot) -> None:
-    """Children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
+    """Forks children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
     os.execv("/bin/sh", ["sh", "-c", "while :; do (:); done"])
 
 
@@ -233,7 +233,7 @@ def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
 
 
 def pingpong(slot: Slot) -> None:
-    """Two tasks that hand a byte to and fro."""
+    """Two tasks that pass a byte to and fro."""
     there, back = os.pipe(), os.pipe()
     if os.fork() == 0:
         os.close(there[1])
@@ -253,7 +253,7 @@ def pingpong(slot: Slot) -> None:
 
 
 class Gone(Exception):
-    """The scheduler left, or was thrown out."""
+    """The scheduler left, or was ejected."""
 
     def __init__(self, record: SchedulerExit | None) -> None:
         super().__init__("the scheduler is gone")
@@ -261,28 +261,28 @@ class Gone(Exception):
 
 
 class Charge:
-    """Who schedules: a scheduler that is held, or (spec None) the kernel's own."""
+    """The scheduler in charge: one that is attached, or (spec None) the kernel's own."""
 
     def __init__(self, spec: AttachSpec | None, libbpf: str | None) -> None:
         self._spec = spec
         self._holder = Holder(libbpf, Lock(LOCK_PATH))
-        self._held = False
+        self._is_attached = False
         self.attach_s: list[float] = []
 
     def attach(self) -> None:
         if self._spec is not None:
             self.attach_s.append(round(self._holder.attach(self._spec).attach_s, 3))
-            self._held = True
+            self._is_attached = True
 
     def check(self) -> None:
-        """Raises Gone when the scheduler is no longer in charge."""
-        if self._held and read_state().state != "enabled":
+        """Raise Gone when the scheduler is no longer in charge."""
+        if self._is_attached and read_state().state != "enabled":
             raise Gone(self._holder.exit_record())
 
     def mend(self) -> int:
-        """After plugging: attach again when the scheduler left with the code that asks for it. How often that was
-        (0 or 1). Raises Gone when it left for another reason."""
-        if not self._held:
+        """After plugging: attach again if the scheduler left with the code that requests it. Returns how often (0 or
+        1). Raises Gone when it left for another reason."""
+        if not self._is_attached:
             return 0
         leaving, _ = wait_for(lambda seen: seen.state != "enabled", NOTICE_S)
         if not leaving:
@@ -296,15 +296,15 @@ class Charge:
         return 1
 
     def detach(self) -> dict[str, Any] | None:
-        """Let go; None when nothing was held. Raises AutotuneError when the kernel does not go back."""
-        if not self._held:
+        """Detach; None when nothing was attached. Raises AutotuneError when the kernel does not go back."""
+        if not self._is_attached:
             return None
-        self._held = False
+        self._is_attached = False
         return to_json(self._holder.detach())  # type: ignore[no-any-return]
 
 
 class Bench:
-    """Where loads run: shared memory, the scheduler, the CPUs."""
+    """The place where loads run: shared memory, the scheduler, the CPUs."""
 
     def __init__(self, charge: Charge, seconds: float) -> None:
         self.board = Board()
@@ -314,10 +314,10 @@ class Bench:
         self.watched_s = 0.0
         """Since `crew` was called, without what the watcher missed."""
         self.spent_s = 0.0
-        """On measuring the machine's speed since `crew` was called, in so many looks:"""
+        """Time spent on measuring the machine's speed since `crew` was called, in so many looks:"""
         self.looks = 0
         self.gone: Gone | None = None
-        """Seen while watching; the numbers until then are still told."""
+        """Seen while watching; the numbers until then are still reported."""
 
     def crew(self) -> Crew:
         """The tasks of a new load."""
@@ -325,7 +325,7 @@ class Bench:
         return Crew(self.board)
 
     def speed(self) -> float:
-        """How many turns of a loop a second of this process, which nothing inside the VM keeps waiting."""
+        """Turns of a loop a second of this process, which nothing inside the VM delays."""
         return round(self.looks * SPEED_LOOPS / self.spent_s) if self.spent_s else 0.0
 
     def _try_speed(self) -> None:
@@ -336,8 +336,8 @@ class Bench:
         self.looks += 1
 
     def watch(self, crew: Crew, seconds: float, turn: Callable[[int], None] | None = None) -> float:
-        """Look at the tasks for so long; `turn` is called at each look with its number. The seconds that passed.
-        Ends as soon as the scheduler is gone, and keeps that in `gone`."""
+        """Look at the tasks for so long; `turn` is called at each look with its number. Returns the seconds that
+        passed. Ends as soon as the scheduler is gone, and keeps that in `gone`."""
         for task in crew.tasks:
             task.cpu_ns, task.work, task.waiting_s = cpu_ns(task.pid), task.done(), 0.0
         before = [task.work for task in crew.tasks]
@@ -395,15 +395,15 @@ def nice_hogs(bench: Bench) -> Numbers:
 
 
 def equal_hogs(bench: Bench) -> Numbers:
-    """Hogs that differ in nothing: who gets how much is the scheduler's doing."""
+    """Hogs that differ in nothing: how the CPU is shared depends on the scheduler alone."""
     with bench.crew() as crew:
         hogs = [crew.start("hog", hog) for _ in range(2 * len(bench.cpus) + 1)]
         return _summed(crew, bench.watch(crew, bench.seconds), work_per_s=hogs)
 
 
 def forks(bench: Bench) -> Numbers:
-    """Many that fork children of no duration, beside a hog for each two CPUs: with more of them, what forks get is
-    decided by what hogs are granted at a turn, not by what forking costs."""
+    """Many that fork children of no duration, beside a hog for each two CPUs: with more hogs, their slices and not the
+    cost of forking would decide."""
     with bench.crew() as crew:
         for _ in range(max(1, len(bench.cpus) // 2)):
             crew.start("hog", hog)
@@ -420,7 +420,7 @@ def forks_so_far() -> int:
 
 
 def sleepers(bench: Bench) -> Numbers:
-    """Wake every millisecond beside two hogs for each CPU."""
+    """Tasks that wake every millisecond beside two hogs for each CPU."""
     with bench.crew() as crew:
         for _ in range(2 * len(bench.cpus)):
             crew.start("hog", hog)
@@ -467,7 +467,7 @@ def realtime(bench: Bench) -> Numbers:
 
 
 def hand_over(bench: Bench) -> Numbers:
-    """Pairs that hand a byte to and fro, one for each CPU, with nothing beside them."""
+    """Pairs that pass a byte to and fro, one for each CPU, with nothing beside them."""
     with bench.crew() as crew:
         pairs = [crew.start("pair", pingpong) for _ in bench.cpus]
         return _summed(crew, bench.watch(crew, bench.seconds), round_trips_per_s=pairs)
@@ -488,7 +488,7 @@ def churn(bench: Bench) -> Numbers:
 
 
 def hotplug(bench: Bench) -> Numbers:
-    """The last CPU goes and comes back under load. A scheduler may leave and ask to be started again."""
+    """The last CPU goes and comes back under load. A scheduler may leave and request a restart."""
     switch = f"/sys/devices/system/cpu/cpu{bench.cpus[-1]}/online"
     if len(bench.cpus) < 2 or not os.access(switch, os.W_OK):
         return {"skipped": "this VM has no CPU that can be unplugged"}
@@ -502,7 +502,7 @@ def hotplug(bench: Bench) -> Numbers:
             _write(switch, value)
             restarts += bench.charge.mend()
             passed_s += bench.watch(crew, bench.seconds / 3)
-            if bench.gone is not None:  # it left later than is usual
+            if bench.gone is not None:  # it left later than usual
                 bench.gone = None
                 restarts += bench.charge.mend()
         return {**_summed(crew, passed_s), "restarts": restarts}
@@ -532,7 +532,7 @@ LOADS: dict[str, Callable[[Bench], Numbers]] = {
     "churn": churn,
     "hotplug": hotplug,
 }
-"""In the order in which they run: plugging comes last, since most schedulers are attached anew for it."""
+"""In the order in which they run: plugging comes last, since most schedulers are attached again for it."""
 
 
 # --- the program -----------------------------------------------------------------------------------------
@@ -545,15 +545,15 @@ def say(**said: Any) -> None:
 
 
 def main(text: str) -> None:
-    """`text` is JSON: `loads` (names), `seconds` (of most of them), `libbpf`, and `spec` (an AttachSpec, or null)."""
-    asked = json.loads(text)
-    spec = None if asked["spec"] is None else from_json(AttachSpec, asked["spec"])
+    """Run the loads. `text` is JSON: `loads` (names), `seconds` (of most), `libbpf`, `spec` (AttachSpec or null)."""
+    request = json.loads(text)
+    spec = None if request["spec"] is None else from_json(AttachSpec, request["spec"])
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
-    charge = Charge(spec, asked["libbpf"])
+    charge = Charge(spec, request["libbpf"])
     log = KernelLog()
     try:
         charge.attach()
-        run_loads(Bench(charge, asked["seconds"]), asked["loads"])
+        run_loads(Bench(charge, request["seconds"]), request["loads"])
     except Gone as gone:
         say(gone=True, exit=to_json(gone.record))
     except AutotuneError as error:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The gate of loading: what the kernel's verifier says."""
+"""The load gate: what the kernel's verifier says."""

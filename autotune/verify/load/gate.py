@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The third gate: the kernel's verifier. Loads and attaches an object for real in the micro-VM, and lets go.
+"""Gate 3: the kernel's verifier. Loads, attaches and detaches an object for real in the micro-VM.
 
 `check` is the host's side; `main` runs inside the VM as root. An object is loaded with the verifier's statistics; one
 that is refused is loaded again with its whole trace, which is mapped back to lines of the source.
@@ -26,29 +26,29 @@ from autotune.verify.load import verifier_log
 from autotune.wire import to_json
 
 LOAD_S = 60.0
-"""The whole of it, inside: a verifier that goes its whole million instructions takes some 10 s under emulation."""
+"""All of it, inside: a verifier that walks its full million instructions takes some 10 s under emulation."""
 CONFIRM_S = 15.0
-"""How long the kernel may take to say that a scheduler is attached, or gone."""
+"""How long the kernel may take to show a scheduler as attached, or gone."""
 
 LEVEL_TRACE, LEVEL_STATISTICS = 1, 4
-"""BPF_LOG_LEVEL1, BPF_LOG_STATS of the kernel."""
+"""The kernel's BPF_LOG_LEVEL1 and BPF_LOG_STATS."""
 _STATISTICS_BYTES = 16 << 10
 _TRACE_BYTES = 8 << 20
 _TOLD_BYTES = 512 << 10
-"""Of a trace, its end: it may be of megabytes, and what is wrong stands last."""
+"""Size of the end of a trace that is kept: it may have megabytes, and the complaint comes last."""
 
 
 # --- on the host -----------------------------------------------------------------------------------------
 
 
 def check(object_path: Path, ops: str, source_text: str, vm: VM, libbpf: str) -> GateReport:
-    """Load, attach with default knobs, detach. `libbpf` is the library that the VM's kernel set brings. Raises
-    AutotuneError when the gate itself cannot work; a VM that is lost is a finding."""
+    """Load, attach with default knobs, detach. `libbpf` is the library of the VM's kernel set. Raises AutotuneError
+    when the gate itself cannot work; a lost VM is a finding."""
     started = time.monotonic()
     heard: dict[str, Any] = {}
-    asked = {"object_path": str(object_path), "ops": ops, "libbpf": libbpf}
+    request = {"object_path": str(object_path), "ops": ops, "libbpf": libbpf}
     try:
-        run = run_inside(vm, __name__, asked, timeout_s=LOAD_S, hear=heard.update)
+        run = run_inside(vm, __name__, request, timeout_s=LOAD_S, hear=heard.update)
     except (MachineLost, RunnerLost) as error:
         return _report(started, [_lost(error)], {}, error.detail)
     if run.timed_out:
@@ -70,7 +70,7 @@ def _report(started: float, findings: list[Finding], numbers: dict[str, Any], lo
 
 
 def judge(heard: dict[str, Any], source_text: str) -> list[Finding]:
-    """What is wrong, by what was heard from inside: `stage` (done, or where it ended), `said`, `log`, `program`."""
+    """Findings from what was heard inside: `stage` (done, or where it ended), `said`, `log`, `program`."""
     if heard["stage"] == "done":
         return []
     if heard["stage"] == "load" and verifier_log.is_verifier_log(heard["log"]):
@@ -78,7 +78,7 @@ def judge(heard: dict[str, Any], source_text: str) -> list[Finding]:
     advice = {
         "load": "use only what our own schedulers use: the kernel functions of at.h's vmlinux.h, maps, global data",
         "attach": "look at init: it must return 0, and create each queue once",
-        "detach": "nothing may keep the kernel from letting go",
+        "detach": "nothing may keep the kernel from detaching it",
     }
     return [Finding(heard["stage"], heard["said"], advice.get(heard["stage"], ""))]
 
@@ -94,7 +94,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 class TracedObject(BpfObject):
-    """An object whose programs' logs can be asked for."""
+    """An object whose programs' verifier logs can be requested."""
 
     def __init__(self, lib: Libbpf, path: str, library_path: str) -> None:
         super().__init__(lib, path)
@@ -110,8 +110,8 @@ class TracedObject(BpfObject):
             yield self._more.bpf_program__name(found).decode(errors="replace"), found
             found = self._more.bpf_object__next_program(self._object, found)
 
-    def ask_logs(self, level: int, size: int, *, shared: bool) -> None:
-        """Before `load`: what to log. Programs may share one buffer, of which the one that is refused is the last."""
+    def request_logs(self, level: int, size: int, *, shared: bool) -> None:
+        """Set, before `load`, what to log. Programs may share one buffer; then the last one in it was refused."""
         buffer = ctypes.create_string_buffer(size)
         for name, program in self.programs():
             own = buffer if shared else ctypes.create_string_buffer(size)
@@ -124,31 +124,31 @@ class TracedObject(BpfObject):
 
 
 def main(text: str) -> None:
-    """`text` is JSON: `object_path`, `ops`, `libbpf`. Writes one line of JSON."""
-    asked = json.loads(text)
-    said = _loaded(Libbpf(asked["libbpf"]), asked)
+    """Run the gate inside. `text` is JSON: `object_path`, `ops`, `libbpf`. Writes one line of JSON."""
+    request = json.loads(text)
+    said = _loaded(Libbpf(request["libbpf"]), request)
     data = memoryview(json.dumps(said).encode() + b"\n")
     while data:
         data = data[os.write(1, data) :]
 
 
-def _loaded(lib: Libbpf, asked: dict[str, str]) -> dict[str, Any]:
+def _loaded(lib: Libbpf, request: dict[str, str]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     said = {"stage": "done", "said": "", "log": "", "program": "", "numbers": numbers}
     started = time.monotonic()
     try:
-        found = TracedObject(lib, asked["object_path"], asked["libbpf"])
+        found = TracedObject(lib, request["object_path"], request["libbpf"])
         with found:
-            found.ask_logs(LEVEL_STATISTICS, _STATISTICS_BYTES, shared=False)
+            found.request_logs(LEVEL_STATISTICS, _STATISTICS_BYTES, shared=False)
             said["stage"] = "load"
             found.load()
             numbers.update(_counted(found.logs()), load_ms=_ms(started))
             said["stage"] = "attach"
-            _attach_and_let_go(found, asked["ops"], numbers, said)
+            _attach_and_detach(found, request["ops"], numbers, said)
     except AutotuneError as error:
         said.update(said=error.message, log=error.detail)
         if said["stage"] == "load":
-            said.update(_traced(lib, asked))
+            said.update(_traced(lib, request))
     return said
 
 
@@ -169,8 +169,8 @@ def _counted(logs: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _attach_and_let_go(found: BpfObject, ops: str, numbers: dict[str, Any], said: dict[str, Any]) -> None:
-    """Raises AttachError, with the kernel's own word on why, when either is not confirmed."""
+def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], said: dict[str, Any]) -> None:
+    """Attach and detach. Raises AttachError, with the kernel's own reason, when either is not confirmed."""
     kernel_log = KernelLog()
     started = time.monotonic()
     try:
@@ -199,11 +199,11 @@ def _attach_and_let_go(found: BpfObject, ops: str, numbers: dict[str, Any], said
     said["stage"] = "done"
 
 
-def _traced(lib: Libbpf, asked: dict[str, str]) -> dict[str, str]:
-    """Load once more, for the whole trace; empty when it was not the verifier that refused."""
-    found = TracedObject(lib, asked["object_path"], asked["libbpf"])
+def _traced(lib: Libbpf, request: dict[str, str]) -> dict[str, str]:
+    """Load again for the whole trace; empty when it was not the verifier that refused."""
+    found = TracedObject(lib, request["object_path"], request["libbpf"])
     with found:
-        found.ask_logs(LEVEL_TRACE | LEVEL_STATISTICS, _TRACE_BYTES, shared=True)
+        found.request_logs(LEVEL_TRACE | LEVEL_STATISTICS, _TRACE_BYTES, shared=True)
         try:
             found.load()
         except AttachError as error:

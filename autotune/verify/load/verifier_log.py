@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel's verifier said, in words a writer of schedulers can act on: the complaint, the line, the advice.
+"""Explains a log of the kernel's verifier to a writer of schedulers: the complaint, the line, the advice.
 
-A log is a trace: instructions, states of registers, annotations with the source line (`; text @ file:line`), and near
-its end the complaint. Pure; standard library only.
+A log is a trace: instructions, register states, annotations with the source line (`; text @ file:line`), and near its
+end the complaint. Pure; standard library only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from autotune.verify.findings import Finding
 
 LIMIT_INSTRUCTIONS = 1_000_000
-"""Of the kernel (BPF_COMPLEXITY_LIMIT_INSNS): what the verifier walks through before it gives up."""
+"""The kernel's BPF_COMPLEXITY_LIMIT_INSNS: how much the verifier walks through before it refuses."""
 
 
 @dataclass(frozen=True)
 class Complaint:
-    """A kind of complaint: how it is known, what it means, what to do."""
+    """A kind of complaint: its pattern, its meaning, what to do."""
 
     pattern: str
     meaning: str
@@ -79,26 +79,26 @@ COMPLAINTS = (
     Complaint(
         r"sleepable|may sleep|might sleep|in (atomic|non-preemptible|non-sleepable|IRQ)",
         "a function that may sleep is called where nothing may sleep",
-        "only init and exit callbacks may sleep (SEC struct_ops.s), and never with a lock held",
+        "only init and exit callbacks may sleep (SEC struct_ops.s), and never while they have a lock",
     ),
     Complaint(
         r"[Uu]nreleased reference|reference .*(leak|not released)|BPF_EXIT instruction .* would lead to reference leak",
-        "something that was taken is not given back on every path",
+        "something that was acquired is not released on every path",
         "release it (bpf_task_release, scx_bpf_put_cpumask, bpf_iter_num_destroy) before each return",
     ),
     Complaint(
         r"spin_lock|holding a lock",
-        "a lock is held where it may not be",
+        "a lock is taken where that is not allowed",
         "call nothing between taking and releasing a lock, and release it on every path",
     ),
     Complaint(
         r"type=\w* ?expected=|arg#?\d+.*(expected|must be|pointer type)|R\d must (be|point)|Unsupported arg",
         "an argument has another type than the function takes",
-        "pass the pointer that the callback was given, as it was given",
+        "pass the pointer exactly as the callback received it",
     ),
     Complaint(
         r"invalid access to|cannot access|write into|only read is supported|access beyond",
-        "memory of the kernel is accessed that may not be, or not be written",
+        "kernel memory is accessed that may not be read, or not be written",
         WRITABLE,
     ),
 )
@@ -133,12 +133,12 @@ def verification_ms(log: str) -> float | None:
 
 
 def is_verifier_log(log: str) -> bool:
-    """Whether the verifier said this, rather than libbpf before it."""
+    """Whether the log is from the verifier, rather than from libbpf before it."""
     return _PROCESSED.search(log) is not None or "BEGIN PROG LOAD LOG" in log
 
 
 def explain(log: str, source_text: str, program: str = "") -> Finding:
-    """The finding that a rejection's log makes. `program` is the callback's name, where it is known."""
+    """Explain a refusal's log as a finding. `program` is the callback's name, where it is known."""
     lines = log.splitlines()
     at = _decisive(lines)
     where = f" in {program}" if program else ""
@@ -154,7 +154,7 @@ def _in_words(lines: list[str], at: int | None) -> tuple[str, str]:
         # The one complaint without a word: a store to a member that schedulers may not write.
         last = next((line for line in reversed(lines) if _INSTRUCTION.match(line)), "")
         if _STORE.search(last):
-            return "a member of a kernel's structure is written that may not be", WRITABLE
+            return "it writes a member of a kernel structure that may not be written", WRITABLE
         return "it gave no reason", ""
     said = lines[at].strip()
     kind = next((kind for kind in COMPLAINTS if re.search(kind.pattern, said)), None)
@@ -162,7 +162,7 @@ def _in_words(lines: list[str], at: int | None) -> tuple[str, str]:
 
 
 def _until_taken(lines: list[str]) -> list[str] | None:
-    """For a reference that is not given back: the trace until where it was taken, which is the place to look at."""
+    """For a reference that is not released: the trace up to where it was acquired, which is the place to look at."""
     taken = next((found[1] for found in map(_TAKEN.match, reversed(lines)) if found), None)
     if taken is None:
         return None
@@ -183,8 +183,8 @@ def _decisive(lines: list[str]) -> int | None:
 
 
 def _line(lines: list[str]) -> int | None:
-    """The line of the user's own file that the trace was at last. Where it was inside a header (a macro, an inlined
-    helper) that is the nearest line before: the one that uses it."""
+    """The line of the user's own file that the trace was at last. Inside a header (a macro, an inlined helper) that is
+    the nearest line before, the one that uses it."""
     for line in reversed(lines):
         found = _ANNOTATION.match(line)
         if found and not found["file"].endswith(".h"):
@@ -193,7 +193,7 @@ def _line(lines: list[str]) -> int | None:
 
 
 def _defined(source_text: str, program: str) -> int | None:
-    """The first line that names a callback: where it is defined. For complaints that come before any trace."""
+    """The first line that names a callback: its definition. For complaints that come before any trace."""
     lines = enumerate(source_text.splitlines(), 1)
     return next((number for number, line in lines if program and re.search(rf"\b{re.escape(program)}\b", line)), None)
 

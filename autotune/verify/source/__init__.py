@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The gate of the source. Each rule is a small function from facts to findings; `gate.py` lists them."""
+"""The source gate. Each rule is a small function from facts to findings; `gate.py` lists them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a source once it is parsed: the output of `parser`, with names for its parts."""
+"""Facts about a parsed source: the output of `parser`, with names for its parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 MAIN = "main"
-"""Of `file`: the scheduler's own source. What our headers hold has their names."""
+"""Value of `file` for the scheduler's own source; parts of our headers have the header's name."""
 
 
 class Word(NamedTuple):
@@ -23,7 +23,7 @@ class Word(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A statement or an expression. What `extra` holds depends on the kind (see `parser`)."""
+    """A statement or an expression. The meaning of `extra` depends on the kind (see `parser`)."""
 
     kind: str
     line: int
@@ -72,14 +72,14 @@ class Variable:
     column: int
     type: str
     canonical: str
-    """The type without names given by typedef."""
+    """The type with every typedef resolved."""
     const: bool
     volatile: bool
     initial: Node | None
 
 
 class Call(NamedTuple):
-    """A call; `how` its callee is found is told in `parser`."""
+    """A call; `parser` explains the values of `how`."""
 
     how: str
     name: str
@@ -102,7 +102,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Facts:
-    """All of it, for rules that need the meaning. `name` is what the scheduler shall be called."""
+    """All facts, for rules that need the meaning. `name` is what the scheduler must be called."""
 
     name: str
     functions: Mapping[str, Function]
@@ -115,13 +115,13 @@ class Facts:
 
     @cached_property
     def ops(self) -> tuple[Variable, ...]:
-        """What describes a scheduler to the kernel; there should be one."""
+        """The tables that describe a scheduler to the kernel; there should be one."""
         inside = {(item.name, item.line) for item in self.sections if item.section.startswith(".struct_ops")}
         found = [each for each in self.variables if each.canonical.removeprefix("const ") == OPS_TYPE]
         return tuple(each for each in found if each.initial is not None or (each.name, each.line) in inside)
 
     def callback(self, name: str) -> Function | None:
-        """The function behind a field of the ops; None when it is not set, or is nothing that can be read."""
+        """The function behind a field of the ops; None when it is not set, or is not a readable function."""
         value = self.ops_field(name)
         while value is not None and value.kind in ("cast", "unary", "other") and len(value.children) == 1:
             value = value.children[0]
@@ -155,7 +155,7 @@ OPS_TYPE = "struct sched_ext_ops"
 
 
 def read(document: Mapping[str, Any], name: str) -> Facts:
-    """The facts of a document of `parser tree`."""
+    """Read the facts from a document of `parser tree`."""
     functions = [
         Function(
             item["name"],

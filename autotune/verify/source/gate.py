@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Gate 1: reads a scheduler's source as the compiler does and applies rules that know scheduling.
 
-The text is not trusted, so clang's parser reads it inside the sandbox (`parser`), where no file is but the
-headers that it may include, and within bounds of time, memory and output. So do the rules on what came out
-(`judge_inside`), since how far they walk is up to the text; only those on words, which look at each once, run here.
+The text is not trusted, so clang's parser reads it inside the sandbox (`parser`), where it sees no file but the headers
+that it may include, and within bounds of time, memory and output. The rules on its output run there too
+(`judge_inside`), since the text decides how far they walk; only those on words, which look at each once, run here.
 docs/verification-source.md says of each rule what it proves and what it does not.
 """
 
@@ -31,7 +31,7 @@ from autotune.verify.source import facts, words
 LIMITS = sandbox.SandboxLimits(wall_s=15.0, cpu_s=8, memory_bytes=1 << 30, output_bytes=16 << 20, file_bytes=1 << 20)
 """For each of words, tree and rules. Our own schedulers take 0.5 s, 110 MB and print 30 KB for all of them."""
 GATE_WALL_S = 25.0
-"""The whole gate takes at most so long, on whatever machine and for whatever text."""
+"""The most that the whole gate takes, on any machine and for any text."""
 MOST_FINDINGS = 500
 SITE, OURS, KERNEL, SHOWN = "/shown/site", "/shown/include", "/shown/kernel", "/shown"
 PARSER, RULES = "parser.py", "judge_inside.py"
@@ -39,13 +39,13 @@ HINT = "make the source simpler: fewer macros, smaller expressions, fewer variab
 
 
 class _Stopped(Exception):
-    """The parser or the rules did not come to an end; the message is for the model."""
+    """The parser or the rules did not finish; the message is for the model."""
 
 
 def check(text: str, name: str, *, headers: Path) -> GateReport:
-    """Gate 1 for a source. `name` is what the scheduler shall be called; `headers` is a directory that holds
-    `linux/bpf/vmlinux.h`. What is wrong with the source is in the report, whatever the text is, within GATE_WALL_S.
-    Raises BuildError when there is no sandbox, or libclang is not installed."""
+    """Apply gate 1 to a source. `name` is what the scheduler must be called; `headers` is a directory with
+    `linux/bpf/vmlinux.h`. Whatever the text is, what is wrong with it is in the report, within GATE_WALL_S. Raises
+    BuildError when there is no sandbox, or libclang is not installed."""
     started = time.monotonic()
     found: list[Finding] = list(words.size_bounded(text))
     numbers: dict[str, Any] = {"source_bytes": len(text.encode(errors="replace")), "source_lines": text.count("\n") + 1}
@@ -82,7 +82,7 @@ def _parsed(inside: _Inside, numbers: dict[str, Any]) -> Iterator[Finding]:
 def _parse_errors(document: dict[str, Any]) -> Iterator[Finding]:
     for item in document["diagnostics"]:
         where = "" if item["file"] == facts.MAIN else f" (in {item['file'].rpartition('/')[2]})"
-        # paths inside the sandbox mean nothing to whoever reads this
+        # paths inside the sandbox mean nothing to a reader
         message = re.sub(r"/(?:shown|work)/[\w./+-]*/", "", item["message"]) + where
         yield Finding("parse-error", message, "correct the C code", item["line"], item["column"])
     allowed = {f"{OURS}/at.h", f"{OURS}/at_clock.h", f"{KERNEL}/{VMLINUX}"}
@@ -92,7 +92,7 @@ def _parse_errors(document: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _once(found: Iterable[Finding]) -> list[Finding]:
-    """One finding of a rule for a place, since words and tree may both tell of it."""
+    """One finding of a rule for a place, since words and tree may both report it."""
     kept: dict[tuple[object, ...], Finding] = {}
     for finding in found:
         place = finding.column if finding.line is None or finding.rule != "no-inline-asm" else None
@@ -106,7 +106,7 @@ def _once(found: Iterable[Finding]) -> list[Finding]:
 
 @dataclass(frozen=True)
 class _Inside:
-    """What is asked of programs in the sandbox. Each raises _Stopped when the text does not let it end well."""
+    """Runs the parser and the rules in the sandbox. Each method raises _Stopped when they do not finish."""
 
     text: str
     name: str
@@ -149,12 +149,12 @@ def _answer(done: sandbox.Done, who: str) -> dict[str, Any]:
     if "too_much" in document:
         raise _Stopped("the source expands into more than can be followed, or is nested too deeply")
     if "not_parsed" in document:
-        raise _Stopped("the parser gave the source up")
+        raise _Stopped("the parser refused the source")
     return dict(document)
 
 
 def _parser(headers: Path) -> dict[Path, str]:
-    """What the parser needs to see."""
+    """The files that the parser needs."""
     ours = resources.bpf_source_dir() / "include"
     return {
         _clang_package(): f"{SITE}/clang",
@@ -166,7 +166,7 @@ def _parser(headers: Path) -> dict[Path, str]:
 
 
 def _rules() -> dict[Path, str]:
-    """What the rules need to see."""
+    """The files that the rules need."""
     here = Path(__file__).parents[1]
     package = f"{SHOWN}/autotune"
     return {
@@ -177,7 +177,7 @@ def _rules() -> dict[Path, str]:
 
 
 def _python(python: Path) -> dict[Path, str]:
-    """Python is shown where it is, because it finds its library from there; below /usr the sandbox shows it anyway."""
+    """Python appears where it is installed, because it finds its library from there; all below /usr is visible."""
     shown = {}
     base = Path(sys.base_prefix)
     for place in {base, base.resolve(), python.parent.parent}:

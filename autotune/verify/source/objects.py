@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Rules about what the object will hold: sections, the licence, the table of callbacks, calls."""
+"""Rules about what the object will contain: sections, the licence, the table of callbacks, calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autotune.verify.source.facts import MAIN, OPS_TYPE, Facts, Section, string_
 MOST_TIMEOUT_MS = 30_000
 """SCX_WATCHDOG_MAX_TIMEOUT of the kernel's kernel/sched/ext.c: 30 s."""
 LICENCES = ("GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL")
-"""Those of the kernel's include/linux/license.h that libbpf and the kernel take for GPL."""
+"""Those of the kernel's include/linux/license.h that libbpf and the kernel accept as GPL."""
 SECTIONS = (".struct_ops.link", ".maps", ".rodata", ".bss", ".data.at_exit", "license")
 SECTION_PREFIXES = (
     "struct_ops/",
@@ -62,7 +62,7 @@ def no_inline_asm(facts: Facts) -> Iterator[Finding]:
 
 
 def forbidden_helper(facts: Facts) -> Iterator[Finding]:
-    """What is called is a function of the source or of our headers, of the kernel by its name, or a helper of at.h."""
+    """Every call is to a function of the source or our headers, of the kernel by its name, or to a helper of at.h."""
     for call in sorted(facts.calls, key=lambda call: (call.line, call.column)):
         place = (call.line, call.column)
         if call.name in FORBIDDEN:
@@ -79,7 +79,7 @@ def forbidden_helper(facts: Facts) -> Iterator[Finding]:
 
 
 def _number(facts: Facts, name: str) -> str:
-    """Which helper a variable stands for, if it is a constant."""
+    """The helper that a variable stands for, if it is a constant."""
     variable = next((each for each in facts.variables if each.name == name), None)
     for node in variable.initial.walk() if variable and variable.initial else ():
         if node.kind == "constant":
@@ -106,7 +106,7 @@ def ops_present(facts: Facts) -> Iterator[Finding]:
 
 
 def ops_readable(facts: Facts) -> Iterator[Finding]:
-    """The table says in plain words which function is behind each of its fields."""
+    """The table names, in plain words, the function behind each of its fields."""
     if len(facts.ops) != 1:
         return
     initial = facts.ops[0].initial
@@ -143,7 +143,7 @@ def ops_name(facts: Facts) -> Iterator[Finding]:
 
 
 def ops_timeout(facts: Facts) -> Iterator[Finding]:
-    """The kernel's watchdog gives a scheduler that forgets a task up after this time."""
+    """The kernel's watchdog ejects a scheduler that forgets a task for this long."""
     if not facts.ops:
         return
     value = facts.ops_field("timeout_ms")
@@ -160,7 +160,7 @@ def ops_timeout(facts: Facts) -> Iterator[Finding]:
 
 
 def has_exit(facts: Facts) -> Iterator[Finding]:
-    """A note: without a record nobody learns why the scheduler was thrown out."""
+    """A note: without a record nobody learns why the scheduler was ejected."""
     if not facts.ops:
         return
     function = facts.callback("exit")
@@ -171,7 +171,7 @@ def has_exit(facts: Facts) -> Iterator[Finding]:
         own = facts.functions[name].body.walk() if name in facts.functions else iter(())
         left += [node.extra for node in own if node.kind == "call" and node.extra and node.extra not in seen]
     if "at_record_exit" not in seen:
-        what = "no .exit keeps why the scheduler went"
+        what = "no .exit records why the scheduler went"
         advice = "write AT_EXIT(NAME_exit) and .exit = (void *)NAME_exit"
         yield Finding("has-exit", what, advice, facts.ops[0].line, facts.ops[0].column, severity="note")
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Reads a scheduler's source with libclang and prints what the rules of gate 1 need, as one JSON document.
 
-A program of its own, which runs inside the sandbox only: the text may be meant to harm whoever parses it. It judges
-nothing. Standard library and clang.cindex only.
+A program of its own, which runs only inside the sandbox: the text may be meant to harm its parser. It judges nothing.
+Standard library and clang.cindex only.
 
     python parser.py words|tree SITE [CLANG FLAG...] < source
 
-`words` lexes without following anything; `tree` parses for real. SITE is a directory that holds the `clang` package.
-A node of a tree is `[kind, line, column, extra, children]`; lines and columns are those of the scheduler's own text,
-wherever a macro came from.
+`words` lexes without following anything; `tree` parses for real. SITE is a directory with the `clang` package. A node
+of a tree is `[kind, line, column, extra, children]`; lines and columns are those of the scheduler's own text, wherever
+a macro came from.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ OURS = ("at.h", "at_clock.h")
 MOST_NODES = 200_000
 """A source of 1,850 lines has 6,000; ours have 200 to 600."""
 MOST_DEPTH = 120
-"""Of a tree, implicit conversions left out; our deepest is 14."""
+"""Of a tree, without implicit conversions; our deepest is 14."""
 MOST_ENTRIES = 4000
 """Of any other list."""
 SKIPPED = "#if 0\n"
-"""Before the text when only its words are wanted: nothing is then expanded or included."""
+"""Comes before the text when only its words are wanted, so that nothing is expanded or included."""
 PARSE_INCOMPLETE = 0x02 | 0x200
-"""Go on after an error, also after a fatal one, to tell as many as there are."""
+"""Go on after an error, even a fatal one, to report as many as there are."""
 TERSE, NO_INITIALISERS = 17, 6
 """Of enum CXPrintingPolicyProperty."""
 EVAL_INT = 1
 SPLICE = re.compile(r"\\[ \t]*\r?\n")
-"""A line that goes on: the parser keeps it inside some words."""
+"""A continued line: the parser keeps the splice inside some words."""
 
 Node: TypeAlias = "list[Any]"
 
 
 class TooMuch(Exception):
-    """The tree is larger or deeper than anybody writes."""
+    """The tree is larger or deeper than any honest source."""
 
 
 class Parser:
-    """libclang, with the functions that its Python side leaves out."""
+    """libclang, with the functions that its Python binding lacks."""
 
     def __init__(self) -> None:
         cindex: Any = importlib.import_module("clang.cindex")
@@ -78,7 +78,7 @@ class Parser:
         return index.parse(MAIN, flags, unsaved_files=[(MAIN, text)], options=PARSE_INCOMPLETE)
 
     def constant(self, cursor: Any) -> int | None:
-        """The value of an integer expression that the compiler can work out."""
+        """The value of an integer expression that the compiler can compute."""
         found = self.lib.clang_Cursor_Evaluate(cursor)
         if not found:
             return None
@@ -113,7 +113,7 @@ class Parser:
 
 
 def words(parser: Parser, text: str) -> dict[str, Any]:
-    """Every word of the source but its comments: `[kind, text, line, column]`; kind is the first letter of punctuation,
+    """Every word of the source except comments: `[kind, text, line, column]`; kind is the first letter of punctuation,
     keyword, identifier or literal. Literals are cut to 200 characters."""
     unit = parser.parse(SKIPPED + text, ["-target", "bpf"])
     extent = unit.get_extent(MAIN, (len(SKIPPED.encode()), len((SKIPPED + text).encode())))
@@ -191,8 +191,8 @@ class Reader:
         return ["other", *self._place(cursor), cursor.kind.name, self._all(children, depth + 1)]
 
     def _bare(self, cursor: Any) -> tuple[Any, list[Any]]:
-        """Without parentheses and implicit conversions, which stand at the very place of what they convert; but a
-        conversion whose value is known is kept, because it may change that value."""
+        """Strip parentheses and implicit conversions, which have the very place of what they convert. A conversion
+        whose value is known is kept, because it may change that value."""
         children = list(cursor.get_children())
         while len(children) == 1 and (
             cursor.kind == self.kinds.PAREN_EXPR
@@ -205,7 +205,7 @@ class Reader:
         return cursor, children
 
     def _acts(self, cursor: Any) -> bool:
-        """Something inside is done, not only worked out; what `sizeof` and its like look at is not."""
+        """Whether something inside has an effect; the operands of `sizeof` and the like have none."""
         if cursor.kind.name == "CXX_UNARY_EXPR":
             return False
         seen = [cursor]
@@ -239,8 +239,8 @@ class Reader:
         return handle
 
     def _for(self, cursor: Any, children: list[Any], depth: int) -> Node:
-        """Parts that are left out have no node: the places of the semicolons tell which are there. Inside a macro they
-        do not, and `extra` is None."""
+        """Absent parts have no node: the places of the semicolons show which are there. Inside a macro they do not, and
+        `extra` is None."""
         parts = self._all(children, depth)
         return ["for", *self._place(cursor), self._parts_of_for(cursor, children), parts]
 
@@ -331,7 +331,7 @@ class Reader:
         return ["other", *self._place(cursor), cursor.kind.name, []]
 
     def variable(self, decl: Any) -> int:
-        """A number for a local variable, the same wherever it is meant."""
+        """A number for a local variable, the same for every reference to it."""
         digest = decl.hash
         for number, known in self.places.setdefault(digest, []):
             if known == decl:
@@ -358,7 +358,7 @@ class Reader:
         }
 
     def survey(self, cursor: Any, function: str) -> None:
-        """Every call, every piece of assembly and every section inside, also where nothing is evaluated."""
+        """Record every call, every piece of assembly and every section inside, also where nothing is evaluated."""
         seen = [cursor]
         while seen:
             each = seen.pop()
@@ -378,11 +378,11 @@ class Reader:
         `builtin`, `helper` (a constant of at.h), `unknown` (declared here, defined nowhere), `pointer`."""
         decl = _callee(cursor)
         if decl is None:
-            held = cursor.referenced
-            if held is not None and held.kind.name == "VAR_DECL" and _file_of(held) in OURS:
-                return "helper", held.spelling
-            of_file = held is not None and held.semantic_parent is not None and _is_unit(held.semantic_parent)
-            return "pointer", held.spelling if of_file else ""
+            meant = cursor.referenced
+            if meant is not None and meant.kind.name == "VAR_DECL" and _file_of(meant) in OURS:
+                return "helper", meant.spelling
+            of_file = meant is not None and meant.semantic_parent is not None and _is_unit(meant.semantic_parent)
+            return "pointer", meant.spelling if of_file else ""
         name = decl.spelling
         if decl.get_definition() is not None:
             return "own", name
@@ -477,8 +477,8 @@ def _file_of(cursor: Any) -> str:
 
 
 def _sections(declared: str) -> Iterator[str]:
-    """What the attributes `section("...")` of a printed declaration name. The printer does not escape quotes: where
-    there are more of them than those around plain names, all of it is given back as one name, which no rule allows."""
+    """Names in the attributes `section("...")` of a printed declaration. The printer does not escape quotes: where
+    there are more of them than those around plain names, all of it is returned as one name, which no rule allows."""
     names = re.findall(r'(?:section|allocate)\("([\w./ -]*)"\)', declared)
     if declared.count('"') != 2 * len(names):
         yield declared[:200]
@@ -486,7 +486,7 @@ def _sections(declared: str) -> Iterator[str]:
 
 
 def diagnostics(unit: Any) -> list[dict[str, Any]]:
-    """Errors only (severity 3 and 4); warnings are told by gate 2."""
+    """Errors only (severity 3 and 4); gate 2 reports warnings."""
     found = []
     for each in unit.diagnostics:
         if each.severity < 3:

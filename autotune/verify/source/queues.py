@@ -20,7 +20,7 @@ ITERATOR = "bpf_iter_scx_dsq_new"
 
 @dataclass(frozen=True)
 class Walks:
-    """Every callback of the ops, walked."""
+    """The walks of every callback of the ops."""
 
     facts: Facts
     walks: Mapping[str, Walk]
@@ -35,7 +35,7 @@ class Walks:
 
 
 def walk_all(facts: Facts) -> Walks | Finding:
-    """The walks, or why one cannot be done."""
+    """The walks, or a finding that says why one is impossible."""
     walks, steps = {}, Steps()
     for field, function in facts.callbacks().items():
         try:
@@ -69,8 +69,8 @@ def enqueue_inserts(walks: Walks) -> Iterator[Finding]:
 
 
 def insert_once(walks: Walks) -> Iterator[Finding]:
-    """No path inserts a task twice, for which the kernel throws the scheduler out. A note: paths that exclude each
-    other by what is not followed look as if they were one."""
+    """No path inserts a task twice, for which the kernel ejects the scheduler. A note: two paths that exclude each
+    other by something that is not followed look like one."""
     for field in ("enqueue", "select_cpu"):
         walk = walks.walks.get(field)
         for place in sorted({call.place for call in walk.queued if call.again} if walk else ()):
@@ -80,7 +80,7 @@ def insert_once(walks: Walks) -> Iterator[Finding]:
 
 
 def queue_created(walks: Walks) -> Iterator[Finding]:
-    """What is inserted into exists."""
+    """Every queue that is inserted into exists."""
     created = walks.queued(*CREATING, among=CREATES)
     for call in _own(walks.queued(among={**INSERTS, **MOVES})):
         if call.queue is not None and not any(may_be_same(call.queue, each.queue) for each in created):
@@ -94,14 +94,14 @@ def queue_consumed(walks: Walks) -> Iterator[Finding]:
     read = walks.queued("dispatch", among=READS)
     if not walks.queued("dispatch", among=MOVES):
         read = [call for call in read if call.function != ITERATOR]  # looking at a queue does not empty it
-    some = bool(walks.queued(*CREATING, among=CREATES))  # or what is not known must be one of the kernel's
-    told: set[object] = set()
+    some = bool(walks.queued(*CREATING, among=CREATES))  # otherwise an unknown queue must be one of the kernel's
+    reported: set[object] = set()
     for call in _own(walks.queued(among={**INSERTS, **MOVES, **CREATES})):
-        if call.queue in told or call.place in told or (call.queue is None and not some):
+        if call.queue in reported or call.place in reported or (call.queue is None and not some):
             continue
         if any(may_be_same(call.queue, each.queue) for each in read):
             continue
-        told |= {call.queue, call.place}
+        reported |= {call.queue, call.place}
         verb = "created" if call.function in CREATES else "filled"
         what = f"{described(call.queue)} is {verb} here, but dispatch never takes a task from it"
         advice = "call scx_bpf_dsq_move_to_local with this identifier in dispatch (or something it calls)"
@@ -129,12 +129,12 @@ PATH_RULES: tuple[Callable[[Walks], Iterator[Finding]], ...] = (
 
 
 def _own(calls: list[Queued]) -> list[Queued]:
-    """Those about queues that are not the kernel's."""
+    """Calls about queues that are not the kernel's."""
     return [call for call in calls if not is_builtin(call.queue)]
 
 
 def _place(place: Place, instead: Function | None = None) -> tuple[int | None, int | None]:
-    """Where it is in the source; for what is in a header, where the callback is."""
+    """Its place in the source; for a place in a header, that of the callback."""
     file, line, column = place
     if file == MAIN:
         return line, column

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a value without running anything: a number, the task, something that is not zero, a queue's
-identifier of the form `constant + something`, or nothing at all (None)."""
+"""What is known of a value without running anything: a number, the task, something not zero, a queue identifier of the
+form `constant + something`, or nothing at all (None)."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ from typing import Literal, NamedTuple, TypeAlias
 from autotune.verify.source.facts import Local
 
 
-class Family(NamedTuple):
-    """Values `base op x` where nothing is known of x: `QUEUE_OF(cpu)`, `SCX_DSQ_LOCAL_ON | cpu`."""
+class Series(NamedTuple):
+    """Values `base op x` with an unknown x: `QUEUE_OF(cpu)`, `SCX_DSQ_LOCAL_ON | cpu`."""
 
     base: int
     op: Literal["+", "-", "|", "^"]
 
 
-Known: TypeAlias = "int | Family | Literal['task', 'context', 'some']"
+Known: TypeAlias = "int | Series | Literal['task', 'context', 'some']"
 """`task` is the task that a callback is about; `context` the array of its arguments; `some` is not zero."""
 Value: TypeAlias = "Known | None"
 
 BUILTIN, LOCAL_ON = 1 << 63, 3 << 62
 """enum scx_dsq_id_flags of the kernel's include/linux/sched/ext.h."""
 LOCAL = BUILTIN | 2
-GLOBAL = BUILTIN | 1
 MOST_MEMBERS = 1 << 16
-"""How far a constant may be from a family's base and still be taken for one of it: more CPUs than Linux has."""
+"""How far above a series' base a constant may be and still count as its member: more CPUs than Linux has."""
 NEAR = 16
-"""Bases of families so close are taken for one: `QUEUE_OF(cpu + 1)` means the same queues as `QUEUE_OF(cpu)`."""
+"""Series whose bases are this close count as one: `QUEUE_OF(cpu + 1)` means the same queues as `QUEUE_OF(cpu)`."""
 WORD = (1 << 64) - 1
 SAFE_INT = 1 << 31
 
@@ -43,21 +42,21 @@ def combined(op: str, left: Value, right: Value) -> Value:
     if isinstance(left, int) and isinstance(right, int):
         return _arithmetic(op, left, right)
     left, right = (None if isinstance(value, str) else value for value in (left, right))
-    if op in ("+", "|", "^") and not isinstance(left, int) and isinstance(right, (int, Family)):
+    if op in ("+", "|", "^") and not isinstance(left, int) and isinstance(right, (int, Series)):
         left, right = right, left
-    if isinstance(left, Family):
+    if isinstance(left, Series):
         return _grown(op, left, right)
     if isinstance(left, int) and right is None and left != 0 and op in ("+", "-", "|", "^"):
-        return Family(left & WORD, op)  # type: ignore[arg-type]
+        return Series(left & WORD, op)  # type: ignore[arg-type]
     return None
 
 
-def _grown(op: str, left: Family, right: Value) -> Value:
+def _grown(op: str, left: Series, right: Value) -> Value:
     if not isinstance(right, int):
         return left if op == left.op and right is None else None
     if left.op == "+" and op in ("+", "-"):
-        return Family((left.base + (right if op == "+" else -right)) & WORD, "+")
-    return Family(left.base | right, "|") if left.op == op == "|" else None
+        return Series((left.base + (right if op == "+" else -right)) & WORD, "+")
+    return Series(left.base | right, "|") if left.op == op == "|" else None
 
 
 def _arithmetic(op: str, left: int, right: int) -> int | None:
@@ -82,7 +81,7 @@ def _arithmetic(op: str, left: int, right: int) -> int | None:
 
 
 def compared(op: str, left: Value, right: Value) -> bool | None:
-    """Whether `left op right`; an `u` after a relation says that it is one of unsigned numbers."""
+    """Whether `left op right`; an `u` after a relation means that it compares unsigned numbers."""
     if not (isinstance(left, int) and isinstance(right, int)):
         return None
     if min(left, right) < 0 and (op.endswith("u") or max(left, right) >= SAFE_INT):
@@ -98,10 +97,10 @@ def compared(op: str, left: Value, right: Value) -> bool | None:
 
 
 def fitted(value: Value, wide: int, is_signed: bool) -> Value:
-    """The value once it is held in so many bytes; None where that may change it."""
+    """The value after a conversion to so many bytes; None where that may change it."""
     if value is None or wide >= 8:
         return value
-    if isinstance(value, Family):
+    if isinstance(value, Series):
         return value if wide >= 4 and value.base < SAFE_INT else None
     if not isinstance(value, int):
         return None
@@ -109,7 +108,7 @@ def fitted(value: Value, wide: int, is_signed: bool) -> Value:
     return value if (-128 if is_signed else 0) <= value <= most else None
 
 
-def held(value: Value, variable: Local) -> Value:
+def stored(value: Value, variable: Local) -> Value:
     """The value once it is in a variable."""
     if variable.is_bool:
         known = truth(value)
@@ -120,35 +119,35 @@ def held(value: Value, variable: Local) -> Value:
 
 
 def is_local(queue: Value) -> bool:
-    """A CPU's own queue: this CPU's, or that of the CPU that is named."""
+    """A CPU's own queue: this CPU's, or that of the named CPU."""
     if isinstance(queue, int):
         return queue & WORD == LOCAL or (queue & WORD) >> 32 == LOCAL_ON >> 32
-    return isinstance(queue, Family) and queue.base >> 32 == LOCAL_ON >> 32 and queue.op in ("+", "|")
+    return isinstance(queue, Series) and queue.base >> 32 == LOCAL_ON >> 32 and queue.op in ("+", "|")
 
 
 def is_builtin(queue: Value) -> bool:
     if isinstance(queue, int):
         return bool(queue & BUILTIN)
-    return isinstance(queue, Family) and bool(queue.base & BUILTIN)
+    return isinstance(queue, Series) and bool(queue.base & BUILTIN)
 
 
 def may_be_same(left: Value, right: Value) -> bool:
-    """Whether two identifiers may name one queue. What is not known may be anything."""
+    """Whether two identifiers may name one queue. An unknown one may be anything."""
     if isinstance(left, int) and isinstance(right, int):
         return left & WORD == right & WORD
-    if isinstance(left, Family) and isinstance(right, Family):
+    if isinstance(left, Series) and isinstance(right, Series):
         return left.op != right.op or abs(left.base - right.base) <= NEAR
-    if isinstance(left, int) and isinstance(right, Family):
+    if isinstance(left, int) and isinstance(right, Series):
         left, right = right, left
-    if isinstance(left, Family) and isinstance(right, int):
+    if isinstance(left, Series) and isinstance(right, int):
         return left.op not in ("+", "|") or 0 <= (right & WORD) - left.base < MOST_MEMBERS
     return True
 
 
 def described(queue: Value) -> str:
-    """As it stands in a message."""
+    """The queue as messages name it."""
     if isinstance(queue, int):
         return f"queue {queue & WORD:#x}" if queue & WORD > 9 else f"queue {queue & WORD}"
-    if isinstance(queue, Family):
+    if isinstance(queue, Series):
         return f"a queue of the form {queue.base:#x} {queue.op} ..."
     return "a queue whose identifier is not constant"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from autotune.verify.source.facts import Function, Local, Node
 from autotune.verify.source.states import State
 from autotune.verify.source.syntax import assigned_in, exposed_in
-from autotune.verify.source.values import Value, held
+from autotune.verify.source.values import Value, stored
 
 
 class Variables:
@@ -25,7 +25,7 @@ class Variables:
         """The state after an assignment."""
         if variable in self.exposed:
             return state
-        return state.with_(variable, held(value, self._declared[variable]))
+        return state.with_(variable, stored(value, self._declared[variable]))
 
     def learn(self, state: State, variable: int | None, value: Value) -> State:
         """As `set`, for what is certain of the variable as it is."""

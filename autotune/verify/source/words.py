@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Rules that need only the words of the source. They see what the parser's own eyes could be kept from: text between
-`#if` and `#endif`, and what the compiler of gate 2, a different one, might read otherwise."""
+"""Rules that need only the words of the source. They also see text the parser skips, between `#if` and `#endif`, and
+what the compiler of gate 2, another version of clang, might read differently."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def size_bounded(text: str) -> Iterator[Finding]:
 
 
 def plain_text(text: str) -> Iterator[Finding]:
-    """Nothing that is not seen: control characters, text that runs backwards, halves of characters."""
+    """No invisible text: control characters, right-to-left text, halves of characters."""
     for number, line in enumerate(text.split("\n"), start=1):
         for column, character in enumerate(line.removesuffix("\r"), start=1):
             category = "" if " " <= character <= "~" or character == "\t" else unicodedata.category(character)
@@ -121,7 +121,7 @@ def no_compiler_tests(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 def no_token_pasting(words: Sequence[Word]) -> Iterator[Finding]:
-    """Names that are glued together hide from every rule about names."""
+    """Pasted names hide from every rule about names."""
     for word in words:
         if word.text in ("##", "%:%:"):
             advice = "write the names out; the AT_OP and AT_KNOB macros of at.h are there for the rest"
@@ -129,7 +129,7 @@ def no_token_pasting(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 def attribute_allowed(words: Sequence[Word]) -> Iterator[Finding]:
-    """Attributes such as cleanup, alias or constructor call or replace functions behind the back of the other rules."""
+    """Attributes such as cleanup, alias or constructor call or replace functions unseen by the other rules."""
     for index, word in enumerate(words):
         if word.text in ("__attribute__", "__attribute"):
             names = _attributes(words[index + 1 : index + 257])
@@ -154,7 +154,7 @@ def no_inline_asm(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 TEXT_RULES: tuple[Callable[[str], Iterator[Finding]], ...] = (size_bounded, plain_text)
-"""Before anything reads the text. What breaks one of these is not parsed."""
+"""Applied before anything reads the text. What breaks one of these is not parsed."""
 WORD_RULES: tuple[Callable[[Sequence[Word]], Iterator[Finding]], ...] = (
     include_allowed,
     directive_allowed,
@@ -163,7 +163,7 @@ WORD_RULES: tuple[Callable[[Sequence[Word]], Iterator[Finding]], ...] = (
     attribute_allowed,
     no_inline_asm,
 )
-"""Before the text is parsed for real. What breaks `include-allowed` is not parsed."""
+"""Applied before the text is parsed for real. What breaks `include-allowed` is not parsed."""
 
 
 def _directives(words: Sequence[Word]) -> Iterator[tuple[Word, list[Word]]]:
@@ -185,7 +185,7 @@ def _same_line(words: Sequence[Word], line: int) -> Iterator[Word]:
 
 
 def _header(arguments: Sequence[Word]) -> str | None:
-    """What is included; None when it is not written out."""
+    """The included file; None when it is not written out."""
     text = "".join(word.text for word in arguments)
     found = re.fullmatch(r'"([^"]*)"|<([^>]*)>', text)
     return (found[1] or found[2] or "") if found else None

@@ -31,14 +31,14 @@ def log(name: str) -> str:
         ("stackread", 15, "outside of its array", "array's length"),
         ("array", 9, "outside of its array", "array's length"),
         ("notallowed", 14, "may sleep", "only init and exit callbacks may sleep"),
-        ("unreleased", 16, "not given back", "bpf_iter_num_destroy"),
-        ("cpumaskref", 8, "not given back", "scx_bpf_put_cpumask"),
-        ("sleeping_on_lock", 39, "a lock is held", "call nothing between"),
-        ("argtype", 8, "another type", "as it was given"),
-        ("writes", 8, "is written that may not be", "p->scx.slice"),
+        ("unreleased", 16, "not released", "bpf_iter_num_destroy"),
+        ("cpumaskref", 8, "not released", "scx_bpf_put_cpumask"),
+        ("sleeping_on_lock", 39, "a lock is taken", "call nothing between"),
+        ("argtype", 8, "another type", "as the callback received it"),
+        ("writes", 8, "may not be written", "p->scx.slice"),
     ],
 )
-def test_each_complaint_is_told_with_its_line_and_what_to_do(
+def test_each_complaint_is_explained_with_its_line_and_what_to_do(
     name: str, line: int | None, meaning: str, advice: str
 ) -> None:
     found = explain(log(name), "")
