@@ -64,7 +64,7 @@ def test_one_that_turns_bad_under_the_workload_is_let_go_and_after_three_times_n
     assert "does not count: let go by the watch: wake-up latency" in first["said"]
     assert row(first, "custom:at_gate_escape")["verdict"] == "invalid"
     assert seen["strikes"] == {ESCAPES: 3}
-    assert "let go three times on this host, last for: let go by the watch: wake-up" in second["said"]
+    assert "detached three times on this host, last for: let go by the watch: wake-up" in second["said"]
     assert row(second, "custom:at_gate_escape")["runs"] == 0
 
 
