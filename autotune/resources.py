@@ -59,11 +59,6 @@ def data_dir() -> Path:
     return _xdg("XDG_DATA_HOME", ".local/share")
 
 
-def config_dir() -> Path:
-    """What the user set."""
-    return _xdg("XDG_CONFIG_HOME", ".config")
-
-
 def _xdg(variable: str, fallback: str) -> Path:
     """`$VARIABLE/autotune`, or below the home directory when it is unset or, against the specification, relative."""
     given = os.environ.get(variable, "")

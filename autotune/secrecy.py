@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Texts that others wrote, before people see them or a file keeps them.
+"""Redaction of text that people see or a file keeps.
 
-What always holds here: an error, a warning or a log passes through `redacted` wherever it becomes visible, with the
-secrets of the environment and of the directory's `.env` known by their values.
+What always holds here: an error, a warning or a log passes through `redacted` wherever it becomes visible. The values
+of the environment and of the directory's `.env` are redacted wherever they occur.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ LONGEST_REDACTED = 1 << 18
 
 
 def dotenv_keys(cwd: Path) -> dict[str, str]:
-    """What `.env` of the directory says about the model's service."""
+    """Read the variables of the model's service from the directory's `.env`."""
     return config.read_dotenv(cwd, SERVICE_PREFIX)
 
 
 def known_secrets(cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment together with the keys in `.env`, for a Redactor to know."""
+    """The environment together with the keys in `.env`, for a Redactor."""
     return {**environ, **{f"DOTENV_{name}": value for name, value in dotenv_keys(cwd).items()}}
 
 
 def redacted(text: str) -> str:
-    """Text that a library, a program or a service wrote, or that quotes one, before people see it or a file keeps it:
-    without the secrets of the environment and of the directory's `.env`, and without all that looks like one. A log
-    that is too long for that loses those that are known."""
+    """Redact text that a library, a program or a service wrote: the secrets of the environment and of the directory's
+    `.env`, and whatever looks like one. In a text longer than LONGEST_REDACTED, only known secrets are replaced."""
     from autotune.redact import Redactor
 
     if not text:
@@ -44,8 +43,8 @@ def redacted(text: str) -> str:
 
 
 def event_without_secrets(event: Any) -> Any:
-    """The event as views and reports may have it: what others wrote in it is redacted. The workload's own output stays
-    as it is, since the user asked to see it."""
+    """Redact the foreign text in an event for views and reports. The workload's own output is left alone: the user
+    asked to see it."""
     if isinstance(event, events.Finished):
         session = event.session
         warnings = tuple(redacted(warning) for warning in session.warnings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sessions of the past as they are read back, and what they say in sentences."""
+"""Past sessions as they are read back, and as sentences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from autotune.records import BASELINE, Candidate, Interval
 
 @dataclass(frozen=True)
 class PastResult:
-    """What came of one candidate (or of EEVDF) in a past session."""
+    """Result of one candidate (or of EEVDF) in a past session."""
 
     key: str
     candidate: Candidate
@@ -30,7 +30,7 @@ class PastResult:
 
 @dataclass(frozen=True)
 class PastSession:
-    """A session of the past, its results best first."""
+    """A past session, its results best first."""
 
     id: int
     command: str
@@ -54,7 +54,7 @@ class PastSession:
     baseline_runs: int | None
     interrupted: bool
     failure: str | None
-    """What ended it before its time; None when nothing did."""
+    """What ended the session early; None when nothing did."""
     results: tuple[PastResult, ...]
 
 
@@ -73,7 +73,7 @@ def _sentence(session: PastSession) -> str:
 
 
 def finding(session: PastSession) -> str:
-    """What it found; a session that did not go to its end has not found that nothing beats EEVDF."""
+    """The session's finding; one that ended early has not found that nothing beats EEVDF."""
     if session.winner is not None:
         return f"won by {session.winner}"
     if session.failure is not None:

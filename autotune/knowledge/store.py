@@ -3,8 +3,8 @@
 
 What always holds here:
 - the baseline is kept like any candidate; the workload's environment is not kept, since environments hold secrets;
-- a session must never be lost because its memory cannot be written: whoever records catches AutotuneError, which is
-  the only thing that a full disk, a missing permission, a busy or damaged file, or odd text can come to;
+- a session must not fail because its knowledge cannot be written: callers catch AutotuneError, the only exception that
+  a full disk, a missing permission, a busy or damaged file, or odd text can cause;
 - several processes may use the file at once. It is created, migrated and put aside under a lock file beside it.
 """
 
@@ -30,13 +30,13 @@ from autotune.verdict.stats import CONFIDENCE
 TEXT_CHARACTERS = 2000
 MOST_PROFILES = 1000
 MOST_NOTES = 100
-"""Of one profile: were it of all together, a full memory could not be noted in ever again."""
+"""Limit per profile: a limit over all of them would block every note once it is reached."""
 
 
 class Knowledge:
-    """The memory of one user. Opened at its first use; usable from several processes at once. `warn` hears of a damaged
-    file that was put aside. Every method raises AutotuneError (stage `history`) when the file cannot be used; the next
-    call tries anew."""
+    """The knowledge of one user. Opened at its first use; usable from several processes at once. `warn` receives a
+    sentence about a damaged file that was put aside. Every method raises AutotuneError (stage `history`) when the file
+    cannot be used; the next call tries again."""
 
     def __init__(self, path: Path | None = None, *, warn: Callable[[str], None] = lambda _text: None) -> None:
         self._path = path or resources.state_dir() / "history.sqlite3"
@@ -57,8 +57,8 @@ class Knowledge:
     # --- sessions ---
 
     def record(self, session: Session) -> int:
-        """Keep a session with all its results, whole or not at all; its number. Catch AutotuneError around it: what was
-        measured is worth more than the memory of it."""
+        """Keep a session with all its results, whole or not at all; return its number. Callers catch AutotuneError: the
+        measurements are worth more than the record of them."""
         with self._transaction(writes=True) as db:
             workload = self._workload_id(db, session)
             number = sqlite.insert(db, "sessions", _session_row(session, workload))
@@ -168,8 +168,8 @@ class Knowledge:
 
     @contextlib.contextmanager
     def _transaction(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
-        """All or nothing. Readers wait for nobody; who writes says so at once, since a reader that turns writer is told
-        `busy` without waiting when somebody else wrote meanwhile."""
+        """Run statements all or nothing. Readers wait for nobody. Writers BEGIN IMMEDIATE: a deferred transaction that
+        upgrades to a write fails with SQLITE_BUSY without waiting."""
         try:
             db = self._open()
             with sqlite.all_or_nothing(db, "IMMEDIATE" if writes else "DEFERRED"):

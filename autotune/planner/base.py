@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a planner is, and what it may know."""
+"""The Planner protocol, and the record that a planner bases its proposals on."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from autotune.records import (
 
 @dataclass(frozen=True)
 class Situation:
-    """What a planner may know when it proposes."""
+    """The facts that a planner bases its proposals on."""
 
     machine: MachineInfo
     workload: Workload
     baseline: Baseline
     observation: Observation
     run: Run
-    """The last run of the baseline, with the head and tail of its output."""
+    """Last baseline run, with the head and tail of its output."""
     results: tuple[CandidateResult, ...]
-    """What was tried so far, best first, without the baseline; empty before the first set."""
+    """Results so far, best first, without the baseline; empty before the first set."""
     budget_left_s: float
     candidates_affordable: int
-    """How many more candidates the budget allows, as far as can be told."""
+    """Candidates that the remaining budget allows, estimated."""
     refused: tuple[str, ...] = ()
-    """What was proposed last and could not be taken, with the reason."""
+    """Last proposals that were rejected, with the reason."""
 
 
 class Planner(Protocol):
@@ -46,15 +46,15 @@ class Planner(Protocol):
 
     @property
     def spending(self) -> Spending | None:
-        """What it took so far; None when it asks no model."""
+        """Tokens, cost and time used so far; None for a planner without a model."""
 
     @property
     def transcript(self) -> str | None:
-        """File that keeps what was said; None when there is none."""
+        """Path of the conversation's transcript; None without one."""
 
     def remarks(self) -> Sequence[str]:
-        """What the user should know of the last proposing, one sentence each; each is told once."""
+        """Return notes for the user about the last proposal, one sentence each. Each is returned once."""
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
-        """Candidates to try next, none of them tried before; empty when nothing better is in sight. Raises
-        PlannerError when it cannot go on."""
+        """Return candidates to try next, none of them tried before; empty when there is nothing left worth trying.
+        Raises PlannerError when the planner cannot continue."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which planner a session has: Claude, the offline one, or Claude as long as it can be reached."""
+"""Choice of a session's planner: Claude, the offline planner, or Claude with the offline planner as its fallback."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Connection = TypeVar("Connection")
 
 
 class WithFallback:
-    """Asks the first planner until it fails for good, the second from then on."""
+    """Uses the first planner until it raises PlannerError, and the second from then on."""
 
     def __init__(self, first: Planner, second: Planner, listener: Listener) -> None:
         self._first, self._second = first, second
@@ -60,9 +60,11 @@ def choose(
     offline: Planner,
     listener: Listener,
 ) -> Planner:
-    """The planner of a session, told in one line. `kind` is auto, claude or offline; `connect` finds the key and makes
-    the client, or raises PlannerError; `claude` makes that planner and says why it can be used. Raises PlannerError
-    when Claude is asked for and cannot be had."""
+    """Choose the planner and report it as one event.
+
+    `kind` is auto, claude or offline. `connect` finds the key and makes the client; `claude` makes the Claude planner
+    and says why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
+    """
     if kind == "offline":
         return offline
     try:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The planner that needs no key and no network: matches what the baseline showed with the catalogue's tags, then
-turns the knobs of whatever leads.
+"""The planner that needs no key and no network: it matches the baseline with the catalogue's tags, then varies the
+knobs of the leaders.
 
-First set: every trait that the baseline shows (CPUs busy, tasks waiting, many forks, ...) votes for the schedulers
-whose tags suit it; our own and programs by turns, so that the set stays varied. Later sets: one knob of the leader at
-a time, a step up and a step down, and further in a direction that has helped; for programs also their profiles.
+First set: each trait of the baseline (busy CPUs, waiting tasks, many forks, ...) is a vote for the schedulers with a
+matching tag. Our own schedulers and programs alternate, so that the set stays varied. Later sets: one knob of a leader
+at a time, one step up and one step down, and further in a direction that has helped; for programs also their profiles.
 
-It is given what can run on this machine (`reasons.unusable`), and leaves out programs that say themselves that they
-are not made for real use, knobs that change nothing here, and settings that do not go together.
+The catalogue it gets holds only what can run on this machine (`reasons.unusable`). It skips programs that are not made
+for production, knobs without effect here, and settings that conflict.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ T = TypeVar("T")
 FIRST_SET = 6
 LATER_SET = 3
 PROFILES = ("lowlatency", "gaming", "server")
-"""Profiles worth a try for speed: `auto` is near the defaults, and `powersave` saves power."""
+"""Profiles worth trying for speed: `auto` is close to the defaults, and `powersave` saves power."""
 STEP = 4
-"""Numbers are multiplied or divided by this: smaller steps rarely show through the noise."""
+"""Factor between neighbouring values of a number; smaller steps rarely exceed the noise."""
 
 
 @dataclass(frozen=True)
 class Trait:
-    """Something a baseline may show: when it does, the tags that suit it, and how to say so."""
+    """A property of the baseline: a test for it, the scheduler tags that suit it, and its description."""
 
     shows: Callable[[Observation], bool]
     tags: frozenset[str]
@@ -42,7 +42,7 @@ class Trait:
 
 
 def _waiting(seen: Observation) -> float:
-    """How much tasks waited for a CPU; 0 where the kernel does not tell."""
+    """Share of time that tasks waited for a CPU; 0 where the kernel does not report it."""
     return seen.pressure_cpu_share if seen.pressure_cpu_share is not None else (seen.run_wait_share or 0.0)
 
 
@@ -96,7 +96,7 @@ class OfflinePlanner:
     # --- the first set ---
 
     def _first(self, seen: Observation) -> list[Proposal]:
-        """Best votes first. Programs need a vote at least: there are many, and each costs runs."""
+        """Order by votes. A program needs at least one vote, because there are many programs and each costs runs."""
         shown = [trait for trait in TRAITS if trait.shows(seen)]
         ranked = sorted(self._catalog.schedulers, key=lambda scheduler: -len(_votes(scheduler, shown)))
         ours = [one for one in ranked if one.kind == "bpf"]
@@ -122,12 +122,12 @@ def _votes(scheduler: Scheduler, shown: Iterable[Trait]) -> list[Trait]:
 
 
 def _is_worth_a_try(one: Scheduler) -> bool:
-    """A program that does not say itself that it is an example or a test."""
+    """True for a program whose makers do not call it an example or a test."""
     return one.kind == "binary" and one.production_ready is not False
 
 
 def _by_turns(*kinds: Sequence[T]) -> list[T]:
-    """The first of each kind, then the second of each, and so on."""
+    """Interleave the groups: the first of each, then the second of each, and so on."""
     rows = itertools.zip_longest(*kinds)
     return [one for row in rows for one in row if one is not None]
 
@@ -135,18 +135,18 @@ def _by_turns(*kinds: Sequence[T]) -> list[T]:
 def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Proposal:
     candidate = Candidate(scheduler.name)
     if not votes:
-        return Proposal(candidate, "nothing the baseline showed speaks for it; tried to be sure", "about the same")
+        return Proposal(candidate, "no hint from the baseline; tried as a default", "about the same")
     tags = ", ".join(sorted(set(scheduler.tags) & votes[0].tags))
     return Proposal(candidate, f"{votes[0].because(seen)}, and it is made for {tags}", "faster")
 
 
 def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
-    """What is worth varying: the best three that ran and are not clearly slower."""
+    """The best three that ran and are not clearly slower."""
     return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
 
 def _variations(leader: CandidateResult, scheduler: Scheduler, machine: MachineInfo) -> Iterator[Proposal]:
-    """The leader with one knob changed, or with a profile; settings that its rules refuse are left out."""
+    """Yield the leader with one knob changed or with a profile, skipping settings that its rules refuse."""
     for knobs, why in _by_turns(list(_turned(leader, scheduler, machine)), list(_profiles(leader, scheduler))):
         if _goes_together(scheduler, knobs):
             changed = {name: value for name, value in knobs.items() if value != scheduler.knob(name).default}
@@ -166,7 +166,8 @@ def _turned(
 
 
 def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bool:
-    """It changes something on this machine. The switches of programs are many and bold: their profiles set them."""
+    """True when the knob has an effect on this machine. Switches of programs are left to their profiles: there are
+    many, and they change a lot."""
     if knob.name == "partial" or knob.status != "active" or knob.repeatable:
         return False
     if scheduler.kind == "binary" and knob.type == "boolean":

@@ -36,7 +36,7 @@ from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
 
 SCHEMA_VERSION = 1
-"""Of the JSON document. Goes up when a field changes its meaning or goes away, not when one is added."""
+"""Version of the JSON document. Raised when a field changes its meaning or is removed, not when one is added."""
 
 WALL_METRIC = "wall_s"
 """`Session.metric` when it is wall time."""
@@ -53,14 +53,14 @@ All others are left out, since an environment holds keys and passwords."""
 
 
 def spending_text(spending: Spending) -> str:
-    """What planning took: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
+    """Cost of planning: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
     calls = "1 call" if spending.calls == 1 else f"{spending.calls} calls"
     money = "" if spending.cost_usd is None else f", {spending.cost_usd:.3f} USD"
     return f"{calls}, {spending.tokens:,} tokens ({spending.cache_read_tokens:,} cached){money}"
 
 
 def spending_sentence(spending: Spending) -> str:
-    """The same for the end of a session, with the model and the date of the prices."""
+    """Cost of planning for the end of a session, with the model and the date of the prices."""
     dated = f" at prices of {spending.prices_as_of}" if spending.prices_as_of else ""
     waited = f"{duration_text(spending.service_s)} of waiting"
     return f"Planned by {printable(spending.model)}: {spending_text(spending)}{dated}, {waited}."
@@ -85,17 +85,17 @@ def machine_sentence(info: MachineInfo) -> str:
 
 
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
-    """The workload under EEVDF, and what differences can be told apart here."""
+    """The workload under EEVDF, and the smallest difference that can be detected."""
     median = value_text(baseline.median, is_time=is_time)
     runs = "1 run" if baseline.runs == 1 else f"{baseline.runs} runs"
     return (
         f"Under EEVDF: median {median} over {runs}, noise {percent_text(baseline.noise)}; "
-        f"differences under {percent_text(baseline.floor)} cannot be told apart here."
+        f"differences under {percent_text(baseline.floor)} cannot be detected here."
     )
 
 
 def allotment_sentence(allotted: Allotment) -> str:
-    """How many candidates the budget has room for, and which budget would give all of them all rounds."""
+    """How many candidates fit into the budget, and which budget would give all of them all rounds."""
     names = "1 candidate" if allotted.proposed == 1 else f"{allotted.proposed} candidates"
     room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
     room = names if allotted.fitting == allotted.proposed == 1 else room
@@ -111,7 +111,7 @@ def _budget_text(seconds: float) -> str:
 
 
 def observation_sentence(observation: Observation) -> str:
-    """What the system did during the baseline, as far as the kernel shows it."""
+    """Activity of the system during the baseline, as far as the kernel shows it."""
     facts = [
         f"CPUs {percent_text(observation.cpu_utilisation)} busy",
         f"{observation.parallelism:.1f} of {observation.cpus} used by the command",
@@ -191,7 +191,7 @@ def conclusion(session: Session) -> str:
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
-    """What stands at the end of a session, for a pipe or a file: the table, the recommendation, the command."""
+    """The end of a session for a pipe or a file: the table, the recommendation, the command."""
     parts = [plain_table(session_table(session)), ""] if session.results else []
     parts.append(conclusion(session))
     if session.spending is not None:

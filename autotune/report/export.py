@@ -32,7 +32,7 @@ LOADER_KNOWS = frozenset(
 
 @dataclass(frozen=True)
 class Winner:
-    """What is exported. `argv` starts it and keeps it attached: the program with its options, or autotune."""
+    """The candidate to export. `argv` starts it and keeps it attached: the program with its options, or autotune."""
 
     key: str
     """As `--scheduler` takes it."""
@@ -47,7 +47,7 @@ class Winner:
 
 
 def text(kind: Kind, winner: Winner) -> str:
-    """The configuration. Raises UsageError when that tool cannot start it."""
+    """Write the configuration. Raises UsageError when that tool cannot start the scheduler."""
     return {"scx-loader": scx_loader, "systemd": systemd, "tuned": tuned}[kind](winner)
 
 
@@ -68,7 +68,7 @@ def scx_loader(winner: Winner) -> str:
     """`config.toml`: the program is started at once, with these options in mode auto."""
     if winner.program is None:
         raise UsageError(
-            f"scx_loader starts programs, and {winner.key} is a BPF object that autotune itself holds",
+            f"scx_loader starts programs, and {winner.key} is a BPF object that autotune itself attaches",
             hint="use: autotune export systemd",
         )
     if winner.program not in LOADER_KNOWS:
@@ -108,7 +108,7 @@ def _toml_character(character: str) -> str:
 
 
 def systemd(winner: Winner) -> str:
-    """A unit. A scheduler that was thrown out is started again, but not for ever."""
+    """A unit that restarts a scheduler that the kernel ejected, up to a limit."""
     lines = [
         *_head(
             winner,
@@ -144,7 +144,7 @@ def _program_lines(winner: Winner) -> Sequence[str]:
     """Programs of the scx family end in order on SIGINT."""
     if winner.exits_zero_when_ejected:
         return (
-            "# It exits with 0 also when the kernel throws it out: then it is not started again.",
+            "# It exits with 0 also when the kernel ejects it: then it is not started again.",
             "KillSignal=SIGINT",
         )
     return ("KillSignal=SIGINT",)

@@ -141,7 +141,7 @@ def _note(result: CandidateResult, winner: str | None) -> str:
 
 def _prediction_text(result: CandidateResult) -> str:
     """Why it was tried and what was predicted, with what came of that."""
-    outcome = {True: "held", False: "did not hold", None: "open"}[result.held]
+    outcome = {True: "came true", False: "did not come true", None: "open"}[result.held]
     reason = printable(result.reason).strip().rstrip(".")
     return f"{reason} (predicted {result.prediction}: {outcome})"
 

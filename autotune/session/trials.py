@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One trial: prepare, switch the scheduler, run, look at the evidence, switch back, and judge whether it counts.
 
-The order is the safety order: nothing is attached while prepare runs; what was attached is let go before the
+The order is the safety order: nothing is attached while prepare runs; the scheduler is detached before the
 outcome is looked at; a run counts only when its evidence, its exit and its metric are all as they should be.
 """
 
@@ -50,7 +50,7 @@ TIMEOUT_FACTOR = 5.0
 @dataclass(frozen=True)
 class TrialOutcome:
     """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the scheduler
-    went by itself: thrown out by the kernel, or a program that ended or started anew."""
+    left by itself: ejected by the kernel, or a program that ended or restarted."""
 
     trial: Trial
     before: Snapshot
@@ -75,7 +75,6 @@ class Trials:
         self._show_output = show_output
         self._expected_exit: int | None = 0
         self.timeout_s = workload.timeout_s
-        self.prepare_s = 0.0
         self._noted: set[str] = set()
         self._generation = machine.generation
 
@@ -164,7 +163,7 @@ class Trials:
         number: int,
         key: str,
         spec: AttachSpec | None,
-        let_go: Callable[[], Detachment] | None,
+        detach: Callable[[], Detachment] | None,
     ) -> TrialOutcome | LostTrial:
         started_at = time.time()
         run_spec = self._run_spec(self._workload.argv, partial=spec is not None and spec.partial)
@@ -174,7 +173,7 @@ class Trials:
             measurement = None
             lost = LostTrial(error.message)
         try:
-            detachment = let_go() if let_go is not None else None
+            detachment = detach() if detach is not None else None
         except (HolderLost, RunnerLost) as error:
             return lost if measurement is None else LostTrial(error.message)
         if measurement is None:
@@ -215,9 +214,7 @@ class Trials:
         self._settle()
         self._machine.fresh()
         if self._workload.prepare is not None:
-            started = time.monotonic()
             self._helper("prepare", self._workload.prepare)
-            self.prepare_s = time.monotonic() - started
 
     def _settle(self) -> None:
         """A machine that was replaced has neither what setup made nor what a first run left in its caches. It counts as

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What a model may call."""
+"""The tools that a model may call."""

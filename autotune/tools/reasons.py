@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Why schedulers are not proposed on a machine: said to models, to the offline planner and to people."""
+"""Reasons why a scheduler is not proposed on a machine, for models, the offline planner and people."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ from autotune.schedext.programs.binaries import Places, find, here, how_to_get
 
 LACKING: dict[Trait, str] = {
     "several_llcs": "it balances between last-level caches, and this machine has one",
-    "numa": "it is about several NUMA nodes, and this machine has one",
-    "core_types": "it is about fast and slow cores, and those here are alike",
-    "smt": "it is about SMT siblings, and the cores here have none",
+    "numa": "it is made for several NUMA nodes, and this machine has one",
+    "core_types": "it is made for fast and slow cores, and those here are alike",
+    "smt": "it is made for SMT siblings, and the cores here have none",
     "schedutil": "it steers frequencies through the schedutil governor, which is not in use here",
     "nohz_full": "it spares CPUs that were booted without ticks (nohz_full), and there are none here",
 }
-"""What to say of a scheduler that needs a trait which the machine has not."""
+"""Reason to show for a scheduler that needs a trait which the machine lacks."""
 
 
 ABSENT = "not installed"
 
 
 def unusable(catalog: Catalog, machine: MachineInfo, places: Places | None = None) -> dict[str, str]:
-    """Schedulers that cannot run on this machine, or cannot do there what they are for, with the reason. Programs are
-    looked for in `places` (None: those of this machine)."""
+    """Find the schedulers that cannot run on this machine, or cannot do there what they are for, with the reason.
+    Programs are searched in `places` (None: those of this machine)."""
     searched = here() if places is None else places
     found = ((one.name, _why_not(one, machine, searched)) for one in catalog.schedulers)
     return {name: why for name, why in found if why is not None}
 
 
 def by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The same by reason, for people; what is not installed has an empty one, since each says how to get itself."""
+    """Group the names by reason, for people. Those that are not installed have an empty reason, since each has its own
+    way to be installed."""
     found: dict[str, tuple[str, ...]] = {}
     for name, why in reasons.items():
         key = "" if why.startswith(ABSENT) else why
@@ -46,7 +47,7 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
 
 
 def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None:
-    """The first reason. That it is not installed comes last: nobody should install what does not help then."""
+    """Return the first reason. "Not installed" comes last: nobody should install what would not help."""
     checks: Iterable[Callable[[], str | None]] = (
         lambda: _refused(one.name) if one.is_generated else None,
         lambda: kernel_reason(one, machine.kernel),
@@ -58,20 +59,20 @@ def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None
 
 
 def _refused(name: str) -> str | None:
-    """Why a generated scheduler is not offered: it was changed since it passed, or had its three strikes."""
+    """Reason not to offer a generated scheduler: it was changed since it passed, or has its three strikes."""
     try:
         one = custom.load(name)
         digest = custom.checked(one)
         strikes = Strikes()
         if strikes.is_barred(digest):
-            return f"it was let go three times on this host, last for: {strikes.reasons(digest)[-1].reason}"
+            return f"it was detached three times on this host, last for: {strikes.reasons(digest)[-1].reason}"
     except AutotuneError as error:
         return error.message
     return None
 
 
 def kernel_reason(one: Scheduler, kernel: str) -> str | None:
-    """What the kernel's release has against it."""
+    """Reason in the kernel's release."""
     least = one.requirements.kernel_min
     if least is not None and version_of(kernel) < version_of(least):
         return f"it needs Linux {least}, and this is {kernel}"
@@ -82,7 +83,7 @@ def kernel_reason(one: Scheduler, kernel: str) -> str | None:
 
 
 def machine_reason(one: Scheduler, machine: MachineInfo) -> str | None:
-    """What the machine's size and traits have against it; traits that are not known speak against nobody."""
+    """Reason in the machine's size or traits. An unknown trait is no reason."""
     most = one.requirements.cpus_max
     if most is not None and machine.cpus > most:
         return f"it is made for {most} CPUs at most, and this machine has {machine.cpus}"
@@ -96,7 +97,7 @@ def _program_reason(one: Scheduler, machine: MachineInfo) -> str | None:
     if one.program is None:
         return None
     if one.program.help == "never":
-        return "its options cannot be asked for: whatever it is given, it attaches itself"
+        return "its options cannot be read: it attaches itself whatever its arguments"
     if machine.kind == "vm" and one.program.not_in_vm is not None:
         return f"it cannot run in a micro-VM: {one.program.not_in_vm}"
     return None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Trying a scheduler out while planning: attached for a bounded time, watched, and never left attached.
+"""Attaches a scheduler for a short time while planning, watches it, and always detaches it.
 
-One scheduler at a time. It goes when it is stopped, when its time is over (a timer sees to that even while the model
-thinks), and in any case when planning hands over to measuring (`release`). All access to the machine while planning
-goes through here and one lock, since a machine takes one request at a time.
+One scheduler at a time. It is detached when it is stopped, when its time is over (by a timer, also while the model
+thinks), and when planning hands over to measuring (`release`). All access to the machine while planning goes through
+this module and one lock, since a machine handles one request at a time.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from autotune.records import AttachSpec, Candidate, Sample
 from autotune.schedext.kernel import ops_matches
 
 TRIAL_S = 15.0
-"""How long a scheduler that is tried out may stay."""
+"""Seconds that a scheduler may stay attached."""
 SAMPLE_EVERY_S = 0.5
 MONITOR_S = 120.0
-"""A monitor that nobody stops ends itself."""
+"""Seconds after which a forgotten monitor ends."""
 
 
 @dataclass
 class RehearsalRun:
-    """One scheduler that was started, as `get_execution_status` tells it (SchedCP's fields)."""
+    """One scheduler that was started, with the fields of `get_execution_status` (those of SchedCP)."""
 
     execution_id: str
     candidate: Candidate
@@ -55,7 +55,7 @@ class RehearsalRun:
 
 
 class Rehearsal:
-    """Schedulers that are tried out on one machine. Errors are the machine's own (AutotuneError)."""
+    """Short attachments on one machine. Errors are the machine's own (AutotuneError)."""
 
     def __init__(
         self, machine: Machine, resolve: Callable[[Candidate], AttachSpec], *, limit_s: float = TRIAL_S
@@ -69,13 +69,13 @@ class Rehearsal:
         self._timer: threading.Timer | None = None
         self._monitors: dict[str, Monitor] = {}
         self.took_s = 0.0
-        """Time spent in attaching and detaching, which is not planning's own."""
+        """Time spent attaching and detaching, which does not count as planning's own."""
 
     # --- schedulers ---
 
     def start(self, candidate: Candidate) -> RehearsalRun:
-        """Attach, in place of one that is still running. Raises AutotuneError when it cannot be attached; the execution
-        is then kept as failed."""
+        """Attach the candidate, in place of one that is still attached. Raises AutotuneError when that fails; the
+        execution is then kept as failed."""
         with self._lock, self._timed():
             self._end("stopped")
             execution = self._new(candidate)
@@ -94,7 +94,7 @@ class Rehearsal:
             return execution
 
     def status(self, execution_id: str) -> RehearsalRun | None:
-        """None when there is no such execution."""
+        """Return the execution, after a look at the kernel; None when there is none of this id."""
         with self._lock:
             if self._running is not None and self._running[0].execution_id == execution_id:
                 self._look(self._running[1])
@@ -107,7 +107,7 @@ class Rehearsal:
             return self._executions.get(execution_id)
 
     def release(self) -> None:
-        """Let go of everything: the machine is free for measuring. Never raises."""
+        """End monitors and detach, so that the machine is free for measuring. Never raises."""
         with self._lock, self._timed():
             for monitor in self._monitors.values():
                 monitor.end()
@@ -128,7 +128,7 @@ class Rehearsal:
                 self._end("expired")
 
     def _look(self, spec: AttachSpec) -> None:
-        """Notice a scheduler that the kernel threw out."""
+        """Detect an ejection by the kernel."""
         with contextlib.suppress(AutotuneError):
             if not ops_matches(spec.ops, self._machine.state().ops):
                 self._end("ejected")
@@ -163,13 +163,13 @@ class Rehearsal:
     # --- watching ---
 
     def monitor(self) -> str:
-        """Begin to sample the machine; the id to stop it by."""
+        """Begin to sample the machine; return the monitor's id."""
         session_id = f"mon-{len(self._monitors) + 1}"
         self._monitors[session_id] = Monitor(self._sample)
         return session_id
 
     def stop_monitor(self, session_id: str) -> dict[str, Any] | None:
-        """The summary; None when there is no such monitor."""
+        """End the monitor and return its summary; None when there is no such monitor."""
         monitor = self._monitors.get(session_id)
         return None if monitor is None else monitor.end()
 
@@ -186,7 +186,7 @@ class Rehearsal:
 
 
 class Monitor:
-    """Samples in the background until it is ended."""
+    """Samples in the background until ended."""
 
     def __init__(self, sample: Callable[[], Sample | None]) -> None:
         self._sample = sample
@@ -207,7 +207,7 @@ class Monitor:
             self._take()
 
     def end(self) -> dict[str, Any]:
-        """Stop and say what was seen; the same again when it was stopped before."""
+        """Stop and return the summary; the same one when it was stopped before."""
         if not self._over.is_set():
             self._over.set()
             self._take()
@@ -217,7 +217,7 @@ class Monitor:
 def summary(samples: list[Sample]) -> dict[str, Any]:
     """Averages and maxima over the samples. Shares are of all CPUs, between successive samples."""
     if len(samples) < 2:
-        return {"samples": len(samples), "note": "too short a time to say anything"}
+        return {"samples": len(samples), "note": "too short to say anything"}
     pairs = list(itertools.pairwise(samples))
     busy = [
         (b.counters.cpu_busy_s - a.counters.cpu_busy_s) / (b.counters.cpu_total_s - a.counters.cpu_total_s)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""What a model may call while it plans: small typed functions whose results are small JSON.
+"""The tools that a model may call while it plans: small typed functions with small JSON results.
 
 What always holds here:
-- arguments are checked by pydantic before anything is done, and knobs by the catalogue;
+- pydantic checks the arguments before anything is done, and the catalogue checks knobs;
 - an error is a result that says what is allowed; no call can end the session;
 - nothing is measured here, nothing stays attached (`rehearsal`), no file outside the command's directory is read
-  (`workload_files`), and every result goes through the redaction and is bounded.
+  (`workload_files`), and every result is redacted and bounded.
 
-Names and meaning of the tools that SchedCP's users know are kept.
+Tools that SchedCP also has keep their names and meaning.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8
 REASON_CHARACTERS = 300
 SAME_CALL = 3
-"""The same call with the same arguments is answered this often within one turn of planning."""
+"""How often the same call with the same arguments is answered within one planning turn."""
 
 
 class _Arguments(BaseModel):
@@ -122,14 +122,13 @@ class SubmitCandidates(_Arguments):
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool as the model sees it, and the method of Toolbox that does it."""
+    """A tool as the model sees it, and the method of Toolbox that implements it."""
 
     name: str
     description: str
     arguments: type[_Arguments]
-    method: str
     replayable: bool
-    """Its result depends on the catalogue and the arguments alone, so that a replay can do it for real."""
+    """True when the result depends on the catalogue and the arguments alone, so that a replay can call it."""
 
 
 TOOLS = (
@@ -138,7 +137,6 @@ TOOLS = (
         "List the schedulers there are, our own and programs of the scx family: a line on each, and why it cannot help "
         "on this machine, if so. Look here first.",
         ListSchedulers,
-        "list_schedulers",
         True,
     ),
     Tool(
@@ -146,7 +144,6 @@ TOOLS = (
         "Everything about one scheduler: how it works, its limits, what the machine must have, its profiles, what must "
         "change together, and each knob with what it takes, its default and what it does.",
         DescribeScheduler,
-        "describe_scheduler",
         True,
     ),
     Tool(
@@ -155,23 +152,20 @@ TOOLS = (
         "the command does not run. Only one at a time: a second call ends the first. It is ended by stop_scheduler, by "
         "its time limit, or when you submit.",
         RunScheduler,
-        "run_scheduler",
         False,
     ),
     Tool(
         "get_execution_status",
         "How a scheduler started with run_scheduler is doing: running, stopped, expired, ejected or failed, and why.",
         ExecutionId,
-        "get_execution_status",
         False,
     ),
-    Tool("stop_scheduler", "End a scheduler started with run_scheduler.", ExecutionId, "stop_scheduler", False),
+    Tool("stop_scheduler", "End a scheduler started with run_scheduler.", ExecutionId, False),
     Tool(
         "system_monitor",
         "Watch the machine: start samples CPU use, memory, context switches, pressure and scheduler statistics twice a "
         "second; stop returns averages and maxima. Useful around run_scheduler, to see an idle machine's own load.",
         SystemMonitor,
-        "system_monitor",
         False,
     ),
     Tool(
@@ -179,7 +173,6 @@ TOOLS = (
         "Notes that outlive the session, by workload: create one, list them, read one's history, add to it. autotune "
         "keeps its own measurements by itself; note here what they do not say.",
         WorkloadCommand,
-        "workload",
         False,
     ),
     Tool(
@@ -187,7 +180,6 @@ TOOLS = (
         "Read a piece of a text file below the command's directory (a Makefile, a benchmark's source), or list a "
         "directory. Files that may hold secrets are refused.",
         ReadWorkloadFile,
-        "read_workload_file",
         False,
     ),
     Tool(
@@ -196,15 +188,13 @@ TOOLS = (
         "put under loads in a micro-VM (a minute of the budget). What passes can be submitted as custom:NAME; what "
         "does not comes back with the gate, the place and what to mend.",
         CreateScheduler,
-        "create_and_verify_scheduler",
         False,
     ),
     Tool(
         "submit_candidates",
-        "End your turn: hand in what to measure next. All candidates must be valid, or none is taken. An empty list "
+        "End your turn: submit what to measure next. All candidates must be valid, or none is taken. An empty list "
         "ends the planning for good.",
         SubmitCandidates,
-        "submit_candidates",
         True,
     ),
 )
@@ -226,7 +216,8 @@ def definitions() -> list[dict[str, Any]]:
 
 
 def strict_schema(arguments: type[BaseModel]) -> dict[str, Any]:
-    """A model's JSON schema in the subset that strict tool use takes: objects closed, no titles and no defaults."""
+    """JSON schema of a tool's arguments in the subset that strict tool use takes: closed objects, no titles, no
+    defaults."""
     document = arguments.model_json_schema()
     definitions = document.pop("$defs", {})
     cleaned: dict[str, Any] = _strict(document, definitions)
@@ -254,7 +245,7 @@ def _strict(shape: Any, definitions: dict[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Result:
-    """What a call brought: text for the model, and the proposals when it ended the turn."""
+    """The result of a call: text for the model, and the proposals when the call ended the turn."""
 
     text: str
     is_error: bool = False
@@ -263,12 +254,12 @@ class Result:
 
 @dataclass
 class Toolbox:
-    """The tools of one session. `begin_turn` tells what holds in the turn of planning that begins."""
+    """The tools of one session. `begin_turn` sets what the next planning turn may use."""
 
     catalog: Catalog
     rehearsal: Rehearsal | None
-    """None where there is no machine: then nothing can be tried out."""
-    history: Knowledge
+    """None without a machine: then nothing can be attached."""
+    knowledge: Knowledge
     directory: Path
     redactor: Redactor
     workshop: Workshop | None = None
@@ -286,7 +277,7 @@ class Toolbox:
         self._calls = {}
 
     def call(self, name: str, given: object) -> Result:
-        """Do what the model asked for. Never raises for what a model can do wrong."""
+        """Execute a call. Never raises for a mistake of the model."""
         tool = next((tool for tool in TOOLS if tool.name == name), None)
         if tool is None:
             return self._refused(f"there is no tool '{name[:100]}'; there are {', '.join(t.name for t in TOOLS)}")
@@ -294,7 +285,7 @@ class Toolbox:
             return self._refused(f"this very call was answered {SAME_CALL} times; do something else, or {SUBMIT}")
         try:
             arguments = tool.arguments.model_validate(given)
-            answer = getattr(self, f"_{tool.method}")(arguments)
+            answer = getattr(self, f"_{tool.name}")(arguments)
         except ValidationError as error:
             return self._refused(_validation_text(error))
         except AutotuneError as error:
@@ -316,94 +307,96 @@ class Toolbox:
 
     # --- the catalogue ---
 
-    def _list_schedulers(self, asked: ListSchedulers) -> Any:
-        found = [one for one in self.catalog.schedulers if _matches(one, asked)]
+    def _list_schedulers(self, arguments: ListSchedulers) -> Any:
+        found = [one for one in self.catalog.schedulers if _matches(one, arguments)]
         return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
 
-    def _describe_scheduler(self, asked: DescribeScheduler) -> Any:
-        one = self.catalog.get(asked.name)
+    def _describe_scheduler(self, arguments: DescribeScheduler) -> Any:
+        one = self.catalog.get(arguments.name)
         return {**self._reason(one), **_everything(one)}
 
     def _reason(self, one: Scheduler) -> dict[str, str]:
         return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}
 
-    # --- trying out ---
+    # --- short attachments ---
 
     @property
-    def _trying(self) -> Rehearsal:
+    def _rehearsal(self) -> Rehearsal:
         if self.rehearsal is None:
-            raise UsageError("there is no machine to try schedulers out on")
+            raise UsageError("there is no machine to attach schedulers on")
         return self.rehearsal
 
-    def _run_scheduler(self, asked: RunScheduler) -> Any:
-        candidate = self._candidate(asked.name, [tuple(setting.partition("=")[::2]) for setting in asked.args])
-        execution = self._trying.start(candidate)
-        shown = {"execution_id": execution.execution_id, "scheduler": asked.name, "status": "started"}
+    def _run_scheduler(self, arguments: RunScheduler) -> Any:
+        candidate = self._candidate(arguments.name, [tuple(setting.partition("=")[::2]) for setting in arguments.args])
+        execution = self._rehearsal.start(candidate)
+        shown = {"execution_id": execution.execution_id, "scheduler": arguments.name, "status": "started"}
         return {**shown, "message": execution.output[-1]}
 
-    def _get_execution_status(self, asked: ExecutionId) -> Any:
-        return self._execution(self._trying.status(asked.execution_id), asked)
+    def _get_execution_status(self, arguments: ExecutionId) -> Any:
+        return self._execution(self._rehearsal.status(arguments.execution_id), arguments)
 
-    def _stop_scheduler(self, asked: ExecutionId) -> Any:
-        return self._execution(self._trying.stop(asked.execution_id), asked)
+    def _stop_scheduler(self, arguments: ExecutionId) -> Any:
+        return self._execution(self._rehearsal.stop(arguments.execution_id), arguments)
 
-    def _execution(self, execution: RehearsalRun | None, asked: ExecutionId) -> Any:
+    def _execution(self, execution: RehearsalRun | None, arguments: ExecutionId) -> Any:
         if execution is None:
-            known = ", ".join(self._trying.ids) or "none yet"
-            raise UsageError(f"there is no execution '{asked.execution_id[:100]}'; there are: {known}")
+            known = ", ".join(self._rehearsal.ids) or "none yet"
+            raise UsageError(f"there is no execution '{arguments.execution_id[:100]}'; there are: {known}")
         return execution.shown()
 
-    def _system_monitor(self, asked: SystemMonitor) -> Any:
-        if asked.command == "start":
-            return {"session_id": self._trying.monitor()}
-        summary = self._trying.stop_monitor(asked.session_id or "")
+    def _system_monitor(self, arguments: SystemMonitor) -> Any:
+        if arguments.command == "start":
+            return {"session_id": self._rehearsal.monitor()}
+        summary = self._rehearsal.stop_monitor(arguments.session_id or "")
         if summary is None:
-            known = ", ".join(self._trying.monitor_ids) or "none yet"
-            raise UsageError(f"there is no monitor '{asked.session_id}'; there are: {known}")
+            known = ", ".join(self._rehearsal.monitor_ids) or "none yet"
+            raise UsageError(f"there is no monitor '{arguments.session_id}'; there are: {known}")
         return summary
 
-    def _create_and_verify_scheduler(self, asked: CreateScheduler) -> Any:
+    def _create_and_verify_scheduler(self, arguments: CreateScheduler) -> Any:
         if self.workshop is None:
             raise UsageError("no scheduler can be verified here")
-        given = asked.model_dump(exclude={"source_code", "knobs"})
-        knobs = [_catalogue_knob(knob) for knob in asked.knobs]
-        passed, said = self.workshop.create({**given, "source": asked.source_code, "knobs": knobs})
+        given = arguments.model_dump(exclude={"source_code", "knobs"})
+        knobs = [_catalogue_knob(knob) for knob in arguments.knobs]
+        passed, said = self.workshop.create({**given, "source": arguments.source_code, "knobs": knobs})
         return said if passed else self._refused(said)
 
-    # --- memory and files ---
+    # --- notes and files ---
 
-    def _workload(self, asked: WorkloadCommand) -> Any:
-        if asked.command == "create":
-            return {"workload_id": self.history.create_profile(self._needed(asked, "description"))}
-        if asked.command == "list":
-            return {"profiles": self.history.list_profiles()}
-        profile = self._needed(asked, "workload_id")
-        if asked.command == "get_history":
-            return self.history.profile_history(profile)
-        execution = self._trying.status(asked.execution_id) if asked.execution_id else None
+    def _workload(self, arguments: WorkloadCommand) -> Any:
+        if arguments.command == "create":
+            return {"workload_id": self.knowledge.create_profile(self._needed(arguments, "description"))}
+        if arguments.command == "list":
+            return {"profiles": self.knowledge.list_profiles()}
+        profile = self._needed(arguments, "workload_id")
+        if arguments.command == "get_history":
+            return self.knowledge.profile_history(profile)
+        execution = self._rehearsal.status(arguments.execution_id) if arguments.execution_id else None
         scheduler = execution.candidate.key if execution else None
-        text = self._needed(asked, "result_description")
-        return {"history_id": self.history.add_profile_note(profile, asked.execution_id, scheduler, text)}
+        text = self._needed(arguments, "result_description")
+        return {"history_id": self.knowledge.add_profile_note(profile, arguments.execution_id, scheduler, text)}
 
-    def _needed(self, asked: WorkloadCommand, name: str) -> str:
-        value = getattr(asked, name)
+    def _needed(self, arguments: WorkloadCommand, name: str) -> str:
+        value = getattr(arguments, name)
         if not value:
-            raise UsageError(f"the command '{asked.command}' needs {name}")
+            raise UsageError(f"the command '{arguments.command}' needs {name}")
         return self.redactor.text(str(value))
 
-    def _read_workload_file(self, asked: ReadWorkloadFile) -> Any:
+    def _read_workload_file(self, arguments: ReadWorkloadFile) -> Any:
         if self._files is None:
             self._files = WorkloadFiles(self.directory, self.redactor.text)
-        return self._files.read_piece(asked.path, asked.offset)
+        return self._files.read_piece(arguments.path, arguments.offset)
 
     # --- the end of a turn ---
 
-    def _submit_candidates(self, asked: SubmitCandidates) -> Result:
-        if len(asked.candidates) > self._affordable:
-            raise UsageError(f"the budget allows {self._affordable} now, not {len(asked.candidates)}; choose the best")
+    def _submit_candidates(self, arguments: SubmitCandidates) -> Result:
+        if len(arguments.candidates) > self._affordable:
+            raise UsageError(
+                f"the budget allows {self._affordable} now, not {len(arguments.candidates)}; choose the best"
+            )
         proposals, problems = [], []
         keys: set[str] = set()
-        for number, one in enumerate(asked.candidates, 1):
+        for number, one in enumerate(arguments.candidates, 1):
             try:
                 proposal = self._proposal(one)
                 self._refuse_known(proposal.candidate.key, keys)
@@ -433,7 +426,7 @@ class Toolbox:
             raise UsageError(f"{key} was tried already; change a knob or choose another")
 
     def _candidate(self, name: str, settings: Sequence[tuple[str, ...]]) -> Candidate:
-        """A candidate with the defaults left out, so that the same settings are the same candidate."""
+        """Build a candidate without settings that equal the defaults: the same settings are the same candidate."""
         scheduler = self.catalog.get(name)
         if name in self.unusable:
             raise UsageError(f"{name} cannot run here: {self.unusable[name]}")
@@ -442,21 +435,21 @@ class Toolbox:
         return Candidate(name, tuple(sorted(kept.items())))
 
 
-def _matches(one: Scheduler, asked: ListSchedulers) -> bool:
-    named = asked.name is None or asked.name.lower() in one.name
-    tagged = asked.tag is None or asked.tag.lower() in one.tags
-    return named and tagged and asked.production_ready in (None, bool(one.production_ready))
+def _matches(one: Scheduler, arguments: ListSchedulers) -> bool:
+    named = arguments.name is None or arguments.name.lower() in one.name
+    tagged = arguments.tag is None or arguments.tag.lower() in one.tags
+    return named and tagged and arguments.production_ready in (None, bool(one.production_ready))
 
 
 def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
-    """A knob as the catalogue describes it."""
+    """Encode a knob for the catalogue."""
     range_ = None if knob.type == "boolean" else {"min": knob.min, "max": knob.max}
     described = Knob(name=knob.name, type=knob.type, unit=knob.unit, description=knob.description)
     return {**described.model_dump(), "default": described.parse(knob.default), "range": range_}
 
 
 def _line(one: Scheduler) -> dict[str, Any]:
-    """What the list says of a scheduler: there are many, and describe_scheduler says the rest."""
+    """A scheduler's entry in the list: short, because there are many and describe_scheduler has the rest."""
     return {
         "name": one.name,
         "description": one.description,
@@ -467,7 +460,7 @@ def _line(one: Scheduler) -> dict[str, Any]:
 
 
 def _everything(one: Scheduler) -> dict[str, Any]:
-    """A scheduler, without what does not apply to it."""
+    """Everything about a scheduler, without fields that do not apply."""
     dead = [knob.name for knob in one.knobs if knob.status != "active"]
     facts = {
         "name": one.name,
@@ -505,7 +498,7 @@ def _knob(knob: Knob) -> str:
 
 
 def _validation_text(error: ValidationError) -> str:
-    """What is wrong with arguments, without repeating them."""
+    """The faults in the arguments, without repeating the arguments."""
     problems = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:5]]
     return "wrong arguments: " + "; ".join(problems)
 

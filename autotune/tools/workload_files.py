@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Reading the workload's own files for a model: only below its directory, a bounded piece, and nothing that holds
-secrets.
+"""Reads the workload's own files for a model: only below its directory, in bounded pieces, and none that hold secrets.
 
 What always holds here:
-- nothing is opened before it is known what it is: a device may act on being opened, a pipe may let its writer go on;
-- what is read is what was checked, whatever happens to names and links meanwhile;
-- a file is redacted as a whole, and pieces are cut out of what is left: no offset can cut a secret in half.
+- a file is identified before it is opened: opening a device or a pipe can have effects;
+- the file that is read is the one that was checked, whatever happens to names and links meanwhile;
+- a file is redacted whole and then cut into pieces, so that no offset can cut a secret in half.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from autotune.prompt import fenced
 PIECE_CHARACTERS = 8000
 ENTRIES = 200
 MOST_BYTES = 1 << 20
-"""Of a file, from its beginning: redacting takes about two seconds for so much. What comes after is not read."""
+"""Bytes read of a file, from its beginning: redacting this much takes about two seconds."""
 MARGIN_BYTES = 64 << 10
-"""Read and redacted beyond that, then left out, so that a secret across the end is seen whole."""
+"""Bytes read and redacted beyond that, then left out, so that a secret across the end is seen whole."""
 
 SECRET_NAMES = (
     ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
@@ -35,7 +34,7 @@ SECRET_NAMES = (
     "*private_key*", "*private-key*",
     ".*_history",
 )  # fmt: skip
-"""Of files and of directories above them."""
+"""Name patterns of files, and of directories above them, that may hold secrets."""
 SECRET_DIRECTORIES = {
     ".ssh",
     ".gnupg",
@@ -51,14 +50,14 @@ SECRET_DIRECTORIES = {
 
 
 class NotReadable(AutotuneError):
-    """Why a path is not read; said to the model."""
+    """Reason why a path is not read; shown to the model."""
 
     default_stage = "read_workload_file"
 
 
 @dataclass(frozen=True)
 class _Text:
-    """A redacted file. `identity` tells it from what it may become."""
+    """A redacted file. `identity` changes when the file changes."""
 
     identity: tuple[int, int, int, int]
     text: str
@@ -66,8 +65,7 @@ class _Text:
 
 
 class WorkloadFiles:
-    """The files below `root`, as a model may see them. Keeps the text of the last file that was asked for, since a
-    model reads one piece after another."""
+    """The files below `root`, for a model. Keeps the last file's text, since a model reads one piece after another."""
 
     def __init__(self, root: Path, redact: Callable[[str], str]) -> None:
         self._root = root
@@ -104,7 +102,7 @@ class WorkloadFiles:
 
 
 def _locate(root: Path, path: str) -> int:
-    """A descriptor that only names the file (O_PATH): it cannot be read, and its device does not notice."""
+    """Open a descriptor that only names the file (O_PATH): it cannot be read, and a device does not notice."""
     if "\0" in path or not path.strip():
         raise NotReadable("name a file below the command's directory, such as Makefile")
     try:
@@ -116,7 +114,7 @@ def _locate(root: Path, path: str) -> int:
 
 
 def _content(place: int) -> bytes:
-    """The first bytes of what the descriptor names: the very file, whatever has its name now."""
+    """Read the first bytes of the very file that the descriptor names, whatever has its name now."""
     with open(
         os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb"
     ) as file:
@@ -132,7 +130,8 @@ def _below(root: Path, path: Path) -> bool:
 
 
 def _checked(root: Path, real: Path, asked: str) -> str:
-    """The path as the model may know it. Raises NotReadable for one outside, and for one that may hold secrets."""
+    """Return the path in the form that the model may know. Raises NotReadable for a path outside, and for one that may
+    hold secrets."""
     if not _below(root, real):
         raise NotReadable(f"{asked[:200]}: {_OUTSIDE}")
     shown = os.path.relpath(real, os.path.realpath(root))

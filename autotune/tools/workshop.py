@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a model's own schedulers are made: its source goes through the gates (`verify`), and what passes joins the
-catalogue of the session and of later ones."""
+"""Verifies a model's own schedulers: the source goes through the gates (`verify`), and what passes joins the catalogue
+of this and later sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autotune.wire import to_json
 
 
 class Verified(Protocol):
-    """What came of a verification (`verify.gates.Outcome`)."""
+    """The outcome of a verification (`verify.gates.Outcome`)."""
 
     @property
     def reports(self) -> tuple[GateReport, ...]: ...
@@ -30,7 +30,7 @@ class Verified(Protocol):
 
 Verify = Callable[[Submission], Verified]
 MOST_TRIES = 6
-"""Verifications in one session: each takes about a minute of the budget."""
+"""Verifications per session: each takes about a minute of the budget."""
 
 
 @dataclass
@@ -43,20 +43,20 @@ class Workshop:
     tries: int = 0
 
     def create(self, fields: dict[str, Any]) -> tuple[bool, Any]:
-        """Whether it passed, and what the model is told. Raises UsageError for a name or an entry that cannot be, and
-        whatever keeps this machine from verifying."""
-        asked = submission(**fields)
-        name = f"{CUSTOM}{asked.name}"
+        """Verify a source; return whether it passed, and the answer to the model. Raises UsageError for an impossible
+        name or entry, and AutotuneError when this machine cannot verify."""
+        submitted = submission(**fields)
+        name = f"{CUSTOM}{submitted.name}"
         if any(one.name == name for one in self.catalog.schedulers):
             raise UsageError(f"{name} exists already", hint="choose another name")
-        if any(one.name == asked.name for one in self.catalog.schedulers):
-            raise UsageError(f"{asked.name} is one of ours", hint="choose another name")
+        if any(one.name == submitted.name for one in self.catalog.schedulers):
+            raise UsageError(f"{submitted.name} is one of ours", hint="choose another name")
         if self.tries >= MOST_TRIES:
-            raise UsageError(f"{MOST_TRIES} sources were verified in this session", hint="go on with what there is")
+            raise UsageError(f"{MOST_TRIES} sources were verified in this session", hint="use what there is")
         self.tries += 1
         started = time.monotonic()
         try:
-            outcome = self.verify(asked)
+            outcome = self.verify(submitted)
         finally:
             self.took_s += time.monotonic() - started
         if outcome.custom is None:

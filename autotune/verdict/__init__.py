@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What may be claimed. Pure."""
+"""Rules for what may be claimed. Pure."""

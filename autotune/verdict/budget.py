@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How the runs that a budget has room for are shared between the race and the confirmation. Pure; counts are runs.
+"""Division of a budget's runs between the race and the confirmation. Pure; counts are runs.
 
 What always holds here:
 - the race comes first: only what the first look at the leader needs is kept back, and less where less fits;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The order of results, and what may be said of them. Pure."""
+"""Order of results, and the recommendation from them. Pure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def recommend(
 
 
 def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
-    """Whether a prediction came true: only a verdict that tells can say so."""
+    """True when a prediction came true; None when the verdict cannot tell."""
     if prediction is None or verdict in (None, "undecided", "invalid"):
         return None
     return prediction == verdict

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What people see while a session runs: `live` at a terminal, `plain` everywhere else. Both are listeners."""
+"""Output while a session runs: `live` at a terminal, `plain` everywhere else. Both are listeners."""

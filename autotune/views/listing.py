@@ -36,7 +36,7 @@ _INDENT = 9
 
 
 def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, coloured: bool) -> Lines:
-    """Every requirement: found or not, what it is for, and what fixes it; then what this machine can do."""
+    """List every requirement with its state, purpose and fix; then what this machine can run."""
     for check in checks:
         word, colour = ("ok", GREEN) if check.found else ("missing", RED) if check.required_for else ("note", "")
         detail = f": {check.detail}" if check.detail else ""
@@ -65,7 +65,7 @@ def _ability(kind: str, able: bool, *, coloured: bool) -> str:
 
 
 def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
-    """What a generated scheduler was proven by: the seal, and the numbers of each gate."""
+    """Proof of a generated scheduler: the seal, and the numbers of each gate."""
     yield ""
     said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
     yield from paragraph(said, width, 0)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The view at a terminal: what lasts scrolls by, and below it a moving part shows where the session stands.
+"""The view at a terminal: lasting lines scroll, and a moving part below them shows the state of the session.
 
 Only the terminal's own foreground and a few of its ANSI colours are used, so that it reads on light and dark;
-`NO_COLOR` is honoured (by rich). The moving part is redrawn twice a second: often enough to be alive, rarely
-enough not to disturb what is being measured.
+`NO_COLOR` is honoured (by rich). The moving part is redrawn twice a second: often enough to look alive, rarely enough
+not to disturb the measurement.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class LiveView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The terminal belongs to somebody else meanwhile: a question to the user."""
+        """Hide the moving part while the user answers a question."""
         self._live.stop()
         try:
             yield
@@ -158,7 +158,7 @@ def moving(
     is_time: bool,
     ascii_only: bool = False,
 ) -> RenderableType:
-    """The moving part. Where the terminal is too low for all of it, the end of the standings is cut off."""
+    """The moving part. On a low terminal, the end of the standings is cut off."""
     parts: list[RenderableType] = [Text(), *_where(progress, now_s)]
     parts.append(_budget(progress, now_s, budget_s, width, ascii_only))
     room = height - len(parts) - 4
@@ -252,7 +252,7 @@ def _taken(shown: report_table.Table) -> int:
 
 
 def _names_fit(shown: report_table.Table, room: int) -> bool:
-    """Whether every name, or else its parts one below the other, fit into so many columns unbroken."""
+    """True when every name, or its parts one below the other, fits into the columns unbroken."""
     parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.knobs))
     return all(len(part) + _INDENT <= room for part in parts)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Keeps what schedulers that are programs said, a file each in the state directory, the newest only.
+"""Keeps the logs of schedulers that are programs: one file per scheduler in the state directory, the newest only.
 
-A session must not suffer from a log that cannot be kept: then there is none.
+A log that cannot be kept is left out; the session goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def directory() -> Path:
 
 
 class SchedulerLogs:
-    """Hears what a session tells, and keeps the logs among it. `tell` hears where one is that explains a failure."""
+    """Listens to a session's events and keeps the logs in them. `tell` receives where a log is that explains a
+    failure."""
 
     def __init__(self, tell: Listener) -> None:
         self._tell = tell
@@ -36,7 +37,7 @@ class SchedulerLogs:
             self._keep(event.candidate, f"not attached: {event.reason}", event.detail, explains=True)
         elif isinstance(event, Detached) and event.detachment.log is not None:
             gone = event.detachment.exit
-            ending = ", ".join(filter(None, (gone.reason, gone.message))) if gone is not None else "let go"
+            ending = ", ".join(filter(None, (gone.reason, gone.message))) if gone is not None else "detached"
             failed = gone is not None and gone.is_error
             self._keep(event.candidate, ending, text_of(event.detachment.log), explains=failed)
 
@@ -48,15 +49,15 @@ class SchedulerLogs:
             exports.write(path, redacted(head + plain(log)), "log")
             os.chmod(path, 0o600)
             if explains:
-                self._tell(Warned(f"{candidate}: what it said is in {path}"))
+                self._tell(Warned(f"{candidate}: its log is in {path}"))
 
 
 def file_name(candidate: str) -> str:
-    """The scheduler's name, as a file may be called; settings make no file of their own."""
+    """Name of the log file: the scheduler's name, without settings."""
     return re.sub(r"[^a-z0-9_]+", "-", candidate.removeprefix("custom:").partition(":")[0])
 
 
 def text_of(log: Output) -> str:
-    """Head and tail as one text, with what is missing between them."""
+    """Head and tail as one text, with a note on the gap between them."""
     between = f"\n[{log.omitted_bytes} bytes left out]\n" if log.omitted_bytes else ""
     return f"{log.head}{between}{log.tail}"

@@ -45,7 +45,7 @@ class PlainView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """For the time of a question to the user; lines stand still by themselves."""
+        """Does nothing: lines do not move while the user answers a question."""
         yield
 
     def _write_all(self, lines: list[str]) -> None:

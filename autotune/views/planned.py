@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `--dry-run` says: what a session would do, from its arguments alone. Pure."""
+"""Text of `--dry-run`: the plan of a session, from its arguments alone. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _runs(settings: Settings) -> str:
 
 
 def request_text(request: dict[str, Any]) -> str:
-    """A request to a model, whole, for people: all that it says, in the order in which it says it."""
+    """A whole request to a model, for people, in the order in which the model reads it."""
     rest = {key: value for key, value in request.items() if key not in ("system", "tools", "messages")}
     parts = ["=== request", json.dumps(rest), "=== tools"]
     parts += [json.dumps(tool) for tool in request["tools"]]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Where a session stands, folded from its events: what the moving part of the live view shows. Pure; the time
-comes with each event."""
+"""State of a session, folded from its events, for the moving part of the live view. Pure; the time comes with each
+event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class SessionProgress:
 
     started_s: float
     step: str = "Starting"
-    """What takes time now besides runs; empty while a run is under way."""
+    """Current step besides runs; empty while a run is under way."""
     phase: Phase | None = None
     """None before the first round."""
     phase_started_s: float = 0.0
@@ -38,8 +38,8 @@ class SessionProgress:
     results: tuple[CandidateResult, ...] = ()
 
     def phase_left_s(self, now_s: float) -> float | None:
-        """How long this phase will still take, at the pace of its runs so far; None before the first has ended.
-        An upper bound while candidates may leave the race."""
+        """Seconds that this phase will still take, at the pace of its runs so far; None before the first has ended. An
+        upper bound while candidates may leave the race."""
         if not self.phase_runs or not self.order:
             return None
         left = (self.at_most - self.round) * len(self.order) + len(self.order) - self.round_runs

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The questions of `-i`: before each switch of the scheduler the user says yes, no, edit the knobs, all from here on,
-or quit."""
+"""The questions of `-i`: before each switch of the scheduler the user answers yes, no, edit the knobs, all from here
+on, or quit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Approver:
         self._all = False
 
     def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
-        """What may be attached, None when nothing. Raises Interrupted when the user quits."""
+        """Return the candidate to attach, None for none. Raises Interrupted when the user quits."""
         if self._all:
             return candidate
         with self._paused():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A stream that takes every write: once its reader, its terminal or its disk is gone, what is written goes nowhere.
+"""A stream whose writes never fail: once its reader, its terminal or its disk is gone, the text is discarded.
 
-A session is worth more than the lines about it, so a view must not be able to end one. The first error is kept, for
-whoever has to say that not all was shown.
+A view must not be able to end a session. The first error is kept, so that the program can report that output is
+missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TextIO, cast
 
 
 class Steady:
-    """Stands for a text stream; `lost` is the first error of writing, None while all is well."""
+    """Stands for a text stream; `lost` is the first error of writing, None without one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -37,7 +37,7 @@ class Steady:
                 self._lose(error)
 
     def as_stream(self) -> TextIO:
-        """For those who want a text stream; what is not written is asked of the stream itself."""
+        """Return itself, typed as a text stream; other attributes come from the stream itself."""
         return cast("TextIO", self)
 
     def _lose(self, error: OSError | ValueError) -> None:
@@ -49,7 +49,7 @@ class Steady:
 
 
 def silence(stream: TextIO) -> None:
-    """Let the stream lead nowhere, so that what its buffers hold does not fail once more when the process ends."""
+    """Redirect the stream to /dev/null, so that flushing its buffers does not fail again when the process ends."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -61,13 +61,13 @@ def silence(stream: TextIO) -> None:
 
 
 def reader_left(error: BaseException | None) -> bool:
-    """Whether it is the reader of a pipe who had seen enough (`| head`), of which nothing needs to be said."""
+    """True when the reader of a pipe has gone (`| head`), which needs no message."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def open_standard_streams() -> None:
-    """Lead those of the descriptors 0, 1 and 2 nowhere that are closed: the next file that is opened would otherwise
-    take the place, and get what a program of ours prints there."""
+    """Open those of the descriptors 0, 1 and 2 that are closed on /dev/null: the next file opened would otherwise take
+    their place and receive what a program prints there."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)

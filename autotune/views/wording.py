@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Events -> lines of text, the same for every view. Pure but for remembering what the metric is.
 
-A line is `lasting` when the live view keeps it on the screen; the others it shows in its moving part instead.
+The live view keeps a `lasting` line on the screen, and shows the others in its moving part.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def shown_key(key: str) -> str:
 
 
 class Wording:
-    """Turns each event of one session into lines, none for events that only a moving view needs."""
+    """Turns each event of a session into lines; none for events that only a moving view needs."""
 
     def __init__(self) -> None:
         self.is_time = True
@@ -76,7 +76,7 @@ class Wording:
         return words(event) if words else []
 
     def _step(self, event: events.Step) -> list[Line]:
-        attaching = event.name == "attach"  # said when it is done, with how long it took
+        attaching = event.name == "attach"  # shown when it is done, with the time it took
         return [] if attaching else [Line(step_text(event), lasting=False)]
 
     def _machine(self, event: events.MachineReady) -> list[Line]:
@@ -164,7 +164,7 @@ class Wording:
 
 
 def _sentences(*texts: str) -> str:
-    """The texts as sentences, whether or not they are written as such."""
+    """Join texts as sentences, adding capitals and full stops."""
     trimmed = [printable(text).strip().rstrip(".") for text in texts]
     return " ".join(f"{_capital(text)}." for text in trimmed if text)
 

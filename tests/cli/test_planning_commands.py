@@ -57,7 +57,7 @@ def transcript(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_transcript_is_played_back_and_says_that_all_is_as_it_was(transcript: Path) -> None:
     result = run("replay", str(transcript))
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[-1].endswith("all as it was recorded.")
+    assert result.stdout.splitlines()[-1].endswith("all as recorded.")
 
 
 def test_a_difference_in_a_transcript_is_exit_code_1(transcript: Path) -> None:

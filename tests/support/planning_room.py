@@ -49,8 +49,8 @@ class Room:
     def run(self, *steps: Step, options: SessionOptions | None = None, **settings: Any) -> Session:
         self.script.steps[:] = steps
         work = workload(cwd=str(self.directory))
-        with closing(Knowledge()) as memory, ExitStack() as stack:
-            parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.told.append, memory)
+        with closing(Knowledge()) as knowledge, ExitStack() as stack:
+            parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.told.append, knowledge)
             planner = stack.enter_context(planning(parts))
             return tune(work, self.machine, planner, options or SessionOptions(seed=1), self.told.append, attach_spec)
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Claude as a planner: the service, the conversation, its cost and its transcript."""
+"""Claude as a planner: service, conversation, cost and transcript."""

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The planner that asks a model: one conversation a session, tools in between, bounded in every direction.
+"""The planner that asks a model: one conversation per session, with bounded tool calls in between.
 
-A turn of planning ends with `submit_candidates`; what came of the candidates is the result of that very call, so the
-conversation only ever grows at its end and all that was said before is read from the service's cache. What ends
-planning (never the session): an empty submission, the limits on cost and calls, too many calls or mistakes in one turn,
-a refusal, a full context. What the service itself fails at, or has no time left for, is raised as PlannerError.
+A planning turn ends with `submit_candidates`, and the measurements become the result of that very call. So the
+conversation only grows at its end, and everything before is read from the service's cache. Planning ends, and the
+session goes on, after an empty submission, a limit on cost or calls, too many calls or mistakes in one turn, a refusal,
+or a full context. PlannerError is raised when the service fails or there is no time left for it.
 
-Knows nothing of the service's library: `claude.ClaudeService` speaks to the real one, `replay` plays a transcript back.
+This module does not use the service's library: `claude.ClaudeService` speaks to the real service, `replay` plays a
+transcript back.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from autotune.wire import to_json
 MAX_OUTPUT_TOKENS = 16000
 CALLS_A_TURN = 24
 MISTAKES_A_TURN = 8
-"""Error results in one turn of planning."""
+"""Error results allowed in one planning turn."""
 NUDGES_A_TURN = 3
-"""Replies without any tool call, or cut off, in one turn."""
+"""Replies without a tool call, or cut off, allowed in one turn."""
 LONG_SESSION_S = 1200.0
-"""In longer ones the pause between two turns may outlast a cache entry of five minutes, so an hour is asked for."""
+"""In longer budgets the pause between two turns may outlast a cache entry of five minutes, so an hour is requested."""
 
 SHARE_A_TURN = 0.5
-"""Of what is left of the budget, one turn may take so much: the rest is for measuring what it proposes."""
+"""Share of the remaining budget that one turn may take; the rest is for measuring its proposals."""
 LEAST_TURN_S = 1.0
 
-NUDGE = f"Nothing was handed in. Call {SUBMIT} now (an empty list if nothing better is in sight)."
+NUDGE = f"Nothing was submitted. Call {SUBMIT} now (an empty list if nothing better is in sight)."
 CUT = f"Your reply was cut off at its length limit. Be brief: call {SUBMIT} now."
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the service answered: content blocks as they are sent back, why it stopped, and what it counted."""
+    """A reply of the service: content blocks as they are sent back, the stop reason, and the token counts."""
 
     content: list[dict[str, Any]]
     stop_reason: str
@@ -54,14 +55,14 @@ class Reply:
 
 
 class Service(Protocol):
-    """Sends one request of the Messages API and waits for the whole reply, `within_s` at most. Raises PlannerError when
-    that fails for good."""
+    """Sends one request of the Messages API and waits for the whole reply, at most `within_s`. Raises PlannerError when
+    that finally fails."""
 
     def send(self, request: dict[str, Any], within_s: float) -> Reply: ...
 
 
 class Tools(Protocol):
-    """What `toolbox.Toolbox` does."""
+    """The part of `toolbox.Toolbox` that a conversation uses."""
 
     @property
     def unusable(self) -> Mapping[str, str]:
@@ -74,7 +75,7 @@ class Tools(Protocol):
 
 @dataclass(frozen=True)
 class PlanningLimits:
-    """None: no limit."""
+    """Limits on planning; None is no limit."""
 
     max_cost_usd: float | None = None
     max_calls: int | None = None
@@ -82,7 +83,7 @@ class PlanningLimits:
 
 @dataclass
 class _Turn:
-    """What is counted within one turn of planning, and when it has to be over (monotonic)."""
+    """Counters of one planning turn, and its deadline (monotonic)."""
 
     end: float
     calls: int = 0
@@ -92,8 +93,8 @@ class _Turn:
 
 @dataclass
 class Conversation:
-    """Implements the Planner protocol. `learned` are sentences of the history; `release` lets go of whatever a tool
-    holds on the machine, and `away_s` says how long tools have used the machine so far."""
+    """Implements the Planner protocol. `learned` returns what past sessions found, one sentence each; `release`
+    detaches whatever a tool attached; `away_s` is the time that tools have used the machine so far."""
 
     service: Service
     tools: Tools
@@ -112,7 +113,7 @@ class Conversation:
     _messages: list[dict[str, Any]] = field(default_factory=list)
     _logged: int = 0
     _pending: list[dict[str, Any]] = field(default_factory=list)
-    """Results of the last turn's tools; the one of `submit_candidates` waits for what was measured."""
+    """Results of the last turn's tools; the result of `submit_candidates` waits for the measurements."""
     _over: bool = False
     _remarks: list[str] = field(default_factory=list)
 
@@ -129,8 +130,8 @@ class Conversation:
     def remarks(self) -> Sequence[str]:
         if self.transcript_file.problem and self.transcript_file.problem not in self._remarks:
             self._remarks.append(self.transcript_file.problem)
-        told, self._remarks = self._remarks, []
-        return told
+        remarks, self._remarks = self._remarks, []
+        return remarks
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
         if self._over:
@@ -155,7 +156,7 @@ class Conversation:
     # --- what is sent ---
 
     def first_request(self, situation: Situation | None, brief: prompt.Brief | None = None) -> dict[str, Any]:
-        """What would be sent first, for those who want to see it; nothing is sent or kept."""
+        """Build the first request without sending or recording it."""
         brief = brief or self._brief(situation)
         return self._request([_user([_text(prompt.first_message(brief, self.redact))])])
 
@@ -165,15 +166,15 @@ class Conversation:
             machine=situation.machine,
             workload=situation.workload,
             measured=(situation.baseline, situation.observation, situation.run),
-            history=tuple(self.learned()),
+            learned=tuple(self.learned()),
             budget_left_s=situation.budget_left_s,
             candidates_affordable=situation.candidates_affordable,
             show_output=self.show_output,
         )
 
     def _request(self, messages: list[dict[str, Any]]) -> dict[str, Any]:
-        """The tools and the rules come first and never change: with the marker behind them they are cached across
-        sessions; the one at the top level moves with the end of the conversation."""
+        """Build a request. Tools and rules come first and never change: the marker behind them caches them across
+        sessions. The marker at the top level moves with the end of the conversation."""
         keep: dict[str, Any] = {"type": "ephemeral"}
         if self.budget_s > LONG_SESSION_S:
             keep["ttl"] = "1h"
@@ -188,7 +189,7 @@ class Conversation:
         }
 
     def _opening(self, situation: Situation) -> dict[str, Any]:
-        """The message that begins a turn: the facts at first, what came of the candidates later."""
+        """Build the message that begins a turn: the facts in the first turn, the results in later ones."""
         if not self._pending:
             text = prompt.first_message(self._brief(situation), self.redact)
             if self._messages:  # the turn before ended without a submission
@@ -243,18 +244,18 @@ class Conversation:
                 self._messages.append(_user([_text(NUDGE)]))
 
     def _limit(self, turn: _Turn) -> str | None:
-        """Why no further call may be made; None when one may."""
+        """Return why no further call may be made; None when one may."""
         spent, limits = self.account.spent, self.limits
         if limits.max_calls is not None and spent.calls >= limits.max_calls:
             return f"the limit of {limits.max_calls} calls (--max-calls) is reached"
         if limits.max_cost_usd is not None and (spent.cost_usd or 0.0) >= limits.max_cost_usd:
             return f"the limit of {limits.max_cost_usd:g} USD (--max-cost) is reached"
         if turn.calls >= CALLS_A_TURN:
-            return f"the model handed nothing in within {CALLS_A_TURN} calls"
+            return f"the model submitted nothing within {CALLS_A_TURN} calls"
         if turn.mistakes >= MISTAKES_A_TURN:
             return f"the model made {turn.mistakes} mistakes in one turn"
         if turn.nudges >= NUDGES_A_TURN:
-            return "the model handed nothing in"
+            return "the model submitted nothing"
         return None
 
     def _end(self, why: str) -> tuple[Proposal, ...]:
@@ -277,7 +278,7 @@ class Conversation:
         self.transcript_file.write(
             "reply", content=reply.content, stop_reason=reply.stop_reason, usage=to_json(reply.usage), service_s=took_s
         )
-        self._tell("answered")
+        self._report("answered")
         return reply
 
     def _send(self, turn: _Turn) -> Reply:
@@ -290,23 +291,23 @@ class Conversation:
         return self.service.send(self._request(self._messages), left_s)
 
     def _cut(self, reply: Reply, turn: _Turn) -> None:
-        """A reply that was cut off: a tool call in it may be half, so none of them is done."""
+        """Answer a reply that was cut off. A tool call in it may be incomplete, so none is executed."""
         turn.nudges += 1
         kept = [block for block in reply.content if block.get("type") == "text" and block.get("text")]
         self._messages.append({"role": "assistant", "content": kept or [_text("(cut off)")]})
         self._messages.append(_user([_text(CUT)]))
 
     def _call(self, calls: list[dict[str, Any]], turn: _Turn) -> tuple[Proposal, ...] | None:
-        """Do what was asked for, in order; the proposals when that ended the turn. Every call gets a result, also those
-        beside a submission; a second submission in one reply is refused."""
+        """Execute the requested calls in order and return the proposals if one of them submitted any. Every call gets a
+        result, also those beside a submission; a second submission in one reply is refused."""
         proposals: tuple[Proposal, ...] | None = None
         results = []
         for call in calls:
             name, given = str(call.get("name")), call.get("input")
             if name == SUBMIT and proposals is not None:
-                result = Result('{"error": "candidates were handed in already"}', is_error=True)
+                result = Result('{"error": "candidates were submitted already"}', is_error=True)
             else:
-                self._tell(name)
+                self._report(name)
                 result = self.tools.call(name, given)
             self.transcript_file.write("tool", name=name, input=given, result=result.text, is_error=result.is_error)
             turn.mistakes += result.is_error
@@ -318,12 +319,12 @@ class Conversation:
             self._pending = results
         return proposals
 
-    def _tell(self, what: str) -> None:
+    def _report(self, what: str) -> None:
         self.listener(PlannerActed(what, self.account.spent))
 
 
 def _situation_json(situation: Situation) -> Any:
-    """The situation for a replay; without the environment, which holds secrets and is never sent."""
+    """Encode the situation for a replay, without the environment: it holds secrets and is never sent."""
     document = to_json(situation)
     document["workload"]["env"] = {}
     return document

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What planning with a model takes: tokens by kind, calls, seconds, and money by a list of prices with its date."""
+"""Cost of planning with a model: tokens by kind, calls, seconds, and money by a dated list of prices."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from autotune.errors import UsageError
 from autotune.records import Spending
 
 CACHE_WRITE_1H = 2.0
-"""Writing for an hour costs this times an input token (the vendor's multiplier; five minutes cost 1.25 times)."""
+"""Price of caching for an hour, relative to an input token (the vendor's multiplier; five minutes cost 1.25 times)."""
 
 
 class Price(BaseModel):
-    """USD per million tokens."""
+    """Prices in USD per million tokens."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -38,7 +38,7 @@ class PriceList(BaseModel):
     models: dict[str, Price]
 
     def of(self, model: str) -> Price | None:
-        """The price of a model, also of a dated release of it (`claude-haiku-4-5-20251001`); None when unknown."""
+        """Price of a model or of a dated release of it (`claude-haiku-4-5-20251001`); None when unknown."""
         known = [name for name in self.models if model == name or _is_release(model, name)]
         return self.models[max(known, key=len)] if known else None
 
@@ -49,8 +49,8 @@ def _is_release(model: str, name: str) -> bool:
 
 
 def load(override: Path | None) -> PriceList:
-    """The list that travels with autotune, with the models of `override` in place of its own. Raises UsageError for
-    a file that is no such list."""
+    """Load the built-in list, with the models of `override` in place of its own. Raises UsageError for a file that is
+    not such a list."""
     prices = PriceList.model_validate_json(resources.model_prices_json().read_text())
     if override is None:
         return prices
@@ -58,7 +58,7 @@ def load(override: Path | None) -> PriceList:
         given = PriceList.model_validate(json.loads(override.read_text()))
     except OSError as error:
         raise UsageError(
-            f"prices in {override}: {error.strerror}", hint="name a file like model_prices.json"
+            f"prices in {override}: {error.strerror}", hint="give a file in the format of model_prices.json"
         ) from error
     except (ValueError, ValidationError) as error:
         detail = str(error).splitlines()[0]
@@ -68,18 +68,18 @@ def load(override: Path | None) -> PriceList:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the service counted them."""
+    """Tokens of one call, as counted by the service."""
 
     input_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
-    """Of `cache_write_tokens`, those kept for an hour."""
+    """The part of `cache_write_tokens` that is cached for an hour."""
     cache_read_tokens: int = 0
     output_tokens: int = 0
 
 
 class Account:
-    """Adds up what calls took."""
+    """Sums up the cost of calls."""
 
     def __init__(self, model: str, prices: PriceList) -> None:
         self._price = prices.of(model)
@@ -100,7 +100,7 @@ class Account:
         )
 
     def waited(self, service_s: float) -> None:
-        """A call that failed took time and, as far as can be told, no tokens."""
+        """Add the time of a failed call, which costs no tokens as far as can be known."""
         self.spent = dataclasses.replace(self.spent, service_s=self.spent.service_s + service_s)
 
     def add_own(self, own_s: float) -> None:

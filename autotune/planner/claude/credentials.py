@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Whose key is used, and where it is sent.
+"""The key of the model's service, and the address that it is sent to.
 
 What always holds here:
-- who is talked to is the user's choice: an address counts from their environment only, never from `.env`;
-- a key in `.env` belongs to whoever made the directory. It counts after the user's word (`--planner claude`, or planner
-  in their own settings), and is sent to the vendor's own address and nowhere else;
-- white space around a value is no part of it, and a value that cannot be sent is refused without being shown.
+- the address comes from the user's environment only, never from `.env`;
+- a key in `.env` belongs to whoever made the directory. It is used only with the user's consent (`--planner claude`, or
+  planner in their own settings), and is sent to the vendor's own address only;
+- white space around a value is stripped, and a value that cannot be sent is refused without being shown.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from autotune.secrecy import dotenv_keys
 KEY, TOKEN, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"
 VENDOR_URL = "https://api.anthropic.com"
 _SENDABLE = re.compile(r"[!-~]+")
-"""What a header can carry, without white space: a key that holds anything else was damaged on its way."""
+"""Characters that a header can carry, without white space: a key with any other was damaged on its way."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """How to reach the service. `origin` says where the key was found, for people."""
+    """Key and address of the service. `origin` says where the key was found, for people."""
 
     api_key: str | None
     auth_token: str | None
@@ -39,8 +39,8 @@ class Credentials:
 
 
 def require(planner: str, cwd: Path, environ: Mapping[str, str]) -> Credentials:
-    """The credentials that count under a planner (`auto`, `claude`). Raises PlannerError, which says what to do, when
-    there are none or when they cannot be used."""
+    """Find the credentials for a planner (`auto`, `claude`). Raises PlannerError, with what to do, when there are none
+    or they cannot be used."""
     found = find_credentials(cwd, environ, directory_too=planner == "claude")
     if found is None:
         raise _none(cwd)
@@ -48,8 +48,8 @@ def require(planner: str, cwd: Path, environ: Mapping[str, str]) -> Credentials:
 
 
 def find_credentials(cwd: Path, environ: Mapping[str, str], *, directory_too: bool = False) -> Credentials | None:
-    """The key from the environment; after the user's word (`directory_too`) else the one in `.env` of the directory.
-    None when there is none. Raises PlannerError for one that cannot be used."""
+    """Take the key from the environment or, with the user's consent (`directory_too`), from the directory's `.env`.
+    None without a key. Raises PlannerError for one that cannot be used."""
     own = _credentials(environ, "the environment", _address(environ) or VENDOR_URL)
     if own is not None or not directory_too:
         return own
@@ -68,13 +68,13 @@ def _none(cwd: Path) -> PlannerError:
     if name is None:
         return PlannerError("Claude needs a key, and there is none", hint=f"set {KEY} in the environment to use it")
     return PlannerError(
-        f"{name} in .env belongs to the directory and is used after your word only",
+        f"{name} in .env belongs to the directory and is used with your consent only",
         hint="give --planner claude to use it",
     )
 
 
 def _credentials(values: Mapping[str, str], where: str, address: str) -> Credentials | None:
-    """The key, else the token: the library takes one of them."""
+    """Take the key, else the token: the library accepts one of them."""
     for name in (KEY, TOKEN):
         secret = values.get(name, "").strip()
         if not secret:
@@ -90,7 +90,7 @@ def _credentials(values: Mapping[str, str], where: str, address: str) -> Credent
 
 
 def _address(environ: Mapping[str, str]) -> str | None:
-    """The address of the user's environment. Raises PlannerError for one that is none, without showing it, since it may
+    """Read the address from the user's environment. The PlannerError for an invalid one does not show it, since it may
     hold a password."""
     text = environ.get(BASE_URL, "").strip()
     if not text:

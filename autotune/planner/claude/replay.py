@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Plays a transcript back through the real loop, without the network: what the model said is read from the file, all
-else happens again. Tools whose results depend on the machine, its files or its memory give what they gave then; the
-others are called for real and compared. So a bug report can be reproduced, and a change of the tools shows itself.
+"""Plays a transcript back through the real loop, without the network.
+
+The model's replies come from the file; everything else runs again. Tools that depend on the machine, its files or its
+knowledge return the recorded result; the others are called and compared with the record. So a bug report can be
+reproduced, and a change in the tools shows up.
 """
 
 from __future__ import annotations
@@ -24,15 +26,15 @@ from autotune.schedext.catalogue.catalog import Catalog
 from autotune.tools.toolbox import TOOLS, Result, Toolbox
 from autotune.wire import from_json, to_json
 
-Tell = Callable[[str], None]
+Show = Callable[[str], None]
 
 
 @dataclass
 class _Tape:
-    """The entries of a transcript, taken one after another, each kind by itself."""
+    """The entries of a transcript. Each kind is read in order, independently of the others."""
 
     entries: list[dict[str, Any]]
-    tell: Tell
+    show: Show
     differences: int = 0
     _taken: set[int] = field(default_factory=set)
 
@@ -46,13 +48,13 @@ class _Tape:
     def compare(self, what: str, now: Any, then: Any) -> None:
         if now != then:
             self.differences += 1
-            self.tell(f"  differs: {what}")
-            self.tell(f"    then: {json.dumps(then)[:400]}")
-            self.tell(f"    now:  {json.dumps(now)[:400]}")
+            self.show(f"  differs: {what}")
+            self.show(f"    then: {json.dumps(then)[:400]}")
+            self.show(f"    now:  {json.dumps(now)[:400]}")
 
 
 class _Recorded:
-    """Answers what the service answered then."""
+    """Returns the service's recorded answers."""
 
     def __init__(self, tape: _Tape) -> None:
         self._tape = tape
@@ -65,14 +67,14 @@ class _Recorded:
             raise PlannerError("the transcript ends here")
         if entry["kind"] == "failure":
             error = from_wire(entry["error"])
-            self._tape.tell(f"  {request['model']} failed: {error.message}")
+            self._tape.show(f"  {request['model']} failed: {error.message}")
             raise error
-        self._tape.tell(f"  {request['model']} answered ({entry['stop_reason']})")
+        self._tape.show(f"  {request['model']} answered ({entry['stop_reason']})")
         return Reply(entry["content"], entry["stop_reason"], from_json(Usage, entry["usage"]))
 
 
 class _Tools:
-    """The real tools where they can be; what was recorded where not."""
+    """Calls replayable tools, and returns the recorded results of the others."""
 
     def __init__(self, tape: _Tape, box: Toolbox) -> None:
         self._tape = tape
@@ -88,7 +90,7 @@ class _Tools:
     def call(self, name: str, given: object) -> Result:
         entry = self._tape.next("tool") or {}
         tool = next((tool for tool in TOOLS if tool.name == name), None)
-        self._tape.tell(f"  {name} {json.dumps(given)[:200]}")
+        self._tape.show(f"  {name} {json.dumps(given)[:200]}")
         if tool is None or tool.replayable:
             result = self._box.call(name, given)
             self._tape.compare(f"the result of {name}", result.text, entry.get("result"))
@@ -96,23 +98,23 @@ class _Tools:
         return Result(str(entry.get("result", "")), bool(entry.get("is_error")))
 
 
-def replay(path: Path, catalog: Catalog, tell: Tell) -> bool:
-    """Play it back and tell what happens; False when something came out differently. Raises UsageError for a file that
-    is no transcript."""
+def replay(path: Path, catalog: Catalog, show: Show) -> bool:
+    """Play a transcript back and print what happens. Return False when something came out differently. Raises
+    UsageError for a file that is not a transcript."""
     entries = list(transcript.read(path))
-    tape = _Tape(entries, tell)
-    box = Toolbox(catalog, None, Knowledge(path.with_name("no-history")), path.parent, Redactor({}))
+    tape = _Tape(entries, show)
+    box = Toolbox(catalog, None, Knowledge(path.with_name("no-knowledge")), path.parent, Redactor({}))
     talk = _conversation(tape, box)
     turns = 0
     while (entry := tape.next("turn")) is not None:
         turns += 1
-        tell(f"Turn {turns}")
+        show(f"Turn {turns}")
         box.unusable = dict(entry.get("unusable") or {})  # what that machine lacked, not this one
         _turn(talk, tape, entry)
     if not turns:
-        raise UsageError(f"{path} holds no conversation", hint="name a file that a session has written")
-    outcome = f"{tape.differences} differences" if tape.differences else "all as it was recorded"
-    tell(f"{turns} turns, {talk.spending.calls} calls: {outcome}.")
+        raise UsageError(f"{path} holds no conversation", hint="give a transcript that a session has written")
+    outcome = f"{tape.differences} differences" if tape.differences else "all as recorded"
+    show(f"{turns} turns, {talk.spending.calls} calls: {outcome}.")
     return tape.differences == 0
 
 
@@ -124,14 +126,14 @@ def _turn(talk: Conversation, tape: _Tape, entry: dict[str, Any]) -> None:
     try:
         proposals = [to_json(one) for one in talk.propose(situation)]
     except AutotuneError:
-        return  # as then: it was told when it came
+        return  # as in the session; `_Recorded.send` has shown it
     for remark in talk.remarks():
-        tape.tell(f"  {remark}")
+        tape.show(f"  {remark}")
     then = tape.next("proposals")
     if then is not None:
         tape.compare("the proposals", proposals, then["proposals"])
     for one in proposals:
-        tape.tell(f"  proposed: {one['candidate']['scheduler']} {dict(one['candidate']['knobs'])}: {one['reason']}")
+        tape.show(f"  proposed: {one['candidate']['scheduler']} {dict(one['candidate']['knobs'])}: {one['reason']}")
 
 
 def _conversation(tape: _Tape, box: Toolbox) -> Conversation:

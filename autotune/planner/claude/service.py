@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Speaks to Claude through the official library; nothing else imports it.
+"""Client of Claude's API through the official library; no other module imports it.
 
 What always holds here:
-- every failure is a PlannerError: of the client's making (proxies, certificates, addresses), of the connection, of what
-  the service answers;
-- `send` takes no longer than it is given, retries and the waits between them included, and reads no more than
-  MOST_BYTES of an answer;
-- no text of a library or of the service is passed on before secrets are taken out of it.
+- every failure is a PlannerError: of setting up the client (proxies, certificates, addresses), of the connection, of
+  the service's answer;
+- `send` takes no longer than its limit, including retries and the waits between them, and reads at most MOST_BYTES of
+  an answer;
+- text of the library or the service is redacted before it is passed on.
 
-Replies are streamed, so that a hanging connection is noticed by the silence and not by the length of a long answer. The
-library is asked to retry nothing: it would keep every wait that a server asks for.
+Replies are streamed, so that a hung connection shows by its silence, not by the length of a long answer. The library's
+own retries are off: it would obey any wait that a server requests.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from autotune.planner.claude.within import Call, Late
 from autotune.redact import Redactor
 
 RETRIES = 3
-"""Further tries of a request that was not answered, or refused for the moment (408, 409, 429, 5xx)."""
+"""Retries of a request that got no answer or a passing refusal (408, 409, 429, 5xx)."""
 BROKEN_RETRIES = 2
-"""Further tries of a reply that broke off in the middle."""
+"""Retries of a reply that broke off."""
 SILENCE_S = 120.0
-"""A stream that says nothing for so long hangs (the service sends a ping every few seconds)."""
+"""A stream that is silent for this long hangs (the service sends a ping every few seconds)."""
 CONNECT_S = 10.0
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 MOST_BYTES = 8 << 20
-"""Of one answer, unpacked. The longest that is asked for (conversation.MAX_OUTPUT_TOKENS) takes 3 MiB in events of one
-token each."""
+"""Bound on one answer, unpacked. The longest that is requested (conversation.MAX_OUTPUT_TOKENS) takes 3 MiB in events
+of one token each."""
 MOST_TOKENS = 50_000_000
-"""More than this was not counted but made up."""
+"""A larger count of tokens is not believed."""
 _OFFLINE = "use --planner offline"
 _PASSING = frozenset({408, 409, 429})
 warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
-"""What the library says on the terminal, in the service's own words, of fields that are not as it expects them."""
+"""Warning that the library prints when a field does not have the type it expects; it quotes the service."""
 
 
 class ClaudeService:
-    """The Messages API. `pause` waits between two tries. Raises PlannerError when the library cannot even begin."""
+    """The Messages API. `pause` waits between two tries. Raises PlannerError when the library cannot be set up."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class ClaudeService:
     # --- one request ---
 
     def send(self, request: dict[str, Any], within_s: float = math.inf) -> Reply:
-        """Ask and wait for the whole reply, for so long at most. Raises PlannerError saying what to do."""
+        """Send a request and wait for the whole reply, at most this long. Raises PlannerError, with what to do."""
         end = time.monotonic() + within_s
         tries = 0
         while True:
@@ -128,7 +128,7 @@ class ClaudeService:
         return _reply(message)
 
     def _bounded(self, response: Any) -> None:
-        """Bound what is read of a response, whoever reads it: the body of a refusal too."""
+        """Bound what is read of a response, including the body of a refusal."""
         call, whole = self._call, response.iter_bytes
 
         def bounded(*args: Any, **named: Any) -> Iterator[bytes]:
@@ -146,7 +146,7 @@ class ClaudeService:
     # --- what failed ---
 
     def _planner_error(self, error: Exception, wait_s: float | None) -> PlannerError:
-        """Whatever was raised, with what to do about it. `wait_s` is the wait for which no time is left."""
+        """Convert any exception into a PlannerError with advice. `wait_s` is the wait that no time is left for."""
         if isinstance(error, anthropic.APIStatusError):
             return _status_error(error, self._said(error), wait_s)
         if isinstance(error, (Late, anthropic.APITimeoutError)):
@@ -162,7 +162,7 @@ class ClaudeService:
         return PlannerError(f"the answer is not one of Claude's: {said}", hint=f"check {BASE_URL}, or {_OFFLINE}")
 
     def _said(self, error: BaseException) -> str:
-        """The text of an error, without secrets, in one short line."""
+        """Text of an error, redacted, in one short line."""
         if isinstance(error, anthropic.APIStatusError):
             text = str(error.api_message or "")[:4000]
             text = "" if "<html" in text.lower() or "<!doctype" in text.lower() else text
@@ -173,24 +173,24 @@ class ClaudeService:
 
 
 class _BrokenOff(Exception):
-    """A reply without its end."""
+    """The reply ended early."""
 
     def __str__(self) -> str:
         return "it ended in the middle of a reply"
 
 
 class _NotTheApi(Exception):
-    """An answer that no Messages API gives."""
+    """The answer is not one of the Messages API."""
 
 
 # --- what is tried again ---------------------------------------------------------------------------------
 
 
 def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
-    """How long to wait before the next try; None when there is to be none."""
+    """Seconds to wait before the next try; None for no further try."""
     pause_s = min(PAUSE_S * 2**tries, LONGEST_PAUSE_S)
     if isinstance(error, anthropic.APIStatusError) and not _broke_off(error):
-        return _asked_wait_s(error, pause_s) if tries < retries and _passes(error) else None
+        return _requested_wait_s(error, pause_s) if tries < retries and _passes(error) else None
     if isinstance(error, anthropic.APIConnectionError):
         return pause_s if tries < retries else None
     if isinstance(error, anthropic.APIStatusError) or _is_transport(error):
@@ -199,13 +199,13 @@ def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
 
 
 def _passes(error: anthropic.APIStatusError) -> bool:
-    """Whether the service says, or its status does, that another try may go better."""
+    """True when another try may succeed, by the service's header or the status."""
     said = error.response.headers.get("x-should-retry")
     return said == "true" or (said != "false" and (error.status_code in _PASSING or error.status_code >= 500))
 
 
-def _asked_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> float:
-    """The wait that the service asks for, in seconds or as a date."""
+def _requested_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> float:
+    """Wait that the service requests, in seconds or as a date."""
     text = str(error.response.headers.get("retry-after", ""))
     try:
         wait_s = float(text)
@@ -216,12 +216,12 @@ def _asked_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> float:
 
 
 def _broke_off(error: anthropic.APIStatusError) -> bool:
-    """An error that came as an event within a stream: its response had begun well."""
+    """True for an error that came as an event of a stream whose response had begun well."""
     return error.response.status_code == 200
 
 
 def _is_transport(error: Exception) -> bool:
-    """A connection that broke in mid-stream, which reaches us as the error of the HTTP library underneath."""
+    """True for a connection that broke mid-stream: the HTTP library's error reaches us as it is."""
     return isinstance(error, _BrokenOff) or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
 
 
@@ -247,13 +247,13 @@ def _reply(message: anthropic.types.Message) -> Reply:
 
 
 def _block(block: Any) -> dict[str, Any]:
-    """As it is sent back. What does not fit the library's types is not warned of on the terminal."""
+    """Encode a block as it is sent back. Fields of an unexpected type cause no warning on the terminal."""
     dumped: dict[str, Any] = block.model_dump(mode="json", exclude_none=True, by_alias=True, warnings=False)
     return dumped
 
 
 def _tokens(count: object) -> int:
-    """A count of tokens: limits on cost are kept by it, so it has to be one. Raises _NotTheApi."""
+    """Check a token count: the limits on cost depend on it. Raises _NotTheApi."""
     if not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
         raise _NotTheApi(f"it counts {str(count)[:40]} tokens")
     return count
@@ -262,7 +262,7 @@ def _tokens(count: object) -> int:
 def _status_error(error: anthropic.APIStatusError, said: str, wait_s: float | None) -> PlannerError:
     status = error.status_code
     said = said or f"status {status}"
-    later = f"wait {wait_s:.0f} s as it asks" if wait_s is not None and wait_s > LONGEST_PAUSE_S else "wait a while"
+    later = f"wait {wait_s:.0f} s as it requests" if wait_s is not None and wait_s > LONGEST_PAUSE_S else "wait a while"
     if status == 401:
         return PlannerError(f"the key is not accepted: {said}", hint=f"check {KEY}, or {_OFFLINE}")
     if status == 402 or "credit" in said.lower():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The evidence of a conversation: requests, replies, tool calls and what they took, as JSON lines in a file that only
-the user can read. Secrets are redacted before anything is written."""
+"""Record of a conversation: requests, replies, tool calls and their cost, as JSON lines in a file that only the user
+can read. Secrets are redacted before anything is written."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FORMAT = 1
 
 
 class Transcript:
-    """Appends to one file. A disk that is full or a directory that cannot be written ends the transcript, not the
-    session: `problem` then says why."""
+    """Appends to one file. A full disk or an unwritable directory ends the transcript, not the session; `problem` then
+    says why."""
 
     def __init__(self, redactor: Redactor, directory: Path | None = None) -> None:
         self._redactor = redactor
@@ -31,7 +31,7 @@ class Transcript:
         self.problem: str | None = None
 
     def write(self, kind: str, **fields: Any) -> None:
-        """One line: its kind, the time, and the fields, redacted."""
+        """Write one line: kind, time and the fields, redacted."""
         if self.problem is not None:
             return
         try:
@@ -59,12 +59,13 @@ class Transcript:
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a transcript. Raises UsageError for a file that is none; a last line that was torn is left out."""
+    """Read the entries of a transcript, without a torn last line. Raises UsageError for a file that is not a
+    transcript."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise UsageError(f"{path}: {reason}", hint="name a file that a session has written") from None
+        raise UsageError(f"{path}: {reason}", hint="give a transcript that a session has written") from None
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line)
@@ -75,6 +76,6 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
             return
         if not known or (number == 1 and (entry["kind"], entry.get("format")) != ("session", FORMAT)):
             raise UsageError(
-                f"{path} is not a transcript (line {number})", hint="name a file that a session has written"
+                f"{path} is not a transcript (line {number})", hint="give a transcript that a session has written"
             )
         yield entry

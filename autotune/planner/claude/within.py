@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Waits for a call no longer than a deadline, whatever it waits for itself: a name that does not resolve, a server that
-sends one byte a second, a library that sleeps. Timeouts of a socket bound one read, not their sum."""
+"""Bounds the time of a call, whatever it waits for: a name that does not resolve, a server that sends one byte a
+second, a library that sleeps. A socket's timeout bounds one read, not their sum."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 class Late(Exception):
-    """The call was not done in time."""
+    """The call did not return in time."""
 
 
 class Call:
-    """One call in a thread of its own. A thread cannot be ended from outside: the call is to look at `given_up` as
-    often as it can, and nobody waits for it any more."""
+    """One call in a thread of its own. A thread cannot be killed, so the call should check `given_up` often; after
+    that, nobody waits for it."""
 
     def __init__(self) -> None:
         self._given_up = threading.Event()
@@ -27,14 +27,15 @@ class Call:
         return self._given_up.is_set()
 
     def within(self, seconds: float, function: Callable[[], T]) -> T:
-        """What the function returns or raises. Raises Late when that takes longer; Ctrl-C ends the waiting too."""
+        """Return what the function returns or raise what it raises. Raises Late after `seconds`; Ctrl-C ends the wait
+        too."""
         done: list[T] = []
         failed: list[BaseException] = []
 
         def work() -> None:
             try:
                 done.append(function())
-            except BaseException as error:  # it is raised where somebody waits for it
+            except BaseException as error:  # raised again by the waiting thread
                 failed.append(error)
 
         thread = threading.Thread(target=work, name="autotune-service", daemon=True)

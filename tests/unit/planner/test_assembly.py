@@ -232,7 +232,7 @@ def test_a_conversation_is_played_back_without_the_network(room: Room) -> None:
     lines: list[str] = []
     assert replay(path, CATALOG, lines.append)
     assert len(room.script.requests) == asked
-    assert lines[-1] == "3 turns, 4 calls: all as it was recorded."
+    assert lines[-1] == "3 turns, 4 calls: all as recorded."
 
 
 def test_a_difference_is_shown_where_a_tool_has_changed(room: Room) -> None:
@@ -260,14 +260,14 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
         replay(path, CATALOG, print)
 
 
-def test_a_generated_scheduler_that_was_let_go_three_times_is_offered_by_nobody(room: Room) -> None:
+def test_a_generated_scheduler_that_was_detached_three_times_is_offered_by_nobody(room: Room) -> None:
     one = kept("mine")
     catalog = custom.catalog()
     assert "custom:mine" not in unusable(catalog, on("6.18.15"))
     for number in range(3):
         Strikes().strike(one.seal.object_sha256, f"late {number}", "6.18.15")
     reasons = unusable(catalog, on("6.18.15"))
-    assert reasons["custom:mine"] == "it was let go three times on this host, last for: late 2"
+    assert reasons["custom:mine"] == "it was detached three times on this host, last for: late 2"
     room.use_key(None)
     with closing(Knowledge()) as memory:
         parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.told.append, memory)

@@ -196,7 +196,7 @@ def test_the_first_line_says_where_it_runs_and_why(kind: str, acceleration: str,
 def test_the_baseline_says_what_cannot_be_told_apart() -> None:
     text = documents.baseline_sentence(sessions.BASE, is_time=True)
     assert text.startswith("Under EEVDF: median 2.408 s over 5 runs, noise 1.1 %")
-    assert text.endswith("differences under 2.1 % cannot be told apart here.")
+    assert text.endswith("differences under 2.1 % cannot be detected here.")
 
 
 def test_a_winner_is_recommended_with_its_interval() -> None:

@@ -239,7 +239,7 @@ def test_a_scheduler_the_kernel_refuses_is_a_row_and_not_the_end() -> None:
     assert "cannot be attached" in row(result, "refused").note  # type: ignore[attr-defined]
 
 
-def test_a_run_that_was_lost_is_repeated_and_not_held_against_the_candidate() -> None:
+def test_a_run_that_was_lost_is_repeated_and_does_not_count_against_the_candidate() -> None:
     faults = iter([HolderLost("the holder died")])
     machine = ScriptedMachine({BASELINE: 1.0, "x": 0.8})
     attach = machine.attach

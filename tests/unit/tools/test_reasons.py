@@ -59,8 +59,8 @@ def offered(machine: MachineInfo, found: Any) -> Catalog:
         ("scx_p2dq", replace(PLAIN, cpus=600), "it is made for 512 CPUs at most, and this machine has 600"),
         ("scx_rusty", PLAIN, "it balances between last-level caches, and this machine has one"),
         ("scx_tickless", PLAIN, "it spares CPUs that were booted without ticks (nohz_full), and there are none here"),
-        ("scx_pair", PLAIN, "it is about SMT siblings, and the cores here have none"),
-        ("scx_rlfifo", EVERYTHING, "its options cannot be asked for: whatever it is given, it attaches itself"),
+        ("scx_pair", PLAIN, "it is made for SMT siblings, and the cores here have none"),
+        ("scx_rlfifo", EVERYTHING, "its options cannot be read: it attaches itself whatever its arguments"),
     ],
 )  # fmt: skip
 def test_what_cannot_help_here_is_left_out_with_the_reason(

@@ -14,7 +14,7 @@ from autotune.views.logs import SchedulerLogs, directory, file_name
 STATE = KernelState("disabled", None, 1, 0, None)
 
 
-def let_go(kind: int, reason: str) -> Detached:
+def detached(kind: int, reason: str) -> Detached:
     log = Output("the head", "the tail", 100, 84)
     return Detached("scx_lavd:slice=1", Detachment(STATE, 0.1, SchedulerExit(kind, 0, reason, ""), log))
 
@@ -22,7 +22,7 @@ def let_go(kind: int, reason: str) -> Detached:
 def test_a_log_is_kept_with_head_tail_and_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     told: list[Event] = []
-    SchedulerLogs(told.append)(let_go(64, "unregistered from user space"))
+    SchedulerLogs(told.append)(detached(64, "unregistered from user space"))
     text = (directory() / "scx_lavd.log").read_text()
     assert text.splitlines()[0].endswith(": unregistered from user space")
     assert text.endswith("the head\n[84 bytes left out]\nthe tail")
@@ -33,7 +33,7 @@ def test_where_the_log_of_a_failure_is_is_told(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     told: list[Event] = []
     logs = SchedulerLogs(told.append)
-    logs(let_go(1026, "runnable task stall"))
+    logs(detached(1026, "runnable task stall"))
     logs(AttachFailed("scx_x", "ended", "Error: \x1b[31mred\x1b[0m"))
     assert [isinstance(one, Warned) for one in told] == [True, True]
     assert (directory() / "scx_x.log").read_text().endswith("Error: red")

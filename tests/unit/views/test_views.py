@@ -70,7 +70,7 @@ def test_a_session_told_in_plain_lines_says_everything_in_order() -> None:
         "Command: make -j8",
         "Running the setup command: make configure",
         "Baseline run 1: 2.410 s",
-        "differences under 2.1 % cannot be told apart here",
+        "differences under 2.1 % cannot be detected here",
         "Warning: The first run took 1.4 times",
         "4 candidates from the offline planner:",
         "    The command keeps both CPUs busy and rarely sleeps, so long slices should save switches. Expected: 2 to",
@@ -317,7 +317,7 @@ def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:
 def test_the_live_view_keeps_what_lasts_and_ends_in_the_report() -> None:
     text = replay(140, sessions.session_events())
     lasting = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
-    for piece in ("Runs on a micro-VM", "cannot be told apart here", "Warning: ", "To repeat it:"):
+    for piece in ("Runs on a micro-VM", "cannot be detected here", "Warning: ", "To repeat it:"):
         assert piece in lasting
     assert "autotune cc --machine vm --scheduler at_batch:slice_us=20000,stay=true --seed 7 -- 'make -j8'" in lasting
 

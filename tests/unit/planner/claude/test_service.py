@@ -301,7 +301,7 @@ def test_a_model_that_never_submits_is_stopped(planning: Any) -> None:
     session = planning(*[Answer([text("I wonder.")])] * 30)
     assert session.propose() == []
     assert len(session.script.requests) == conversation.NUDGES_A_TURN
-    assert "handed nothing in" in session.planner.remarks()[0]
+    assert "submitted nothing" in session.planner.remarks()[0]
 
 
 def test_many_mistakes_end_the_planning(planning: Any) -> None:
@@ -495,7 +495,7 @@ def test_the_limit_on_cost_ends_planning_in_mid_turn(planning: Any) -> None:
 # --- trying schedulers out -------------------------------------------------------------------------------
 
 
-def test_a_scheduler_can_be_tried_out_and_is_let_go(planning: Any) -> None:
+def test_a_scheduler_can_be_tried_out_and_is_detached(planning: Any) -> None:
     session = planning(
         Answer(
             [tool("system_monitor", command="start"), tool("run_scheduler", name="at_fifo", args=["slice_us=5000"])]
