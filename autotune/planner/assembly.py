@@ -52,7 +52,7 @@ class Parts:
     """None when nothing is started (`--dry-run`)."""
     resolve: Resolve
     listener: Listener
-    memory: Knowledge
+    knowledge: Knowledge
     show_output: bool = True
     proposes: bool = True
     """False when the user named all candidates."""
@@ -106,7 +106,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
     toolbox = Toolbox(
         catalog=parts.catalog,
         rehearsal=rehearsal,
-        history=parts.memory,
+        history=parts.knowledge,
         directory=Path(workload.cwd),
         redactor=redactor,
         workshop=shop,
@@ -123,7 +123,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         budget_s=settings.budget,
         limits=PlanningLimits(settings.max_cost, settings.max_calls),
         show_output=parts.show_output,
-        learned=lambda: learned(parts.memory, workload, parts.listener),
+        learned=lambda: learned(parts.knowledge, workload, parts.listener),
         release=rehearsal.release if rehearsal else lambda: None,
         away_s=lambda: (rehearsal.took_s if rehearsal else 0.0) + (shop.took_s if shop else 0.0),
     )
@@ -132,21 +132,23 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
 def workshop(parts: Parts) -> Workshop:
     """Verifies in a micro-VM of its own, and tells how far it is."""
 
-    def verified(asked: Submission) -> Verification:
+    def verified(submission: Submission) -> Verification:
         from autotune.verify.gates import verify
 
         kernel = kernels.find(parts.settings.kernel)
-        return verify(asked, kernel, lambda text: parts.listener(Step("verify", f"{asked.name}: {text.strip()}")))
+        return verify(
+            submission, kernel, lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}"))
+        )
 
     return Workshop(parts.catalog, verified)
 
 
-def learned(memory: Knowledge, workload: Workload, listener: Listener) -> Sequence[str]:
-    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere. A memory
-    that cannot be read is said, and costs nothing else."""
+def learned(knowledge: Knowledge, workload: Workload, listener: Listener) -> Sequence[str]:
+    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere.
+    Knowledge that cannot be read costs a warning and nothing else."""
     try:
-        past = memory.sessions_of(workload, PAST_SESSIONS)
-        return sentences(past + memory.similar(workload, PAST_SESSIONS))
+        past = knowledge.sessions_of(workload, PAST_SESSIONS)
+        return sentences(past + knowledge.similar(workload, PAST_SESSIONS))
     except AutotuneError as error:
         listener(Warned(str(error)))
         return ()
@@ -192,7 +194,7 @@ def unsent_request(parts: Parts) -> dict[str, Any]:
         machine=None,
         workload=parts.workload,
         measured=None,
-        history=tuple(learned(parts.memory, parts.workload, parts.listener)),
+        history=tuple(learned(parts.knowledge, parts.workload, parts.listener)),
         show_output=parts.show_output,
     )
     return talk.first_request(None, brief)

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import contextlib, os, sys, time
-sys.path[:0] = [{root!r}, {root!r} + "/tests"]
-from autotune import cli; from autotune.commands import cc as session_command
+sys.path[:0] = [{root!r}]
+from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
 from autotune.records import AttachSpec
-from scripted import ScriptedMachine
+from tests.support.scripted_machine import ScriptedMachine
 
 PAUSE_S = float(os.environ.get("PAUSE_S", "0"))
 
@@ -42,7 +42,7 @@ class Machine(ScriptedMachine):
             time.sleep(60)
         super().run(spec)
         self.log[-1] = spec.argv[-1]
-        from scripted import a_run
+        from tests.support.scripted_machine import a_run
         return a_run(0.0, 1 if "fail" in command else 0)
 
     def measure(self, spec, ops, on_output=None):
@@ -64,8 +64,8 @@ def choose(kind, **choice):
         machine.close()
 
 select.choose = choose
-session_command._require = lambda *_: None
-session_command._resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")
+Engine.require = lambda *_: None
+Engine.resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")
 if os.environ.get("BROKEN_VIEW"):
     from autotune.views.plain import PlainView
     real = PlainView.__call__

@@ -26,6 +26,7 @@ RANKS = (
         "config",
         "redact",
         "secrecy",
+        "signals",
     ),
     ("verdict",),
     (

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autotune.commands import doctor
-from autotune.commands.doctor import BOTH, HOST, OPTIONAL, VM, can_run
+from autotune.commands import requirements
+from autotune.commands.requirements import BOTH, HOST, OPTIONAL, VM, can_run
 from autotune.machine import select
 from autotune.machine.vm import kernels, kvm
 from autotune.records import KernelState
@@ -22,7 +22,7 @@ def check(required_for: tuple[str, ...], found: bool = True) -> Check:
 
 
 def named(name: str) -> Check:
-    return next(row for row in doctor.collect() if row.name == name)
+    return next(row for row in requirements.collect() if row.name == name)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(build, "_clangs", lambda: iter(()))  # it looks into /usr/bin whatever PATH says
     monkeypatch.setattr(kernels, "_host", lambda: None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda *_args, **_named: None)
+    monkeypatch.setattr(requirements.shutil, "which", lambda *_args, **_named: None)
     return tmp_path
 
 
@@ -49,7 +49,7 @@ def test_a_machine_can_run_schedulers_when_all_that_it_needs_is_there(
 
 
 def test_every_check_has_its_own_name_a_purpose_and_a_known_machine() -> None:
-    rows = doctor.collect()
+    rows = requirements.collect()
     assert len({row.name for row in rows}) == len(rows)
     assert all(row.purpose for row in rows)
     assert {machine for row in rows for machine in row.required_for} == {"host", "vm"}
@@ -57,14 +57,14 @@ def test_every_check_has_its_own_name_a_purpose_and_a_known_machine() -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_what_is_missing_comes_with_what_mends_it() -> None:
-    missing = [row for row in doctor.collect() if not row.found]
+    missing = [row for row in requirements.collect() if not row.found]
     assert {"clang", "qemu-system-x86_64", "busybox", "VM kernel"} <= {row.name for row in missing}
     assert [row.name for row in missing if not row.fix and row.required_for] == []
 
 
 @pytest.mark.usefixtures("bare")
 def test_nothing_installed_means_that_nothing_can_run() -> None:
-    assert can_run(doctor.collect()) == {"host": False, "vm": False}
+    assert can_run(requirements.collect()) == {"host": False, "vm": False}
 
 
 @pytest.mark.usefixtures("bare")
@@ -79,7 +79,7 @@ def test_a_program_outside_the_users_path_is_found_where_root_has_it(monkeypatch
 
 def test_another_scheduler_that_is_attached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     attached = KernelState(state="enabled", ops="rusty_1.0", enable_seq=1, nr_rejected=0, switch_all=True)
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: attached)
+    monkeypatch.setattr(requirements.kernel, "read_state", lambda: attached)
     assert named("sched_ext").found
     assert not named("other scheduler").found
     assert "rusty_1.0" in named("other scheduler").detail
@@ -87,9 +87,9 @@ def test_another_scheduler_that_is_attached_is_named(monkeypatch: pytest.MonkeyP
 
 def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     without = KernelState(state=kernel.UNSUPPORTED, ops=None, enable_seq=None, nr_rejected=None, switch_all=None)
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: without)
+    monkeypatch.setattr(requirements.kernel, "read_state", lambda: without)
     assert not named("sched_ext").found
-    assert not can_run(doctor.collect())["host"]
+    assert not can_run(requirements.collect())["host"]
 
 
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
@@ -98,8 +98,8 @@ def test_a_host_kernel_that_cannot_load_any_scheduler_is_told(
 ) -> None:
     usable = KernelState(state="disabled", ops=None, enable_seq=0, nr_rejected=0, switch_all=False)
     (tmp_path / "vmlinux").write_bytes(btf_files.btf(functions))
-    monkeypatch.setattr(doctor.kernel, "read_state", lambda: usable)
-    monkeypatch.setattr(doctor.kernel, "too_old", lambda _release: False)
+    monkeypatch.setattr(requirements.kernel, "read_state", lambda: usable)
+    monkeypatch.setattr(requirements.kernel, "too_old", lambda _release: False)
     monkeypatch.setattr(build, "KERNEL_BTF", tmp_path / "vmlinux")
     assert named("sched_ext").found is found
     assert ("scx_bpf_kick_cpu" in named("sched_ext").detail) is not found
@@ -117,7 +117,7 @@ def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_told(
 
 
 def test_an_ordinary_user_needs_sudo_without_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(requirements.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(select, "sudo_without_password", lambda: False)
     assert (named("root").found, named("root").fix) == (False, "sudo -v, or run as root")
     monkeypatch.setattr(select, "sudo_without_password", lambda: True)
@@ -139,7 +139,7 @@ def test_kvm_is_what_a_boot_has_shown(
 
 
 def test_a_busy_machine_is_told_that_it_is_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "getloadavg", lambda: (64.0, 1.0, 1.0))
-    monkeypatch.setattr(doctor.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(requirements.os, "getloadavg", lambda: (64.0, 1.0, 1.0))
+    monkeypatch.setattr(requirements.os, "cpu_count", lambda: 4)
     assert not named("quiet machine").found
     assert named("quiet machine").required_for == OPTIONAL
