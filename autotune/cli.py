@@ -11,32 +11,20 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import errno
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__
-from autotune.commands import apply, cc, export, schedulers
-from autotune.commands import custom as custom_commands
-from autotune.commands.arguments import CcArguments, debug_option, takes
-from autotune.commands.printing import columns, encode_anything, ended_gently, print_json, print_lines, say
+from autotune import __version__, errors
+from autotune.commands import apply, cc, custom, doctor, export, prompt, replay, schedulers, vm
+from autotune.commands.arguments import debug_option
+from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
 from autotune.secrecy import redacted
 from autotune.views.steady import open_standard_streams
-
-INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
-
-_FULL = ("the disk is full", "make room where temporary files go (TMPDIR, else /tmp) and in your home directory")
-_CLOSED = ("a file cannot be used", "change its permissions or those of its directory, or name another")
-_NO_BUGS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, errno.EROFS: _CLOSED}
-"""What the machine may refuse at any moment, wherever it happens: what it is called, and what to do."""
-
 
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
 
@@ -87,18 +75,14 @@ def _print_to_stderr(text: str) -> None:
 
 
 def _as_ours(error: Exception) -> AutotuneError:
-    """Any exception as one of the family: typer's own are about usage, some are the machine's, all others bugs."""
-    if isinstance(error, AutotuneError):
-        return error
+    """Any exception as an AutotuneError; typer's own are about usage."""
     if isinstance(error, typer.Abort):
         return Interrupted("interrupted")
-    if hasattr(error, "format_message"):  # what typer raises for arguments it cannot take
+    if not isinstance(error, AutotuneError) and hasattr(
+        error, "format_message"
+    ):  # what typer raises for arguments it cannot take
         return UsageError(error.format_message(), hint=_usage_hint(error))
-    if isinstance(error, OSError) and error.errno in _NO_BUGS:
-        what, hint = _NO_BUGS[error.errno]
-        where = f"{error.filename}: " if error.filename else ""
-        return AutotuneError(f"{what}: {where}{error.strerror}", hint=hint)
-    return AutotuneError(f"{type(error).__name__}: {error}", hint=INTERNAL_HINT, stage="internal")
+    return errors.as_ours(error)
 
 
 def _usage_hint(error: Any) -> str:
@@ -119,11 +103,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     epilog="Start with: autotune doctor",
 )
-vm_app = typer.Typer(context_settings=HELP, help="Manage the kernel of the micro-VM.")
-custom_commands.register(schedulers.app)
+custom.register(schedulers.app)
+for command in (cc, prompt, replay, doctor):
+    command.register(app)
 app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the noun of before
-app.add_typer(vm_app, name="vm")
+app.add_typer(vm.app, name="vm")
+export.register(app)
+apply.register(app)
 
 
 def main() -> None:
@@ -151,128 +138,5 @@ def _root(
 ) -> None:
     """Find out which CPU scheduler makes a command faster on this machine, by how much, and with what confidence."""
     if context.invoked_subcommand is None:
-        _show_help(context)
+        show_help(context)
         raise typer.Exit(2)
-
-
-def _show_help(context: typer.Context) -> None:
-    text = context.get_help()
-    if text:  # typer prints it by itself when rich is there
-        print(text)
-
-
-# --- autotune cc: the command ----------------------------------------------------------------------------
-
-
-EXAMPLES = """Examples:
-
-  autotune cc 'make -j8' --prepare 'make clean'
-
-  autotune cc --metric 'rps: ([0-9.]+)' --goal max -- ./load --seconds 5
-
-  autotune cc --scheduler at_fifo:slice_us=5000 --scheduler at_batch 'make -j8'
-"""
-
-
-@app.command(
-    "cc",
-    epilog=EXAMPLES,
-)
-@takes(CcArguments)
-def _cc(**given: Any) -> int:
-    """Run COMMAND under EEVDF and under sched_ext schedulers, and rank them.
-
-    Exit codes: 0 finished, 1 error, 2 usage, 3 COMMAND fails under EEVDF, 4 no machine, 130 interrupted.
-
-    Defaults can be set in AUTOTUNE_* variables, .env or autotune.toml: see docs/SETTINGS.md.
-    """
-    with ended_gently():
-        return cc.run_cc(CcArguments(**given))
-
-
-# --- autotune prompt, autotune replay ---
-
-
-@app.command("prompt")
-@takes(CcArguments)
-def _prompt(**given: Any) -> int:
-    """Run COMMAND under EEVDF only and print what would be sent to the model. Nothing is sent.
-
-    Takes the options of 'autotune cc'. --json - prints the request as it goes over the wire.
-    """
-    with ended_gently():
-        return cc.run_prompt(CcArguments(**given))
-
-
-@app.command("replay")
-def _replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A transcript; a session prints its path at the end.")],
-) -> int:
-    """Replay a recorded conversation with the model, without the network. Exit 0 when the result is the same."""
-    from autotune.planner.claude.replay import replay
-    from autotune.schedext.catalogue import custom
-
-    encode_anything(sys.stdout)
-    return 0 if replay(file, custom.catalog(), print) else 1
-
-
-# --- the other commands ----------------------------------------------------------------------------------
-
-
-@app.command("doctor")
-def _doctor(
-    json: Annotated[bool, typer.Option("--json", metavar="", help="Print the checks as JSON.")] = False,
-) -> int:
-    """Check requirements and show how to fix what is missing. Exit 0 when schedulers can run."""
-    from autotune.commands import doctor
-    from autotune.views import listing
-
-    checks = [dataclasses.replace(check, detail=redacted(check.detail)) for check in doctor.collect()]
-    can_run = doctor.can_run(checks)
-    if json:
-        print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})
-    else:
-        print_lines(listing.doctor(checks, can_run, width=columns(), coloured=_coloured()))
-    return 0 if any(can_run.values()) else 4
-
-
-@vm_app.callback(invoke_without_command=True)
-def _vm(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        _show_help(context)
-        raise typer.Exit(2)
-
-
-@vm_app.command("setup")
-def _vm_setup(
-    version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the best known.")
-    ] = None,
-) -> None:
-    """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
-    from autotune.machine.vm import kernels
-
-    kernel = kernels.fetch(lambda text: print(text, flush=True), version)
-    print(f"Ready: Linux {kernel.version}")
-
-
-@vm_app.command("status")
-def _vm_status() -> int:
-    """List the kernels a micro-VM can boot."""
-    from autotune.machine.vm import kernels
-    from autotune.views import listing
-
-    try:
-        chosen = kernels.find(None)
-    except AutotuneError:
-        chosen = None
-    print_lines(listing.kernels(kernels.installed(), chosen))
-    return 0 if chosen is not None else 4
-
-
-def _coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-export.register(app)
-apply.register(app)

@@ -8,6 +8,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 
@@ -145,3 +146,26 @@ def from_wire(wire: dict[str, Any]) -> AutotuneError:
         stage=str(wire.get("stage", "")),
         detail=str(wire.get("detail", "")),
     )
+
+
+# --- errors of others ---
+
+INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
+
+_FULL = ("the disk is full", "make room where temporary files go (TMPDIR, else /tmp) and in your home directory")
+_CLOSED = ("a file cannot be used", "change its permissions or those of its directory, or name another")
+_NO_BUGS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, errno.EROFS: _CLOSED}
+"""Errors that any system call may meet: what happened, and what to do."""
+
+
+def as_ours(error: BaseException) -> AutotuneError:
+    """Any exception as an AutotuneError: Ctrl-C as Interrupted, a full disk as what it is, all others as bugs."""
+    if isinstance(error, AutotuneError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted")
+    if isinstance(error, OSError) and error.errno in _NO_BUGS:
+        what, hint = _NO_BUGS[error.errno]
+        where = f"{error.filename}: " if error.filename else ""
+        return AutotuneError(f"{what}: {where}{error.strerror}", hint=hint)
+    return AutotuneError(f"{type(error).__name__}: {error}", hint=INTERNAL_HINT, stage="internal")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
 
+from autotune.errors import AutotuneError
 from autotune.records import (
     Allotment,
     Attachment,
@@ -159,6 +160,23 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """Something done on the host around a session, one sentence: another scheduler is stopped or restored, the winner
+    is applied."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something beside the session failed: a report or the knowledge that cannot be written, the cleanup command, or
+    the listener itself on an earlier event. The session counts all the same."""
+
+    what: Literal["report", "knowledge", "cleanup", "listener"]
+    error: AutotuneError
+
+
+@dataclass(frozen=True)
 class Finished:
     """`error` is what ended the session before its end, or what failed after it (cleanup); None when all went well."""
 
@@ -185,6 +203,8 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     Dropped,
     Standings,
     Warned,
+    Notice,
+    Problem,
     Finished,
 ]
 Listener: TypeAlias = Callable[[Event], None]

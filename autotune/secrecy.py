@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune import config, events
+from autotune.errors import AutotuneError, from_wire
 
 SERVICE_PREFIX = "ANTHROPIC_"
 """Variables of `.env` that may hold a key of the model's service."""
@@ -42,6 +43,11 @@ def redacted(text: str) -> str:
     return redactor.text(text) if len(text) <= LONGEST_REDACTED else redactor.known(text)
 
 
+def error_without_secrets(error: AutotuneError) -> AutotuneError:
+    """The error, of the same class, with its texts redacted."""
+    return from_wire({name: text if name == "class" else redacted(text) for name, text in error.to_wire().items()})
+
+
 def event_without_secrets(event: Any) -> Any:
     """Redact the foreign text in an event for views and reports. The workload's own output is left alone: the user
     asked to see it."""
@@ -50,6 +56,13 @@ def event_without_secrets(event: Any) -> Any:
         warnings = tuple(redacted(warning) for warning in session.warnings)
         failure = None if session.failure is None else redacted(session.failure)
         return replace(event, session=replace(session, warnings=warnings, failure=failure))
-    named = {events.Warned: ("text",), events.PlannerChosen: ("why",), events.AttachFailed: ("reason", "detail")}
+    if isinstance(event, events.Problem):
+        return replace(event, error=error_without_secrets(event.error))
+    named = {
+        events.Warned: ("text",),
+        events.Notice: ("text",),
+        events.PlannerChosen: ("why",),
+        events.AttachFailed: ("reason", "detail"),
+    }
     names = named.get(type(event), ())
     return replace(event, **{name: redacted(getattr(event, name)) for name in names}) if names else event

@@ -359,11 +359,11 @@ def planning_talk(url: str, key: str) -> Conversation:
 
 def checks(repeats: int) -> Result:
     """What `autotune doctor` looks at, in a process that is there, against starting Python with Typer."""
-    from autotune.commands import doctor
+    from autotune.commands import requirements
 
     def ours_s() -> float:
         started = time.perf_counter()
-        doctor.collect()
+        requirements.collect()
         return time.perf_counter() - started
 
     pairs = [(ours_s(), elapsed_s([sys.executable, "-c", "import typer"])) for _ in range(repeats)]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from autotune.commands import asking
 from autotune.errors import NoMachineError
 
 
@@ -48,16 +49,16 @@ def _apply(
     applied.refuse_second()
     other = others.look()
     if other is not None:
-        replacing.consent(other, replace_current=replace_current, ask=handover.asker(sys.stdout))
-    with handover.host(tell) as machine:
+        replacing.consent(other, replace_current=replace_current, ask=asking.asker(sys.stdout))
+    with handover.host(notify) as machine:
         from autotune.schedext.resolve import CatalogResolver
 
         spec = CatalogResolver(machine.headers, catalog)(candidate)
-        with replacing.replaced(other, tell):
-            applied.keep(machine, spec, candidate, tell)
+        with replacing.replaced(other, notify):
+            applied.keep(machine, spec, candidate, notify)
 
 
-def tell(text: str) -> None:
+def notify(text: str) -> None:
     """One line for people, at once: whoever waits for it reads a pipe."""
     from autotune.report.text import printable
 
@@ -68,4 +69,4 @@ def _stop() -> None:
     """Detach the scheduler that 'autotune apply' or 'autotune cc --apply' keeps attached."""
     from autotune.lease import applied
 
-    tell(applied.stop())
+    notify(applied.stop())

@@ -261,32 +261,32 @@ def takes(arguments: type[Any]) -> Callable[[Callable[..., int]], Callable[..., 
 # --- from arguments to records --------------------------------------------------------------
 
 
-def flags(asked: CcArguments) -> dict[str, str | None]:
+def flags(arguments: CcArguments) -> dict[str, str | None]:
     from autotune import config
 
-    given = {name: getattr(asked, name) for name in config.KEYS}
+    given = {name: getattr(arguments, name) for name in config.KEYS}
     return {name: None if value is None else str(value) for name, value in given.items()}
 
 
-def workload_from(asked: CcArguments) -> Workload:
+def workload_from(arguments: CcArguments) -> Workload:
     """The workload the user described. Raises UsageError for what cannot be."""
     from autotune.records import Workload
 
-    command, argv = _command(asked.command)
+    command, argv = _command(arguments.command)
     return Workload(
         command=command,
         argv=argv,
         cwd=str(current_directory()),
         env=dict(os.environ),
-        setup=asked.setup,
-        prepare=asked.prepare,
-        cleanup=asked.cleanup,
-        input_path=_input_path(asked.input),
-        timeout_s=_timeout_s(asked.timeout),
-        metric_regex=_metric_regex(asked.metric),
-        goal=_goal(asked),
-        ignore_failure=asked.ignore_failure,
-        pristine=asked.pristine,
+        setup=arguments.setup,
+        prepare=arguments.prepare,
+        cleanup=arguments.cleanup,
+        input_path=_input_path(arguments.input),
+        timeout_s=_timeout_s(arguments.timeout),
+        metric_regex=_metric_regex(arguments.metric),
+        goal=_goal(arguments),
+        ignore_failure=arguments.ignore_failure,
+        pristine=arguments.pristine,
     )
 
 
@@ -341,9 +341,9 @@ def _metric_regex(text: str | None) -> str | None:
     return text
 
 
-def _goal(asked: CcArguments) -> Literal["min", "max"]:
-    if asked.goal is not None and asked.metric is None:
+def _goal(arguments: CcArguments) -> Literal["min", "max"]:
+    if arguments.goal is not None and arguments.metric is None:
         raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
-    if asked.goal not in (None, "min", "max"):
-        raise UsageError(f"--goal: {asked.goal!r} is not one of min, max")
-    return "max" if asked.goal == "max" else "min"
+    if arguments.goal not in (None, "min", "max"):
+        raise UsageError(f"--goal: {arguments.goal!r} is not one of min, max")
+    return "max" if arguments.goal == "max" else "min"

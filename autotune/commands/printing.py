@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""How commands put lists and JSON on standard output, and errors into a line; how they are ended gently."""
+"""How commands put lists and JSON on standard output, and errors into a line."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
-from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO
 
 from autotune.errors import AutotuneError
 from autotune.secrecy import redacted
 from autotune.views.steady import silence
+
+if TYPE_CHECKING:
+    import typer
 
 
 def encode_anything(stream: TextIO) -> None:
@@ -58,40 +58,8 @@ def say(error: AutotuneError) -> None:
         silence(sys.stderr)
 
 
-@contextlib.contextmanager
-def ended_gently() -> Iterator[None]:
-    """SIGTERM and SIGHUP end a session as Ctrl-C does: the machine is given back and the terminal restored. One that is
-    ignored (SIGHUP under nohup) stays ignored."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    heeded = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Ctrl-C and the like wait meanwhile: for what is short and must not be lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        if before[number] not in (signal.SIG_IGN, None):
-            signal.signal(number, lambda came_now, _frame: came.append(came_now))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-    for late in dict.fromkeys(came):
-        signal.raise_signal(late)
+def show_help(context: typer.Context) -> None:
+    """Print the help of a group that was called without a command."""
+    text = context.get_help()
+    if text:  # typer prints it by itself when rich is there
+        print(text)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autotune.commands.printing import columns, ended_gently, error_line, print_json, print_lines
+from autotune import signals
+from autotune.commands.printing import columns, error_line, print_json, print_lines
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _install(
         raise UsageError("no scheduler is named", hint="'autotune schedulers' lists them")
     if version is not None and len(set(names)) > 1:
         raise UsageError("--version is for one scheduler", hint="install them one by one")
-    with ended_gently():
+    with signals.as_interrupts():
         return _install_all(list(dict.fromkeys(names)), version)
 
 

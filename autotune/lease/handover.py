@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from autotune.errors import UsageError
+from autotune.events import Step, Warned
+from autotune.lease import applied, others, replacing
+from autotune.lease.other import Other
+from autotune.machine import select
+from autotune.machine.base import Machine, Place
+from autotune.machine.local import invoking_identity
+from autotune.records import Session
+from autotune.schedext.resolve import CatalogResolver
 
 if TYPE_CHECKING:
-    from autotune.commands.arguments import CcArguments
-    from autotune.config import Settings
-    from autotune.lease.other import Other
-    from autotune.machine.base import Machine
-    from autotune.records import Session
     from autotune.schedext.catalogue.catalog import Catalog
 
-Ask = Callable[[str], str]
+Notify = Callable[[str], None]
 
 
-def in_the_way(arguments: CcArguments, settings: Settings, human: TextIO) -> Other | None:
-    """The scheduler to replace for the session, with the user's consent; None when there is none, or when the session
-    runs in a micro-VM. Raises BusyError without consent, UsageError when --apply is given where nothing can stay."""
-    from autotune.lease import others, replacing
-    from autotune.machine import select
-
-    on_host = select.decide(settings.machine).kind == "host"
-    if arguments.apply and not on_host:
+def make_way(kind: select.MachineKind, consent: Callable[[Other], bool], *, apply: bool) -> Other | None:
+    """The scheduler to replace for the session, with consent; None when there is none, or when the session runs in a
+    micro-VM. Raises BusyError without consent, UsageError when the winner is to stay where nothing can stay."""
+    on_host = select.decide(kind).kind == "host"
+    if apply and not on_host:
         problem = select.host_problem() or "--machine vm was given"
         raise UsageError(
             f"--apply keeps the winner on the host, which is not possible: {problem}",
@@ -40,33 +39,13 @@ def in_the_way(arguments: CcArguments, settings: Settings, human: TextIO) -> Oth
         )
     other = others.look() if on_host else None
     if other is not None:
-        replacing.consent(other, replace_current=arguments.replace_current, ask=asker(human))
+        replacing.refuse_unless_replaceable(other)
+        replacing.consent(other, replace_current=consent(other), ask=None)
     return other
 
 
-def asker(human: TextIO) -> Ask | None:
-    """A question at the terminal; None when there is no terminal."""
-    if not (sys.stdin.isatty() and human.isatty()):
-        return None
-
-    def ask(text: str) -> str:
-        from autotune.report.text import printable
-
-        human.write(printable(text))
-        human.flush()
-        line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line
-
-    return ask
-
-
-def keep_winner(session: Session, catalog: Catalog, notify: Callable[[str], None]) -> None:
+def keep_winner(session: Session, catalog: Catalog, notify: Notify) -> None:
     """Attach the winner again and keep it until it is stopped. Raises what attaching and keeping raise."""
-    from autotune.lease import applied
-    from autotune.schedext.resolve import CatalogResolver
-
     if session.winner is None:
         notify("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
         return
@@ -76,12 +55,8 @@ def keep_winner(session: Session, catalog: Catalog, notify: Callable[[str], None
 
 
 @contextlib.contextmanager
-def host(notify: Callable[[str], None]) -> Iterator[Machine]:
+def host(notify: Notify) -> Iterator[Machine]:
     """The host, given back at the end; `notify` gets what takes time."""
-    from autotune.events import Step, Warned
-    from autotune.machine import select
-    from autotune.machine.base import Place
-    from autotune.machine.local import invoking_identity
 
     def listen(event: Any) -> None:
         if isinstance(event, Warned):

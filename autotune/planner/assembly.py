@@ -132,18 +132,20 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
 def workshop(parts: Parts) -> Workshop:
     """Verifies in a micro-VM of its own, and tells how far it is."""
 
-    def verified(asked: Submission) -> Verification:
+    def verified(submission: Submission) -> Verification:
         from autotune.verify.gates import verify
 
         kernel = kernels.find(parts.settings.kernel)
-        return verify(asked, kernel, lambda text: parts.listener(Step("verify", f"{asked.name}: {text.strip()}")))
+        return verify(
+            submission, kernel, lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}"))
+        )
 
     return Workshop(parts.catalog, verified)
 
 
 def learned(knowledge: Knowledge, workload: Workload, listener: Listener) -> Sequence[str]:
-    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere. A memory
-    that cannot be read is said, and costs nothing else."""
+    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere.
+    Knowledge that cannot be read costs a warning and nothing else."""
     try:
         past = knowledge.sessions_of(workload, PAST_SESSIONS)
         return sentences(past + knowledge.similar(workload, PAST_SESSIONS))

@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 
 import autotune
-from autotune.commands import cc, doctor
+from autotune.commands import requirements
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import select
 from autotune.machine.vm import kernels
 from autotune.records import Candidate
+from autotune.session import start
 from autotune.views.checks import Check
 from tests.support import sessions
 from tests.support.command_line import ROOT, SESSION, Story, at_terminal, error_of, run
@@ -36,7 +37,7 @@ from tests.support.command_line import ROOT, SESSION, Story, at_terminal, error_
 
 @pytest.mark.usefixtures("story")
 def test_a_setting_that_changes_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cc, "_require", lambda *_: None)
+    monkeypatch.setattr(start.Engine, "require", lambda *_: None)
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
     assert "scx_rusty: knob 'cache_level' is accepted and changes nothing" in " ".join(result.stdout.split())
@@ -341,8 +342,8 @@ def test_doctor_succeeds_only_where_some_machine_can_run_schedulers(
     monkeypatch: pytest.MonkeyPatch, able: bool, code: int
 ) -> None:
     checks = [Check("clang", able, "19", "compiling BPF schedulers", "apt-get install clang-19", ("host", "vm"))]
-    monkeypatch.setattr(doctor, "collect", lambda: checks)
-    monkeypatch.setattr(doctor, "can_run", lambda _checks: {"host": False, "vm": able})
+    monkeypatch.setattr(requirements, "collect", lambda: checks)
+    monkeypatch.setattr(requirements, "can_run", lambda _checks: {"host": False, "vm": able})
     plain, as_json = run("doctor"), run("doctor", "--json")
     assert (plain.exit_code, as_json.exit_code) == (code, code)
     assert "compiling BPF schedulers" in plain.stdout

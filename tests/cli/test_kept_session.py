@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import contextlib, os, sys, time
 sys.path[:0] = [{root!r}]
-from autotune import cli; from autotune.commands import cc as session_command
+from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
 from autotune.records import AttachSpec
 from autotune.errors import PrivilegeError
@@ -69,8 +69,8 @@ def choose(kind, **choice):
         machine.close()
 
 select.choose = choose
-session_command._require = lambda *_: None
-session_command._resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")
+Engine.require = lambda *_: None
+Engine.resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")
 if os.environ.get("BROKEN_VIEW"):
     from autotune.views.plain import PlainView
     real = PlainView.__call__

@@ -29,7 +29,7 @@ import contextlib, sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.support.planning_room import TIMES, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
-from autotune import cli; from autotune.commands import cc as session_command
+from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
 from autotune.tools import reasons
 from autotune.schedext.programs.binaries import Places
@@ -40,7 +40,7 @@ def choose(kind, **choice):
 
 select.choose, reasons.here = choose, Places
 select.describe = lambda *_args, **_choice: "a test"
-session_command._resolver = lambda catalog, machine: attach_spec
+Engine.resolver = lambda self, catalog, machine: attach_spec
 cli.main()
 """
 

@@ -23,7 +23,7 @@ RANKS: Mapping[str, Ranks] = {
     "": (
         ("errors", "records", "resources"),
         ("wire", "events", "process", "durable", "privilege", "config", "redact"),
-        ("secrecy",),
+        ("secrecy", "signals"),
         ("verdict",),
         ("report", "prompt"),
         ("knowledge",),

@@ -233,10 +233,10 @@ INSTALL = """
 import sys
 sys.path[:0] = [{root!r}]
 from tests.support import scx_programs as played
-from autotune.commands.printing import ended_gently
+from autotune import signals
 from autotune.schedext.programs import crates
-with ended_gently(), crates.opened_store() as store:
-    crates.install(played.entry(version="1.2.3"), "1.2.3", store: Path, lambda progress: print("going", flush=True))
+with signals.as_interrupts(), crates.opened_store() as store:
+    crates.install(played.entry(version="1.2.3"), "1.2.3", store, lambda progress: print("going", flush=True))
 """
 
 

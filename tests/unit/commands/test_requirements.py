@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from autotune.commands import doctor
-from autotune.commands.doctor import BOTH, HOST, OPTIONAL, VM, can_run
+from autotune.commands import requirements
+from autotune.commands.requirements import BOTH, HOST, OPTIONAL, VM, can_run
 from autotune.machine import select
 from autotune.machine.vm import kernels, kvm
 from autotune.records import KernelState
@@ -24,7 +24,7 @@ def check(required_for: tuple[str, ...], found: bool = True) -> Check:
 
 
 def named(name: str) -> Check:
-    return next(row for row in doctor.collect() if row.name == name)
+    return next(row for row in requirements.collect() if row.name == name)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_machine_can_run_schedulers_when_all_that_it_needs_is_there(
 
 
 def test_every_check_has_its_own_name_a_purpose_and_a_known_machine() -> None:
-    rows = doctor.collect()
+    rows = requirements.collect()
     assert len({row.name for row in rows}) == len(rows)
     assert all(row.purpose for row in rows)
     assert {machine for row in rows for machine in row.required_for} == {"host", "vm"}
@@ -59,14 +59,14 @@ def test_every_check_has_its_own_name_a_purpose_and_a_known_machine() -> None:
 
 @pytest.mark.usefixtures("bare")
 def test_what_is_missing_comes_with_what_mends_it() -> None:
-    missing = [row for row in doctor.collect() if not row.found]
+    missing = [row for row in requirements.collect() if not row.found]
     assert {"clang", "qemu-system-x86_64", "busybox", "VM kernel"} <= {row.name for row in missing}
     assert [row.name for row in missing if not row.fix and row.required_for] == []
 
 
 @pytest.mark.usefixtures("bare")
 def test_nothing_installed_means_that_nothing_can_run() -> None:
-    assert can_run(doctor.collect()) == {"host": False, "vm": False}
+    assert can_run(requirements.collect()) == {"host": False, "vm": False}
 
 
 @pytest.mark.usefixtures("bare")
@@ -91,7 +91,7 @@ def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pyte
     without = KernelState(state=kernel.UNSUPPORTED, ops=None, enable_seq=0, nr_rejected=0, switch_all=None)
     monkeypatch.setattr(kernel, "read_state", lambda: without)
     assert not named("sched_ext").found
-    assert not can_run(doctor.collect())["host"]
+    assert not can_run(requirements.collect())["host"]
 
 
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])

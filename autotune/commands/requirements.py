@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: MIT
+"""What autotune needs, and whether it is there: small checks, collected first, rendered elsewhere.
+
+No network, nothing started that stays, well under a second.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from autotune import privilege, resources
+from autotune.errors import AutotuneError
+from autotune.lease import loaders, others
+from autotune.lease.other import Other
+from autotune.machine.vm import kernels, kvm, microvm
+from autotune.schedext import build, kernel, libbpf
+from autotune.schedext.holding import client
+from autotune.views.checks import Check
+
+BOTH: tuple[str, ...] = ("host", "vm")
+HOST: tuple[str, ...] = ("host",)
+VM: tuple[str, ...] = ("vm",)
+OPTIONAL: tuple[str, ...] = ()
+"""What a requirement is for; nothing fails without an optional one."""
+LEAST_FREE_BYTES = 1 << 30
+LEAST_MEMORY_BYTES = 1 << 30
+
+
+def collect() -> list[Check]:
+    """All checks, in the order in which a person would mend them."""
+    return [check() for check in CHECKS]
+
+
+def can_run(checks: Iterable[Check]) -> dict[str, bool]:
+    """Which machines could run sched_ext schedulers: `host` and `vm`."""
+    rows = list(checks)
+    return {name: all(row.found for row in rows if name in row.required_for) for name in ("host", "vm")}
+
+
+# --- both ------------------------------------------------------------------------------------------------
+
+
+def _python() -> Check:
+    found = sys.version_info >= (3, 10)
+    return Check("Python", found, platform.python_version(), "running autotune", "install Python 3.10 or later", BOTH)
+
+
+def _clang() -> Check:
+    try:
+        clang = build.newest_clang()
+    except AutotuneError as error:
+        return Check("clang", False, error.message, "compiling BPF schedulers", "apt-get install clang-19", BOTH)
+    return Check("clang", True, f"{clang.version} ({clang.path})", "compiling BPF schedulers", "", BOTH)
+
+
+def _fetched() -> kernels.Kernel | None:
+    return next(iter(kernels.installed()), None)
+
+
+def _headers() -> Check:
+    purpose = "kernel types for BPF"
+    fetched = _fetched()
+    try:
+        found = build.find_headers(fetched.headers if fetched else None)
+    except AutotuneError as error:
+        return Check("vmlinux.h", False, error.message, purpose, _SETUP, BOTH)
+    return Check("vmlinux.h", True, str(found), purpose, "", BOTH)
+
+
+def _libbpf() -> Check:
+    fetched = _fetched()
+    try:
+        found = libbpf.Libbpf(str(fetched.libbpf) if fetched and fetched.libbpf else None)
+    except AutotuneError as error:
+        return Check("libbpf", False, error.message, "loading BPF schedulers", _SETUP, BOTH)
+    return Check("libbpf", True, found.version, "loading BPF schedulers", "", BOTH)
+
+
+_SETUP = "autotune vm setup"
+
+
+# --- the host --------------------------------------------------------------------------------------------
+
+
+def _sched_ext() -> Check:
+    state = kernel.read_state()
+    there, release = state.state != kernel.UNSUPPORTED, platform.release()
+    found = there and not kernel.too_old(release)
+    detail = f"{release}: {state.state}" if found else f"{release} is too old" if there else f"{release} has none"
+    fault = _fault(build.KERNEL_BTF) if found else None
+    found, detail = (False, f"{release}: {fault}") if fault else (found, detail)
+    fix = f"boot Linux {kernel.LEAST_KERNEL} or later"
+    return Check("sched_ext", found, detail, "running schedulers on the host itself", fix, HOST)
+
+
+def _nothing_attached() -> Check:
+    other = others.look()
+    detail = "none" if other is None else other.sentence
+    purpose = "another scheduler must be stopped first"
+    return Check("other scheduler", other is None, detail, purpose, _end_of(other), HOST)
+
+
+def _end_of(other: Other | None) -> str:
+    """The command that ends it, and what does without."""
+    if other is None or other.origin == "unknown":
+        return "stop it, or use --machine vm"
+    if other.origin == "autotune":
+        return "autotune stop, or wait for it to end"
+    by_hand = f"kill -INT {other.pid}"
+    ends = {"scx_loader": "scxctl stop", "scx.service": f"systemctl stop {other.unit or loaders.SERVICE}"}
+    return f"--replace-current, or: {ends.get(other.origin, by_hand)}"
+
+
+def _root() -> Check:
+    problem = client.privilege_problem()
+    detail = problem or ("root" if os.geteuid() == 0 else "sudo starts the holder without a password")
+    return Check("root", problem is None, detail, "switching schedulers on the host", privilege.HINT, HOST)
+
+
+# --- the micro-VM ----------------------------------------------------------------------------------------
+
+
+def _program(name: str, package: str, purpose: str, need: tuple[str, ...] = VM) -> Callable[[], Check]:
+    def check() -> Check:
+        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+        return Check(name, path is not None, path or "not found", purpose, f"apt-get install {package}", need)
+
+    return check
+
+
+def _virtme() -> Check:
+    try:
+        version = importlib.metadata.version("virtme-ng")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("virtme-ng", False, "not found", "building the micro-VM", "pip install virtme-ng", VM)
+    return Check("virtme-ng", True, version, "building the micro-VM", "", VM)
+
+
+def _vm_kernel() -> Check:
+    try:
+        found = kernels.find(None)
+    except AutotuneError as error:
+        return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
+    looked_at = found.source == "fetched"  # then, and looking takes a while
+    fault = _fault(found.unpacked) if found.unpacked and not looked_at else None
+    detail = f"{found.version} ({found.source}){f': {fault}' if fault else ''}"
+    return Check("VM kernel", fault is None, detail, "the micro-VM boots it", _SETUP if fault else "", VM)
+
+
+def _fault(kernel: Path) -> str | None:
+    """Why no scheduler can be loaded into a kernel; None also where that cannot be read."""
+    try:
+        return kernels.fault_of(kernel.read_bytes())
+    except OSError:
+        return None
+
+
+_EMULATED = "; emulation is used instead"
+
+
+def _kvm() -> Check:
+    purpose = "a fast micro-VM"
+    if not kvm.usable_device():
+        return Check("KVM", False, "/dev/kvm cannot be opened", purpose, "adduser USER kvm", OPTIONAL)
+    try:
+        found = kernels.find(None)
+        version, program = found.version, microvm.qemu_program(found)[0]
+    except AutotuneError:
+        version = program = ""
+    answer = kvm.KvmMemory().recall(version, program)
+    detail = {True: "a boot has proven it", False: "does not boot here", None: "not tried yet"}[answer]
+    return Check("KVM", answer is not False, f"{detail}{_EMULATED if answer is False else ''}", purpose, "", OPTIONAL)
+
+
+# --- optional --------------------------------------------------------------------------------------------
+
+
+def _user_namespaces() -> Check:
+    purpose = "--pristine on the host as an ordinary user"
+    limit = _number(Path("/proc/sys/user/max_user_namespaces"))
+    debian = _number(Path("/proc/sys/kernel/unprivileged_userns_clone"))
+    found = limit != 0 and debian != 0
+    return Check(
+        "user namespaces",
+        found,
+        "allowed" if found else "not allowed",
+        purpose,
+        "sysctl kernel.unprivileged_userns_clone=1",
+        OPTIONAL,
+    )
+
+
+def _programs() -> Check:
+    """Not asked for their versions, which takes longer than a doctor may."""
+    from autotune.schedext.catalogue.catalog import Catalog
+    from autotune.schedext.programs import binaries
+
+    purpose = "trying schedulers of the scx family ('autotune schedulers' lists them)"
+    known = [one for one in Catalog.load().schedulers if one.kind == "binary"]
+    try:
+        places = binaries.here()
+    except AutotuneError as error:
+        return Check("scx programs", False, error.message, purpose, error.hint, OPTIONAL)
+    found = problems = 0
+    for one in known:
+        try:
+            found += binaries.find(one, places=places) is not None
+        except AutotuneError:
+            problems += 1
+    detail = f"{found} of {len(known)}{f'; {problems} cannot be trusted' if problems else ''}"
+    return Check("scx programs", found > 0, detail, purpose, "autotune schedulers install scx_bpfland", OPTIONAL)
+
+
+def _claude() -> Check:
+    from autotune.planner.claude import credentials
+
+    purpose = "planning with a model"
+    try:
+        found = credentials.require("auto", Path.cwd(), os.environ)
+    except AutotuneError as error:
+        return Check("Claude", False, f"{error.message}; the offline planner is used", purpose, error.hint, OPTIONAL)
+    return Check("Claude", True, found.origin, purpose, f"set {credentials.KEY}", OPTIONAL)
+
+
+def _sandbox() -> Check:
+    """Really tried: a kernel may forget to say that it forbids what the sandbox is made of."""
+    from autotune.verify import sandbox
+
+    purpose = "verifying generated schedulers"
+    try:
+        done = sandbox.run(["true"], shown={})
+    except AutotuneError as error:
+        return Check("sandbox", False, error.message, purpose, "apt-get install bubblewrap", OPTIONAL)
+    detail = "bubblewrap" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
+    return Check("sandbox", done.exit_code == 0, detail, purpose, "allow user namespaces", OPTIONAL)
+
+
+def _disk() -> Check:
+    place = resources.cache_dir()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = free >= LEAST_FREE_BYTES
+    return Check("disk", found, f"{free >> 20} MiB free", "keeping kernels and objects", "free 1 GiB", OPTIONAL)
+
+
+def _memory() -> Check:
+    import psutil
+
+    available = int(psutil.virtual_memory().available)
+    found = available >= LEAST_MEMORY_BYTES
+    return Check("memory", found, f"{available >> 20} MiB available", "the micro-VM's disk", "free 1 GiB", OPTIONAL)
+
+
+def _quiet() -> Check:
+    load, cpus = os.getloadavg()[0], os.cpu_count() or 1
+    found = load < 0.5 * cpus
+    return Check("quiet machine", found, f"load {load:.1f} on {cpus} CPUs", "less noise", "stop other work", OPTIONAL)
+
+
+def _governor() -> Check:
+    path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    try:
+        governor = path.read_text().strip()
+    except OSError:
+        governor = "none"
+    found = governor in ("none", "performance")
+    fix = "cpupower frequency-set -g performance"
+    return Check("CPU governor", found, governor, "a steady CPU clock", fix, OPTIONAL)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+CHECKS: tuple[Callable[[], Check], ...] = (
+    _python,
+    _clang,
+    _headers,
+    _libbpf,
+    _sched_ext,
+    _root,
+    _nothing_attached,
+    _program("qemu-system-x86_64", "qemu-system-x86", "running the micro-VM"),
+    _virtme,
+    _program("busybox", "busybox-static", "the micro-VM's first program"),
+    _program("modprobe", "kmod", "finding kernel modules"),
+    _program("setpriv", "util-linux", "stops the micro-VM when autotune exits"),
+    _vm_kernel,
+    _kvm,
+    _user_namespaces,
+    _sandbox,
+    _programs,
+    _claude,
+    _disk,
+    _memory,
+    _quiet,
+    _governor,
+)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A session to be started, as a plain record: who asks for it makes no difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from autotune.config import Settings
+from autotune.lease.other import Other
+from autotune.records import Candidate, Workload
+from autotune.session.runs import Approve
+
+ReportKind: TypeAlias = Literal["json", "markdown", "csv"]
+Sink: TypeAlias = Callable[[str], None]
+"""Takes the text of a report. Raises AutotuneError when it cannot."""
+Consent: TypeAlias = Callable[[Other], bool]
+"""Whether this scheduler, which somebody else attached, may be stopped for the session and restored afterwards. May
+raise BusyError instead of refusing."""
+
+
+def refuse(_other: Other) -> bool:
+    """The consent of a caller who gives none."""
+    return False
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What to measure, where, with which candidates, and where to write what is found."""
+
+    workload: Workload
+    settings: Settings = field(default_factory=Settings)
+    """Names the machine and the planner too."""
+    candidates: tuple[Candidate, ...] = ()
+    """Tried instead of a planner's proposals; empty: `settings.planner` proposes."""
+    consent: Consent = refuse
+    approve: Approve | None = None
+    """Called before each switch of the scheduler; None: the request itself is consent."""
+    apply: bool = False
+    """Keep the winner attached on the host afterwards, until a signal or `autotune stop`. For the main thread."""
+    show_output: bool = False
+    """Pass the workload's output to the listener."""
+    output_to_model: bool = True
+    """Whether a model may see the workload's output."""
+    reports: Mapping[ReportKind, Path | Sink] = field(default_factory=dict)
+    keep_writes: Path | None = None
+    """Directory for what the workload wrote in the micro-VM; None: it is discarded."""

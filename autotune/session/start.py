@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: MIT
+"""Starts a session from a SessionRequest: the one way in, for the command line and for every other caller.
+
+What always holds here:
+- whatever can be checked is checked before anything starts;
+- another's scheduler is replaced only with consent, and restored however the session ends;
+- the machine is given back;
+- once there is a Session it is recorded and its reports are written, whatever ended it;
+- nothing knows of a terminal: what happens goes to the listener as events without secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autotune import config
+from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
+from autotune.events import Listener, Problem, Warned
+from autotune.knowledge.store import Knowledge
+from autotune.lease import handover, replacing
+from autotune.machine import select
+from autotune.machine.base import Machine, Place
+from autotune.machine.local import invoking_identity
+from autotune.planner.assembly import Parts, Show, planning, showing, unsent_request
+from autotune.planner.claude import credentials
+from autotune.records import Candidate, Session
+from autotune.schedext import build
+from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.schedext.programs import binaries
+from autotune.schedext.resolve import CatalogResolver
+from autotune.session import keeping, tuner
+from autotune.session.recorder import Recorder, beside
+from autotune.session.request import SessionRequest
+
+
+class Engine:
+    """What a session runs on. Tests, and callers with machines of their own, override its methods."""
+
+    def require(self, catalog: Catalog, candidates: tuple[Candidate, ...]) -> None:
+        """Check what candidates need: programs that are installed and have the options, clang for all else. Raises
+        AutotuneError, UsageError, BuildError."""
+        resolve = CatalogResolver(None, catalog)
+        programs = [one for one in candidates if catalog.get(one.scheduler).kind == "binary"]
+        for candidate in programs:
+            resolve(candidate)
+        if not programs or len(programs) < len(candidates):
+            build.newest_clang()
+
+    def machine(self, request: SessionRequest, listener: Listener) -> AbstractContextManager[Machine]:
+        """The machine, given back at the end."""
+        workload, settings = request.workload, request.settings
+        return select.choose(
+            settings.machine,
+            place=Place(cwd=workload.cwd, pristine=workload.pristine, identity=invoking_identity()),
+            cpus=settings.cpus,
+            memory_bytes=settings.memory,
+            kernel=settings.kernel,
+            keep_writes=request.keep_writes,
+            listener=listener,
+        )
+
+    def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
+        """Finds or builds what a candidate needs to be attached."""
+        return CatalogResolver(machine.headers, catalog)
+
+
+# --- a session -------------------------------------------------------------------------------------------
+
+
+def run(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> Session:
+    """Run one session and return it; one that ended early is returned too, and says so (`interrupted`, `failure`).
+    Raises AutotuneError when there is nothing to return: a check fails, consent is refused, no machine, the workload
+    fails under the baseline, Ctrl-C before that; and when the winner cannot be applied, or what was replaced not
+    restored. The listener gets the Session in any case, as Finished."""
+    recorder, engine = Recorder(listener), engine or Engine()
+    with _errors_as_ours(), contextlib.closing(recorder):
+        catalog = custom.catalog()
+        check(request, catalog, engine)
+        other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
+        try:
+            with replacing.replaced(other, recorder.notice):
+                session = _session(request, catalog, recorder, engine)
+                if request.apply:
+                    handover.keep_winner(session, catalog, recorder.notice)
+        except _EndedEarlyError as early:
+            session = early.session
+    return session
+
+
+def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
+    """Find what is wrong before anything starts. Raises AutotuneError, mostly UsageError."""
+    _check_outputs(request)
+    for candidate in request.candidates:
+        catalog.validate(candidate)
+    engine.require(catalog, request.candidates)
+
+
+def ending(session: Session, error: BaseException | None) -> BaseException | None:
+    """What ended the session before its end, to be raised; None for one that went to its end. `error` is that of
+    Finished. A bug stays the exception that it is."""
+    known = "the report holds what is known so far"
+    if session.interrupted:
+        return Interrupted("interrupted", hint=known)
+    if session.failure is not None:
+        if error is not None and not isinstance(error, AutotuneError):
+            return error
+        failure = AutotuneError(session.failure, hint=known, stage=error.stage if error is not None else "session")
+        failure.__cause__ = error
+        return failure
+    if isinstance(error, (KeyboardInterrupt, Interrupted)):
+        return Interrupted("interrupted during cleanup", hint="the report is complete")
+    return None
+
+
+class _EndedEarlyError(Exception):
+    """Carries a session past the restoring of what was replaced, which treats an early end like an error."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+
+
+def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine) -> Session:
+    """Tune, record and write reports whatever happened. Raises _EndedEarlyError for a session that ended early."""
+    try:
+        for remark in _without_effect(catalog, request.candidates):
+            recorder(Warned(remark))
+        _tune(request, catalog, recorder, engine)
+    finally:
+        if recorder.session is not None:
+            given = config.as_flags(request.settings)
+            keeping.keep(recorder.session, request.reports, given, recorder)
+    session, error = recorder.session, recorder.error
+    assert session is not None, "the tuner ended without saying what it found"
+    if ending(session, error) is not None:
+        raise _EndedEarlyError(session)
+    if error is not None:
+        recorder(Problem("cleanup", beside("cleanup", error)))
+    recorder.close()
+    return session
+
+
+def _tune(
+    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
+) -> None:
+    """Compose the parts and run the tuner; with `show` only up to the first request to the model, which is shown
+    instead of sent."""
+    warned = Knowledge(warn=lambda text: recorder(Warned(text)))
+    with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
+        resolve = engine.resolver(catalog, machine)
+        parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
+        with planning(parts) if show is None else showing(parts, show) as planner:
+            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)
+
+
+def _parts(
+    request: SessionRequest,
+    catalog: Catalog,
+    machine: Machine | None,
+    resolve: tuner.Resolver,
+    listener: Listener,
+    knowledge: Knowledge,
+) -> Parts:
+    settings = request.settings
+    return Parts(
+        dataclasses.replace(settings, planner="offline") if request.candidates else settings,
+        request.workload,
+        catalog,
+        machine,
+        resolve,
+        listener,
+        knowledge,
+        show_output=request.output_to_model,
+        proposes=not request.candidates,
+    )
+
+
+def _options(request: SessionRequest) -> tuner.SessionOptions:
+    settings = request.settings
+    return tuner.SessionOptions(
+        warmup=settings.warmup,
+        min_rounds=settings.min_runs,
+        max_rounds=settings.max_runs,
+        budget_s=settings.budget,
+        seed=int.from_bytes(os.urandom(4), "big") if settings.seed is None else settings.seed,
+        user_candidates=request.candidates,
+        approve=request.approve,
+        show_output=request.show_output,
+    )
+
+
+def _check_outputs(request: SessionRequest) -> None:
+    if request.settings.machine == "host" and request.keep_writes is not None:
+        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
+    keeping.check(request.reports)
+
+
+def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
+    """Knobs that were given and change nothing: the program accepts them, and no more."""
+    for candidate in candidates:
+        for name, _ in candidate.knobs:
+            knob = catalog.get(candidate.scheduler).knob(name)
+            if knob.status != "active":
+                why = f" ({knob.note})" if knob.note else ""
+                yield f"{candidate.scheduler}: knob '{name}' is accepted and changes nothing{why}"
+
+
+@contextlib.contextmanager
+def _errors_as_ours() -> Iterator[None]:
+    try:
+        yield
+    except AutotuneError:
+        raise
+    except (KeyboardInterrupt, Exception) as error:
+        raise as_ours(error) from error
+
+
+# --- the same without a race -----------------------------------------------------------------------------
+
+
+def first_request(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> dict[str, Any]:
+    """Measure the baseline and return the first request that a model would get; nothing is sent, attached or written.
+    Raises AutotuneError when the session ends before that."""
+    recorder = Recorder(listener)
+    requests: list[dict[str, Any]] = []
+    with _errors_as_ours(), contextlib.closing(recorder):
+        alone = dataclasses.replace(request, candidates=(), approve=None)
+        _tune(alone, custom.catalog(), recorder, engine or Engine(), requests.append)
+        if not requests:
+            ended = ending(recorder.session, recorder.error) if recorder.session else None
+            raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")
+    return requests[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a session would do, as far as that is known before it starts."""
+
+    where: str
+    """The machine, in a sentence."""
+    schedulers: tuple[str, ...]
+    """What a planner may choose among: those that are here."""
+    model_plans: bool
+    why_not: str = ""
+    """Why no model plans although one was wished for."""
+    first_request: dict[str, Any] | None = None
+    """What the model would get first; None when none plans. What is not known yet is marked so."""
+
+
+def describe(request: SessionRequest) -> Plan:
+    """Say what a session would do; nothing is started. Raises AutotuneError for what would keep it from starting, as
+    far as that is checked without a machine."""
+    with _errors_as_ours():
+        _check_outputs(request)
+        settings, catalog = request.settings, custom.catalog()
+        where = select.describe(
+            settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
+        )
+        wished = not request.candidates and settings.planner != "offline"
+        why_not = _no_model(request) if wished else ""
+        plans = wished and not why_not
+        return Plan(where, _here(catalog), plans, why_not, _unsent(request, catalog) if plans else None)
+
+
+def _no_model(request: SessionRequest) -> str:
+    """Why no model would plan; empty when one would. Raises PlannerError when that would end a session."""
+    try:
+        credentials.require(request.settings.planner, Path(request.workload.cwd), os.environ)
+    except AutotuneError as error:
+        if request.settings.planner == "claude":
+            raise
+        return f"{error.message}; {error.hint}"
+    return ""
+
+
+def _here(catalog: Catalog) -> tuple[str, ...]:
+    places = binaries.here()
+
+    def is_here(scheduler: Scheduler) -> bool:
+        with contextlib.suppress(AutotuneError):
+            return scheduler.kind == "bpf" or binaries.find(scheduler, places=places) is not None
+        return False
+
+    return tuple(scheduler.name for scheduler in catalog.schedulers if is_here(scheduler))
+
+
+def _unsent(request: SessionRequest, catalog: Catalog) -> dict[str, Any]:
+    def nothing(_candidate: Candidate) -> Any:
+        raise AssertionError("nothing is attached before a session")
+
+    listener: Callable[[object], None] = lambda _event: None  # noqa: E731
+    with contextlib.closing(Knowledge()) as knowledge:
+        return unsent_request(_parts(request, catalog, None, nothing, listener, knowledge))

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Shows a session to people: its runs in a view, what is done around it as lines, problems as errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+from autotune.errors import AutotuneError
+from autotune.events import Event, Finished, Notice, Problem
+from autotune.report.text import printable
+from autotune.views.plain import PlainView
+
+if TYPE_CHECKING:
+    from autotune.views.live import LiveView
+
+
+def view(stream: TextIO, *, budget_s: float, given: Sequence[str]) -> LiveView | PlainView:
+    """The live view at a terminal that can move its cursor, plain lines everywhere else."""
+    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        from autotune.views.live import LiveView
+
+        return LiveView(stream, budget_s=budget_s, given=given)
+    return PlainView(stream, given=given)
+
+
+class Screen:
+    """The listener of a session at a terminal or a pipe. A view that fails is switched off. `report` shows an error;
+    `finished` is the last event of the session; `complete` is False when something that was wished for is missing."""
+
+    def __init__(self, stream: TextIO, view: LiveView | PlainView, report: Callable[[AutotuneError], None]) -> None:
+        self.finished: Finished | None = None
+        self.complete = True
+        self._stream = stream
+        self._view = view
+        self._report = report
+        self._drawing = False
+        self._broken = False
+
+    def __enter__(self) -> Screen:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(Exception) if error or self._broken else contextlib.nullcontext():
+            self._stop()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Problem):
+            self._stop()
+            self._report(event.error)
+            self.complete = self.complete and event.what == "knowledge"
+        elif isinstance(event, Notice):
+            self._stop()
+            print(printable(event.text), file=self._stream, flush=True)
+        else:
+            self.finished = event if isinstance(event, Finished) else self.finished
+            self._show(event)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The terminal belongs to a question meanwhile."""
+        with self._view.paused():
+            yield
+
+    def _show(self, event: Event) -> None:
+        """Begin to draw with the first event, since what comes before is no part of the session."""
+        if self._broken:
+            return
+        try:
+            if not self._drawing and self.finished in (None, event):
+                self._view.__enter__()
+                self._drawing = True
+            self._view(event)
+        except Exception:
+            self._broken = True
+            raise
+
+    def _stop(self) -> None:
+        if self._drawing:
+            self._drawing = False
+            self._view.__exit__(None, None, None)
+
+
+class ProgressOnly(Screen):
+    """A screen without the report, which says nothing when no candidate was tried."""
+
+    def _show(self, event: Event) -> None:
+        if not isinstance(event, Finished):
+            super()._show(event)
