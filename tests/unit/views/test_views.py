@@ -153,7 +153,8 @@ def test_an_interrupted_session_without_a_baseline_still_ends_in_a_sentence() ->
 
 
 def test_every_event_has_words_or_is_known_to_need_none() -> None:
-    silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished}  # drops are told
+    silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished}
+    silent |= {events.Notice, events.Problem}  # the screen shows these beside every view
     spoken = {type(event) for event in sessions.session_events() if Wording().lines(event)}
     assert spoken | silent == set(typing.get_args(events.Event))
 
