@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one family of errors: each says at which stage what happened and what the user can do.
+"""The error classes: each error names the stage, what happened and what the user can do.
 
 An error crosses process boundaries (holder, runner, guest) as a small dictionary and arrives as the same
 class, so a failure reads alike wherever it began. Only the command line adds a prefix and an exit code.
@@ -95,13 +95,13 @@ class DetachError(AutotuneError):
 
 
 class BusyError(AutotuneError):
-    """Somebody else holds the scheduler: another autotune, or a sched_ext scheduler we did not start."""
+    """The scheduler belongs to somebody else: another autotune, or a sched_ext scheduler we did not start."""
 
     default_stage = "attach"
 
 
 class HolderLost(AutotuneError):
-    """The process that held the scheduler died."""
+    """The holder, the process that keeps the scheduler attached, died."""
 
     default_stage = "attach"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a tuning session tells while it runs. The tuner emits these; views (live, plain) render them.
+"""Events of a tuning session. The tuner emits these; views (live, plain) render them.
 
 An event is a fact that has happened or is about to; it carries records, never text for the screen.
 Standard library only.
@@ -57,14 +57,14 @@ class Proposed:
 
 @dataclass(frozen=True)
 class RacePlanned:
-    """How far the budget reaches, told before the first round when every candidate fits."""
+    """How far the budget reaches, emitted before the first round when every candidate fits."""
 
     allotted: Allotment
 
 
 @dataclass(frozen=True)
 class PlannerChosen:
-    """Who proposes, and why; told again when that changes."""
+    """Who proposes, and why; emitted again when that changes."""
 
     name: str
     why: str
@@ -110,7 +110,7 @@ class Detached:
 
 @dataclass(frozen=True)
 class AttachFailed:
-    """A candidate could not be attached. `detail` is what the verifier or its program said; empty for nothing."""
+    """A candidate could not be attached. `detail` is what the verifier or its program printed; empty for nothing."""
 
     candidate: str
     reason: str

@@ -2,9 +2,9 @@
 """Small helper processes that speak JSON lines: how to serve one, how to start and talk to one.
 
 Holder, runner and guest agent are such processes. The rules that keep the machine safe are here, once:
-- a helper lives on a pipe from its parent; end of file means "let go of everything and leave";
+- a helper lives on a pipe from its parent; end of file means "detach, clean up and leave";
 - a helper sits in its own session, so that a Ctrl-C at the terminal reaches only autotune, which then decides;
-- every request has a deadline on the asking side; a helper that misses it is reported as lost, and its owner closes it;
+- every request has a deadline on the client's side; a helper that misses it is reported as lost and then closed;
 - errors travel as `AutotuneError` and arrive as the same class.
 
 Wire format: a request is `{"id": N, "op": NAME, ...fields}`; its answer `{"id": N, "ok": {...}}` or
@@ -135,10 +135,10 @@ def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Messa
 
 
 class Peer:
-    """The asking side of a channel. `lost` makes the error that is raised when the other side is gone or late."""
+    """The client's side of a channel. `lost` makes the error that is raised when the other side is gone or late."""
 
     def __init__(self, channel: Channel, lost: Callable[[str], AutotuneError]) -> None:
-        import threading  # here, not above: a helper serves and never asks, and is to start quickly
+        import threading  # here, not above: a helper only serves, and must start quickly
 
         self.channel = channel
         self._lost = lost
@@ -146,7 +146,7 @@ class Peer:
         self._sending = threading.Lock()
 
     def request(self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any) -> Any:
-        """Ask and wait for the answer. Raises what the other side raised, or the `lost` error."""
+        """Send a request and wait for its answer. Raises what the other side raised, or the `lost` error."""
         self._last_id += 1
         number = self._last_id
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -173,8 +173,8 @@ class Peer:
             raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
 
     def notify(self, op: str, **fields: Any) -> None:
-        """Tell without waiting for an answer; it is dropped when it comes. May be called while another thread waits
-        in `request`. Never raises: a side that is gone needs no telling."""
+        """Send a request without waiting; its answer is dropped. May be called while another thread waits in
+        `request`. Never raises: a side that is gone need not know."""
         with self._sending, contextlib.suppress(ChannelClosed):
             self.channel.send({"id": 0, "op": op, **fields})
 
@@ -231,7 +231,7 @@ class Worker:
         return "it is gone" if poller.poll(0) else None
 
     def close(self, grace_s: float = 5.0) -> int | None:
-        """Let go: end of file, then wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
+        """End the helper: end of file, a wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
         Never raises; may be called again."""
         for stream in (self.process.stdin, self.process.stdout):
             # Both: a helper that is busy writing what nobody reads any more would not see its input end.

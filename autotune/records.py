@@ -308,9 +308,9 @@ class Detachment:
     exit: SchedulerExit | None
     """None when the scheduler left no exit record."""
     log: Output | None = None
-    """What a program said, both streams as they came; None for an object."""
+    """Output of a program, both streams as they came; None for an object."""
     note: str = ""
-    """What was unusual about letting go: a program that did not stop when it was asked."""
+    """Anything unusual about detaching, such as a program that did not stop on SIGINT."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
  * What every scheduler here needs: the kernel's types and kfuncs, the few macros that make a C file a BPF object,
  * knobs, an exit record, what is remembered of each task, queues with a fallback, and the choice of an idle CPU.
  *
- * The rules that keep a scheduler from being thrown out:
+ * The rules that keep a scheduler from being ejected:
  *  - enqueue always puts the task into a queue, whatever it could not find out about it;
  *  - whoever may be allowed on one CPU only gets that CPU woken (at_kick), or nobody comes to fetch it;
  *  - a queue that is filled is emptied by some dispatch path.
