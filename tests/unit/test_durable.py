@@ -262,3 +262,59 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(AutotuneError, match=r"cannot be taken: .*symbolic"), durable.locked(tmp_path / ".lock", busy):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+# --- files that the user named ---
+
+
+def test_a_pipe_and_a_link_that_the_user_named_are_written_through(tmp_path: Path) -> None:
+    pipe, target, link = tmp_path / "pipe", tmp_path / "target", tmp_path / "link"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    durable.write_named(pipe, NEW)
+    assert os.read(reader, 100) == NEW
+    os.close(reader)
+    target.write_bytes(OLD)
+    link.symlink_to(target)
+    durable.write_named(link, NEW)
+    assert (link.is_symlink(), target.read_bytes()) == (True, NEW)
+    durable.write_named(Path("/dev/null"), NEW)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EBUSY])
+def test_a_file_that_can_be_written_and_not_replaced_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_paths: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "mounted"
+    path.write_bytes(OLD)
+    monkeypatch.setattr(os, "replace", refuse)
+    durable.write_named(path, NEW)
+    assert path.read_bytes() == NEW
+    assert names(tmp_path) == ["mounted"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_leaves_a_file_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.write_bytes(OLD)
+    os.chown(path, 65534, 65534)
+    durable.write_named(path, NEW)
+    assert (path.stat().st_uid, path.stat().st_gid, path.read_bytes()) == (65534, 65534, NEW)
+
+
+def test_a_link_is_exchanged_for_another(tmp_path: Path) -> None:
+    durable.replace_link(tmp_path / "current", "1.0")
+    durable.replace_link(tmp_path / "current", "1.1")
+    assert os.readlink(tmp_path / "current") == "1.1"
+    assert names(tmp_path) == ["current"]
+
+
+def test_sweeping_the_drafts_of_one_name_leaves_those_of_others(tmp_path: Path) -> None:
+    for name in ("mine.12345678", "mine.old.12345678", "other.12345678"):
+        (tmp_path / f"{durable.DRAFT_PREFIX}{name}").write_bytes(b"half")
+    durable.sweep(tmp_path, "mine")
+    assert names(tmp_path) == [".draft-mine.old.12345678", ".draft-other.12345678"]
