@@ -24,7 +24,7 @@ from autotune.errors import (
     UsageError,
     WorkloadError,
 )
-from autotune.events import Event, Finished, Listener, Notice, Problem, Warned
+from autotune.events import Event, Finished, Notice, Problem, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover, others, replacing
 from autotune.lease.other import Other
@@ -50,7 +50,7 @@ class ScriptedEngine(start.Engine):
         """The scripted machine needs neither programs nor clang."""
 
     @contextlib.contextmanager
-    def machine(self, request: SessionRequest, listener: Listener) -> Iterator[ScriptedMachine]:  # type: ignore[override]
+    def machine(self, *_given: Any) -> Iterator[ScriptedMachine]:
         self.started += 1
         if self.fails is not None:
             raise self.fails
