@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+"""A session is started by one call with one record, without a terminal; what must always happen happens there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autotune.config import Settings
+from autotune.errors import (
+    AutotuneError,
+    BusyError,
+    Interrupted,
+    MachineLost,
+    NoMachineError,
+    UsageError,
+    WorkloadError,
+)
+from autotune.events import Event, Finished, Notice, Problem, Warned
+from autotune.knowledge.store import Knowledge
+from autotune.lease import others, replacing
+from autotune.lease.other import Other
+from autotune.machine import select
+from autotune.machine.select import MachineChoice
+from autotune.records import BASELINE, AttachSpec, Candidate, Workload
+from autotune.session import start
+from autotune.session.request import SessionRequest
+from tests.support.scripted_machine import ScriptedMachine, a_run
+
+ROOT = Path(__file__).resolve().parents[3]
+FIFO = Candidate("at_fifo")
+
+
+class ScriptedEngine(start.Engine):
+    """Runs sessions on a scripted machine; `given_back` counts how often it was closed by its context."""
+
+    def __init__(self, machine: ScriptedMachine | None = None) -> None:
+        self.scripted = machine or ScriptedMachine({BASELINE: 1.0, "at_fifo": 0.8})
+        self.started = self.given_back = 0
+        self.fails: BaseException | None = None
+
+    def require(self, *_given: Any) -> None:
+        """The scripted machine needs neither programs nor clang."""
+
+    @contextlib.contextmanager
+    def machine(self, *_given: Any) -> Iterator[ScriptedMachine]:
+        self.started += 1
+        if self.fails is not None:
+            raise self.fails
+        try:
+            yield self.scripted
+        finally:
+            self.scripted.close()
+            self.given_back += 1
+
+    def resolver(self, *_given: Any) -> Callable[[Candidate], AttachSpec]:
+        return lambda candidate: AttachSpec(candidate.scheduler, "x.o")
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(select, "decide", lambda _kind: MachineChoice("vm", "a test"))
+
+
+def request(tmp_path: Path, **more: Any) -> SessionRequest:
+    work = Workload("make", ("make",), str(tmp_path), **more.pop("workload", {}))
+    return SessionRequest(work, Settings(seed=3, planner="offline"), **{"candidates": (FIFO,), **more})
+
+
+def problems(heard: list[Event]) -> list[tuple[str, str]]:
+    return [(event.what, str(event.error)) for event in heard if isinstance(event, Problem)]
+
+
+def recorded(tmp_path: Path) -> list[str | None]:
+    work = Workload("make", ("make",), str(tmp_path))
+    with contextlib.closing(Knowledge()) as knowledge:
+        return [one.winner for one in knowledge.sessions_of(work, 9)]
+
+
+# --- a session to its end ---
+
+
+def test_a_record_becomes_a_session_with_reports_and_knowledge(tmp_path: Path) -> None:
+    engine, heard, texts = ScriptedEngine(), list[Event](), list[str]()
+    reports: Any = {"json": texts.append, "markdown": tmp_path / "r.md", "csv": tmp_path / "r.csv"}
+    session = start.run(request(tmp_path, reports=reports), heard.append, engine)
+    assert session.winner == "at_fifo"
+    assert json.loads(texts[0])["winner"] == "at_fifo"
+    assert "at_fifo" in (tmp_path / "r.md").read_text()
+    assert "at_fifo" in (tmp_path / "r.csv").read_text()
+    assert recorded(tmp_path) == ["at_fifo"]
+    assert engine.given_back == 1
+    assert problems(heard) == []
+
+
+def test_neither_typer_nor_rich_is_needed(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from tests.unit.session import test_start as t;"
+        "t.handover.select.decide = lambda _kind: t.MachineChoice('vm', 'a test');"
+        "s = t.start.run(t.request(Path.cwd()), lambda _event: None, t.ScriptedEngine());"
+        "print(s.winner, [name for name in ('typer', 'rich', 'click') if name in sys.modules])"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # pytest, which the test's own module imports, brings none of them
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("at_fifo []\n", "")
+
+
+def test_events_lose_secrets_on_their_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a1B2c3D4e5F6g7H8")
+    engine, heard = ScriptedEngine(), list[Event]()
+    engine.scripted.faults["at_fifo"] = lambda: AutotuneError("it says a1B2c3D4e5F6g7H8")
+    session = start.run(request(tmp_path), heard.append, engine)
+    assert session.failure is not None
+    assert "a1B2c3D4e5F6g7H8" not in repr(session.failure)
+    assert not any("a1B2c3D4e5F6g7H8" in event.text for event in heard if isinstance(event, Warned))
+
+
+# --- checks before anything starts ---
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"candidates": (Candidate("no_such"),)}, "no_such"),
+        ({"candidates": (Candidate("at_fifo", (("no_knob", 1),)),)}, "no_knob"),
+        ({"reports": {"csv": Path("/no/such/r.csv")}}, "--export-csv /no/such/r.csv"),
+        ({"apply": True}, "--apply keeps the winner on the host"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(tmp_path: Path, more: Any, message: str) -> None:
+    engine = ScriptedEngine()
+    with pytest.raises(UsageError, match=message):
+        start.run(request(tmp_path, **more), lambda _event: None, engine)
+    assert engine.started == 0
+
+
+# --- ends ---
+
+
+def test_a_machine_that_cannot_be_had_is_an_error_of_ours(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    for fault, kind in (
+        (NoMachineError("no qemu"), NoMachineError),
+        (KeyboardInterrupt(), Interrupted),
+        (OSError(28, "No space left on device"), AutotuneError),
+        (ZeroDivisionError("a bug"), AutotuneError),
+    ):
+        engine.fails = fault
+        with pytest.raises(kind):
+            start.run(request(tmp_path), lambda _event: None, engine)
+
+
+def test_a_workload_that_fails_under_the_baseline_is_an_error_and_the_machine_is_given_back(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.scripted.faults[BASELINE] = lambda: a_run(1.0, 7)
+    with pytest.raises(WorkloadError, match="exit code 7"):
+        start.run(request(tmp_path), lambda _event: None, engine)
+    assert engine.given_back == 1
+
+
+@pytest.mark.parametrize("fault", [MachineLost("it is gone"), KeyboardInterrupt(), ZeroDivisionError("a bug")])
+def test_a_session_that_ends_early_is_returned_recorded_and_written(tmp_path: Path, fault: BaseException) -> None:
+    engine, heard = ScriptedEngine(), list[Event]()
+
+    def ends() -> Any:
+        raise fault
+
+    engine.scripted.faults["at_fifo"] = ends
+    session = start.run(request(tmp_path, reports={"json": tmp_path / "r.json"}), heard.append, engine)
+    assert session.interrupted is isinstance(fault, KeyboardInterrupt)
+    assert (session.failure is None) is session.interrupted
+    assert json.loads((tmp_path / "r.json").read_text())["interrupted"] is session.interrupted
+    assert recorded(tmp_path) == [None]
+    assert engine.given_back == 1
+    finished = next(event for event in heard if isinstance(event, Finished))
+    ended = start.ending(session, finished.error)
+    assert isinstance(ended, Interrupted) if session.interrupted else ended is not None
+
+
+def test_a_report_that_cannot_be_written_keeps_no_other_from_being_written(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    reports: Any = {"csv": Path("/dev/full"), "markdown": tmp_path / "r.md"}
+    session = start.run(request(tmp_path, reports=reports), heard.append, ScriptedEngine())
+    assert session.winner == "at_fifo"
+    assert [what for what, _ in problems(heard)] == ["report"]
+    assert "--export-csv /dev/full could not be written" in problems(heard)[0][1]
+    assert (tmp_path / "r.md").exists()
+
+
+def test_a_listener_that_fails_ends_no_session(tmp_path: Path) -> None:
+    heard: list[Event] = []
+
+    def listener(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, Warned | Finished):
+            raise KeyError("a bug of the listener")
+
+    assert start.run(request(tmp_path), listener, ScriptedEngine()).winner == "at_fifo"
+    assert [what for what, _ in problems(heard)] == ["listener"]
+    assert recorded(tmp_path) == ["at_fifo"]
+
+
+def test_a_cleanup_that_fails_is_a_problem_beside_the_session(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    work = {"workload": {"cleanup": "fail to clean"}}
+    assert start.run(request(tmp_path, **work), heard.append, ScriptedEngine()).winner == "at_fifo"
+    assert [what for what, _ in problems(heard)] == ["cleanup"]
+
+
+# --- another's scheduler ---
+
+OTHER = Other("rusty", 4242, ("scx_rusty",), "hand", "scx_rusty", None, ())
+
+
+class Replaced:
+    """Stands for a scheduler that was stopped."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def put_back(self) -> str:
+        self.log.append("restored")
+        return "it is restored"
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to the other scheduler, in order."""
+    log: list[str] = []
+    monkeypatch.setattr(select, "decide", lambda _kind: MachineChoice("host", "a test"))
+    monkeypatch.setattr(others, "look", lambda: OTHER)
+    monkeypatch.setattr(replacing, "refuse_unless_replaceable", lambda _other: None)
+
+    def stop(_other: Other) -> Replaced:
+        log.append("stopped")
+        return Replaced(log)
+
+    monkeypatch.setattr(replacing, "replace", stop)
+    return log
+
+
+def test_without_consent_nothing_is_stopped_and_nothing_starts(tmp_path: Path, replaced: list[str]) -> None:
+    engine = ScriptedEngine()
+    with pytest.raises(BusyError, match="attached already"):
+        start.run(request(tmp_path), lambda _event: None, engine)
+    assert (engine.started, replaced) == (0, [])
+
+
+@pytest.mark.parametrize("fault", [None, KeyboardInterrupt(), WorkloadError("odd")])
+def test_with_consent_it_is_stopped_and_restored_however_it_ends(
+    tmp_path: Path, replaced: list[str], fault: BaseException | None
+) -> None:
+    engine, heard, named = ScriptedEngine(), list[Event](), list[Other]()
+    if fault is not None:
+        engine.fails = fault
+
+    def consent(other: Other) -> bool:
+        named.append(other)
+        return True
+
+    with contextlib.suppress(AutotuneError):
+        start.run(request(tmp_path, consent=consent), heard.append, engine)
+    assert (named, replaced) == ([OTHER], ["stopped", "restored"])
+    assert [event.text for event in heard if isinstance(event, Notice)][-1] == "it is restored"
+
+
+# --- without a race ---
+
+
+def test_the_first_request_is_given_and_nothing_is_sent_attached_or_recorded(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    first = start.first_request(request(tmp_path), lambda _event: None, engine)
+    assert first["messages"][0]["role"] == "user"
+    assert not any(entry.startswith("attach") for entry in engine.scripted.log)
+    assert engine.given_back == 1
+    assert recorded(tmp_path) == []
+
+
+def test_a_plan_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "describe", lambda *_given, **_named: "a test")
+    plan = start.describe(request(tmp_path))
+    assert (plan.where, plan.model_plans, plan.first_request) == ("a test", False, None)
+    assert "at_fifo" in plan.schedulers
+    with pytest.raises(UsageError, match="--json"):
+        start.describe(request(tmp_path, reports={"json": Path("/no/such/r.json")}))
