@@ -74,7 +74,9 @@ class RunningProgram:
                     self._kept.add(chunk)
 
     def output(self) -> Output:
-        """Both streams as they came, head and tail."""
+        """Both streams as they came, head and tail; of a program that ended, to its last words."""
+        if self.ended():
+            self._drain.join(DRAIN_S)  # who reads them may come late, and a child that was left keeps them open
         with self._keeping:
             return Output(**self._kept.output())
 

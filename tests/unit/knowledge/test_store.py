@@ -478,12 +478,12 @@ def test_a_second_one_in_the_same_process_leaves_the_locks_of_the_first(memory: 
 WRITER = """
 import json, sys
 from pathlib import Path
-from autotune.knowledge.store import History
+from autotune.knowledge.store import Knowledge
 from tests.support import sessions as builders
 
 told = []
 sys.stdin.readline()
-with History(Path(sys.argv[1]), warn=told.append) as memory:
+with Knowledge(Path(sys.argv[1]), warn=told.append) as memory:
     for _ in range(20):
         memory.record(builders.session())
 print(json.dumps(told))
