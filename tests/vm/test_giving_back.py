@@ -23,7 +23,7 @@ WORKLOAD = ("--prepare", "sleep 0.7001", "--metric", "v: (.*)", "--", "sh", "-c"
 
 
 def disturbed(vm: ResilientVM, when: str, how: str) -> Any:
-    return guest_json(vm, "giveback.py", when, how, *CC, *WORKLOAD)
+    return guest_json(vm, "giveback.py", when, how, *CC, *WORKLOAD, timeout_s=600.0)
 
 
 @pytest.mark.parametrize("when", ["prepare", "baseline", "attached", "confirm"])

@@ -74,7 +74,9 @@ class RunningProgram:
                     self._kept.add(chunk)
 
     def output(self) -> Output:
-        """Head and tail of both streams, interleaved as they came."""
+        """Head and tail of both streams, interleaved as they came; of a program that ended, to its last words."""
+        if self.ended():
+            self._drain.join(DRAIN_S)  # the reader may come late, and a child that was left keeps them open
         with self._keeping:
             return Output(**self._kept.output())
 

@@ -68,7 +68,7 @@ class Session:
             except OSError:
                 time.sleep(wait_s)
 
-    def wait_for(self, what: str, limit_s: float = 90.0) -> None:
+    def wait_for(self, what: str, limit_s: float = 400.0) -> None:
         moments: dict[str, Callable[[], object]] = {
             "prepare": lambda: processes("sleep 0.7001"),
             "baseline": lambda: processes("sleep 0.7531") and state() == "disabled",

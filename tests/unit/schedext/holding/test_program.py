@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ def hold(*argv: str, pause: float = 0.5, after: str = "") -> subprocess.Popen[st
 
 
 def held(*argv: str, pause: float = 0.5) -> str:
-    return hold(*argv, pause=pause).communicate(timeout=30)[0]
+    return hold(*argv, pause=pause).communicate(timeout=120)[0]
 
 
 def test_it_is_asked_by_sigint_first() -> None:
@@ -55,6 +54,27 @@ def test_its_group_alone_hears_of_it_and_nothing_of_it_is_left() -> None:
 @pytest.mark.slow
 def test_both_streams_are_kept_as_they_came() -> None:
     assert "'one\\ntwo\\nthree\\n'" in held("/bin/sh", "-c", "echo one; echo two >&2; echo three")
+
+
+def test_what_it_said_last_is_known_once_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the thread that reads it comes late: why it was not attached is told from it."""
+    from autotune.schedext.holding import program as module
+
+    class Late(module.KeptOutput):
+        def add(self, data: bytes) -> None:
+            time.sleep(0.3)
+            super().add(data)
+
+    monkeypatch.setattr(module, "KeptOutput", Late)
+    found = os.stat("/bin/sh")
+    argv = ("/bin/sh", "-c", "echo no luck; exit 1")
+    program = module.RunningProgram(ProgramSpec(argv, found.st_size, found.st_mtime_ns))
+    try:
+        while not program.ended():
+            time.sleep(0.005)
+        assert program.text() == "no luck\n"
+    finally:
+        program.stop()
 
 
 @pytest.mark.slow
@@ -78,7 +98,8 @@ def test_what_cannot_be_started_is_said(path: str) -> None:
 def child_of(parent: int) -> int:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        found = subprocess.run(["pgrep", "-P", str(parent)], capture_output=True, text=True, check=False).stdout.split()
+        asked = ["pgrep", "-x", "sh", "-P", str(parent)]  # its guard is a child too
+        found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
         if found:
             return int(found[0])
         time.sleep(0.02)
@@ -86,11 +107,13 @@ def child_of(parent: int) -> int:
 
 
 def gone_within(pid: int, limit_s: float) -> bool:
+    """Whether it is dead by then; one that nobody has reaped yet is."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:
-            os.kill(pid, signal.SIG_DFL)
-        except ProcessLookupError:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
             return True
         time.sleep(0.02)
     return False
