@@ -88,12 +88,13 @@ def test_an_ordinary_user_starts_it_through_sudo_without_a_prompt(as_user: Calla
     argv = holder_argv(None, "0123abcd")
     assert argv[:3] == [str(sudo), "-n", "--"]
     assert argv[4:7] == ["-S", "-E", "-I"]
-    assert (sudo.parent / "asked").read_text() == "asked: -n true\n"
+    probed = (sudo.parent / "asked").read_text().split()
+    assert probed == ["asked:", *argv[1 : argv.index(holder_module.__file__) + 1], "--probe"]
 
 
 def test_a_sudo_that_asks_for_a_password_is_a_clear_error(as_user: Callable[[str], Path]) -> None:
     as_user("echo 'sudo: a password is required' >&2; exit 1")
-    with pytest.raises(PrivilegeError, match="sudo asks for a password or refuses") as caught:
+    with pytest.raises(PrivilegeError, match="sudo asks for a password") as caught:
         HolderClient()
     assert "NOPASSWD" in caught.value.hint
 
@@ -107,6 +108,13 @@ def test_no_sudo_at_all_is_a_clear_error(as_user: Callable[[str], Path], monkeyp
 
 def test_a_sudo_that_refuses_only_the_holder_is_a_clear_error(as_user: Callable[[str], Path], tree: Path) -> None:
     as_user('[ "$2" = true ] && exit 0; echo "sudo: not allowed to run this" >&2; exit 1')
+    assert tree
+    with pytest.raises(PrivilegeError, match="sudo refuses: not allowed to run this"):
+        HolderClient()
+
+
+def test_a_sudo_that_refuses_after_it_was_probed_is_a_clear_error(as_user: Callable[[str], Path], tree: Path) -> None:
+    as_user('case "$*" in *--probe) exit 0;; esac; echo "sudo: not allowed to run this" >&2; exit 1')
     assert tree
     holder = HolderClient()
     with pytest.raises(PrivilegeError, match="sudo refused to start the holder: not allowed to run this"):
