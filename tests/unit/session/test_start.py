@@ -105,7 +105,7 @@ def test_a_record_becomes_a_session_with_reports_and_knowledge(tmp_path: Path) -
 def test_neither_typer_nor_rich_is_needed(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.unit.session import test_start as t;"
-        "t.handover.select.decide = lambda _kind: t.MachineChoice('vm', 'a test');"
+        "t.select.decide = lambda _kind: t.MachineChoice('vm', 'a test');"
         "s = t.start.run(t.request(Path.cwd()), lambda _event: None, t.ScriptedEngine());"
         "print(s.winner, [name for name in ('typer', 'rich', 'click') if name in sys.modules])"
     )
@@ -230,7 +230,7 @@ class Replaced:
     def __init__(self, log: list[str]) -> None:
         self.log = log
 
-    def put_back(self) -> str:
+    def restore(self) -> str:
         self.log.append("restored")
         return "it is restored"
 

@@ -107,7 +107,14 @@ def test_no_sudo_at_all_is_a_clear_error(as_user: Callable[[str], Path], monkeyp
 
 
 def test_a_sudo_that_refuses_only_the_holder_is_a_clear_error(as_user: Callable[[str], Path], tree: Path) -> None:
-    as_user('case "$*" in *--probe*) exit 0;; esac; echo "sudo: not allowed to run this" >&2; exit 1')
+    as_user('echo "sudo: not allowed to run this" >&2; exit 1')
+    assert tree
+    with pytest.raises(PrivilegeError, match="sudo refuses: not allowed to run this"):
+        HolderClient()
+
+
+def test_a_sudo_that_refuses_after_it_was_probed_is_a_clear_error(as_user: Callable[[str], Path], tree: Path) -> None:
+    as_user('case "$*" in *--probe) exit 0;; esac; echo "sudo: not allowed to run this" >&2; exit 1')
     assert tree
     holder = HolderClient()
     with pytest.raises(PrivilegeError, match="sudo refused to start the holder: not allowed to run this"):

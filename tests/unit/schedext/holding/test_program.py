@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from autotune.errors import AttachError
+from autotune.measure.capture import KeptOutput
 from autotune.records import ProgramSpec
+from autotune.schedext.holding import program as program_module
 
 ROOT = Path(__file__).resolve().parents[4]
 HOLD = """
@@ -58,17 +60,16 @@ def test_both_streams_are_kept_as_they_came() -> None:
 
 def test_what_it_said_last_is_known_once_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the thread that reads it comes late: why it was not attached is told from it."""
-    from autotune.schedext.holding import program as module
 
-    class Late(module.KeptOutput):
+    class Late(KeptOutput):
         def add(self, data: bytes) -> None:
             time.sleep(0.3)
             super().add(data)
 
-    monkeypatch.setattr(module, "KeptOutput", Late)
+    monkeypatch.setattr(program_module, "KeptOutput", Late)
     found = os.stat("/bin/sh")
     argv = ("/bin/sh", "-c", "echo no luck; exit 1")
-    program = module.RunningProgram(ProgramSpec(argv, found.st_size, found.st_mtime_ns))
+    program = program_module.RunningProgram(ProgramSpec(argv, found.st_size, found.st_mtime_ns))
     try:
         while not program.ended():
             time.sleep(0.005)
