@@ -26,7 +26,7 @@ from autotune.schedext.holding import fence, program
 if not {grouped}:
     fence._mounts = lambda: []
 found = os.stat("/bin/sh")
-held = program.Program(ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns), sys.argv[1])
+held = program.RunningProgram(ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns), sys.argv[1])
 print(held.guard.pid, flush=True)
 if sys.stdin.readline() == "abandon\\n":
     held.abandon()

@@ -20,9 +20,9 @@ HOLD = """
 import os, sys, time
 sys.path.insert(0, {root!r})
 from autotune.records import ProgramSpec
-from autotune.schedext.holding.program import Program
+from autotune.schedext.holding.program import RunningProgram
 found = os.stat(sys.argv[1])
-program = Program(ProgramSpec(tuple(sys.argv[1:]), found.st_size, found.st_mtime_ns))
+program = RunningProgram(ProgramSpec(tuple(sys.argv[1:]), found.st_size, found.st_mtime_ns))
 time.sleep({pause})
 print(repr(program.stop()), program.ended(), repr(program.text()), repr(program.ending()), flush=True)
 {after}

@@ -85,7 +85,7 @@ def test_what_is_there_and_no_program_is_told(tmp_path: Path, what: str) -> None
         os.mkfifo(path)
     else:
         path.symlink_to("nonesuch")
-    told = {"not executable": "is not executable", "dangling link": "No such file"}.get(what, "is no regular file")
+    told = {"not executable": "is not executable", "dangling link": "No such file"}.get(what, "is not a regular file")
     with pytest.raises(AutotuneError, match=told) as caught:
         binaries.find(GOOD, places=scx_programs.only(tmp_path))
     assert str(path) in caught.value.message
