@@ -66,7 +66,11 @@ def looks(pairs: int) -> tuple[int, ...]:
     if pairs < LEAST_CONFIRM_RUNS // 2:
         return ()
     most = min(pairs, MOST_PAIRS)
-    return (most,) if most < TWO_LOOKS_FROM else (math.ceil(most / 2), most)
+    if most < TWO_LOOKS_FROM:
+        return (most,)
+    half = math.ceil(most / 2)
+    early = (half // 2,) if most == MOST_PAIRS else ()  # what is clear needs no more runs than it did with ten pairs
+    return (*early, half, most)
 
 
 def allot(*, proposed: int, runs: int, most_rounds: int, spent_s: float, run_s: float) -> Allotment:

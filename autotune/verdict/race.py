@@ -17,7 +17,8 @@ Racing only chooses; confirmation judges. This keeps the risk of a false claim a
 peeking at every round, of candidates that come later, and of choosing the best of many:
 
 - *Winner.* The leader of the race runs fresh pairs. At a look it has won when its interval lies above 1, has lost
-  when its estimate is not a standard error above 1, and otherwise runs on to the next look. After how many pairs
+  when its estimate is not above 1, from half of the pairs on not a standard error above it, and otherwise runs on to
+  the next look. After how many pairs
   the looks come is fixed when the confirmation begins (without a word about it after `CONFIRM_ROUNDS` and twice as
   many), and they share alpha evenly. The rounds that chose it do not count. If it drops out (it crashes), the next
   best is confirmed with what is left of alpha.
@@ -82,7 +83,7 @@ _SPENT_AT_ONCE = 0.75
 """Share of what is left of alpha that one set of candidates, or one series of looks, may spend."""
 
 _WORTH_ANOTHER_LOOK = 1.0
-"""Standard errors above 1 that the first look must show for a second."""
+"""Standard errors above 1 that a look must show for another, from half of the pairs on."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,8 @@ class _Confirmation:
         if interval is not None and excludes_one(interval) == "faster":
             return "won"
         mean, error = mean_and_error(pairs)
-        hopeless = mean <= _WORTH_ANOTHER_LOOK * error
+        is_early = 2 * len(pairs) < self.looks_at[-1]  # with so few pairs a small gain often does not show yet
+        hopeless = mean <= (0.0 if is_early else _WORTH_ANOTHER_LOOK * error)
         return "lost" if hopeless or self.looks == len(self.looks_at) else None
 
 
