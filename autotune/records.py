@@ -287,6 +287,11 @@ class SchedulerExit:
     def is_error(self) -> bool:
         return self.kind >= 1024
 
+    @property
+    def is_unregistered(self) -> bool:
+        """Whether user space detached it, as we do; a scheduler that left by itself, or by a key, says otherwise."""
+        return self.kind == 64
+
 
 @dataclass(frozen=True)
 class Attachment:

@@ -161,7 +161,7 @@ def _stage(
             watched = watch.stop()
     numbers["stages"].append(to_json(watched))
     _insist_on_gone(plan, breaker)
-    return _outcome(watch.breach, breaker, numbers)
+    return _outcome(watch, breaker, numbers)
 
 
 def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
@@ -176,17 +176,21 @@ def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
     )
 
 
-def _outcome(breach: Breach | None, breaker: Breaker, numbers: dict[str, Any]) -> CanaryOutcome:
+def _outcome(watch: Watch, breaker: Breaker, numbers: dict[str, Any]) -> CanaryOutcome:
+    breach = watch.breach
     gone = breaker.detachment.exit if breaker.detachment is not None else None
     numbers["exit"] = to_json(gone)
     if breaker.reaction is not None:
         numbers["reaction"] = to_json(breaker.reaction)
-    is_ejected = gone is not None and gone.is_error
-    if breach is None and not is_ejected:
-        if breaker.error is not None:
-            return CanaryOutcome(False, f"detaching failed: {breaker.error.message}", False, None, numbers)
-        return CanaryOutcome(True, "", False, None, numbers)
-    return CanaryOutcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
+    # Between two looks of the guard it can have left, by itself or by somebody's hand, before our own detaching.
+    has_left = gone is not None and not gone.is_unregistered
+    if breach is not None or has_left:
+        return CanaryOutcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
+    if breaker.error is not None:
+        return CanaryOutcome(False, f"detaching failed: {breaker.error.message}", False, None, numbers)
+    if not watch.was_armed:
+        return CanaryOutcome(False, "it was never seen in charge, so nothing was watched", False, None, numbers)
+    return CanaryOutcome(True, "", False, None, numbers)
 
 
 def _reason(breach: Breach | None, gone: SchedulerExit | None) -> str:

@@ -172,6 +172,11 @@ class Watch:
     def breach(self) -> Breach | None:
         return self._breach
 
+    @property
+    def was_armed(self) -> bool:
+        """Whether the scheduler was seen in charge: from then on it is judged."""
+        return self._armed_s is not None
+
     def wait(self, timeout_s: float) -> Breach | None:
         """Wait until a breach was dealt with, or time is up."""
         self._breached.wait(timeout_s)

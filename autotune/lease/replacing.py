@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 
+from autotune import signals
 from autotune.errors import AttachError, AutotuneError, BusyError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
@@ -127,27 +126,11 @@ def replaced(other: Other | None, notify: Notify) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with _undisturbed():
+        with signals.delayed():
             try:
                 notify(kept.restore())
             except AutotuneError as error:
                 notify(str(error))
         raise
-    with _undisturbed():
+    with signals.delayed():
         notify(kept.restore())
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Ignore Ctrl-C and the like meanwhile. By handlers, not by a mask: programs that are started would inherit a
-    mask."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda _number, _frame: None) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -146,7 +146,7 @@ def test_a_report_on_a_full_disk_is_an_error_after_the_table_was_printed(tmp_pat
     prefix = elsewhere(SMALL_DISK, str(disk))
     seen = probed(argv, tmp_path, prefix=prefix, before=fill, after=f"ls -A {disk}")
     line = error_of(seen, 1)
-    assert f"--json {disk}/r.json could not be written: No space left on device. Make room there" in line
+    assert f"--json {disk}/r.json could not be written: No space left on device. Free some space on the disk of" in line
     assert "#  scheduler" in seen["stdout"]
     assert seen["after"] == "x\n"
 

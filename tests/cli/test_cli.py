@@ -472,8 +472,7 @@ def test_signals_end_the_session_with_what_is_known(number: signal.Signals) -> N
         text=True,
     )
     assert child.stdout is not None
-    while not child.stdout.readline().startswith("Command: "):
-        pass
+    assert any(line.startswith("Command: ") for line in child.stdout)
     time.sleep(0.2)
     child.send_signal(number)
     out, err = child.communicate(timeout=20)

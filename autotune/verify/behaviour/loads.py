@@ -444,16 +444,19 @@ def pinned(bench: Bench) -> Numbers:
                 return
             cpu = bench.cpus[turn % len(bench.cpus)]
             os.sched_setaffinity(moved.pid, {cpu})
-            if _last_cpu(moved.pid) != cpu:
+            state, at = _state_and_cpu(moved.pid)
+            if state == "R" and at != cpu:
                 moved.slot.count(WRONG)
 
         return _summed(crew, bench.watch(crew, bench.seconds * 1.2, move))
 
 
-def _last_cpu(pid: int) -> int:
-    """The CPU a task runs on, or ran on last."""
+def _state_and_cpu(pid: int) -> tuple[str, int]:
+    """A task's state, and the CPU it runs on or ran on last. The kernel moves a task that sleeps (a page fault that
+    waits for the disk does) only when it wakes: until then its CPU is the one of before, and nobody is to blame."""
     with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[36])
+        fields = file.read().rpartition(")")[2].split()
+    return fields[0], int(fields[36])
 
 
 def realtime(bench: Bench) -> Numbers:

@@ -413,14 +413,45 @@ def test_one_that_is_ejected_in_the_last_moment_does_not_pass(kernel: Kernel, pl
 
 
 @pytest.mark.slow
-def test_one_that_somebody_else_detached_has_not_passed_and_is_not_to_blame(kernel: Kernel, plan: Plan) -> None:
+@pytest.mark.parametrize("after_s", [0.0, 0.1, 0.5])
+def test_one_that_somebody_else_detached_has_not_passed_and_is_not_to_blame(
+    kernel: Kernel, plan: Plan, after_s: float
+) -> None:
+    """Whether the guard has looked by then or not."""
+
     def attach(partial: bool) -> Attachment:
         kernel.gone = SYSRQ
-        later(0.1, lambda: kernel.show("disabled"))
-        return kernel.attach(partial)
+        attachment = kernel.attach(partial)
+        if after_s:
+            later(after_s, lambda: kernel.show("disabled"))
+        else:
+            kernel.show("disabled")
+        return attachment
 
     outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: disabled by sysrq-S")
+
+
+@pytest.mark.slow
+def test_one_that_was_never_seen_in_charge_has_not_passed(kernel: Kernel, plan: Plan) -> None:
+    """Nothing was watched, so nothing was proven; and no exit record says why it left."""
+    kernel.gone = None
+
+    def attach(partial: bool) -> Attachment:
+        attachment = kernel.attach(partial)
+        kernel.show("disabled")
+        return attachment
+
+    outcome = run(attach, kernel.detach, plan)
+    assert (outcome.passed, outcome.fault) == (False, False)
+    assert outcome.reason == "it was never seen in charge, so nothing was watched"
+
+
+@pytest.mark.slow
+def test_one_that_left_by_itself_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
+    kernel.gone = SchedulerExit(65, 0, "unregistered from BPF", "")
+    outcome = run(kernel.attach, kernel.detach, plan)
+    assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: unregistered from BPF")
 
 
 @pytest.mark.slow

@@ -181,13 +181,16 @@ def when_somebody_attaches_meanwhile() -> dict[str, Any]:
 def killed() -> dict[str, Any]:
     """autotune is killed while somebody else's scheduler is replaced."""
     script = (
-        "import sys, time; from autotune.lease import others\n"
-        "with others.replaced(others.look(), print): print('replaced', flush=True); time.sleep(60)"
+        "import sys, time; from autotune.lease import others, replacing\n"
+        "with replacing.replaced(others.look(), print): print('replaced', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
-    while child.stdout.readline().strip() != "replaced":
-        pass
+    for line in child.stdout:
+        if line.strip() == "replaced":
+            break
+    else:
+        raise AssertionError(f"it ended with {child.wait()}")
     state = read_state().state
     child.kill()
     child.wait()
