@@ -17,7 +17,8 @@ from autotune.schedext.programs.binaries import Binary
 from tests.support import built_programs, busy
 
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
-_BEFORE, _BUSY = pytest.StashKey[busy.Reading](), pytest.StashKey[list[str]]()
+_BEFORE = pytest.StashKey[busy.Reading]()
+_BUSY = "machine was busy"
 
 
 def pytest_configure() -> None:
@@ -59,14 +60,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         load = busy.between(item.stash[_BEFORE], busy.read())
         if load.is_foreign:
             report.sections.append(("the machine was busy", f"{load.text()} while this test ran"))
-            item.config.stash.setdefault(_BUSY, []).append(item.nodeid)
+            report.user_properties.append((_BUSY, load.text()))
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    failed = config.stash.get(_BUSY, [])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: they run side by side, and one that begins last would be waited for alone."""
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("vm", "bpf", "slow")])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ended = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    failed = sum(_BUSY in dict(getattr(report, "user_properties", ())) for report in ended)
     if failed:
-        what = "1 test" if len(failed) == 1 else f"{len(failed)} tests"
+        what = "1 test" if failed == 1 else f"{failed} tests"
         now = f"load average {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} CPUs now"
         terminalreporter.write_line(
             f"BUSY: {what} failed while others used this machine ({now}); each failure names the load. "

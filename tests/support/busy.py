@@ -74,12 +74,14 @@ def between(before: Reading, after: Reading) -> Load:
 
 
 def _own_s() -> float:
-    """CPU time of this process, of its children that ended and of all its descendants that live."""
-    own = os.times()
-    total = own.user + own.system + own.children_user + own.children_system
-    for child in psutil.Process().children(recursive=True):
+    """CPU time of this test run: of its first process, of its descendants that live, and of the children of each that
+    ended."""
+    process = psutil.Process()
+    first = process.parent() or process if "PYTEST_XDIST_WORKER" in os.environ else process
+    total = 0.0
+    for one in (first, *first.children(recursive=True)):
         try:
-            times = child.cpu_times()
+            times = one.cpu_times()
         except psutil.Error:
             continue
         total += times.user + times.system + times.children_user + times.children_system

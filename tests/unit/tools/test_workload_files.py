@@ -105,8 +105,9 @@ def test_a_pipe_is_never_opened(tmp_path: Path, inside: bool) -> None:
                 reader(root).read_piece("pipe" if inside else "../pipe", 0)
         assert writer.is_alive()
     finally:
-        os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # open until it is served, however late it comes
         writer.join()
+        os.close(reading)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a device needs root")
