@@ -48,7 +48,7 @@ def _compile() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    item.stash[_BEFORE] = busy.read()
+    item.stash[_BEFORE] = busy.recent()
     return (yield)
 
 

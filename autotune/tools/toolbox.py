@@ -12,6 +12,7 @@ Tools that SchedCP also has keep their names and meaning.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -215,6 +216,7 @@ def definitions() -> list[dict[str, Any]]:
     ]
 
 
+@functools.cache
 def strict_schema(arguments: type[BaseModel]) -> dict[str, Any]:
     """JSON schema of a tool's arguments in the subset that strict tool use takes: closed objects, no titles, no
     defaults."""

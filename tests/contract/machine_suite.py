@@ -257,6 +257,7 @@ class CommandSuite:
         assert b"".join(data for name, data in pieces if name == "stdout") == b"onethree"
         assert b"".join(data for name, data in pieces if name == "stderr") == b"\xfftwo"
 
+    @pytest.mark.slow
     def test_a_run_that_takes_too_long_is_ended_and_the_next_one_is_fine(self, rig: Rig) -> None:
         for command in ("sleep 300", "trap '' TERM; while :; do sleep 300; done"):
             done = rig.run(command, timeout_s=0.5)

@@ -15,6 +15,8 @@ SPARE = 0.25
 LEAST_S = 0.2
 """Of shorter spans, the kernel's counters (in 10 ms) say too little: the load average is asked instead."""
 
+RECENT_S = 1.0
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -51,6 +53,18 @@ class Load:
         if self.pressure is not None:
             said += f", CPU pressure {100 * self.pressure:.0f} %"
         return said
+
+
+_last: Reading | None = None
+
+
+def recent() -> Reading:
+    """A reading of at most a second ago, since each looks at all processes: before a test, which may be short, it is
+    as good as one of now."""
+    global _last
+    if _last is None or time.monotonic() - _last.at_s > RECENT_S:
+        _last = read()
+    return _last
 
 
 def read() -> Reading:

@@ -46,6 +46,7 @@ def test_what_the_run_s_own_processes_use_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("others_cpus", [1.7, 0.0])
+@pytest.mark.slow
 def test_a_failure_names_the_load_that_others_made(others_cpus: float, tmp_path: Path) -> None:
     """A real run of pytest with the real hooks, on a machine that is said to be so busy."""
     (tmp_path / "test_it.py").write_text("def test_good(): pass\ndef test_bad(): assert 1 == 2\n")

@@ -113,6 +113,7 @@ def filled(tmp_path: Path, writer: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("writer", [*LOUD, *SILENT])
+@pytest.mark.slow
 def test_a_full_disk_costs_no_old_content_and_leaves_no_draft(tmp_path: Path, writer: str) -> None:
     seen = filled(tmp_path, writer)
     assert seen["drafts"] == []

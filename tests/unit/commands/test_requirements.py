@@ -79,6 +79,7 @@ def test_a_program_outside_the_users_path_is_found_where_root_has_it(monkeypatch
     assert named("modprobe").detail.endswith("sbin/modprobe")
 
 
+@pytest.mark.slow
 def test_another_scheduler_that_is_attached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     attached = KernelState(state="enabled", ops="rusty_1.0", enable_seq=1, nr_rejected=0, switch_all=True)
     monkeypatch.setattr(kernel, "read_state", lambda: attached)

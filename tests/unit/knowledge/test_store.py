@@ -76,6 +76,7 @@ def as_kept(text: str) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(RESULTS, max_size=4), TEXT, st.none() | TEXT, st.booleans())
+@pytest.mark.slow
 def test_whatever_a_session_holds_is_read_back_as_it_was(
     results: list[CandidateResult], recommendation: str, failure: str | None, interrupted: bool
 ) -> None:

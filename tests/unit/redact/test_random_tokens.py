@@ -50,6 +50,7 @@ def random_tokens(length: int, alphabet: str = string.ascii_letters + string.dig
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("length", [32, 40, 64])
+@pytest.mark.slow
 def test_random_tokens_are_replaced(form: str, length: int) -> None:
     missed = [token for token in random_tokens(length) if token in NOBODY.text(form.format(token))]
     assert len(missed) <= MOST_MISSED * TOKENS, missed[:3]

@@ -372,6 +372,7 @@ def test_any_text_is_taken(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["a", "-----BEGIN ", "eyJ", "sk-", "password=", "://a:", '"', "\\", "token: ", "A_KEY=", "xoxb-1"]
 )
+@pytest.mark.slow
 def test_hostile_input_costs_linear_time(piece: str) -> None:
     def took_s(size: int) -> float:
         text = (piece * (size // len(piece)))[:size]

@@ -99,6 +99,7 @@ def killed_when(machine: Hands, path: Path) -> threading.Thread:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.slow
 def test_in_the_middle_of_a_run(any_hands: Hands, tmp_path: Path, measured: bool, times: int) -> None:
     outside = tmp_path.with_name(f"{tmp_path.name}-outside")  # an overlay does not cover it
     for _ in range(times):
@@ -170,6 +171,7 @@ def session(machine: Hands, cwd: Path, **given: object) -> tuple[Session, Finish
 
 @pytest.mark.parametrize("at", [1, 3, 6, 7])
 @pytest.mark.parametrize("where", ["argv", "prepare"])
+@pytest.mark.slow
 def test_a_session_repeats_the_run_and_completes(any_hands: Hands, tmp_path: Path, where: str, at: int) -> None:
     """The first warm-up, a run of the baseline, and runs of the race."""
     log = tmp_path.with_name(f"{tmp_path.name}-log")
@@ -187,6 +189,7 @@ def test_a_session_repeats_the_run_and_completes(any_hands: Hands, tmp_path: Pat
 
 
 @pytest.mark.parametrize("where", ["setup", "cleanup"])
+@pytest.mark.slow
 def test_a_session_repeats_setup_and_cleanup(any_hands: Hands, tmp_path: Path, where: str) -> None:
     log = tmp_path.with_name(f"{tmp_path.name}-log")
     _, finished = session(any_hands, tmp_path, **{where: deadly(log, 1)})

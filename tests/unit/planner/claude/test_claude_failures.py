@@ -41,6 +41,8 @@ from tests.support.messages_server import (
 from tests.support.planning_room import CATALOG, GOOD, Room, attach_spec
 from tests.support.sessions import a_situation, workload
 
+pytestmark = pytest.mark.slow
+
 REQUEST = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [text("hello")]}]}
 PAGE = b"<!DOCTYPE html><html><body>Please log in to the hotel's network</body></html>"
 TOOL = {"type": "tool_use", "id": "t", "name": "submit_candidates", "input": {}}
@@ -110,6 +112,7 @@ def test_what_is_no_answer_is_an_error_of_the_planner(script: Script, step: Step
 
 
 @pytest.mark.parametrize("step", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+@pytest.mark.slow
 def test_what_is_no_answer_leaves_the_session_to_the_offline_planner(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: Step
 ) -> None:
@@ -150,6 +153,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("step", ENDLESS.values(), ids=ENDLESS.keys())
+@pytest.mark.slow
 def test_a_dripping_answer_ends_with_the_time_there_is(script: Script, step: Step) -> None:
     error = fails(script, step, within_s=0.5, silence_s=20.0)
     assert "in time" in error.message
@@ -283,6 +287,7 @@ class Slow:
         return conversation.Reply([call], "tool_use", Usage())
 
 
+@pytest.mark.slow
 def test_one_turn_has_one_deadline_which_leaves_time_for_measuring(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow()
     monkeypatch.setattr(ClaudeService, "send", lambda _self, request, within_s: slow.send(request, within_s))

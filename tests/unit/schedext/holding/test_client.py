@@ -288,6 +288,7 @@ def test_one_that_died_is_noticed_without_asking_it(tree: Path, ending: str) -> 
     holder.close()
 
 
+@pytest.mark.slow
 def test_one_that_died_and_left_its_scheduler_attached_is_said_so_at_once(tree: Path) -> None:
     holder = scripted()
     holder.attach(SPEC)

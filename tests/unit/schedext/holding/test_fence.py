@@ -168,6 +168,7 @@ def test_the_guard_has_another_name_than_its_holder(hold: Callable[..., Held], s
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.slow
 def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Held], number: int) -> None:
     held = hold(SHAPES["another session"])
     os.kill(held.guard, number)
@@ -205,6 +206,7 @@ def test_a_guard_that_dies_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) 
         guarding.Guard(Fence(new_token()))
 
 
+@pytest.mark.slow
 def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[..., Held]) -> None:
     held = hold(SHAPES["deaf, forked twice"])
     os.kill(held.guard, signal.SIGKILL)
@@ -229,6 +231,7 @@ def test_the_token_is_enough_when_holder_and_guard_are_killed(
 
 @GROUPED
 @pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
+@pytest.mark.slow
 def test_a_holder_whose_client_is_gone_needs_no_guard(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
     held = hold(SHAPES[shape], grouped=grouped)
     os.kill(held.guard, signal.SIGKILL)
