@@ -119,9 +119,6 @@ class Standing:
     """Why it left the race; None while it is in, or rests."""
     confirmed: bool
     """It won its confirmation."""
-    first_round: int | None
-    """Rounds of the race it was first and last run in; None before."""
-    last_round: int | None
 
     @property
     def pairs(self) -> int:
@@ -157,8 +154,6 @@ class _Entrant:
     """Dropped for what it did, not for being behind: its times mean nothing."""
     dropped: str | None = None
     resting: bool = False
-    first_round: int | None = None
-    last_round: int | None = None
 
     @property
     def estimate(self) -> float:
@@ -191,11 +186,6 @@ class _Confirmation:
     @property
     def alpha_left(self) -> float:
         return self.alpha * (1 - self.looks / len(self.looks_at))
-
-    @property
-    def pairs_left(self) -> int:
-        """Pairs until the last look."""
-        return self.looks_at[-1] - len(self.pairs)
 
     def add(self, number: int, pair: float) -> None:
         self.pairs[number] = pair
@@ -280,14 +270,17 @@ class Race:
         self._refuse_open_round()
         if self.done or self.set_finished:
             return None
-        order = [BASELINE, *self._keys_to_run()]
+        confirmation = self._confirmation
+        keys = [entrant.key for entrant in self._racing()] if confirmation is None else [confirmation.key]
+        order = [BASELINE, *keys]
         self._rng.shuffle(order)
-        if self._confirmation is None:
+        if confirmation is None:
             self._race_rounds += 1
             self._open = Round("race", self._race_rounds, self._set_ends_at, tuple(order))
         else:
             self._confirm_rounds_run += 1
-            most = self._confirm_rounds_run - 1 + self._confirmation.pairs_left
+            pairs_left = confirmation.looks_at[-1] - len(confirmation.pairs)
+            most = self._confirm_rounds_run - 1 + pairs_left
             self._open = Round("confirm", self._confirm_rounds_run, most, tuple(order))
         return self._open
 
@@ -416,16 +409,8 @@ class Race:
     def _racing(self) -> list[_Entrant]:
         return [entrant for entrant in self._entrants.values() if entrant.racing]
 
-    def _keys_to_run(self) -> list[str]:
-        if self._confirmation is not None:
-            return [self._confirmation.key]
-        return [entrant.key for entrant in self._racing()]
-
     def _record_one(self, entrant: _Entrant, opened: Round, baseline: float | None, value: float | None) -> None:
         entrant.reliability.count(value is not None)
-        if opened.phase == "race":
-            entrant.first_round = entrant.first_round or opened.number
-            entrant.last_round = opened.number
         if entrant.reliability.lost:
             self.drop(entrant.key, f"{entrant.reliability.invalid} invalid runs")
         elif baseline is not None and value is not None:
@@ -475,8 +460,6 @@ class Race:
             verdict=self._verdict(entrant, interval, plain, claims=judged or not fresh),
             dropped=entrant.dropped,
             confirmed=entrant.key == self.winner,
-            first_round=entrant.first_round,
-            last_round=entrant.last_round,
         )
 
     def _knows_more(self, confirmation: _Confirmation, entrant: _Entrant) -> bool:

@@ -127,21 +127,6 @@ def log_speedup(baseline: float, candidate: float, goal: Goal) -> float:
     return gain if goal == "min" else -gain
 
 
-def paired_speedup(
-    baseline: Sequence[float], candidate: Sequence[float], goal: Goal, confidence: float = CONFIDENCE
-) -> Interval | None:
-    """Speedup of a candidate from runs paired by round: `baseline[i]` and `candidate[i]` ran in the same round.
-
-    None with fewer than two pairs, and when any value is not `usable`. Raises ValueError when the lengths differ,
-    since then the values cannot be pairs."""
-    if len(baseline) != len(candidate):
-        raise ValueError(f"{len(baseline)} baseline runs cannot be paired with {len(candidate)}")
-    if not all(usable(value) for value in (*baseline, *candidate)):
-        return None
-    logs = [log_speedup(before, after, goal) for before, after in zip(baseline, candidate, strict=True)]
-    return speedup_interval(logs, confidence)
-
-
 def speedup_interval(log_speedups: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
     """Geometric mean of speedups with its t interval, taken on their logarithms. None with fewer than two.
 

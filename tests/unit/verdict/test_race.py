@@ -224,7 +224,7 @@ def test_whoever_is_clearly_behind_leaves_and_the_reason_says_behind_whom() -> N
     assert "poor" not in rounds[MIN_ROUNDS].order
     assert {"good", "fair"} <= set(rounds[MIN_ROUNDS].order)
     poor = standing(tried, "poor")
-    assert (poor.first_round, poor.last_round, poor.pairs) == (1, MIN_ROUNDS, MIN_ROUNDS)
+    assert poor.rounds == tuple(range(1, MIN_ROUNDS + 1))
     assert " % behind " in str(poor.dropped)
 
 
@@ -425,10 +425,10 @@ def test_candidates_added_later_race_against_the_leader_alone() -> None:
     second = run_set(tried, runs.of)
     assert all(set(r.order) <= {BASELINE, str(leader), "d", "e"} for r in second)
     assert second[0].number == len(first) + 1
-    assert standing(tried, "d").first_round == len(first) + 1
+    assert standing(tried, "d").rounds[0] == len(first) + 1
     resting = next(key for key in "abc" if key != leader)
     assert standing(tried, resting).dropped is None
-    assert standing(tried, resting).last_round == len(first)
+    assert standing(tried, resting).rounds[-1] == len(first)
     assert tried.begin_confirm() == "d"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections.abc import Sequence
 from typing import get_args
 
 import pytest
@@ -86,9 +87,17 @@ def test_there_is_no_t_quantile_outside_its_domain(p: float, df: int) -> None:
 # --- speedups --------------------------------------------------------------------------------------------
 
 
+def paired_speedup(
+    before: Sequence[float], after: Sequence[float], goal: Goal, confidence: float = stats.CONFIDENCE
+) -> Interval | None:
+    """The speedup of runs paired by round, as the race makes it of its pairs."""
+    logs = [stats.log_speedup(*pair, goal) for pair in zip(before, after, strict=True)]
+    return stats.speedup_interval(logs, confidence)
+
+
 def test_a_speedup_worked_out_by_hand() -> None:
     # Ratios 1.1, 1.2 and 1.3; the mean and deviation of their logarithms, and t of 95 % with 2 degrees of freedom.
-    found = stats.paired_speedup([1.1, 2.4, 3.9], [1.0, 2.0, 3.0], "min", 0.95)
+    found = paired_speedup([1.1, 2.4, 3.9], [1.0, 2.0, 3.0], "min", 0.95)
     logs = [math.log(1.1), math.log(1.2), math.log(1.3)]
     half = 4.302653 * statistics.stdev(logs) / math.sqrt(3)
     assert found is not None
@@ -99,8 +108,8 @@ def test_a_speedup_worked_out_by_hand() -> None:
 
 
 def test_above_one_is_better_whatever_the_goal() -> None:
-    shorter = stats.paired_speedup([2.0, 2.1], [1.0, 1.0], "min")
-    more = stats.paired_speedup([1.0, 1.0], [2.0, 2.1], "max")
+    shorter = paired_speedup([2.0, 2.1], [1.0, 1.0], "min")
+    more = paired_speedup([1.0, 1.0], [2.0, 2.1], "max")
     assert shorter is not None
     assert shorter.estimate > 2.0
     assert shorter == more
@@ -109,8 +118,8 @@ def test_above_one_is_better_whatever_the_goal() -> None:
 @given(pairs)
 def test_swapping_the_goal_inverts_the_speedup(pairs: list[tuple[float, float]]) -> None:
     before, after = zip(*pairs, strict=True)
-    least = stats.paired_speedup(before, after, "min")
-    most = stats.paired_speedup(before, after, "max")
+    least = paired_speedup(before, after, "min")
+    most = paired_speedup(before, after, "max")
     assert least is not None
     assert most is not None
     assert math.log(least.estimate) == pytest.approx(-math.log(most.estimate), abs=1e-9)
@@ -121,8 +130,8 @@ def test_swapping_the_goal_inverts_the_speedup(pairs: list[tuple[float, float]])
 @given(pairs, goals, st.floats(min_value=1e-3, max_value=1e3))
 def test_the_unit_of_the_metric_does_not_matter(pairs: list[tuple[float, float]], goal: Goal, scale: float) -> None:
     before, after = zip(*pairs, strict=True)
-    plain = stats.paired_speedup(before, after, goal)
-    scaled = stats.paired_speedup([scale * x for x in before], [scale * x for x in after], goal)
+    plain = paired_speedup(before, after, goal)
+    scaled = paired_speedup([scale * x for x in before], [scale * x for x in after], goal)
     assert plain is not None
     assert scaled is not None
     assert scaled.estimate == pytest.approx(plain.estimate, rel=1e-9)
@@ -136,8 +145,8 @@ def test_drift_that_hits_both_runs_of_a_round_cancels(
 ) -> None:
     before, after = zip(*pairs, strict=True)
     levels = [math.exp(drift * place) for place in range(len(pairs))]
-    steady = stats.paired_speedup(before, after, goal)
-    drifting = stats.paired_speedup(
+    steady = paired_speedup(before, after, goal)
+    drifting = paired_speedup(
         [x * level for x, level in zip(before, levels, strict=True)],
         [x * level for x, level in zip(after, levels, strict=True)],
         goal,
@@ -152,8 +161,8 @@ def test_more_confidence_never_narrows_the_interval(
     pairs: list[tuple[float, float]], goal: Goal, confidence: float, more: float
 ) -> None:
     before, after = zip(*pairs, strict=True)
-    narrow = stats.paired_speedup(before, after, goal, confidence)
-    wide = stats.paired_speedup(before, after, goal, confidence + more)
+    narrow = paired_speedup(before, after, goal, confidence)
+    wide = paired_speedup(before, after, goal, confidence + more)
     assert narrow is not None
     assert wide is not None
     assert wide.low <= narrow.low <= narrow.estimate <= narrow.high <= wide.high
@@ -161,32 +170,25 @@ def test_more_confidence_never_narrows_the_interval(
 
 
 def test_fewer_than_two_pairs_have_no_interval() -> None:
-    assert stats.paired_speedup([], [], "min") is None
-    assert stats.paired_speedup([1.0], [1.0], "min") is None
+    assert paired_speedup([], [], "min") is None
+    assert paired_speedup([1.0], [1.0], "min") is None
 
 
 def test_pairs_that_all_agree_have_an_interval_without_width() -> None:
-    found = stats.paired_speedup([4.0, 4.0, 4.0], [2.0, 2.0, 2.0], "min")
+    found = paired_speedup([4.0, 4.0, 4.0], [2.0, 2.0, 2.0], "min")
     assert found is not None
     assert found.low == found.estimate == found.high == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("odd", [0.0, -1.0, math.nan, math.inf])
-def test_a_value_without_a_logarithm_has_no_speedup(odd: float) -> None:
+def test_a_value_without_a_logarithm_is_not_usable(odd: float) -> None:
     assert not stats.usable(odd)
-    assert stats.paired_speedup([1.0, 1.0, 1.0], [1.0, odd, 1.0], "max") is None
-    assert stats.paired_speedup([1.0, odd, 1.0], [1.0, 1.0, 1.0], "max") is None
 
 
 def test_values_at_the_ends_of_floating_point_give_infinity_not_an_exception() -> None:
-    found = stats.paired_speedup([1e300, 1e300], [1e-300, 1e-300], "min")
+    found = paired_speedup([1e300, 1e300], [1e-300, 1e-300], "min")
     assert found is not None
     assert found.estimate == math.inf
-
-
-def test_runs_that_are_not_pairs_are_a_mistake_of_the_program() -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
-        stats.paired_speedup([1.0, 2.0], [1.0], "min")
 
 
 def test_a_95_percent_interval_holds_the_truth_in_95_percent_of_samples() -> None:
@@ -195,7 +197,7 @@ def test_a_95_percent_interval_holds_the_truth_in_95_percent_of_samples() -> Non
     for _ in range(2000):
         before = [math.exp(rng.gauss(0, 0.05)) for _ in range(5)]
         after = [math.exp(rng.gauss(0, 0.05)) / 1.1 for _ in range(5)]
-        found = stats.paired_speedup(before, after, "min", 0.95)
+        found = paired_speedup(before, after, "min", 0.95)
         assert found is not None
         held += found.low <= 1.1 <= found.high
     assert 0.94 <= held / 2000 <= 0.96
@@ -274,7 +276,7 @@ def test_intervals_are_on_average_as_wide_as_the_noise_floor_foretold() -> None:
     widths = []
     for _ in range(1000):
         before, after = ([math.exp(rng.gauss(0, 0.02)) for _ in range(8)] for _ in range(2))
-        found = stats.paired_speedup(before, after, "min")
+        found = paired_speedup(before, after, "min")
         assert found is not None
         widths.append(found.high / found.estimate - 1)
     assert statistics.fmean(widths) == pytest.approx(floor, rel=0.06)
