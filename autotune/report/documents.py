@@ -103,11 +103,8 @@ def allotment_sentence(allotted: Allotment) -> str:
     if allotted.is_complete:
         return f"The budget has room for {room} in {allotted.rounds} rounds{each}, and a confirmation."
     rounds = f" in {allotted.rounds} of {allotted.most_rounds} rounds" if allotted.rounds else ""
-    return f"The budget has room for {room}{rounds}{each}; --budget {_budget_text(allotted.wanted_s)} has room for all."
-
-
-def _budget_text(seconds: float) -> str:
-    return duration_flag(seconds)
+    wanted = duration_flag(allotted.wanted_s)
+    return f"The budget has room for {room}{rounds}{each}; --budget {wanted} has room for all."
 
 
 def observation_sentence(observation: Observation) -> str:
@@ -129,7 +126,8 @@ def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
     not keep."""
     workload = session.workload
     argv = ["autotune", "cc", *_workload_flags(workload), *given]
-    for key in _keys_to_repeat(session):
+    tried = [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
+    for key in tried if session.winner is None else [session.winner]:
         argv += ["--scheduler", key]
     argv += ["--seed", str(session.seed), "--", *command_words(workload)]
     return " ".join(shell_word(word) for word in argv)
@@ -147,12 +145,6 @@ def command_words(workload: Workload) -> tuple[str, ...]:
     """The command as its user gave it to `autotune cc`: one string for a shell, or an argument vector."""
     as_string = workload.argv == ("sh", "-c", workload.command)
     return (workload.command,) if as_string else workload.argv
-
-
-def _keys_to_repeat(session: Session) -> list[str]:
-    if session.winner is not None:
-        return [session.winner]
-    return [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
 
 
 def _workload_flags(workload: Workload) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from autotune.records import (
     BASELINE,
-    Candidate,
     CandidateResult,
     Interval,
     knob_text,
@@ -83,30 +82,20 @@ def _rows(results: Sequence[CandidateResult], scale: Scale, winner: str | None) 
 
 def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) -> Row:
     is_baseline = result.candidate.scheduler == BASELINE
+    eevdf = result.baseline_median
     kind: RowKind = "baseline" if result.verdict is None else result.verdict
     return Row(
         kind="winner" if result.candidate.key == winner else kind,
         rank=place,
         scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
-        knobs=knob_texts(result.candidate),
+        knobs=tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(result.candidate.knobs)),
         median="-" if result.median is None else scale.text(result.median),
-        baseline_median=_baseline_median(result, scale),
+        baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
         verdict="baseline" if result.verdict is None else result.verdict,
         runs=str(result.runs),
         note=_note(result, winner),
     )
-
-
-def _baseline_median(result: CandidateResult, scale: Scale) -> str:
-    if result.baseline_median is not None:
-        return scale.text(result.baseline_median)
-    return "" if result.candidate.scheduler == BASELINE else "-"
-
-
-def knob_texts(candidate: Candidate) -> tuple[str, ...]:
-    """`slice_us=5000` and so on, by name."""
-    return tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(candidate.knobs))
 
 
 def interval_text(interval: Interval) -> str:
