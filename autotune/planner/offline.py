@@ -149,9 +149,7 @@ def _variations(leader: CandidateResult, scheduler: Scheduler, machine: MachineI
     """Yield the leader with one knob changed or with a profile, skipping settings that its rules refuse."""
     for knobs, why in _by_turns(list(_turned(leader, scheduler, machine)), list(_profiles(leader, scheduler))):
         if _goes_together(scheduler, knobs):
-            changed = {name: value for name, value in knobs.items() if value != scheduler.knob(name).default}
-            candidate = Candidate(scheduler.name, tuple(sorted(changed.items())))
-            yield Proposal(candidate, why, "better than its neighbour")
+            yield Proposal(scheduler.candidate(knobs), why, "better than its neighbour")
 
 
 def _turned(
@@ -162,7 +160,8 @@ def _turned(
         if _can_be_turned(knob, scheduler, machine):
             current = settings.get(knob.name, knob.default)
             for value in _steps(knob, current):
-                yield {**settings, knob.name: value}, _why(leader, knob, current, value)
+                why = f"{leader.candidate.key} {_place(leader)}; {knob.name} goes from {current} to {value}"
+                yield {**settings, knob.name: value}, why
 
 
 def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bool:
@@ -188,10 +187,6 @@ def _goes_together(scheduler: Scheduler, settings: dict[str, KnobValue]) -> bool
     except UsageError:
         return False
     return True
-
-
-def _why(leader: CandidateResult, knob: Knob, current: object, value: object) -> str:
-    return f"{leader.candidate.key} {_place(leader)}; {knob.name} goes from {current} to {value}"
 
 
 def _place(leader: CandidateResult) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge.store import Knowledge
-from autotune.records import Candidate, Prediction, Proposal, knob_text
+from autotune.records import Candidate, Prediction, Proposal
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
@@ -428,13 +428,10 @@ class Toolbox:
             raise UsageError(f"{key} was tried already; change a knob or choose another")
 
     def _candidate(self, name: str, settings: Sequence[tuple[str, ...]]) -> Candidate:
-        """Build a candidate without settings that equal the defaults: the same settings are the same candidate."""
         scheduler = self.catalog.get(name)
         if name in self.unusable:
             raise UsageError(f"{name} cannot run here: {self.unusable[name]}")
-        knobs = scheduler.settings({knob.strip(): text.strip() for knob, text in settings})
-        kept = {knob: value for knob, value in knobs.items() if value != scheduler.knob(knob).default}
-        return Candidate(name, tuple(sorted(kept.items())))
+        return scheduler.candidate(scheduler.settings({knob.strip(): text.strip() for knob, text in settings}))
 
 
 def _matches(one: Scheduler, arguments: ListSchedulers) -> bool:
@@ -457,7 +454,7 @@ def _line(one: Scheduler) -> dict[str, Any]:
         "description": one.description,
         "production_ready": one.production_ready,
         "tags": one.tags,
-        "knobs": len(_active(one)),
+        "knobs": len(one.active_knobs),
     }
 
 
@@ -478,20 +475,15 @@ def _everything(one: Scheduler) -> dict[str, Any]:
         "side_effects": one.program.side_effects if one.program else (),
         "modes": one.modes,
         "must_hold": [rule.sentence() for rule in one.rules],
-        "tuning_parameters": {knob.name: _knob(knob) for knob in _active(one)},
+        "tuning_parameters": {knob.name: _knob(knob) for knob in one.active_knobs},
         "without_effect": dead,
     }
     return {name: value for name, value in facts.items() if value or name == "production_ready"}
 
 
-def _active(one: Scheduler) -> list[Knob]:
-    return [knob for knob in one.knobs if knob.status == "active"]
-
-
 def _knob(knob: Knob) -> str:
     """One knob in a line: there may be sixty."""
-    default = knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
-    parts = [f"{knob.description} Takes {knob.allowed()}; default {default}."]
+    parts = [f"{knob.description} Takes {knob.allowed()}; default {knob.default_text()}."]
     parts += [f"With {', '.join(knob.requires)}."] if knob.requires else []
     parts += [f"Not with {', '.join(knob.conflicts)}."] if knob.conflicts else []
     parts += [f"Only where there is {', '.join(knob.needs)}."] if knob.needs else []
@@ -503,6 +495,3 @@ def _validation_text(error: ValidationError) -> str:
     """The faults in the arguments, without repeating the arguments."""
     problems = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:5]]
     return "wrong arguments: " + "; ".join(problems)
-
-
-Call = Callable[[str, object], Result]

@@ -185,10 +185,9 @@ def settings_text(settings: dict[str, bool | int | float | str]) -> str:
 
 
 def _knobs(one: Scheduler, width: int) -> Lines:
-    active = [knob for knob in one.knobs if knob.status == "active"]
     yield ""
-    yield "Knobs:" if active else "It has no knobs."
-    for knob in active:
+    yield "Knobs:" if one.active_knobs else "It has no knobs."
+    for knob in one.active_knobs:
         yield f"  {knob.name}"
         for text in (knob.description, *knob_facts(knob)):
             yield from paragraph(text, width, 6)
@@ -202,7 +201,7 @@ def _knobs(one: Scheduler, width: int) -> Lines:
 
 def knob_facts(knob: Knob) -> list[str]:
     """What a knob takes, what is done to other values, and what else must be."""
-    takes = f"Takes {knob.allowed()}; default: {default_text(knob)}."
+    takes = f"Takes {knob.allowed()}; default: {knob.default_text()}."
     option = f" Option {knob.flag}{f' ({knob.short})' if knob.short else ''}." if knob.flag else ""
     facts = [takes + option]
     facts += [_range_fact(knob.range)] if knob.range is not None and not _is_plain(knob.range) else []
@@ -211,11 +210,6 @@ def knob_facts(knob: Knob) -> list[str]:
     facts += [f"Changes something only with {', '.join(TRAITS[trait] for trait in knob.needs)}."] if knob.needs else []
     facts += [f"Note: {knob.note}"] if knob.note else []
     return facts
-
-
-def default_text(knob: Knob) -> str:
-    """The default, or how it is found."""
-    return knob.default_rule or "unset" if knob.default is None else knob_text(knob.default)
 
 
 def _is_plain(range_: Range) -> bool:
@@ -233,5 +227,5 @@ def _example(one: Scheduler) -> str:
     mode = next((name for name, settings in one.modes.items() if settings and name != "auto"), None)
     if mode is not None:
         return f":mode={mode}"
-    active = (knob for knob in one.knobs if knob.status == "active" and knob.default is not None)
-    return next((f":{knob.name}={default_text(knob)}" for knob in active), "")
+    settings = (f":{knob.name}={knob_text(knob.default)}" for knob in one.active_knobs if knob.default is not None)
+    return next(settings, "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from autotune.views.catalogue import TRAITS, default_text, needs_text, ready_word, settings_text
+from autotune.views.catalogue import TRAITS, needs_text, ready_word, settings_text
 
 if TYPE_CHECKING:
     from autotune.schedext.catalogue.catalog import Catalog, Scheduler
@@ -65,16 +65,15 @@ def _points(one: Scheduler) -> Iterator[str]:
 
 
 def _knob_table(one: Scheduler) -> Iterator[str]:
-    active = [knob for knob in one.knobs if knob.status == "active"]
     yield ""
-    if not active:
+    if not one.active_knobs:
         yield "No knobs."
         return
     yield "| knob | takes | default | what it does |"
     yield "| --- | --- | --- | --- |"
-    for knob in active:
+    for knob in one.active_knobs:
         option = "" if knob.flag is None or knob.flag.startswith("--") else f" (`{knob.flag}`)"
-        yield _row(f"`{knob.name}`{option}", knob.allowed(), default_text(knob), _what(knob))
+        yield _row(f"`{knob.name}`{option}", knob.allowed(), knob.default_text(), _what(knob))
 
 
 def _what(knob: Knob) -> str:

@@ -98,6 +98,11 @@ class Scheduler(Strict):
         """Written by a model or a user, and kept apart from our own (`custom`)."""
         return self.name.startswith(CUSTOM)
 
+    @property
+    def active_knobs(self) -> tuple[Knob, ...]:
+        """The knobs that change something."""
+        return tuple(knob for knob in self.knobs if knob.status == "active")
+
     @model_validator(mode="after")
     def _consistent(self) -> Scheduler:
         names = [knob.name for knob in self.knobs]
@@ -147,6 +152,11 @@ class Scheduler(Strict):
         for name, value in settings.items():
             self.knob(name).check(value)
         knob_rules.check_together(self.name, self.knobs, self.rules, settings)
+
+    def candidate(self, settings: Mapping[str, KnobValue]) -> Candidate:
+        """Build a candidate without settings that equal the defaults: the same settings are the same candidate."""
+        changed = {name: value for name, value in settings.items() if value != self.knob(name).default}
+        return Candidate(self.name, tuple(sorted(changed.items())))
 
     def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
         """Checked settings as arguments of its program, in the order of the catalogue."""

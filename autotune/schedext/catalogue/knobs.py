@@ -114,6 +114,10 @@ class Knob(Strict):
         words += f", or {', '.join(self.keywords)}" if self.keywords else ""
         return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words
 
+    def default_text(self) -> str:
+        """The default, or how it is found."""
+        return self.default_rule or "unset" if self.default is None else knob_text(self.default)
+
     def arguments(self, value: KnobValue) -> list[str]:
         """The setting as a program's arguments. A value is joined to a long option by `=`, so that it can never be
         taken for an option; C programs have short options only, which take the next argument whatever it is."""
