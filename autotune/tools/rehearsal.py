@@ -78,7 +78,8 @@ class Rehearsal:
         execution is then kept as failed."""
         with self._lock, self._timed():
             self._end("stopped")
-            execution = self._new(candidate)
+            execution = RehearsalRun(f"exec-{len(self._executions) + 1}", candidate, time.time(), time.monotonic())
+            self._executions[execution.execution_id] = execution
             try:
                 spec = self._resolve(candidate)
                 attachment = self._machine.attach(spec)
@@ -116,11 +117,6 @@ class Rehearsal:
     @property
     def ids(self) -> list[str]:
         return list(self._executions)
-
-    def _new(self, candidate: Candidate) -> RehearsalRun:
-        execution = RehearsalRun(f"exec-{len(self._executions) + 1}", candidate, time.time(), time.monotonic())
-        self._executions[execution.execution_id] = execution
-        return execution
 
     def _expire(self, execution_id: str) -> None:
         with self._lock, self._timed():
