@@ -30,7 +30,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
-from autotune.report.text import bytes_text, duration_text, printable, shell_word, value_text
+from autotune.report.text import bytes_text, counted, duration_text, printable, shell_word, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
@@ -54,7 +54,7 @@ All others are left out, since an environment holds keys and passwords."""
 
 def spending_text(spending: Spending) -> str:
     """Cost of planning: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
-    calls = "1 call" if spending.calls == 1 else f"{spending.calls} calls"
+    calls = counted(spending.calls, "call")
     money = "" if spending.cost_usd is None else f", {spending.cost_usd:.3f} USD"
     return f"{calls}, {spending.tokens:,} tokens ({spending.cache_read_tokens:,} cached){money}"
 
@@ -78,8 +78,7 @@ _PLACES = {
 def machine_sentence(info: MachineInfo) -> str:
     """Where the runs happen and why there."""
     place = _PLACES[info.acceleration]
-    cpus = "1 CPU" if info.cpus == 1 else f"{info.cpus} CPUs"
-    facts = f"Linux {info.kernel}, {cpus}, {bytes_text(info.memory_bytes)}"
+    facts = f"Linux {info.kernel}, {counted(info.cpus, 'CPU')}, {bytes_text(info.memory_bytes)}"
     why = f": {info.why.rstrip('.')}" if info.why else ""
     return printable(f"Runs on {place}, {facts}{why}.")
 
@@ -87,16 +86,15 @@ def machine_sentence(info: MachineInfo) -> str:
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
     """The workload under EEVDF, and the smallest difference that can be detected."""
     median = value_text(baseline.median, is_time=is_time)
-    runs = "1 run" if baseline.runs == 1 else f"{baseline.runs} runs"
     return (
-        f"Under EEVDF: median {median} over {runs}, noise {percent_text(baseline.noise)}; "
+        f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}; "
         f"differences under {percent_text(baseline.floor)} cannot be detected here."
     )
 
 
 def allotment_sentence(allotted: Allotment) -> str:
     """How many candidates fit into the budget, and which budget would give all of them all rounds."""
-    names = "1 candidate" if allotted.proposed == 1 else f"{allotted.proposed} candidates"
+    names = counted(allotted.proposed, "candidate")
     room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
     room = names if allotted.fitting == allotted.proposed == 1 else room
     each = f" of about {duration_text(allotted.run_s)} each"

@@ -13,7 +13,7 @@ from autotune.records import (
     Interval,
     knob_text,
 )
-from autotune.report.text import Scale, printable, scale_for
+from autotune.report.text import Scale, counted, printable, scale_for
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
 
@@ -122,7 +122,7 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     if result.prediction is not None:
         parts.append(_prediction_text(result))
     if result.invalid_runs and "invalid" not in result.note:
-        parts.append("1 invalid run" if result.invalid_runs == 1 else f"{result.invalid_runs} invalid runs")
+        parts.append(counted(result.invalid_runs, "invalid run"))
     if not parts and not result.runs and result.verdict is not None:
         parts.append("not run")
     return "; ".join(parts)

@@ -79,6 +79,11 @@ def scale_for(values: Iterable[float], *, is_time: bool) -> Scale:
     return Scale(("ms" if in_ms else "s") if is_time else "", factor, decimals)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things: `1 run`, `3 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def value_text(value: float, *, is_time: bool) -> str:
     """One value of the metric for a sentence, with its unit."""
     return duration_text(value) if is_time else f"{value:.6g}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from autotune.config import Settings, duration_flag
 from autotune.records import Candidate, Workload
-from autotune.report.text import printable
+from autotune.report.text import counted, printable
 
 
 def lines(
@@ -42,7 +42,7 @@ def _metric(workload: Workload) -> str:
 
 
 def _runs(settings: Settings) -> str:
-    warmup = "1 warm-up run" if settings.warmup == 1 else f"{settings.warmup} warm-up runs"
+    warmup = counted(settings.warmup, "warm-up run")
     rounds = f"{settings.min_runs} to {settings.max_runs} rounds of EEVDF and each candidate in random order"
     return f"{warmup}, the baseline, {rounds}, then fresh rounds to confirm the best"
 

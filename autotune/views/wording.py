@@ -20,7 +20,7 @@ from autotune.report.documents import (
     spending_text,
 )
 from autotune.report.table import interval_text
-from autotune.report.text import bytes_text, duration_text, printable, value_text
+from autotune.report.text import bytes_text, counted, duration_text, printable, value_text
 
 Tone = Literal["plain", "strong", "good", "bad", "warning"]
 
@@ -93,7 +93,7 @@ class Wording:
         return [Line(sentence, "strong"), Line(observation_sentence(event.observation))]
 
     def _proposed(self, event: events.Proposed) -> list[Line]:
-        count = "1 candidate" if len(event.proposals) == 1 else f"{len(event.proposals)} candidates"
+        count = counted(len(event.proposals), "candidate")
         origin = "from you" if event.planner == "user" else f"from the {printable(event.planner)} planner"
         lines = [Line(f"{count} {origin}:", "strong")]
         for proposal in event.proposals:
