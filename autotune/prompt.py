@@ -24,7 +24,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import documents, table
-from autotune.report.text import bytes_text, clock_text, duration_text, printable, value_text
+from autotune.report.text import bytes_text, clock_text, counted, duration_text, printable, value_text
 from autotune.verdict.stats import percent_text
 
 OUTPUT_CHARACTERS = 3000
@@ -71,10 +71,10 @@ Rules
 """
 
 
-def system(guide: str = "") -> str:
+def system(guide: str) -> str:
     """Build the system prompt: the model's role, the rules, and how to write a scheduler (`resources.writing_guide`).
     The same in every session."""
-    return f"{ROLE}\n{guide}" if guide else ROLE
+    return f"{ROLE}\n{guide}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def workload_text(workload: Workload, redact: Redact) -> str:
     return fenced("\n".join(lines), "the command") + f"\nMetric: {metric_text(workload, redact)}"
 
 
-def metric_text(workload: Workload, redact: Redact = str) -> str:
+def metric_text(workload: Workload, redact: Redact) -> str:
     if workload.metric_regex is None:
         return "wall time, less is better"
     better = "less" if workload.goal == "min" else "more"
@@ -188,19 +188,19 @@ def _output(brief: Brief, redact: Redact) -> str:
     return "\n".join(shown) or "The command printed nothing."
 
 
-def output_text(output: Output, redact: Redact, characters: int = OUTPUT_CHARACTERS) -> str:
+def output_text(output: Output, redact: Redact) -> str:
     """Head and tail of a stream, and the number of bytes between them. Redacted before it is cut, so that no secret is
     cut in half."""
     head, tail = redact(output.head), redact(output.tail)
-    half = characters // 2
-    if not output.tail and len(head) <= characters:
+    half = OUTPUT_CHARACTERS // 2
+    if not output.tail and len(head) <= OUTPUT_CHARACTERS:
         return head
     first, last = head[:half], (tail or head)[-half:]
     return f"{first}\n[... {output.total_bytes} bytes in all ...]\n{last}"
 
 
 def budget_text(left_s: float, affordable: int) -> str:
-    count = "1 more candidate" if affordable == 1 else f"{affordable} more candidates"
+    count = counted(affordable, "more candidate")
     return f"{clock_text(left_s)} (minutes:seconds) left for runs; enough for about {count}."
 
 
@@ -214,10 +214,8 @@ def results_message(
     affordable: int,
 ) -> str:
     """Build the answer to a submission: the results so far."""
-    parts = [
-        "Measured so far (speedup above 1 is better than EEVDF; intervals are 95 %):",
-        results_text(results, is_time),
-    ]
+    lines = [_result(result, is_time) for result in results if result.candidate.scheduler != BASELINE]
+    parts = ["Measured so far (speedup above 1 is better than EEVDF; intervals are 95 %):", *(lines or ["nothing"])]
     parts.append(f"Differences under {percent_text(baseline.floor)} cannot be detected here.")
     if refused:
         parts.append("Not taken: " + "; ".join(refused))
@@ -226,14 +224,8 @@ def results_message(
     return "\n".join(parts)
 
 
-def results_text(results: Sequence[CandidateResult], is_time: bool) -> str:
-    """One line per candidate: measurements, verdict, failures, and how the prediction turned out."""
-    return (
-        "\n".join(_result(result, is_time) for result in results if result.candidate.scheduler != BASELINE) or "nothing"
-    )
-
-
 def _result(result: CandidateResult, is_time: bool) -> str:
+    """One line for a candidate: measurements, verdict, failures, and how the prediction turned out."""
     speedup = table.interval_text(result.speedup) if result.speedup else "no speedup known"
     median = "" if result.median is None else f", median {value_text(result.median, is_time=is_time)}"
     parts = [f"{result.candidate.key}: {speedup}, {result.verdict}{median}, {result.runs} runs"]
