@@ -50,16 +50,11 @@ class ListingRow:
     """The command that gets it; empty when it is here."""
 
 
-def _row(one: ListingRow | Scheduler) -> ListingRow:
-    return one if isinstance(one, ListingRow) else ListingRow(one, "built in" if one.kind == "bpf" else "")
-
-
 # --- the table -------------------------------------------------------------------------------------------
 
 
-def schedulers(known: Iterable[ListingRow | Scheduler], *, width: int) -> Lines:
+def schedulers(rows: Sequence[ListingRow], *, width: int) -> Lines:
     """A row for each scheduler, and how to get those that are not here."""
-    rows = [_row(one) for one in known]
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD) - 1)]
     for row in cells:

@@ -47,18 +47,15 @@ def doctor(checks: Sequence[Check], can_run: dict[str, bool], *, width: int, col
         if not check.found and check.fix:
             yield " " * _INDENT + f"fix: {printable(check.fix)}"  # one line, so that it can be copied
     yield ""
-    yield from (_ability(kind, able, coloured=coloured) for kind, able in can_run.items())
+    for kind, able in can_run.items():
+        word, colour = ("yes", GREEN) if able else ("no", RED)
+        yield f"Can run sched_ext schedulers {_MACHINES.get(kind, kind)}: {_painted(word, colour, coloured=coloured)}"
 
 
 def _needed(check: Check) -> str:
     if len(check.required_for) == 1:
         return f"needed to run {_MACHINES[check.required_for[0]]}"
     return "needed" if check.required_for else "optional"
-
-
-def _ability(kind: str, able: bool, *, coloured: bool) -> str:
-    word = _painted("yes", GREEN, coloured=coloured) if able else _painted("no", RED, coloured=coloured)
-    return f"Can run sched_ext schedulers {_MACHINES.get(kind, kind)}: {word}"
 
 
 # --- generated schedulers ---------------------------------------------------------------------------------

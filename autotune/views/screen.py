@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
@@ -60,12 +60,6 @@ class Screen:
         else:
             self.finished = event if isinstance(event, Finished) else self.finished
             self._show(event)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """The terminal belongs to a question meanwhile."""
-        with self._view.paused():
-            yield
 
     def _show(self, event: Event) -> None:
         """Begin to draw with the first event, since what comes before is no part of the session."""

@@ -569,7 +569,7 @@ ROWS = [
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 def test_each_scheduler_of_the_catalogue_is_in_the_table_and_nothing_is_wider_than_the_terminal(width: int) -> None:
-    lines = list(listing.schedulers(KNOWN.schedulers, width=width))
+    lines = list(listing.schedulers([listing.ListingRow(one) for one in KNOWN.schedulers], width=width))
     assert max(len(line) for line in lines) <= width
     words = " ".join(" ".join(lines).split())
     for one in KNOWN.schedulers:
