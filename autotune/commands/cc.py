@@ -18,7 +18,6 @@ from autotune.errors import UsageError
 
 if TYPE_CHECKING:
     from autotune.session.request import ReportKind, SessionRequest, Sink
-    from autotune.views.steady import Steady
 
 EXAMPLES = """Examples:
 
@@ -58,12 +57,7 @@ def _run(arguments: CcArguments) -> int:
         complete = _session(arguments, request, stream.as_stream())
     if document is not None:  # what counts then is the document
         return int(document.lost or not complete)
-    return int(not (_all_shown(stream, complete=complete) and complete))
-
-
-def _all_shown(stream: Steady, *, complete: bool) -> bool:
-    """Whether people could read it all; an incomplete session has said what is missing already."""
-    return not complete or output.all_shown(stream)
+    return int(not (complete and output.all_shown(stream)))  # an incomplete one has said what is missing
 
 
 def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) -> bool:

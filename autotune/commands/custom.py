@@ -56,8 +56,8 @@ def _verify(
     from autotune.verify.gates import verify
 
     asked = _submission(file, entry, unfair)
-    told = (lambda text: print(text, file=sys.stderr, flush=True)) if as_json else _say
-    outcome = verify(asked, kernels.find(kernel), told)
+    stream = sys.stderr if as_json else sys.stdout
+    outcome = verify(asked, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
     if as_json:
         print_json(_outcome(outcome))
     else:
@@ -134,7 +134,3 @@ def _outcome(outcome: Verification) -> dict[str, Any]:
     reports = [{**to_json(report), "passed": report.passed} for report in outcome.reports]
     passed = outcome.custom is not None
     return {"passed": passed, "took_s": outcome.took_s, "reports": reports}
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)

@@ -31,9 +31,6 @@ def _doctor(
     if json:
         print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})
     else:
-        print_lines(listing.doctor(checks, can_run, width=columns(), coloured=_coloured()))
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        print_lines(listing.doctor(checks, can_run, width=columns(), coloured=coloured))
     return 0 if any(can_run.values()) else 4
-
-
-def _coloured() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -126,10 +126,10 @@ def _root() -> Check:
 # --- the micro-VM ----------------------------------------------------------------------------------------
 
 
-def _program(name: str, package: str, purpose: str, need: tuple[str, ...] = VM) -> Callable[[], Check]:
+def _program(name: str, package: str, purpose: str) -> Callable[[], Check]:
     def check() -> Check:
         path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
-        return Check(name, path is not None, path or "not found", purpose, f"apt-get install {package}", need)
+        return Check(name, path is not None, path or "not found", purpose, f"apt-get install {package}", VM)
 
     return check
 
