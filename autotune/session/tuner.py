@@ -155,21 +155,19 @@ class _Tuning:
         runs = max(BASELINE_RUNS, self._options.min_rounds)
         measured = [self._runs.baseline("baseline", number + 1) for number in range(runs)]
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus)
-        self._warn_of_times([outcome.trial.run.wall_s for outcome in [*warmups, *measured]])
-        self._reporter.report(BaselineKnown(baseline, observation))
-
-    def _warn_of_times(self, wall_s: list[float]) -> None:
+        wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
             if caution.kind != "slow start" or not self._options.warmup:  # that is what the warm-up is for
                 self._reporter.warn(caution.text)
+        self._reporter.report(BaselineKnown(baseline, observation))
 
     # --- candidates ---
 
     def _first_race(self) -> Race | None:
         runs = self._budget.runs_left()
         self._reserve_runs = budget.reserve(runs)
-        proposals = self._user_proposals() if self._options.user_candidates else self._proposals()
+        proposals = self._proposals()
         allotted = budget.allot(
             proposed=len(proposals),
             runs=runs,
@@ -205,10 +203,9 @@ class _Tuning:
             self._entries.refuse(key, "the budget has no room for it")
         return fresh
 
-    def _user_proposals(self) -> list[Proposal]:
-        return [Proposal(candidate, "asked for with --scheduler") for candidate in self._options.user_candidates]
-
     def _proposals(self) -> Sequence[Proposal]:
+        if self._options.user_candidates:
+            return [Proposal(candidate, "asked for with --scheduler") for candidate in self._options.user_candidates]
         self._reporter.report(Step("plan", self._planner.name))
         try:
             proposals = self._planner.propose(self._situation())
