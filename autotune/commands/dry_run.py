@@ -24,7 +24,7 @@ def show(request: SessionRequest, stream: TextIO) -> None:
         request.workload,
         request.candidates,
         plan.schedulers,
-        asks_claude=plan.model_plans,
+        claude_plans=plan.model_plans,
     ):
         print(line, file=stream)
     if plan.first_request is not None:
