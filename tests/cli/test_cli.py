@@ -325,7 +325,7 @@ def test_the_version_is_printed_alone() -> None:
 def test_help_is_grouped_and_has_examples(flag: str) -> None:
     result = run("cc", flag)
     assert result.exit_code == 0
-    for piece in ("Runs", "What is measured", "What is tried", "Where", "Output", "autotune cc 'make -j8'"):
+    for piece in ("Runs", "Metric", "Candidates", "Machine", "Output", "autotune cc 'make -j8'"):
         assert piece in result.stdout
 
 

@@ -171,7 +171,7 @@ def test_a_full_disk_below_standard_output_is_told_once() -> None:
         done = ended(stdout=full)
     assert done.returncode == 1
     assert done.stderr == (
-        "autotune: report: what happened could not all be printed: No space left on device. "
+        "autotune: report: some of the output could not be printed: No space left on device. "
         "Write the report to a file with --json FILE.\n"
     )
     kept()
