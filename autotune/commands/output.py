@@ -34,7 +34,7 @@ class Document:
     lost = False
 
     def __call__(self, text: str) -> None:
-        """Raises AutotuneError when it cannot be written."""
+        """Write the text. Raises AutotuneError when it cannot be written."""
         if sys.stdout is None:  # closed before autotune started
             raise AutotuneError("--json - could not be written: standard output is closed", stage="report")
         encode_anything(sys.stdout)

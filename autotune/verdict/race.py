@@ -483,7 +483,7 @@ class Race:
         )
 
     def _knows_more(self, confirmation: _Confirmation, entrant: _Entrant) -> bool:
-        """True when the race has no interval, but the confirmation, which the budget ended before a look, has one."""
+        """Return whether only the confirmation, which the budget ended before a look, has an interval."""
         return confirmation.key == entrant.key and len(entrant.pairs) < 2 <= len(confirmation.pairs)
 
     def _verdict(
