@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The program. Scripts ask for its version often, and that needs none of what follows."""
+"""The program. `--version`, which scripts call often, is answered before anything else is imported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _load() -> Callable[[], None]:
-    """The command line. Loading it takes a while, in which nothing is begun yet: Ctrl-C, once or often, just ends."""
+    """Load the command line. Until then nothing has started, so Ctrl-C simply ends the process."""
     import signal
 
     before = signal.getsignal(signal.SIGINT)

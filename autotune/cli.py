@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The command line: parse, call, render, exit code. Nothing else prints or exits.
+"""The command line: parse, call, render, exit code.
 
 What always holds here:
-- the end of every command is an exit code: 0 finished, 1 error, 2 usage, 3 the workload fails under the baseline,
+- every command ends with an exit code: 0 finished, 1 error, 2 usage, 3 the workload fails under the baseline,
   4 no machine can run sched_ext, 130 interrupted;
 - an error is one line on standard error; a traceback only with `--debug` or AUTOTUNE_DEBUG;
 - nothing but typer is imported before a command needs it.
@@ -30,7 +30,7 @@ from autotune.views.steady import open_standard_streams
 
 
 class _Program(TyperGroup):
-    """The whole program. It turns whatever a command raises into one line and the exit code."""
+    """The program. It turns whatever a command raises into one line and an exit code."""
 
     debug = False
 
@@ -68,19 +68,19 @@ class _Program(TyperGroup):
 
 
 def _print_to_stderr(text: str) -> None:
-    """What only --debug shows; nothing where nobody reads it any more."""
+    """Print what only --debug shows; nothing once the reader is gone."""
     with contextlib.suppress(OSError, ValueError):
         encode_anything(sys.stderr)
         print(text, file=sys.stderr, end="")
 
 
 def _as_ours(error: Exception) -> AutotuneError:
-    """Any exception as an AutotuneError; typer's own are about usage."""
+    """Return any exception as an AutotuneError; typer's own are about usage."""
     if isinstance(error, typer.Abort):
         return Interrupted("interrupted")
     if not isinstance(error, AutotuneError) and hasattr(
         error, "format_message"
-    ):  # what typer raises for arguments it cannot take
+    ):  # typer raises these for invalid arguments
         return UsageError(error.format_message(), hint=_usage_hint(error))
     return errors.as_ours(error)
 
@@ -107,7 +107,7 @@ custom.register(schedulers.app)
 for command in (cc, prompt, replay, doctor):
     command.register(app)
 app.add_typer(schedulers.app, name="schedulers")
-app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the noun of before
+app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)

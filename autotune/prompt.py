@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Records -> the text that a model gets. Pure.
+"""Prompts: records -> the text that a model gets. Pure.
 
 What always holds here:
 - `system` never depends on the session, so that it is cached together with the tools;
-- text from outside (the command, its output, file names) is redacted, bounded, and stands between fences that mark it
-  as data;
+- text from outside (the command, its output, file names) is redacted, bounded, and fenced as data;
 - numbers come with units, and comparisons with interval and verdict: the model gets measurements and measures nothing.
 """
 
@@ -58,7 +57,7 @@ How to propose well
   you get the number of candidates that it allows. A difference below the noise floor cannot be shown.
 - A candidate is a scheduler with values for its knobs; the knob mode stands for the settings of one of its profiles.
   Never propose again what was tried, unless its knobs differ.
-- Schedulers are our own (at_...) or programs of the scx family (scx_...). Those marked cannot_run_here are refused,
+- Schedulers are our own (at_...) or scx programs (scx_...). Those marked cannot_run_here are refused,
   with the reason that is given there. production_ready is what its makers say: null means that they do not say.
 - State a prediction for each (faster, same or slower than EEVDF) and mean it: the report shows which came true.
 - partial=true schedules only the command's own tasks; without it the whole machine is scheduled.
@@ -79,13 +78,13 @@ def system(guide: str) -> str:
 
 @dataclass(frozen=True)
 class Brief:
-    """The facts for a model's first proposals. `measured` is None when nothing has run yet (`--dry-run`)."""
+    """Facts for a model's first proposals. `measured` is None when nothing has run yet (`--dry-run`)."""
 
     machine: MachineInfo | None
     workload: Workload
     measured: tuple[Baseline, Observation, Run] | None
     learned: Sequence[str] = ()
-    """What past sessions found, one sentence each."""
+    """Findings of past sessions, one sentence each."""
     budget_left_s: float = 0.0
     candidates_affordable: int = 0
     show_output: bool = True
@@ -134,7 +133,7 @@ def machine_text(info: MachineInfo | None) -> str:
 
 
 def workload_text(workload: Workload, redact: Redact) -> str:
-    """The workload's command and settings, as data: they may hold anything."""
+    """Describe the workload's command and settings, fenced as data: they may contain anything."""
     facts = {
         "command": workload.command,
         "directory": workload.cwd,
@@ -189,8 +188,8 @@ def _output(brief: Brief, redact: Redact) -> str:
 
 
 def output_text(output: Output, redact: Redact) -> str:
-    """Head and tail of a stream, and the number of bytes between them. Redacted before it is cut, so that no secret is
-    cut in half."""
+    """Return head and tail of a stream with its total size. It is redacted before it is cut, so that no secret is cut
+    in half."""
     head, tail = redact(output.head), redact(output.tail)
     half = OUTPUT_CHARACTERS // 2
     if not output.tail and len(head) <= OUTPUT_CHARACTERS:
@@ -225,7 +224,7 @@ def results_message(
 
 
 def _result(result: CandidateResult, is_time: bool) -> str:
-    """One line for a candidate: measurements, verdict, failures, and how the prediction turned out."""
+    """Describe a candidate in a line: measurements, verdict, failures, and whether the prediction came true."""
     speedup = table.interval_text(result.speedup) if result.speedup else "no speedup known"
     median = "" if result.median is None else f", median {value_text(result.median, is_time=is_time)}"
     parts = [f"{result.candidate.key}: {speedup}, {result.verdict}{median}, {result.runs} runs"]

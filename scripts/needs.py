@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a command line of autotune needs before it can start, in words that setup.sh understands: `packages`, `kernel`.
+"""Requirements of a command line of autotune, in words that setup.sh understands: `packages`, `kernel`.
 
-Asked only on a first start. autotune's own parser answers: whether `-h` or `vm` is a word of autotune or of the user's
-command, only it knows. Help, and what it refuses, need nothing.
+Used only on a first start. The command line is parsed by autotune's own parser, since only that knows whether `-h` or
+`vm` belongs to autotune or to the user's command. Help and invalid command lines need nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from autotune import cli
 NEEDS = {"doctor": "", "stop": "", "export": "", "replay": "", "schedulers": "packages", "vm": "packages"}
 ALL = "packages kernel"
 HELP = ("-h", "--help")
-STAND_IN = "help-was-asked-for-here"
+STAND_IN = "help-was-here"
 
 
 def needs(argv: Sequence[str]) -> str:
-    """What has to be there before `autotune ARGV...` starts."""
+    """Return what must be installed before `autotune ARGV...` starts."""
     reached = _reached(argv)
     if reached is None and _has_help_behind_its_command(argv):
         reached = _reached([word for word in argv if word not in HELP])
@@ -32,13 +32,13 @@ def needs(argv: Sequence[str]) -> str:
 
 
 def _has_help_behind_its_command(argv: Sequence[str]) -> bool:
-    """Whether `-h` stands among the words of the user's command, as in `cc du -h .`: they mean to run it."""
+    """Return whether `-h` is a word of the user's command, as in `cc du -h .`."""
     reached = _reached([STAND_IN if word in HELP else word for word in argv])
     return reached is not None and reached[1][:1] not in ([], [STAND_IN])
 
 
 def _reached(argv: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The command that would run, by its first word, and the user's command in it; None when none would."""
+    """Return the command that would run, by its first word, with the user's command; None when none would."""
     found: list[tuple[str, list[str]]] = []
     program = get_command(cli.app)
     for name, command in program.commands.items():  # type: ignore[attr-defined]
@@ -49,7 +49,7 @@ def _reached(argv: Sequence[str]) -> tuple[str, list[str]] | None:
 
 
 def _watch(command: Any, name: str, found: list[tuple[str, list[str]]]) -> None:
-    """Note that a command was reached, instead of running it; of a group, that it was reached without a sub-command."""
+    """Record that a command, or a group without a subcommand, was reached, instead of running it."""
     invoke, contexts = command.invoke, []
 
     def invoked(context: Any) -> Any:

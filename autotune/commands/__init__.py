@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What people type: a file a command."""
+"""Commands of the program, one file each."""

@@ -44,7 +44,7 @@ def _apply(
     if problem is not None:
         raise NoMachineError(
             f"a scheduler can only be kept on the host: {problem}",
-            hint="'autotune doctor' says what the host lacks; 'autotune cc --machine vm' only measures",
+            hint="'autotune doctor' shows what the host lacks; 'autotune cc --machine vm' only measures",
         )
     applied.refuse_second()
     other = others.look()
@@ -59,7 +59,7 @@ def _apply(
 
 
 def notify(text: str) -> None:
-    """One line for people, at once: whoever waits for it reads a pipe."""
+    """Print one line at once, also into a pipe."""
     from autotune.report.text import printable
 
     print(printable(text), flush=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `autotune cc` takes: its options, written down once, and the workload that they describe."""
+"""Arguments of `autotune cc`, and the workload that they describe."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def debug_option(panel: str | None = None) -> Any:
 
 # --- the options ----------------------------------------------------------------------------
 
-_RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "What is measured", "What is tried", "Where", "Output"
+_RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "Metric", "Candidates", "Machine", "Output"
 
 
 def _option(*names: str, panel: str, help: str, metavar: str = "") -> Any:
-    """An option of `cc`; one without a metavar is a switch."""
+    """Return an option of `cc`; one without a metavar is a switch."""
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
 
 
 @dataclass(frozen=True)
 class CcArguments:
-    """What the user gave to `autotune cc`. Settings are kept as text, since `config` reads them all alike."""
+    """The arguments of `autotune cc`. Settings stay text here; `config` parses them, whatever their source."""
 
     command: Annotated[
         list[str],
@@ -87,7 +87,13 @@ class CcArguments:
     ] = None
     max_runs: Annotated[
         str | None,
-        _option("--max-runs", "-M", panel=_RUNS, metavar="N", help="Most rounds per set of candidates. Default: 4."),
+        _option(
+            "--max-runs",
+            "-M",
+            panel=_RUNS,
+            metavar="N",
+            help="Most rounds per set of candidates before the planner proposes again. Default: 4.",
+        ),
     ] = None
     budget: Annotated[
         str | None,
@@ -131,7 +137,7 @@ class CcArguments:
             "--goal",
             panel=_MEASURE,
             metavar="min|max",
-            help="Whether a smaller or a larger --metric is better. Default: min.",
+            help="Which --metric is better: a smaller (min) or a larger one (max). Default: min.",
         ),
     ] = None
     scheduler: Annotated[
@@ -140,7 +146,7 @@ class CcArguments:
             "--scheduler",
             panel=_TRY,
             metavar="NAME[:knob=value,...]",
-            help="Try this scheduler instead of asking the planner. May be repeated.",
+            help="Try this scheduler; no planner is used. May be repeated.",
         ),
     ] = None
     interactive: Annotated[
@@ -160,7 +166,7 @@ class CcArguments:
         _option("--model", panel=_TRY, metavar="NAME", help="Claude model to use. Default: claude-opus-5-5."),
     ] = None
     max_cost: Annotated[
-        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Stop planning when it has cost so much.")
+        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Stop planning once it has cost this much.")
     ] = None
     max_calls: Annotated[
         str | None, _option("--max-calls", panel=_TRY, metavar="N", help="Stop planning after N calls of the model.")
@@ -245,7 +251,7 @@ class CcArguments:
 
 
 def takes(arguments: type[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Gives a command the fields of a dataclass as its parameters, so that they are written down once."""
+    """Return a decorator that gives a command the fields of a dataclass as parameters."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         hints = typing.get_type_hints(arguments, include_extras=True)
@@ -269,7 +275,7 @@ def flags(arguments: CcArguments) -> dict[str, str | None]:
 
 
 def workload_from(arguments: CcArguments) -> Workload:
-    """The workload the user described. Raises UsageError for what cannot be."""
+    """Return the workload of the arguments. Raises UsageError for invalid ones."""
     from autotune.records import Workload
 
     command, argv = _command(arguments.command)
@@ -291,7 +297,7 @@ def workload_from(arguments: CcArguments) -> Workload:
 
 
 def _command(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """The command for people to read, and what is executed."""
+    """Return the command for people, and the arguments to execute."""
     if not words or not words[0].strip():
         raise UsageError("the command is empty", hint="name one, such as autotune cc 'make -j8'")
     if len(words) == 1:
@@ -315,7 +321,7 @@ def _input_path(path: Path | None) -> str | None:
         with open(path, "rb"):
             return str(path.absolute())
     except OSError as error:
-        raise UsageError(f"--input {path}: {error.strerror}", hint="name a file that can be read") from None
+        raise UsageError(f"--input {path}: {error.strerror}", hint="give a file that can be read") from None
 
 
 def _timeout_s(text: str | None) -> float | None:

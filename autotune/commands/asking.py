@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Questions at the terminal: about another's scheduler, and before each switch."""
+"""Questions at the terminal: about somebody else's scheduler, and before each switch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Ask = Callable[[str], str]
 
 
 def at_terminal(stream: TextIO) -> bool:
-    """Whether somebody reads the stream and can answer."""
+    """Return whether somebody can read the stream and answer."""
     return sys.stdin.isatty() and stream.isatty()
 
 
 def asker(stream: TextIO) -> Ask | None:
-    """Asks at the terminal; None when there is none."""
+    """Return a function that asks at the terminal; None when there is none."""
     if not at_terminal(stream):
         return None
 
@@ -36,7 +36,7 @@ def asker(stream: TextIO) -> Ask | None:
 
 
 def consent(stream: TextIO, *, replace_current: bool) -> Consent:
-    """Consent by `--replace-current`, or by a yes at the terminal."""
+    """Return the user's consent: `--replace-current`, or a yes at the terminal."""
 
     def consents(other: Other) -> bool:
         from autotune.lease import replacing
@@ -49,7 +49,7 @@ def consent(stream: TextIO, *, replace_current: bool) -> Consent:
 def approver(
     stream: TextIO, paused: Callable[[], AbstractContextManager[None]], parse: Callable[[str], Candidate]
 ) -> Approver:
-    """Asks before each switch; `paused` gives the terminal to the question, `parse` reads changed knobs."""
+    """Return the approver of `-i`; `paused` hides the moving view during a question, `parse` reads changed knobs."""
     from autotune.views.prompts import Approver
 
     def ask(text: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune cc`: parse, start the session, show it, exit code."""
+"""`autotune cc`: parse, start the session, show it, return the exit code."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def _run(arguments: CcArguments) -> int:
         complete = True
     else:
         complete = _session(arguments, request, stream.as_stream())
-    if document is not None:  # what counts then is the document
+    if document is not None:  # then only the document counts
         return int(document.lost or not complete)
-    return int(not (complete and output.all_shown(stream)))  # an incomplete one has said what is missing
+    return int(not (complete and output.all_shown(stream)))  # an incomplete one has reported what is missing
 
 
 def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) -> bool:
-    """Run it; whether all that was wished for is there. Raises what ended the session early."""
+    """Run the session. Return whether all requested output was written. Raises what ended the session early."""
     from autotune import config
     from autotune.schedext.catalogue import custom
     from autotune.session import start
@@ -79,7 +79,7 @@ def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) ->
 
 
 def _request(arguments: CcArguments, stream: TextIO, document: Sink | None) -> SessionRequest:
-    """The session that the arguments describe. Raises UsageError."""
+    """Return the request that the arguments describe. Raises UsageError."""
     from autotune import config
     from autotune.schedext.catalogue import custom
     from autotune.session.request import SessionRequest
@@ -87,7 +87,7 @@ def _request(arguments: CcArguments, stream: TextIO, document: Sink | None) -> S
     settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     workload = workload_from(arguments)
     if arguments.interactive and not asking.at_terminal(stream):
-        raise UsageError("--interactive needs a terminal to ask at", hint="leave it out, or run at a terminal")
+        raise UsageError("--interactive needs a terminal", hint="leave it out, or run at a terminal")
     catalog = custom.catalog()
     return SessionRequest(
         workload=workload,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune schedulers verify` and `remove`: schedulers of the user's own. A model's tool goes the same way."""
+"""`autotune schedulers verify` and `remove`: schedulers of the user's own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autotune.verify.submission import Submission
 
 MOST_SOURCE_BYTES = 1 << 20
-"""More is not even read; the gate of the source says how much it takes."""
+"""Most bytes that are read; the source gate has a lower limit."""
 ENDING = ".bpf.c"
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
@@ -44,24 +44,24 @@ def _verify(
         typer.Option("--unfair", metavar="", help="The scheduler is unfair by design: report unfairness, do not fail."),
     ] = False,
     kernel: Annotated[
-        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel to verify it in. Default: as for cc.")
+        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel image for the micro-VM. Default: as for cc.")
     ] = None,
     as_json: _Json = False,
 ) -> int:
     """Verify a scheduler in four gates: source rules, compiler, kernel verifier, behaviour in a micro-VM.
 
-    What passes can be tried as custom:NAME. Exit 0 when it passed.
+    A scheduler that passes can be tried as custom:NAME. Exit 0 when it passes.
     """
     from autotune.machine.vm import kernels
     from autotune.verify.gates import verify
 
-    asked = _submission(file, entry, unfair)
+    submitted = _submission(file, entry, unfair)
     stream = sys.stderr if as_json else sys.stdout
-    outcome = verify(asked, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
+    outcome = verify(submitted, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
     if as_json:
         print_json(_outcome(outcome))
     else:
-        print_lines(_told(outcome, asked.name))
+        print_lines(_outcome_lines(outcome, submitted.name))
     return 0 if outcome.custom is not None else 1
 
 
@@ -75,7 +75,7 @@ def _remove(
     print(f"Removed {custom.checked_name(name)}.")
 
 
-# --- what is handed in -----------------------------------------------------------------------------------
+# --- the submission --------------------------------------------------------------------------------------
 
 
 def _submission(file: Path, entry: Path | None, unfair: bool) -> Submission:
@@ -94,7 +94,7 @@ def _entry(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{path} is not a JSON object", hint="name fields such as description and knobs")
+        raise UsageError(f"{path} is not a JSON object", hint="give fields such as description and knobs")
     return found
 
 
@@ -106,15 +106,15 @@ def _text(path: Path) -> str:
             raise UsageError(f"{path} is larger than {MOST_SOURCE_BYTES >> 10} KiB")
         return data.decode()
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="name a file that can be read") from error
+        raise UsageError(f"{path}: {error.strerror}", hint="give a file that can be read") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8: {error.reason}") from error
 
 
-# --- what is told ----------------------------------------------------------------------------------------
+# --- the outcome -----------------------------------------------------------------------------------------
 
 
-def _told(outcome: Verification, name: str) -> Iterable[str]:
+def _outcome_lines(outcome: Verification, name: str) -> Iterable[str]:
     from autotune.report.text import printable
 
     for report in outcome.reports:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune doctor`: what this machine lacks."""
+"""`autotune doctor`: requirements that this machine meets or lacks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune cc --dry-run`: what a session would do."""
+"""`autotune cc --dry-run`: the plan of a session."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def show(request: SessionRequest, stream: TextIO) -> None:
-    """Print the plan, and what a model would be sent first."""
+    """Print the plan, and the first request to a model."""
     from autotune.report.text import printable
     from autotune.session import start
     from autotune.views import planned
@@ -24,7 +24,7 @@ def show(request: SessionRequest, stream: TextIO) -> None:
         request.workload,
         request.candidates,
         plan.schedulers,
-        asks_claude=plan.model_plans,
+        claude_plans=plan.model_plans,
     ):
         print(line, file=stream)
     if plan.first_request is not None:

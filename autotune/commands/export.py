@@ -51,7 +51,7 @@ def _export(
 ) -> None:
     """Write the winner of the last session in this directory as a configuration of another tool.
 
-    Nothing is changed in the system: the text says where it goes and what makes it active.
+    Nothing is installed: the text says where it goes and how to make it active.
     """
     from autotune.report import export
     from autotune.schedext.catalogue import custom
@@ -70,7 +70,7 @@ def _export(
 
 @dataclass(frozen=True)
 class ExportChoice:
-    """What is exported, and where it comes from in a sentence."""
+    """The candidate to export, and its origin in a sentence."""
 
     candidate: Candidate
     why: str
@@ -78,7 +78,7 @@ class ExportChoice:
 
 def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> ExportChoice:
     if scheduler is not None:
-        return ExportChoice(catalog.parse_candidate(scheduler), "Named by the user; nothing is said about its merit.")
+        return ExportChoice(catalog.parse_candidate(scheduler), "Chosen by the user, not measured.")
     return _of_report(report) if report is not None else _of_history(os.getcwd())
 
 
@@ -91,7 +91,7 @@ def _of_report(path: Path) -> ExportChoice:
             session = from_json(Session, json.loads(file.read(MOST_REPORT_BYTES)))
         results = {result.candidate.key: result for result in session.results}
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="name a report that 'autotune cc --json' wrote") from error
+        raise UsageError(f"{path}: {error.strerror}", hint="give a report that 'autotune cc --json' wrote") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} is not a report of autotune", hint="write one: autotune cc --json FILE") from error
     if session.winner is None or session.winner not in results:
@@ -104,8 +104,8 @@ def _of_history(cwd: str) -> ExportChoice:
     from autotune.knowledge.past import finding
     from autotune.knowledge.store import Knowledge
 
-    with Knowledge() as memory:
-        session = memory.newest_in(cwd)
+    with Knowledge() as knowledge:
+        session = knowledge.newest_in(cwd)
     if session is None:
         raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
     won = next((result for result in session.results if result.key == session.winner), None)
@@ -120,8 +120,8 @@ def _why(command: str, speedup: Any, kernel: str) -> str:
 
 
 def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool = True) -> Winner:
-    """A candidate as it is exported. Programs are looked up where their path is needed; ours are held by autotune
-    itself. Raises what looking up raises."""
+    """Return a candidate ready to export. A program is looked up where its path is needed; ours is kept attached by
+    `autotune apply`. Raises what the lookup raises."""
     from autotune import resources
     from autotune.report.export import Winner
 
@@ -141,7 +141,7 @@ def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool
 
 
 def own_command() -> tuple[str, ...]:
-    """How this very autotune is started, with an absolute path."""
+    """Return the command that starts this autotune, with an absolute path."""
     found = shutil.which(sys.argv[0])
     if found is not None and os.path.basename(found) == "autotune":
         return (os.path.abspath(found),)

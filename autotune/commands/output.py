@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where a session is shown, and its document on standard output; neither ends a session when it cannot be written."""
+"""Output of a session: the stream for people, and the document on standard output. A failed write ends no session."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from autotune.views.steady import Steady, reader_left
 
 
 def shown(*, document: bool) -> Steady:
-    """The stream for people: standard error when standard output takes the document. Takes every line, also when
-    nobody reads any more."""
+    """Return the stream for people: standard error when the document goes to standard output. Writing to it never
+    fails, even when its reader is gone."""
     stream = sys.stderr if document else sys.stdout
-    if stream is None:  # it was closed before we were started
+    if stream is None:  # closed before autotune started
         stream = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     encode_anything(stream)
     return Steady(stream)
 
 
 def all_shown(stream: Steady) -> bool:
-    """Whether every line could be written; says why not. A reader that left knows."""
+    """Return whether every line was written; otherwise print why, unless the reader left."""
     if stream.lost is not None and not reader_left(stream.lost):
-        say(_unwritten("what happened could not all be printed", stream.lost))
+        say(_unwritten("some of the output could not be printed", stream.lost))
     return stream.lost is None
 
 
 class Document:
-    """Takes the JSON report and prints it on standard output; `lost` when its reader left early."""
+    """Prints the JSON report on standard output; `lost` when its reader left early."""
 
     lost = False
 
     def __call__(self, text: str) -> None:
-        """Raises AutotuneError when it cannot be written."""
-        if sys.stdout is None:  # it was closed before we were started
+        """Write the text. Raises AutotuneError when it cannot be written."""
+        if sys.stdout is None:  # closed before autotune started
             raise AutotuneError("--json - could not be written: standard output is closed", stage="report")
         encode_anything(sys.stdout)
         out = Steady(sys.stdout)

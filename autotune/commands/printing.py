@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How commands put lists and JSON on standard output, and errors into a line."""
+"""Printing of lists and JSON on standard output, and of errors as one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def encode_anything(stream: TextIO) -> None:
-    """Characters that the terminal's encoding lacks appear as escapes instead of ending the session."""
+    """Print characters that the terminal's encoding lacks as escapes, instead of raising."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
@@ -41,7 +41,7 @@ def columns() -> int:
 
 
 def error_line(error: AutotuneError) -> str:
-    """The error as one printable line without secrets: `autotune: STAGE: what happened. What to do.`"""
+    """Format the error as one printable line without secrets: `autotune: STAGE: what happened. What to do.`"""
     from autotune.report.text import printable
 
     stage = "" if error.stage == AutotuneError.default_stage else f"{error.stage}: "
@@ -51,7 +51,7 @@ def error_line(error: AutotuneError) -> str:
 
 
 def say(error: AutotuneError) -> None:
-    """The error's line on standard error; nothing where there is nobody any more to read it."""
+    """Print the error's line on standard error; nothing once the reader is gone."""
     try:
         print(error_line(error), file=sys.stderr, flush=True)
     except (OSError, ValueError):

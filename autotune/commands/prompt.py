@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune prompt`: what would be sent to the model."""
+"""`autotune prompt`: the first request to the model, without sending it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune replay`: a recorded conversation with the model once more."""
+"""`autotune replay`: a recorded conversation with the model, replayed."""
 
 from __future__ import annotations
 

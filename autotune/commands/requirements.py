@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What autotune needs, and whether it is there: small checks, collected first, rendered elsewhere.
+"""Checks of what autotune needs: small functions, collected here, rendered elsewhere.
 
-No network, nothing started that stays, well under a second.
+They use no network, leave nothing running, and take well under a second together.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ BOTH: tuple[str, ...] = ("host", "vm")
 HOST: tuple[str, ...] = ("host",)
 VM: tuple[str, ...] = ("vm",)
 OPTIONAL: tuple[str, ...] = ()
-"""What a requirement is for; nothing fails without an optional one."""
+"""Machines that a requirement is for; without an optional one, nothing fails."""
 LEAST_FREE_BYTES = 1 << 30
 LEAST_MEMORY_BYTES = 1 << 30
 
 
 def collect() -> list[Check]:
-    """All checks, in the order in which a person would mend them."""
+    """Run all checks, in the order in which a person would fix them."""
     return [check() for check in CHECKS]
 
 
 def can_run(checks: Iterable[Check]) -> dict[str, bool]:
-    """Which machines could run sched_ext schedulers: `host` and `vm`."""
+    """Return whether `host` and `vm` can run sched_ext schedulers."""
     rows = list(checks)
     return {name: all(row.found for row in rows if name in row.required_for) for name in ("host", "vm")}
 
@@ -107,7 +107,7 @@ def _nothing_attached() -> Check:
 
 
 def _end_of(other: Other | None) -> str:
-    """The command that ends it, and what does without."""
+    """Return the command that ends the other scheduler, and the alternative."""
     if other is None or other.origin == "unknown":
         return "stop it, or use --machine vm"
     if other.origin == "autotune":
@@ -147,14 +147,14 @@ def _vm_kernel() -> Check:
         found = kernels.find(None)
     except AutotuneError as error:
         return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
-    looked_at = found.source == "fetched"  # then, and looking takes a while
+    looked_at = found.source == "fetched"  # checked when it was fetched; it takes a while
     fault = _fault(found.unpacked) if found.unpacked and not looked_at else None
     detail = f"{found.version} ({found.source}){f': {fault}' if fault else ''}"
     return Check("VM kernel", fault is None, detail, "the micro-VM boots it", _SETUP if fault else "", VM)
 
 
 def _fault(kernel: Path) -> str | None:
-    """Why no scheduler can be loaded into a kernel; None also where that cannot be read."""
+    """Return why no scheduler can be loaded into a kernel; None if one can, or if the file cannot be read."""
     try:
         return kernels.fault_of(kernel.read_bytes())
     except OSError:
@@ -197,11 +197,11 @@ def _user_namespaces() -> Check:
 
 
 def _programs() -> Check:
-    """Not asked for their versions, which takes longer than a doctor may."""
+    """Count the scx programs; their versions are left out, since they take too long to read."""
     from autotune.schedext.catalogue.catalog import Catalog
     from autotune.schedext.programs import binaries
 
-    purpose = "trying schedulers of the scx family ('autotune schedulers' lists them)"
+    purpose = "trying scx schedulers ('autotune schedulers' lists them)"
     known = [one for one in Catalog.load().schedulers if one.kind == "binary"]
     try:
         places = binaries.here()
@@ -229,7 +229,7 @@ def _claude() -> Check:
 
 
 def _sandbox() -> Check:
-    """Really tried: a kernel may forget to say that it forbids what the sandbox is made of."""
+    """Run the sandbox once: not every kernel shows that it forbids user namespaces."""
     from autotune.verify import sandbox
 
     purpose = "verifying generated schedulers"

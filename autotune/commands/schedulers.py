@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune schedulers ...`: the schedulers that can be tried, which of them are here, and how to get the others."""
+"""`autotune schedulers ...`: the schedulers to try, which of them are installed, and how to get the others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     help="List, describe, install and check schedulers.",
 )
 PLAIN_S = 5.0
-"""Between two lines of progress where there is no terminal."""
+"""Seconds between two lines of progress without a terminal."""
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
 
@@ -47,7 +47,7 @@ def _show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'autotune schedulers' lists.")],
     as_json: _Json = False,
 ) -> None:
-    """Describe one scheduler and its knobs, and where it was found; of one of your own also what was proven."""
+    """Describe a scheduler, its knobs, and where it was found; for one of your own, also what the gates proved."""
     from autotune.schedext.programs import inventory
     from autotune.views import listing
 
@@ -69,7 +69,7 @@ _Names = Annotated[
 def _check(names: _Names = None, as_json: _Json = False) -> int:
     """Compare the catalogue with the --help of installed programs. Exit 1 when they differ.
 
-    A program that is not here is no error.
+    A program that is not installed is not an error.
     """
     from autotune.schedext.programs import inventory
 
@@ -85,9 +85,9 @@ def _check(names: _Names = None, as_json: _Json = False) -> int:
 
 INSTALL_HELP = """Build schedulers from crates.io with cargo, into a store of autotune's own; nothing else is changed.
 
-The first takes some minutes, each other one a few seconds to two minutes. What compilers leave is kept for that, in
-~/.cache/autotune/cargo (or CARGO_TARGET_DIR), a few GB: 'rm -r' of it costs time at the next install, nothing else.
-Schedulers themselves are in ~/.local/share/autotune/schedulers.
+The first takes a few minutes, each further one up to two minutes. Build files are kept in ~/.cache/autotune/cargo (or
+CARGO_TARGET_DIR), a few GB; deleting them only makes the next install slower. The schedulers are installed in
+~/.local/share/autotune/schedulers.
 """
 
 
@@ -114,7 +114,7 @@ def _install(
         return _install_all(list(dict.fromkeys(names)), version)
 
 
-# --- what is listed --------------------------------------------------------------------------------------
+# --- listing ---------------------------------------------------------------------------------------------
 
 
 def _catalog() -> Catalog:
@@ -124,8 +124,8 @@ def _catalog() -> Catalog:
 
 
 def _named(name: str) -> Scheduler:
-    """A scheduler of the catalogue; one of the user's own also without `custom:`. Raises UsageError for a name that
-    is none, AutotuneError for one that is damaged."""
+    """Return a scheduler of the catalogue; `custom:` may be left out. Raises UsageError for an unknown name,
+    AutotuneError for a damaged scheduler."""
     from autotune.schedext.catalogue import custom
     from autotune.schedext.catalogue.catalog import CUSTOM, Catalog
 
@@ -135,7 +135,8 @@ def _named(name: str) -> Scheduler:
 
 
 def _proof(scheduler: Scheduler) -> Iterator[str]:
-    """What the gates proved of a generated scheduler, and what became of it on this host; nothing for the others."""
+    """Show what the gates proved of a generated scheduler, and its strikes on this host; nothing for other
+    schedulers."""
     from autotune.canary.strikes import Strikes
     from autotune.report.text import printable
     from autotune.schedext.catalogue import custom
@@ -179,7 +180,7 @@ def _row(entry: Entry) -> Any:
 
 
 def _warn(entries: Sequence[Entry]) -> None:
-    """Warns about programs that were found but cannot be used; the table still lists the rest."""
+    """Warn about programs that were found but cannot be used; the table still lists the rest."""
     for entry in entries:
         if entry.problem is not None:
             print(error_line(entry.problem), file=sys.stderr)
@@ -193,14 +194,14 @@ def _compared(compared: Sequence[Compared], *, named: bool) -> Iterator[str]:
         yield printable(one.headline())
         yield from (f"  {printable(difference.sentence)}" for difference in one.differences)
     if not here and not named:
-        yield "No program of the catalogue is here; 'autotune schedulers install NAME' builds one."
+        yield "No program of the catalogue is installed; 'autotune schedulers install NAME' builds one."
 
 
 # --- installing ------------------------------------------------------------------------------------------
 
 
 def _install_all(names: Sequence[str], version: str | None) -> int:
-    """Everything that can be known to be wrong is said before the first build; one that fails stops no other."""
+    """Check everything before the first build, then build all; one that fails does not stop the others."""
     from autotune.schedext.programs import crates, needs
 
     catalog = _catalog()
@@ -223,7 +224,7 @@ def _install_all(names: Sequence[str], version: str | None) -> int:
 def _install_one(scheduler: Scheduler, version: str, store: Any) -> None:
     from autotune.schedext.programs import crates
 
-    with _told(f"{scheduler.name} {version}") as listener:
+    with _progress_shown(f"{scheduler.name} {version}") as listener:
         done = crates.install(scheduler, version, store, listener)
     if done.build_s is None:
         print(f"{scheduler.name} {version} is installed already: {done.binary.path}")
@@ -232,12 +233,13 @@ def _install_one(scheduler: Scheduler, version: str, store: Any) -> None:
 
 
 @contextlib.contextmanager
-def _told(what: str) -> Iterator[Any]:
-    """A listener that tells of progress: on one line that changes at a terminal, else on a line every few seconds."""
+def _progress_shown(what: str) -> Iterator[Any]:
+    """Yield a listener that shows progress: on one changing line at a terminal, else on a new line every few
+    seconds."""
     terminal = sys.stdout.isatty()
     last = -PLAIN_S
 
-    def tell(progress: BuildProgress) -> None:
+    def show(progress: BuildProgress) -> None:
         nonlocal last
         text = f"{what}: {_progress(progress)}"
         if terminal:
@@ -247,7 +249,7 @@ def _told(what: str) -> Iterator[Any]:
             print(text, flush=True)
 
     try:
-        yield tell
+        yield show
     finally:
         if terminal:
             print("\r\x1b[2K", end="", flush=True)

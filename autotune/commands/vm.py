@@ -23,7 +23,8 @@ def _vm(context: typer.Context) -> None:
 @app.command("setup")
 def _setup(
     version: Annotated[
-        str | None, typer.Option("--version", metavar="VERSION", help="Kernel to fetch. Default: the best known.")
+        str | None,
+        typer.Option("--version", metavar="VERSION", help="Kernel version to fetch. Default: the best known."),
     ] = None,
 ) -> None:
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""

@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: MIT
+"""The planners, which propose candidates."""

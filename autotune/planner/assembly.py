@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Puts the planner of a session together, and takes it apart again."""
+"""Assembly of a session's planner from its parts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Resolve = Callable[[Candidate], AttachSpec]
 
 @dataclass(frozen=True)
 class Parts:
-    """What a planner is made from."""
+    """The parts that a planner is made from."""
 
     settings: Settings
     workload: Workload
@@ -60,7 +60,7 @@ class Parts:
 
 @contextlib.contextmanager
 def planning(parts: Parts) -> Iterator[Planner]:
-    """The planner that the settings ask for, for the time of a session. Raises PlannerError, UsageError."""
+    """Yield the planner that the settings name, and close it at the end. Raises PlannerError, UsageError."""
     assert parts.machine is not None
     reasons = unusable(parts.catalog, parts.machine.info)
     if parts.proposes:
@@ -93,7 +93,7 @@ def planning(parts: Parts) -> Iterator[Planner]:
 
 
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
-    """The conversation of a session with whatever answers it."""
+    """Return the conversation of a session with the given service."""
     settings, workload = parts.settings, parts.workload
     redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
     account = cost.Account(settings.model, cost.load(settings.prices))
@@ -130,7 +130,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
 
 
 def workshop(parts: Parts) -> Workshop:
-    """Verifies in a micro-VM of its own, and tells how far it is."""
+    """Return a workshop that verifies in a micro-VM of its own and reports its progress."""
 
     def verified(submission: Submission) -> Verification:
         from autotune.verify.gates import verify
@@ -144,8 +144,8 @@ def workshop(parts: Parts) -> Workshop:
 
 
 def learned(knowledge: Knowledge, workload: Workload, listener: Listener) -> Sequence[str]:
-    """What past sessions found, one sentence each: of this workload first, then of the same program elsewhere.
-    Knowledge that cannot be read costs a warning and nothing else."""
+    """Return what past sessions found, one sentence each: of this workload first, then of the same program elsewhere.
+    When the knowledge cannot be read, warn and return nothing."""
     try:
         past = knowledge.sessions_of(workload, PAST_SESSIONS)
         return sentences(past + knowledge.similar(workload, PAST_SESSIONS))
@@ -154,14 +154,14 @@ def learned(knowledge: Knowledge, workload: Workload, listener: Listener) -> Seq
         return ()
 
 
-# --- looking at what would be sent -----------------------------------------------------------------------
+# --- showing the first request -----------------------------------------------------------------------
 
 
 Show = Callable[[dict[str, Any]], None]
 
 
 class _Nobody:
-    """Stands where the service would: nothing is ever sent."""
+    """A service that never sends anything."""
 
     def send(self, request: dict[str, Any], within_s: float) -> Reply:
         del within_s
@@ -169,7 +169,7 @@ class _Nobody:
 
 
 class _Shower(OfflinePlanner):
-    """Shows what would be sent and proposes nothing, so that the session ends."""
+    """A planner that shows its first request and proposes nothing, so that the session ends."""
 
     def __init__(self, talk: Conversation, show: Show, catalog: Catalog) -> None:
         super().__init__(catalog)
@@ -183,12 +183,12 @@ class _Shower(OfflinePlanner):
 
 @contextlib.contextmanager
 def showing(parts: Parts, show: Show) -> Iterator[Planner]:
-    """A planner that only shows the first request."""
+    """Yield a planner that only shows its first request."""
     yield _Shower(conversation(parts, _Nobody(), None), show, parts.catalog)
 
 
 def unsent_request(parts: Parts) -> dict[str, Any]:
-    """The first request of a session that has not run: what is not known yet is marked so."""
+    """Return the first request of a session that has not run; facts not known yet are marked."""
     talk = conversation(parts, _Nobody(), None)
     brief = prompt.Brief(
         machine=None,

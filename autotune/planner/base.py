@@ -35,11 +35,11 @@ class Situation:
     candidates_affordable: int
     """Candidates that the remaining budget allows, estimated."""
     refused: tuple[str, ...] = ()
-    """Last proposals that were rejected, with the reason."""
+    """Proposals of the last turn that were refused, with the reason."""
 
 
 class Planner(Protocol):
-    """Proposes candidates. It never measures and never judges."""
+    """A source of candidates. It never measures and never judges."""
 
     @property
     def name(self) -> str: ...
@@ -56,5 +56,5 @@ class Planner(Protocol):
         """Return notes for the user about the last proposal, one sentence each. Each is returned once."""
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
-        """Return candidates to try next, none of them tried before; empty when there is nothing left worth trying.
-        Raises PlannerError when the planner cannot continue."""
+        """Return candidates to try next, none of them tried before; empty when nothing is left worth trying. Raises
+        PlannerError when the planner cannot continue."""

@@ -62,8 +62,8 @@ def choose(
 ) -> Planner:
     """Choose the planner and report it as one event.
 
-    `kind` is auto, claude or offline. `connect` finds the key and makes the client; `claude` makes the Claude planner
-    and says why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
+    `kind` is auto, claude or offline. `connect` finds the key and makes the client; `claude` returns the Claude planner
+    and why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
     """
     if kind == "offline":
         return offline

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""The planner that needs no key and no network: it matches the baseline with the catalogue's tags, then varies the
-knobs of the leaders.
+"""The planner without key or network: it matches the baseline with tags of the catalogue, then varies the knobs of the
+leaders.
 
 First set: each trait of the baseline (busy CPUs, waiting tasks, many forks, ...) is a vote for the schedulers with a
 matching tag. Our own schedulers and programs alternate, so that the set stays varied. Later sets: one knob of a leader
-at a time, one step up and one step down, and further in a direction that has helped; for programs also their profiles.
+at a time, one step up and one step down; for programs also their profiles. A knob that helped makes a new leader, so
+the next set goes further in that direction.
 
-The catalogue it gets holds only what can run on this machine (`reasons.unusable`). It skips programs that are not made
-for production, knobs without effect here, and settings that conflict.
+Its catalogue contains only what can run on this machine (`reasons.unusable`). It skips programs that are not made for
+production, knobs without effect here, and settings that conflict.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LATER_SET = 3
 PROFILES = ("lowlatency", "gaming", "server")
 """Profiles worth trying for speed: `auto` is close to the defaults, and `powersave` saves power."""
 STEP = 4
-"""Factor between neighbouring values of a number; smaller steps rarely exceed the noise."""
+"""Factor between neighbouring values of a number; the effect of smaller steps rarely exceeds the noise."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Trait:
 
 
 def _waiting(seen: Observation) -> float:
-    """Share of time that tasks waited for a CPU; 0 where the kernel does not report it."""
+    """Return the share of time that tasks waited for a CPU; 0 where the kernel does not report it."""
     return seen.pressure_cpu_share if seen.pressure_cpu_share is not None else (seen.run_wait_share or 0.0)
 
 
@@ -76,7 +77,7 @@ TRAITS = (
 
 
 class OfflinePlanner:
-    """Proposes from the catalogue alone. `name` is `offline`."""
+    """Proposes candidates from the catalogue alone."""
 
     name = "offline"
     spending = None
@@ -96,7 +97,7 @@ class OfflinePlanner:
     # --- the first set ---
 
     def _first(self, seen: Observation) -> list[Proposal]:
-        """Order by votes. A program needs at least one vote, because there are many programs and each costs runs."""
+        """Return the schedulers by votes. A program needs at least one: there are many, and each costs runs."""
         shown = [trait for trait in TRAITS if trait.shows(seen)]
         ranked = sorted(self._catalog.schedulers, key=lambda scheduler: -len(_votes(scheduler, shown)))
         ours = [one for one in ranked if one.kind == "bpf"]
@@ -122,7 +123,7 @@ def _votes(scheduler: Scheduler, shown: Iterable[Trait]) -> list[Trait]:
 
 
 def _is_worth_a_try(one: Scheduler) -> bool:
-    """True for a program whose makers do not call it an example or a test."""
+    """Return True for a program whose makers do not call it an example or a test."""
     return one.kind == "binary" and one.production_ready is not False
 
 
@@ -141,7 +142,7 @@ def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Pr
 
 
 def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
-    """The best three that ran and are not clearly slower."""
+    """Return the best three that ran and are not clearly slower."""
     return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
 
@@ -165,8 +166,8 @@ def _turned(
 
 
 def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bool:
-    """True when the knob has an effect on this machine. Switches of programs are left to their profiles: there are
-    many, and they change a lot."""
+    """Return whether to vary a knob: it has an effect on this machine. Switches of programs are left to their profiles:
+    there are many, and they change a lot."""
     if knob.name == "partial" or knob.status != "active" or knob.repeatable:
         return False
     if scheduler.kind == "binary" and knob.type == "boolean":
@@ -194,7 +195,7 @@ def _place(leader: CandidateResult) -> str:
 
 
 def _steps(knob: Knob, current: object) -> list[KnobValue]:
-    """Neighbouring values of a knob within its range."""
+    """Return the neighbouring values of a knob within its range."""
     if isinstance(current, bool):
         return [not current]
     if knob.options:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Sessions as documents that people and programs read: plain text, Markdown, CSV, JSON. Pure.
+"""Documents of a session for people and programs: plain text, Markdown, CSV, JSON. Pure.
 
 What always holds here:
-- a unit is chosen once per table and values are converted only here;
-- text that came from the workload, the kernel or a file is made printable before it becomes part of a line;
-- results are shown in the order the session ranked them.
+- a unit is chosen once per table, and values are converted only here;
+- text from the workload, the kernel or a file is made printable before it becomes part of a line;
+- results are shown in the order of the session's ranking.
 """
 
 from __future__ import annotations
@@ -46,21 +46,21 @@ ENVIRONMENT_KEPT = frozenset(
     | {"CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS", "RUSTFLAGS"}
     | {"MAKEFLAGS", "CARGO_BUILD_JOBS", "GOMAXPROCS", "OMP_NUM_THREADS"}
 )
-"""Variables of the workload's environment that the JSON document keeps: those that change how fast programs run.
-All others are left out, since an environment holds keys and passwords."""
+"""Environment variables that the JSON document keeps: those that change how fast programs run. All others are left out,
+since an environment may contain keys and passwords."""
 
-# --- what planning took ----------------------------------------------------------------------------------
+# --- the cost of planning ----------------------------------------------------------------------------------
 
 
 def spending_text(spending: Spending) -> str:
-    """Cost of planning: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
+    """Format the cost of planning: `3 calls, 12,345 tokens (9,876 cached), 0.021 USD`."""
     calls = counted(spending.calls, "call")
     money = "" if spending.cost_usd is None else f", {spending.cost_usd:.3f} USD"
     return f"{calls}, {spending.tokens:,} tokens ({spending.cache_read_tokens:,} cached){money}"
 
 
 def spending_sentence(spending: Spending) -> str:
-    """Cost of planning for the end of a session, with the model and the date of the prices."""
+    """Return the cost of planning as a sentence, with the model and the date of the prices."""
     dated = f" at prices of {spending.prices_as_of}" if spending.prices_as_of else ""
     waited = f"{duration_text(spending.service_s)} of waiting"
     return f"Planned by {printable(spending.model)}: {spending_text(spending)}{dated}, {waited}."
@@ -76,7 +76,7 @@ _PLACES = {
 
 
 def machine_sentence(info: MachineInfo) -> str:
-    """Where the runs happen and why there."""
+    """Return a sentence on the machine of the runs, and why it was chosen."""
     place = _PLACES[info.acceleration]
     facts = f"Linux {info.kernel}, {counted(info.cpus, 'CPU')}, {bytes_text(info.memory_bytes)}"
     why = f": {info.why.rstrip('.')}" if info.why else ""
@@ -84,7 +84,7 @@ def machine_sentence(info: MachineInfo) -> str:
 
 
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
-    """The workload under EEVDF, and the smallest difference that can be detected."""
+    """Return a sentence on the baseline, and the smallest difference that can be detected."""
     median = value_text(baseline.median, is_time=is_time)
     return (
         f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}; "
@@ -93,7 +93,8 @@ def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
 
 
 def allotment_sentence(allotted: Allotment) -> str:
-    """How many candidates fit into the budget, and which budget would give all of them all rounds."""
+    """Return a sentence on how many candidates fit into the budget, and which budget would give all of them all
+    rounds."""
     names = counted(allotted.proposed, "candidate")
     room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
     room = names if allotted.fitting == allotted.proposed == 1 else room
@@ -106,7 +107,7 @@ def allotment_sentence(allotted: Allotment) -> str:
 
 
 def observation_sentence(observation: Observation) -> str:
-    """Activity of the system during the baseline, as far as the kernel shows it."""
+    """Return a sentence on the activity of the system during the baseline, as far as the kernel shows it."""
     facts = [
         f"CPUs {percent_text(observation.cpu_utilisation)} busy",
         f"{observation.parallelism:.1f} of {observation.cpus} used by the command",
@@ -119,9 +120,9 @@ def observation_sentence(observation: Observation) -> str:
 
 
 def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
-    """The command line that repeats the session's finding, quoted for a shell: with the winner, or with all that
-    was tried when nothing won. `given` are options for where and how long to run, which the session's record does
-    not keep."""
+    """Return the command line that repeats the session, quoted for a shell: with the winner, or with all candidates
+    when nothing won. `given` are the options for where and how long to run, which the session's record does not
+    keep."""
     workload = session.workload
     argv = ["autotune", "cc", *_workload_flags(workload), *given]
     tried = [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
@@ -132,15 +133,15 @@ def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
 
 
 def keep_command(session: Session) -> str | None:
-    """The command line that keeps the winner attached; None without a winner, and for what a micro-VM found, which
-    nothing can be kept of."""
+    """Return the command line that keeps the winner attached; None without a winner, and for a session in a micro-VM,
+    whose scheduler cannot be kept."""
     if session.winner is None or session.machine.kind != "host":
         return None
     return f"autotune apply {shell_word(session.winner)}"
 
 
 def command_words(workload: Workload) -> tuple[str, ...]:
-    """The command as its user gave it to `autotune cc`: one string for a shell, or an argument vector."""
+    """Return the command as the user gave it to `autotune cc`: one string for a shell, or an argument vector."""
     as_string = workload.argv == ("sh", "-c", workload.command)
     return (workload.command,) if as_string else workload.argv
 
@@ -165,7 +166,7 @@ def _workload_flags(workload: Workload) -> list[str]:
 
 
 def session_table(session: Session) -> Table:
-    """The table of a session."""
+    """Return the table of a session."""
     return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
 
 
@@ -173,7 +174,7 @@ def session_table(session: Session) -> Table:
 
 
 def conclusion(session: Session) -> str:
-    """The sentence under the table."""
+    """Return the sentence under the table."""
     is_time = session.metric == WALL_METRIC
     return printable(
         session.recommendation or recommend(session.results, session.winner, session.baseline, is_time=is_time)
@@ -181,7 +182,7 @@ def conclusion(session: Session) -> str:
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
-    """The end of a session for a pipe or a file: the table, the recommendation, the command."""
+    """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
     parts = [plain_table(session_table(session)), ""] if session.results else []
     parts.append(conclusion(session))
     if session.spending is not None:
@@ -197,7 +198,7 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
 
 
 def markdown(session: Session, given: Sequence[str] = ()) -> str:
-    """The report as a Markdown section."""
+    """Return the report as a Markdown section."""
     shown = session_table(session)
     header = [_markdown_cell(cell) for cell in shown.header]
     rules = ["---:" if column in RIGHT_ALIGNED else ":---" for column in range(len(header))]
@@ -243,8 +244,8 @@ CSV_HEADER = (
 
 
 def csv_text(session: Session) -> str:
-    """One line for each candidate and for EEVDF. Numbers are unrounded; the median is in seconds or in the
-    metric's own unit; a cell is empty where there is no value."""
+    """Return the table as CSV, one line for each candidate and for EEVDF. Numbers are not rounded; the median is in
+    seconds or in the metric's own unit; a cell without a value is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_HEADER)
@@ -265,8 +266,8 @@ def csv_text(session: Session) -> str:
 
 
 def session_json(session: Session) -> dict[str, Any]:
-    """The document that `--json` writes, as docs/JSON.md describes it. Infinite bounds become the largest number
-    JSON can carry, what is not a number becomes null, and of the environment only `ENVIRONMENT_KEPT` is in it."""
+    """Return the document that `--json` writes (docs/JSON.md). An infinite bound becomes the largest number that JSON
+    can carry, NaN becomes null, and of the environment only `ENVIRONMENT_KEPT` is in it."""
     env = {name: value for name, value in session.workload.env.items() if name in ENVIRONMENT_KEPT}
     document = to_json(dataclasses.replace(session, workload=dataclasses.replace(session.workload, env=env)))
     finite: dict[str, Any] = _finite(document)
@@ -274,7 +275,7 @@ def session_json(session: Session) -> dict[str, Any]:
 
 
 def json_text(session: Session) -> str:
-    """The document as ASCII text, ending in a newline."""
+    """Return the document as ASCII text, ending in a newline."""
     return json.dumps(session_json(session), indent=2, allow_nan=False) + "\n"
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A candidate as a configuration of other tools: scx_loader, systemd, TuneD. Pure: text in, text out.
+"""Configurations of other tools for a candidate: scx_loader, systemd, TuneD. Pure.
 
-Nothing here goes into the system by itself: each text says at its top where it goes and what makes it active.
+Nothing is installed: each text says at its top where it goes and how to make it active.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOADER_KNOWS = frozenset(
         *("lavd", "mlfq", "p2dq", "pandemonium", "rustland", "rusty", "tickless"),
     )
 )
-"""The programs that scx_loader 1.1.3 starts; older ones know fewer (`scxctl list`)."""
+"""Programs that scx_loader 1.1.3 can start; older versions know fewer (`scxctl list`)."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Winner:
     """The candidate to export. `argv` starts it and keeps it attached: the program with its options, or autotune."""
 
     key: str
-    """As `--scheduler` takes it."""
+    """The candidate as `--scheduler` takes it."""
     why: str
-    """Where it comes from, in a clause."""
+    """Origin of the choice, in a sentence."""
     argv: tuple[str, ...]
     program: str | None
-    """The scx program; None for an object of ours."""
+    """The scx program; None for a BPF object, which autotune attaches."""
     exits_zero_when_ejected: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Where autotune finds what it needs, for root."""
+    """Variables for autotune under root: the directories of the user who exported it."""
 
 
 def text(kind: Kind, winner: Winner) -> str:
@@ -52,12 +52,13 @@ def text(kind: Kind, winner: Winner) -> str:
 
 
 def _head(winner: Winner, *lines: str) -> list[str]:
-    told = [f"Written by autotune {__version__}: {winner.key}", winner.why, *lines]
-    return [f"# {_one_line(line)}" for line in told]
+    comments = [f"Written by autotune {__version__}: {winner.key}", winner.why, *lines]
+    return [f"# {_one_line(line)}" for line in comments]
 
 
 def _one_line(line: str) -> str:
-    """A comment ends with its line, and a trailing backslash would join the next one to it."""
+    """Make the text one line of a comment: without control characters, and without a trailing backslash, which would
+    join the next line to it."""
     return "".join(character if character.isprintable() else "?" for character in line).rstrip("\\ ")
 
 
@@ -65,7 +66,7 @@ def _one_line(line: str) -> str:
 
 
 def scx_loader(winner: Winner) -> str:
-    """`config.toml`: the program is started at once, with these options in mode auto."""
+    """Return a `config.toml` that starts the program at once, with its options as mode auto."""
     if winner.program is None:
         raise UsageError(
             f"scx_loader starts programs, and {winner.key} is a BPF object that autotune itself attaches",
@@ -94,7 +95,7 @@ def scx_loader(winner: Winner) -> str:
 
 
 def toml_text(text: str) -> str:
-    """A basic string of TOML 1.0."""
+    """Quote text as a basic string of TOML 1.0."""
     return '"' + "".join(_toml_character(character) for character in text) + '"'
 
 
@@ -108,7 +109,7 @@ def _toml_character(character: str) -> str:
 
 
 def systemd(winner: Winner) -> str:
-    """A unit that restarts a scheduler that the kernel ejected, up to a limit."""
+    """Return a unit that starts an ejected scheduler again, up to a limit."""
     lines = [
         *_head(
             winner,
@@ -141,18 +142,18 @@ def systemd(winner: Winner) -> str:
 
 
 def _program_lines(winner: Winner) -> Sequence[str]:
-    """Programs of the scx family end in order on SIGINT."""
+    """Return the lines for an scx program, which stops cleanly on SIGINT."""
     if winner.exits_zero_when_ejected:
         return (
-            "# It exits with 0 also when the kernel ejects it: then it is not started again.",
+            "# It exits with 0 even when the kernel ejects it, and is not started again then.",
             "KillSignal=SIGINT",
         )
     return ("KillSignal=SIGINT",)
 
 
 def command_line(argv: Sequence[str]) -> str:
-    """Words as ExecStart takes them (systemd.service(5)). With a dollar sign among them, variables are switched off
-    for the whole line by its `:`, since the program's path cannot escape one."""
+    """Quote words for ExecStart (systemd.service(5)). If one contains a dollar sign, the prefix `:` disables variables
+    for the whole line, since the program's path cannot escape one."""
     if not argv or not argv[0].startswith("/"):
         raise UsageError(f"systemd needs an absolute path, not '{argv[0] if argv else ''}'")
     plain = any("$" in word for word in argv)
@@ -160,7 +161,7 @@ def command_line(argv: Sequence[str]) -> str:
 
 
 def unit_word(word: str) -> str:
-    """One word of a unit file: specifiers and backslashes are doubled, and whatever is not plain stands in quotes."""
+    """Quote one word for a unit file: percent signs and backslashes are doubled, special characters put in quotes."""
     escaped = _specifiers(word).replace("\\", "\\\\").replace('"', '\\"')
     escaped = "".join(_unit_character(character) for character in escaped)
     plain = word and all(character.isalnum() or character in "/_-.,:=+@%$" for character in word)
@@ -181,7 +182,7 @@ def _specifiers(text: str) -> str:
 
 
 def tuned(winner: Winner) -> str:
-    """A profile that starts the unit of `systemd` while it is active, and stops it when another one is chosen."""
+    """Return a profile that starts the unit of `systemd` while the profile is active, and stops it afterwards."""
     lines = [
         *_head(
             winner,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The JSON schema of the session's document, made from the records."""
+"""The JSON schema of a session, made from the records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from autotune.report.documents import SCHEMA_VERSION
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of the document, made from the records; the descriptions are their docstrings."""
+    """Return the JSON schema; its descriptions are the docstrings of the records and their fields."""
     from pydantic import TypeAdapter
 
     from autotune import records
@@ -32,12 +32,12 @@ def schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The text of docs/session.schema.json."""
+    """Return the text of docs/session.schema.json."""
     return json.dumps(schema(), indent=2) + "\n"
 
 
 def _field_notes(source_path: str) -> dict[tuple[str, str], str]:
-    """The strings that follow fields in the classes of a Python file, by class and field."""
+    """Return the docstrings of fields in a Python file, by class and field."""
     import ast
     from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The ranked table: every cell is text. Pure."""
+"""The ranked table as text. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Row:
     knobs: tuple[str, ...]
     median: str
     baseline_median: str
-    """EEVDF's over the same rounds."""
+    """EEVDF's median over the same rounds."""
     speedup: str
     verdict: str
     runs: str
@@ -36,12 +36,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Scheduler and knobs as `--scheduler` takes them."""
+        """The candidate as `--scheduler` takes it."""
         return f"{self.scheduler}:{','.join(self.knobs)}" if self.knobs else self.scheduler
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """In the order of `Table.header`."""
+        """Cells in the order of `Table.header`."""
         return (
             self.rank,
             self.name,
@@ -56,15 +56,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The ranked table: every cell is text and ready to be aligned."""
+    """The ranked table; every cell is text."""
 
     header: tuple[str, ...]
     rows: tuple[Row, ...]
 
 
 def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None) -> Table:
-    """The table of results, in their order; its median columns are in one unit. Beside a candidate's median stands
-    EEVDF's of the same rounds: those that the speedup rests on."""
+    """Return the table of results, in their order. Both median columns have the same unit; EEVDF's median is of the
+    same rounds as the candidate's, those that the speedup rests on."""
     medians = (median for result in results for median in (result.median, result.baseline_median))
     scale = scale_for((median for median in medians if median is not None), is_time=is_time)
     unit = f" [{scale.unit}]" if scale.unit else ""
@@ -99,13 +99,13 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
 
 
 def interval_text(interval: Interval) -> str:
-    """`1.084 [1.051, 1.118]`."""
+    """Format an interval: `1.084 [1.051, 1.118]`."""
     low, high = _ratio_text(interval.low), _ratio_text(interval.high)
     return f"{_ratio_text(interval.estimate)} [{low}, {high}]"
 
 
 def _ratio_text(ratio: float) -> str:
-    """Five characters at most; intervals of few noisy runs can be very wide."""
+    """Format a ratio in at most five characters; intervals of few noisy runs can be very wide."""
     if ratio >= 999.5:
         return ">999"
     return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
@@ -129,18 +129,18 @@ def _note(result: CandidateResult, winner: str | None) -> str:
 
 
 def _prediction_text(result: CandidateResult) -> str:
-    """Why it was tried and what was predicted, with what came of that."""
+    """Return the reason of a candidate, its prediction, and whether that came true."""
     outcome = {True: "came true", False: "did not come true", None: "open"}[result.held]
     reason = printable(result.reason).strip().rstrip(".")
     return f"{reason} (predicted {result.prediction}: {outcome})"
 
 
 RIGHT_ALIGNED = frozenset({0, 2, 3, 6})
-"""Columns of the table that hold numbers: rank, the two medians, runs."""
+"""Columns of numbers: rank, the two medians, runs."""
 
 
 def plain_table(shown: Table) -> str:
-    """The table as aligned text, without anything but printable ASCII of its own."""
+    """Return the table as aligned text; it adds nothing but spaces and newlines to the cells."""
     lines = [shown.header, *(row.cells for row in shown.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(shown.header))]
     return "\n".join(_aligned(line, widths) for line in lines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Values as text, and text from outside as part of a line. Pure."""
+"""Formatting of values, and of text from outside. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 def printable(text: str) -> str:
-    """Text from outside as part of one line: no control characters, no invisible direction marks, no lone
+    """Make text from outside safe within one line: without control characters, invisible direction marks and lone
     surrogates, so that it can neither move the cursor nor fail to be encoded."""
     return "".join(_printable_character(character) for character in text)
 
@@ -28,7 +28,7 @@ def _printable_character(character: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """A measured time for a sentence, three or four digits of it: `950 us`, `85.3 ms`, `1.234 s`, `95.1 s`."""
+    """Format a measured time with three or four digits: `950 us`, `85.3 ms`, `1.234 s`, `95.12 s`."""
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} us"
     if seconds < 1.0:
@@ -37,28 +37,28 @@ def duration_text(seconds: float) -> str:
 
 
 def clock_text(seconds: float) -> str:
-    """A span for a progress line: `0:07`, `12:40`, `1:02:40`."""
+    """Format a span of time as a clock: `0:07`, `12:40`, `1:02:40`."""
     minutes, second = divmod(max(0, int(seconds)), 60)
     hour, minute = divmod(minutes, 60)
     return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
 def bytes_text(size_bytes: int) -> str:
-    """A size of memory for a sentence, in binary units: `3.8 GiB`, `512 MiB`."""
+    """Format a size in binary units: `3.8 GiB`, `512 MiB`."""
     gib = size_bytes / (1 << 30)
     return f"{gib:.1f} GiB" if gib >= 1 else f"{size_bytes / (1 << 20):.0f} MiB"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How the metric's values appear in one table. `unit` is empty for a metric of the user's own."""
+    """Format of the metric's values in one table. `unit` is empty for a metric of the user's own."""
 
     unit: str
     factor: float
     decimals: int
 
     def text(self, value: float) -> str:
-        """The value in this scale without the unit; very large and very small ones in scientific notation."""
+        """Format a value without its unit; very large and very small ones in scientific notation."""
         shown = value * self.factor
         if shown and not 1e-4 <= abs(shown) < 1e9:
             return f"{shown:.4g}"
@@ -66,8 +66,8 @@ class Scale:
 
 
 def scale_for(values: Iterable[float], *, is_time: bool) -> Scale:
-    """The scale that suits all the values together: milliseconds when all are below a second, and as many decimals
-    as give the smallest about four digits."""
+    """Choose the scale for all values together: milliseconds when all are below a second, and as many decimals as give
+    the smallest value about four digits."""
     sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if not sizes:
         return Scale("s" if is_time else "", 1.0, 3 if is_time else 0)
@@ -85,13 +85,13 @@ def counted(count: int, noun: str) -> str:
 
 
 def value_text(value: float, *, is_time: bool) -> str:
-    """One value of the metric for a sentence, with its unit."""
+    """Format one value of the metric with its unit."""
     return duration_text(value) if is_time else f"{value:.6g}"
 
 
 def shell_word(word: str) -> str:
-    """The word quoted for a shell, on one line: one with control characters or bytes that are not UTF-8 is written
-    as `$'...'` with escapes, which bash, zsh and POSIX shells since 2024 read."""
+    """Quote a word for a shell, on one line. One with control characters or bytes that are not UTF-8 becomes `$'...'`
+    with escapes, which bash, zsh and POSIX.1-2024 shells read."""
     if printable(word) == word:
         return shlex.quote(word)
     return f"$'{''.join(_shell_escape(character) for character in word)}'"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ends a session whatever happens: the machine is given back, cleanup is run, and errors become text."""
+"""The end of a session, whatever happens: the machine is released, cleanup runs, and errors become text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from autotune.session.trials import Trials
 
 
 def caught(step: Callable[[], None]) -> BaseException | None:
-    """Run a step. Returns what ended it; None when it came to its end."""
+    """Run a step. Return the exception that ended it; None when it completed."""
     try:
         step()
     except BaseException as error:
@@ -21,18 +21,18 @@ def caught(step: Callable[[], None]) -> BaseException | None:
 
 
 def give_back(machine: Machine) -> BaseException | None:
-    """Close the machine, a second time when a Ctrl-C interrupts the first. Returns what kept it from being given back,
-    which weighs more than what ended the session; None when it was."""
+    """Close the machine, again if Ctrl-C interrupts the first attempt. Return the error that kept it from closing,
+    which outranks whatever ended the session; None when it closed."""
     first = caught(machine.close)
     again = None if first is None else caught(machine.close)
     return again or (None if first is None or is_interruption(first) else first)
 
 
 def clean_up(trials: Trials) -> BaseException | None:
-    """Run the cleanup command. Returns what ended it before its end."""
+    """Run the cleanup command. Return the exception that ended it; None when it completed."""
 
     def cleanup() -> None:
-        with contextlib.suppress(MachineLost):  # what there was to clean up went with it
+        with contextlib.suppress(MachineLost):  # the files to clean up are gone with it
             trials.cleanup()
 
     return caught(cleanup)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The candidates that a session takes in, and what is known of each besides its place in the race."""
+"""The candidates of a session, with all that is known of each besides its place in the race."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RoundOf: TypeAlias = tuple[Phase, int]
 
 @dataclass
 class Entry:
-    """A candidate, what attaching it needs, and what its runs brought."""
+    """A candidate, how to attach it, and the values of its runs."""
 
     proposal: Proposal
     spec: AttachSpec
@@ -31,7 +31,7 @@ class Entry:
 
 
 class Entries:
-    """All entries by key. A candidate is taken in at most once."""
+    """All entries by key. A candidate is admitted at most once."""
 
     def __init__(self, resolve: Callable[[Candidate], AttachSpec], reporter: Reporter) -> None:
         self._resolve = resolve
@@ -49,8 +49,8 @@ class Entries:
         return self._entries.get(key)
 
     def admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[Entry], list[str]]:
-        """Take in the first `at_most` of those that can be built and are new; warn of what cannot be built. Returns
-        the new entries, and the keys that there was no room for."""
+        """Admit the first `at_most` proposals that are new and can be built; warn of those that cannot. Return the new
+        entries, and the keys that there was no room for."""
         fresh: list[Entry] = []
         untried: list[str] = []
         for proposal in proposals:
@@ -75,16 +75,16 @@ class Entries:
             return None
 
     def refuse(self, key: str, reason: str) -> None:
-        """Remember what the planner is to know of a proposal that was not taken."""
+        """Keep the reason of a refusal, for the planner."""
         self._refused.append(f"{key}: {reason}")
 
     def take_refused(self) -> tuple[str, ...]:
-        """The refusals since the last call."""
+        """Return the refusals since the last call."""
         refused, self._refused = tuple(self._refused), []
         return refused
 
     def replace(self, key: str, chosen: Candidate) -> str | None:
-        """Replace a candidate by what the user made of it. Returns the new key; None when that cannot be run."""
+        """Replace a candidate by the one that the user edited. Return its key; None when it cannot run."""
         if chosen.key in self._entries:
             self._reporter.warn(f"{chosen.key} is in the race already; {key} is left out")
             return None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Records what a session found and writes its reports, whatever ended it.
+"""Records of a finished session: knowledge and reports, written whatever ended it.
 
-One report that cannot be written keeps no other from being written.
+A report that cannot be written does not stop the others.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from autotune.session.request import ReportKind, Sink
 from autotune.views import exports
 
 OPTIONS: dict[ReportKind, str] = {"json": "--json", "markdown": "--export-markdown", "csv": "--export-csv"}
-"""By which messages name a report."""
+"""Option that names a report in messages."""
 
 Reports = Mapping[ReportKind, Path | Sink]
 
 
 def check(reports: Reports) -> None:
-    """Raises UsageError when a report could not be written."""
+    """Raise UsageError when a report cannot be written."""
     for kind, target in reports.items():
         if isinstance(target, Path):
             exports.check_writable(target, OPTIONS[kind])
 
 
 def keep(session: Session, reports: Reports, given: Sequence[str], listener: Listener) -> None:
-    """Record what was learned and write the reports; each failure is a Problem. Ctrl-C waits for what is short, but not
-    for a pipe that nobody reads. `given` are the options that repeat the session."""
+    """Record the session and write its reports; each failure is a Problem. Ctrl-C is delayed meanwhile, except while
+    writing to a pipe that nobody may read. `given` are the options that repeat the session."""
     texts: dict[ReportKind, Callable[[], str]] = {
         "json": lambda: documents.json_text(session),
         "markdown": lambda: documents.markdown(session, given),
@@ -52,7 +52,7 @@ def keep(session: Session, reports: Reports, given: Sequence[str], listener: Lis
 
 
 def _may_wait(path: Path) -> bool:
-    """Whether writing may wait for a reader: a pipe or a device."""
+    """Return whether writing may block: the path is a pipe or a device."""
     return path.exists() and not path.is_file()
 
 

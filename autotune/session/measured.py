@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the runs of a session brought: all trials, and what its baseline runs say together."""
+"""Measurements of a session: all trials, and the baseline with its observation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from autotune.verdict.race import confirmable
 
 @dataclass
 class Measured:
-    """Grows while the session runs. `baseline`, `observation` and `last_run` are there once the baseline is known."""
+    """All that was measured so far. `baseline`, `observation` and `last_run` are None until the baseline is known."""
 
     trials: list[Trial] = field(default_factory=list)
     baseline_values: dict[RoundOf, float] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Measured:
     last_run: Run | None = None
 
     def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int) -> tuple[Baseline, Observation]:
-        """Set the baseline by its first runs, without warm-up."""
+        """Set the baseline from its first runs, without the warm-up."""
         trials = [outcome.trial for outcome in measured]
         self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
         values = list(self.baseline_values.values())

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Stands between a session and its listener.
+"""The layer between a session and its listener.
 
 What always holds here:
-- an event is redacted before anybody hears it;
-- a listener that fails ends no session: it is reported as a Problem when the session is over;
-- the finished session and the logs of schedulers are kept, whatever comes after.
+- an event is redacted before the listener gets it;
+- a listener that fails does not end the session: its failure is reported as a Problem when the session is over;
+- the finished session and the logs of schedulers are kept, whatever happens later.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from autotune.views.logs import SchedulerLogs
 
 
 class Recorder:
-    """Passes events on to the listener. `session` and `error` are those of Finished: what was found, and what ended the
-    session or failed after it."""
+    """Passes events on to the listener. `session` and `error` are those of Finished: the result, and what ended the
+    session early or failed after it."""
 
     def __init__(self, listener: Listener) -> None:
         self.session: Session | None = None
@@ -35,14 +35,14 @@ class Recorder:
         self._pass(event)
 
     def notice(self, text: str) -> None:
-        """Report something done around the session."""
+        """Report an action before or after the session."""
         self(Notice(text))
 
     def close(self) -> None:
         """Report the listener's own failure, once."""
         failed, self._failed = self._failed, None
         if failed is not None:
-            self(Problem("listener", beside("not all that happened could be shown", failed)))
+            self(Problem("listener", beside("some events could not be shown", failed)))
             self._failed = None
 
     def _pass(self, event: Event) -> None:
@@ -53,8 +53,8 @@ class Recorder:
 
 
 def beside(what: str, error: BaseException) -> AutotuneError:
-    """An error that does not end the session: one of ours as it is, any other as a bug."""
+    """Return an error that does not end the session: ours as it is, any other as a bug."""
     if isinstance(error, AutotuneError):
         return error
     text = f"{what}: {type(error).__name__}: {error}"
-    return AutotuneError(text, hint="this is a bug in autotune; the rest is not harmed", stage="internal")
+    return AutotuneError(text, hint="this is a bug in autotune; the other results are not affected", stage="internal")

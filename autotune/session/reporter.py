@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Passes events of a session to its listener, and keeps the warnings for its record."""
+"""Events of a session on their way to its listener; warnings are kept for the record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autotune.verdict.race import Standing
 
 
 class Reporter:
-    """Warns of the same thing once, and of each dropped candidate once."""
+    """Passes events on; reports each warning and each dropped candidate only once."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener

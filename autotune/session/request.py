@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A session to be started, as a plain record: who asks for it makes no difference."""
+"""A session to start, as a plain record, the same for every caller."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from autotune.session.runs import Approve
 
 ReportKind: TypeAlias = Literal["json", "markdown", "csv"]
 Sink: TypeAlias = Callable[[str], None]
-"""Takes the text of a report. Raises AutotuneError when it cannot."""
+"""Writes the text of a report. Raises AutotuneError when it cannot."""
 Consent: TypeAlias = Callable[[Other], bool]
-"""Whether this scheduler, which somebody else attached, may be stopped for the session and restored afterwards. May
+"""Returns True when a scheduler that somebody else attached may be stopped for the session and restored afterwards. May
 raise BusyError instead of refusing."""
 
 
 def refuse(_other: Other) -> bool:
-    """The consent of a caller who gives none."""
+    """Refuse; the default consent."""
     return False
 
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What to measure, where, with which candidates, and where to write what is found."""
+    """The workload, the settings, the candidates, and where to write the results."""
 
     workload: Workload
     settings: Settings = field(default_factory=Settings)
-    """Names the machine and the planner too."""
+    """Includes the machine and the planner."""
     candidates: tuple[Candidate, ...] = ()
-    """Tried instead of a planner's proposals; empty: `settings.planner` proposes."""
+    """Candidates to try instead of a planner's; empty: `settings.planner` proposes."""
     consent: Consent = refuse
     approve: Approve | None = None
     """Called before each switch of the scheduler; None: the request itself is consent."""
@@ -43,7 +43,7 @@ class SessionRequest:
     show_output: bool = False
     """Pass the workload's output to the listener."""
     output_to_model: bool = True
-    """Whether a model may see the workload's output."""
+    """Allow a model to see the workload's output."""
     reports: Mapping[ReportKind, Path | Sink] = field(default_factory=dict)
     keep_writes: Path | None = None
     """Directory for what the workload wrote in the micro-VM; None: it is discarded."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Makes results of what was measured and of the standings of the race."""
+"""Results, from the measurements and the standings of the race."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from autotune.verdict.race import Race, Standing
 
 @dataclass(frozen=True)
 class Results:
-    """Reads the entries and the runs of a session as they are at the time of each call."""
+    """Computes results from the entries and runs of a session as they are at each call."""
 
     entries: Entries
     measured: Measured
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
-        """All candidates and the baseline, best first."""
+        """Return all candidates and the baseline, best first."""
         standings = race.standings() if race is not None else ()
         winner = race.winner if race is not None else None
         return ranking.rank([*self.of_candidates(standings), self._of_baseline()], winner)
@@ -30,7 +30,7 @@ class Results:
         return [self._of_candidate(standing) for standing in standings]
 
     def _of_candidate(self, standing: Standing) -> CandidateResult:
-        """Both medians are those of the rounds that the verdict compared."""
+        """Return one result; both medians are of the rounds that the verdict compared."""
         entry = self.entries[standing.key]
         phase: Phase = "confirm" if standing.fresh else "race"
         compared = [(phase, number) for number in standing.rounds]
@@ -52,7 +52,7 @@ class Results:
         )
 
     def note_of(self, standing: Standing) -> str:
-        """What the table says of a candidate besides numbers."""
+        """Return the note of a candidate in the table."""
         entry = self.entries[standing.key]
         if standing.fresh and not standing.confirmed and not entry.last_problem:
             return f"not confirmed in {standing.pairs} fresh rounds"

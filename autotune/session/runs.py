@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Runs the baseline and the rounds of a race, trial by trial.
+"""The runs of the baseline and of the rounds of a race.
 
-Every trial counts on the budget's clock and is kept. One that was lost with its helper or its VM says nothing about
-the candidate and is repeated once.
+Every trial costs budget and is kept. A trial that was lost with its helper or its VM says nothing about the candidate
+and is repeated once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Approve(Protocol):
     """Asks before each switch of the scheduler."""
 
     def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
-        """What may be attached: the candidate itself; one with other knobs, where `editable`; None to leave it out.
-        Raises Interrupted to quit."""
+        """Return the candidate to attach: the given one, one with other knobs where `editable`, or None to leave it
+        out. Raises Interrupted to quit."""
 
 
 class Runs:
@@ -57,7 +57,7 @@ class Runs:
         return outcome
 
     def of_round(self, race: Race, upcoming: Round, key: str) -> tuple[str, float | None]:
-        """Run one of a round. Returns the key it ran under, which the user may have changed, and its value. Raises
+        """Run one candidate of a round. Return its key, which changes when the user edits it, and its value. Raises
         OutOfBudget."""
         if self._budget.left_s() <= 0.0:
             raise OutOfBudget
@@ -71,7 +71,7 @@ class Runs:
         return approved, self._of_candidate(race, upcoming, approved)
 
     def _approved(self, race: Race, key: str) -> str | None:
-        """The key of what the user lets run in the place of a candidate; None when nothing."""
+        """Return the key of the candidate that the user approved; None when the user left it out."""
         if self._approve is None:
             return key
         entry = self._entries[key]
@@ -108,7 +108,7 @@ class Runs:
         return self._budget.timed(repeated)
 
     def _note(self, race: Race, key: str, outcome: TrialOutcome | LostTrial) -> float | None:
-        """Keep a trial, and drop the candidate at once when the kernel ejected it. Returns its value."""
+        """Keep a trial, and drop the candidate at once when the kernel ejected it. Return its value."""
         entry = self._entries.get(key)
         if isinstance(outcome, LostTrial):
             self._reporter.warn(f"a run of {key} was lost: {outcome.reason}")

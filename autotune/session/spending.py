@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The clock that the budget of a session is counted on, and what still fits into it.
+"""The time budget of a session, and how many runs still fit into it.
 
-Costs are estimates from the trials so far, switches and prepare included.
+Costs are estimated from the trials so far, including prepare and switching schedulers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 from autotune.verdict import budget
 
 LEAST_MARGIN, MOST_MARGIN = 0.01, 0.1
-"""Later trials may take longer than those that an estimate rests on: by their relative deviation, within these."""
+"""Margin of an estimate: the relative deviation of the trials so far, within these bounds."""
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class OutOfBudget(Exception):
 
 
 class BudgetClock:
-    """Counts the seconds of a session from its creation on."""
+    """Counts the seconds of a session from when the clock is created."""
 
     def __init__(self, budget_s: float, clock: Callable[[], float]) -> None:
         self._budget_s = budget_s
@@ -39,7 +39,7 @@ class BudgetClock:
         return self._budget_s - self.spent_s()
 
     def timed(self, trial: Callable[[], T]) -> T:
-        """Run a trial; later estimates rest on the time it took."""
+        """Run a trial and use its time for later estimates."""
         started = self._clock()
         outcome = trial()
         self._trials_s.append(self._clock() - started)
@@ -49,16 +49,16 @@ class BudgetClock:
         self._trials_s.clear()
 
     def cost_s(self, runs: int) -> float:
-        """Estimate how long so many trials will take."""
+        """Estimate how long `runs` trials will take."""
         mean_s = statistics.fmean(self._trials_s) if self._trials_s else 0.0
         spread = statistics.stdev(self._trials_s) / mean_s if len(self._trials_s) > 1 and mean_s else 0.0
         return runs * mean_s * (1.0 + min(MOST_MARGIN, max(LEAST_MARGIN, spread)))
 
     def runs_left(self) -> int:
-        """Estimate how many runs fit into what is left of the budget."""
+        """Estimate how many runs fit into the rest of the budget."""
         return max(0, math.floor(self.left_s() / max(1e-3, self.cost_s(1))))
 
     def candidates_affordable(self, most_rounds: int, *, first: bool) -> int:
-        """How many candidates are worth proposing now, as the first set or as a further one."""
+        """Estimate how many candidates to propose now, in the first set or in a further one."""
         worth = budget.candidates_worth_proposing if first else budget.more_candidates
         return worth(self.runs_left(), most_rounds)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Starts a session from a SessionRequest: the one way in, for the command line and for every other caller.
+"""The start of a session from a SessionRequest: the only way to start one, for every caller.
 
 What always holds here:
 - whatever can be checked is checked before anything starts;
-- another's scheduler is replaced only with consent, and restored however the session ends;
-- the machine is given back;
-- once there is a Session it is recorded and its reports are written, whatever ended it;
-- nothing knows of a terminal: what happens goes to the listener as events without secrets.
+- somebody else's scheduler is replaced only with consent, and restored however the session ends;
+- the machine is released;
+- once there is a Session, it is recorded and its reports are written, whatever ended it;
+- nothing here needs a terminal: the listener gets events, redacted of secrets.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from autotune.session.request import SessionRequest
 
 
 class Engine:
-    """What a session runs on. Tests, and callers with machines of their own, override its methods."""
+    """Factory of the machine and the resolver. Tests, and callers with machines of their own, override its methods."""
 
     def require(self, catalog: Catalog, candidates: tuple[Candidate, ...]) -> None:
-        """Check what candidates need: programs that are installed and have the options, clang for all else. Raises
+        """Check what the candidates need: programs that are installed and have the options, or clang. Raises
         AutotuneError, UsageError, BuildError."""
         resolve = CatalogResolver(None, catalog)
         programs = [one for one in candidates if catalog.get(one.scheduler).kind == "binary"]
@@ -55,7 +55,7 @@ class Engine:
             build.newest_clang()
 
     def machine(self, request: SessionRequest, listener: Listener) -> AbstractContextManager[Machine]:
-        """The machine, given back at the end."""
+        """Return the machine as a context manager that releases it."""
         workload, settings = request.workload, request.settings
         return select.choose(
             settings.machine,
@@ -68,7 +68,7 @@ class Engine:
         )
 
     def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
-        """Finds or builds what a candidate needs to be attached."""
+        """Return the function that finds or builds what attaching a candidate needs."""
         return CatalogResolver(machine.headers, catalog)
 
 
@@ -76,10 +76,11 @@ class Engine:
 
 
 def run(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> Session:
-    """Run one session and return it; one that ended early is returned too, and says so (`interrupted`, `failure`).
-    Raises AutotuneError when there is nothing to return: a check fails, consent is refused, no machine, the workload
-    fails under the baseline, Ctrl-C before that; and when the winner cannot be applied, or what was replaced not
-    restored. The listener gets the Session in any case, as Finished."""
+    """Run one session and return it. One that ended early is returned too, and says so (`interrupted`, `failure`).
+
+    Raises AutotuneError when there is nothing to return: a check fails, consent is refused, there is no machine, the
+    workload fails under the baseline, or Ctrl-C comes before that. Also when the winner cannot be applied, or the
+    replaced scheduler cannot be restored. The listener gets every Session, as Finished."""
     recorder, engine = Recorder(listener), engine or Engine()
     with _errors_as_ours(), contextlib.closing(recorder):
         catalog = custom.catalog()
@@ -96,7 +97,7 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
 
 
 def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
-    """Find what is wrong before anything starts. Raises AutotuneError, mostly UsageError."""
+    """Check the request before anything starts. Raises AutotuneError, mostly UsageError."""
     _check_outputs(request)
     for candidate in request.candidates:
         catalog.validate(candidate)
@@ -104,8 +105,8 @@ def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
 
 
 def ending(session: Session, error: BaseException | None) -> BaseException | None:
-    """What ended the session before its end, to be raised; None for one that went to its end. `error` is that of
-    Finished. A bug stays the exception that it is."""
+    """Return the exception to raise for a session that ended early; None for one that completed. `error` is that of
+    Finished. A bug keeps its own exception."""
     known = "the report holds what is known so far"
     if session.interrupted:
         return Interrupted("interrupted", hint=known)
@@ -121,7 +122,7 @@ def ending(session: Session, error: BaseException | None) -> BaseException | Non
 
 
 class _EndedEarlyError(Exception):
-    """Carries a session past the restoring of what was replaced, which treats an early end like an error."""
+    """Carries a session that ended early out of `replaced`, which must see an exception then."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -129,7 +130,8 @@ class _EndedEarlyError(Exception):
 
 
 def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine) -> Session:
-    """Tune, record and write reports whatever happened. Raises _EndedEarlyError for a session that ended early."""
+    """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
+    early."""
     try:
         for remark in _without_effect(catalog, request.candidates):
             recorder(Warned(remark))
@@ -139,7 +141,7 @@ def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engi
             given = config.as_flags(request.settings)
             keeping.keep(recorder.session, request.reports, given, recorder)
     session, error = recorder.session, recorder.error
-    assert session is not None, "the tuner ended without saying what it found"
+    assert session is not None, "the tuner ended without a session"
     if ending(session, error) is not None:
         raise _EndedEarlyError(session)
     if error is not None:
@@ -151,8 +153,8 @@ def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engi
 def _tune(
     request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
 ) -> None:
-    """Compose the parts and run the tuner; with `show` only up to the first request to the model, which is shown
-    instead of sent."""
+    """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
+    `show` instead of sent."""
     warned = Knowledge(warn=lambda text: recorder(Warned(text)))
     with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine)
@@ -204,13 +206,13 @@ def _check_outputs(request: SessionRequest) -> None:
 
 
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
-    """Knobs that were given and change nothing: the program accepts them, and no more."""
+    """Yield a remark for each given knob that the program accepts but that has no effect."""
     for candidate in candidates:
         for name, _ in candidate.knobs:
             knob = catalog.get(candidate.scheduler).knob(name)
             if knob.status != "active":
                 why = f" ({knob.note})" if knob.note else ""
-                yield f"{candidate.scheduler}: knob '{name}' is accepted and changes nothing{why}"
+                yield f"{candidate.scheduler}: knob '{name}' is accepted but has no effect{why}"
 
 
 @contextlib.contextmanager
@@ -223,11 +225,11 @@ def _errors_as_ours() -> Iterator[None]:
         raise as_ours(error) from error
 
 
-# --- the same without a race -----------------------------------------------------------------------------
+# --- without a race --------------------------------------------------------------------------------------
 
 
 def first_request(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> dict[str, Any]:
-    """Measure the baseline and return the first request that a model would get; nothing is sent, attached or written.
+    """Measure the baseline and return the first request that a model would get. Nothing is sent, attached or written.
     Raises AutotuneError when the session ends before that."""
     recorder = Recorder(listener)
     requests: list[dict[str, Any]] = []
@@ -242,22 +244,22 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a session would do, as far as that is known before it starts."""
+    """Plan of a session, as far as it is known before the start."""
 
     where: str
-    """The machine, in a sentence."""
+    """The machine, in one sentence."""
     schedulers: tuple[str, ...]
-    """What a planner may choose among: those that are here."""
+    """The schedulers on this machine, which a planner may choose from."""
     model_plans: bool
     why_not: str = ""
-    """Why no model plans although one was wished for."""
+    """Reason why no model plans although the settings allow one."""
     first_request: dict[str, Any] | None = None
-    """What the model would get first; None when none plans. What is not known yet is marked so."""
+    """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
 def describe(request: SessionRequest) -> Plan:
-    """Say what a session would do; nothing is started. Raises AutotuneError for what would keep it from starting, as
-    far as that is checked without a machine."""
+    """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
+    far as that can be checked without a machine."""
     with _errors_as_ours():
         _check_outputs(request)
         settings, catalog = request.settings, custom.catalog()
@@ -271,7 +273,7 @@ def describe(request: SessionRequest) -> Plan:
 
 
 def _no_model(request: SessionRequest) -> str:
-    """Why no model would plan; empty when one would. Raises PlannerError when that would end a session."""
+    """Return why no model would plan; empty when one would. Raises PlannerError when that would end a session."""
     try:
         credentials.require(request.settings.planner, Path(request.workload.cwd), os.environ)
     except AutotuneError as error:

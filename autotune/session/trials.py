@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One trial: prepare, switch the scheduler, run, look at the evidence, switch back, and judge whether it counts.
+"""One trial: prepare, attach, run, check the evidence, detach, decide whether the run counts.
 
-The order is the safety order: nothing is attached while prepare runs; the scheduler is detached before the
-outcome is looked at; a run counts only when its evidence, its exit and its metric are all as they should be.
+The order is the safety order: nothing is attached while prepare runs, and the scheduler is detached before the outcome
+is examined. A run counts only when its evidence, its exit code and its metric are all valid.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ from autotune.schedext.holding.holder import refuse_unless_free
 
 LEAST_TIMEOUT_S = 30.0
 TIMEOUT_FACTOR = 5.0
-"""Without `--timeout`, a run may take five times the slowest baseline run, and at least 30 s."""
+"""Without `--timeout`, a run may take five times the slowest baseline run, or 30 s if that is longer."""
 
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """A trial and what only the tuner needs of it: the machine's counters around the run, and whether the scheduler
-    left by itself: ejected by the kernel, or a program that ended or restarted."""
+    """A trial, with what only the tuner needs: the machine's counters before and after the run, and `ejected`: the
+    kernel ejected the scheduler, or its program ended or restarted."""
 
     trial: Trial
     before: Snapshot
@@ -60,7 +60,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class LostTrial:
-    """A trial that brought no run back: a helper died. The candidate may be tried again."""
+    """A trial without a run, because a helper died. The candidate may be tried again."""
 
     reason: str
 
@@ -78,11 +78,11 @@ class Trials:
         self._noted: set[str] = set()
         self._generation = machine.generation
 
-    # --- what surrounds the trials ---
+    # --- before and after the trials ---
 
     def setup(self) -> None:
-        """Raises BusyError when a scheduler of somebody else is attached: nothing of the workload was run then. Done
-        once more when it is lost with its helper or its VM."""
+        """Run the setup command, a second time if the first is lost with its helper or its VM. Raises BusyError, before
+        it runs anything, when somebody else's scheduler is attached."""
         try:
             self._generation = self._set_up()
         except RunnerLost as error:
@@ -90,7 +90,7 @@ class Trials:
             self._generation = self._set_up()
 
     def _set_up(self) -> int:
-        """Set up the machine there is; its generation."""
+        """Set up the current machine. Return its generation."""
         generation = self._machine.generation
         refuse_unless_free(self._machine.state())
         if self._workload.setup is not None:
@@ -98,7 +98,7 @@ class Trials:
         return generation
 
     def cleanup(self) -> None:
-        """Done once more when it is lost with its helper; a machine that was replaced has nothing to clean up."""
+        """Run the cleanup command, a second time if the first is lost with its helper but not with its machine."""
         if self._workload.cleanup is None:
             return
         generation = self._machine.generation
@@ -111,8 +111,8 @@ class Trials:
             self._helper("cleanup", self._workload.cleanup)
 
     def learn_from_baseline(self, trial: Trial) -> None:
-        """Take the exit code and the length of a baseline run as what is normal. Raises WorkloadError when the
-        workload cannot be measured at all, BusyError when it did not run under the kernel's own scheduler."""
+        """Set the expected exit code and the timeout from a baseline run. Raises WorkloadError when the workload cannot
+        be measured, BusyError when it did not run under the kernel's own scheduler."""
         if trial.evidence.problem is not None:
             raise BusyError(f"the baseline cannot be measured: {trial.evidence.problem}", hint="stop what attaches it")
         if trial.invalid is not None:
@@ -126,7 +126,7 @@ class Trials:
     # --- trials ---
 
     def baseline(self, phase: Phase, number: int) -> TrialOutcome | LostTrial:
-        """A run under the kernel's own scheduler."""
+        """Run the workload under the kernel's own scheduler."""
         try:
             self._prepare()
         except RunnerLost as error:
@@ -135,7 +135,7 @@ class Trials:
         return self._measured(phase, number, BASELINE, None, None)
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
-        """A run under a candidate. Raises AttachError and its like when the scheduler cannot be attached."""
+        """Run the workload under a candidate. Raises AttachError or BuildError when it cannot be attached."""
         try:
             self._prepare()
             self._listener(Step("attach" if spec.program is None else "start", candidate.key))
@@ -217,8 +217,8 @@ class Trials:
             self._helper("prepare", self._workload.prepare)
 
     def _settle(self) -> None:
-        """A machine that was replaced has neither what setup made nor what a first run left in its caches. It counts as
-        settled when all of that is done: what is lost half-way is begun anew by the next trial."""
+        """Repeat setup and warm-up on a machine that was replaced. If that is lost half-way, the next trial begins it
+        anew."""
         if self._machine.generation == self._generation:
             return
         generation = self._set_up()
@@ -230,7 +230,7 @@ class Trials:
         self._generation = generation
 
     def _helper(self, name: str, command: str) -> None:
-        """Run a command that belongs to the workload and is not measured. Raises WorkloadError when it fails."""
+        """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""
         self._listener(Step(name, command))
         run = self._machine.run(replace(self._run_spec(shell_argv(command)), metric_regex=None), self._show())
         if run.exit_code != 0:
@@ -265,7 +265,7 @@ class Trials:
 def problem_of(
     measurement: Measurement, workload: Workload, expected_exit: int | None, *, ignore_exit: bool
 ) -> str | None:
-    """Why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
+    """Return why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
     run = measurement.run
     if measurement.evidence.problem is not None:
         return measurement.evidence.problem
@@ -281,7 +281,7 @@ def problem_of(
 
 
 def metric_problem(run: Run) -> str | None:
-    """Why the output does not hold exactly one number; None when it does."""
+    """Return why the output does not contain exactly one number; None when it does."""
     if run.metric_count == 0:
         return "the metric's expression matched nothing in the output"
     if run.metric_count > 1:
@@ -296,12 +296,12 @@ def metric_problem(run: Run) -> str | None:
 
 
 def metric_value(run: Run, workload: Workload) -> float:
-    """The metric of a run that counts."""
+    """Return the metric of a run that counts."""
     return run.wall_s if workload.metric_regex is None else float(run.metric_matches[0])
 
 
 def exit_text(run: Run) -> str:
-    """How a run ended, for people."""
+    """Describe how a run ended."""
     if run.start_error is not None:
         return run.start_error
     if run.timed_out:
@@ -310,12 +310,12 @@ def exit_text(run: Run) -> str:
 
 
 def last_lines(output: Output, count: int = 5) -> str:
-    """The end of what a stream said."""
+    """Return the last lines of a stream."""
     return "\n".join((output.tail or output.head).strip().splitlines()[-count:])
 
 
 def _advice(trial: Trial, workload: Workload) -> str:
-    """What to do about a workload that fails under the baseline."""
+    """Advise what to do about a workload that fails under the baseline."""
     run = trial.run
     if run.start_error is not None:
         return "check the command and the directory it runs in"

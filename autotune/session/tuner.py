@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One tuning session: baseline, observation, proposals, rounds, confirmation, report.
+"""One tuning session: baseline, observation, proposals, rounds, confirmation, result.
 
-The planner proposes, this decides. What to run next and what may be claimed is up to `race`; whether a run counts, to
-`trials`. Here the two are wired together, within the budget, and whatever happens ends in a Session that says what is
-known so far.
+The planner proposes; `verdict.race` decides what runs next and what is claimed; `trials` decides whether a run counts.
+This module connects them within the budget. Whatever happens, the end is a Session with all that is known so far.
 """
 
 from __future__ import annotations
@@ -43,15 +42,15 @@ from autotune.verdict import budget, ranking, stats
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race
 
 BASELINE_RUNS = 3
-"""Runs of the baseline before the race: what the noise floor rests on."""
+"""Runs of the baseline before the race, which give the noise floor."""
 
 MAX_SETS = 4
-"""Sets of candidates at most, however large the budget."""
+"""Most sets of candidates, however large the budget."""
 
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """What a session needs to know besides the workload."""
+    """Options of a session besides the workload."""
 
     warmup: int = 1
     min_rounds: int = MIN_ROUNDS
@@ -59,13 +58,13 @@ class SessionOptions:
     budget_s: float = 600.0
     seed: int = 0
     user_candidates: tuple[Candidate, ...] = ()
-    """Given with `--scheduler`; without any, the planner proposes."""
+    """Candidates of `--scheduler`; without any, the planner proposes."""
     approve: Approve | None = None
     show_output: bool = False
 
 
 Resolver = Callable[[Candidate], AttachSpec]
-"""Finds or builds what a candidate needs to be attached. Raises BuildError, UsageError."""
+"""Finds or builds what attaching a candidate needs. Raises BuildError, UsageError."""
 
 
 def tune(
@@ -77,15 +76,16 @@ def tune(
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
 ) -> Session:
-    """Run one session to its end, to the end of its budget, or to whatever ends it before, and return what it found.
-    Once the baseline is known nothing is raised any more: an error is the session's `failure`, beside all its runs.
-    `clock` gives the seconds that the budget is counted in. Raises WorkloadError when the workload cannot be measured
-    under the baseline."""
+    """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
+
+    Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
+    `clock` counts the seconds of the budget. Raises WorkloadError when the workload cannot be measured under the
+    baseline."""
     return _Tuning(workload, machine, planner, options, listener, resolve, clock).run()
 
 
 class _Tuning:
-    """The state of one session, and the way through it from top to bottom."""
+    """State and steps of one session, in order from top to bottom."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class _Tuning:
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
-            if caution.kind != "slow start" or not self._options.warmup:  # that is what the warm-up is for
+            if caution.kind != "slow start" or not self._options.warmup:  # a warm-up run takes the slow start
                 self._reporter.warn(caution.text)
         self._reporter.report(BaselineKnown(baseline, observation))
 
@@ -190,14 +190,14 @@ class _Tuning:
         return self._race
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
-        """Say before the race what the budget has room for; as a warning when candidates are left untried."""
+        """Report before the race how much fits into the budget; as a warning when candidates are left untried."""
         if untried:
             self._reporter.warn(f"{documents.allotment_sentence(allotted)} Not tried: {', '.join(untried)}.")
         else:
             self._reporter.report(RacePlanned(allotted))
 
     def _further_set(self) -> list[Entry]:
-        """Propose more candidates, as far as the budget has room for all their rounds."""
+        """Admit further candidates, as many as the budget has all rounds for."""
         fresh, untried = self._admit(self._proposals(), self._affordable())
         for key in untried:
             self._entries.refuse(key, "the budget has no room for it")
@@ -205,14 +205,14 @@ class _Tuning:
 
     def _proposals(self) -> Sequence[Proposal]:
         if self._options.user_candidates:
-            return [Proposal(candidate, "asked for with --scheduler") for candidate in self._options.user_candidates]
+            return [Proposal(candidate, "chosen with --scheduler") for candidate in self._options.user_candidates]
         self._reporter.report(Step("plan", self._planner.name))
         try:
             proposals = self._planner.propose(self._situation())
         except PlannerError as error:
             if not self._entries:
                 raise
-            self._failure = str(error)  # what is known so far still deserves its confirmation
+            self._failure = str(error)  # the leader so far is still confirmed
             self._reporter.warn(f"planning has ended: {error}")
             return []
         for remark in self._planner.remarks():
@@ -251,12 +251,10 @@ class _Tuning:
     # --- rounds ---
 
     def _race_on(self, race: Race) -> None:
-        """Run the rounds of one set, as far as the budget leaves room for a first look at the leader after them."""
+        """Run the rounds of one set while the budget leaves room for a first look at the leader."""
         while not race.set_finished and not race.done:
             if self._budget.runs_left() < race.racing + 1 + self._reserve_runs:
-                self._reporter.warn(
-                    "the budget ends the race before all its rounds; a larger --budget tells more apart"
-                )
+                self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
                 return
             self._one_round(race)
 
@@ -270,7 +268,7 @@ class _Tuning:
         if race.begin_confirm(looks_at) is None:
             return
         while not race.done:
-            if self._budget.left_s() < self._budget.cost_s(1):  # a pair that fits by half is run: the look was promised
+            if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
                 self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
                 return
             self._one_round(race)
@@ -282,13 +280,13 @@ class _Tuning:
         self._reporter.report(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
         self._reporter.report_drops(race.standings(), self._results.note_of)
-        if upcoming.phase == "race":  # what confirmation finds is reported when it is done
+        if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
 
     # --- ending ---
 
     def _finish(self, ended: BaseException | None, cleaning: BaseException | None) -> Session:
-        """All that is known, whatever `ended` the session before its time, and whatever became of cleanup."""
+        """Return and report the session, whatever `ended` it early and whether or not cleanup failed."""
         interrupted = ended is not None and ending.is_interruption(ended)
         first = None if self._failure else ended or cleaning
         if ended is not None and not interrupted:

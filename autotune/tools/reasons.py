@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reasons why a scheduler is not proposed on a machine, for models, the offline planner and people."""
+"""Reasons not to propose a scheduler on a machine, for models, the offline planner and people."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ LACKING: dict[Trait, str] = {
     "schedutil": "it steers frequencies through the schedutil governor, which is not in use here",
     "nohz_full": "it spares CPUs that were booted without ticks (nohz_full), and there are none here",
 }
-"""Reason to show for a scheduler that needs a trait which the machine lacks."""
+"""Reasons by missing trait."""
 
 
 ABSENT = "not installed"
 
 
 def unusable(catalog: Catalog, machine: MachineInfo, places: Places | None = None) -> dict[str, str]:
-    """Find the schedulers that cannot run on this machine, or cannot do there what they are for, with the reason.
-    Programs are searched in `places` (None: those of this machine)."""
+    """Return the schedulers that cannot run, or cannot be of use, on this machine, each with the reason. Programs are
+    searched in `places` (None: those of this machine)."""
     searched = here() if places is None else places
     found = ((one.name, _why_not(one, machine, searched)) for one in catalog.schedulers)
     return {name: why for name, why in found if why is not None}
 
 
 def by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Group the names by reason, for people. Those that are not installed have an empty reason, since each has its own
-    way to be installed."""
+    """Group the names by reason, for people. Those that are not installed have an empty reason: each is installed in
+    its own way."""
     found: dict[str, tuple[str, ...]] = {}
     for name, why in reasons.items():
         key = "" if why.startswith(ABSENT) else why
@@ -59,7 +59,7 @@ def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None
 
 
 def _refused(name: str) -> str | None:
-    """Reason not to offer a generated scheduler: it was changed since it passed, or has its three strikes."""
+    """Return why a generated scheduler is not offered: it was changed since it passed, or has three strikes."""
     try:
         one = custom.load(name)
         digest = custom.checked(one)
@@ -72,7 +72,7 @@ def _refused(name: str) -> str | None:
 
 
 def kernel_reason(one: Scheduler, kernel: str) -> str | None:
-    """Reason in the kernel's release."""
+    """Return the reason in the kernel's release, if any."""
     least = one.requirements.kernel_min
     if least is not None and version_of(kernel) < version_of(least):
         return f"it needs Linux {least}, and this is {kernel}"
@@ -83,7 +83,7 @@ def kernel_reason(one: Scheduler, kernel: str) -> str | None:
 
 
 def machine_reason(one: Scheduler, machine: MachineInfo) -> str | None:
-    """Reason in the machine's size or traits. An unknown trait is no reason."""
+    """Return the reason in the machine's size or traits, if any. An unknown trait is no reason."""
     most = one.requirements.cpus_max
     if most is not None and machine.cpus > most:
         return f"it is made for {most} CPUs at most, and this machine has {machine.cpus}"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Attaches a scheduler for a short time while planning, watches it, and always detaches it.
+"""Rehearsals: a scheduler is attached for a short time while planning, watched, and always detached.
 
-One scheduler at a time. It is detached when it is stopped, when its time is over (by a timer, also while the model
-thinks), and when planning hands over to measuring (`release`). All access to the machine while planning goes through
-this module and one lock, since a machine handles one request at a time.
+One scheduler at a time. It is detached when it is stopped, when its time is up (by a timer, also while the model
+thinks), and before anything is measured (`release`). While planning, every access to the machine goes through this
+module and one lock, since a machine handles one request at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MONITOR_S = 120.0
 
 @dataclass
 class RehearsalRun:
-    """One scheduler that was started, with the fields of `get_execution_status` (those of SchedCP)."""
+    """One scheduler that was started, with the fields of `get_execution_status` (as in SchedCP)."""
 
     execution_id: str
     candidate: Candidate
@@ -55,7 +55,7 @@ class RehearsalRun:
 
 
 class Rehearsal:
-    """Short attachments on one machine. Errors are the machine's own (AutotuneError)."""
+    """Short attachments on one machine. Raises the machine's own errors (AutotuneError)."""
 
     def __init__(
         self, machine: Machine, resolve: Callable[[Candidate], AttachSpec], *, limit_s: float = TRIAL_S
@@ -69,13 +69,13 @@ class Rehearsal:
         self._timer: threading.Timer | None = None
         self._monitors: dict[str, Monitor] = {}
         self.took_s = 0.0
-        """Time spent attaching and detaching, which does not count as planning's own."""
+        """Seconds spent attaching and detaching, which do not count as planning's own."""
 
     # --- schedulers ---
 
     def start(self, candidate: Candidate) -> RehearsalRun:
-        """Attach the candidate, in place of one that is still attached. Raises AutotuneError when that fails; the
-        execution is then kept as failed."""
+        """Attach the candidate and detach the one before it. Raises AutotuneError when that fails, and keeps the
+        execution as failed."""
         with self._lock, self._timed():
             self._end("stopped")
             execution = RehearsalRun(f"exec-{len(self._executions) + 1}", candidate, time.time(), time.monotonic())
@@ -95,7 +95,7 @@ class Rehearsal:
             return execution
 
     def status(self, execution_id: str) -> RehearsalRun | None:
-        """Return the execution, after a look at the kernel; None when there is none of this id."""
+        """Return the execution with its state in the kernel; None for an unknown id."""
         with self._lock:
             if self._running is not None and self._running[0].execution_id == execution_id:
                 self._look(self._running[1])
@@ -165,7 +165,7 @@ class Rehearsal:
         return session_id
 
     def stop_monitor(self, session_id: str) -> dict[str, Any] | None:
-        """End the monitor and return its summary; None when there is no such monitor."""
+        """End the monitor and return its summary; None for an unknown id."""
         monitor = self._monitors.get(session_id)
         return None if monitor is None else monitor.end()
 
@@ -182,7 +182,7 @@ class Rehearsal:
 
 
 class Monitor:
-    """Samples in the background until ended."""
+    """Samples the machine in the background until it is ended."""
 
     def __init__(self, sample: Callable[[], Sample | None]) -> None:
         self._sample = sample
@@ -203,7 +203,7 @@ class Monitor:
             self._take()
 
     def end(self) -> dict[str, Any]:
-        """Stop and return the summary; the same one when it was stopped before."""
+        """Stop and return the summary; the same one again when called twice."""
         if not self._over.is_set():
             self._over.set()
             self._take()
@@ -211,9 +211,9 @@ class Monitor:
 
 
 def summary(samples: list[Sample]) -> dict[str, Any]:
-    """Averages and maxima over the samples. Shares are of all CPUs, between successive samples."""
+    """Compute averages and maxima over the samples. Shares are of all CPUs, between successive samples."""
     if len(samples) < 2:
-        return {"samples": len(samples), "note": "too short to say anything"}
+        return {"samples": len(samples), "note": "too short for a summary"}
     pairs = list(itertools.pairwise(samples))
     busy = [
         (b.counters.cpu_busy_s - a.counters.cpu_busy_s) / (b.counters.cpu_total_s - a.counters.cpu_total_s)

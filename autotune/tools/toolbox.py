@@ -3,7 +3,7 @@
 
 What always holds here:
 - pydantic checks the arguments before anything is done, and the catalogue checks knobs;
-- an error is a result that says what is allowed; no call can end the session;
+- an error is a result that names what is allowed; no call can end the session;
 - nothing is measured here, nothing stays attached (`rehearsal`), no file outside the command's directory is read
   (`workload_files`), and every result is redacted and bounded.
 
@@ -35,7 +35,7 @@ RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8
 REASON_CHARACTERS = 300
 SAME_CALL = 3
-"""How often the same call with the same arguments is answered within one planning turn."""
+"""Answers to the same call with the same arguments within one planning turn."""
 
 
 class _Arguments(BaseModel):
@@ -129,14 +129,14 @@ class Tool:
     description: str
     arguments: type[_Arguments]
     replayable: bool
-    """True when the result depends on the catalogue and the arguments alone, so that a replay can call it."""
+    """True when the result depends only on the catalogue and the arguments, so that a replay can call it."""
 
 
 TOOLS = (
     Tool(
         "list_schedulers",
-        "List the schedulers there are, our own and programs of the scx family: a line on each, and why it cannot help "
-        "on this machine, if so. Look here first.",
+        "List all schedulers, our own and scx programs: a line on each, and why it cannot help on this machine, if so. "
+        "Look here first.",
         ListSchedulers,
         True,
     ),
@@ -203,7 +203,7 @@ SUBMIT = "submit_candidates"
 
 
 def definitions() -> list[dict[str, Any]]:
-    """The tools as the Messages API takes them, with strict schemas. The same in every session, so that they are
+    """Return the tools as the Messages API takes them, with strict schemas. The same in every session, so that they are
     cached."""
     return [
         {
@@ -218,8 +218,8 @@ def definitions() -> list[dict[str, Any]]:
 
 @functools.cache
 def strict_schema(arguments: type[BaseModel]) -> dict[str, Any]:
-    """JSON schema of a tool's arguments in the subset that strict tool use takes: closed objects, no titles, no
-    defaults."""
+    """Return the JSON schema of a tool's arguments in the subset that strict tool use accepts: closed objects, no
+    titles, no defaults."""
     document = arguments.model_json_schema()
     definitions = document.pop("$defs", {})
     cleaned: dict[str, Any] = _strict(document, definitions)
@@ -260,7 +260,7 @@ class Toolbox:
 
     catalog: Catalog
     rehearsal: Rehearsal | None
-    """None without a machine: then nothing can be attached."""
+    """None without a machine: nothing can be attached."""
     knowledge: Knowledge
     directory: Path
     redactor: Redactor
@@ -448,7 +448,7 @@ def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
 
 
 def _line(one: Scheduler) -> dict[str, Any]:
-    """A scheduler's entry in the list: short, because there are many and describe_scheduler has the rest."""
+    """Return a scheduler's line in the list; describe_scheduler has the rest."""
     return {
         "name": one.name,
         "description": one.description,
@@ -459,7 +459,7 @@ def _line(one: Scheduler) -> dict[str, Any]:
 
 
 def _everything(one: Scheduler) -> dict[str, Any]:
-    """Everything about a scheduler, without fields that do not apply."""
+    """Return everything about a scheduler, without fields that do not apply."""
     dead = [knob.name for knob in one.knobs if knob.status != "active"]
     facts = {
         "name": one.name,
@@ -482,7 +482,7 @@ def _everything(one: Scheduler) -> dict[str, Any]:
 
 
 def _knob(knob: Knob) -> str:
-    """One knob in a line: there may be sixty."""
+    """Describe one knob in a line: there may be sixty."""
     parts = [f"{knob.description} Takes {knob.allowed()}; default {knob.default_text()}."]
     parts += [f"With {', '.join(knob.requires)}."] if knob.requires else []
     parts += [f"Not with {', '.join(knob.conflicts)}."] if knob.conflicts else []
@@ -492,6 +492,6 @@ def _knob(knob: Knob) -> str:
 
 
 def _validation_text(error: ValidationError) -> str:
-    """The faults in the arguments, without repeating the arguments."""
+    """List the faults in the arguments, without repeating the arguments."""
     problems = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors()[:5]]
     return "wrong arguments: " + "; ".join(problems)

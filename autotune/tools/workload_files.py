@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Reads the workload's own files for a model: only below its directory, in bounded pieces, and none that hold secrets.
+"""The workload's own files, read for a model: only below its directory, in bounded pieces, none that may hold secrets.
 
 What always holds here:
-- a file is identified before it is opened: opening a device or a pipe can have effects;
-- the file that is read is the one that was checked, whatever happens to names and links meanwhile;
+- a file's type is checked before it is opened: opening a device or a pipe can have effects;
+- the file that is read is the one that was checked, even if names and links change meanwhile;
 - a file is redacted whole and then cut into pieces, so that no offset can cut a secret in half.
 """
 
@@ -22,9 +22,9 @@ from autotune.prompt import fenced
 PIECE_CHARACTERS = 8000
 ENTRIES = 200
 MOST_BYTES = 1 << 20
-"""Bytes read of a file, from its beginning: redacting this much takes about two seconds."""
+"""Bytes read of a file, from its beginning; redacting them takes about two seconds."""
 MARGIN_BYTES = 64 << 10
-"""Bytes read and redacted beyond that, then left out, so that a secret across the end is seen whole."""
+"""Further bytes that are redacted but not returned, so that a secret across the end is seen whole."""
 
 SECRET_NAMES = (
     ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
@@ -50,7 +50,7 @@ SECRET_DIRECTORIES = {
 
 
 class NotReadable(AutotuneError):
-    """Reason why a path is not read; shown to the model."""
+    """A path that is not read; the reason is shown to the model."""
 
     default_stage = "read_workload_file"
 
@@ -65,7 +65,7 @@ class _Text:
 
 
 class WorkloadFiles:
-    """The files below `root`, for a model. Keeps the last file's text, since a model reads one piece after another."""
+    """The files below `root`. Keeps the text of the last file, since a model reads one piece after another."""
 
     def __init__(self, root: Path, redact: Callable[[str], str]) -> None:
         self._root = root
@@ -73,8 +73,8 @@ class WorkloadFiles:
         self._last: _Text | None = None
 
     def read_piece(self, path: str, offset: int) -> dict[str, object]:
-        """A piece of a file from character `offset` of its redacted text, fenced; for a directory, its entries. Raises
-        NotReadable."""
+        """Return a piece of a file, fenced, from character `offset` of its redacted text; for a directory, its entries.
+        Raises NotReadable."""
         place = _locate(self._root, path)
         try:
             shown = _checked(self._root, Path(os.readlink(f"/proc/self/fd/{place}")), path)
@@ -102,7 +102,7 @@ class WorkloadFiles:
 
 
 def _locate(root: Path, path: str) -> int:
-    """Open a descriptor that only names the file (O_PATH): it cannot be read, and a device does not notice."""
+    """Open the path with O_PATH: the descriptor cannot be read, and opening a device has no effect."""
     if "\0" in path or not path.strip():
         raise NotReadable("name a file below the command's directory, such as Makefile")
     try:
@@ -114,7 +114,7 @@ def _locate(root: Path, path: str) -> int:
 
 
 def _content(place: int) -> bytes:
-    """Read the first bytes of the very file that the descriptor names, whatever has its name now."""
+    """Read the first bytes of the file behind the descriptor, even if its name now leads elsewhere."""
     with open(
         os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb"
     ) as file:
@@ -129,11 +129,11 @@ def _below(root: Path, path: Path) -> bool:
     return path == base or base in path.parents
 
 
-def _checked(root: Path, real: Path, asked: str) -> str:
-    """Return the path in the form that the model may know. Raises NotReadable for a path outside, and for one that may
-    hold secrets."""
+def _checked(root: Path, real: Path, requested: str) -> str:
+    """Return the path relative to the root. Raises NotReadable for a path outside it, and for one that may hold
+    secrets."""
     if not _below(root, real):
-        raise NotReadable(f"{asked[:200]}: {_OUTSIDE}")
+        raise NotReadable(f"{requested[:200]}: {_OUTSIDE}")
     shown = os.path.relpath(real, os.path.realpath(root))
     if any(_may_hold_secrets(part.lower()) for part in shown.split(os.sep)):
         raise NotReadable(f"{shown} may hold secrets and is not read; ask for another file")

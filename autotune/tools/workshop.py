@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Verifies a model's own schedulers: the source goes through the gates (`verify`), and what passes joins the catalogue
-of this and later sessions."""
+"""Verification of schedulers that a model writes: the source goes through the gates (`verify`), and a scheduler that
+passes joins the catalogue of this and later sessions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from autotune.wire import to_json
 
 
 class Verified(Protocol):
-    """The outcome of a verification (`verify.gates.Outcome`)."""
+    """The outcome of a verification (`verify.gates.Verification`)."""
 
     @property
     def reports(self) -> tuple[GateReport, ...]: ...
@@ -35,7 +35,7 @@ MOST_TRIES = 6
 
 @dataclass
 class Workshop:
-    """Verifies for one session."""
+    """Verifies schedulers for one session."""
 
     catalog: Catalog
     verify: Verify
@@ -43,8 +43,8 @@ class Workshop:
     tries: int = 0
 
     def create(self, fields: dict[str, Any]) -> tuple[bool, Any]:
-        """Verify a source; return whether it passed, and the answer to the model. Raises UsageError for an impossible
-        name or entry, and AutotuneError when this machine cannot verify."""
+        """Verify a source. Return whether it passed, and the answer to the model. Raises UsageError for an invalid name
+        or entry, and AutotuneError when this machine cannot verify."""
         submitted = submission(**fields)
         name = f"{CUSTOM}{submitted.name}"
         if any(one.name == name for one in self.catalog.schedulers):

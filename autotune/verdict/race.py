@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The policy of a session's trials: who runs in the next round, who leaves, who is confirmed, what is claimed.
+"""Policy of a session's trials: which candidates run next, which are dropped, which is confirmed, what is claimed.
 
-A state machine without clock, chance of its own (the generator is given) or I/O: `next_round` says what to run,
-`record` takes the values, until nothing is left to run.
+A state machine without clock or I/O; the random generator is given. `next_round` says what to run, `record` takes the
+values, until nothing is left to run.
 
     race = Race(keys, goal="min", rng=random.Random(seed))
     while True:
@@ -13,29 +13,33 @@ A state machine without clock, chance of its own (the generator is given) or I/O
         more = planner.propose(race.standings())        # a set is finished
         race.add(more) if more else race.begin_confirm()
 
-Racing only chooses; confirmation judges. This keeps the risk of a false claim at `alpha` (0.05) in spite of
-peeking at every round, of candidates that come later, and of choosing the best of many:
+The race only picks a leader; the confirmation decides. This keeps the risk of a false claim at `alpha` (0.05), although
+results are looked at after every round, candidates join later, and the best of many is picked:
 
-- *Winner.* The leader of the race runs fresh pairs. At a look it has won when its interval lies above 1, has lost
-  when its estimate is not above 1, from half of the pairs on not a standard error above it, and otherwise runs on to
-  the next look. After how many pairs
-  the looks come is fixed when the confirmation begins (without a word about it after `CONFIRM_ROUNDS` and twice as
-  many), and they share alpha evenly. The rounds that chose it do not count. If it drops out (it crashes), the next
-  best is confirmed with what is left of alpha.
-- *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left, shared
-  evenly by its candidates. A candidate's share is spent over its looks, one each time it has one more pair (from
-  the second on): the first `max_rounds - 1` looks share 3/4 of it evenly, the next as many 3/4 of the rest, and
-  so on. So intervals hold at whatever round a candidate stopped, and no verdict changes when others are added.
-- *Leaving the race* claims nothing; a wrong decision costs power, never a false winner. Therefore it may assume
-  that all runs of a set have the same relative noise, which lets three rounds of seven decide what three pairs
-  alone cannot: after `min_rounds` rounds, whoever is behind the best (of the candidates and the baseline) by more
-  than noise explains, at one-sided alpha over the set's candidates and looks, leaves.
+- *Winner.* The leader runs fresh pairs; the rounds that picked it do not count. At each look it wins if its interval
+  lies above 1. It loses if its estimate is at most 1 or, from half of the pairs on, less than one standard error above
+  1. Otherwise it runs on to the next look, and loses at the last one. The looks are fixed when the confirmation begins
+  (by default after `CONFIRM_ROUNDS` pairs and after twice as many) and share alpha evenly. If the leader fails, the
+  next best is confirmed with the alpha that is left.
+- *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left; its candidates
+  share that evenly. A candidate has a look at each pair from the second on. Its first `max_rounds - 1` looks share 3/4
+  of its alpha evenly, the next as many share 3/4 of the rest, and so on. So an interval holds at whatever round a
+  candidate stopped, and no verdict changes when candidates are added.
+- *Dropping* claims nothing: a wrong decision costs power, never a false winner. So it may assume that all runs of a set
+  have the same relative noise, and three rounds of seven runs decide what three pairs alone cannot. After `min_rounds`
+  rounds, a candidate is dropped if it is behind the best (candidate or baseline) by more than noise explains, at
+  one-sided alpha divided by the set's candidates and looks.
 
-A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set the
-leader alone goes on, as the one to beat; the others rest: they run no more, yet may still be confirmed.
+A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set only the
+leader goes on, as the one to beat. The others rest: they run no more, yet may still be confirmed.
+
+Sources. Racing: Birattari et al., "A racing algorithm for configuring metaheuristics" (GECCO 2002). Spending alpha over
+looks: Lan and DeMets, "Discrete sequential boundaries for clinical trials" (Biometrika 70, 1983). Shares of alpha add
+up by Bonferroni's inequality, which holds however looks and candidates depend on each other: Dunn, "Multiple
+comparisons among means" (JASA 56, 1961).
 
 The defaults were chosen by simulation (tests/unit/verdict/test_race_simulation.py): with six candidates and 2 % noise
-they find one that is 5 % better in 99 of 100 sessions with about 38 runs; more rounds find it hardly more often.
+they find one that is 5 % better in 99 of 100 sessions, in about 38 runs. More rounds hardly help.
 """
 
 from __future__ import annotations
@@ -66,30 +70,30 @@ MIN_ROUNDS = 3
 """Rounds of a set before anything is decided about its candidates."""
 
 MAX_ROUNDS = 4
-"""Rounds of a set at most."""
+"""Most rounds of a set."""
 
 CONFIRM_ROUNDS = 5
-"""Fresh pairs before the first look of a confirmation whose looks are not given; the second and last one comes after
-twice as many."""
+"""Fresh pairs before the first look of a confirmation, by default. The second and last look comes after twice as
+many."""
 
 ALPHA = 0.05
 """Risk of a false claim in a session."""
 
 INVALID_IN_A_ROW = 2
 INVALID_IN_ALL = 3
-"""A candidate (or the baseline) with so many invalid trials, in a row or in all, is dropped."""
+"""Invalid trials, in a row or in all, after which a candidate (or the baseline) is dropped."""
 
 _SPENT_AT_ONCE = 0.75
-"""Share of what is left of alpha that one set of candidates, or one series of looks, may spend."""
+"""Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
 
 _WORTH_ANOTHER_LOOK = 1.0
-"""Standard errors above 1 that a look must show for another, from half of the pairs on."""
+"""Standard errors above 1 that a look must show to go on, from half of the pairs on."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """What to run next: every key of `order` once, in that order. `number` counts from 1 within the phase; the
-    phase has `at_most` rounds as far as is known now (lost rounds of a confirmation may be made up for)."""
+    """One round to run: every key of `order` once, in that order. `number` counts from 1 within the phase. `at_most`
+    is the number of rounds of the phase as known now; a confirmation may repeat invalid ones."""
 
     phase: Literal["race", "confirm"]
     number: int
@@ -99,30 +103,30 @@ class Round:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a candidate stands. Its intervals come from its fresh rounds once its confirmation has ended, from the
-    race before that; they are None with fewer than two pairs."""
+    """A candidate's standing. Its intervals come from its fresh rounds once its confirmation has ended, and from the
+    race before that. They are None with fewer than two pairs."""
 
     key: str
     rounds: tuple[int, ...]
-    """Rounds whose pairs the intervals rest on: those of the confirmation when `fresh`, else of the race."""
+    """Rounds that the intervals rest on: of the confirmation when `fresh`, else of the race."""
     fresh: bool
-    """The intervals come from its fresh rounds: it has been through a confirmation, won or lost, or the budget ended
-    one after a race of less than two pairs. The latter claims nothing."""
+    """True when the intervals come from fresh rounds: its confirmation was won or lost, or was ended by the budget
+    after a race of fewer than two pairs. The last claims nothing."""
     invalid: int
     """Invalid trials, race and confirmation together."""
     interval: Interval | None
-    """At the corrected confidence: what the verdict rests on."""
+    """Interval at the corrected confidence, which the verdict rests on."""
     plain: Interval | None
-    """The same estimate with its 95 % interval, not corrected, for people to read."""
+    """The same estimate with its uncorrected 95 % interval, for people to read."""
     verdict: Verdict
     dropped: str | None
-    """Why it left the race; None while it is in, or rests."""
+    """Reason why it was dropped; None while it races or rests."""
     confirmed: bool
-    """It won its confirmation."""
+    """True when it won its confirmation."""
 
     @property
     def pairs(self) -> int:
-        """Pairs that the intervals rest on."""
+        """Number of pairs that the intervals rest on."""
         return len(self.rounds)
 
 
@@ -144,14 +148,14 @@ class _Reliability:
 
 @dataclass
 class _Entrant:
-    """A candidate in the race. Pairs are logarithms of speedups, by number of round."""
+    """A candidate in the race. `pairs` are logarithms of speedups, by round."""
 
     key: str
     alpha: float
     pairs: dict[int, float] = field(default_factory=dict)
     reliability: _Reliability = field(default_factory=_Reliability)
     failed: bool = False
-    """Dropped for what it did, not for being behind: its times mean nothing."""
+    """Dropped for a failure, not for being behind: its times mean nothing."""
     dropped: str | None = None
     resting: bool = False
 
@@ -167,20 +171,20 @@ class _Entrant:
 
 @dataclass
 class _Confirmation:
-    """Fresh rounds of the one candidate that may win. `alpha` is what its looks may spend together; they come after
-    `looks_at` pairs."""
+    """Fresh rounds of the one candidate that may win. Its looks come after `looks_at` pairs and together may spend
+    `alpha`."""
 
     key: str
     alpha: float
     looks_at: tuple[int, ...]
     pairs: dict[int, float] = field(default_factory=dict)
-    """Logarithms of speedups, by number of round."""
+    """Logarithms of speedups, by round."""
     looks: int = 0
     outcome: Literal["won", "lost"] | None = None
 
     @property
     def confidence(self) -> float:
-        """Of the interval at one look."""
+        """Confidence of the interval at one look."""
         return 1.0 - self.alpha / len(self.looks_at)
 
     @property
@@ -205,10 +209,10 @@ class _Confirmation:
 
 
 class Race:
-    """The trials of one session; the module's text says how. Keys are those of `records.Candidate`.
+    """The trials of one session, by the policy above. Keys are those of `records.Candidate`.
 
-    Raises ValueError for arguments that cannot be (fewer than two rounds, unknown or repeated keys) and for calls
-    out of turn: those are mistakes of the program, not of the user."""
+    Raises ValueError for impossible arguments (fewer than two rounds, unknown or repeated keys) and for calls out of
+    turn: mistakes of the program, not of the user."""
 
     def __init__(
         self,
@@ -246,7 +250,7 @@ class Race:
     # --- what the tuner calls ---
 
     def add(self, candidates: Iterable[str]) -> None:
-        """Let more candidates in; they and the leader run a new set of rounds. Not after `begin_confirm`."""
+        """Add candidates; they and the leader run a new set of rounds. Not after `begin_confirm`."""
         keys = list(candidates)
         self._refuse_open_round()
         if self._confirming:
@@ -265,8 +269,8 @@ class Race:
         self._set_ends_at = self._race_rounds + self._max_rounds
 
     def next_round(self) -> Round | None:
-        """What to run next, with the baseline always among it; None when the set is finished (`set_finished`) or
-        everything is (`done`). Each round must be recorded before the next is asked for."""
+        """Return the next round, which always includes the baseline; None when the set is finished (`set_finished`) or
+        all is (`done`). Each round must be recorded before the next call."""
         self._refuse_open_round()
         if self.done or self.set_finished:
             return None
@@ -285,8 +289,8 @@ class Race:
         return self._open
 
     def record(self, values: Mapping[str, float | None]) -> None:
-        """Take the metric of every key of the open round: None for an invalid trial; a value no ratio can be taken
-        of (zero, negative, not finite) is invalid too. Keys dropped during the round may be left out."""
+        """Record the metric of every key of the open round. None is an invalid trial; so is a value that has no ratio
+        (zero, negative, not finite). Keys dropped during the round may be left out."""
         opened = self._open
         if opened is None:
             raise ValueError("no round is open")
@@ -303,9 +307,9 @@ class Race:
             self._drop_outpaced()
 
     def drop(self, key: str, reason: str, *, failed: bool = True) -> None:
-        """Take a candidate out for good, also in the middle of a round: it failed, was ejected, cannot be
-        attached; or, not `failed`, the user does not want it. If it was being confirmed, the next best takes its
-        place. The first reason stays."""
+        """Drop a candidate for good, also in the middle of a round: it failed, was ejected, or cannot be attached; not
+        `failed`: the user does not want it. If it was being confirmed, the next best takes its place. Only the first
+        reason is kept."""
         entrant = self._entrants.get(key)
         if entrant is None:
             raise ValueError(f"{key!r} is not a candidate of this race")
@@ -316,7 +320,7 @@ class Race:
             self._choose_for_confirmation(self._confirmation.alpha_left)
 
     def rename(self, old: str, new: str) -> None:
-        """Let another candidate run in place of one that has not run yet, also in the middle of a round."""
+        """Replace a candidate that has not run yet by another, also in the middle of a round."""
         entrant = self._entrants.get(old)
         if entrant is None or entrant.pairs or new in self._entrants or new == BASELINE:
             raise ValueError(f"{old!r} cannot become {new!r}")
@@ -327,10 +331,9 @@ class Race:
             self._open = dataclasses.replace(self._open, order=order)
 
     def begin_confirm(self, looks_at: Sequence[int] | None = None) -> str | None:
-        """End racing and let the leader be confirmed, with a look after each number of fresh pairs in `looks_at`,
-        which must not depend on what those pairs show. Returns its key, or None when no candidate has an estimate
-        above 1: then there is no winner and the race is done. May be called before a set is finished (the budget
-        ends). Once only."""
+        """End racing and begin to confirm the leader, with a look after each number of fresh pairs in `looks_at`, which
+        must not depend on those pairs. Return its key, or None when no candidate has an estimate above 1: then there
+        is no winner and the race is done. May be called before a set is finished (the budget ends), but only once."""
         self._refuse_open_round()
         if self._confirming:
             raise ValueError("confirmation has begun already")
@@ -340,11 +343,11 @@ class Race:
         self._choose_for_confirmation(self._alpha)
         return self._confirmation.key if self._confirmation else None
 
-    # --- what there is to know ---
+    # --- state ---
 
     @property
     def set_finished(self) -> bool:
-        """The current set needs no more rounds: `add` candidates or `begin_confirm`."""
+        """True when the current set needs no more rounds: `add` candidates or `begin_confirm`."""
         if self._confirming:
             return False
         racing = self._racing()
@@ -354,26 +357,26 @@ class Race:
 
     @property
     def done(self) -> bool:
-        """Nothing is left to run or to decide: the confirmation is over, there was nothing to confirm, or the
-        baseline keeps failing (`baseline_failed`)."""
+        """True when nothing is left to run: the confirmation is over, there was nothing to confirm, or the baseline
+        keeps failing (`baseline_failed`)."""
         if self.baseline_failed:
             return True
         return self._confirming and (self._confirmation is None or self._confirmation.outcome is not None)
 
     @property
     def baseline_failed(self) -> bool:
-        """The baseline was invalid so often that nothing can be compared with it."""
+        """True when the baseline was invalid so often that nothing can be compared with it."""
         return self._baseline.lost
 
     @property
     def racing(self) -> int:
-        """Candidates that run in the next round of the race."""
+        """Number of candidates in the next round of the race."""
         return len(self._racing())
 
     @property
     def leader(self) -> str | None:
-        """The candidate being confirmed, or else the one in the race with the best estimate; None without any.
-        Those with fewer pairs than `min_rounds` count only while there are no others."""
+        """Key of the candidate being confirmed, or else of the one with the best estimate; None without any. Candidates
+        with fewer than `min_rounds` pairs count only while there are no others."""
         if self._confirmation is not None:
             return self._confirmation.key
         known = [entrant for entrant in self._entrants.values() if entrant.dropped is None and entrant.pairs]
@@ -383,14 +386,14 @@ class Race:
 
     @property
     def winner(self) -> str | None:
-        """The candidate that won its confirmation; None when there is none, or not yet."""
+        """Key of the candidate that won its confirmation; None when there is none, or not yet."""
         confirmation = self._confirmation
         won = confirmation is not None and confirmation.outcome == "won"
         return confirmation.key if confirmation and won and not self._entrants[confirmation.key].dropped else None
 
     def standings(self) -> list[Standing]:
-        """All candidates, best first: the winner, then by estimate; those without an estimate and those that
-        failed come last."""
+        """Return all candidates, best first: the winner, then by estimate; last those without an estimate and those
+        that failed."""
         entrants = self._entrants.values()
         standings = {entrant.key: self._standing(entrant) for entrant in entrants}
 
@@ -421,7 +424,7 @@ class Race:
                 self._confirmation.add(opened.number, pair)
 
     def _drop_outpaced(self) -> None:
-        """Those that are behind the best by more than noise explains leave the race."""
+        """Drop the candidates that are behind the best by more than noise explains."""
         racing = self._racing()
         rounds = set.intersection(*(set(entrant.pairs) for entrant in racing)) if racing else set()
         if len(rounds) < self._min_rounds:
@@ -463,19 +466,19 @@ class Race:
         )
 
     def _knows_more(self, confirmation: _Confirmation, entrant: _Entrant) -> bool:
-        """A confirmation that the budget ended before its look has an interval, and the race had too few pairs."""
+        """Return whether only the confirmation, which the budget ended before a look, has an interval."""
         return confirmation.key == entrant.key and len(entrant.pairs) < 2 <= len(confirmation.pairs)
 
     def _verdict(
         self, entrant: _Entrant, interval: Interval | None, plain: Interval | None, *, claims: bool
     ) -> Verdict:
-        """Fresh pairs claim nothing before their look."""
+        """Return the verdict; fresh pairs claim nothing before their look."""
         if entrant.failed:
             return "invalid"
         return verdict(interval, plain, self._same_margin) if claims else "undecided"
 
     def _race_confidence(self, entrant: _Entrant) -> float:
-        """Confidence of a candidate's interval at the look it stands at; the looks of a series share alike."""
+        """Return the confidence of a candidate's interval at its current look; the looks of a series share evenly."""
         looks_in_series = self._max_rounds - 1
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
         left = entrant.alpha * (1.0 - _SPENT_AT_ONCE) ** series
@@ -483,12 +486,15 @@ class Race:
 
 
 def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str, dict[str, float]]:
-    """The best column by its mean, and how far each column that noise does not explain is behind it.
+    """Return the best column by its mean, and how far behind it each column is that noise does not explain.
 
-    Columns are candidates, rows the rounds that all of them ran, two or more of each. Taking out the means of rows
-    and columns leaves the noise, which all columns share: an analysis of variance of a randomised block design. A
-    column is behind when its mean is below the best by more than t * s * sqrt(2 / rows), t one-sided at `alpha`
-    for one comparison."""
+    Columns are candidates, rows are the rounds that all of them ran; at least two of each. A column is behind when its
+    mean is below the best by more than
+
+        t * s * sqrt(2 / rows),   t one-sided at `alpha` with (rows - 1) * (columns - 1) df,
+
+    where s is the noise that remains without the means of rows and columns: the least significant difference of a
+    randomised complete block design (Montgomery, Design and Analysis of Experiments, chapter 4)."""
     rows = list(zip(*columns.values(), strict=True))
     count, width = len(rows), len(columns)
     means = {key: math.fsum(column) / count for key, column in columns.items()}
@@ -504,8 +510,8 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
 
 
 def confirmable(noise: float, confirm_rounds: int = CONFIRM_ROUNDS, alpha: float = ALPHA) -> float:
-    """The noise floor of a session: relative difference below which a winner cannot be told from the baseline,
-    even by the second look of its confirmation. `noise` is the relative standard deviation of a run (0.02)."""
+    """Return the noise floor of a session: the relative difference that even the second look of a confirmation cannot
+    detect. `noise` is the relative standard deviation of a run (0.02)."""
     looks = 2
     floor = noise_floor(noise, looks * confirm_rounds, looks, 1.0 - alpha)
     assert floor is not None
@@ -513,7 +519,7 @@ def confirmable(noise: float, confirm_rounds: int = CONFIRM_ROUNDS, alpha: float
 
 
 def _checked_looks(looks_at: Sequence[int]) -> tuple[int, ...]:
-    """Raises ValueError unless there is a look, none comes before the second pair, and each comes after the last."""
+    """Raise ValueError unless there is a look, none comes before the second pair, and their pairs increase."""
     looks = tuple(looks_at)
     if not looks or looks[0] < 2 or any(after <= before for before, after in itertools.pairwise(looks)):
         raise ValueError(f"no confirmation looks after {looks} pairs")

@@ -17,7 +17,7 @@ from autotune.verdict.stats import percent_text
 def recommend(
     results: Sequence[CandidateResult], winner: str | None, baseline: Baseline | None, *, is_time: bool
 ) -> str:
-    """One sentence: what to use, how much better it is and how sure that is; or to stay with EEVDF."""
+    """Return one sentence: what to use, how much better it is and how sure that is; or to stay with EEVDF."""
     if baseline is None:
         return "Nothing can be said: the session ended before the baseline was known."
     if all(result.speedup is None for result in results):
@@ -33,14 +33,14 @@ def recommend(
 
 
 def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
-    """True when a prediction came true; None when the verdict cannot tell."""
+    """Return whether a prediction came true; None when the verdict does not show it."""
     if prediction is None or verdict in (None, "undecided", "invalid"):
         return None
     return prediction == verdict
 
 
 def rank(results: Iterable[CandidateResult], winner: str | None) -> list[CandidateResult]:
-    """Results as the table ranks them: the winner, those shown to be faster, EEVDF itself, those not shown to
+    """Sort results as the table shows them: the winner, those shown to be faster, EEVDF itself, those not shown to
     differ, the slower, the invalid; each group by its estimate. So only a proven gain ranks above EEVDF."""
 
     def place(result: CandidateResult) -> tuple[int, float]:

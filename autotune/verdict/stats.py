@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Samples -> ratios, intervals, verdicts and cautions. Pure: no clock, no chance, no I/O.
+"""Statistics: samples -> ratios, intervals, verdicts and cautions. Pure: no clock, no random numbers, no I/O.
 
 What always holds here:
-- a speedup is a ratio oriented so that above 1 is better, whatever the goal of the metric;
+- a speedup above 1 is better, whatever the goal of the metric;
 - runs are compared only within their round, so that drift of the machine cancels;
-- averages of ratios are taken of their logarithms: a speedup of 2 and one of 1/2 average to 1;
-- a value that has no logarithm (zero, negative, not finite) has no ratio: the run counts as invalid (`usable`).
-  Leaving such values out silently would flatter a scheduler under which the workload reports zero.
+- ratios are averaged by their logarithms: a speedup of 2 and one of 1/2 average to 1 (Fleming and Wallace, "How not to
+  lie with statistics: the correct way to summarize benchmark results", CACM 29, 1986);
+- a value without a logarithm (zero, negative, not finite) has no ratio: the run is invalid (`usable`). Leaving such
+  values out silently would flatter a scheduler under which the workload reports zero.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ from autotune.records import (
 )
 
 CONFIDENCE = 0.95
-"""Of the intervals people read."""
+"""Confidence of the intervals that people read."""
 
 SAME_MARGIN = 0.01
 """A speedup is `same` when its whole interval lies within this relative distance of 1."""
 
 _ROUNDING = 1e-9
-"""Relative differences below this are rounding of floating point numbers, never a speedup."""
+"""Smaller relative differences are rounding of floating point numbers, never a speedup."""
 
 # --- Student's t -----------------------------------------------------------------------------------------
 
 
 def _two_sided_t_probability(theta: float, df: int) -> float:
-    """P(|T| <= sqrt(df) * tan(theta)) for Student's t with `df` degrees of freedom: the finite series of
-    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 (odd) and 26.7.4 (even)."""
+    """Return P(|T| <= sqrt(df) * tan(theta)) for Student's t with `df` degrees of freedom, by the finite series of
+    Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.3 (odd df) and 26.7.4 (even df)."""
     sin, cos = math.sin(theta), math.cos(theta)
     odd = df % 2
     term = cos if odd else 1.0
@@ -51,11 +52,10 @@ def _two_sided_t_probability(theta: float, df: int) -> float:
 
 @functools.lru_cache(maxsize=4096)
 def student_t_quantile(p: float, df: int) -> float:
-    """The value that Student's t with `df` degrees of freedom stays below with probability `p`.
+    """Return the `p` quantile of Student's t with `df` degrees of freedom.
 
-    Found by halving the angle theta of t = sqrt(df) * tan(theta), in which the distribution function is a finite
-    sum and increasing. Good to about 1e-9, relative, for tails down to 1e-6. Raises ValueError unless
-    0 < p < 1 and df >= 1.
+    Found by bisection over the angle theta of t = sqrt(df) * tan(theta) (`_two_sided_t_probability`). Relative error
+    about 1e-9 for tails down to 1e-6. Raises ValueError unless 0 < p < 1 and df >= 1.
     """
     if not 0.0 < p < 1.0 or df < 1:
         raise ValueError(f"no t quantile for p={p!r} with df={df!r}")
@@ -77,17 +77,20 @@ def student_t_quantile(p: float, df: int) -> float:
 
 
 def usable(value: float | None) -> bool:
-    """True for a value of a metric that a ratio can be taken of: finite and above zero."""
+    """Return whether a ratio can be taken of the value: it is finite and above zero."""
     return value is not None and math.isfinite(value) and value > 0.0
 
 
 def median(values: Sequence[float]) -> float | None:
-    """The median; None of no values."""
+    """Return the median; None without values."""
     return statistics.median(values) if values else None
 
 
 def robust_deviation(values: Sequence[float]) -> float:
-    """A standard deviation that a few outliers do not move: 1.4826 times the median distance from the median."""
+    """Return a standard deviation that a few outliers do not move: 1.4826 times the median absolute deviation.
+
+    1.4826 makes it equal the standard deviation of normal values (Rousseeuw and Croux, "Alternatives to the median
+    absolute deviation", JASA 88, 1993)."""
     if not values:
         return 0.0
     centre = statistics.median(values)
@@ -95,21 +98,22 @@ def robust_deviation(values: Sequence[float]) -> float:
 
 
 def noise(values: Sequence[float]) -> float | None:
-    """Relative standard deviation of the metric over runs of one candidate (0.02 for 2 %), outliers included,
-    because they widen the intervals too. None with fewer than two values or a value that is not `usable`."""
+    """Return the relative standard deviation over runs of one candidate (0.02 for 2 %). Outliers are included, because
+    they widen the intervals too. None with fewer than two values or one that is not `usable`."""
     if len(values) < 2 or not all(usable(value) for value in values):
         return None
     return statistics.stdev(values) / statistics.fmean(values)
 
 
 def noise_floor(noise: float, rounds: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float | None:
-    """Relative difference below which two schedulers cannot be told apart: the half width of the interval that
-    `rounds` pairs will give when each run has the relative standard deviation `noise`,
+    """Return the relative difference below which two schedulers cannot be distinguished: the half width of the
+    interval that `rounds` pairs will give when each run has the relative standard deviation `noise`,
 
-        exp(t * noise * sqrt(2 / rounds)) - 1,   t of (1 - confidence) / comparisons, two-sided, rounds - 1 df.
+        exp(t * noise * sqrt(2 / rounds)) - 1,   t two-sided at (1 - confidence) / comparisons with rounds - 1 df.
 
-    sqrt(2) because both runs of a pair are noisy; `comparisons` are the candidates and looks that share the risk
-    of error (Bonferroni). None with fewer than two rounds. Raises ValueError for a negative noise."""
+    This is the paired t interval of `speedup_interval`; the 2 is there because both runs of a pair are noisy.
+    `comparisons` are the candidates and looks that share the risk of error (Bonferroni; Dunn, JASA 56, 1961). None
+    with fewer than two rounds. Raises ValueError for a negative noise."""
     if noise < 0.0:
         raise ValueError(f"noise cannot be negative: {noise!r}")
     if rounds < 2:
@@ -122,16 +126,16 @@ def noise_floor(noise: float, rounds: int, comparisons: int = 1, confidence: flo
 
 
 def log_speedup(baseline: float, candidate: float, goal: Goal) -> float:
-    """Logarithm of the speedup of one pair of `usable` values: above 0 is better."""
+    """Return the logarithm of the speedup of one pair of `usable` values; above 0 is better."""
     gain = math.log(baseline) - math.log(candidate)
     return gain if goal == "min" else -gain
 
 
 def speedup_interval(log_speedups: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """Geometric mean of speedups with its t interval, taken on their logarithms. None with fewer than two.
+    """Return the geometric mean of speedups with its interval; None with fewer than two.
 
-    Pairs that all agree exactly (a metric that is a count) give an interval without width: chance cannot make that
-    many runs agree and yet differ from the baseline."""
+    The interval is that of a paired t test (Student, "The probable error of a mean", Biometrika 6, 1908), on the
+    logarithms. Pairs that agree exactly, as counts can, give an interval without width."""
     if len(log_speedups) < 2:
         return None
     mean, error = mean_and_error(log_speedups)
@@ -140,7 +144,7 @@ def speedup_interval(log_speedups: Sequence[float], confidence: float = CONFIDEN
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Mean of two or more values, and its standard error."""
+    """Return the mean of two or more values and its standard error."""
     count = len(values)
     mean = math.fsum(values) / count
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
@@ -148,16 +152,16 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def excludes_one(interval: Interval) -> Literal["faster", "slower"] | None:
-    """Which side of 1 the whole interval lies on; None when 1 is in it."""
+    """Return the side of 1 that the whole interval lies on; None when it contains 1."""
     if interval.low > 1.0 + _ROUNDING:
         return "faster"
     return "slower" if interval.high < 1.0 - _ROUNDING else None
 
 
 def verdict(corrected: Interval | None, plain: Interval | None = None, margin: float = SAME_MARGIN) -> Verdict:
-    """What an interval says. `faster` and `slower` are claims, and need the `corrected` interval (for the number
-    of candidates and looks) to exclude 1. `same` needs the `plain` interval, by default the corrected one, to lie
-    within 1/(1 + margin) and 1 + margin. Everything else, and no interval at all, is `undecided`."""
+    """Return the verdict of an interval. `faster` and `slower` need the interval `corrected` for the number of
+    candidates and looks to exclude 1. `same` needs the `plain` interval, by default the corrected one, to lie within
+    1/(1 + margin) and 1 + margin. Anything else, and no interval, is `undecided`."""
     if corrected is None:
         return "undecided"
     side = excludes_one(corrected)
@@ -168,7 +172,7 @@ def verdict(corrected: Interval | None, plain: Interval | None = None, margin: f
 
 
 def _exp(exponent: float) -> float:
-    """exp() that says infinity where a float ends."""
+    """Return exp(exponent), infinity when it overflows."""
     try:
         return math.exp(exponent)
     except OverflowError:
@@ -190,15 +194,15 @@ _DRIFT_CONFIDENCE = 0.99
 
 @dataclass(frozen=True)
 class Caution:
-    """Something about the runs that the user should know: `text` is a sentence that ends in what to do."""
+    """An oddity of the runs, for the user: `text` is a sentence that ends in what to do."""
 
     kind: CautionKind
     text: str
 
 
 def looks_already_done(first_s: float, later_s: Sequence[float]) -> bool:
-    """True when later runs take only a fraction of the first (a quarter or less): the first did the work, as a
-    build does, and the others found it done. Gains of less than 0.1 s are a cold start, not work left undone."""
+    """Return whether later runs take a quarter of the first or less: the first did the work, as a build does, and
+    the others found it done. A gain below 0.1 s is a cold start instead."""
     typical_s = median(later_s)
     if typical_s is None:
         return False
@@ -206,8 +210,8 @@ def looks_already_done(first_s: float, later_s: Sequence[float]) -> bool:
 
 
 def looks_slow_at_start(first_s: float, later_s: Sequence[float]) -> bool:
-    """True when the first run took clearly longer than every later one (1.2 times, and outside their scatter), as
-    with cold caches, and it is not that the work was already done. Needs two later runs."""
+    """Return whether the first run took clearly longer than every later one (1.2 times, and outside their scatter), as
+    with cold caches, and not because the work was already done. Needs two later runs."""
     if len(later_s) < 2 or looks_already_done(first_s, later_s):
         return False
     slowest_s = max(later_s)
@@ -215,7 +219,7 @@ def looks_slow_at_start(first_s: float, later_s: Sequence[float]) -> bool:
 
 
 def outliers(values: Sequence[float]) -> list[float]:
-    """Values more than 6 robust deviations and more than 10 % away from the median; none among fewer than five."""
+    """Return the values more than 6 robust deviations and 10 % away from the median; none among fewer than five."""
     if len(values) < 5:
         return []
     centre = statistics.median(values)
@@ -224,9 +228,12 @@ def outliers(values: Sequence[float]) -> list[float]:
 
 
 def drift(values: Sequence[float]) -> float | None:
-    """Relative change of the metric from the first to the last of the values, given in the order they were
-    measured (0.1: the last are 10 % above the first), by a straight line through their logarithms. None unless
-    that line has a slope at 99 % confidence and changes 3 % or more; it takes six `usable` values to show it."""
+    """Return the relative change from the first to the last value (0.1: the last is 10 % above the first), by a
+    straight line through their logarithms, in the order they were measured. None unless the slope differs from 0 at
+    99 % confidence and the change is 3 % or more. Needs six `usable` values.
+
+    The slope is tested by least squares, t = slope / sqrt(s^2 / Sxx), Sxx = n (n^2 - 1) / 12 for the places 0 to n - 1
+    (Draper and Smith, Applied Regression Analysis, chapter 1)."""
     count = len(values)
     if count < 6 or not all(usable(value) for value in values):
         return None
@@ -241,9 +248,8 @@ def drift(values: Sequence[float]) -> float | None:
 
 
 def cautions(wall_s: Sequence[float], *, prepared: bool) -> tuple[Caution, ...]:
-    """What is odd about runs of the baseline, given in the order they were measured: about the first against the
-    others, and about the others. `prepared`: something already puts the files back before every run (`--prepare`
-    or `--pristine`), so the advice differs."""
+    """Find oddities of the baseline's runs, given in the order they were measured. `prepared`: `--prepare` or
+    `--pristine` already restores the files before every run, so the advice differs."""
     if len(wall_s) < 2:
         return ()
     first_s, later_s = wall_s[0], wall_s[1:]
@@ -284,11 +290,11 @@ def _drift(wall_s: Sequence[float]) -> Caution | None:
     if change is None:
         return None
     way = "slower" if change > 0 else "faster"
-    what = f"Runs got {way} by {abs(change) * 100:.0f} % during the session, as with heat or other load"
-    return Caution("drift", f"{what}; comparisons within rounds hold, yet a steadier machine tells more.")
+    what = f"Runs got {way} by {abs(change) * 100:.0f} % during the session, as with heat or other work"
+    return Caution("drift", f"{what}; rounds stay comparable, but a steadier machine shows smaller differences.")
 
 
 def percent_text(share: float) -> str:
-    """A share for a sentence: 0.021 is `2.1 %`, 0.25 is `25 %`."""
+    """Format a share for a sentence: 0.021 is `2.1 %`, 0.25 is `25 %`."""
     percent = share * 100
     return f"{percent:.0f} %" if abs(percent) >= 9.95 else f"{percent:.1f} %"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The schedulers of the catalogue for people: all of them in a table, and one of them in full. Pure."""
+"""Views of the catalogue: all schedulers in a table, and one in full. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autotune.schedext.catalogue.knobs import Knob, Range
 
 LEAST_WHAT = 40
-"""Columns for what a scheduler is; with fewer it stands below its row."""
+"""Least width of the last column; in a narrower terminal its text goes below the row."""
 HEAD = ("NAME", "KIND", "READY", "VERSION", "FOUND", "WHAT")
 TRAITS = {
     "several_llcs": "several last-level caches",
@@ -26,42 +26,42 @@ TRAITS = {
     "schedutil": "the schedutil frequency governor",
     "nohz_full": "CPUs booted without ticks (nohz_full)",
 }
-"""Traits of machines (`schedext.catalogue.knobs.Trait`) in words."""
+"""Machine traits (`schedext.catalogue.knobs.Trait`) in words."""
 ENFORCED = {
     "parser": "the program refuses it",
     "startup": "the program does not start",
-    "clamped": "the program takes the nearest that is in it",
-    "stated": "the program takes it, against the advice of its makers",
-    "implied": "the program does not check, and nothing good comes of it; autotune refuses it",
+    "clamped": "the program uses the nearest value in the range",
+    "stated": "the program accepts it, against its documentation",
+    "implied": "the program does not check it, and misbehaves; autotune refuses it",
 }
-"""What becomes of values out of range, by `Range.how`."""
+"""Treatment of values out of range, by `Range.how`."""
 
 
 @dataclass(frozen=True)
 class ListingRow:
-    """A scheduler and what of it is on this machine."""
+    """A scheduler, and what is installed of it on this machine."""
 
     scheduler: Scheduler
     found: str = ""
-    """Where it comes from: `built in`, `store`, `PATH`, `distribution`; empty when it is absent."""
+    """Origin: `built in`, `store`, `PATH` or `distribution`; empty when it is absent."""
     version: str = ""
-    """Of what was found; empty when it has none or is not known."""
+    """Version of the installed program; empty when there is none or it is not known."""
     get: str = ""
-    """The command that gets it; empty when it is here."""
+    """Command that installs it; empty when it is here."""
 
 
 # --- the table -------------------------------------------------------------------------------------------
 
 
 def schedulers(rows: Sequence[ListingRow], *, width: int) -> Lines:
-    """A row for each scheduler, and how to get those that are not here."""
+    """List one row per scheduler, and how to get those that are not here."""
     cells = [HEAD, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(HEAD) - 1)]
     for row in cells:
         yield from _table_row(row, widths, width)
     yield ""
     yield from _ways_to_get(rows, width)
-    legend = "READY is what its makers say about production use: - where they do not say."
+    legend = "READY: whether its makers call it ready for production; - where they do not say."
     yield from paragraph(f"{legend} 'autotune schedulers show NAME' explains one.", width, 0)
 
 
@@ -76,7 +76,7 @@ def _kind(one: Scheduler) -> str:
 
 
 def ready_word(one: Scheduler) -> str:
-    """Whether it is made for production: yes, no, or - where nobody says."""
+    """Return whether its makers call it ready for production: yes, no, or - where they do not say."""
     return {True: "yes", False: "no", None: "-"}[one.production_ready]
 
 
@@ -94,7 +94,7 @@ def _table_row(row: Sequence[str], widths: Sequence[int], width: int) -> Lines:
 
 
 def _ways_to_get(rows: Iterable[ListingRow], width: int) -> Lines:
-    """Each way once, with those that come by it."""
+    """List each way to get schedulers once, with their names."""
     ways: dict[str, list[str]] = {}
     for row in rows:
         if row.get:
@@ -109,7 +109,7 @@ def _ways_to_get(rows: Iterable[ListingRow], width: int) -> Lines:
 
 
 def scheduler(one: Scheduler, *, width: int, row: ListingRow | None = None) -> Lines:
-    """One scheduler: what it is, what it needs and changes, and everything that can be set."""
+    """Describe one scheduler: what it is, what it needs and changes, and all its knobs."""
     yield from paragraph(f"{one.name}: {one.description}", width, 0)
     yield ""
     for title, text in _facts(one, row):
@@ -138,11 +138,11 @@ def _facts(one: Scheduler, row: ListingRow | None) -> list[tuple[str, str]]:
 
 
 def needs_text(needed: Requirements) -> str:
-    """What the machine must have, in words; empty when it asks for nothing."""
+    """Describe what the machine must have; empty when there is nothing special."""
     kernel = f"Linux {needed.kernel_min} or newer" if needed.kernel_min else ""
     kernel += f", not {', '.join(needed.kernel_not)}" if needed.kernel_not else ""
     most = f"{needed.cpus_max} CPUs at most" if needed.cpus_max else ""
-    traits = [f"{TRAITS[trait]} (without, it cannot do what it is for)" for trait in needed.machine]
+    traits = [f"{TRAITS[trait]} (of no use without)" for trait in needed.machine]
     return "; ".join(part for part in (kernel, *traits, *needed.features, most) if part)
 
 
@@ -175,7 +175,7 @@ def _modes(one: Scheduler, width: int) -> Lines:
 
 
 def settings_text(settings: dict[str, bool | int | float | str]) -> str:
-    """`slice_us=5000,no_wake_sync=true`, as `--scheduler` takes it."""
+    """Format settings as `--scheduler` takes them: `slice_us=5000,no_wake_sync=true`."""
     return ",".join(f"{name}={knob_text(value)}" for name, value in settings.items())
 
 
@@ -195,7 +195,7 @@ def _knobs(one: Scheduler, width: int) -> Lines:
 
 
 def knob_facts(knob: Knob) -> list[str]:
-    """What a knob takes, what is done to other values, and what else must be."""
+    """List the facts of a knob: its values and default, values out of range, and other knobs it depends on."""
     takes = f"Takes {knob.allowed()}; default: {knob.default_text()}."
     option = f" Option {knob.flag}{f' ({knob.short})' if knob.short else ''}." if knob.flag else ""
     facts = [takes + option]
@@ -208,7 +208,7 @@ def knob_facts(knob: Knob) -> list[str]:
 
 
 def _is_plain(range_: Range) -> bool:
-    """Ours, which autotune keeps itself, or only what every number that cannot be negative has."""
+    """Return whether a range needs no remark: ours, which autotune checks, or merely "not negative"."""
     return range_.how is None or (range_.how == "parser" and range_.min == 0 and range_.max is None)
 
 
@@ -218,7 +218,7 @@ def _range_fact(range_: Range) -> str:
 
 
 def _example(one: Scheduler) -> str:
-    """A setting to begin with."""
+    """Return a setting to try first."""
     mode = next((name for name, settings in one.modes.items() if settings and name != "auto"), None)
     if mode is not None:
         return f":mode={mode}"

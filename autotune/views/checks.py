@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a check of this machine found."""
+"""The record of one check of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One requirement: whether it is met, what was found, what it is for, and the command or step that mends it."""
+    """One requirement: whether it is met, what was found, what it is for, and the command or step that fixes it."""
 
     name: str
     found: bool

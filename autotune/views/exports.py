@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Files that a report is written to. Whether they can be written is checked before the session."""
+"""Report files: checked before the session, written after it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autotune.errors import AutotuneError, UsageError
 
 
 def check_writable(path: Path, option: str) -> None:
-    """Raises UsageError, which names the option, when the file cannot be opened for writing. This opens it, since
-    permissions do not show everything (root, read-only and virtual file systems); a file made this way is removed."""
+    """Raise UsageError, which names the option, when the file cannot be opened for writing. The file is really opened,
+    since permissions do not show everything (root, read-only and virtual file systems); a new one is removed again."""
     target = Path(os.path.realpath(path))
     try:
-        is_new = not target.exists()  # asking fails too, in a directory that may not be entered
+        is_new = not target.exists()  # fails too, in a directory that may not be entered
         if not is_new and not target.is_file() and not target.is_dir():
             return  # a device or a pipe, where opening can have effects
         with open(target, "ab"):
@@ -28,7 +28,7 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def write(path: Path, text: str, option: str) -> None:
-    """Write the text, all or nothing: a regular file keeps its old content until the new one is complete. Raises
+    """Write the text whole or not at all: a regular file keeps its old content until the new one is complete. Raises
     AutotuneError, which names the option, when that fails (a full disk)."""
     try:
         durable.write_named(path, text.encode("utf-8", "backslashreplace"))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Lists for `autotune doctor`, `autotune schedulers` and `autotune vm`: records -> lines of text. Pure.
 
-Colour marks only the words that already say it, so nothing is lost without it.
+Colour only repeats what words say, so nothing is lost without it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _needed(check: Check) -> str:
 
 
 def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
-    """Proof of a generated scheduler: the seal, and the numbers of each gate."""
+    """Show the proof of a generated scheduler: the seal, and the numbers of each gate."""
     yield ""
     said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
     yield from paragraph(said, width, 0)
@@ -81,7 +81,7 @@ def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
 
 
 def _compared(value: Any) -> str:
-    """`0.024 (EEVDF 0.03)`."""
+    """Format a number beside EEVDF's: `0.024 (EEVDF 0.03)`."""
     return f"{_number(value[0])} (EEVDF {_number(value[1])})" if isinstance(value, list) else _number(value)
 
 
@@ -93,11 +93,11 @@ def _number(value: object) -> str:
 
 
 def kernels(installed: Sequence[Kernel], chosen: Kernel | None) -> Lines:
-    """The kernels that a micro-VM can boot; the one that would be used is marked."""
+    """List the kernels that a micro-VM can boot, with a mark at the one it would use."""
     for kernel in installed:
         mark = "*" if kernel == chosen else " "
         yield f"{mark} {printable(kernel.version)}  {printable(str(kernel.image))}"
     if not installed:
-        yield "No kernel was fetched yet; 'autotune vm setup' does it."
+        yield "No kernel was fetched yet; 'autotune vm setup' fetches one."
     if chosen is not None:
         yield f"A micro-VM would boot {printable(chosen.version)} ({printable(chosen.source)})."

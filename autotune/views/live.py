@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The view at a terminal: lasting lines scroll, and a moving part below them shows the state of the session.
+"""The view at a terminal: lasting lines scroll above a moving part that shows the state of the session.
 
-Only the terminal's own foreground and a few of its ANSI colours are used, so that it reads on light and dark;
-`NO_COLOR` is honoured (by rich). The moving part is redrawn twice a second: often enough to look alive, rarely enough
-not to disturb the measurement.
+It uses only the terminal's own foreground and a few of its ANSI colours, so that it is readable on light and dark
+backgrounds; rich honours `NO_COLOR`. The moving part is redrawn twice a second: often enough to look alive, rarely
+enough not to disturb the measurement.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from autotune.views.wording import PHASES, Line, Wording, shown_key
 
 REDRAWS_PER_S = 2
 WIDE_COLUMNS = 110
-"""From this width on notes have a column of their own."""
+"""Least width at which notes have a column of their own."""
 
 TONES = {"plain": "", "strong": "bold", "good": "green", "bad": "red", "warning": "magenta"}
 ROWS: dict[report_table.RowKind, str] = {
@@ -47,8 +47,8 @@ ROWS: dict[report_table.RowKind, str] = {
 
 
 class LiveView:
-    """Draws to a terminal. A context manager: on leaving, however that happens, the moving part is gone and the
-    cursor is back. `budget_s` is what the bar shows; `given` as for PlainView."""
+    """Draws to a terminal. A context manager: however it is left, the moving part is removed and the cursor is shown
+    again. The bar shows `budget_s`; `given` is as for PlainView."""
 
     def __init__(
         self,
@@ -110,8 +110,8 @@ class LiveView:
             self._live.start(refresh=True)
 
     def _finish(self, session: Session) -> None:
-        """Table, recommendation, and the command that repeats it; that one is left for the terminal to wrap, so
-        that it can be copied whole."""
+        """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
+        command, so that it can be copied whole."""
         self.console.print()
         if session.results:
             self.console.print(final_table(session, self.console.width))
@@ -158,7 +158,7 @@ def moving(
     is_time: bool,
     ascii_only: bool = False,
 ) -> RenderableType:
-    """The moving part. On a low terminal, the end of the standings is cut off."""
+    """Draw the moving part. On a low terminal, the end of the standings is cut off."""
     parts: list[RenderableType] = [Text(), *_where(progress, now_s)]
     parts.append(_budget(progress, now_s, budget_s, width, ascii_only))
     room = height - len(parts) - 4
@@ -168,7 +168,7 @@ def moving(
 
 
 def _where(progress: SessionProgress, now_s: float) -> list[Text]:
-    """Phase, round and run; then what is going on and what is attached."""
+    """Draw phase, round and run; then the current step and the attached scheduler."""
     if progress.phase is None:
         return [_one_line(f"{progress.step} ...")]
     head = _one_line(_place(progress, progress.phase), "bold")
@@ -209,22 +209,22 @@ _GAP = 2
 """Columns between two cells."""
 
 _INDENT = 2
-"""Of what stands below a scheduler's name."""
+"""Indent of lines below a scheduler's name."""
 
 Notes: TypeAlias = Literal["column", "below", "none"]
-"""Where notes stand: in a column, below the scheduler's name, or nowhere."""
+"""Place of notes: a column, below the scheduler's name, or nowhere."""
 
 _NOTE_COLUMNS = 24
-"""What is left for notes where they have a column, with the gap before it: longer ones wrap."""
+"""Width of the column of notes, with the gap before it; longer notes wrap."""
 
 
 def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> Table:
-    """The table while the race is on: notes are left out, and so is colour, since nothing is decided yet."""
+    """Draw the table during the race: without notes and colour, since nothing is decided yet."""
     return _table(report_table.table(results, is_time=is_time), width, notes="none", coloured=False)
 
 
 def final_table(session: Session, width: int) -> Table:
-    """The table at the end of a session. Narrow terminals show notes below the name of the scheduler."""
+    """Draw the table at the end of a session. Narrow terminals show notes below the name of the scheduler."""
     notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
     return _table(documents.session_table(session), width, notes=notes, coloured=True)
 
@@ -246,19 +246,19 @@ def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: boo
 
 
 def _taken(shown: report_table.Table) -> int:
-    """Width of all columns but the scheduler's and the note's, with the gaps between them."""
+    """Return the width of all columns but the scheduler's and the note's, with the gaps between them."""
     lines = [shown.header, *(row.cells for row in shown.rows)]
     return sum(max(len(line[column]) for line in lines) + _GAP for column in (0, 2, 3, 4, 5, 6))
 
 
 def _names_fit(shown: report_table.Table, room: int) -> bool:
-    """True when every name, or its parts one below the other, fits into the columns unbroken."""
+    """Return whether every name fits into the columns unbroken, whole or in parts one below the other."""
     parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.knobs))
     return all(len(part) + _INDENT <= room for part in parts)
 
 
 def _name(row: report_table.Row, room: int, *, below: bool) -> RenderableType:
-    """Scheduler and knobs, in one line where they fit; what does not stands below, indented."""
+    """Draw scheduler and knobs in one line where they fit, otherwise the knobs below, indented."""
     fits = len(row.name) <= room
     under = [] if fits else [Text(knob, overflow="fold") for knob in row.knobs]
     if below and row.note:
@@ -269,7 +269,7 @@ def _name(row: report_table.Row, room: int, *, below: bool) -> RenderableType:
 
 
 def _text(line: Line) -> Padding:
-    """The line with its indent kept where it wraps."""
+    """Draw a line that keeps its indent where it wraps."""
     body = line.text.lstrip(" ")
     return _indented(Text(body, style=TONES[line.tone]), len(line.text) - len(body))
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Keeps the logs of schedulers that are programs: one file per scheduler in the state directory, the newest only.
+"""Logs of scheduler programs: one file per scheduler in the state directory, with the newest log only.
 
-A log that cannot be kept is left out; the session goes on.
+A log that cannot be written is left out; the session goes on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def directory() -> Path:
 
 
 class SchedulerLogs:
-    """Listens to a session's events and keeps the logs in them. `tell` receives where a log is that explains a
-    failure."""
+    """Listens to a session's events and keeps the logs in them. `report` gets a warning with the path of a log that
+    explains a failure."""
 
-    def __init__(self, tell: Listener) -> None:
-        self._tell = tell
+    def __init__(self, report: Listener) -> None:
+        self._report = report
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, AttachFailed) and event.detail:
@@ -49,15 +49,15 @@ class SchedulerLogs:
             exports.write(path, redacted(head + plain(log)), "log")
             os.chmod(path, 0o600)
             if explains:
-                self._tell(Warned(f"{candidate}: its log is in {path}"))
+                self._report(Warned(f"{candidate}: its log is in {path}"))
 
 
 def file_name(candidate: str) -> str:
-    """Name of the log file: the scheduler's name, without settings."""
+    """Return the name of the log file: the scheduler's, without settings."""
     return re.sub(r"[^a-z0-9_]+", "-", candidate.removeprefix("custom:").partition(":")[0])
 
 
 def text_of(log: Output) -> str:
-    """Head and tail as one text, with a note on the gap between them."""
+    """Return head and tail as one text, with a note on the gap between them."""
     between = f"\n[{log.omitted_bytes} bytes left out]\n" if log.omitted_bytes else ""
     return f"{log.head}{between}{log.tail}"

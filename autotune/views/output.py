@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The workload's output, cut into printable lines so that it can be shown between lines of our own."""
+"""The workload's output as printable lines, to be shown between our own."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from autotune.events import OutputSeen
 from autotune.report.text import printable
 
 LONGEST_LINE = 2000
-"""Characters after which a line is shown although it has not ended; a program may never end one."""
+"""Characters after which an unfinished line is shown: a program may never end it."""
 
 
 class OutputLines:
-    """Collects pieces of output and gives whole lines, for each stream by itself."""
+    """Assembles pieces of output into lines, for each stream separately."""
 
     def __init__(self) -> None:
         self._decoders = {name: _decoder() for name in ("stdout", "stderr")}
         self._open = {"stdout": "", "stderr": ""}
 
     def feed(self, piece: OutputSeen) -> list[str]:
-        """The lines that this piece completes. A progress bar that rewrites its line by carriage returns gives
-        only what it last showed."""
+        """Return the lines that this piece completes. Of a line that a progress bar rewrites by carriage returns, only
+        the last version is kept."""
         text = self._open[piece.stream] + self._decoders[piece.stream].decode(piece.data)
         *whole, rest = text.split("\n")
         while len(rest) > LONGEST_LINE:
@@ -31,7 +31,7 @@ class OutputLines:
         return [_last_shown(line) for line in whole]
 
     def finish(self) -> list[str]:
-        """The lines that were never ended; called when a run is over."""
+        """Return the unfinished lines, at the end of a run."""
         left = [text + self._decoders[name].decode(b"", final=True) for name, text in self._open.items()]
         self._decoders = {name: _decoder() for name in self._decoders}
         self._open = dict.fromkeys(self._open, "")

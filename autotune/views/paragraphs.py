@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Text in paragraphs and columns for a terminal of any width. Pure."""
+"""Paragraphs for a terminal of any width. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TypeAlias
 from autotune.report.text import printable
 
 WIDEST = 100
-"""Columns that paragraphs fill at most: longer lines are hard to read."""
+"""Greatest width of a paragraph: longer lines are hard to read."""
 
 Lines: TypeAlias = Iterator[str]
 
 
 def paragraph(text: str, width: int, indent: int, hanging: int = 0) -> list[str]:
-    """The text wrapped and indented, all lines but the first by `hanging` more; commands and paths in it are never
-    broken."""
+    """Wrap and indent the text, all lines but the first by `hanging` more. Words are never broken, so that commands and
+    paths stay whole."""
     return textwrap.wrap(
         printable(text),
         min(width, WIDEST),

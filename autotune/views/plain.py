@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The view for pipes, files and simple terminals: whole lines, no control characters, each flushed at once."""
+"""The view for pipes, files and simple terminals: whole lines without control characters, each flushed at once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from autotune.views.wording import Wording
 
 
 class PlainView:
-    """Writes what happens to `stream`, and the report at the end. `given` are the options that the command for
-    repeating the session should name."""
+    """Writes events to `stream`, and the report at the end. `given` are the options to name in the command that repeats
+    the session."""
 
     def __init__(self, stream: TextIO, *, given: Sequence[str] = ()) -> None:
         self._stream = stream
@@ -45,7 +45,7 @@ class PlainView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Does nothing: lines do not move while the user answers a question."""
+        """Do nothing: there is no moving part to hide."""
         yield
 
     def _write_all(self, lines: list[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Text of `--dry-run`: the plan of a session, from its arguments alone. Pure."""
+"""The text of `--dry-run`: the plan of a session, from its arguments alone. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def lines(
     candidates: Sequence[Candidate],
     catalogue: Sequence[str],
     *,
-    asks_claude: bool,
+    claude_plans: bool,
 ) -> Iterator[str]:
-    """The plan, line by line. `where` describes the machine; `catalogue` names the schedulers there are."""
+    """Describe the plan. `where` describes the machine; `catalogue` names the schedulers to choose from."""
     yield "Dry run: nothing is started, attached or written."
     yield f"Machine: {printable(where)}"
     yield f"Command: {printable(workload.command)}"
@@ -32,7 +32,7 @@ def lines(
     yield f"Metric: {_metric(workload)}"
     yield f"Runs: {_runs(settings)}"
     yield f"Budget: {duration_flag(settings.budget)}"
-    yield from _candidates(candidates, catalogue, settings.model if asks_claude else None)
+    yield from _candidates(candidates, catalogue, settings.model if claude_plans else None)
 
 
 def _metric(workload: Workload) -> str:
@@ -48,7 +48,7 @@ def _runs(settings: Settings) -> str:
 
 
 def request_text(request: dict[str, Any]) -> str:
-    """A whole request to a model, for people, in the order in which the model reads it."""
+    """Show a whole request to a model, in the order in which the model reads it."""
     rest = {key: value for key, value in request.items() if key not in ("system", "tools", "messages")}
     parts = ["=== request", json.dumps(rest), "=== tools"]
     parts += [json.dumps(tool) for tool in request["tools"]]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""State of a session, folded from its events, for the moving part of the live view. Pure; the time comes with each
-event."""
+"""The state of a session, computed from its events, for the moving part of the live view. Pure; the time comes with
+each event."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from autotune.views.wording import step_text
 
 @dataclass(frozen=True)
 class SessionProgress:
-    """The state after some events. All times are of one monotonic clock, in seconds."""
+    """The state so far. All times are seconds of one monotonic clock."""
 
     started_s: float
     step: str = "Starting"
@@ -26,7 +26,7 @@ class SessionProgress:
     """Runs finished in this phase."""
     round: int = 0
     at_most: int = 0
-    """Rounds of this phase at most; 0 where that is not known."""
+    """Most rounds of this phase; 0 where that is not known."""
     order: tuple[str, ...] = ()
     round_runs: int = 0
     """Runs finished in this round."""
@@ -38,8 +38,8 @@ class SessionProgress:
     results: tuple[CandidateResult, ...] = ()
 
     def phase_left_s(self, now_s: float) -> float | None:
-        """Seconds that this phase will still take, at the pace of its runs so far; None before the first has ended. An
-        upper bound while candidates may leave the race."""
+        """Estimate the seconds until the phase ends, at the pace of its runs so far; None before the first has ended.
+        An upper bound while candidates may be dropped."""
         if not self.phase_runs or not self.order:
             return None
         left = (self.at_most - self.round) * len(self.order) + len(self.order) - self.round_runs
@@ -50,7 +50,7 @@ class SessionProgress:
 
 
 def advance(progress: SessionProgress, event: events.Event, now_s: float) -> SessionProgress:
-    """The state after one more event, which happened at `now_s`."""
+    """Return the state after one more event, which happened at `now_s`."""
     if isinstance(event, events.Step):
         return replace(progress, step=step_text(event), running=None)
     if isinstance(event, events.PlannerActed):
@@ -78,7 +78,7 @@ def _round_started(progress: SessionProgress, event: events.RoundStarted, now_s:
 
 
 def _run_started(progress: SessionProgress, event: events.RunStarted, now_s: float) -> SessionProgress:
-    """Warm-up and baseline have runs without rounds."""
+    """Enter the phase here too: warm-up and baseline have runs without rounds."""
     progress = _in_phase(progress, event.phase, now_s)
     return replace(progress, round=event.round, running=event.candidate, run_started_s=now_s, step="")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The questions of `-i`: before each switch of the scheduler the user answers yes, no, edit the knobs, all from here
+"""The questions of `-i`: before each switch of the scheduler, the user answers yes, no, edit the knobs, all from here
 on, or quit."""
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from autotune.records import Candidate, Proposal, knob_text
 from autotune.report.text import printable
 
 Parse = Callable[[str], Candidate]
-"""`NAME[:knob=value,...]` as a candidate. Raises UsageError."""
+"""Parses `NAME[:knob=value,...]`. Raises UsageError."""
 
 
 class Approver:
-    """Asks before each switch. `ask` shows a text and returns the answer, raising EOFError when there can be none;
-    `paused` gives the terminal to the question; `parse` reads knobs that the user has changed."""
+    """Asks before each switch. `ask` shows a question and returns the answer, or raises EOFError without one; `paused`
+    hides the moving view meanwhile; `parse` reads the knobs that the user changed."""
 
     def __init__(
         self, ask: Callable[[str], str], paused: Callable[[], AbstractContextManager[None]], parse: Parse
@@ -28,7 +28,7 @@ class Approver:
         self._all = False
 
     def __call__(self, candidate: Candidate, proposal: Proposal, *, editable: bool) -> Candidate | None:
-        """Return the candidate to attach, None for none. Raises Interrupted when the user quits."""
+        """Return the candidate to attach; None to leave it out. Raises Interrupted when the user quits."""
         if self._all:
             return candidate
         with self._paused():
@@ -41,7 +41,7 @@ class Approver:
         return None if answer == "n" else candidate
 
     def _answer(self, text: str, *, editable: bool) -> str:
-        """One of y, n, e, a, q; asks again until it is one. The end of the input means quit."""
+        """Ask until the answer is one of y, n, e, a, q, and return it. End of input means quit."""
         words = ("yes", "no", "all", "quit", *(("edit",) if editable else ()))
         while True:
             try:
@@ -52,7 +52,7 @@ class Approver:
                 return answer[0]
 
     def _edited(self, candidate: Candidate) -> Candidate:
-        """The candidate with other knobs; asks again while they cannot be. An empty answer keeps it as it is."""
+        """Ask for knobs until they are valid, and return the candidate with them; an empty answer changes nothing."""
         now = ",".join(f"{name}={knob_text(value)}" for name, value in candidate.knobs) or "all at their defaults"
         text = f"  Knobs as knob=value,... (now: {printable(now)}): "
         while True:
@@ -66,7 +66,7 @@ class Approver:
 
 
 def question(candidate: Candidate, proposal: Proposal, *, editable: bool) -> str:
-    """The text of the question, ending where the answer goes."""
+    """Return the question, ending where the answer goes."""
     why = f"\n  {printable(proposal.reason)}" if proposal.reason else ""
     edit = "[e]dit the knobs, " if editable else ""
     return f"Attach {printable(candidate.key)}?{why}\n  [y]es, [n]o, {edit}[a]ll from here on, [q]uit: "

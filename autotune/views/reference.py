@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The catalogue as a page of Markdown: docs/SCHEDULERS.md. Pure."""
+"""docs/SCHEDULERS.md, made from the catalogue. Pure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ HEADER = """\
 # Schedulers
 
 Made from `schedulers.json` by `scripts/schedulers-doc`; do not edit it by hand. `autotune schedulers` shows the same
-list with what is on your machine, and `autotune schedulers show NAME` explains one further.
+list with what is installed, and `autotune schedulers show NAME` explains one scheduler.
 
-Our own (`at_...`) are built in. All others are programs of the scx family: those with a version are crates that
-`autotune schedulers install NAME` builds; the others come with distributions (package `scx-scheds`). *Ready* is what
-their makers say about use in production: - where they do not say. Settings are written `NAME:knob=value,...`; `mode=`
-stands for the settings of a profile; several values of one knob are joined by `+`.
+Our own (`at_...`) are built in. All others are scx programs: those with a version are crates that
+`autotune schedulers install NAME` builds; the others come with distributions (package `scx-scheds`). *Ready* is whether
+their makers call them ready for production; - where they do not say. Settings are written `NAME:knob=value,...`;
+`mode=` stands for the settings of a profile; several values of one knob are joined by `+`.
 """
 
 
 def reference(catalog: Catalog) -> str:
-    """The whole page."""
+    """Return the whole page."""
     return "\n".join([HEADER, *_overview(catalog.schedulers), *_sections(catalog.schedulers)]) + "\n"
 
 

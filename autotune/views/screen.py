@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Shows a session to people: its runs in a view, what is done around it as lines, problems as errors."""
+"""The listener that shows a session: its runs in a view, notices as lines, problems as errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def view(stream: TextIO, *, budget_s: float, given: Sequence[str]) -> LiveView | PlainView:
-    """The live view at a terminal that can move its cursor, plain lines everywhere else."""
+    """Return the live view at a terminal that can move its cursor, the plain view elsewhere."""
     if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
         from autotune.views.live import LiveView
 
@@ -28,8 +28,8 @@ def view(stream: TextIO, *, budget_s: float, given: Sequence[str]) -> LiveView |
 
 
 class Screen:
-    """The listener of a session at a terminal or a pipe. A view that fails is switched off. `report` shows an error;
-    `finished` is the last event of the session; `complete` is False when something that was wished for is missing."""
+    """Shows a session at a terminal or in a pipe. A view that fails is switched off. `report` shows an error;
+    `finished` is the last event of the session; `complete` is False when some requested output is missing."""
 
     def __init__(self, stream: TextIO, view: LiveView | PlainView, report: Callable[[AutotuneError], None]) -> None:
         self.finished: Finished | None = None
@@ -62,7 +62,7 @@ class Screen:
             self._show(event)
 
     def _show(self, event: Event) -> None:
-        """Begin to draw with the first event, since what comes before is no part of the session."""
+        """Show an event; begin to draw with the first one."""
         if self._broken:
             return
         try:
@@ -81,7 +81,7 @@ class Screen:
 
 
 class ProgressOnly(Screen):
-    """A screen without the report, which says nothing when no candidate was tried."""
+    """A screen without the report, for a session that tries no candidate."""
 
     def _show(self, event: Event) -> None:
         if not isinstance(event, Finished):

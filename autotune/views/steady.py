@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A stream whose writes never fail: once its reader, its terminal or its disk is gone, the text is discarded.
+"""A stream whose writes never fail: once its reader, terminal or disk is gone, text is discarded.
 
-A view must not be able to end a session. The first error is kept, so that the program can report that output is
-missing.
+So no view can end a session. The first error is kept, so that the program can report that output is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, TextIO, cast
 
 
 class Steady:
-    """Stands for a text stream; `lost` is the first error of writing, None without one."""
+    """Wraps a text stream; `lost` is the first write error, None without one."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -49,7 +48,7 @@ class Steady:
 
 
 def silence(stream: TextIO) -> None:
-    """Redirect the stream to /dev/null, so that flushing its buffers does not fail again when the process ends."""
+    """Redirect the stream to /dev/null, so that flushing it does not fail again when the process ends."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -61,13 +60,13 @@ def silence(stream: TextIO) -> None:
 
 
 def reader_left(error: BaseException | None) -> bool:
-    """True when the reader of a pipe has gone (`| head`), which needs no message."""
+    """Return whether the reader of a pipe has gone (`| head`), which needs no message."""
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
 def open_standard_streams() -> None:
-    """Open those of the descriptors 0, 1 and 2 that are closed on /dev/null: the next file opened would otherwise take
-    their place and receive what a program prints there."""
+    """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file opened would take
+    its number and receive what is printed there."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Events -> lines of text, the same for every view. Pure but for remembering what the metric is.
+"""Wording of events: event -> lines of text, the same for every view. Pure, except that it remembers the metric.
 
-The live view keeps a `lasting` line on the screen, and shows the others in its moving part.
+The live view keeps `lasting` lines on the screen and shows the others in its moving part.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PHASES: dict[Phase, str] = {
 
 @dataclass(frozen=True)
 class Line:
-    """One line, printable as it is."""
+    """One printable line."""
 
     text: str
     tone: Tone = "plain"
@@ -42,7 +42,7 @@ class Line:
 
 
 def shown_key(key: str) -> str:
-    """A candidate's key as people read it."""
+    """Return a candidate's key for people."""
     return "EEVDF" if key == BASELINE else printable(key)
 
 
@@ -51,7 +51,7 @@ class Wording:
 
     def __init__(self) -> None:
         self.is_time = True
-        """Wall time is the metric; known once the machine is ready."""
+        """True when wall time is the metric; set when the machine is ready."""
         self._words: dict[type[Any], Callable[[Any], list[Line]]] = {
             events.Step: self._step,
             events.MachineReady: self._machine,
@@ -71,7 +71,7 @@ class Wording:
         }
 
     def lines(self, event: events.Event) -> list[Line]:
-        """The lines for this event."""
+        """Return the lines for this event."""
         words = self._words.get(type(event))
         return words(event) if words else []
 
@@ -150,7 +150,7 @@ class Wording:
         return [Line(f"  {name}: {text} (CPU {cpu}, {bytes_text(trial.run.max_rss_bytes)})", lasting=False)]
 
     def _dropped(self, event: events.Dropped) -> list[Line]:
-        return [Line(f"  {shown_key(event.candidate)} leaves the race: {printable(event.reason)}")]
+        return [Line(f"  {shown_key(event.candidate)} is dropped: {printable(event.reason)}")]
 
     def _standings(self, event: events.Standings) -> list[Line]:
         known = [(shown_key(r.candidate.key), r.speedup) for r in event.results if r.speedup is not None]
@@ -164,13 +164,13 @@ class Wording:
 
 
 def _sentences(*texts: str) -> str:
-    """Join texts as sentences, adding capitals and full stops."""
+    """Join texts as sentences, with capitals and full stops."""
     trimmed = [printable(text).strip().rstrip(".") for text in texts]
     return " ".join(f"{_capital(text)}." for text in trimmed if text)
 
 
 def _capital(text: str) -> str:
-    """The text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
+    """Return the text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
     first = text.partition(" ")[0]
     return text[:1].upper() + text[1:] if first.rstrip(",:;").isalpha() else text
 
@@ -178,7 +178,7 @@ def _capital(text: str) -> str:
 STEPS = {
     "boot": "{}",
     "keep": "{}",
-    "plan": "Asking the {} planner",
+    "plan": "Planning ({} planner)",
     "build": "Preparing {}",
     "attach": "Attaching {}",
     "start": "Starting {}",
@@ -191,6 +191,6 @@ STEPS = {
 
 
 def step_text(step: events.Step) -> str:
-    """A step as one line; one without words here is shown as it is."""
+    """Return a step as one line; a step without an entry in STEPS is shown as it is."""
     text = printable(STEPS.get(step.name, step.name + ": {}").format(step.detail)).removesuffix(": ")
     return _capital(text)

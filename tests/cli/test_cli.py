@@ -40,7 +40,7 @@ def test_a_setting_that_changes_nothing_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(start.Engine, "require", lambda *_: None)
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
-    assert "scx_rusty: knob 'cache_level' is accepted and changes nothing" in " ".join(result.stdout.split())
+    assert "scx_rusty: knob 'cache_level' is accepted but has no effect" in " ".join(result.stdout.split())
 
 
 def test_one_argument_is_a_command_line_for_sh(story: Story) -> None:
@@ -325,7 +325,7 @@ def test_the_version_is_printed_alone() -> None:
 def test_help_is_grouped_and_has_examples(flag: str) -> None:
     result = run("cc", flag)
     assert result.exit_code == 0
-    for piece in ("Runs", "What is measured", "What is tried", "Where", "Output", "autotune cc 'make -j8'"):
+    for piece in ("Runs", "Metric", "Candidates", "Machine", "Output", "autotune cc 'make -j8'"):
         assert piece in result.stdout
 
 

@@ -171,7 +171,7 @@ def test_a_full_disk_below_standard_output_is_told_once() -> None:
         done = ended(stdout=full)
     assert done.returncode == 1
     assert done.stderr == (
-        "autotune: report: what happened could not all be printed: No space left on device. "
+        "autotune: report: some of the output could not be printed: No space left on device. "
         "Write the report to a file with --json FILE.\n"
     )
     kept()
@@ -205,7 +205,7 @@ def test_the_document_on_standard_output_is_what_counts_there() -> None:
 def test_a_view_with_a_bug_is_switched_off_and_said(event: str) -> None:
     done = ended(env={"BROKEN_VIEW": event})
     assert done.returncode == 1
-    assert done.stderr.startswith("autotune: internal: not all that happened could be shown: KeyError")
+    assert done.stderr.startswith("autotune: internal: some events could not be shown: KeyError")
     assert done.stderr.count("\n") == 1
     kept()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The planner that asks a model: one conversation per session, with bounded tool calls in between.
+"""The planner that uses a model: one conversation per session, with a bounded number of tool calls.
 
 A planning turn ends with `submit_candidates`, and the measurements become the result of that very call. So the
 conversation only grows at its end, and everything before is read from the service's cache. Planning ends, and the

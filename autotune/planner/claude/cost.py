@@ -100,7 +100,7 @@ class Account:
         )
 
     def waited(self, service_s: float) -> None:
-        """Add the time of a failed call, which costs no tokens as far as can be known."""
+        """Add the time of a failed call; its tokens, if any, are not known."""
         self.spent = dataclasses.replace(self.spent, service_s=self.spent.service_s + service_s)
 
     def add_own(self, own_s: float) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plays a transcript back through the real loop, without the network.
+"""Replay of a transcript through the real loop, without the network.
 
 The model's replies come from the file; everything else runs again. Tools that depend on the machine, its files or its
 knowledge return the recorded result; the others are called and compared with the record. So a bug report can be
@@ -54,7 +54,7 @@ class _Tape:
 
 
 class _Recorded:
-    """Returns the service's recorded answers."""
+    """A service that returns the recorded answers."""
 
     def __init__(self, tape: _Tape) -> None:
         self._tape = tape
@@ -74,7 +74,7 @@ class _Recorded:
 
 
 class _Tools:
-    """Calls replayable tools, and returns the recorded results of the others."""
+    """Tools of a replay: replayable ones are called, the others return their recorded results."""
 
     def __init__(self, tape: _Tape, box: Toolbox) -> None:
         self._tape = tape
@@ -109,7 +109,7 @@ def replay(path: Path, catalog: Catalog, show: Show) -> bool:
     while (entry := tape.next("turn")) is not None:
         turns += 1
         show(f"Turn {turns}")
-        box.unusable = dict(entry.get("unusable") or {})  # what that machine lacked, not this one
+        box.unusable = dict(entry.get("unusable") or {})  # of the recorded machine, not this one
         _turn(talk, tape, entry)
     if not turns:
         raise UsageError(f"{path} holds no conversation", hint="give a transcript that a session has written")
@@ -122,7 +122,7 @@ def _turn(talk: Conversation, tape: _Tape, entry: dict[str, Any]) -> None:
     try:
         situation = from_json(Situation, entry["situation"])
     except (TypeError, KeyError, ValueError) as error:
-        raise UsageError("the transcript is damaged: a turn cannot be read", hint="name another file") from error
+        raise UsageError("the transcript is damaged: a turn cannot be read", hint="give another file") from error
     try:
         proposals = [to_json(one) for one in talk.propose(situation)]
     except AutotuneError:

@@ -36,7 +36,7 @@ RETRIES = 3
 BROKEN_RETRIES = 2
 """Retries of a reply that broke off."""
 SILENCE_S = 120.0
-"""A stream that is silent for this long hangs (the service sends a ping every few seconds)."""
+"""Silence after which a stream counts as hung (the service sends a ping every few seconds)."""
 CONNECT_S = 10.0
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
@@ -44,7 +44,7 @@ MOST_BYTES = 8 << 20
 """Bound on one answer, unpacked. The longest that is requested (conversation.MAX_OUTPUT_TOKENS) takes 3 MiB in events
 of one token each."""
 MOST_TOKENS = 50_000_000
-"""A larger count of tokens is not believed."""
+"""Greatest plausible count of tokens; a larger one is an error."""
 _OFFLINE = "use --planner offline"
 _PASSING = frozenset({408, 409, 429})
 warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
@@ -120,10 +120,10 @@ class ClaudeService:
         with self._client.messages.stream(**fields, timeout=timeout) as stream:
             try:
                 message = stream.get_final_message()
-            except AssertionError:  # not one event came
+            except AssertionError:  # no event came
                 kind = str(stream.response.headers.get("content-type", ""))
                 raise _BrokenOff if "event-stream" in kind else _NotTheApi(f"it is {kind or 'of no type'}") from None
-        if message.stop_reason is None:  # an end of file in mid-stream is no error to the library
+        if message.stop_reason is None:  # the library does not report an end of file mid-stream
             raise _BrokenOff
         return _reply(message)
 
@@ -162,7 +162,7 @@ class ClaudeService:
         return PlannerError(f"the answer is not one of Claude's: {said}", hint=f"check {BASE_URL}, or {_OFFLINE}")
 
     def _said(self, error: BaseException) -> str:
-        """Text of an error, redacted, in one short line."""
+        """Return the text of an error, redacted, in one short line."""
         if isinstance(error, anthropic.APIStatusError):
             text = str(error.api_message or "")[:4000]
             text = "" if "<html" in text.lower() or "<!doctype" in text.lower() else text
@@ -187,7 +187,7 @@ class _NotTheApi(Exception):
 
 
 def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
-    """Seconds to wait before the next try; None for no further try."""
+    """Return the seconds to wait before the next try; None for no further try."""
     pause_s = min(PAUSE_S * 2**tries, LONGEST_PAUSE_S)
     if isinstance(error, anthropic.APIStatusError) and not _broke_off(error):
         return _requested_wait_s(error, pause_s) if tries < retries and _passes(error) else None
@@ -199,13 +199,13 @@ def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
 
 
 def _passes(error: anthropic.APIStatusError) -> bool:
-    """True when another try may succeed, by the service's header or the status."""
+    """Return whether another try may succeed, by the service's header or the status."""
     said = error.response.headers.get("x-should-retry")
     return said == "true" or (said != "false" and (error.status_code in _PASSING or error.status_code >= 500))
 
 
 def _requested_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> float:
-    """Wait that the service requests, in seconds or as a date."""
+    """Return the wait that the service requests, which may be seconds or a date."""
     text = str(error.response.headers.get("retry-after", ""))
     try:
         wait_s = float(text)
@@ -216,12 +216,12 @@ def _requested_wait_s(error: anthropic.APIStatusError, otherwise_s: float) -> fl
 
 
 def _broke_off(error: anthropic.APIStatusError) -> bool:
-    """True for an error that came as an event of a stream whose response had begun well."""
+    """Return whether the error came as an event of a stream that began without one."""
     return error.response.status_code == 200
 
 
 def _is_transport(error: Exception) -> bool:
-    """True for a connection that broke mid-stream: the HTTP library's error reaches us as it is."""
+    """Return whether a connection broke mid-stream: that error comes from the HTTP library itself."""
     return isinstance(error, _BrokenOff) or any(kind.__name__ == "TransportError" for kind in type(error).__mro__)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bounds the time of a call, whatever it waits for: a name that does not resolve, a server that sends one byte a
+"""A time limit for a call, whatever it waits for: a name that does not resolve, a server that sends one byte a
 second, a library that sleeps. A socket's timeout bounds one read, not their sum."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks that the machine has what it takes to build a scheduler from its crate."""
+"""Requirements for building a scheduler from its crate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from autotune.schedext.catalogue.catalog import Scheduler
 LEAST_RUST = (1, 91)
 """`rust-version` in the manifests of the scx crates, version 1.1.4."""
 LEAST_CLANG = 17
-"""The oldest that distributions build the scx schedulers with."""
+"""Oldest clang that distributions build the scx schedulers with."""
 NEED_SECCOMP = frozenset({"scx_rustland", "scx_rlfifo"})
-"""Both decide outside the kernel, with the library scx_rustland_core, which links libseccomp."""
+"""Schedulers that need libseccomp: both schedule in user space with scx_rustland_core, which links it."""
 RUSTUP = "get Rust from https://rustup.rs"
 _LIBRARIES = (("libelf", "libelf-dev"), ("zlib", "zlib1g-dev"), ("libseccomp", "libseccomp-dev"))
 _LIBCLANG_PLACES = (
@@ -55,13 +55,13 @@ def require(schedulers: Iterable[Scheduler]) -> None:
 
 
 def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
-    """All that is missing to build these schedulers."""
+    """Yield all that is missing to build these schedulers."""
     yield from _rust()
     yield from _clang()
     for program, package in (("cc", "gcc"), ("make", "make"), ("pkg-config", "pkg-config")):
         if shutil.which(program) is None:
             yield Need(program, package)
-    if shutil.which("pkg-config") is None:  # then there is no telling which headers are installed
+    if shutil.which("pkg-config") is None:  # then installed headers cannot be found
         return
     seccomp = any(scheduler.name in NEED_SECCOMP for scheduler in schedulers)
     for library, package in _LIBRARIES:
@@ -82,7 +82,7 @@ def _rust() -> Iterator[Need]:
 
 
 def _clang() -> Iterator[Need]:
-    """The compiler for BPF, and its library, which reads headers for Rust."""
+    """Yield what is missing of the compiler for BPF and of its library, which reads headers for Rust."""
     try:
         found = build.newest_clang()
     except BuildError:
@@ -95,7 +95,8 @@ def _clang() -> Iterator[Need]:
 
 
 def _has_libclang() -> bool:
-    """Search where the crate that loads it does, as far as known: a variable, the linker's list, the usual places."""
+    """Return whether libclang is where the crate that loads it searches: a variable, the linker's list, usual
+    places."""
     if os.environ.get("LIBCLANG_PATH") or "libclang" in (_run("ldconfig", "-p") or ""):
         return True
     places = itertools.chain.from_iterable(Path("/").glob(place.lstrip("/")) for place in _LIBCLANG_PLACES)
@@ -110,8 +111,8 @@ def _listed(place: Path) -> list[Path]:
 
 
 def _run(*argv: str) -> str | None:
-    """Output of a program; None when it is absent or fails. Never run in the user's directory, whose settings decide
-    nothing here."""
+    """Return the output of a program; None when it is absent or fails. It runs in /, so that no setting in the user's
+    directory counts."""
     found = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin")
     try:
         done = subprocess.run(

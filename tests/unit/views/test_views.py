@@ -79,7 +79,7 @@ def test_a_session_told_in_plain_lines_says_everything_in_order() -> None:
         "at_vtime: ejected by the kernel: runnable task stall",
         "at_vtime: run of race round 1 does not count: ejected: runnable task stall",
         "speedups so far: at_batch:slice_us=20000,stay=true 1.084 [1.051, 1.118]",
-        "at_vtime leaves the race: 2 invalid runs",
+        "at_vtime is dropped: 2 invalid runs",
         "Confirmation, round 1 of 5",
         "#  scheduler",
         "Use at_batch:slice_us=20000,stay=true",
@@ -511,18 +511,18 @@ def test_the_plan_of_a_dry_run_names_machine_command_runs_and_candidates() -> No
     settings = Settings(warmup=0, budget=90.0)
     text = "\n".join(
         planned.lines(
-            "host: why", settings, sessions.workload(prepare="make clean"), [], ["at_fifo"], asks_claude=False
+            "host: why", settings, sessions.workload(prepare="make clean"), [], ["at_fifo"], claude_plans=False
         )
     )
     for piece in ("Machine: host: why", "Command: make -j8", "Prepare: make clean", "0 warm-up runs", "1m30s"):
         assert piece in text
     assert "the offline planner chooses after the baseline, among at_fifo" in text
-    chosen = "\n".join(planned.lines("x", settings, sessions.workload(), [sessions.FIFO], [], asks_claude=False))
+    chosen = "\n".join(planned.lines("x", settings, sessions.workload(), [sessions.FIFO], [], claude_plans=False))
     assert chosen.endswith("Candidates:\n  at_fifo:slice_us=5000")
 
 
 def test_without_a_fetched_kernel_the_list_says_how_to_get_one() -> None:
-    assert list(listing.kernels([], None)) == ["No kernel was fetched yet; 'autotune vm setup' does it."]
+    assert list(listing.kernels([], None)) == ["No kernel was fetched yet; 'autotune vm setup' fetches one."]
 
 
 CHECKS = [
@@ -621,10 +621,10 @@ def test_what_a_program_needs_changes_and_refuses_is_said_and_where_it_is() -> N
     for words in (
         "Here: store, version 1.1.4",
         "Made for production: yes",
-        "several last-level caches (without, it cannot do what it is for)",
+        "several last-level caches (of no use without)",
         "which stays after the end",
         "Changes something only with several NUMA nodes.",
-        "Out of range: the program takes the nearest that is in it.",
+        "Out of range: the program uses the nearest value in the range.",
         "Accepted, but without effect: cache_level",
     ):
         assert words in shown
