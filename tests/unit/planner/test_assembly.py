@@ -147,7 +147,13 @@ def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> 
 
 @pytest.mark.slow
 def test_ctrl_c_while_waiting_for_the_service_ends_at_once_and_gives_the_machine_back(room: Room) -> None:
-    threading.Timer(1.0, os.kill, [os.getpid(), signal.SIGINT]).start()
+    def press() -> None:
+        while len(room.script.requests) < 2:
+            time.sleep(0.05)
+        time.sleep(0.2)  # so that the client waits by now
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
     started = time.monotonic()
     session = room.run(Answer([tool("run_scheduler", name="at_fifo", args=[])]), Hang(20.0))
     assert session.interrupted

@@ -239,8 +239,11 @@ def test_a_scheduler_that_stays_though_its_holder_is_gone_is_said_to_be_there(tr
     holder.close()
 
 
-def test_on_a_kernel_without_sched_ext_a_lost_holder_holds_nothing(tree: Path) -> None:
+def test_on_a_kernel_without_sched_ext_a_lost_holder_holds_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that there is nothing to wait for."""
     (tree / "state").unlink()
+    monkeypatch.setattr(module, "DETACH_S", 60.0)
+    monkeypatch.setattr(module, "GUARD_S", 60.0)
     holder = scripted(attach=DIE)
     started = time.monotonic()
     with pytest.raises(HolderLost, match="the kernel is back"):
