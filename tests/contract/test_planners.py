@@ -133,7 +133,7 @@ class Room:
         return talk
 
     def wild(self, seed: int) -> Conversation:
-        return self.begin(*wild_model.steps(seed, CATALOG), full=seed % 4 == 1)
+        return self.begin(*wild_model.steps(seed, CATALOG, unusable(self.places)), full=seed % 4 == 1)
 
     def rig(self, begin: Callable[[int], Planner], stalled: Callable[[], Planner]) -> Rig:
         return Rig(
@@ -237,7 +237,7 @@ class TestReplay(PlannerSuite):
 
 def recorded(room: Room, seed: int) -> Path:
     """The transcript of a conversation of three turns, as far as it gets."""
-    talk = room.begin(*wild_model.steps(seed, CATALOG))
+    talk = room.begin(*wild_model.steps(seed, CATALOG, unusable(room.places)))
     try:
         for affordable in (6, 3, 3):
             talk.propose(a_situation(candidates_affordable=affordable))
