@@ -308,12 +308,17 @@ class Conversation:
         results = []
         for call in calls:
             name, given = str(call.get("name")), call.get("input")
-            result = _refusal(name, is_submitted=proposals is not None, is_late=time.monotonic() >= turn.end)
-            if result is None:
+            kind = "tool"
+            if name == SUBMIT and proposals is not None:
+                kind = "refused"  # a replay refuses it again, and takes no result for it
+                result = Result('{"error": "candidates were submitted already"}', is_error=True)
+            elif name in SLOW and time.monotonic() >= turn.end:
+                result = Result(f'{{"error": "the time of this turn is over; call {SUBMIT}"}}', is_error=True)
+            else:
                 self._report(name)
                 result = self.tools.call(name, given)
                 turn.mistakes += result.is_error
-            self.transcript_file.write("tool", name=name, input=given, result=result.text, is_error=result.is_error)
+            self.transcript_file.write(kind, name=name, input=given, result=result.text, is_error=result.is_error)
             proposals = result.proposals if result.proposals is not None else proposals
             results.append(_tool_result(call, result))
         if proposals is None:
@@ -324,15 +329,6 @@ class Conversation:
 
     def _report(self, what: str) -> None:
         self.listener(PlannerActed(what, self.account.spent))
-
-
-def _refusal(name: str, *, is_submitted: bool, is_late: bool) -> Result | None:
-    """The answer to a call that is not executed; None when it is to be executed."""
-    if name == SUBMIT and is_submitted:
-        return Result('{"error": "candidates were submitted already"}', is_error=True)
-    if name in SLOW and is_late:
-        return Result(f'{{"error": "the time of this turn is over; call {SUBMIT}"}}', is_error=True)
-    return None
 
 
 def _turn_s(left_s: float) -> float:
