@@ -94,6 +94,12 @@ class DetachError(AutotuneError):
     default_stage = "detach"
 
 
+class NotAttached(AutotuneError):
+    """There is nothing to detach: no scheduler was attached, or it went with its holder or its micro-VM."""
+
+    default_stage = "detach"
+
+
 class BusyError(AutotuneError):
     """The scheduler belongs to somebody else: another autotune, or a sched_ext scheduler we did not start."""
 

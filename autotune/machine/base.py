@@ -66,7 +66,8 @@ class Machine(Protocol):
         """Attach a scheduler and confirm it. Raises AttachError, BusyError, PrivilegeError."""
 
     def detach(self) -> Detachment:
-        """Detach the scheduler and confirm that the kernel is back on its own. Raises DetachError when it is not."""
+        """Detach the scheduler and confirm that the kernel is back on its own. Raises NotAttached when there is nothing
+        to detach, also after its helper or its machine was lost; DetachError when the kernel is not back."""
 
     def state(self) -> KernelState:
         """The kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached scheduler is

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from autotune.errors import AutotuneError, HolderLost, RunnerLost
+from autotune.errors import AutotuneError, HolderLost, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.traits import topology, traits
 from autotune.measure.client import PristineSpec, Runner
@@ -115,7 +115,7 @@ class Executor:
 
     def detach(self) -> Detachment:
         if self._holder is None:
-            raise AutotuneError("no scheduler is attached", stage="detach")
+            raise NotAttached("no scheduler is attached")
         try:
             return self._holder.detach()
         except HolderLost:

@@ -65,7 +65,7 @@ def planning(parts: Parts) -> Iterator[Planner]:
     reasons = unusable(parts.catalog, parts.machine.info)
     if parts.proposes:
         parts.listener(LeftOut(by_reason(reasons)))
-    offline = OfflinePlanner(Catalog([one for one in parts.catalog.schedulers if one.name not in reasons]))
+    offline = OfflinePlanner(parts.catalog, reasons)
     if parts.settings.planner == "offline":
         yield offline
         return

@@ -7,14 +7,14 @@ matching tag. Our own schedulers and programs alternate, so that the set stays v
 at a time, one step up and one step down; for programs also their profiles. A knob that helped makes a new leader, so
 the next set goes further in that direction.
 
-Its catalogue contains only what can run on this machine (`reasons.unusable`). It skips programs that are not made for
-production, knobs without effect here, and settings that conflict.
+It skips what cannot run on this machine (`reasons.unusable`), programs that are not made for production, knobs without
+effect here, and settings that conflict.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -83,23 +83,35 @@ class OfflinePlanner:
     spending = None
     transcript = None
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, unusable: Container[str] = ()) -> None:
+        """Propose from the catalogue as it is at each turn, but for the schedulers that are `unusable` here."""
         self._catalog = catalog
+        self._unusable = unusable
+        self._proposed: set[Candidate] = set()
+        """Also what was refused: it would be refused again."""
 
     def remarks(self) -> Sequence[str]:
         return ()
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
-        if not situation.results:
-            return self._first(situation.observation)[: max(1, min(FIRST_SET, situation.candidates_affordable))]
-        return self._later(situation)[: min(LATER_SET, situation.candidates_affordable)]
+        is_first = not situation.results
+        most = FIRST_SET if is_first else LATER_SET
+        proposals = self._first(situation) if is_first else self._later(situation)
+        fresh = [one for one in proposals if one.candidate not in self._proposed]
+        chosen = fresh[: max(0, min(most, situation.candidates_affordable))]
+        self._proposed.update(one.candidate for one in chosen)
+        return chosen
+
+    def _offered(self) -> dict[str, Scheduler]:
+        return {one.name: one for one in self._catalog.schedulers if one.name not in self._unusable}
 
     # --- the first set ---
 
-    def _first(self, seen: Observation) -> list[Proposal]:
+    def _first(self, situation: Situation) -> list[Proposal]:
         """Return the schedulers by votes. A program needs at least one: there are many, and each costs runs."""
+        seen = situation.observation
         shown = [trait for trait in TRAITS if trait.shows(seen)]
-        ranked = sorted(self._catalog.schedulers, key=lambda scheduler: -len(_votes(scheduler, shown)))
+        ranked = sorted(self._offered().values(), key=lambda scheduler: -len(_votes(scheduler, shown)))
         ours = [one for one in ranked if one.kind == "bpf"]
         programs = [one for one in ranked if _is_worth_a_try(one) and _votes(one, shown)]
         return [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
@@ -107,13 +119,15 @@ class OfflinePlanner:
     # --- later sets ---
 
     def _later(self, situation: Situation) -> list[Proposal]:
-        tried = {result.candidate.key for result in situation.results}
+        """Vary the leaders that are in the catalogue: another planner may have proposed from a larger one."""
+        offered = self._offered()
+        known = [result for result in situation.results if result.candidate.scheduler in offered]
+        tried = {_without_defaults(offered[one.candidate.scheduler], one.candidate.knobs) for one in known}
         proposals = []
-        for leader in _leaders(situation.results):
-            scheduler = self._catalog.get(leader.candidate.scheduler)
-            for proposal in _variations(leader, scheduler, situation.machine):
-                if proposal.candidate.key not in tried:
-                    tried.add(proposal.candidate.key)
+        for leader in _leaders(known):
+            for proposal in _variations(leader, offered[leader.candidate.scheduler], situation.machine):
+                if proposal.candidate not in tried:
+                    tried.add(proposal.candidate)
                     proposals.append(proposal)
         return proposals
 
@@ -150,7 +164,13 @@ def _variations(leader: CandidateResult, scheduler: Scheduler, machine: MachineI
     """Yield the leader with one knob changed or with a profile, skipping settings that its rules refuse."""
     for knobs, why in _by_turns(list(_turned(leader, scheduler, machine)), list(_profiles(leader, scheduler))):
         if _goes_together(scheduler, knobs):
-            yield Proposal(scheduler.candidate(knobs), why, "better than its neighbour")
+            yield Proposal(_without_defaults(scheduler, knobs.items()), why, "better than its neighbour")
+
+
+def _without_defaults(scheduler: Scheduler, knobs: Iterable[tuple[str, KnobValue]]) -> Candidate:
+    """The same settings are the same candidate, whether defaults are named or not."""
+    changed = [(name, value) for name, value in knobs if value != scheduler.knob(name).default]
+    return Candidate(scheduler.name, tuple(sorted(changed)))
 
 
 def _turned(
@@ -213,5 +233,5 @@ def _number_steps(knob: Knob, current: int | float) -> list[KnobValue]:
         value = value if high is None else min(value, high)
         value = value if low is None else max(value, low)
         if value != current:
-            steps.append(value)
+            steps.append(float(value) if isinstance(current, float) else value)
     return steps

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autotune.errors import AttachError, BusyError, HolderLost, RunnerLost, WorkloadError
+from autotune.errors import AttachError, BusyError, HolderLost, NotAttached, RunnerLost, WorkloadError
 from autotune.events import (
     Attached,
     AttachFailed,
@@ -174,7 +174,7 @@ class Trials:
             lost = LostTrial(error.message)
         try:
             detachment = detach() if detach is not None else None
-        except (HolderLost, RunnerLost) as error:
+        except (HolderLost, NotAttached, RunnerLost) as error:
             return lost if measurement is None else LostTrial(error.message)
         if measurement is None:
             return lost

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import autotune
+from autotune.config import duration_flag
 from autotune.errors import PlannerError
 from autotune.events import (
     BaselineKnown,
@@ -165,16 +166,10 @@ class _Tuning:
     # --- candidates ---
 
     def _first_race(self) -> Race | None:
-        runs = self._budget.runs_left()
+        proposals = self._first_proposals()
+        runs = self._budget.runs_left()  # after planning, which takes time
         self._reserve_runs = budget.reserve(runs)
-        proposals = self._proposals()
-        allotted = budget.allot(
-            proposed=len(proposals),
-            runs=runs,
-            most_rounds=self._options.max_rounds,
-            spent_s=self._budget.spent_s(),
-            run_s=self._budget.cost_s(1),
-        )
+        allotted = self._allotted(len(proposals), runs)
         entries, untried = self._admit(proposals, allotted.fitting)
         if proposals:
             self._report_allotment(allotted, untried)
@@ -188,6 +183,23 @@ class _Tuning:
             max_rounds=self._options.max_rounds,
         )
         return self._race
+
+    def _first_proposals(self) -> Sequence[Proposal]:
+        """The user's candidates, or a planner's where there is room for one: planning costs time, and maybe money."""
+        if self._options.user_candidates or self._affordable():
+            return self._proposals()
+        wanted = duration_flag(self._allotted(budget.FULL_SET, self._budget.runs_left()).wanted_s)
+        self._reporter.warn(f"the budget has no room for a candidate; --budget {wanted} has room for {budget.FULL_SET}")
+        return []
+
+    def _allotted(self, proposed: int, runs: int) -> Allotment:
+        return budget.allot(
+            proposed=proposed,
+            runs=runs,
+            most_rounds=self._options.max_rounds,
+            spent_s=self._budget.spent_s(),
+            run_s=self._budget.cost_s(1),
+        )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
         """Report before the race how much fits into the budget; as a warning when candidates are left untried."""

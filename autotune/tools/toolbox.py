@@ -200,6 +200,8 @@ TOOLS = (
     ),
 )
 SUBMIT = "submit_candidates"
+SLOW = frozenset(tool.name for tool in TOOLS if not tool.replayable)
+"""Tools that use the machine, its files or its knowledge, and may take seconds or minutes."""
 
 
 def definitions() -> list[dict[str, Any]]:
@@ -275,7 +277,7 @@ class Toolbox:
 
     def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
         self._tried = frozenset(tried)
-        self._affordable = max(1, min(affordable, MOST_SUBMITTED))
+        self._affordable = max(0, min(affordable, MOST_SUBMITTED))
         self._calls = {}
 
     def call(self, name: str, given: object) -> Result:
@@ -393,9 +395,8 @@ class Toolbox:
 
     def _submit_candidates(self, arguments: SubmitCandidates) -> Result:
         if len(arguments.candidates) > self._affordable:
-            raise UsageError(
-                f"the budget allows {self._affordable} now, not {len(arguments.candidates)}; choose the best"
-            )
+            advice = "choose the best" if self._affordable else "submit an empty list"
+            raise UsageError(f"the budget allows {self._affordable} now, not {len(arguments.candidates)}; {advice}")
         proposals, problems = [], []
         keys: set[str] = set()
         for number, one in enumerate(arguments.candidates, 1):

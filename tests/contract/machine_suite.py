@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.errors import AttachError, AutotuneError, BusyError, PrivilegeError, RunnerLost
+from autotune.errors import AttachError, AutotuneError, BusyError, NotAttached, PrivilegeError, RunnerLost
 from autotune.machine.base import Machine
 from autotune.records import AttachSpec, MachineInfo, Run, RunSpec
 from autotune.schedext.kernel import ops_matches
@@ -52,6 +52,13 @@ class Rig:
         if self.good is None:
             pytest.skip("this machine's kernel has no sched_ext")
         return self.good
+
+    def assert_nothing_to_detach(self) -> None:
+        with pytest.raises(AutotuneError) as caught:
+            self.machine.detach()
+        assert caught.type is NotAttached
+        assert caught.value.stage == "detach"
+        assert caught.value.message
 
     def assert_usable(self) -> None:
         """Whatever went before: commands run, and the baseline is valid."""
@@ -120,11 +127,10 @@ class MachineSuite:
         rig.machine.fresh()
         rig.assert_usable()
 
-    def test_detaching_what_is_not_attached_is_an_error_of_ours_that_changes_nothing(self, rig: Rig) -> None:
+    def test_detaching_when_nothing_is_attached_is_one_class_of_error_and_changes_nothing(self, rig: Rig) -> None:
         before = rig.machine.state()
-        with pytest.raises(AutotuneError) as caught:
-            rig.machine.detach()
-        assert caught.value.message
+        for _ in range(2):
+            rig.assert_nothing_to_detach()
         assert rig.machine.state() == before
         rig.assert_usable()
 
@@ -136,8 +142,7 @@ class MachineSuite:
             assert rig.machine.state().state in FREE
             assert not rig.attached()
         rig.assert_usable()
-        with pytest.raises(AutotuneError):
-            rig.machine.detach()
+        rig.assert_nothing_to_detach()
 
     def test_a_scheduler_is_attached_seen_and_detached_with_the_kernel_s_word(self, rig: Rig) -> None:
         good = rig.needs_sched_ext()
@@ -159,8 +164,7 @@ class MachineSuite:
         assert detachment.detach_s >= 0
         assert detachment.exit is None or not detachment.exit.is_error
         assert not rig.attached()
-        with pytest.raises(AutotuneError):
-            rig.machine.detach()
+        rig.assert_nothing_to_detach()
 
     def test_a_run_under_a_scheduler_is_evidence_for_it_and_against_every_other(self, rig: Rig) -> None:
         good = rig.needs_sched_ext()
@@ -329,6 +333,9 @@ class ClosingSuite:
         rig.machine.close()
         rig.machine.close()
         assert not rig.attached()
+
+    def test_nothing_is_left_to_detach_afterwards(self, rig: Rig) -> None:
+        rig.assert_nothing_to_detach()
 
     def test_what_it_is_can_be_told_afterwards(self, rig: Rig) -> None:
         assert rig.machine.info.cpus >= 1

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from autotune.errors import AttachError, AutotuneError, BusyError
+from autotune.errors import AttachError, BusyError, NotAttached
 from autotune.machine.base import OutputHandler
 from autotune.records import (
     BASELINE,
@@ -92,7 +92,7 @@ class ScriptedMachine:
 
     def detach(self) -> Detachment:
         if self.attached is None:
-            raise AutotuneError("no scheduler is attached", stage="detach")
+            raise NotAttached("no scheduler is attached")
         self.log.append(f"detach {self.attached}")
         gone = SchedulerExit(1026, 0, "runnable task stall", "") if self.attached in self.ejects else None
         self.attached = None

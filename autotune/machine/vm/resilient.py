@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from autotune.errors import HolderLost, MachineLost, RunnerLost
+from autotune.errors import MachineLost, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler
 from autotune.machine.vm.microvm import MicroVM
 from autotune.process import Message
@@ -68,7 +68,7 @@ class ResilientVM:
 
     def detach(self) -> Detachment:
         if not self._attached:
-            raise HolderLost("the scheduler went with its micro-VM")
+            raise NotAttached("no scheduler is attached, or it went with its micro-VM")
         self._attached = False
         return self._try(lambda vm: vm.detach())
 
@@ -82,7 +82,7 @@ class ResilientVM:
         return self._vm.keep_writes()
 
     def close(self) -> None:
-        self._closed = True
+        self._closed, self._attached = True, False
         self._vm.close()
 
     def _try(self, ask: Callable[[MicroVM], T]) -> T:

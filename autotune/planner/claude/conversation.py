@@ -24,7 +24,7 @@ from autotune.planner.base import Situation
 from autotune.planner.claude.cost import Account, Usage
 from autotune.planner.claude.transcript import Transcript
 from autotune.records import Proposal, Spending
-from autotune.tools.toolbox import SUBMIT, Result, definitions
+from autotune.tools.toolbox import SLOW, SUBMIT, Result, definitions
 from autotune.wire import to_json
 
 MAX_OUTPUT_TOKENS = 16000
@@ -116,6 +116,8 @@ class Conversation:
     """Results of the last turn's tools; the result of `submit_candidates` waits for the measurements."""
     _over: bool = False
     _remarks: list[str] = field(default_factory=list)
+    _has_complained: bool = False
+    """The transcript's problem was remarked."""
 
     # --- the Planner protocol ---
 
@@ -128,13 +130,14 @@ class Conversation:
         return str(self.transcript_file.path) if self.transcript_file.path else None
 
     def remarks(self) -> Sequence[str]:
-        if self.transcript_file.problem and self.transcript_file.problem not in self._remarks:
+        if self.transcript_file.problem and not self._has_complained:
+            self._has_complained = True
             self._remarks.append(self.transcript_file.problem)
         remarks, self._remarks = self._remarks, []
         return remarks
 
     def propose(self, situation: Situation) -> Sequence[Proposal]:
-        if self._over:
+        if self._over or situation.candidates_affordable < 1:
             return ()
         started, service_s, away_s = time.monotonic(), self.account.spent.service_s, self.away_s()
         tried = [result.candidate.key for result in situation.results]
@@ -142,7 +145,7 @@ class Conversation:
         self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
         self._messages.append(self._opening(situation))
         try:
-            proposals = self._turn(time.monotonic() + max(LEAST_TURN_S, situation.budget_left_s * SHARE_A_TURN))
+            proposals = self._turn(time.monotonic() + _turn_s(situation.budget_left_s))
         except AutotuneError as error:
             self.transcript_file.write("failure", error=error.to_wire())
             raise
@@ -299,18 +302,23 @@ class Conversation:
 
     def _call(self, calls: list[dict[str, Any]], turn: _Turn) -> tuple[Proposal, ...] | None:
         """Execute the requested calls in order and return the proposals if one of them submitted any. Every call gets a
-        result, also those beside a submission; a second submission in one reply is refused."""
+        result, also those beside a submission; a second submission in one reply is refused, and so is a slow call when
+        the turn's time is over."""
         proposals: tuple[Proposal, ...] | None = None
         results = []
         for call in calls:
             name, given = str(call.get("name")), call.get("input")
+            kind = "tool"
             if name == SUBMIT and proposals is not None:
+                kind = "refused"  # a replay refuses it again, and takes no result for it
                 result = Result('{"error": "candidates were submitted already"}', is_error=True)
+            elif name in SLOW and time.monotonic() >= turn.end:
+                result = Result(f'{{"error": "the time of this turn is over; call {SUBMIT}"}}', is_error=True)
             else:
                 self._report(name)
                 result = self.tools.call(name, given)
-            self.transcript_file.write("tool", name=name, input=given, result=result.text, is_error=result.is_error)
-            turn.mistakes += result.is_error
+                turn.mistakes += result.is_error
+            self.transcript_file.write(kind, name=name, input=given, result=result.text, is_error=result.is_error)
             proposals = result.proposals if result.proposals is not None else proposals
             results.append(_tool_result(call, result))
         if proposals is None:
@@ -321,6 +329,11 @@ class Conversation:
 
     def _report(self, what: str) -> None:
         self.listener(PlannerActed(what, self.account.spent))
+
+
+def _turn_s(left_s: float) -> float:
+    """Seconds that a turn may take: a share of what is left of the budget, or all of it where a share is too little."""
+    return min(left_s, max(LEAST_TURN_S, left_s * SHARE_A_TURN))
 
 
 def _situation_json(situation: Situation) -> Any:

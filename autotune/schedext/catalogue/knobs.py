@@ -18,6 +18,8 @@ KnobType = Literal["integer", "float", "boolean", "string"]
 Trait = Literal["several_llcs", "numa", "core_types", "smt", "schedutil", "nohz_full"]
 """Traits a machine may have (`autotune.machine.traits` detects them): several last-level caches, several NUMA nodes,
 big and little cores, SMT siblings, the frequency governor that listens to schedulers, CPUs booted without ticks."""
+_LEAST, _MOST = -(2**63), 2**64 - 1
+"""What the 64 bits of a program's number hold. A float that is infinite or no number is outside too."""
 BETWEEN = "+"
 """Separates the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
@@ -99,7 +101,9 @@ class Knob(Strict):
             return False
         if isinstance(value, str):
             return _SAFE_TEXT.fullmatch(value) is not None
-        return self.range is None or isinstance(value, bool) or self.range.holds(value)
+        if isinstance(value, bool):
+            return True
+        return _LEAST <= value <= _MOST and (self.range is None or self.range.holds(value))
 
     def allowed(self) -> str:
         """What it takes, in words."""

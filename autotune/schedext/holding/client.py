@@ -79,7 +79,8 @@ class HolderClient:
         return self.attachment
 
     def detach(self) -> Detachment:
-        """Detach and confirm. Raises DetachError when the kernel is not back on its own scheduler, HolderLost."""
+        """Detach and confirm. Raises NotAttached when nothing is, DetachError when the kernel is not back on its own
+        scheduler, HolderLost."""
         with self._requests:
             self.attachment = None
             answer = self._worker.request("detach", timeout_s=ANSWER_S)

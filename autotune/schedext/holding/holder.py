@@ -28,7 +28,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
 from autotune import durable
-from autotune.errors import AttachError, BusyError, DetachError, PrivilegeError
+from autotune.errors import AttachError, BusyError, DetachError, NotAttached, PrivilegeError
 from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
 from autotune.schedext.holding.attached import CONFIRM_S, AttachedObject, AttachedProgram, AttachedScheduler
@@ -159,9 +159,10 @@ class Holder:
 
     def detach(self) -> Detachment:
         """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:
-        freeing the programs afterwards is bookkeeping. Raises DetachError when the kernel is not back."""
+        freeing the programs afterwards is bookkeeping. Raises NotAttached when nothing is, DetachError when the kernel
+        is not back."""
         if self._attached is None:
-            raise AttachError("no scheduler is attached", stage="detach")
+            raise NotAttached("no scheduler is attached")
         started = time.monotonic()
         scheduler, self._attached = self._attached, None
         note = scheduler.detach()

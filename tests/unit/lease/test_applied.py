@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, NotAttached
 from autotune.lease import applied, owners
 from autotune.lease.applied import Applied
 from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState, ProgramSpec, SchedulerExit
@@ -198,7 +198,7 @@ def test_what_is_not_detached_is_an_error_when_it_was_asked_to_end(answer: Any) 
 
 def test_a_dead_holder_ends_it_at_once_with_its_reason() -> None:
     lost = HolderLost("the holder of the scheduler failed: it was ended by SIGKILL; the kernel is back")
-    kernel = Stuck(ON, detach=AttachError("no scheduler is attached"), state=lost)
+    kernel = Stuck(ON, detach=NotAttached("no scheduler is attached"), state=lost)
     told: list[str] = []
     with pytest.raises(HolderLost, match="SIGKILL"):
         hold(kernel, told)
@@ -207,7 +207,7 @@ def test_a_dead_holder_ends_it_at_once_with_its_reason() -> None:
 
 def test_a_dead_holder_whose_scheduler_stays_is_told_as_that() -> None:
     with pytest.raises(DetachError):
-        hold(Stuck(ON, detach=AttachError("no scheduler is attached"), state=STILL), [])
+        hold(Stuck(ON, detach=NotAttached("no scheduler is attached"), state=STILL), [])
 
 
 def test_when_it_went_and_detaching_fails_the_failure_is_told() -> None:

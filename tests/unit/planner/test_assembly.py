@@ -249,6 +249,17 @@ def test_a_difference_is_shown_where_a_tool_has_changed(room: Room) -> None:
     assert any("differs: the result of describe_scheduler" in line for line in lines)
 
 
+def test_a_second_submission_in_one_reply_does_not_shift_what_is_played_back(room: Room) -> None:
+    path = transcript_of(
+        room,
+        Answer([submit("at_fifo"), submit("at_batch")]),
+        Answer([tool("describe_scheduler", name="at_fifo"), tool("read_workload_file", path=".", offset=0)]),
+        Answer([submit()]),
+    )
+    lines: list[str] = []
+    assert replay(path, CATALOG, lines.append), lines
+
+
 def test_a_failure_of_the_service_is_played_back_too(room: Room) -> None:
     path = transcript_of(room, GOOD[0], Status(401, "authentication_error", "expired"))
     lines: list[str] = []

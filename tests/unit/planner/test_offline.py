@@ -59,6 +59,45 @@ def test_no_more_is_proposed_than_the_budget_affords() -> None:
     assert list(planner.propose(situation(BUSY, result("at_fifo", 1.1), affordable=0))) == []
 
 
+def test_nothing_is_proposed_when_the_budget_affords_nothing() -> None:
+    assert list(OfflinePlanner(CATALOG).propose(situation(BUSY, affordable=0))) == []
+
+
+def test_what_was_refused_is_not_proposed_again() -> None:
+    planner = OfflinePlanner(CATALOG)
+    refused = planner.propose(situation(BUSY, result("at_batch", 1.1)))
+    after = planner.propose(situation(BUSY, result("at_batch", 1.1)))
+    assert refused
+    assert after
+    assert not {one.candidate for one in refused} & {one.candidate for one in after}
+
+
+def test_a_leader_that_is_in_no_catalogue_is_left_alone_and_the_next_are_varied() -> None:
+    """A model wrote it meanwhile, or another planner chose among more."""
+    stranger = replace(result("at_fifo", 1.3), candidate=Candidate("custom:stranger"))
+    proposals = OfflinePlanner(CATALOG).propose(situation(BUSY, stranger, result("at_batch", 1.1)))
+    assert {one.candidate.scheduler for one in proposals} == {"at_batch"}
+
+
+def test_a_scheduler_that_joined_the_catalogue_meanwhile_is_varied_too() -> None:
+    catalog = Catalog([CATALOG.get("at_batch")])
+    planner = OfflinePlanner(catalog)
+    planner.propose(situation(BUSY))
+    catalog.add(CATALOG.get("at_fifo"))
+    proposals = planner.propose(situation(BUSY, result("at_fifo", 1.3)))
+    assert {one.candidate.scheduler for one in proposals} == {"at_fifo"}
+
+
+def test_settings_that_were_tried_with_a_default_named_are_not_proposed_again() -> None:
+    default = CATALOG.get("at_fifo").knob("slice_us").default
+    named = result(f"at_fifo:slice_us={default}", 1.1)
+    other = result("at_fifo:slice_us=1000", 1.2)
+    planner = OfflinePlanner(CATALOG)
+    for _ in range(9):
+        proposals = planner.propose(situation(BUSY, other, named))
+        assert Candidate("at_fifo") not in {one.candidate for one in proposals}
+
+
 def test_what_failed_or_is_slower_is_not_varied() -> None:
     slow = replace(result("at_fifo", 0.5), verdict="slower")
     broken = CandidateResult(Candidate("at_batch"), "", "invalid", None, None, 0, 2, False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from autotune.errors import DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
-from autotune.events import Detached, Event, Finished, RunStarted, Warned
+from autotune.events import Detached, Event, Finished, RacePlanned, RoundStarted, RunStarted, Warned
 from autotune.machine.base import OutputHandler
 from autotune.planner.base import Situation
 from autotune.records import (
@@ -152,6 +152,35 @@ def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_t
     assert "room for 1 of 6 candidates" in told[0]
     assert "--budget 43m has room for all" in told[0]
     assert told[0].endswith("Not tried: b, c, d, e, f.")
+
+
+def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_which_budget_is_enough() -> None:
+    clock = Clock()
+    machine, planner = TimedMachine({BASELINE: 20.0, "a": 20.0}, clock), ListPlanner([["a"]])
+    options = SessionOptions(seed=3, budget_s=100.0)
+    done = tune(Workload("true", ("true",), "/"), machine, planner, options, lambda _event: None, resolve, clock)
+    assert planner.seen == []
+    assert done.failure is None
+    assert [warning for warning in done.warnings if "budget" in warning] == [
+        "the budget has no room for a candidate; --budget 15m has room for 6"
+    ]
+
+
+def test_the_time_that_planning_took_is_not_promised_to_candidates() -> None:
+    clock = Clock()
+
+    class SlowPlanner(ListPlanner):
+        def propose(self, situation: Situation) -> Sequence[Proposal]:
+            clock.now_s += situation.budget_left_s / 2
+            return super().propose(situation)
+
+    told: list[Event] = []
+    machine = TimedMachine({BASELINE: 10.0, **dict.fromkeys(SIX, 10.0)}, clock)
+    options = SessionOptions(seed=3, budget_s=600.0)
+    tune(Workload("true", ("true",), "/"), machine, SlowPlanner([SIX]), options, told.append, resolve, clock)
+    (planned,) = [event.allotted for event in told if isinstance(event, RacePlanned)]
+    rounds = [event for event in told if isinstance(event, RoundStarted) and event.phase == "race"]
+    assert planned.rounds == len(rounds) < planned.most_rounds
 
 
 def test_a_row_shows_the_medians_of_the_rounds_that_its_speedup_rests_on() -> None:

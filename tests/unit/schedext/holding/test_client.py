@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.errors import AttachError, DetachError, HolderLost, PrivilegeError
+from autotune.errors import DetachError, HolderLost, NotAttached, PrivilegeError
 from autotune.records import AttachSpec, Evidence, KernelState, SchedulerExit
 from autotune.schedext import evidence as schedext_evidence
 from autotune.schedext import kernel
@@ -126,7 +126,7 @@ def test_the_real_process_answers(tree: Path) -> None:
     assert tree
     holder = HolderClient(argv=[sys.executable, "-S", "-E", "-I", holder_module.__file__])
     assert holder.exit_record() is None
-    with pytest.raises(AttachError, match="no scheduler is attached"):
+    with pytest.raises(NotAttached, match="no scheduler is attached"):
         holder.detach()
     holder.close()
     holder.close()

@@ -23,7 +23,16 @@ from typing import Any
 
 import pytest
 
-from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError, UsageError
+from autotune.errors import (
+    AttachError,
+    AutotuneError,
+    BusyError,
+    DetachError,
+    HolderLost,
+    NotAttached,
+    PrivilegeError,
+    UsageError,
+)
 from autotune.process import Worker
 from autotune.records import AttachSpec, KnobValue, SchedulerExit
 from autotune.schedext import kernel
@@ -430,7 +439,7 @@ def test_an_attach_that_failed_and_left_it_attached_says_so(holder: Holder, mach
 
 
 def test_detaching_nothing_is_an_error(holder: Holder) -> None:
-    with pytest.raises(AttachError, match="no scheduler is attached"):
+    with pytest.raises(NotAttached, match="no scheduler is attached"):
         holder.detach()
 
 
@@ -580,7 +589,7 @@ def test_what_is_printed_inside_does_not_get_into_the_answers() -> None:
 
 
 def test_errors_keep_their_class_on_the_way(process: Worker) -> None:
-    with pytest.raises(AttachError, match="no scheduler is attached") as caught:
+    with pytest.raises(NotAttached, match="no scheduler is attached") as caught:
         ask(process, "detach")
     assert caught.value.stage == "detach"
 
