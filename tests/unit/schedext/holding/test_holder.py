@@ -29,7 +29,7 @@ from autotune.records import AttachSpec, KnobValue, SchedulerExit
 from autotune.schedext import kernel
 from autotune.schedext.holding import attached
 from autotune.schedext.holding import holder as module
-from autotune.schedext.holding.holder import Holder, Lock
+from autotune.schedext.holding.holder import Holder, Lock, lock_holders
 from autotune.wire import to_json
 
 TOP = Path(__file__).resolve().parents[4]
@@ -140,6 +140,18 @@ def test_who_may_not_read_the_lock_finds_the_owner_in_the_arguments_of_its_holde
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_who_holds_a_lock_is_seen_without_touching_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    script = f"import fcntl, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); print(flush=True); time.sleep(99)"
+    child = subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert lock_holders(str(path)) == {child.pid}
+    child.kill()
+    child.communicate()
+    assert lock_holders(str(path)) == set()
 
 
 def test_a_probe_of_the_holder_ends_at_once(tmp_path: Path) -> None:
