@@ -34,7 +34,7 @@ peeking at every round, of candidates that come later, and of choosing the best 
 A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set the
 leader alone goes on, as the one to beat; the others rest: they run no more, yet may still be confirmed.
 
-The defaults were chosen by simulation (tests/unit/verdict/test_race_simulation.py): with six candidates and 2 % noise
+The defaults were chosen by simulation (tests/integration/test_race_simulation.py): with six candidates and 2 % noise
 they find one that is 5 % better in 99 of 100 sessions with about 38 runs; more rounds find it hardly more often.
 """
 
