@@ -38,7 +38,7 @@ looks: Lan and DeMets, "Discrete sequential boundaries for clinical trials" (Bio
 up by Bonferroni's inequality, which holds however looks and candidates depend on each other: Dunn, "Multiple
 comparisons among means" (JASA 56, 1961).
 
-The defaults were chosen by simulation (tests/unit/verdict/test_race_simulation.py): with six candidates and 2 % noise
+The defaults were chosen by simulation (tests/integration/test_race_simulation.py): with six candidates and 2 % noise
 they find one that is 5 % better in 99 of 100 sessions, in about 38 runs. More rounds hardly help.
 """
 

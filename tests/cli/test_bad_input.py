@@ -24,7 +24,7 @@ from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
-from tests.vm.conftest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
+from tests.support.guest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
 
 PROBE = INSIDE / "bad_input.py"
 VM = ("--machine", "vm", "--memory", "512M")

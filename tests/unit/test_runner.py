@@ -3,37 +3,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
-import shutil
 import signal
 import stat
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from autotune.errors import AutotuneError, Interrupted, PrivilegeError, RunnerLost, UsageError
+from autotune.errors import AutotuneError, UsageError
 from autotune.measure import client as measure_client
-from autotune.measure import descendants
-from autotune.measure.client import Runner, shell_argv
+from autotune.measure.client import Runner
 from autotune.records import Identity, Run, RunSpec
-from autotune.runner import CANCEL_GRACE_S, SPEC_DEFAULTS
-
-ROOT = str(Path(__file__).resolve().parents[2])
-PATH = "/usr/local/bin:/usr/bin:/bin"
-NOBODY = 65534
-SYSTEM_PYTHON = shutil.which("python3", path="/usr/bin:/bin")
-SCHED_EXT = Path("/sys/kernel/sched_ext").exists()
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a command as somebody else")
+from autotune.runner import SPEC_DEFAULTS
+from tests.support.run_specs import NOBODY, PATH, SCHED_EXT, is_gone, needs_root, python, shell, spec, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +31,6 @@ def shared() -> Iterator[Runner]:
 def runner() -> Iterator[Runner]:
     with Runner() as runner:
         yield runner
-
-
-def spec(*argv: str, cwd: str | Path = "/", **fields: Any) -> RunSpec:
-    return RunSpec(argv, str(cwd), fields.pop("env", {"PATH": PATH}), **fields)
-
-
-def shell(command: str, **fields: Any) -> RunSpec:
-    return spec(*shell_argv(command), **fields)
-
-
-def python(code: str, **fields: Any) -> RunSpec:
-    return spec(measure_client.helper_python(), "-S", "-E", "-c", code, **fields)
-
-
-def is_gone(pid: int) -> bool:
-    """Ended; a zombie that its new parent has not reaped yet counts."""
-    return all(process.pid != pid or process.state == "Z" for process in descendants.processes())
-
-
-def wait_until(what: Callable[[], bool], limit_s: float) -> bool:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if what():
-            return True
-        time.sleep(0.01)
-    return what()
 
 
 # --- what a run shows ---
@@ -351,7 +310,7 @@ def test_the_metric_is_found_in_the_whole_output_of_both_streams(shared: Runner)
     assert (none.metric_count, none.metric_matches) == (0, ())
 
 
-# --- limits, and what is left behind ---
+# --- limits ---
 
 
 def test_a_command_that_hangs_is_ended(shared: Runner) -> None:
@@ -401,234 +360,6 @@ def test_time_within_the_limit_changes_nothing(shared: Runner) -> None:
     assert (run.timed_out, run.exit_code) == (False, 0)
 
 
-def test_a_background_child_that_holds_the_output_delays_nothing_and_is_ended(shared: Runner) -> None:
-    run = shared.run(shell("sleep 60 & echo $!"))
-    assert run.wall_s < 60
-    assert run.left_running == 1
-    assert is_gone(int(run.stdout.head))
-
-
-def test_a_daemon_that_left_the_session_twice_over_is_ended(shared: Runner, tmp_path: Path) -> None:
-    daemon = "(setsid sh -c 'sleep 60 & echo $!; sleep 61 & touch ready; wait' &)"
-    run = shared.run(shell(f"{daemon}; until test -e ready; do sleep 0.01; done", cwd=tmp_path))
-    assert run.left_running == 3  # a shell in a session of its own, and its two sleeps
-    assert is_gone(int(run.stdout.head))
-
-
-def test_ending_what_is_left_adds_nothing_to_the_time(shared: Runner, tmp_path: Path) -> None:
-    began = time.monotonic()
-    deaf = "sh -c 'trap \"\" TERM; touch ready; sleep 60; sleep 60'"
-    run = shared.run(shell(f"{deaf} & until test -e ready; do sleep 0.01; done", cwd=tmp_path))
-    elapsed_s = time.monotonic() - began
-    assert run.left_running >= 1
-    assert elapsed_s - run.wall_s >= CANCEL_GRACE_S  # that one needed a SIGKILL
-
-
-def test_a_writer_left_behind_does_not_keep_the_run_going(shared: Runner) -> None:
-    run = shared.run(shell("yes & echo first", timeout_s=10))
-    assert not run.timed_out
-    assert run.left_running == 1
-    assert run.stdout.total_bytes < 1 << 22
-
-
-@pytest.mark.slow
-def test_orphans_that_end_meanwhile_are_reaped_meanwhile(runner: Runner) -> None:
-    done = shell("for i in 1 2 3 4 5 6 7 8 9; do (true & ) ; done; sleep 1.6", timeout_s=10)
-    thread = threading.Thread(target=runner.run, args=(done,))
-    thread.start()
-    time.sleep(1.4)
-    helper = runner._worker.process.pid
-    zombies = [process for process in descendants.processes() if process.parent == helper and process.state == "Z"]
-    thread.join()
-    assert zombies == []
-
-
-def test_nothing_of_one_run_is_left_in_the_next(shared: Runner) -> None:
-    shared.run(shell("sleep 60 &"))
-    assert shared.run(spec("true")).left_running == 0
-
-
-# --- who asks goes away ---
-
-
-def start_in_thread(runner: Runner, asked: RunSpec) -> tuple[threading.Thread, list[Any]]:
-    results: list[Any] = []
-
-    def run() -> None:
-        try:
-            results.append(runner.run(asked))
-        except AutotuneError as error:
-            results.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, results
-
-
-def long_command(tmp_path: Path) -> RunSpec:
-    """A tree of processes that writes its ids: in the session, in another one, and deaf to SIGTERM."""
-    command = "sleep 60 & echo $! > a; setsid sleep 60 & echo $! > b; (trap '' TERM; sleep 61; sleep 62) & echo $! > c"
-    return shell(f"{command}; echo $$ > d; touch ready; sleep 63", cwd=tmp_path)
-
-
-def pids_of(tmp_path: Path) -> list[int]:
-    assert wait_until((tmp_path / "ready").exists, 60)
-    return [int((tmp_path / name).read_text()) for name in "abcd"]
-
-
-def all_gone(pids: list[int]) -> Callable[[], bool]:
-    return lambda: all(is_gone(pid) for pid in pids)
-
-
-def test_a_run_can_be_cancelled_and_the_runner_goes_on(runner: Runner, tmp_path: Path) -> None:
-    thread, results = start_in_thread(runner, long_command(tmp_path))
-    pids = pids_of(tmp_path)
-    runner.cancel()
-    thread.join(2)
-    assert isinstance(results[0], Interrupted)
-    assert all_gone(pids)()
-    assert runner.run(spec("true")).exit_code == 0
-
-
-def test_a_cancelled_command_may_tidy_up(runner: Runner, tmp_path: Path) -> None:
-    command = "trap 'echo tidy > tidied; exit' TERM; touch ready; sleep 60 & wait"
-    thread, _ = start_in_thread(runner, shell(command, cwd=tmp_path))
-    assert wait_until((tmp_path / "ready").exists, 60)
-    runner.cancel()
-    thread.join(2)
-    assert (tmp_path / "tidied").exists()
-
-
-def test_to_cancel_when_nothing_runs_is_nothing(runner: Runner) -> None:
-    runner.cancel()
-    assert runner.run(spec("true")).exit_code == 0
-
-
-def test_closing_ends_what_is_going(runner: Runner, tmp_path: Path) -> None:
-    thread, results = start_in_thread(runner, long_command(tmp_path))
-    pids = pids_of(tmp_path)
-    began = time.monotonic()
-    runner.close()
-    assert time.monotonic() - began < 30
-    assert all_gone(pids)()
-    thread.join(2)
-    assert isinstance(results[0], RunnerLost)
-
-
-@pytest.mark.slow
-def test_an_interrupted_caller_can_go_on_or_close(runner: Runner, tmp_path: Path) -> None:
-    """As Ctrl-C does it: the exception rises in the middle of the waiting."""
-    before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            runner.run(long_command(tmp_path))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    pids = pids_of(tmp_path)
-    assert runner.run(spec("echo", "next")).stdout.head == "next\n"
-    assert all_gone(pids)()
-
-
-def fail() -> None:
-    raise ZeroDivisionError
-
-
-def test_a_listener_that_fails_ends_the_run(runner: Runner) -> None:
-    with pytest.raises(ZeroDivisionError):
-        runner.run(shell("echo a; sleep 60", stream=True), lambda _stream, _data: fail())
-    began = time.monotonic()
-    assert runner.run(spec("true")).exit_code == 0
-    assert time.monotonic() - began < 30
-
-
-def test_closing_while_nobody_takes_the_output_ends_the_command(tmp_path: Path) -> None:
-    runner = Runner()
-    asked = shell("echo $$ > pid; touch ready; exec yes", cwd=tmp_path, stream=True)
-    runner._worker.peer.channel.send({"id": 99, "op": "run", "spec": dataclasses.asdict(asked)})
-    assert wait_until((tmp_path / "ready").exists, 60)
-    time.sleep(0.2)  # until every pipe is full
-    began = time.monotonic()
-    runner.close()
-    assert time.monotonic() - began < 30
-    assert is_gone(int((tmp_path / "pid").read_text()))
-
-
-CLIENT = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from autotune.measure.client import Runner
-from autotune.records import RunSpec; from autotune.wire import from_json
-with Runner() as runner:
-    print(runner._worker.process.pid, flush=True)
-    runner.run(from_json(RunSpec, json.loads(sys.argv[2])))
-"""
-
-
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    asked = json.dumps(dataclasses.asdict(long_command(tmp_path)))
-    argv = [sys.executable, "-S", "-c", CLIENT, ROOT, asked]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
-
-
-def test_sigkill_of_the_client_ends_helper_and_workload_within_a_second(
-    client: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    assert client.stdout is not None
-    helper = int(client.stdout.readline())
-    pids = pids_of(tmp_path)
-    client.kill()
-    assert wait_until(all_gone([helper, *pids]), 20)
-
-
-def test_a_helper_that_is_killed_is_lost_and_its_workload_ended(runner: Runner, tmp_path: Path) -> None:
-    thread, results = start_in_thread(runner, shell("sleep 60 & echo $! > a; touch ready; wait", cwd=tmp_path))
-    assert wait_until((tmp_path / "ready").exists, 60)
-    os.kill(runner._worker.process.pid, signal.SIGKILL)
-    thread.join(5)
-    assert isinstance(results[0], RunnerLost)
-    assert wait_until(all_gone([int((tmp_path / "a").read_text())]), 20)
-
-
-def test_a_runner_that_was_lost_stays_lost(runner: Runner) -> None:
-    os.kill(runner._worker.process.pid, signal.SIGKILL)
-    for _ in range(2):
-        with pytest.raises(RunnerLost, match="the process that measures runs"):
-            runner.run(spec("true"))
-    runner.close()
-    runner.close()
-
-
-def test_the_helper_heeds_the_end_of_its_pipe_and_no_signal_of_a_terminal(runner: Runner) -> None:
-    pid = runner._worker.process.pid
-    assert os.getsid(pid) == pid
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        os.kill(pid, number)
-    assert runner.run(spec("true")).exit_code == 0
-    runner.close()
-    assert is_gone(pid)
-
-
-def test_many_runs_leave_no_descriptors_behind(runner: Runner) -> None:
-    fds = Path(f"/proc/{runner._worker.process.pid}/fd")
-    runner.run(spec("true"))
-    before = len(list(fds.iterdir()))
-    for index in range(20):
-        runner.run(spec("true" if index % 2 else "no-such-command"))
-        with contextlib.suppress(UsageError):
-            runner.run(spec("true", metric_regex="("))
-    assert len(list(fds.iterdir())) == before
-
-
-def test_a_helper_without_an_interpreter_is_lost() -> None:
-    with pytest.raises(RunnerLost, match="cannot be started"):
-        Runner(python="/nonexistent/python")
-
-
 # --- as whom, and under which policy ---
 
 
@@ -645,33 +376,6 @@ def test_the_workload_is_the_user_who_asked() -> None:
         assert ended.timed_out
         assert runner.run(spec("head", "-c1", "/etc/shadow")).exit_code == 1
     assert stat.S_IMODE(os.stat("/etc/shadow").st_mode) & 0o004 == 0
-
-
-@needs_root
-def test_the_helper_itself_is_that_user_and_not_root() -> None:
-    with Runner(Identity(NOBODY, NOBODY)) as runner:
-        status = Path(f"/proc/{runner._worker.process.pid}/status").read_text()
-        assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
-
-
-def test_ones_own_identity_needs_no_privilege() -> None:
-    with Runner(Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))) as runner:
-        assert runner.run(spec("id", "-u")).stdout.head == f"{os.geteuid()}\n"
-
-
-@needs_root
-@pytest.mark.skipif(SYSTEM_PYTHON is None, reason="no interpreter that an ordinary user can run")
-def test_an_ordinary_user_cannot_run_commands_as_another() -> None:
-    code = (
-        "import sys\nsys.path.insert(0, sys.argv[1])\nfrom autotune.measure.client import Runner\n"
-        "from autotune.errors import PrivilegeError\nfrom autotune.records import Identity\n"
-        "try: Runner(Identity(0, 0))\nexcept PrivilegeError as error: print(error)"
-    )
-    ids = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    argv = [str(SYSTEM_PYTHON), "-S", "-c", code, ROOT]
-    seen = subprocess.run(argv, capture_output=True, text=True, cwd="/", check=False, **ids)  # type: ignore[call-overload]
-    assert seen.stdout.startswith("commands cannot be run as user 0"), seen.stderr
-    assert PrivilegeError.exit_code == 1
 
 
 @pytest.mark.skipif(SCHED_EXT, reason="this kernel has SCHED_EXT")

@@ -6,27 +6,15 @@ Host mode is tested inside such a VM, where autotune itself runs as it would on 
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from autotune.errors import RunnerLost
 from autotune.machine.base import Place
 from autotune.machine.vm import kernels, microvm
 from autotune.machine.vm.resilient import ResilientVM
-from autotune.records import Identity, Run, RunSpec
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-INSIDE = Path(__file__).parent / "inside"
-MEMORY_BYTES = 2 << 30
-LOSSES_BORNE = 3
-"""Emulated kernels trip over their own patching now and then (`machine/vm/resilient.py`); that is not what is
-tested."""
+from autotune.records import Identity
+from tests.support.guest import MEMORY_BYTES, REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -41,27 +29,3 @@ def vm(kernel: kernels.Kernel) -> Iterator[ResilientVM]:
     machine = ResilientVM(lambda: microvm.boot(kernel, place, options, "a test"), print)
     yield machine
     machine.close()
-
-
-def guest_env(**extra: str) -> dict[str, str]:
-    """The environment of a command inside: the same Python, packages and caches as here."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "XDG_CACHE_HOME") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color", **extra}
-
-
-def guest_run(vm: ResilientVM, *argv: str, timeout_s: float = 120.0, **env: str) -> Run:
-    """Run a command inside and bring back how it went; its output is kept in full up to 1 MiB."""
-    spec = RunSpec(tuple(argv), str(REPOSITORY), guest_env(**env), timeout_s=timeout_s, keep_bytes=1 << 20)
-    for _ in range(LOSSES_BORNE):
-        try:
-            return vm.run(spec)
-        except RunnerLost as error:
-            print(f"repeated: {error}")
-    return vm.run(spec)
-
-
-def guest_json(vm: ResilientVM, script: str, *args: str, timeout_s: float = 180.0, **env: str) -> Any:
-    """Run one of the scripts in `inside/` and return what it printed as JSON on its last line."""
-    run = guest_run(vm, sys.executable, str(INSIDE / script), *args, timeout_s=timeout_s, **env)
-    assert run.exit_code == 0, f"{script}: {run.exit_code}\n{run.stdout.head}{run.stdout.tail}\n{run.stderr.head}"
-    return json.loads((run.stdout.tail or run.stdout.head).strip().splitlines()[-1])

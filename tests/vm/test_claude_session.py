@@ -5,29 +5,17 @@ is scripted."""
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.messages_server import Answer, Hang, Script, serving, submit, tool
+from tests.support.claude_program import program
+from tests.support.messages_server import Answer, Hang, serving, submit, tool
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
-
-COMMAND = "i=0; while [ $i -lt 15000 ]; do i=$((i+1)); done"
-
-
-def program(script: Script, tmp_path: Path, *options: str) -> tuple[list[str], dict[str, Any]]:
-    env = {**os.environ, "ANTHROPIC_BASE_URL": script.url, "ANTHROPIC_API_KEY": script.key}
-    env |= {"XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    report = str(tmp_path / "report.json")
-    argv = [sys.executable, "-m", "autotune", "cc", "--planner", "claude", "--json", report, *options, COMMAND]
-    return argv, {"env": env, "cwd": Path(__file__).parent, "text": True}
 
 
 def test_three_turns_whose_candidates_are_really_measured(tmp_path: Path) -> None:

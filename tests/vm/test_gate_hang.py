@@ -18,8 +18,7 @@ from autotune.machine.vm.kernels import Kernel
 from autotune.records import AttachSpec, Identity
 from autotune.schedext.build import build
 from autotune.verify.behaviour import gate as behaviour_gate
-
-from .conftest import MEMORY_BYTES, REPOSITORY
+from tests.support.guest import MEMORY_BYTES, REPOSITORY
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.claude_program import program
 from tests.support.messages_server import Answer, serving, submit, tool
-
-from .test_claude_session import program
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -11,8 +11,7 @@ import pytest
 
 from autotune.machine.vm.resilient import ResilientVM
 from tests.support.built_programs import built
-
-from .conftest import guest_json, guest_run
+from tests.support.guest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -13,8 +13,7 @@ from autotune.machine.vm.resilient import ResilientVM
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
 from tests.support.built_programs import built
-
-from .conftest import guest_json
+from tests.support.guest import guest_json
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from autotune.machine.vm.resilient import ResilientVM
-
-from .conftest import guest_json, guest_run
+from tests.support.guest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

@@ -11,8 +11,7 @@ from autotune import resources
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.schedext.build import build
-
-from .conftest import guest_json
+from tests.support.guest import guest_json
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

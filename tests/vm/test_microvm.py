@@ -15,13 +15,10 @@ import psutil
 import pytest
 
 from autotune.errors import MachineLost, RunnerLost
-from autotune.machine.base import Place
 from autotune.machine.vm.kernels import Kernel
-from autotune.machine.vm.microvm import MicroVM, VmOptions, boot
 from autotune.machine.vm.resilient import ResilientVM
-from autotune.records import Identity, RunSpec
-
-from .conftest import MEMORY_BYTES, guest_env, guest_run
+from autotune.records import RunSpec
+from tests.support.guest import guest_env, guest_run, own_vm
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -32,11 +29,6 @@ def public() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="autotune-test-", dir="/var/tmp") as name:
         Path(name).chmod(0o777)
         yield Path(name)
-
-
-def own_vm(kernel: Kernel, cwd: Path, *, pristine: bool = False, keep: Path | None = None, uid: int = 0) -> MicroVM:
-    place = Place(str(cwd), pristine, Identity(uid, uid, (uid,)))
-    return boot(kernel, place, VmOptions(2, MEMORY_BYTES, keep), "a test")
 
 
 def shell(command: str, cwd: Path, **fields: float) -> RunSpec:
@@ -138,7 +130,7 @@ def test_a_vm_that_dies_is_told_apart_from_a_command_that_fails(kernel: Kernel, 
 @pytest.mark.usefixtures("kernel")
 def test_a_vm_goes_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     code = (
-        "import sys,time; from pathlib import Path; from tests.vm.test_microvm import own_vm\n"
+        "import sys,time; from pathlib import Path; from tests.support.guest import own_vm\n"
         "from autotune.machine.vm.kernels import find\n"
         "m = own_vm(find(None), Path(sys.argv[1])); print(m._worker.process.pid, flush=True); time.sleep(60)"
     )

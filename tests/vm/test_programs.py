@@ -19,8 +19,7 @@ from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import AttachSpec, Detachment, Measurement, ProgramSpec, RunSpec
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.resolve import CatalogResolver
-
-from .conftest import INSIDE, guest_env, guest_run
+from tests.support.guest import INSIDE, guest_env, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 

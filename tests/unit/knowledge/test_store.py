@@ -1,45 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""What was learned is kept whole, by several processes at once, and never costs a session."""
+"""What was learned is kept whole and never costs a session."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import sqlite3
-import stat
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autotune.errors import AutotuneError, UsageError
-from autotune.knowledge import sqlite, store
-from autotune.knowledge.past import sentences
+from autotune.knowledge import store
 from autotune.knowledge.store import Knowledge
-from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import BASELINE, Candidate, CandidateResult, Interval, Workload
+from autotune.records import BASELINE, Candidate, CandidateResult, Interval
 from tests.support import sessions
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "history.sqlite3"
-
-
-@pytest.fixture
-def knowledge(path: Path) -> Iterator[Knowledge]:
-    with Knowledge(path) as kept:
-        yield kept
-
 
 # --- sessions ---
 
@@ -201,57 +178,6 @@ def test_a_command_without_a_program_is_like_no_other(knowledge: Knowledge) -> N
     assert knowledge.similar(sessions.workload(command="B=1")) == []
 
 
-WORKLOADS = st.builds(
-    sessions.workload,
-    command=TEXT,
-    argv=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
-    cwd=TEXT,
-    setup=st.none() | TEXT,
-    prepare=st.none() | TEXT,
-    metric_regex=st.none() | TEXT,
-    goal=st.sampled_from(["min", "max"]),
-    pristine=st.booleans(),
-)
-
-
-@given(WORKLOADS, st.dictionaries(TEXT, TEXT), st.none() | REAL, st.booleans())
-def test_environment_and_limits_do_not_make_another_workload(
-    workload: Workload, env: dict[str, str], timeout_s: float | None, ignore_failure: bool
-) -> None:
-    changed = replace(workload, env=env, timeout_s=timeout_s, ignore_failure=ignore_failure)
-    assert fingerprint(changed) == fingerprint(workload)
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"argv": ("sh", "-c", "make -j4")},
-        {"argv": ("sh", "-c make -j8")},
-        {"cwd": "/x"},
-        {"prepare": "x"},
-        {"setup": "x"},
-        {"metric_regex": "x"},
-        {"goal": "max"},
-        {"pristine": True},
-    ],
-)
-def test_what_runs_and_what_is_measured_makes_another_workload(changed: dict[str, Any]) -> None:
-    assert fingerprint(sessions.workload()) != fingerprint(sessions.workload(**changed))
-
-
-def test_prepare_and_setup_are_told_apart() -> None:
-    assert fingerprint(sessions.workload(prepare="x")) != fingerprint(sessions.workload(setup="x"))
-
-
-def test_a_fingerprint_stays_what_it_was_so_that_nothing_learned_is_lost() -> None:
-    assert fingerprint(sessions.workload()) == "5010c5f5e399b59f043e70beb79b3233"
-
-
-def test_the_program_is_named_without_its_path_and_variables() -> None:
-    assert program_of(sessions.workload(command="A=1 B=2 /usr/bin/make -j")) == "make"
-    assert program_of(sessions.workload(argv=("./bench", "--x"), command="./bench --x")) == "bench"
-
-
 def test_the_environment_is_not_kept(knowledge: Knowledge, path: Path) -> None:
     knowledge.record(sessions.session(workload=sessions.workload(env={"TOKEN": "very-secret-value"})))
     knowledge.close()
@@ -272,21 +198,6 @@ def test_it_lies_in_the_users_state_directory(monkeypatch: pytest.MonkeyPatch, t
     with Knowledge() as knowledge:
         knowledge.list_profiles()
     assert (tmp_path / "autotune" / "history.sqlite3").exists()
-
-
-def test_only_the_user_can_read_it(knowledge: Knowledge, path: Path) -> None:
-    knowledge.record(sessions.session())
-    files = sorted(path.parent.iterdir())
-    assert path.with_name("history.sqlite3-wal") in files
-    assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in files} == {f.name: "0o600" for f in files}
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_bytes_that_are_not_utf8_are_kept_as_escapes(knowledge: Knowledge) -> None:
-    odd = sessions.workload(command="\udcff run", cwd="/x\udcfe")
-    knowledge.record(sessions.session(workload=odd))
-    assert knowledge.sessions_of(odd)[0].command == "\\udcff run"
-    assert len(knowledge.similar(replace(odd, cwd="/"))) == 1
 
 
 def test_what_sqlite_cannot_hold_is_an_error_of_ours(knowledge: Knowledge) -> None:
@@ -350,183 +261,12 @@ def test_damage_that_comes_while_it_is_open_costs_one_call(knowledge: Knowledge,
     assert path.with_name("history.sqlite3.damaged-1").exists()
 
 
-def test_one_from_a_newer_autotune_is_refused_and_not_touched(path: Path) -> None:
-    path.parent.mkdir()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 99")
-    before = path.read_bytes()
-    told: list[str] = []
-    with pytest.raises(AutotuneError, match="version 99") as caught:
-        Knowledge(path, warn=told.append).list_profiles()
-    assert caught.value.stage == "history"
-    assert "newer autotune" in caught.value.hint
-    assert path.read_bytes() == before
-    assert told == []
-
-
-LATER = (
-    *sqlite.MIGRATIONS,
-    "ALTER TABLE sessions ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm; quiet';",
-    "CREATE TABLE moods (mood TEXT); INSERT INTO moods SELECT mood FROM sessions;",
-)
-
-
-def test_an_older_database_is_brought_up_to_date_with_all_it_holds(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Knowledge(path) as knowledge:
-        knowledge.record(sessions.session())
-        before = knowledge.sessions_of(sessions.workload())
-    monkeypatch.setattr(sqlite, "MIGRATIONS", LATER)
-    with Knowledge(path) as knowledge:
-        assert knowledge.sessions_of(sessions.workload()) == before
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT mood FROM moods").fetchall() == [("calm; quiet",)]
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
-
-
-def test_a_step_that_fails_leaves_the_older_database_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Knowledge(path) as knowledge:
-        knowledge.record(sessions.session())
-    with monkeypatch.context() as later:
-        later.setattr(sqlite, "MIGRATIONS", (*LATER, "INSERT INTO nowhere VALUES (1);"))
-        with pytest.raises(AutotuneError, match="nowhere"):
-            Knowledge(path).list_profiles()
-    with Knowledge(path) as knowledge:
-        assert len(knowledge.sessions_of(sessions.workload())) == 1
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT name FROM sqlite_master WHERE name = 'moods'").fetchall() == []
-
-
 def test_a_directory_that_cannot_be_made_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AutotuneError, match="cannot be read or written") as caught:
         Knowledge(tmp_path / "file" / "history.sqlite3").list_profiles()
     assert caught.value.stage == "history"
     assert "not harmed" in caught.value.hint
-
-
-def test_a_full_disk_is_an_error_and_nothing_half_is_kept(knowledge: Knowledge, path: Path) -> None:
-    knowledge.record(sessions.session())
-    assert knowledge._connection is not None  # a real limit of SQLite plays the full disk
-    knowledge._connection.execute(
-        f"PRAGMA max_page_count = {knowledge._connection.execute('PRAGMA page_count').fetchone()[0]}"
-    )
-
-    def fill() -> None:
-        for _ in range(50):
-            knowledge.record(sessions.session())
-
-    with pytest.raises(AutotuneError, match="full"):
-        fill()
-    with Knowledge(path) as again:
-        assert all(len(past.results) == 5 for past in again.sessions_of(sessions.workload(), limit=100))
-
-
-def test_a_transaction_that_sqlite_itself_has_ended_tells_the_true_reason(knowledge: Knowledge) -> None:
-    knowledge.list_profiles()
-    assert knowledge._connection is not None  # as SQLite may do when the disk is full; a trigger can make it
-    knowledge._connection.execute(
-        "CREATE TRIGGER gone BEFORE INSERT ON results BEGIN SELECT RAISE(ROLLBACK, 'the disk is gone'); END"
-    )
-    with pytest.raises(AutotuneError, match="the disk is gone"):
-        knowledge.record(sessions.session())
-    assert knowledge.sessions_of(sessions.workload()) == []
-
-
-def test_a_reader_does_not_wait_for_a_writer(knowledge: Knowledge, path: Path) -> None:
-    knowledge.record(sessions.session())
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as writer:
-        writer.execute("BEGIN IMMEDIATE")
-        begun = time.monotonic()
-        assert len(knowledge.sessions_of(sessions.workload())) == 1
-        assert time.monotonic() - begun < sqlite.BUSY_S
-
-
-def test_a_writer_that_has_waited_long_enough_is_an_error(
-    knowledge: Knowledge, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_S", 0.1)
-    knowledge.record(sessions.session())
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(AutotuneError, match="locked"):
-            knowledge.record(sessions.session())
-    knowledge.record(sessions.session())
-    assert len(knowledge.sessions_of(sessions.workload())) == 2
-
-
-def test_an_autotune_that_never_finishes_opening_holds_others_up_only_so_long(
-    knowledge: Knowledge, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_S", 0.1)
-    path.parent.mkdir()
-    with open(path.with_name("history.sqlite3.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(AutotuneError, match="another autotune"):
-            knowledge.list_profiles()
-    assert knowledge.list_profiles() == []
-
-
-def test_a_second_one_in_the_same_process_leaves_the_locks_of_the_first(knowledge: Knowledge, path: Path) -> None:
-    knowledge.record(sessions.session())
-    with Knowledge(path) as second:
-        second.list_profiles()
-    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM sessions').fetchall()"
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
-    # The last to close removes the log; another process must not believe that it is the last.
-    assert path.with_name("history.sqlite3-wal").exists()
-
-
-WRITER = """
-import json, sys
-from pathlib import Path
-from autotune.knowledge.store import Knowledge
-from tests.support import sessions as builders
-
-told = []
-sys.stdin.readline()
-with Knowledge(Path(sys.argv[1]), warn=told.append) as knowledge:
-    for _ in range(20):
-        knowledge.record(builders.session())
-print(json.dumps(told))
-"""
-
-
-def write_at_once(path: Path) -> list[list[str]]:
-    """Processes that all open the knowledge at the same moment and record 20 sessions each; what each was told."""
-    top = Path(__file__).parents[3]
-    argv = [sys.executable, "-c", WRITER, str(path)]
-    pipe = subprocess.PIPE
-    writers = [subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True, cwd=top) for _ in range(WRITERS)]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    outputs = [writer.communicate(timeout=60)[0] for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * WRITERS
-    return [json.loads(output) for output in outputs]
-
-
-WRITERS = 6
-
-
-@pytest.mark.slow
-def test_several_processes_write_at_once_from_the_very_beginning(path: Path) -> None:
-    assert write_at_once(path) == [[]] * WRITERS
-    with Knowledge(path) as knowledge:
-        kept = knowledge.sessions_of(sessions.workload(), limit=1000)
-    assert len(kept) == 20 * WRITERS
-    assert all(len(past.results) == 5 for past in kept)
-
-
-@pytest.mark.slow
-def test_of_several_processes_that_find_it_damaged_one_puts_it_aside_and_none_loses_a_session(path: Path) -> None:
-    path.parent.mkdir()
-    path.write_bytes(b"this is no database" * 100)
-    told = write_at_once(path)
-    assert sum(map(len, told)) == 1
-    assert [file.name for file in path.parent.glob("*.damaged-*")] == ["history.sqlite3.damaged-1"]
-    with Knowledge(path) as knowledge:
-        assert len(knowledge.sessions_of(sessions.workload(), limit=1000)) == 20 * WRITERS
 
 
 # --- profiles ---
@@ -593,33 +333,3 @@ def test_there_is_a_most_of_profiles(knowledge: Knowledge, monkeypatch: pytest.M
     with pytest.raises(UsageError, match="the most that are kept"):
         knowledge.create_profile("y")
     assert len(knowledge.list_profiles()) == 1
-
-
-# --- sentences ---
-
-
-def test_past_sessions_read_as_sentences(knowledge: Knowledge) -> None:
-    session = sessions.session()
-    knowledge.record(session)
-    (sentence,) = sentences(knowledge.sessions_of(session.workload))
-    assert session.machine.kernel in sentence
-    assert "Tried: " in sentence
-    assert f"won by {session.winner}" in sentence
-
-
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({}, ": nothing beat EEVDF."),
-        ({"interrupted": True}, ": stopped early without an answer."),
-        ({"failure": "the micro-VM was lost"}, ": ended early without an answer ('the micro-VM was lost')."),
-        ({"baseline": None}, ": stopped early without an answer."),
-    ],
-)
-def test_only_a_session_that_went_to_its_end_says_that_nothing_beat_eevdf(
-    knowledge: Knowledge, changed: dict[str, Any], told: str
-) -> None:
-    session = sessions.session(winner=None, results=(), **changed)
-    knowledge.record(session)
-    (sentence,) = sentences(knowledge.sessions_of(session.workload))
-    assert sentence.endswith(told)

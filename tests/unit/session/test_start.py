@@ -8,13 +8,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autotune.config import Settings
 from autotune.errors import (
     AutotuneError,
     BusyError,
@@ -30,50 +28,18 @@ from autotune.lease import others, replacing
 from autotune.lease.other import Other
 from autotune.machine import select
 from autotune.machine.select import MachineChoice
-from autotune.records import BASELINE, AttachSpec, Candidate, Workload
+from autotune.records import BASELINE, Candidate, Workload
 from autotune.session import start
-from autotune.session.request import SessionRequest
-from tests.support.scripted_machine import ScriptedMachine, a_run
+from tests.support.scripted_engine import ScriptedEngine, request
+from tests.support.scripted_machine import a_run
 
 ROOT = Path(__file__).resolve().parents[3]
-FIFO = Candidate("at_fifo")
-
-
-class ScriptedEngine(start.Engine):
-    """Runs sessions on a scripted machine; `given_back` counts how often it was closed by its context."""
-
-    def __init__(self, machine: ScriptedMachine | None = None) -> None:
-        self.scripted = machine or ScriptedMachine({BASELINE: 1.0, "at_fifo": 0.8})
-        self.started = self.given_back = 0
-        self.fails: BaseException | None = None
-
-    def require(self, *_given: Any) -> None:
-        """The scripted machine needs neither programs nor clang."""
-
-    @contextlib.contextmanager
-    def machine(self, *_given: Any) -> Iterator[ScriptedMachine]:
-        self.started += 1
-        if self.fails is not None:
-            raise self.fails
-        try:
-            yield self.scripted
-        finally:
-            self.scripted.close()
-            self.given_back += 1
-
-    def resolver(self, *_given: Any) -> Callable[[Candidate], AttachSpec]:
-        return lambda candidate: AttachSpec(candidate.scheduler, "x.o")
 
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(select, "decide", lambda _kind: MachineChoice("vm", "a test"))
-
-
-def request(tmp_path: Path, **more: Any) -> SessionRequest:
-    work = Workload("make", ("make",), str(tmp_path), **more.pop("workload", {}))
-    return SessionRequest(work, Settings(seed=3, planner="offline"), **{"candidates": (FIFO,), **more})
 
 
 def problems(heard: list[Event]) -> list[tuple[str, str]]:
@@ -104,13 +70,13 @@ def test_a_record_becomes_a_session_with_reports_and_knowledge(tmp_path: Path) -
 
 def test_neither_typer_nor_rich_is_needed(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from tests.unit.session import test_start as t;"
-        "t.select.decide = lambda _kind: t.MachineChoice('vm', 'a test');"
-        "s = t.start.run(t.request(Path.cwd()), lambda _event: None, t.ScriptedEngine());"
+        "import sys; from pathlib import Path; from autotune.machine import select; from autotune.session import start;"
+        "from tests.support.scripted_engine import ScriptedEngine, request;"
+        "select.decide = lambda _kind: select.MachineChoice('vm', 'a test');"
+        "s = start.run(request(Path.cwd()), lambda _event: None, ScriptedEngine());"
         "print(s.winner, [name for name in ('typer', 'rich', 'click') if name in sys.modules])"
     )
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    # pytest, which the test's own module imports, brings none of them
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
     )
@@ -220,6 +186,7 @@ def test_a_cleanup_that_fails_is_a_problem_beside_the_session(tmp_path: Path) ->
 
 
 # --- another's scheduler ---
+
 
 OTHER = Other("rusty", 4242, ("scx_rusty",), "hand", "scx_rusty", None, ())
 

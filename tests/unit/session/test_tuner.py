@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -24,34 +23,11 @@ from autotune.records import (
     Run,
     RunSpec,
     Session,
-    Spending,
     Workload,
 )
 from autotune.session.tuner import SessionOptions, tune
+from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
-
-
-@dataclass
-class ListPlanner:
-    """Proposes the given sets one after another."""
-
-    sets: list[list[str]]
-    seen: list[Situation] = field(default_factory=list)
-    name: str = "list"
-    spending: Spending | None = None
-    transcript: str | None = None
-
-    def remarks(self) -> Sequence[str]:
-        return ()
-
-    def propose(self, situation: Situation) -> Sequence[Proposal]:
-        self.seen.append(situation)
-        names = self.sets.pop(0) if self.sets else []
-        return [Proposal(Candidate(name), "a test") for name in names]
-
-
-def resolve(candidate: Candidate) -> AttachSpec:
-    return AttachSpec(candidate.scheduler, "x.o")
 
 
 def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | None = None, **options: object) -> Session:

@@ -16,7 +16,6 @@ import pytest
 
 from autotune.errors import FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, kernels, microvm
-from autotune.machine.vm.archive import mirror_in_targets, mirror_in_uris
 from autotune.machine.vm.kernels import find, installed
 from tests.support import btf_files
 
@@ -225,26 +224,6 @@ def test_the_release_is_read_from_the_header_of_an_x86_image(tmp_path: Path) -> 
     image.write_bytes(header)
     (tmp_path / "modules.dep").write_text("")
     assert find(image).version == "6.18.1-mine"
-
-
-def test_the_mirror_is_debians_main_suite_and_no_one_elses() -> None:
-    rows = [
-        "Docker bookworm https://third.example/linux/",
-        "Debian bookworm-security http://mirror.example/debian-security/",
-        "Debian bookworm http://mirror.example/debian/",
-    ]
-    assert mirror_in_targets("\n".join(rows)) == "http://mirror.example/debian/"
-    assert mirror_in_targets("\n".join(rows[:2])) is None
-    assert mirror_in_targets("") is None
-
-
-def test_the_mirror_is_known_before_the_first_update_too() -> None:
-    said = (
-        "'http://mirror.example/debian-security/dists/bookworm-security/InRelease' name 0 \n"
-        "'http://mirror.example/debian/dists/bookworm/InRelease' name 0 \n"
-    )
-    assert mirror_in_uris(said) == "http://mirror.example/debian/"
-    assert mirror_in_uris("") is None
 
 
 @pytest.mark.usefixtures("cache")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What the catalogue takes from users, and what it refuses and how."""
+"""What the catalogue takes from users, and what it refuses and how; and that its scx programs are complete, consistent,
+and turned into options rightly."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,160 @@ def test_a_program_of_the_scx_family_fits_into_the_schema() -> None:
         }
     )  # fmt: skip
     assert Catalog([entry]).parse_candidate("scx_bpfland:slice_us=500").key == "scx_bpfland:slice_us=500"
+
+
+# --- the scx programs ---
+
+PROGRAMS = [one for one in CATALOG.schedulers if one.kind == "binary"]
+CRATES = {
+    "scx_beerland", "scx_bpfland", "scx_cake", "scx_chaos", "scx_cosmos", "scx_flash", "scx_flow", "scx_forge",
+    "scx_lavd", "scx_layered", "scx_p2dq", "scx_pandemonium", "scx_rlfifo", "scx_rustland", "scx_rusty", "scx_tickless",
+}  # fmt: skip
+ELSEWHERE = {
+    "scx_mitosis", "scx_central", "scx_flatcg", "scx_nest", "scx_pair", "scx_prev", "scx_qmap", "scx_sdt", "scx_simple",
+    "scx_userland",
+}  # fmt: skip
+PROFILES = {"auto", "gaming", "lowlatency", "powersave", "server"}
+
+each = pytest.mark.parametrize("one", PROGRAMS, ids=lambda one: one.name)
+
+
+def test_the_whole_family_is_there_after_our_own() -> None:
+    assert [one.name for one in CATALOG.schedulers[:4]] == ["at_fifo", "at_vtime", "at_batch", "at_interactive"]
+    assert {one.name for one in PROGRAMS} == CRATES | ELSEWHERE
+    assert {one.name for one in PROGRAMS if one.version is not None} == CRATES
+
+
+@each
+def test_an_entry_says_all_that_people_and_planners_ask_for(one: Scheduler) -> None:
+    assert one.program is not None
+    for text in (one.description, one.algorithm, one.characteristics, one.performance_profile):
+        assert text.endswith(".")
+    assert one.use_cases
+    assert one.limitations
+    assert one.tags
+    assert one.requirements.kernel_min is not None
+    assert "CONFIG_SCHED_CLASS_EXT" in one.requirements.features
+    assert one.source == (one.name if one.program.language == "rust" else "")
+    assert one.ops_name == one.name.removeprefix("scx_")
+
+
+@each
+def test_every_knob_is_an_option_that_is_described(one: Scheduler) -> None:
+    assert one.program is not None
+    flags = [knob.flag for knob in one.knobs]
+    assert len(set(flags)) == len(flags)
+    assert not set(flags) & set(one.program.not_knobs)
+    for knob in one.knobs:
+        assert knob.flag is not None
+        assert re.fullmatch(r"--[a-z0-9]+(-[a-z0-9]+)*" if one.program.language == "rust" else r"-[A-Za-z]", knob.flag)
+        if one.program.language == "rust":
+            assert knob.name == knob.flag[2:].replace("-", "_")
+        assert knob.description.endswith(".")
+        assert knob.status == "active" or knob.note or knob.description.startswith("Was ")
+        assert knob.default is not None or knob.default_rule or knob.takes_value
+
+
+@each
+def test_what_a_knob_or_a_rule_names_is_there(one: Scheduler) -> None:
+    names = {knob.name for knob in one.knobs}
+    for knob in one.knobs:
+        assert {*knob.requires, *knob.conflicts} <= names - {knob.name}
+    for rule in one.rules:
+        assert {rule.knob, rule.other or rule.knob} <= names
+
+
+@each
+def test_every_default_is_one_that_goes_together(one: Scheduler) -> None:
+    defaults = {knob.name: knob.default for knob in one.knobs if knob.default is not None}
+    numbers = {name: value for name, value in defaults.items() if not isinstance(value, bool)}
+    needing = {knob.name for knob in one.knobs if knob.requires}
+    one.check({name: value for name, value in numbers.items() if name not in needing})
+
+
+MODES = [(one, mode) for one in PROGRAMS for mode in one.modes]
+
+
+@pytest.mark.parametrize(("one", "mode"), MODES, ids=lambda item: getattr(item, "name", item))
+def test_every_profile_is_known_goes_together_and_becomes_options(one: Scheduler, mode: str) -> None:
+    assert mode in PROFILES
+    candidate = CATALOG.parse_candidate(f"{one.name}:mode={mode}")
+    assert dict(candidate.knobs) == one.modes[mode]
+    given = one.arguments(dict(candidate.knobs))
+    assert all(argument.startswith("--") for argument in given)
+    assert all(one.knob(knob).status == "active" for knob, _ in candidate.knobs)
+
+
+def test_a_profile_can_be_changed_by_further_knobs() -> None:
+    chosen = CATALOG.parse_candidate("scx_bpfland:mode=lowlatency,slice_us=500")
+    assert dict(chosen.knobs) == {"no_wake_sync": True, "primary_domain": "performance", "slice_us": 500}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("scx_lavd:slice_max_us=2000", "pinned_slice_us must be at most slice_max_us, not 5000 against 2000"),
+        ("scx_lavd:slice_min_us=5500,slice_max_us=9000", "slice_min_us must be at most pinned_slice_us"),
+        ("scx_lavd:slice_min_us=9000,pinned_slice_us=0", "slice_min_us must be at most slice_max_us"),
+        ("scx_lavd:performance=true,powersave=true", "exclude each other"),
+        ("scx_lavd:preempt_shift=11", "from 0 to 10 (power of two), not 11"),
+        ("scx_p2dq:dumb_queues=4", "dsq_time_slices must have as many values as dumb_queues says"),
+        ("scx_p2dq:dsq_time_slices=500+2500", "not 500+2500 against 3"),
+        ("scx_p2dq:dsq_time_slices=500+2500+2500", "the values of dsq_time_slices must rise"),
+        ("scx_p2dq:init_dsq_index=3", "init_dsq_index must be below dumb_queues"),
+        ("scx_p2dq:interactive_ratio=20", "needs 'autoslice' as well"),
+        ("scx_p2dq:virt_llc=2-8", "needs 'virt_llc_enabled' as well"),
+        (
+            "scx_mitosis:enable_slice_shrinking=true,slice_shrink_min_us=4000",
+            "slice_shrink_min_us must be below slice_shrink_max_us",
+        ),
+        ("scx_bpfland:slice_us=-1", "of at least 0 (us), not -1"),
+        ("scx_rusty:interval=nan", "takes a number (s), not nan"),
+        ("scx_rusty:interval=1e999", "takes a number (s), not inf"),
+        ("scx_chaos:kprobe_random_delay_frequency=-inf", "not -inf"),
+        (f"scx_lavd:slice_max_us={10**400}", "a whole number of at least 0"),
+        (f"scx_p2dq:dsq_time_slices=1+2+{2**64}", "a whole number of at least 0"),
+        ("scx_bpfland:timely=true", "has no knob 'timely'"),
+        ("scx_cake:profile=esports", "has no knob 'profile'"),
+        ("scx_forge:ordering=random", "one of vruntime, deadline, fifo"),
+        ("scx_bpfland:mode=lowlatenc", "did you mean 'lowlatency'"),
+        ("scx_rlfifo:slice_us=5", "has no knob 'slice_us'"),
+    ],
+)
+def test_settings_that_a_program_would_choke_on_are_refused_before(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        CATALOG.parse_candidate(text)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("scx_lavd:slice_min_us=6000,slice_max_us=9000,pinned_slice_us=0",
+         ("--slice-max-us=9000", "--slice-min-us=6000", "--pinned-slice-us=0")),
+        ("scx_p2dq:dumb_queues=2,dsq_time_slices=500+4000",
+         ("--dsq-time-slices=500", "--dsq-time-slices=4000", "--dumb-queues=2")),
+        ("scx_p2dq:fork_balance=false", ("--fork-balance=false",)),
+        ("scx_cosmos:no_wake_sync=true,primary_domain=0-3,8", ("--primary-domain=0-3,8", "--no-wake-sync")),
+        ("scx_cosmos:no_wake_sync=false", ()),
+        ("scx_rusty:cpumasks=0x3+0xc", ("--cpumasks=0x3", "--cpumasks=0xc")),
+        ("scx_layered", ("--run-example",)),
+        ("scx_layered:slice_us=5000", ("--run-example", "--slice-us=5000")),
+        ("scx_mitosis", ("--cell-parent-cgroup=/",)),
+        ("scx_mitosis:cell_parent_cgroup=/jobs", ("--cell-parent-cgroup=/jobs",)),
+        ("scx_nest:slice_us=5000,whole_cores_first=true", ("-s", "5000", "-I")),
+    ],
+)  # fmt: skip
+def test_settings_become_the_options_of_the_program(text: str, arguments: tuple[str, ...]) -> None:
+    candidate = CATALOG.parse_candidate(text)
+    assert CATALOG.get(candidate.scheduler).arguments(dict(candidate.knobs)) == arguments
+
+
+def test_what_must_never_be_asked_for_its_help_is_marked() -> None:
+    marked = {one.name: one.program for one in PROGRAMS if one.program and one.program.help == "never"}
+    assert set(marked) == {"scx_rlfifo"}
+    assert marked["scx_rlfifo"].version_option is None
+
+
+def test_the_one_that_exits_0_when_it_was_ejected_is_marked() -> None:
+    assert [one.name for one in PROGRAMS if one.program and one.program.exits_zero_when_ejected] == ["scx_pandemonium"]

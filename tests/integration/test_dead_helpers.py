@@ -21,8 +21,8 @@ from autotune.machine.local import invoking_identity
 from autotune.measure.client import shell_argv
 from autotune.records import BASELINE, Measurement, Run, RunSpec, Session, Workload
 from autotune.session.tuner import SessionOptions, tune
+from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine
-from tests.unit.session.test_tuner import ListPlanner, resolve
 
 ENV = {"PATH": os.environ["PATH"]}
 PATIENCE_S = 30.0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,56 +17,15 @@ from autotune.errors import (
     RunnerLost,
     WorkloadError,
 )
-from autotune.events import Event, Finished, Warned
-from autotune.machine.base import OutputHandler
-from autotune.records import BASELINE, Run, RunSpec, Session, Workload
+from autotune.events import Event, Warned
+from autotune.records import BASELINE, Workload
 from autotune.session.tuner import SessionOptions, tune
-from tests.support.scripted_machine import ScriptedMachine, a_run
-from tests.unit.session.test_tuner import ListPlanner, resolve
+from tests.support.list_planner import ListPlanner, resolve
+from tests.support.rough_machine import Rough, after, session
+from tests.support.scripted_machine import a_run
 
 BASELINE_RUNS = 4
 """With the warm-up."""
-
-
-class Rough(ScriptedMachine):
-    """A machine whose commands, and whose closing, end as told; a command is named by its text."""
-
-    def __init__(self, commands: dict[str, Iterator[BaseException | int]] | None = None) -> None:
-        super().__init__({BASELINE: 1.0, "x": 0.8})
-        self.commands = commands or {}
-        self.closing: Iterator[BaseException] = iter(())
-
-    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        told = next(self.commands.get(spec.argv[-1], iter(())), 0)
-        done = super().run(spec, on_output)
-        if isinstance(told, BaseException):
-            raise told
-        return a_run(0.0, told) if told else done
-
-    def close(self) -> None:
-        super().close()
-        for error in self.closing:
-            raise error
-
-
-def after(good: int, *then: BaseException | int) -> Iterator[BaseException | int]:
-    yield from [0] * good
-    yield from then
-
-
-def session(machine: ScriptedMachine, told: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
-    heard: list[Event] = [] if told is None else told
-    work = Workload("true", ("true",), "/", **workload)
-    result = tune(work, machine, ListPlanner([["x"]]), SessionOptions(seed=3), heard.append, resolve)
-    finished = heard[-1]
-    assert isinstance(finished, Finished)
-    assert finished.session == result
-    assert machine.attached is None, "a scheduler was left attached"
-    return result, finished
-
-
-def rounds_of(machine: ScriptedMachine) -> int:
-    return sum(1 for entry in machine.log if entry.startswith("run "))
 
 
 # --- cleanup ---
@@ -118,6 +77,7 @@ def test_where_the_baseline_fails_it_is_that_which_is_raised_and_cleanup_is_a_wa
 
 
 # --- what comes after the baseline ---
+
 
 ERRORS: list[BaseException] = [
     PrivilegeError("sudo asks for a password"),
@@ -178,31 +138,3 @@ def test_an_interruption_after_a_failure_leaves_the_failure_told() -> None:
     result, _ = session(machine, prepare="p")
     assert "prepare" in (result.failure or "")
     assert not result.interrupted
-
-
-# --- helpers that die ---
-
-
-@pytest.mark.parametrize("command", ["setup", "prepare", "cleanup"])
-def test_a_command_whose_helper_dies_is_repeated_and_the_session_completes(command: str) -> None:
-    machine = Rough({command: after(0, RunnerLost("it died"))})
-    wanted: dict[str, Any] = {command: command}
-    result, finished = session(machine, **wanted)
-    assert result.winner == "x"
-    assert finished.error is None
-
-
-def test_a_settling_that_is_lost_half_way_is_begun_anew() -> None:
-    """After a reboot: setup, then a warm-up whose helper dies. The next trial settles again."""
-    machine = Rough({"s": after(1), "true": after(0, RunnerLost("it died"))})
-
-    def reboots() -> Run:
-        machine.faults.clear()
-        machine.generation += 1
-        raise RunnerLost("the VM died; another was booted")
-
-    machine.faults["x"] = reboots
-    result, _ = session(machine, setup="s")
-    assert machine.log.count("s") == 3
-    assert machine.log.count("true") == 2
-    assert result.winner == "x"

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""A machine whose commands end as told, and a session on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from autotune.events import Event, Finished
+from autotune.machine.base import OutputHandler
+from autotune.records import BASELINE, Run, RunSpec, Session, Workload
+from autotune.session.tuner import SessionOptions, tune
+from tests.support.list_planner import ListPlanner, resolve
+from tests.support.scripted_machine import ScriptedMachine, a_run
+
+
+class Rough(ScriptedMachine):
+    """A machine whose commands, and whose closing, end as told; a command is named by its text."""
+
+    def __init__(self, commands: dict[str, Iterator[BaseException | int]] | None = None) -> None:
+        super().__init__({BASELINE: 1.0, "x": 0.8})
+        self.commands = commands or {}
+        self.closing: Iterator[BaseException] = iter(())
+
+    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        told = next(self.commands.get(spec.argv[-1], iter(())), 0)
+        done = super().run(spec, on_output)
+        if isinstance(told, BaseException):
+            raise told
+        return a_run(0.0, told) if told else done
+
+    def close(self) -> None:
+        super().close()
+        for error in self.closing:
+            raise error
+
+
+def after(good: int, *then: BaseException | int) -> Iterator[BaseException | int]:
+    yield from [0] * good
+    yield from then
+
+
+def session(machine: ScriptedMachine, told: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
+    heard: list[Event] = [] if told is None else told
+    work = Workload("true", ("true",), "/", **workload)
+    result = tune(work, machine, ListPlanner([["x"]]), SessionOptions(seed=3), heard.append, resolve)
+    finished = heard[-1]
+    assert isinstance(finished, Finished)
+    assert finished.session == result
+    assert machine.attached is None, "a scheduler was left attached"
+    return result, finished

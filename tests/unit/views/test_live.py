@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""What people see at a terminal while a session runs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from autotune import events
+from autotune.views.live import LiveView, final_table, moving
+from autotune.views.progress import SessionProgress
+from tests.support import sessions
+from tests.support.session_progress import ROUND, fold
+
+ROOT = Path(__file__).parents[3]
+
+
+def terminal(width: int, height: int = 40, **options: Any) -> Console:
+    return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, highlight=False, **options)
+
+
+def drawn(renderable: RenderableType, width: int = 80, **options: Any) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=width, height=40, highlight=False, **options).print(renderable)
+    return stream.getvalue()
+
+
+def moving_text(progress: SessionProgress, width: int = 80, height: int = 24, **options: Any) -> str:
+    part = moving(progress, now_s=65.0, budget_s=600.0, width=width, height=height, is_time=True, **options)
+    return drawn(part, width)
+
+
+@pytest.mark.parametrize("width", [40, 80, 140])
+def test_the_moving_part_says_where_the_session_stands(width: int) -> None:
+    text = moving_text(
+        fold(
+            events.Standings(sessions.results()),
+            ROUND,
+            sessions.attached(sessions.FIFO),
+            events.RunStarted("race", 2, sessions.FIFO.key),
+        ),
+        width,
+    )
+    assert "Race: round 2 of 4, run 1 of 2" in text
+    assert "Running under at_fifo:slice_us=5000 fo" in text
+    assert "Attached: at_fifo" in text
+    assert max(len(line) for line in text.splitlines()) <= width
+    if width >= 80:
+        assert "1:05 of 10:00" in text
+        assert "1.084 [1.051, 1.118]" in text
+
+
+def test_the_moving_part_is_plain_ascii_where_the_terminal_is() -> None:
+    assert moving_text(fold(ROUND), ascii_only=True).isascii()
+    assert not moving_text(fold(ROUND)).isascii()
+
+
+def test_the_moving_part_fits_a_low_terminal() -> None:
+    progress = fold(events.Standings(sessions.results() * 5), ROUND)
+    text = moving_text(progress, height=24, width=140)
+    assert len(text.splitlines()) <= 24
+    assert "Budget" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 110, 120, 140])
+def test_the_final_table_fits_the_terminal_and_loses_nothing(width: int) -> None:
+    text = drawn(final_table(sessions.session(), width), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    squeezed = re.sub(r"\s+", "", text)
+    for piece in ("median[s]", "slice_us=20000", "stay=true", "confirmed", "1.084[1.051,1.118]", "undecided"):
+        assert piece in squeezed, piece
+    for word in ("ejected:", "runnable", "stall;"):
+        assert word in text
+
+
+def test_very_wide_intervals_and_many_rows_do_not_push_the_table_off_the_screen() -> None:
+    wide = sessions.interval(1.796, 0.000174, 1.85e4)
+    results = tuple(sessions.result(sessions.BATCH, "undecided", speedup=wide, median=0.7 + n) for n in range(12))
+    text = drawn(final_table(sessions.session(results=results, winner=None), 80), 80)
+    assert text.count("1.796 [0.000, >999]") == 12
+    assert all(f"\n{number:>2}  at_batch" in text for number in range(1, 13))
+
+
+def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:
+    console, stream = terminal(width, **options), io.StringIO()
+    console.file = stream
+    with LiveView(stream, budget_s=600, given=["--machine", "vm"], console=console) as view:
+        for event in told:
+            view(event)
+    return stream.getvalue()
+
+
+def test_the_live_view_keeps_what_lasts_and_ends_in_the_report() -> None:
+    text = replay(140, sessions.session_events())
+    lasting = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    for piece in ("Runs on a micro-VM", "cannot be detected here", "Warning: ", "To repeat it:"):
+        assert piece in lasting
+    assert "autotune cc --machine vm --scheduler at_batch:slice_us=20000,stay=true --seed 7 -- 'make -j8'" in lasting
+
+
+def test_the_command_to_repeat_is_one_unbroken_line_on_a_narrow_terminal() -> None:
+    text = replay(60, sessions.session_events())
+    assert "autotune cc --machine vm --scheduler at_batch:slice_us=20000,stay=true --seed 7 -- 'make -j8'\n" in text
+
+
+def test_markup_and_control_in_text_are_shown_not_obeyed() -> None:
+    text = replay(100, [events.Warned("[red]x[/red] \x1b[2J [/nope]")], color_system=None)
+    assert "Warning: [red]x[/red] [2J [/nope]" in text
+
+
+def test_only_the_default_foreground_and_a_few_ansi_colours_are_used() -> None:
+    text = replay(140, sessions.session_events(), color_system="truecolor")
+    codes = {code for sequence in re.findall(r"\x1b\[([0-9;]*)m", text) for code in sequence.split(";")}
+    assert codes <= {"", "0", "1", "31", "32", "35", "36"}
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = replay(140, sessions.session_events())
+    codes = {code for sequence in re.findall(r"\x1b\[([0-9;]*)m", text) for code in sequence.split(";")}
+    assert codes <= {"", "0", "1"}
+
+
+DRIVER = """
+import sys, time
+from autotune.views.live import LiveView
+from autotune import events
+with LiveView(sys.stdout, budget_s=600) as view:
+    view(events.Step("boot", "booting"))
+    time.sleep(60)
+"""
+
+
+def test_the_cursor_comes_back_when_the_user_interrupts() -> None:
+    master, slave = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    child = subprocess.Popen([sys.executable, "-c", DRIVER], stdout=slave, stderr=slave, stdin=slave, env=environ)
+    os.close(slave)
+    shown = read_until(master, b"Booting")
+    assert b"\x1b[?25l" in shown
+    child.send_signal(signal.SIGINT)
+    shown = read_until(master, b"\x1b[?25h")
+    child.wait(10)
+    os.close(master)
+    assert b"\x1b[?25h" in shown
+
+
+def read_until(descriptor: int, wanted: bytes, deadline_s: float = 20.0) -> bytes:
+    """What arrives up to `wanted`; all there was when it does not come."""
+    seen, end = b"", time.monotonic() + deadline_s
+    with contextlib.suppress(OSError):  # the other side of a terminal is gone
+        while wanted not in seen and time.monotonic() < end:
+            seen += os.read(descriptor, 4096)
+    return seen

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""Where a session stands, folded from its events."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from autotune import events
+from autotune.records import BASELINE
+from autotune.views.progress import advance
+from tests.support import sessions
+from tests.support.session_progress import ROUND, fold
+
+
+def test_progress_knows_what_runs_and_what_is_attached() -> None:
+    progress = fold(ROUND, sessions.attached(sessions.FIFO), events.RunStarted("race", 2, sessions.FIFO.key))
+    assert (progress.phase, progress.round, progress.at_most) == ("race", 2, 4)
+    assert (progress.running, progress.run_started_s) == (sessions.FIFO.key, 3.0)
+    assert progress.attached == "at_fifo"
+    after = advance(progress, sessions.detached(sessions.FIFO), 4.0)
+    assert after.attached is None
+
+
+def test_runs_are_counted_within_the_round_and_the_phase() -> None:
+    run = (events.RunStarted("race", 2, "a"), events.RunFinished(sessions.trial("a")))
+    progress = fold(ROUND, *run, *run)
+    assert (progress.round_runs, progress.phase_runs, progress.running) == (2, 2, None)
+    progress = advance(progress, replace(ROUND, round=3), 9.0)
+    assert (progress.round_runs, progress.phase_runs) == (0, 2)
+    progress = advance(progress, replace(ROUND, phase="confirm", round=1), 9.0)
+    assert progress.phase_runs == 0
+
+
+def test_what_is_left_of_a_phase_follows_the_pace_of_its_runs() -> None:
+    run = (events.RunStarted("race", 2, "a"), events.RunFinished(sessions.trial("a")))
+    assert fold(ROUND).phase_left_s(5.0) is None
+    progress = fold(ROUND, *run)  # one run in 2 s; 1 left of this round, 2 rounds of 2 after it
+    assert progress.phase_left_s(3.0) == pytest.approx(5 * 2.0)
+    running = advance(progress, events.RunStarted("race", 2, BASELINE), 3.0)
+    assert running.phase_left_s(4.0) == pytest.approx(5 * 2.0 - 1.0)
+    assert running.phase_left_s(99.0) == 0.0
+
+
+def test_runs_of_the_baseline_are_a_phase_without_rounds() -> None:
+    progress = fold(events.RunStarted("warmup", 1, BASELINE), events.RunStarted("baseline", 2, BASELINE))
+    assert (progress.phase, progress.round, progress.order) == ("baseline", 2, ())
+    assert progress.phase_left_s(9.0) is None
