@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
+from autotune import resources
 from autotune.errors import RunnerLost
 from autotune.machine.base import Place
 from autotune.machine.vm import kernels, microvm
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity, Run, RunSpec
+from autotune.schedext.build import build
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = Path(__file__).parent / "inside"
@@ -41,6 +43,11 @@ def vm(kernel: kernels.Kernel) -> Iterator[ResilientVM]:
     machine = ResilientVM(lambda: microvm.boot(kernel, place, options, "a test"), print)
     yield machine
     machine.close()
+
+
+def built_object(name: str, kernel: kernels.Kernel) -> str:
+    """The path of one of our own schedulers, built."""
+    return str(build(resources.bpf_source_dir() / f"{name}.bpf.c", headers=kernel.headers).object_path)
 
 
 def guest_env(**extra: str) -> dict[str, str]:
