@@ -112,6 +112,11 @@ class HolderLost(AutotuneError):
     default_stage = "attach"
 
 
+class LeaseLapsed(HolderLost):
+    """autotune was stopped (Ctrl-Z, SIGSTOP, a frozen control group) for longer than its holder waits: the holder has
+    detached the scheduler. It may be attached again."""
+
+
 class RunnerLost(AutotuneError):
     """The process that measures runs died."""
 

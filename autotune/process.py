@@ -21,7 +21,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autotune.errors import AutotuneError, from_wire
 
@@ -103,17 +103,39 @@ class Channel:
 
 
 Handler = Callable[[Message, EventHandler], Any]
+BEAT = "beat"
+"""A message that says only that the client is there. It has no answer."""
 
 
-def serve(channel: Channel, handlers: Mapping[str, Handler]) -> None:
+class Lease(Protocol):
+    """What a helper does for a client only as long as that says that it is there."""
+
+    def left_s(self) -> float | None:
+        """How long the client may be silent from now on; None for as long as it likes."""
+
+    def renew(self) -> None:
+        """The client was heard, or was kept waiting until now."""
+
+    def lapse(self) -> None:
+        """It was silent for too long. Must not raise."""
+
+
+def serve(channel: Channel, handlers: Mapping[str, Handler], lease: Lease | None = None) -> None:
     """Answer requests one after another until the other side is gone. A handler gets the request and a function
-    that sends events, and returns the content of `ok`."""
+    that sends events, and returns the content of `ok`. With a `lease` a client that is silent loses it."""
     while True:
         try:
-            request = channel.receive()
-            answer_one(channel, handlers, request)
+            request = channel.receive(lease.left_s() if lease is not None else None)
+            if request.get("op") != BEAT:
+                answer_one(channel, handlers, request)
+        except ChannelTimeout:
+            assert lease is not None
+            lease.lapse()
+            continue
         except ChannelClosed:
             return
+        if lease is not None:
+            lease.renew()
 
 
 def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Message) -> None:
@@ -178,6 +200,20 @@ class Peer:
         with self._sending, contextlib.suppress(ChannelClosed):
             self.channel.send({"id": 0, "op": op, **fields})
 
+    def beat(self) -> None:
+        """Say that we are there. Never waits and never raises: a side that does not read need not know."""
+        if not self._sending.acquire(blocking=False):
+            return  # what is being sent says as much
+        try:
+            poller = select.poll()
+            poller.register(self.channel.write_fd, select.POLLOUT)
+            if self.channel.write_fd >= 0 and poller.poll(0) == [(self.channel.write_fd, select.POLLOUT)]:
+                self.channel.send({"op": BEAT})
+        except (ChannelClosed, OSError, ValueError):
+            pass
+        finally:
+            self._sending.release()
+
 
 class Worker:
     """A helper process of ours with a Peer on its standard input and output. Its standard error goes to
@@ -218,6 +254,9 @@ class Worker:
 
     def notify(self, op: str, **fields: Any) -> None:
         self.peer.notify(op, **fields)
+
+    def beat(self) -> None:
+        self.peer.beat()
 
     def gone(self) -> str | None:
         """Why the helper cannot answer any more, though nothing was asked of it: it ended, or closed its end. None

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from autotune import durable, resources
-from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, PrivilegeError
+from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.lease import owners
 from autotune.machine.base import Machine
 from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState
@@ -64,25 +64,46 @@ class Applied:
 
 def keep(machine: Machine, spec: AttachSpec, candidate: Candidate, notify: Notify) -> None:
     """Keep it attached until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own scheduler.
-    Raises AttachError, with the reason, when the kernel ejects it, HolderLost when its holder dies, DetachError when it
-    stays attached, BusyError when one is applied already, and what attaching raises. For the main thread, whose signals
-    it handles meanwhile."""
+    While this process is stopped (Ctrl-Z) it is detached, and attached again when that goes on. Raises AttachError,
+    with the reason, when the kernel ejects it, HolderLost when its holder dies, DetachError when it stays attached,
+    BusyError when one is applied already, and what attaching raises. For the main thread, whose signals it handles
+    meanwhile."""
     refuse_second()
-    with _end_requested() as requested:
+    with _requests() as requests:
         attachment = machine.attach(spec)
         try:
             with _recorded(candidate, attachment) as record:
                 notify(f"{candidate.key} is applied; Ctrl-C or 'autotune stop' ends it")
-                lost = _watch(machine, spec, requested, record)
+                while _is_to_go_on(machine, spec, candidate, requests, record, notify):
+                    record.renew(machine.attach(spec).after.enable_seq)
+                    notify(f"{candidate.key} is applied again")
         except HolderLost:
             raise  # the holder's client has made sure that nothing is attached
         except BaseException as error:
             _detach_after(machine, error)
             raise
+    notify(f"{candidate.key} is detached")
+
+
+def _is_to_go_on(
+    machine: Machine, spec: AttachSpec, candidate: Candidate, requests: _Requests, record: _Record, notify: Notify
+) -> bool:
+    """Watch until it is detached: whether it is to be attached again, since this process was only stopped for a
+    while."""
+    lost = _watch(machine, spec, requests, record)
+    try:
         if lost is not None:
             raise AttachError(f"{candidate.key} is not attached any more: {_why(lost, machine)}", stage="apply")
         _detach(machine)
-    notify(f"{candidate.key} is detached")
+    except LeaseLapsed as error:
+        if not requests.end:
+            notify(error.message)
+    else:
+        if requests.pause and not requests.end:
+            notify(f"{candidate.key} is detached until this process goes on (fg)")
+            os.kill(os.getpid(), signal.SIGSTOP)
+    requests.go_on()
+    return not requests.end
 
 
 def refuse_second() -> None:
@@ -92,11 +113,11 @@ def refuse_second() -> None:
         raise BusyError(f"{other.candidate} is applied already (process {other.pid})", hint="run 'autotune stop' first")
 
 
-def _watch(machine: Machine, spec: AttachSpec, requested: threading.Event, record: _Record) -> KernelState | None:
-    """Wait for a request to end: None; or until another scheduler, or none, is attached: the state then. Raises
+def _watch(machine: Machine, spec: AttachSpec, requests: _Requests, record: _Record) -> KernelState | None:
+    """Wait for a request: None; or until another scheduler, or none, is attached: the state then. Raises
     HolderLost, or DetachError, when the holder is dead."""
     missing_since: float | None = None
-    while not requested.wait(LOOK_S):
+    while not requests.wait(LOOK_S):
         state = machine.state()
         if state.state == "enabled" and ops_matches(spec.ops, state.ops):
             missing_since = None
@@ -147,15 +168,39 @@ def _still(state: KernelState) -> str:
     return f"the kernel is not back on its own scheduler: state is {state.state} ({state.ops or 'no name'})"
 
 
+class _Requests:
+    """What signals request: to end for good, or (Ctrl-Z) until this process goes on."""
+
+    def __init__(self) -> None:
+        self.end = False
+        self.pause = False
+        self._any = threading.Event()
+
+    def heard(self, number: int, _frame: object) -> None:
+        self.pause = self.pause or number == signal.SIGTSTP
+        self.end = self.end or number != signal.SIGTSTP
+        self._any.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for one; whether there is one."""
+        return self._any.wait(timeout_s)
+
+    def go_on(self) -> None:
+        self.pause = False
+        self._any.clear()
+
+
 @contextlib.contextmanager
-def _end_requested() -> Iterator[threading.Event]:
-    """An event that the terminating signals set, from now on: one that comes while the scheduler is still being
-    attached counts too."""
-    requested = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda _number, _frame: requested.set()) for number in numbers}
+def _requests() -> Iterator[_Requests]:
+    """Signals as requests from now on: one that comes while the scheduler is still being attached counts too. A Ctrl-Z
+    that a shell without job control ignores stays ignored."""
+    requests = _Requests()
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    if signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:
+        numbers.append(signal.SIGTSTP)
+    before = {number: signal.signal(number, requests.heard) for number in numbers}
     try:
-        yield requested
+        yield requests
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -277,6 +322,7 @@ def _is_there(record: Applied, state: KernelState) -> bool:
 def _end(fd: int, record: Applied) -> None:
     try:
         signal.pidfd_send_signal(fd, signal.SIGTERM)
+        signal.pidfd_send_signal(fd, signal.SIGCONT)  # one that is stopped would not heed it
     except ProcessLookupError:
         return
     except PermissionError as error:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 r"""Take secrets out of text before it leaves the machine or is kept in a log. Pure, standard library only.
 
-Four nets, one after another:
+Nets, one after another:
 - the values of environment variables whose names say that they are secret, also percent-encoded, JSON-escaped and in
   base64 (`variables` says which values);
 - private keys, to their end or, when that is cut off, as far as the lines look like a key;
-- the formats of known keys and tokens;
-- what stands where secrets stand: headers, URLs, options and assignments to secret-like names.
+- the formats of known keys and tokens, and what reads like one of a vendor that is not known yet;
+- what stands where secrets stand: headers, URLs, options, XML elements, pairs of name and value, YAML blocks, and
+  assignments to secret-like names.
 
 What holds:
 - `text(text(x)) == text(x)`: a pass is repeated until nothing changes. A text that does not settle within MOST_PASSES,

@@ -15,7 +15,10 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_PASSWORD_WORDS = words_of("password passwords passwd passphrase passcode pw pgpassword sshpass userpass")
+_PASSWORD_WORDS = words_of(
+    "password passwords passwd passphrase passcode pw pgpassword sshpass userpass storepass keypass dbpass rootpass "
+    "adminpass mypass userpassword"
+)
 _TOKEN_WORDS = words_of(
     "token secret secrets credential credentials creds dsn jwt apikey authkey accesskey secretkey privatekey "
     "accountkey authtoken accesstoken refreshtoken apitoken apisecret clientsecret"
@@ -30,8 +33,15 @@ _KEY_OF = words_of(
     "consumer"
 )
 """Words that make the KEY after them a strong one."""
-_PASS_OF = words_of("db user mysql pg postgres redis smtp mail ftp root admin proxy http ldap login my")
-"""Words that make the PASS after them a password; alone it is what tests do."""
+_NO_PASS_OF = words_of(
+    "first second third last final single multi one two three next previous prev pre post early late each every per "
+    "current this dry opt optimization optimizer compiler llvm clang gcc ir mlir analysis transform function module "
+    "loop cfg rtl tree gimple ast codegen lowering legalization pipeline render shader depth color shadow draw blit "
+    "compute forward backward sweep quick slow full partial extra main test tests case check checks ci build bad "
+    "all no not did will must should can to by low high band scan gate is expected unexpected nr num max min"
+)
+"""Words that make the PASS after them no password: what compilers and renderers do again and again, what tests do, and
+filters. After any other word it is one (DEPLOY_PASS, ansible_become_pass); alone it is what tests do."""
 _HARMLESS_KEY_OF = words_of("public primary foreign sort cache partition hash row map dict index lookup pub host")
 _HARMLESS_TAILS = words_of(
     "type file files path dir sock socket count limit size length len name map board ring code user host port "
@@ -51,7 +61,7 @@ def name_strength(name: str) -> Strength:
     if not words or _is_harmless(words):
         return ""
     pairs = set(itertools.pairwise(words))
-    if not _PASSWORD_WORDS.isdisjoint(words) or any(b == "pass" and a in _PASS_OF for a, b in pairs):
+    if not _PASSWORD_WORDS.isdisjoint(words) or (words[-1] == "pass" and words[-2:-1] and words[-2] not in _NO_PASS_OF):
         return "password"
     if words[-1] == "pwd" and len(words) > 1:
         return "password"

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Sends a text, or a JSON value, through all four nets until nothing changes."""
+"""Sends a text, or a JSON value, through all nets until nothing changes."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from autotune.redact.assignments import without_assigned
+from autotune.redact.containers import name_beside_value, without_contained
 from autotune.redact.contexts import without_placed
 from autotune.redact.formats import without_known_formats
 from autotune.redact.marks import LONGEST_MARK, WHOLE
@@ -51,7 +53,11 @@ class Redactor:
         if isinstance(value, (list, tuple)):
             return [self.data(item) for item in value]
         if isinstance(value, dict):
-            return {key: self._member(str(key), item) for key, item in value.items()}
+            beside = name_beside_value(value)
+            return {
+                key: self._member(beside if beside and str(key).lower() == "value" else str(key), item)
+                for key, item in value.items()
+            }
         return value
 
     def _member(self, key: str, item: Any) -> Any:
@@ -65,7 +71,8 @@ class Redactor:
         return "[redacted: value]"
 
     def _pass(self, text: str) -> str:
-        return without_assigned(without_placed(without_known_formats(without_private_keys(self.known(text)))))
+        nets = (self.known, without_private_keys, without_known_formats, without_placed, without_contained)
+        return without_assigned(functools.reduce(lambda caught, net: net(caught), nets, text))
 
     def _whole(self) -> str:
         """What stands for a text that does not settle; empty when even that holds a secret."""

@@ -6,6 +6,7 @@ Spared are placeholders, numbers, paths, digests, names in code and words of pro
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from autotune.redact.marks import MARKED
@@ -39,9 +40,28 @@ def looks_mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
+def is_generated(value: str, changes: float = 0.4) -> bool:
+    """Letters and digits as a generator writes them: about as many capitals as small letters, and `changes` (of 1) from
+    one kind to another. Names of tests and symbols have fewer capitals, in front of words. Of random letters and digits
+    62 % of the neighbours are of different kinds, with a spread of 11 % where there are 20."""
+    letters = sum(map(str.isalpha, value))
+    capitals = sum(map(str.isupper, value))
+    if not 0.2 * letters <= capitals <= 0.8 * letters:
+        return False
+    kinds = [(char.isdigit(), char.isupper()) for char in value]
+    return sum(a != b for a, b in itertools.pairwise(kinds)) >= changes * (len(value) - 1)
+
+
 def _looks_random(value: str) -> bool:
     """Long and mixed between the dots and arrows of a name: no programmer's word."""
-    return any(len(piece) >= 16 and looks_mixed(piece) for piece in re.split(r"\.|->|::", value))
+    pieces = [piece for piece in re.split(r"\.|->|::", value) if len(piece) >= 16]
+    return any(looks_mixed(piece) or _has_many_digits(piece) or is_generated(piece, 0.35) for piece in pieces)
+
+
+def _has_many_digits(value: str) -> bool:
+    """As in hexadecimal and in small letters and digits; names have a digit or two."""
+    digits = sum(map(str.isdigit, value))
+    return digits >= 3 and digits >= 0.15 * len(value)
 
 
 def is_path(value: str) -> bool:
@@ -86,7 +106,7 @@ def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
     """`NAME: value`. `alone` on its line, as in YAML; prose goes on."""
     if _NUMBER.fullmatch(value):
         return strength == "password" and alone and len(value) >= 4
-    if _IDENTIFIER.fullmatch(value):
+    if _IDENTIFIER.fullmatch(value) and not _looks_random(value):
         return strength == "password" and alone and len(value) >= 6 and value.lower() not in _PROSE
     is_name = re.fullmatch(_NAMES + r"[?!.:\\]*", value) and not _looks_random(value)
     if is_path(value) or CALL.fullmatch(value) or is_name:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from autotune.records import KernelState, SchedulerExit
@@ -141,16 +141,51 @@ _KINDS = {
 """The kernel's words for members of `enum scx_exit_kind`; any other counts as its general error, 1024."""
 
 
+_DISABLED = re.compile(r'sched_ext: BPF scheduler "([^"]*)" disabled \((.*)\)')
+
+
 def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
     """Why the scheduler `ops` went, from the kernel's log (`sched_ext: BPF scheduler "NAME" disabled (REASON)`); None
     when the log has no such line."""
     for index in reversed(range(len(messages))):
-        found = re.search(r'sched_ext: BPF scheduler "([^"]*)" disabled \((.*)\)', messages[index])
+        found = _DISABLED.search(messages[index])
         if found and ops_matches(ops, found[1]):
             prefix = f"sched_ext: {found[1]}: "
             rest = (text.partition(prefix)[2] for text in messages[index + 1 :] if prefix in text)
             return SchedulerExit(kind_of(found[2]), 0, found[2], next(rest, ""))
     return None
+
+
+_OWN_WORDS = frozenset({65, 1025})
+"""Kinds whose message the scheduler wrote itself, by scx_bpf_exit and scx_bpf_error."""
+_KERNEL_CODES = 1 << 48 | 1 << 32
+"""SCX_ECODE_ACT_RESTART and SCX_ECODE_RSN_HOTPLUG: of all codes these two have a meaning of the kernel's."""
+
+
+def in_kernel_words(record: SchedulerExit | None, logged: SchedulerExit | None) -> SchedulerExit | None:
+    """Why a generated scheduler went: what the kernel itself `logged`, else the bare kind in the `record`, which the
+    scheduler keeps, and may fill with what it likes, such as another process's memory."""
+    code = record.code & _KERNEL_CODES if record is not None else 0
+    if logged is not None:
+        return SchedulerExit(logged.kind, code, logged.reason, "" if logged.kind in _OWN_WORDS else logged.message)
+    if record is None:
+        return None
+    words = {kind: reason for reason, kind in _KINDS.items()}
+    kind = record.kind if record.kind in words else 1024
+    return SchedulerExit(kind, code, words.get(kind, "runtime error"), "")
+
+
+def without_own_words(messages: Iterable[str], ops: str) -> list[str]:
+    """The kernel's messages about schedulers without those whose text the scheduler `ops` wrote."""
+    own, kept = False, []
+    for message in messages:
+        ended = _DISABLED.search(message)
+        if ended:
+            own = ops_matches(ops, ended[1]) and kind_of(ended[2]) in _OWN_WORDS
+        elif own and re.search(r"sched_ext: [^:]*: ", message):
+            continue
+        kept.append(message)
+    return kept
 
 
 def kind_of(reason: str) -> int:

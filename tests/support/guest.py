@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from autotune import resources
 from autotune.errors import RunnerLost
 from autotune.machine.base import Place
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.microvm import MicroVM, VmOptions, boot
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import Identity, Run, RunSpec
+from autotune.schedext.build import build
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INSIDE = Path(__file__).parents[1] / "vm" / "inside"
@@ -27,6 +29,11 @@ tested."""
 def own_vm(kernel: Kernel, cwd: Path, *, pristine: bool = False, keep: Path | None = None, uid: int = 0) -> MicroVM:
     place = Place(str(cwd), pristine, Identity(uid, uid, (uid,)))
     return boot(kernel, place, VmOptions(2, MEMORY_BYTES, keep), "a test")
+
+
+def built_object(name: str, kernel: Kernel) -> str:
+    """The path of one of our own schedulers, built."""
+    return str(build(resources.bpf_source_dir() / f"{name}.bpf.c", headers=kernel.headers).object_path)
 
 
 def guest_env(**extra: str) -> dict[str, str]:

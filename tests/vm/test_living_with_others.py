@@ -7,29 +7,23 @@ from typing import Any
 
 import pytest
 
-from autotune import resources
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
-from autotune.schedext.build import build
-from tests.support.guest import guest_json
+from tests.support.guest import built_object, guest_json
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
-
-
-def built(name: str, kernel: Kernel) -> str:
-    return str(build(resources.bpf_source_dir() / f"{name}.bpf.c", headers=kernel.headers).object_path)
 
 
 @pytest.fixture(scope="module")
 def living(vm: ResilientVM, kernel: Kernel) -> Any:
     """All that was seen with somebody else's schedulers: one script, since each start of Python takes seconds."""
-    arguments = ("at_fifo", built("at_fifo", kernel), str(kernel.libbpf), built("at_vtime", kernel))
+    arguments = ("at_fifo", built_object("at_fifo", kernel), str(kernel.libbpf), built_object("at_vtime", kernel))
     return guest_json(vm, "living.py", *arguments, timeout_s=400.0)
 
 
 @pytest.fixture(scope="module")
 def applying(vm: ResilientVM, kernel: Kernel) -> Any:
-    return guest_json(vm, "applying.py", built("at_vtime", kernel), str(kernel.libbpf), timeout_s=400.0)
+    return guest_json(vm, "applying.py", built_object("at_vtime", kernel), str(kernel.libbpf), timeout_s=400.0)
 
 
 # --- somebody else's ---

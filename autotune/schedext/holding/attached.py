@@ -13,7 +13,7 @@ from autotune.errors import AttachError
 from autotune.records import AttachSpec, KernelState, Output, ProgramSpec, SchedulerExit
 from autotune.schedext.holding import last_words
 from autotune.schedext.holding.program import RunningProgram
-from autotune.schedext.kernel import KernelLog, exit_in_log, kind_of, ops_matches, wait_for
+from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, kind_of, ops_matches, wait_for
 from autotune.schedext.libbpf import BpfObject
 
 CONFIRM_S = 15.0
@@ -54,6 +54,7 @@ class AttachedObject:
     def __init__(self, spec: AttachSpec, found: BpfObject) -> None:
         self.ops = spec.ops
         self.found = found
+        self._is_generated = spec.generated
         self._log = KernelLog()
         self._messages: list[str] = []
         try:
@@ -79,12 +80,13 @@ class AttachedObject:
         return ""
 
     def exit_record(self) -> SchedulerExit | None:
-        """From the object's own record, else from the kernel's log."""
+        """From the object's own record, else from the kernel's log; of a generated one in the kernel's words only."""
         record = self.found.exit_record()
-        if record is not None:
+        if record is not None and not self._is_generated:
             return record
         self._messages += self._log.read()
-        return exit_in_log(self._messages, self.ops)
+        logged = exit_in_log(self._messages, self.ops)
+        return in_kernel_words(record, logged) if self._is_generated else logged
 
     def close(self) -> None:
         self.found.close()

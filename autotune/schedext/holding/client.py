@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
-from autotune.errors import AutotuneError, DetachError, HolderLost, PrivilegeError
+from autotune.errors import AutotuneError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.privilege import program_as_root, program_problem
 from autotune.process import Worker
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
@@ -22,6 +22,12 @@ ANSWER_S = 60.0
 """Deadline of a switch: loading may take seconds under emulation. A stuck holder ends itself before that."""
 DETACH_S = 5.0
 """How long the kernel may take to be back on its own scheduler after its holder died."""
+LEASE_S = 30.0
+"""How long the holder keeps a scheduler attached for a client that is stopped."""
+GENERATED_LEASE_S = 5.0
+"""The same for a generated one, which nobody watches then."""
+BEATS = 4
+"""How often in that time a client says that it is there."""
 GUARD_S = 1.0
 """How long a program's guard may take to end it; after that the client does."""
 SWEEP_S = 20.0
@@ -51,14 +57,23 @@ def privilege_problem() -> str | None:
 class HolderClient:
     """A client with its holder process. Raises what the holder raises; HolderLost when it dies or hangs, after making
     sure that nothing of it is left and the kernel is back on its own scheduler; DetachError when that fails. `guarded`
-    (a host, not a micro-VM): generated schedulers need a valid seal. `argv` starts another program instead, for
-    tests."""
+    (a host, not a micro-VM): generated schedulers need a valid seal, and what is attached is leased: for `lease_s`, or
+    less for a generated one. `argv` starts another program instead, for tests."""
 
-    def __init__(self, *, libbpf: str | None = None, guarded: bool = True, argv: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        libbpf: str | None = None,
+        guarded: bool = True,
+        lease_s: float = LEASE_S,
+        argv: Sequence[str] | None = None,
+    ) -> None:
         self._token = new_token()
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
+        self._lease_s = lease_s
+        self._heart = _Heart(lambda: self._worker.beat())
         self._requests = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
         self.attachment: Attachment | None = None
         """What is attached now, as far as we know; None when nothing is."""
@@ -73,17 +88,30 @@ class HolderClient:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 
             seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
+        lease_s = self._lease_of(spec)
+        if lease_s is not None:
+            self._heart.start(lease_s / BEATS)
         with self._requests:
-            answer = self._worker.request("attach", timeout_s=ANSWER_S + start_s(spec), spec=to_json(spec))
+            timeout_s = ANSWER_S + start_s(spec)
+            answer = self._worker.request("attach", timeout_s=timeout_s, spec=to_json(spec), lease_s=lease_s)
         self.attachment = self._owed = from_json(Attachment, answer)
         return self.attachment
+
+    def _lease_of(self, spec: AttachSpec) -> float | None:
+        if not self._guarded:
+            return None
+        return min(self._lease_s, GENERATED_LEASE_S) if spec.generated else self._lease_s
 
     def detach(self) -> Detachment:
         """Detach and confirm. Raises NotAttached when nothing is, DetachError when the kernel is not back on its own
         scheduler, HolderLost."""
         with self._requests:
             self.attachment = None
-            answer = self._worker.request("detach", timeout_s=ANSWER_S)
+            try:
+                answer = self._worker.request("detach", timeout_s=ANSWER_S)
+            except LeaseLapsed:
+                self._owed = None
+                raise
         self._owed = None
         return from_json(Detachment, answer)
 
@@ -108,6 +136,7 @@ class HolderClient:
         """End the holder, which detaches: the kernel is back on its own scheduler when this returns. Raises DetachError
         when it is not. May be called again."""
         self.attachment = None
+        self._heart.stop()
         self._worker.close()
         fd, self._complaints = self._complaints, -1
         if fd >= 0:
@@ -122,6 +151,7 @@ class HolderClient:
     def _lost(self, what: str) -> AutotuneError:
         """Make sure that nothing is left of a holder that died or does not answer, and return the error to raise."""
         self.attachment = None
+        self._heart.stop()
         self._worker.close(grace_s=0.5)
         said = self._said()
         if said.startswith("sudo:"):
@@ -152,6 +182,35 @@ class HolderClient:
         size = os.fstat(self._complaints).st_size
         data = os.pread(self._complaints, _COMPLAINT_BYTES, max(0, size - _COMPLAINT_BYTES))
         return data.decode(errors="replace").strip()
+
+
+class _Heart:
+    """Calls `beat` every so often from a thread of its own, which stands still when the process is stopped."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+        self._stopping = threading.Event()
+        self._period_s = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self, period_s: float) -> None:
+        """Begin, or go on at another pace."""
+        is_slower = self._thread is None or period_s >= self._period_s
+        self._period_s = period_s
+        if self._thread is not None and is_slower:
+            return
+        self.stop()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(self._stopping,), name="at-lease", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread = None
+
+    def _run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(self._period_s):
+            self._beat()
 
 
 def _is_there(attachment: Attachment, seen: KernelState) -> bool:

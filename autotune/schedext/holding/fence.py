@@ -146,7 +146,7 @@ def _kill_marked(pid: int, words: bytes) -> None:
 # --- the group ------------------------------------------------------------------------------------------
 
 
-def _mounts() -> list[Path]:
+def mounts() -> list[Path]:
     """Mount points of control groups, version 2."""
     with contextlib.suppress(OSError):
         lines = (PROC / "self/mountinfo").read_text(errors="replace").splitlines()
@@ -163,14 +163,14 @@ def _own_groups() -> Iterator[Path]:
     with contextlib.suppress(OSError):
         lines = (PROC / "self/cgroup").read_text(errors="replace").splitlines()
         own = next((line[3:] for line in lines if line.startswith("0::")), "/")
-        for mount in _mounts():
+        for mount in mounts():
             if not own.startswith("/.."):  # outside of what we can see
                 yield mount / own.lstrip("/")
             yield mount
 
 
 def _find(name: str) -> Iterator[Path]:
-    for mount in _mounts():
+    for mount in mounts():
         for place, groups, _ in os.walk(mount):
             if name in groups:
                 yield Path(place) / name

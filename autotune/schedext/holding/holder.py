@@ -5,7 +5,8 @@ What always holds:
 - end of file on the pipe, or the death of this process for any reason, detaches: the kernel is back on EEVDF;
 - nothing is attached while another autotune has the machine-wide lock, or while somebody else's scheduler runs;
 - "attached" and "detached" are what sysfs says, not what was requested;
-- a request that does not end ends the process, which detaches.
+- a request that does not end ends the process, which detaches;
+- a client that is stopped, so that it says nothing for as long as its lease, loses the scheduler.
 
 Runs as root. Stays up for a session, so that a switch does not have to start Python. Standard library only.
 """
@@ -28,9 +29,18 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))))
 
 from autotune import durable
-from autotune.errors import AttachError, BusyError, DetachError, NotAttached, PrivilegeError
+from autotune.errors import (
+    AttachError,
+    AutotuneError,
+    BusyError,
+    DetachError,
+    LeaseLapsed,
+    NotAttached,
+    PrivilegeError,
+)
 from autotune.process import Channel, EventHandler, Handler, Message, serve
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState, SchedulerExit
+from autotune.schedext.holding import fence
 from autotune.schedext.holding.attached import CONFIRM_S, AttachedObject, AttachedProgram, AttachedScheduler
 from autotune.schedext.kernel import UNSUPPORTED, eject, ops_matches, read_state, wait_for
 from autotune.schedext.libbpf import Libbpf
@@ -130,11 +140,48 @@ class Holder:
         self._lib: Libbpf | None = None
         self._lock = lock or Lock()
         self._attached: AttachedScheduler | None = None
+        self._lease_s: float | None = None
+        self._heard_s = 0.0
+        self._lapsed: AutotuneError | None = None
+        """Outcome of detaching for a client that was silent for too long, until it asks."""
 
-    def attach(self, spec: AttachSpec) -> Attachment:
-        """Load, attach, confirm. Leaves nothing attached when it fails; DetachError when something stays. Raises
-        AttachError, BusyError, UsageError."""
+    # --- the lease ---
+
+    def left_s(self) -> float | None:
+        if self._attached is None or self._lease_s is None:
+            return None
+        return max(0.0, self._heard_s + self._lease_s - time.monotonic())
+
+    def renew(self) -> None:
+        self._heard_s = time.monotonic()
+
+    def lapse(self) -> None:
+        """Detach: whoever could see that something is wrong is stopped. The client hears of it at its next request."""
+        assert self._attached is not None
+        ops = self._attached.ops
+        signal.alarm(REQUEST_S)
+        try:
+            self.detach()
+        except AutotuneError as error:
+            self._lapsed = error
+        else:
+            what = f"autotune was stopped for more than {self._lease_s:g} s, and {ops} was detached"
+            self._lapsed = LeaseLapsed(what, hint="it is attached again for the next run")
+        finally:
+            signal.alarm(0)
+
+    def _raise_lapsed(self) -> None:
+        lapsed, self._lapsed = self._lapsed, None
+        if lapsed is not None:
+            raise lapsed
+
+    # --- the scheduler ---
+
+    def attach(self, spec: AttachSpec, lease_s: float | None = None) -> Attachment:
+        """Load, attach, confirm. Leaves nothing attached when it fails; DetachError when something stays. With
+        `lease_s` a client that is silent for longer loses it. Raises AttachError, BusyError, UsageError."""
         started = time.monotonic()
+        self._lapsed = None
         if self._attached is not None:
             raise BusyError(f"{self._attached.ops} is still attached; detach it first")
         before = read_state()
@@ -149,7 +196,7 @@ class Holder:
             if ops_matches(scheduler.ops, read_state().ops):
                 self._insist(scheduler.ops, error)
             raise
-        self._attached = scheduler
+        self._attached, self._lease_s = scheduler, lease_s
         return Attachment(after.ops or spec.ops, before, after, time.monotonic() - started)
 
     def _open(self, spec: AttachSpec) -> AttachedScheduler:
@@ -159,8 +206,9 @@ class Holder:
 
     def detach(self) -> Detachment:
         """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:
-        freeing the programs afterwards is bookkeeping. Raises NotAttached when nothing is, DetachError when the kernel
-        is not back."""
+        freeing the programs afterwards is bookkeeping. Raises NotAttached when nothing is, LeaseLapsed when that is
+        since the client was silent, DetachError when the kernel is not back."""
+        self._raise_lapsed()
         if self._attached is None:
             raise NotAttached("no scheduler is attached")
         started = time.monotonic()
@@ -268,9 +316,17 @@ def _before_all_others() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 
+def _leave_control_group() -> None:
+    """Move to the topmost control group, where we may: what freezes autotune's must not stop who detaches then."""
+    for mount in fence.mounts():
+        with contextlib.suppress(OSError):
+            (mount / "cgroup.procs").write_text("0")
+
+
 def main() -> None:
     _obey_signals()
     _before_all_others()
+    _leave_control_group()
     requests, answers = os.dup(0), os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -279,11 +335,11 @@ def main() -> None:
     lock = Lock(owner=None if client is None else int(client))
     holder = Holder(_argument("--libbpf"), lock, _argument("--token"))
     operations = {
-        "attach": lambda request: holder.attach(from_json(AttachSpec, request["spec"])),
+        "attach": lambda request: holder.attach(from_json(AttachSpec, request["spec"]), request.get("lease_s")),
         "detach": lambda _request: holder.detach(),
         "exit": lambda _request: holder.exit_record(),
     }
-    serve(Channel(requests, answers), {name: _limited(handle) for name, handle in operations.items()})
+    serve(Channel(requests, answers), {name: _limited(handle) for name, handle in operations.items()}, holder)
     holder.abandon()
     os._exit(0)  # the kernel closes the link with the process: nothing must stand in the way of that
 

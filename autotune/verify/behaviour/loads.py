@@ -23,13 +23,13 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, SchedulerExit
 from autotune.schedext.holding.holder import Holder, Lock
-from autotune.schedext.kernel import KernelLog, read_state, wait_for
+from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, read_state, wait_for, without_own_words
 from autotune.wire import from_json, to_json
 
 LOOK_S = 0.02
@@ -300,7 +300,8 @@ class Charge:
         if not self._is_attached:
             return None
         self._is_attached = False
-        return to_json(self._holder.detach())  # type: ignore[no-any-return]
+        ended = self._holder.detach()
+        return to_json(replace(ended, exit=in_kernel_words(ended.exit, None)))  # type: ignore[no-any-return]
 
 
 class Bench:
@@ -554,11 +555,14 @@ def main(text: str) -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
     charge = Charge(spec, request["libbpf"])
     log = KernelLog()
+    messages: list[str] = []
     try:
         charge.attach()
         run_loads(Bench(charge, request["seconds"]), request["loads"])
     except Gone as gone:
-        say(gone=True, exit=to_json(gone.record))
+        messages += log.read()
+        logged = exit_in_log(messages, spec.ops) if spec is not None else None
+        say(gone=True, exit=to_json(in_kernel_words(gone.record, logged)))
     except AutotuneError as error:
         say(error=error.to_wire())
     ended: dict[str, Any] = {"detachment": None, "detach_error": ""}
@@ -566,7 +570,8 @@ def main(text: str) -> None:
         ended["detachment"] = charge.detach()
     except AutotuneError as error:
         ended["detach_error"] = error.message
-    kernel_said = [line for line in log.read() if line.strip()]
+    messages += log.read()
+    kernel_said = [line for line in without_own_words(messages, spec.ops if spec is not None else "") if line.strip()]
     say(end=True, **ended, state=read_state().state, attach_s=charge.attach_s, kernel_log=kernel_said[-200:])
 
 

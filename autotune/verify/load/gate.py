@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from autotune.errors import AttachError, AutotuneError, MachineLost, RunnerLost
-from autotune.schedext.kernel import KernelLog, exit_in_log, ops_matches, read_state, wait_for
+from autotune.schedext.kernel import (
+    KernelLog,
+    exit_in_log,
+    in_kernel_words,
+    ops_matches,
+    read_state,
+    wait_for,
+    without_own_words,
+)
 from autotune.schedext.libbpf import BpfObject, Libbpf
 from autotune.verify.findings import Finding, GateReport
 from autotune.verify.inside import VM, run_inside
@@ -183,7 +191,8 @@ def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], said
         numbers["attach_ms"] = _ms(started)
     except AttachError as error:
         messages = kernel_log.read()
-        why = found.exit_record() or exit_in_log(messages, ops)
+        why = in_kernel_words(found.exit_record(), exit_in_log(messages, ops))
+        messages = without_own_words(messages, ops)
         more = f"; {why.reason}: {why.message}" if why else ""
         raise AttachError(f"{error.message}{more}", detail="\n".join([error.detail, *messages])) from error
     finally:
@@ -194,8 +203,7 @@ def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], said
     numbers["detach_ms"] = _ms(started)
     if not gone:
         raise AttachError(f"the kernel is not back on its own scheduler: state is {state.state}")
-    record = found.exit_record()
-    numbers["exit"] = to_json(record)
+    numbers["exit"] = to_json(in_kernel_words(found.exit_record(), None))
     said["stage"] = "done"
 
 

@@ -14,7 +14,16 @@ import pytest
 
 from autotune.records import KernelState, SchedulerExit
 from autotune.schedext import kernel
-from autotune.schedext.kernel import KernelLog, exit_in_log, ops_matches, read_state, too_old, wait_for
+from autotune.schedext.kernel import (
+    KernelLog,
+    exit_in_log,
+    in_kernel_words,
+    ops_matches,
+    read_state,
+    too_old,
+    wait_for,
+    without_own_words,
+)
 
 
 def write_tree(top: Path, state: str, ops: str | None = None, **numbers: int) -> Path:
@@ -160,6 +169,51 @@ def test_only_the_scheduler_asked_for_and_its_last_end_count() -> None:
     assert exit_in_log(said, "at_vtime") is None
     assert exit_in_log([], "at_fifo") is None
     assert exit_in_log(said, "at_fifo") == SchedulerExit(65, 0, "unregistered from BPF", "")
+
+
+LEAK = "place 545f544552434553 6f77733d4e454b4f"
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "logged", "found"),
+    [
+        (65, 0, ["disabled (unregistered from BPF)", LEAK], (65, 0, "unregistered from BPF", "")),
+        (1025, 0, ["disabled (scx_bpf_error)", LEAK], (1025, 0, "scx_bpf_error", "")),
+        (0x53454352, 0x4554, [], (1024, 0, "runtime error", "")),
+        (64, 0x53454352, [], (64, 0, "unregistered from user space", "")),
+        (65, 1 << 48 | 1 << 32 | 0x53, [], (65, 1 << 48 | 1 << 32, "unregistered from BPF", "")),
+        (
+            1026,
+            0,
+            ["disabled (runnable task stall)", "sh[7] failed to run"],
+            (1026, 0, "runnable task stall", "sh[7] failed to run"),
+        ),
+        (1024, 0, ["disabled (runtime error)", "invalid DSQ ID 0x7"], (1024, 0, "runtime error", "invalid DSQ ID 0x7")),
+        (
+            65,
+            0,
+            ["disabled (runnable task stall)", "sh[7] failed to run"],
+            (1026, 0, "runnable task stall", "sh[7] failed to run"),
+        ),
+    ],
+)
+def test_of_a_generated_one_only_the_kernel_s_own_words_are_kept(
+    kind: int, code: int, logged: list[str], found: tuple[int, int, str, str]
+) -> None:
+    """Whatever it writes into its own record, or has the kernel print."""
+    record = SchedulerExit(kind, code, LEAK, LEAK)
+    messages = [f'sched_ext: BPF scheduler "peeker" {logged[0]}', f"sched_ext: peeker: {logged[1]}"] if logged else []
+    assert in_kernel_words(record, exit_in_log(messages, "peeker")) == SchedulerExit(*found)
+    assert LEAK not in "\n".join(without_own_words(messages, "peeker"))
+
+
+def test_without_a_record_and_a_line_nothing_is_known() -> None:
+    assert in_kernel_words(None, None) is None
+
+
+def test_messages_of_the_kernel_and_of_others_stay() -> None:
+    said = [*STALLED, 'sched_ext: BPF scheduler "other" disabled (scx_bpf_error)', "sched_ext: other: its own words"]
+    assert without_own_words(said, "at_fifo") == said
 
 
 @pytest.fixture

@@ -7,13 +7,15 @@ import os
 import threading
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 
 from autotune.errors import AttachError
-from autotune.records import SchedulerExit
+from autotune.records import AttachSpec, SchedulerExit
 from autotune.schedext import kernel
 from autotune.schedext.holding import attached
+from autotune.schedext.holding.attached import AttachedObject
 from autotune.schedext.holding.holder import Holder
 from tests.support.libbpf_stand_in import SPEC, STALLED, Machine
 
@@ -81,3 +83,38 @@ def test_the_kernel_s_log_stands_in_for_a_missing_record(
     assert holder.detach().exit == STALLED
     os.close(reading)
     os.close(writing)
+
+
+OWN = SchedulerExit(65, 7, "a reason", "SECRET_TOKEN=swordfish")
+
+
+class Object:
+    """An object that keeps an exit record of its own making."""
+
+    def ops_name(self) -> str:
+        return "mine"
+
+    def exit_record(self) -> SchedulerExit | None:
+        return OWN
+
+    def close(self) -> None: ...
+
+
+class Log:
+    """A kernel's log that holds what the kernel prints of such an end."""
+
+    def read(self) -> list[str]:
+        return ['sched_ext: BPF scheduler "mine" disabled (unregistered from BPF)', f"sched_ext: mine: {OWN.message}"]
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("generated", "found"), [(False, OWN), (True, SchedulerExit(65, 0, "unregistered from BPF", ""))]
+)
+def test_a_generated_one_tells_nothing_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch, generated: bool, found: SchedulerExit
+) -> None:
+    monkeypatch.setattr(attached, "KernelLog", Log)
+    scheduler: Any = AttachedObject(AttachSpec("mine", "mine.o", generated=generated), Object())  # type: ignore[arg-type]
+    assert scheduler.exit_record() == found

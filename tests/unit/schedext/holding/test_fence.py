@@ -25,7 +25,7 @@ sys.path.insert(0, {root!r})
 from autotune.records import ProgramSpec
 from autotune.schedext.holding import fence, program
 if not {grouped}:
-    fence._mounts = lambda: []
+    fence.mounts = lambda: []
 found = os.stat("/bin/sh")
 spec = ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns)
 held = program.RunningProgram(spec, sys.argv[1])
@@ -80,7 +80,7 @@ class Held:
         return found + [pid for group in self.groups() for pid in _members(group)]
 
     def groups(self) -> list[Path]:
-        return [place for mount in module._mounts() for place in mount.rglob(f"*{self.token}")]
+        return [place for mount in module.mounts() for place in mount.rglob(f"*{self.token}")]
 
     def stop(self) -> str:
         assert self.holder.stdin is not None
@@ -248,9 +248,9 @@ def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Held]
 
 
 def test_a_program_that_makes_groups_of_its_own_is_ended_with_them(hold: Callable[..., Held]) -> None:
-    if not module._mounts():
+    if not module.mounts():
         pytest.skip("no control groups of version 2 here")
-    mount = module._mounts()[0]
+    mount = module.mounts()[0]
     inner = f"g={mount}$(grep ^0:: /proc/self/cgroup | cut -c4-)/inner; mkdir $g && echo $$ > $g/cgroup.procs"
     held = hold(f"{inner}; (setsid sh -c '{SLEEPER}' &); {SLEEPER}", at_least=2)
     assert any((group / "inner").is_dir() for group in held.groups())

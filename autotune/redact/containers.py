@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Take out what has its name beside it in a structure: an XML element or its attributes, a pair of `name` and `value`,
+a call that defines, a block of YAML, an option of openssl."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from autotune.redact.marks import MARKED
+from autotune.redact.names import Strength, name_strength
+from autotune.redact.values import hides_quoted, hides_weak, is_real
+
+# Each attempt reads a bounded number of characters, or what no other attempt of the same pattern can begin in.
+_NAME = r"(?P<name>[\w.:\-]{1,80})"
+_QUOTED = r"(?P<quote>\\{0,3}[\"'])(?P<value>[^\"'\r\n]{1,400})(?P=quote)"
+_OPEN = r"(?:\\{0,3}[\"'])?"
+_IS = rf"{_OPEN}[ \t]{{0,4}}[:=][ \t]{{0,4}}"
+_PATTERNS = tuple(
+    re.compile(pattern, re.M)
+    for pattern in (
+        # <password>x</password>, <entry key="db.password">x</entry>
+        rf"<{_NAME}>(?P<value>[^<>\r\n]{{1,400}})</",
+        rf"\b(?:name|key|id)=[\"']{_NAME}[\"']>(?P<value>[^<>\r\n]{{1,400}})</",
+        # <property name="password" value="x"/>
+        rf"\b(?:name|key|id)=[\"']{_NAME}[\"']\s{{1,40}}value={_QUOTED}",
+        # - name: DB_PASSWORD        {"name": "DB_PASSWORD", "value": "x"}
+        #   value: x
+        rf"\b(?i:name|key){_IS}{_OPEN}{_NAME}{_OPEN},?\s{{0,80}}{_OPEN}\b(?i:value){_IS}"
+        rf"(?:{_QUOTED}|(?P<bare>[^\s\"'\\,{{}}]{{1,400}}))",
+        # define('DB_PASSWORD', 'x'), setenv("DB_PASSWORD", "x", 1), "DB_PASSWORD", "x" in such a call
+        rf"\b(?i:define|setenv|putenv|set_?property|set_?variable|set_?secret|add_?env|env)\s{{0,4}}\(\s{{0,4}}"
+        rf"[\"']{_NAME}[\"']\s{{0,4}},\s{{0,4}}{_QUOTED}",
+        # os.environ["DB_PASSWORD"] = "x", config['password'] => 'x'
+        rf"\[{_OPEN}{_NAME}{_OPEN}\][ \t]{{0,8}}=>?[ \t]{{0,8}}{_QUOTED}",
+        # #define WIFI_PASSWORD "x"
+        rf"^[ \t]{{0,8}}#[ \t]{{0,8}}define[ \t]{{1,16}}{_NAME}[ \t]{{1,40}}L?{_QUOTED}",
+        # ENV DB_PASSWORD x, set DB_PASSWORD x, in a Dockerfile and in shells
+        rf"^[ \t]{{0,8}}(?:ENV|ARG|setenv|set(?:[ \t]{{1,4}}-\w{{1,4}}){{1,3}})[ \t]{{1,8}}{_NAME}[ \t]{{1,8}}"
+        r"(?P<value>[^\s\"'=]{1,400})",
+    )
+)
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]{0,40})(?P<dash>- )?[\"']?(?P<name>[\w.\-]{1,80})[\"']?:[ \t]{0,4}[|>][+-]?\d?[ \t]{0,8}\r?\n"
+    r"(?P<value>(?:(?P=indent)[ \t]+[^\r\n]*(?:\r?\n|\Z)|[ \t]*\r?\n)+)",
+    re.M,
+)
+_OF_OPENSSL = re.compile(r"(?P<before>-pass(?:in|out)?(?:[ \t]{1,4}|=)[\"']?pass:)(?P<value>[^\s\"']{1,200})")
+
+
+def without_contained(text: str) -> str:
+    for pattern in _PATTERNS:
+        text = pattern.sub(_replaced, text)
+    text = _BLOCK.sub(_block, text) if "|" in text or ">" in text else text
+    return _OF_OPENSSL.sub(lambda found: _cut(found, "value") if is_real(found["value"]) else found.group(), text)
+
+
+def _replaced(found: re.Match[str]) -> str:
+    group = "bare" if "bare" in found.re.groupindex and found["bare"] else "value"
+    value, strength = found[group], name_strength(found["name"].rpartition(":")[2])
+    return _cut(found, group) if strength and _hides(strength, value) else found.group()
+
+
+def _hides(strength: Strength, value: str) -> bool:
+    if not is_real(value.strip()) or "[redacted: " in value:
+        return False
+    return hides_weak(value) if strength == "weak" else hides_quoted(strength, value)
+
+
+def _block(found: re.Match[str]) -> str:
+    """The lines of a block stay as many as they were, with one mark in front."""
+    value = found["value"]
+    strength = name_strength(found["name"])
+    if strength in ("", "weak") or not value.strip() or MARKED.fullmatch(value.strip()):
+        return found.group()
+    end = "\n" if value.endswith("\n") else ""
+    return f"{found.group()[: -len(value)]}{found['indent']}  [redacted: value]{end}"
+
+
+def _cut(found: re.Match[str], group: str) -> str:
+    start, end = (place - found.start() for place in found.span(group))
+    return f"{found.group()[:start]}[redacted: value]{found.group()[end:]}"
+
+
+def name_beside_value(value: Mapping[str, Any]) -> str:
+    """The name in a JSON object that is a pair of `name` and `value`; empty when there is none."""
+    return next((str(value[key]) for key in ("name", "key", "Name", "Key") if isinstance(value.get(key), str)), "")

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""What share of secrets is missed: values of all vendors' formats, alone, and random ones in all places that name
+them; and what is marked in the output of real tools that holds none."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from autotune.redact import Redactor
+from tests.support.secret_corpus import AFTER_TOKEN, ALONE, NAMED, VENDORS, of, values
+
+pytestmark = pytest.mark.slow
+
+NOBODY = Redactor({})
+MOST_MISSED = 0.02
+COUNT = 60
+
+
+def is_there(value: str, text: str) -> bool:
+    """Whether half of it in a row or more can still be read."""
+    half = max(8, len(value) // 2)
+    return any(value[at : at + half] in text for at in range(len(value) - half + 1))
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_values_of_a_vendor_s_format_are_replaced_wherever_they_stand(vendor: str) -> None:
+    missed = [
+        text
+        for value in values(VENDORS[vendor], COUNT)
+        for text in (place.format(value) for place in ALONE)
+        if is_there(value, NOBODY.text(text))
+    ]
+    assert len(missed) <= MOST_MISSED * COUNT * len(ALONE), missed[:3]
+
+
+@pytest.mark.parametrize(
+    ("place", "form"),
+    [
+        *itertools.product(NAMED, ["{a20}", "{a40}", "{a1}{u39}", "{h40}", "{a8}", "{l5}-{l4}"]),
+        *itertools.product(AFTER_TOKEN, ["{a20}", "{a40}", "{a1}{u39}", "{h40}"]),
+    ],
+)
+def test_values_of_named_fields_are_replaced(place: str, form: str) -> None:
+    missed = [
+        text
+        for value in values(of(form), COUNT)
+        for text in [place.format(value)]
+        if is_there(value, NOBODY.text(text))
+    ]
+    assert len(missed) <= MOST_MISSED * COUNT, missed[:3]
