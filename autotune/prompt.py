@@ -134,7 +134,7 @@ def machine_text(info: MachineInfo | None) -> str:
 
 
 def workload_text(workload: Workload, redact: Redact) -> str:
-    """The workload's command and settings, as data: they may hold anything."""
+    """Return the workload's command and settings, as data: they may hold anything."""
     facts = {
         "command": workload.command,
         "directory": workload.cwd,
@@ -189,7 +189,7 @@ def _output(brief: Brief, redact: Redact) -> str:
 
 
 def output_text(output: Output, redact: Redact, characters: int = OUTPUT_CHARACTERS) -> str:
-    """Head and tail of a stream, and the number of bytes between them. Redacted before it is cut, so that no secret is
+    """Return head and tail of a stream, and the number of bytes in all. Redacted before it is cut, so that no secret is
     cut in half."""
     head, tail = redact(output.head), redact(output.tail)
     half = characters // 2
@@ -227,7 +227,7 @@ def results_message(
 
 
 def results_text(results: Sequence[CandidateResult], is_time: bool) -> str:
-    """One line per candidate: measurements, verdict, failures, and how the prediction turned out."""
+    """Describe each candidate in one line: measurements, verdict, failures, and how the prediction turned out."""
     return (
         "\n".join(_result(result, is_time) for result in results if result.candidate.scheduler != BASELINE) or "nothing"
     )
