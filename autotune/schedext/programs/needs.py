@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checks that the machine has what it takes to build a scheduler from its crate."""
+"""Checks that the machine has what building a scheduler from its crate needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAST_RUST = (1, 91)
 LEAST_CLANG = 17
 """The oldest that distributions build the scx schedulers with."""
 NEED_SECCOMP = frozenset({"scx_rustland", "scx_rlfifo"})
-"""Both decide outside the kernel, with the library scx_rustland_core, which links libseccomp."""
+"""Schedulers that decide outside the kernel, with the library scx_rustland_core, which links libseccomp."""
 RUSTUP = "get Rust from https://rustup.rs"
 _LIBRARIES = (("libelf", "libelf-dev"), ("zlib", "zlib1g-dev"), ("libseccomp", "libseccomp-dev"))
 _LIBCLANG_PLACES = (
@@ -55,13 +55,13 @@ def require(schedulers: Iterable[Scheduler]) -> None:
 
 
 def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
-    """All that is missing to build these schedulers."""
+    """Yield all that is missing to build these schedulers."""
     yield from _rust()
     yield from _clang()
     for program, package in (("cc", "gcc"), ("make", "make"), ("pkg-config", "pkg-config")):
         if shutil.which(program) is None:
             yield Need(program, package)
-    if shutil.which("pkg-config") is None:  # then there is no telling which headers are installed
+    if shutil.which("pkg-config") is None:  # then it is unknown which headers are installed
         return
     seccomp = any(scheduler.name in NEED_SECCOMP for scheduler in schedulers)
     for library, package in _LIBRARIES:
@@ -73,16 +73,16 @@ def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
 def _rust() -> Iterator[Need]:
     least = ".".join(map(str, LEAST_RUST))
     for program in ("cargo", "rustc"):
-        said = _run(program, "--version")
-        found = re.search(r"(\d+)\.(\d+)", said or "")
-        if said is None or found is None:
+        output = _run(program, "--version")
+        found = re.search(r"(\d+)\.(\d+)", output or "")
+        if output is None or found is None:
             yield Need(f"{program} {least} or later", "")
         elif (int(found[1]), int(found[2])) < LEAST_RUST:
             yield Need(f"{program} {least} or later (this is {found[0]})", "")
 
 
 def _clang() -> Iterator[Need]:
-    """The compiler for BPF, and its library, which reads headers for Rust."""
+    """Check the compiler for BPF, and its library, which reads headers for Rust."""
     try:
         found = build.newest_clang()
     except BuildError:
@@ -95,7 +95,8 @@ def _clang() -> Iterator[Need]:
 
 
 def _has_libclang() -> bool:
-    """Search where the crate that loads it does, as far as known: a variable, the linker's list, the usual places."""
+    """Search where the crate that loads it searches, as far as known: a variable, the linker's list, the usual
+    places."""
     if os.environ.get("LIBCLANG_PATH") or "libclang" in (_run("ldconfig", "-p") or ""):
         return True
     places = itertools.chain.from_iterable(Path("/").glob(place.lstrip("/")) for place in _LIBCLANG_PLACES)
@@ -110,8 +111,8 @@ def _listed(place: Path) -> list[Path]:
 
 
 def _run(*argv: str) -> str | None:
-    """Output of a program; None when it is absent or fails. Never run in the user's directory, whose settings decide
-    nothing here."""
+    """Return the output of a program; None when it is absent or fails. Never run in the user's directory, whose
+    settings must not matter here."""
     found = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin")
     try:
         done = subprocess.run(

@@ -331,7 +331,7 @@ def test_without_root_nothing_is_tried(
 
 def test_an_object_that_holds_another_scheduler_is_not_loaded(holder: Holder, machine: Machine) -> None:
     machine.ops = "at_other"
-    with pytest.raises(AttachError, match=r"at_test.o holds the scheduler 'at_other', not 'at_test'"):
+    with pytest.raises(AttachError, match=r"at_test.o contains the scheduler 'at_other', not 'at_test'"):
         holder.attach(SPEC)
     assert machine.log == ["open /objects/at_test.o", "close"]
 
