@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a command line of autotune needs before it can start, in words that setup.sh understands: `packages`, `kernel`.
+"""Prints what a command line of autotune needs before it can start, in words of setup.sh: `packages`, `kernel`.
 
-Asked only on a first start. autotune's own parser answers: whether `-h` or `vm` is a word of autotune or of the user's
-command, only it knows. Help, and what it refuses, need nothing.
+Run only on a first start. autotune's own parser decides, because only it knows whether `-h` or `vm` is a word of
+autotune or of the user's command. Help, and a command line that it refuses, need nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from autotune import cli
 NEEDS = {"doctor": "", "stop": "", "export": "", "replay": "", "schedulers": "packages", "vm": "packages"}
 ALL = "packages kernel"
 HELP = ("-h", "--help")
-STAND_IN = "help-was-asked-for-here"
+STAND_IN = "help-was-requested-here"
 
 
 def needs(argv: Sequence[str]) -> str:
-    """What has to be there before `autotune ARGV...` starts."""
+    """Return what must be installed before `autotune ARGV...` starts."""
     reached = _reached(argv)
     if reached is None and _has_help_behind_its_command(argv):
         reached = _reached([word for word in argv if word not in HELP])
@@ -32,13 +32,13 @@ def needs(argv: Sequence[str]) -> str:
 
 
 def _has_help_behind_its_command(argv: Sequence[str]) -> bool:
-    """Whether `-h` stands among the words of the user's command, as in `cc du -h .`: they mean to run it."""
+    """Return whether `-h` is a word of the user's command, as in `cc du -h .`: it is to be run."""
     reached = _reached([STAND_IN if word in HELP else word for word in argv])
     return reached is not None and reached[1][:1] not in ([], [STAND_IN])
 
 
 def _reached(argv: Sequence[str]) -> tuple[str, list[str]] | None:
-    """The command that would run, by its first word, and the user's command in it; None when none would."""
+    """Return the command that would run, by its first word, and the user's command in it; None when none would."""
     found: list[tuple[str, list[str]]] = []
     program = get_command(cli.app)
     for name, command in program.commands.items():  # type: ignore[attr-defined]
