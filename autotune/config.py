@@ -9,8 +9,8 @@ What always holds here:
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
-directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Both are read as far as `MOST_BYTES`, and
-only when they are regular files: a pipe would hang every command, and an endless device would fill memory.
+directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Of both at most `MOST_BYTES` are read, and
+only from regular files: a pipe would hang every command, and an endless device would fill memory.
 """
 
 from __future__ import annotations
@@ -238,8 +238,8 @@ ALL = {
         Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
     )
 }
-"""Every setting, and who may give it. Settings that a project may not give are refused, with
-advice where to put them."""
+"""Every setting, and who may give it. Settings that a project may not give are refused, with advice where to put
+them."""
 KEYS = {name: key for name, key in ALL.items() if "command line" in key.owners}
 """Settings that have a flag."""
 

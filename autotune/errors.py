@@ -43,7 +43,7 @@ class AutotuneError(Exception):
 
 
 class UsageError(AutotuneError):
-    """The user asked for something that cannot be: unknown name, value out of range, contradictory options."""
+    """The request is impossible: unknown name, value out of range, contradictory options."""
 
     exit_code = 2
     default_stage = "usage"

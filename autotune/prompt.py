@@ -58,7 +58,7 @@ How to propose well
   you get the number of candidates that it allows. A difference below the noise floor cannot be shown.
 - A candidate is a scheduler with values for its knobs; the knob mode stands for the settings of one of its profiles.
   Never propose again what was tried, unless its knobs differ.
-- Schedulers are our own (at_...) or programs of the scx family (scx_...). Those marked cannot_run_here are refused,
+- Schedulers are our own (at_...) or programs of the scx project (scx_...). Those marked cannot_run_here are refused,
   with the reason that is given there. production_ready is what its makers say: null means that they do not say.
 - State a prediction for each (faster, same or slower than EEVDF) and mean it: the report shows which came true.
 - partial=true schedules only the command's own tasks; without it the whole machine is scheduled.

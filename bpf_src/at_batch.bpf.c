@@ -16,7 +16,7 @@
 AT_KNOB(u64, slice_us, 20000);
 /* Favour tasks by the CPU time they have used so far. */
 AT_KNOB(bool, long_first, false);
-/* The most that a task is favoured by, and so the longest that others wait for it. */
+/* The largest head start of a task, and so the longest that others wait for it. */
 AT_KNOB(u64, age_limit_ms, 2000);
 
 #define SLICE_LEAST_US 500ULL

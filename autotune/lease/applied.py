@@ -38,7 +38,7 @@ STOP_S = 120.0
 GONE_S = 10.0
 """How long, after the keeping process ended, the kernel may take to be on another scheduler: the process may have been
 killed."""
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and see in 'autotune doctor' who attached it"
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root; 'autotune doctor' shows who attached it"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

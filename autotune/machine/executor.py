@@ -94,7 +94,9 @@ class Executor:
         if self._own_scratch is None:
             import tempfile  # here and below, not above: starting is slow under emulation
 
-            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=_scratch_parent())
+            # On disk rather than in memory: a build tree may be large.
+            parent = "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
+            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=parent)
             os.chown(self._own_scratch, self._place.identity.uid, self._place.identity.gid)
         return self._own_scratch
 
@@ -157,13 +159,6 @@ class Executor:
 
             shutil.rmtree(self._own_scratch, ignore_errors=True)
             self._own_scratch = None
-
-
-def _scratch_parent() -> str:
-    """Return a directory on disk rather than in memory: a build tree may be large."""
-    import tempfile
-
-    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
 
 
 def describe_machine(kind: str, why: str, acceleration: Acceleration) -> MachineInfo:

@@ -67,8 +67,8 @@ def run(
     by descriptors, which nobody else can open, never by a path that another user could name. Raises BuildError when
     bubblewrap is missing, or not allowed to work."""
     started = time.monotonic()
-    with contextlib.ExitStack() as held:
-        files = {place: held.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
+    with contextlib.ExitStack() as stack:
+        files = {place: stack.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
         child = _start([*_walls(shown, files), "--", *argv], tuple(files.values()), limits)
     stdout, stderr, ended_for = _drained(child, stdin, limits, started)
     exit_code = _reaped(child, limits, started)

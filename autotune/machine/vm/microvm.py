@@ -118,13 +118,9 @@ def qemu_program(kernel: Kernel) -> list[str]:
 
 def _share(tag: str, path: Path, *, readonly: bool) -> list[str]:
     access = ",readonly=on" if readonly else ""
-    share = f"local,id={tag},path={_quoted(path)},security_model=none,multidevs=remap{access}"
+    quoted = str(path).replace(",", ",,")  # as QEMU's option syntax requires
+    share = f"local,id={tag},path={quoted},security_model=none,multidevs=remap{access}"
     return ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
-
-
-def _quoted(path: Path) -> str:
-    """Double the commas, as QEMU's option syntax requires."""
-    return str(path).replace(",", ",,")
 
 
 def guest_program() -> list[str]:

@@ -59,7 +59,7 @@ class HolderClient:
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
-        self._requests = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
+        self._requests = threading.Lock()  # a watch detaches in its own thread while a run reads the exit record
         self.attachment: Attachment | None = None
         """The scheduler that is attached now, as far as we know; None when none is."""
         self._owed: Attachment | None = None

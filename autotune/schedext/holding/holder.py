@@ -38,7 +38,7 @@ from autotune.wire import from_json, to_json
 
 LOCK_PATH = "/run/autotune.lock"
 _WHO = "end it if it is no autotune; 'fuser -v {}' as root shows it"
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and see in 'autotune doctor' who attached it"
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root; 'autotune doctor' shows who attached it"
 SETTLE_S = 5.0
 """How long an ejection may take, from its first sign to the exit record."""
 REQUEST_S = 50
@@ -155,7 +155,9 @@ class Holder:
     def _open(self, spec: AttachSpec) -> AttachedScheduler:
         if spec.program is not None:
             return AttachedProgram(spec.ops, spec.program, self._token)
-        return AttachedObject(spec, self._library().open(spec.object_path, spec.object_sha256))
+        if self._lib is None:
+            self._lib = Libbpf(self._libbpf_path)
+        return AttachedObject(spec, self._lib.open(spec.object_path, spec.object_sha256))
 
     def detach(self) -> Detachment:
         """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:
@@ -206,11 +208,6 @@ class Holder:
         if isinstance(self._attached, AttachedProgram):
             signal.alarm(REQUEST_S)
             self._attached.program.abandon()
-
-    def _library(self) -> Libbpf:
-        if self._lib is None:
-            self._lib = Libbpf(self._libbpf_path)
-        return self._lib
 
 
 def refuse_unsupported(state: KernelState) -> None:

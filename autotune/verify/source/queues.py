@@ -35,7 +35,7 @@ class Walks:
 
 
 def walk_all(facts: Facts) -> Walks | Finding:
-    """Return the walks, or a finding that tells why one is impossible."""
+    """Return the walks, or a finding with the reason why one is impossible."""
     walks, steps = {}, Steps()
     for field, function in facts.callbacks().items():
         try:
