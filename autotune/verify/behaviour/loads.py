@@ -184,7 +184,7 @@ def _settle(nice: int, cpus: set[int] | None, fifo: int) -> None:
 
 
 def hog(slot: Slot) -> None:
-    """Run always."""
+    """Use the CPU all the time."""
     cells, at = slot.board.cells, slot.at * CELLS
     done = 0
     while True:
@@ -195,7 +195,7 @@ def hog(slot: Slot) -> None:
 
 
 def bound_hog(slot: Slot) -> None:
-    """Run always, and check which CPU that is."""
+    """Use the CPU all the time, and check which one it is."""
     getcpu = ctypes.CDLL(None).sched_getcpu
     allowed = os.sched_getaffinity(0)
     while True:
