@@ -9,8 +9,8 @@ What always holds here:
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
-directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Both are read as far as `MOST_BYTES`, and
-only when they are regular files: a pipe would hang every command, and an endless device fill the memory.
+directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Of both at most `MOST_BYTES` are read, and
+only from regular files: a pipe would hang every command, and an endless device would fill memory.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PlannerKind = Literal["auto", "claude", "offline"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 MOST_BYTES = 1 << 20
-"""Of `.env` and of `autotune.toml`."""
+"""Most bytes read of `.env` and of `autotune.toml`."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
@@ -42,7 +42,7 @@ Owner = Literal["project", "user", "command line"]
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how long a session runs. What to run is not a setting: it belongs to one command line."""
+    """Where and how long a session runs. The command is not a setting: it belongs to one command line."""
 
     machine: MachineKind = "auto"
     kernel: Path | None = None
@@ -67,9 +67,9 @@ class Settings:
     prices: Path | None = None
     """File with prices of models, beside those that travel with autotune."""
     model_timeout: float = 120.0
-    """Seconds that the model's service may be silent."""
+    """Seconds that the model's API may send nothing."""
     scheduler_dirs: tuple[Path, ...] = ()
-    """Where programs of schedulers are looked for first."""
+    """Directories that are searched first for scheduler programs."""
 
 
 # --- values as people write them -------------------------------------------------------------------------
@@ -81,8 +81,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
 
 
 def parse_duration(text: str) -> float:
-    """Seconds in `90s`, `10m`, `1h30m`, `1500ms`; a plain number is seconds. Raises ValueError with what is wrong
-    for anything else, for zero and for what is longer than a year."""
+    """Parse a time into seconds: `90s`, `10m`, `1h30m`, `1500ms`; a plain number is seconds. Raises ValueError with
+    what is wrong for anything else, for zero and for more than a year."""
     seconds = _seconds(text.strip())
     if seconds is None:
         raise ValueError(f"{text!r} is not a time such as 90s, 10m or 1h30m")
@@ -101,7 +101,7 @@ def _seconds(text: str) -> float | None:
 
 
 def duration_flag(seconds: float) -> str:
-    """A time as a flag takes it, exact to the millisecond: `10m`, `1h30m`, `1500ms`."""
+    """Write a time as a flag takes it, exact to the millisecond: `10m`, `1h30m`, `1500ms`."""
     left_ms = round(seconds * 1000)
     parts = []
     for unit, size_ms in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
@@ -112,8 +112,8 @@ def duration_flag(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes in `4G`, `512M`, `1.5GiB` (powers of 1024). Raises ValueError with what is wrong; a plain number is
-    refused because programs disagree on whether it would be bytes or megabytes."""
+    """Parse a size into bytes: `4G`, `512M`, `1.5GiB` (powers of 1024). Raises ValueError with what is wrong; a plain
+    number is refused because programs disagree on whether it means bytes or megabytes."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size such as 4G or 512M")
@@ -124,7 +124,7 @@ def parse_size(text: str) -> int:
 
 
 def size_flag(size_bytes: int) -> str:
-    """A size as a flag takes it: `4G`, `512M`; in whole kilobytes, rounded up, when nothing larger fits."""
+    """Write a size as a flag takes it: `4G`, `512M`; in whole kilobytes, rounded up, when nothing larger fits."""
     for unit in "tgm":
         count, rest = divmod(size_bytes, _UNITS_BYTES[unit])
         if not rest:
@@ -171,8 +171,8 @@ def _parse_path(text: str) -> Path:
 
 
 def _parse_directories(text: str) -> tuple[Path, ...]:
-    """Absolute directories, separated by colons as in PATH: what is found there may run as root, which must not depend
-    on where one stands."""
+    """Parse absolute directories, separated by colons as in PATH. Programs found there may run as root, so they must
+    not depend on the current directory."""
     found = tuple(Path(part).expanduser() for part in text.split(":") if part)
     for path in found:
         if not path.is_absolute():
@@ -189,7 +189,7 @@ _MACHINE: tuple[Owner, ...] = ("user",)
 """No flag: it belongs to the machine, not to one session."""
 
 _RUNS_PROGRAMS = "it decides which programs run"
-_SPENDS = "it decides what is spent and who is asked"
+_SPENDS = "it decides what is spent and which service gets the data"
 
 
 @dataclass(frozen=True)
@@ -238,14 +238,15 @@ ALL = {
         Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
     )
 }
-"""Every setting, and who may give it. What a project may not give is refused in one line that says where to put it."""
+"""Every setting, and who may give it. Settings that a project may not give are refused, with advice where to put
+them."""
 KEYS = {name: key for name, key in ALL.items() if "command line" in key.owners}
-"""Those with a flag."""
+"""Settings that have a flag."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A text with its origin, and the directory that a relative path in it starts from."""
+    """A setting's text, its origin, and the directory that relative paths in it start from."""
 
     text: str
     origin: str
@@ -258,8 +259,8 @@ class _Found:
 def load(
     flags: Mapping[str, str | None], *, cwd: Path, environ: Mapping[str, str], config_dir: Path | None = None
 ) -> Settings:
-    """The settings of this session. `flags` are those given on the command line, by name of the setting, None for
-    those that were not. Raises UsageError, which names the origin of the value that cannot be."""
+    """Load the settings of this session. `flags` are those of the command line, by setting; None: not given.
+    Raises UsageError naming the origin of a wrong value."""
     found: dict[str, _Found] = {}
     for source in (
         _from_files(cwd, config_dir or default_config_dir(environ)),
@@ -275,19 +276,20 @@ def load(
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
-    """`$XDG_CONFIG_HOME/autotune`, by default `~/.config/autotune`. One that is not absolute counts as not set, as the
-    XDG specification has it: it would make a file of the project one of the user's."""
+    """Return `$XDG_CONFIG_HOME/autotune`, by default `~/.config/autotune`. A relative value counts as unset, as the XDG
+    specification demands: it would let a project's file pass for the user's."""
     given, home = Path(environ.get("XDG_CONFIG_HOME") or ""), Path(environ.get("HOME") or "/")
     own = home if home.is_absolute() else Path("/")
     return (given if given.is_absolute() else own / ".config") / "autotune"
 
 
 _NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout"})
-"""The seed is named by each session itself; a repeated one names its schedulers, so that nobody plans."""
+"""Settings that a repetition leaves out: each session names its seed itself, and a repetition names its schedulers, so
+that nobody plans."""
 
 
 def as_flags(settings: Settings) -> list[str]:
-    """The settings that are not the default, as flags that give them again, as far as they matter to a repetition."""
+    """Return the settings that differ from the default as flags, so far as they matter to a repetition."""
     default = Settings()
     flags = []
     for field in fields(Settings):
@@ -322,7 +324,7 @@ def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Found]
 
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Found]:
-    """An empty variable counts as one that is not set, as is usual for environments."""
+    """Read the settings of an environment. An empty variable counts as unset, as usual."""
     given = ((key, environ.get(key.variable)) for key in ALL.values())
     return {key.name: _Found(text, f"{key.variable}{where}", cwd) for key, text in given if text}
 
@@ -334,8 +336,8 @@ def _from_dotenv(cwd: Path) -> dict[str, _Found]:
 
 
 def read_dotenv(cwd: Path, prefix: str) -> dict[str, str]:
-    """The variables of `.env` whose names begin with `prefix`. The file mostly belongs to the user's own project: one
-    that we may not read is not meant for us, and all other lines are no matter of ours."""
+    """Read the variables of `.env` whose names begin with `prefix`. The file usually belongs to the user's own project:
+    one that we may not read is not meant for us, and its other lines are none of our business."""
     try:
         text = _read_small(cwd / ".env").decode("utf-8", "replace")
     except OSError:
@@ -353,8 +355,8 @@ def read_dotenv(cwd: Path, prefix: str) -> dict[str, str]:
 
 
 def _read_small(path: Path) -> bytes:
-    """A regular file, as far as MOST_BYTES. Raises OSError for what is none: it is asked before it is opened, since
-    opening a device may do something, and again afterwards."""
+    """Read a regular file, at most MOST_BYTES. Raises OSError for any other kind of file. The kind is checked before
+    opening, because opening a device may have an effect, and again afterwards."""
     _require_regular(os.stat(path))
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         _require_regular(os.fstat(file.fileno()))
@@ -377,14 +379,14 @@ def _from_files(cwd: Path, config_dir: Path) -> dict[str, _Found]:
 
 
 def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
-    """A project that one only wanted to measure must not say which programs run, what is spent and whom it talks to.
-    Raises UsageError."""
+    """Refuse settings that a project may not give. A project that one only wants to measure must not decide which
+    programs run, what is spent or which service gets the data. Raises UsageError."""
     for name, item in found.items():
         key = ALL[name]
         if "project" in key.owners or item.text in key.project_may:
             continue
         if key.project_may:
-            _value(key, item)  # what cannot be at all is said first
+            _value(key, item)  # a wrong value is reported first
         but = f" (but for {' and '.join(key.project_may)})" if key.project_may else ""
         flag = f"give {key.flag}, or " if "command line" in key.owners else ""
         raise UsageError(

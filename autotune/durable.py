@@ -5,9 +5,9 @@ What always holds here:
 - a reader sees the old content or the new content, never a part: the new file is written beside the old one, brought
   to the disk, and renamed over it;
 - whatever fails (a full disk, a directory that vanishes, Ctrl-C), no draft stays behind;
-- a lock is a file of its own, since the file beside it is replaced; the kernel drops it with the process, so that no
+- a lock is a separate file, because the file that it protects is replaced; the kernel drops it with the process, so no
   lock outlives a crash;
-- who waits for a lock waits for a stated time and then says who is in the way.
+- waiting for a lock takes a stated time at most; then an error names who has it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from typing import BinaryIO
 from autotune.errors import AutotuneError, BusyError
 
 DRAFT_PREFIX = ".draft-"
-"""Of whatever is not whole yet, beside what it becomes: a killed process leaves it, `sweep` removes it."""
+"""Suffix of anything that is not whole yet, beside its final place. A killed process leaves it; `sweep` removes it."""
 
 PRIVATE = 0o600
-"""Mode of what only the user may read: state, seals, transcripts."""
+"""Mode of files that only the user may read: state, seals, transcripts."""
 SHARED = 0o644
-"""Mode of what anybody may read: caches."""
+"""Mode of files that anybody may read: caches."""
 
 _POLL_S = 0.02
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
 _IN_PLACE = (errno.EPERM, errno.EACCES, errno.EBUSY)
-"""Why a file cannot be replaced although it can be written: its directory takes no second file (or is sticky and the
+"""Errors of a rename over a file that itself can be written: its directory takes no second file (or is sticky and the
 file another user's), or something is mounted on it."""
 
 
@@ -54,30 +54,29 @@ def explained(what: str, path: Path, *, stage: str = "", error: type[AutotuneErr
 
 
 def advice(error: OSError, path: Path) -> str:
-    """What to do about a file that cannot be read or written."""
+    """Return advice about a file that cannot be read or written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"free some space on the disk of {path}"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{path} and its directory must be yours to write"
+        return f"make {path} and its directory writable for you"
     if error.errno == errno.EROFS:
         return f"{path} is on a read-only file system: mount it for writing, or name another place"
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO):
-        return f"move away what is in the place of {path}"
-    return f"look at {path}, its directory and its disk"
+        return f"move away what is at {path}"
+    return f"check {path}, its directory and its disk"
 
 
 # --- files -----------------------------------------------------------------------------------------------
 
 
 def replace(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
-    """Write a file whole, in place of an older one. Its directory must exist. Raises OSError; then the old file is
-    as it was."""
+    """Replace a file as a whole. Its directory must exist. Raises OSError; the old file is then unchanged."""
     with writing(path, mode=mode) as file:
         file.write(content)
 
 
 def write_named(path: Path, content: bytes) -> None:
-    """Write a file that the user named, through links. One that is there keeps its mode and owner, a new one gets what
+    """Write a file that the user named, following links. An existing one keeps its mode and owner; a new one gets what
     the umask allows. Devices and pipes are written in place, and so is a file that can be written but not replaced.
     Raises OSError."""
     if path.exists() and not path.is_file():
@@ -96,8 +95,8 @@ def write_named(path: Path, content: bytes) -> None:
 
 
 def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> bool:
-    """Write a file whole unless there is one: complete from the first moment that it can be seen. False when another
-    process was first. Raises OSError."""
+    """Write a file as a whole unless there is one: it is complete from the moment it appears. Returns False when
+    another process was first. Raises OSError."""
     with _draft_file(path, mode) as (draft, file):
         file.write(content)
         _sync_file(file)
@@ -113,9 +112,9 @@ def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> bool:
 def writing(
     path: Path, *, mode: int = PRIVATE, sync: bool = True, like: os.stat_result | None = None
 ) -> Iterator[BinaryIO]:
-    """A file to fill, which takes the place of `path` when the block ends well. `like` is a file whose owner it gets
-    where we may give it away; without `sync` a crash of the system may lose it. Raises OSError; then the old file is
-    as it was."""
+    """Yield a file to fill; it replaces `path` when the block ends without an error. The new file gets the owner of
+    `like` where we may change owners; without `sync` a crash of the system may lose it. Raises OSError; the old file is
+    then unchanged."""
     with _draft_file(path, mode) as (draft, file):
         if like is not None:
             _give(file, like, mode)
@@ -129,7 +128,7 @@ def writing(
 
 
 def replace_link(path: Path, target: str) -> None:
-    """Make `path` a symbolic link to `target`, in place of an older one. Raises OSError; then the old one stays."""
+    """Make `path` a symbolic link to `target`, replacing an older one. Raises OSError; the old one then stays."""
     draft = _draft_name(path)
     try:
         draft.symlink_to(target)
@@ -141,7 +140,7 @@ def replace_link(path: Path, target: str) -> None:
 
 @contextlib.contextmanager
 def _draft_file(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
-    """A new file beside `path`; gone afterwards unless it was renamed."""
+    """Yield a new file beside `path`; it is removed afterwards unless it was renamed."""
     draft = _draft_name(path)
     try:
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
@@ -154,10 +153,10 @@ def _draft_file(path: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def _give(file: BinaryIO, like: os.stat_result, mode: int) -> None:
-    """Make the file that owner's: root replaces the files of a user under sudo."""
+    """Give the file that owner: root replaces the files of a user under sudo."""
     with contextlib.suppress(OSError):
         os.fchown(file.fileno(), like.st_uid, like.st_gid)
-        os.fchmod(file.fileno(), mode)  # giving it away took the set-user-ID bit
+        os.fchmod(file.fileno(), mode)  # changing the owner cleared the set-user-ID bit
 
 
 def _draft_name(path: Path) -> Path:
@@ -165,7 +164,8 @@ def _draft_name(path: Path) -> Path:
 
 
 def _umask() -> int:
-    """The process's umask, read without changing it (Linux 4.7, proc_pid_status(5)); 0o077 where it is not told."""
+    """Return the process's umask, read without changing it (Linux 4.7, proc_pid_status(5)); 0o077 where it is not
+    shown."""
     with contextlib.suppress(OSError, ValueError), open("/proc/self/status") as status:
         for line in status:
             if line.startswith("Umask:"):
@@ -179,8 +179,8 @@ def _sync_file(file: BinaryIO) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Bring a rename to the disk. File systems that cannot do that for directories report EINVAL; a directory that we
-    may write and not read cannot be opened."""
+    """Bring a rename to the disk. File systems that cannot sync directories report EINVAL; a directory that we may
+    write but not read cannot be opened."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:
@@ -198,7 +198,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def replace_directory(path: Path, files: Mapping[str, bytes], *, mode: int = PRIVATE) -> None:
-    """Write a directory of files whole, in place of an older one. Raises OSError; then the old one is as it was."""
+    """Replace a directory of files as a whole. Raises OSError; the old one is then unchanged."""
     with draft_directory(path) as draft:
         for name, content in files.items():
             (draft / name).write_bytes(content)
@@ -208,7 +208,8 @@ def replace_directory(path: Path, files: Mapping[str, bytes], *, mode: int = PRI
 
 @contextlib.contextmanager
 def draft_directory(path: Path) -> Iterator[Path]:
-    """A new directory beside `path`, to be filled and given to `put_directory`; gone afterwards if it was not."""
+    """Yield a new directory beside `path`, to fill and pass to `put_directory`; it is removed afterwards if that did
+    not happen."""
     draft = _draft_name(path)
     try:
         draft.mkdir(mode=0o700)
@@ -218,8 +219,8 @@ def draft_directory(path: Path) -> Iterator[Path]:
 
 
 def put_directory(draft: Path, path: Path) -> None:
-    """Bring a whole directory to the disk and rename it to its place, in one step with the older one that is there;
-    that one goes then. Raises OSError; then the old one is as it was."""
+    """Bring a filled directory to the disk and rename it into place, exchanging it in one step with the older one,
+    which is then removed. Raises OSError; the old one is then unchanged."""
     _sync_tree(draft)
     if not os.path.lexists(path):
         os.rename(draft, path)
@@ -231,7 +232,7 @@ def put_directory(draft: Path, path: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory so that nobody sees half of it. Raises OSError."""
+    """Remove a directory so that nobody sees a part of it. Raises OSError."""
     draft = _draft_name(path)
     os.rename(path, draft)
     _remove_tree(draft)
@@ -285,8 +286,8 @@ def _remove_tree(path: Path) -> None:
 
 
 def sweep(directory: Path, name: str | None = None) -> None:
-    """Remove the drafts that killed processes left; of one file or directory if it is named. Only under the lock that
-    guards all who write them."""
+    """Remove the drafts that killed processes left, or only those of `name`. Call it under the lock that guards all
+    writers."""
     which = "*" if name is None else f"{glob.escape(name[:200])}.????????"
     with contextlib.suppress(OSError):
         for left in directory.glob(f"{DRAFT_PREFIX}{which}"):
@@ -304,9 +305,9 @@ def locked(
     wait_s: float | None = 0.0,
     waiting: Callable[[], None] = lambda: None,
 ) -> Iterator[None]:
-    """Hold the lock file `path` meanwhile; its directory must exist. While another process holds it: wait up to
-    `wait_s` (None: for ever) after calling `waiting` once, then raise what `busy` makes. Raises AutotuneError (of the
-    stage of `busy`) when the file cannot be made."""
+    """Hold the lock file `path` while the block runs; its directory must exist. While another process holds it, wait up
+    to `wait_s` (None: for ever) after calling `waiting` once, then raise what `busy` makes. Raises AutotuneError (of
+    the stage of `busy`) when the file cannot be made."""
     with explained(f"the lock {path} cannot be taken", path, stage=busy().stage):
         lock = open_lock(path)
     try:
@@ -317,7 +318,7 @@ def locked(
 
 
 def open_lock(path: Path) -> int:
-    """A lock file, open, and readable for its owner alone: who can read it could lock it. Raises OSError."""
+    """Open a lock file, readable for its owner alone: whoever can read it could lock it. Raises OSError."""
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, PRIVATE)
     try:
         status = os.fstat(lock)
@@ -332,7 +333,7 @@ def open_lock(path: Path) -> int:
 
 
 def try_lock(lock: int) -> bool:
-    """Take an open lock file; False while another process has it. Raises OSError."""
+    """Take an open lock file. Returns False while another process holds it. Raises OSError."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -341,7 +342,7 @@ def try_lock(lock: int) -> bool:
 
 
 def lock_holders(path: Path, proc: Path = Path("/proc")) -> set[int]:
-    """The processes that hold a lock on the file, as far as the kernel shows them; none is disturbed by asking."""
+    """Return the processes that hold a lock on the file, as far as the kernel shows them, without disturbing them."""
     try:
         status = os.stat(path)
         lines = (proc / "locks").read_text().splitlines()

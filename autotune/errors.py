@@ -32,7 +32,7 @@ class AutotuneError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def to_wire(self) -> dict[str, str]:
-        """The error as a dictionary that `from_wire` turns back into the same class."""
+        """Return the error as a dictionary that `from_wire` turns back into the same class."""
         return {
             "class": type(self).__name__,
             "message": self.message,
@@ -43,7 +43,7 @@ class AutotuneError(Exception):
 
 
 class UsageError(AutotuneError):
-    """The user asked for something that cannot be: unknown name, value out of range, contradictory options."""
+    """The request is impossible: unknown name, value out of range, contradictory options."""
 
     exit_code = 2
     default_stage = "usage"
@@ -89,7 +89,7 @@ class AttachError(AutotuneError):
 
 
 class DetachError(AutotuneError):
-    """A scheduler of ours is still attached, or may be, although it was to go: nothing may be measured then."""
+    """A scheduler of ours is still attached, or may be, after it was to be detached: nothing may be measured then."""
 
     default_stage = "detach"
 
@@ -124,7 +124,7 @@ class RunnerLost(AutotuneError):
 
 
 class MachineLost(AutotuneError):
-    """The micro-VM died or hangs; says nothing about the command that was running."""
+    """The micro-VM died or hangs; the command that was running need not be at fault."""
 
     default_stage = "machine"
 
@@ -149,7 +149,7 @@ def _classes(cls: type[AutotuneError]) -> dict[str, type[AutotuneError]]:
 
 
 def from_wire(wire: dict[str, Any]) -> AutotuneError:
-    """The error that `to_wire` described; an unknown class becomes a plain AutotuneError."""
+    """Return the error that `to_wire` described; an unknown class becomes a plain AutotuneError."""
     cls = _classes(AutotuneError).get(str(wire.get("class")), AutotuneError)
     return cls(
         str(wire.get("message", "unknown error")),
@@ -170,7 +170,8 @@ _NO_BUGS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, err
 
 
 def as_ours(error: BaseException) -> AutotuneError:
-    """Any exception as an AutotuneError: Ctrl-C as Interrupted, a full disk as what it is, all others as bugs."""
+    """Turn any exception into an AutotuneError: Ctrl-C into Interrupted, a full disk into an error about the disk, all
+    others into bugs."""
     if isinstance(error, AutotuneError):
         return error
     if isinstance(error, KeyboardInterrupt):

@@ -72,15 +72,15 @@ class PlannerChosen:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Schedulers that nobody proposes on this machine, by the reason: those that cannot help here, and, with an empty
-    reason, those that are not installed."""
+    """Schedulers that nobody proposes on this machine, by reason: they cannot help here or, with an empty reason, are
+    not installed."""
 
     names_by_reason: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class PlannerActed:
-    """A planner that asks a model did something (a call, a tool), and what that took so far."""
+    """A planner that uses a model did something (a call, a tool), and what that took so far."""
 
     what: str
     spending: Spending
@@ -147,14 +147,14 @@ class Dropped:
 
 @dataclass(frozen=True)
 class Standings:
-    """Where the race stands after a round, best first, the baseline among them."""
+    """The order of the race after a round, best first, the baseline included."""
 
     results: tuple[CandidateResult, ...]
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something the user should know and can act upon; one sentence."""
+    """Something the user should know and can act on; one sentence."""
 
     text: str
 
@@ -169,8 +169,8 @@ class Notice:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something beside the session failed: a report or the knowledge that cannot be written, the cleanup command, or
-    the listener itself on an earlier event. The session counts all the same."""
+    """Something beside the session failed: a report or the knowledge cannot be written, the cleanup command failed, or
+    the listener itself did on an earlier event. The session counts all the same."""
 
     what: Literal["report", "knowledge", "cleanup", "listener"]
     error: AutotuneError

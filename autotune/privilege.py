@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whether a helper of ours can be started as root, and how. Standard library only.
+"""Starts a helper as root, or finds out why that is not possible. Standard library only.
 
 What always holds here:
-- there is one answer for everybody who asks: what chooses the machine, what starts the holder, `doctor`;
+- there is one answer for every caller: the choice of the machine, the start of the holder, `doctor`;
 - it is found by starting the very program that will be started later, in a session of its own, as it will be: a
   password given at the terminal a minute ago (`sudo -v`) does not count there, and a sudo rule for one program does.
 
@@ -26,25 +26,25 @@ PROBE = "--probe"
 
 
 def program_as_root(program: str, *arguments: str) -> list[str]:
-    """The argument vector that runs one of our programs (a file) as root. Raises PrivilegeError where root cannot be
-    had."""
+    """Return the argument vector that runs one of our programs (a file) as root. Raises PrivilegeError where root
+    cannot be had."""
     return as_root([*_python(), program, *arguments], probe=[*_python(), program, PROBE])
 
 
 def program_problem(program: str) -> str | None:
-    """Why `program_as_root` would fail, as a clause; None when it would not."""
+    """Return why `program_as_root` would fail, as a clause; None when it would not."""
     return problem([*_python(), program, PROBE])
 
 
 def _python() -> list[str]:
-    """The interpreter itself, without what a virtual environment adds."""
+    """Return the interpreter itself, without what a virtual environment adds."""
     return [os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable), "-S", "-E", "-I"]
 
 
 def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
-    """The argument vector that runs `argv` as root: itself where we are root, else through `sudo -n`. `probe` is a
-    call of the same program that ends at once, with exit code 0 when it is root. Raises PrivilegeError where root
-    cannot be had."""
+    """Return the argument vector that runs `argv` as root: `argv` itself where we are root, else through `sudo -n`.
+    `probe` is a call of the same program that ends at once, with exit code 0 when it is root. Raises PrivilegeError
+    where root cannot be had."""
     if os.geteuid() == 0:
         return list(argv)
     import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
@@ -57,7 +57,7 @@ def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
 
 
 def problem(probe: Sequence[str]) -> str | None:
-    """Why `as_root` would fail, as a clause; None when it would not."""
+    """Return why `as_root` would fail, as a clause; None when it would not."""
     try:
         as_root([], probe=probe)
     except PrivilegeError as error:
@@ -66,7 +66,7 @@ def problem(probe: Sequence[str]) -> str | None:
 
 
 def _probe(argv: Sequence[str]) -> None:
-    """Raises PrivilegeError unless the call succeeds in a session of its own."""
+    """Raise PrivilegeError unless the call succeeds in a session of its own."""
     import subprocess
 
     try:
@@ -87,8 +87,8 @@ def _probe(argv: Sequence[str]) -> None:
         _refused(done.stderr.decode(errors="replace").strip())
 
 
-def _refused(said: str) -> NoReturn:
-    last = said.splitlines()[-1] if said else "sudo: a password is required"
+def _refused(output: str) -> NoReturn:
+    last = output.splitlines()[-1] if output else "sudo: a password is required"
     why = last.removeprefix("sudo: ")
     if why == last or "command not found" in why:
         clause = f"sudo cannot start our program: {why}"
@@ -96,4 +96,4 @@ def _refused(said: str) -> NoReturn:
         clause = "sudo asks for a password"
     else:
         clause = f"sudo refuses: {why}"
-    raise PrivilegeError(f"switching schedulers needs root, and {clause}", hint=HINT, detail=said)
+    raise PrivilegeError(f"switching schedulers needs root, and {clause}", hint=HINT, detail=output)

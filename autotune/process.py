@@ -41,8 +41,8 @@ class ChannelTimeout(Exception):
 
 
 class Channel:
-    """JSON lines over two file descriptors. Reading never blocks past its deadline; a last line without its
-    newline is dropped, since it was torn."""
+    """JSON lines over two file descriptors. Reading never blocks past its deadline; a last line without a newline is
+    incomplete and dropped."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self.read_fd = read_fd
@@ -60,7 +60,7 @@ class Channel:
                 raise ChannelClosed(str(error)) from error
 
     def receive(self, timeout_s: float | None = None) -> Message:
-        """The next message. Raises ChannelTimeout or ChannelClosed; a line that is not JSON raises ChannelClosed
+        """Return the next message. Raises ChannelTimeout or ChannelClosed; a line that is not JSON raises ChannelClosed
         too, since nothing after it can be trusted."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         searched = 0
@@ -78,11 +78,11 @@ class Channel:
         return message
 
     def pending(self) -> bool:
-        """True when a whole message is already in the buffer."""
+        """Return whether a whole message is already in the buffer."""
         return b"\n" in self._buffer
 
     def disown(self) -> None:
-        """Forget the descriptors: they were closed, and their numbers may belong to other files soon."""
+        """Forget the descriptors: they were closed, and their numbers may soon belong to other files."""
         self.read_fd = self.write_fd = -1
 
     def _fill(self, deadline: float | None) -> None:
@@ -179,7 +179,7 @@ class Peer:
                 left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
                 message = self.channel.receive(left_s)
                 if message.get("id") != number:
-                    continue  # the late answer to a request that was given up
+                    continue  # the late answer to an abandoned request
                 if "event" in message:
                     if on_event is not None:
                         on_event(message["event"])
@@ -259,14 +259,14 @@ class Worker:
         self.peer.beat()
 
     def gone(self) -> str | None:
-        """Why the helper cannot answer any more, though nothing was asked of it: it ended, or closed its end. None
-        while it lives. What it said before does not matter: nobody waits for it."""
+        """Return why the helper cannot answer any more: it ended, or closed its end; None while it lives. Sends no
+        request; what the helper wrote before is ignored."""
         if (code := self.process.poll()) is not None:
             return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
         if self.peer.channel.read_fd < 0:
             return "it was closed"
         poller = select.poll()
-        poller.register(self.peer.channel.read_fd, 0)  # the end of the other side is always told
+        poller.register(self.peer.channel.read_fd, 0)  # the end of the other side is always reported
         return "it is gone" if poller.poll(0) else None
 
     def close(self, grace_s: float = 5.0) -> int | None:
@@ -292,8 +292,8 @@ class Worker:
         return True
 
     def kill(self) -> None:
-        """SIGKILL to the helper alone and reap it; never raises. A helper started through `sudo` runs as root and
-        cannot be signalled; closing its pipe is what ends it."""
+        """Send SIGKILL to the helper alone and reap it; never raises. A helper started through `sudo` runs as root and
+        cannot be signalled; closing its pipe ends it."""
         with contextlib.suppress(OSError):
             self.process.send_signal(signal.SIGKILL)
         self._ended_within(2.0)

@@ -19,7 +19,7 @@ Phase = Literal["warmup", "baseline", "race", "confirm"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
 Prediction = Literal["faster", "same", "slower"]
-"""What a proposer says will come of a candidate, so that code can say whether it did."""
+"""The effect that a proposer expects of a candidate; code later compares it with the result."""
 
 BASELINE = "eevdf"
 """The key of the baseline wherever candidates are keyed by name."""
@@ -30,8 +30,8 @@ BASELINE = "eevdf"
 
 @dataclass(frozen=True)
 class Workload:
-    """The user's command and all that belongs to it. `argv` is what is executed; a command given as one string
-    has become `("sh", "-c", string)` with the string kept in `command` for people to read."""
+    """The user's command and what belongs to it. `argv` is what is executed; a command given as one string has become
+    `("sh", "-c", string)` with the string kept in `command` for people to read."""
 
     command: str
     argv: tuple[str, ...]
@@ -54,7 +54,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One execution for the runner: everything the measuring process must know and nothing more."""
+    """One execution for the runner: all that the measuring process must know."""
 
     argv: tuple[str, ...]
     cwd: str
@@ -62,7 +62,7 @@ class RunSpec:
     stdin_path: str | None = None
     timeout_s: float | None = None
     keep_bytes: int = 32768
-    """How much of each stream is kept: half of it from the head, half from the tail."""
+    """Bytes kept of each stream: half from the head, half from the tail."""
     stream: bool = False
     """Send the output on as it comes, besides keeping it."""
     metric_regex: str | None = None
@@ -72,7 +72,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom the workload runs as: the user who asked, never root because autotune is."""
+    """The user that the workload runs as: whoever started autotune, never root because autotune is."""
 
     uid: int
     gid: int
@@ -125,8 +125,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Counters of the whole machine at one moment; the difference of two says what happened between.
-    Fields are None where the kernel does not show them."""
+    """Counters of the whole machine at one moment; the difference of two shows what happened between."""
 
     at_s: float
     """Monotonic clock."""
@@ -193,19 +192,19 @@ class Candidate:
 
 
 def knob_text(value: KnobValue) -> str:
-    """A knob's value as `--scheduler` takes it: booleans as true and false."""
+    """Write a knob's value as `--scheduler` takes it: booleans as true and false."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A candidate with the reason it is tried: one sentence, and the effect its proposer expects."""
+    """A candidate with the reason to try it: one sentence, and the effect its proposer expects."""
 
     candidate: Candidate
     reason: str
     expected: str = ""
     prediction: Prediction | None = None
-    """None when the proposer committed itself to nothing."""
+    """None when the proposer predicted nothing."""
 
 
 @dataclass(frozen=True)
@@ -231,10 +230,10 @@ class ProgramSpec:
     """The first is the program's absolute path."""
     size_bytes: int
     mtime_ns: int
-    """Of the file whose options were read: another file is not started."""
+    """Identity of the file whose options were read; another file is not started."""
     start_s: float = 150.0
-    """How long it may take to attach: the kernel verifies it meanwhile, which emulation makes slow (scx_lavd takes 29 s
-    on an idle emulated machine)."""
+    """How long it may take to attach: the kernel verifies it meanwhile, which is slow under emulation (scx_lavd takes
+    29 s on an idle emulated machine)."""
 
 
 @dataclass(frozen=True)
@@ -243,14 +242,14 @@ class AttachSpec:
     write into the object's `const volatile` variables."""
 
     ops: str
-    """The name the kernel will show when it is attached."""
+    """The name that the kernel shows when it is attached."""
     object_path: str = ""
     """Empty for a program."""
     rodata: dict[str, KnobValue] = field(default_factory=dict)
     partial: bool = False
     """Only tasks that ask for SCHED_EXT are scheduled by it."""
     can_be_partial: bool = False
-    """Its object has the knob for that."""
+    """Its object has the knob for partial mode."""
     object_sha256: str | None = None
     """The holder loads no other content than this; None where the object is our own, just built."""
     generated: bool = False
@@ -262,7 +261,7 @@ class AttachSpec:
 
 @dataclass(frozen=True)
 class KernelState:
-    """What `/sys/kernel/sched_ext` says now. `state` is `unsupported` where the kernel has no sched_ext."""
+    """The content of `/sys/kernel/sched_ext`. `state` is `unsupported` where the kernel has no sched_ext."""
 
     state: str
     ops: str | None
@@ -275,8 +274,8 @@ class KernelState:
 
 @dataclass(frozen=True)
 class SchedulerExit:
-    """Why a scheduler went: the kernel's exit record. `kind` 64 to 66 are orderly (unregistered), 1024 and above
-    are errors, of which 1026 is a stall (the kernel's `enum scx_exit_kind`)."""
+    """The kernel's exit record: why a scheduler was detached or ejected. `kind` 64 to 66 are orderly (unregistered),
+    1024 and above are errors, of which 1026 is a stall (the kernel's `enum scx_exit_kind`)."""
 
     kind: int
     code: int
@@ -289,7 +288,7 @@ class SchedulerExit:
 
     @property
     def is_unregistered(self) -> bool:
-        """Whether user space detached it, as we do; a scheduler that left by itself, or by a key, says otherwise."""
+        """Whether user space detached it, as we do; it is not when the scheduler left by itself, or by a key."""
         return self.kind == 64
 
 
@@ -306,7 +305,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Detachment:
-    """A scheduler that was confirmed gone."""
+    """A scheduler that was confirmed detached."""
 
     state: KernelState
     detach_s: float
@@ -320,8 +319,8 @@ class Detachment:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What shows that a run was scheduled by its candidate: the kernel's word just before and just after.
-    `problem` is None when both agree with what was expected."""
+    """What shows that a run was scheduled by its candidate: the kernel's state just before and just after. `problem` is
+    None when both agree with what was expected."""
 
     expected_ops: str | None
     """None for the baseline: no sched_ext scheduler at all."""
@@ -335,8 +334,8 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a machine brings back from one measured run: the run, what shows under which scheduler it ran, and
-    the machine's counters just before and just after."""
+    """The result of one measured run on a machine: the run, the evidence of its scheduler, and the machine's counters
+    just before and just after."""
 
     run: Run
     evidence: Evidence
@@ -384,19 +383,19 @@ class CandidateResult:
     """Baseline over candidate (goal min) or candidate over baseline (goal max), so above 1 is better; None when
     fewer than two rounds are valid, and for the baseline."""
     median: float | None
-    """Of the metric: over the rounds that the speedup rests on, or over all valid trials where there is no such round;
-    None without any."""
+    """Median of the metric over the rounds that the speedup rests on, or over all valid trials where there is no such
+    round; None without any."""
     runs: int
     """Valid trials in race and confirmation."""
     invalid_runs: int
     confirmed: bool
-    """It is the winner: it was faster in fresh rounds that did not choose it."""
+    """It is the winner: it was faster in new rounds that did not choose it."""
     note: str = ""
     expected: str = ""
     """What its proposer expected, in words."""
     prediction: Prediction | None = None
     held: bool | None = None
-    """Whether the prediction came true; None when there was none, or the runs do not tell."""
+    """Whether the prediction came true; None without a prediction, or when the runs do not decide it."""
     baseline_median: float | None = None
     """The baseline's median over the rounds that the speedup rests on; None without such a round, and for the
     baseline."""
@@ -415,14 +414,14 @@ class MachineInfo:
     acceleration: Acceleration
     """none on the host; kvm or tcg (emulation) in a micro-VM."""
     topology: str = ""
-    """Sockets, cores, threads, last-level caches and NUMA nodes in words; empty when the kernel does not say."""
+    """Sockets, cores, threads, last-level caches and NUMA nodes in words; empty when the kernel does not show them."""
     traits: tuple[str, ...] | None = None
-    """What schedulers may need of it (`schedext.catalogue.knobs.Trait`); None when that is not known."""
+    """Traits that schedulers may need (`schedext.catalogue.knobs.Trait`); None when they are not known."""
 
 
 @dataclass(frozen=True)
 class Allotment:
-    """What the budget gives to the first set of candidates."""
+    """The share of the budget for the first set of candidates."""
 
     proposed: int
     fitting: int
@@ -431,7 +430,7 @@ class Allotment:
     """Rounds that the fitting candidates are sure of, while none of them leaves."""
     most_rounds: int
     run_s: float
-    """Seconds of one run with all that belongs to it, as far as the baseline tells."""
+    """Seconds of one run with all that belongs to it, as far as the baseline shows."""
     wanted_s: float
     """Budget in seconds that gives every proposed candidate all rounds, and the leader its first look."""
 
@@ -443,19 +442,19 @@ class Allotment:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The workload under EEVDF: its median and what differences can be told apart there."""
+    """The workload under EEVDF: its median and which differences can be detected."""
 
     median: float
     runs: int
     noise: float
     """Relative standard deviation of the metric."""
     floor: float
-    """Relative difference below which candidates cannot be told apart with the planned number of rounds."""
+    """Relative difference below which the planned number of rounds detects nothing."""
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What planning with a model took so far."""
+    """The cost of planning with a model so far."""
 
     model: str
     calls: int = 0
@@ -465,9 +464,9 @@ class Spending:
     cache_read_tokens: int = 0
     output_tokens: int = 0
     service_s: float = 0.0
-    """Waiting for the service, retries included."""
+    """Waiting for the API, retries included."""
     own_s: float = 0.0
-    """Everything else that planning took, but for schedulers that were tried out."""
+    """All other planning time, except trying out schedulers."""
     cost_usd: float | None = None
     """None when the model's prices are not known."""
     prices_as_of: str | None = None
@@ -479,7 +478,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class Session:
-    """All that one `autotune cc` did and found: what `--json` writes."""
+    """All that one `autotune cc` did and found: the content of `--json`."""
 
     schema: int
     autotune_version: str
@@ -506,8 +505,8 @@ class Session:
     interrupted: bool = False
     """The user stopped it."""
     spending: Spending | None = None
-    """None when no model was asked."""
+    """None when no model was used."""
     transcript: str | None = None
-    """File with the conversation; None when no model was asked."""
+    """File with the conversation; None when no model was used."""
     failure: str | None = None
-    """What ended it before its time (the micro-VM was lost, the baseline failed); None when it went to its end."""
+    """What ended it early (the micro-VM was lost, the baseline failed); None when it went to its end."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where things are: the data that travels with the package, and the user's directories. Standard library only."""
+"""Paths of the data that travels with the package, and of the user's directories. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ WRITING_EXAMPLES = (
 
 
 def schedulers_json() -> Path:
-    """The catalogue: at the top of a checkout, inside the package once installed."""
+    """Return the catalogue: at the top of a checkout, inside the package once installed."""
     return _bundled("schedulers.json")
 
 
 def bpf_source_dir() -> Path:
-    """The sources of our own schedulers."""
+    """Return the directory with the sources of our own schedulers."""
     return _bundled("bpf_src")
 
 
 def writing_guide() -> str:
-    """How to write a scheduler, for people and models: the guide, and two complete examples from our own."""
+    """Return the guide to writing a scheduler, for people and models, with two complete examples from our own."""
     sources = bpf_source_dir()
     parts = [(sources / "WRITING.md").read_text(encoding="utf-8")]
     for name, what in WRITING_EXAMPLES:
@@ -35,7 +35,7 @@ def writing_guide() -> str:
 
 
 def model_prices_json() -> Path:
-    """What models cost, with the date of the list."""
+    """Return the file with the models' prices and their date."""
     return _PACKAGE / "planner" / "model_prices.json"
 
 
@@ -45,22 +45,23 @@ def _bundled(name: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """What can be made again: kernels, compiled objects."""
+    """Return the directory for what can be made again: kernels, compiled objects."""
     return _xdg("XDG_CACHE_HOME", ".cache")
 
 
 def state_dir() -> Path:
-    """What was learned."""
+    """Return the directory for what was learned."""
     return _xdg("XDG_STATE_HOME", ".local/state")
 
 
 def data_dir() -> Path:
-    """What was installed: programs of schedulers."""
+    """Return the directory for what was installed: scheduler programs."""
     return _xdg("XDG_DATA_HOME", ".local/share")
 
 
 def _xdg(variable: str, fallback: str) -> Path:
-    """`$VARIABLE/autotune`, or below the home directory when it is unset or, against the specification, relative."""
+    """Return `$VARIABLE/autotune`, or the fallback below the home directory when it is unset or, against the
+    specification, relative."""
     given = os.environ.get(variable, "")
     base = Path(given) if os.path.isabs(given) else Path.home() / fallback
     return base / "autotune"

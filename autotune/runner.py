@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The measuring helper: one measured run of one command after another, in a small process that does nothing else.
 
-Why a process of its own: it has become the user who asked before it starts anything; when autotune is killed, it
-sees its pipe close and ends the workload; and what it weighs shows in the workload's numbers. The kernel counts
+Why a process of its own: it becomes the invoking user before it starts anything; when autotune is killed, it
+sees its pipe close and ends the workload; and its size shows in the workload's numbers. The kernel counts
 the spawning process's memory as the child's until exec, so no peak below this helper's own (about 13 MiB) can be
 seen: hence no record classes here, but the wire's dictionaries, which carry the fields of `records.RunSpec` and
 `records.Run`.
 
 Method: `posix_spawn` into a session of its own, the monotonic clock from just before that to the reaping by
-`wait4`, at once when the pidfd says that the command has ended. One thread; it drains both streams meanwhile. The
+`wait4`, as soon as the pidfd shows that the command has ended. One thread; it drains both streams meanwhile. The
 helper is a child subreaper, and what a command leaves behind is ended before the next one begins.
 
 Started as `python -S -E -I .../autotune/runner.py NOTE_FD`; `measure.client.Runner` is its client. Operations: `begin`,
@@ -46,12 +46,12 @@ from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandle
 TERM_GRACE_S = 2.0
 """From SIGTERM to SIGKILL when a run has used up its time."""
 CANCEL_GRACE_S = 0.5
-"""The same when the run is given up, and for what a command left behind: enough for make to remove half-made files."""
+"""The same for a cancelled run, and for what a command left behind: enough for make to remove half-made files."""
 UNKILLABLE_S = 5.0
-"""After so long under SIGKILL a command is given up: it runs as somebody else, or hangs inside the kernel."""
+"""Time under SIGKILL after which waiting stops: the command runs as another user, or hangs inside the kernel."""
 
 NOTE_BYTES = 16
-"""Of the memory shared with the client: the session that runs now, as decimal digits; 0 for none."""
+"""Size of the memory shared with the client. It holds the session that runs now, as decimal digits; 0 for none."""
 
 _CHUNK_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
@@ -75,7 +75,7 @@ _TO_DEFAULT = (
 
 
 class Control(Channel):
-    """The channel to the client, which during a run is also looked at for `cancel` and for its end."""
+    """The channel to the client, which during a run is also checked for `cancel` and for its end."""
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         super().__init__(read_fd, write_fd)
@@ -85,7 +85,7 @@ class Control(Channel):
         return self._waiting.popleft() if self._waiting else super().receive(timeout_s)
 
     def cancelled(self) -> bool:
-        """True when a `cancel` has come; other requests wait for their turn. Raises ChannelClosed at the end."""
+        """Return whether a `cancel` has come; other requests wait for their turn. Raises ChannelClosed at the end."""
         cancelled = False
         with contextlib.suppress(ChannelTimeout):
             while True:
@@ -98,7 +98,7 @@ class Control(Channel):
 
 
 class Stream:
-    """One output stream of the command: its pipe, and what is kept, searched and sent on of what comes.
+    """One output stream of the command: its pipe, and the part of its output that is kept, searched and sent on.
 
     The writing end stays open here until the run is over, so a command that closes its end early is no event."""
 
@@ -113,7 +113,7 @@ class Stream:
         self._emit = emit if spec["stream"] else None
 
     def take(self) -> bool:
-        """Read once. False when nothing is there now."""
+        """Read once. Returns False when nothing is there now."""
         try:
             chunk = os.read(self.read_fd, _CHUNK_BYTES)
         except BlockingIOError:
@@ -126,7 +126,7 @@ class Stream:
         return True
 
     def take_rest(self) -> None:
-        """Read what is there, without waiting for whoever may still hold the other end."""
+        """Read what is there, without waiting for anybody who still has the other end open."""
         for _ in range(_DRAIN_AT_MOST):
             if not self.take():
                 return
@@ -137,7 +137,7 @@ class Stream:
 
 
 class RunLimits:
-    """When a run is asked to end, when it is made to, and when that has failed. Monotonic seconds."""
+    """The deadlines of a run: when to end it, when to kill it, and when that counts as failed. Monotonic seconds."""
 
     def __init__(self, timeout_s: float | None) -> None:
         now = time.monotonic()
@@ -156,7 +156,7 @@ class RunLimits:
         return max(0.0, due - time.monotonic()) * 1000
 
     def grace_left_s(self) -> float:
-        """For what is left of the command once it has ended itself."""
+        """Return the time left for what remains of the command once it has ended itself."""
         return CANCEL_GRACE_S if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
 
 
@@ -184,9 +184,9 @@ class RunningWorkload:
         self._left_running = 0
 
     def measure(self) -> Message:
-        """Run the command: the fields of `records.Run`. Raises Interrupted when it was cancelled, ChannelClosed when
-        the client is gone, AutotuneError when the command cannot be ended; nothing of it is left in any case that
-        the kernel allows."""
+        """Run the command and return the fields of `records.Run`. Raises Interrupted when it was cancelled,
+        ChannelClosed when the client is gone, AutotuneError when the command cannot be ended; nothing of it is left in
+        any case that the kernel allows."""
         try:
             error = self._start()
             if error is not None:
@@ -204,7 +204,7 @@ class RunningWorkload:
     # --- the start ---
 
     def _start(self) -> str | None:
-        """Spawn the command, or say why it cannot be."""
+        """Spawn the command. Returns why that failed, None when it did not."""
         try:
             os.chdir(self._spec["cwd"])
         except OSError as error:
@@ -220,8 +220,8 @@ class RunningWorkload:
         return None
 
     def _spawn(self) -> None:
-        """Nothing that could be done before the spawn or after the run is done between: this process would take
-        the CPU from a short command."""
+        """Spawn. All that could be done before the spawn or after the run is done there: this process would take the
+        CPU from a short command."""
         argv = [os.fsencode(word) for word in self._spec["argv"]]
         env = {os.fsencode(name): os.fsencode(value) for name, value in self._spec["env"].items()}
         path = find_program(argv, env)
@@ -236,7 +236,7 @@ class RunningWorkload:
             self._pid = spawn(path, argv, env, actions)
 
     def _mark(self, session: int) -> None:
-        """Leave a note for the client, should this helper die: the session it then has to end; 0 for none."""
+        """Leave the client a note, in case this helper dies: the session that it then has to end; 0 for none."""
         if self._note is not None:
             self._note[:NOTE_BYTES] = b"%-*d" % (NOTE_BYTES, session)
 
@@ -267,7 +267,7 @@ class RunningWorkload:
             self._lose_client(gone)
 
     def _heed_control(self) -> bool:
-        """True when nothing more can come from the client."""
+        """Return whether nothing more can come from the client."""
         try:
             if self._control.cancelled() and not self._cancelled:
                 self._cancelled = True
@@ -372,7 +372,7 @@ class RunningWorkload:
 
 
 def start_error(argv: list[str], error: OSError | ValueError) -> str:
-    """One line that says why a command could not be started."""
+    """Describe in one line why a command could not be started."""
     if not argv or not argv[0]:
         return "the command is empty"
     if isinstance(error, FileNotFoundError) and "/" not in argv[0]:
@@ -381,8 +381,8 @@ def start_error(argv: list[str], error: OSError | ValueError) -> str:
 
 
 def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
-    """The file to execute, searched in the command's own PATH, before the clock starts. Raises FileNotFoundError or
-    PermissionError."""
+    """Return the file to execute, searched in the command's own PATH, before the clock starts. Raises FileNotFoundError
+    or PermissionError."""
     name = argv[0] if argv else b""
     if b"/" in name:
         return name
@@ -398,8 +398,8 @@ def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
 
 
 def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> None:
-    """A spawn that fails at its exec, 0.1 ms, just before the real one. Between two runs the CPUs fall idle, and the
-    first process then started reads some 30 us longer than one that follows another; so every run follows one."""
+    """Spawn a process that fails at its exec, 0.1 ms, just before the real one. Between two runs the CPUs fall idle,
+    and the first process then reads some 30 us longer than one that follows another; so every run follows one."""
     with contextlib.suppress(OSError):
         os.posix_spawn(
             b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=_TO_DEFAULT
@@ -419,7 +419,7 @@ def spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list
 
 @contextlib.contextmanager
 def scheduled_ext(wanted: bool) -> Any:
-    """Be under SCHED_EXT meanwhile, when wanted: a spawned process inherits the policy, and needs no privilege for it.
+    """Run the block under SCHED_EXT, when wanted: a spawned process inherits the policy, and needs no privilege for it.
     Raises AutotuneError where the kernel has no such policy."""
     if not wanted:
         yield
@@ -443,7 +443,7 @@ def scheduled_ext(wanted: bool) -> Any:
 
 
 class Helper:
-    """The operations that the client may ask for."""
+    """The operations that the client may request."""
 
     def __init__(self, control: Control, note: mmap.mmap | None) -> None:
         self._control = control
@@ -475,13 +475,13 @@ SPEC_DEFAULTS: Message = {
     "metric_regex": None,
     "policy_ext": False,
 }
-"""Those of `records.RunSpec`, for a client that leaves them out."""
+"""Defaults of `records.RunSpec`, for a client that leaves fields out."""
 
 
 def open_peak_reset() -> int | None:
-    """Where writing 5 sets this process's peak memory back to what it has now (proc(5), clear_refs). Without that
-    one large moment of the helper would show as the peak of every later command. None where the kernel lacks it.
-    Opened while still root, since a process that changed its user may not open it."""
+    """Open the file where writing 5 resets this process's peak memory to what it has now (proc(5), clear_refs). Without
+    that one large moment of the helper would show as the peak of every later command. Returns None where the kernel
+    lacks it. Opened while still root, since a process that changed its user may not open it."""
     try:
         return os.open("/proc/self/clear_refs", os.O_WRONLY)
     except OSError:
@@ -501,7 +501,7 @@ def begin(request: Message, _emit: EventHandler) -> None:
 
 
 def become(uid: int, gid: int, groups: list[int]) -> None:
-    """Drop to a user for good. Raises PrivilegeError when this process is neither root nor that user."""
+    """Switch to a user for good. Raises PrivilegeError when this process is neither root nor that user."""
     if (os.geteuid(), os.getegid()) == (uid, gid):
         return
     try:
@@ -527,12 +527,12 @@ def snapshot(_request: Message, _emit: EventHandler) -> Message:
 
 
 def ignore(_request: Message, _emit: EventHandler) -> None:
-    """A `cancel` that came after its run had ended."""
+    """Ignore a `cancel` that came after its run had ended."""
 
 
 def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
-    """The memory that is shared with the client, to leave a note in without a system call. Its descriptor is closed,
-    so that the workload does not inherit it."""
+    """Map the memory shared with the client, in which a note can be left without a system call. Its descriptor is
+    closed, so that the workload does not inherit it."""
     if not arguments:
         return None
     note_fd = int(arguments[0])
@@ -543,9 +543,9 @@ def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
 
 
 def main(arguments: list[str]) -> None:
-    """Serve the client on what are standard input and output now; neither is left for anything else to use."""
+    """Serve the client on standard input and output, and take both away from everything else."""
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it is the end of the pipe that ends this process
+        signal.signal(number, signal.SIG_IGN)  # the end of the pipe ends this process
     note = note_from_arguments(arguments)
     requests, answers = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)

@@ -19,7 +19,7 @@ from autotune.errors import AutotuneError, from_wire
 SERVICE_PREFIX = "ANTHROPIC_"
 """Variables of `.env` that may hold a key of the model's service."""
 LONGEST_REDACTED = 1 << 18
-"""Longer logs (of the verifier, of a compiler) are searched for known secrets only; patterns take seconds."""
+"""Longer logs (of the verifier, of a compiler) are searched for known secrets only; patterns would take seconds."""
 
 
 def dotenv_keys(cwd: Path) -> dict[str, str]:
@@ -28,13 +28,14 @@ def dotenv_keys(cwd: Path) -> dict[str, str]:
 
 
 def known_secrets(cwd: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment together with the keys in `.env`, for a Redactor."""
+    """Return the environment together with the keys in `.env`, for a Redactor."""
     return {**environ, **{f"DOTENV_{name}": value for name, value in dotenv_keys(cwd).items()}}
 
 
 def redacted(text: str) -> str:
     """Redact text that a library, a program or a service wrote: the secrets of the environment and of the directory's
-    `.env`, and whatever looks like one. In a text longer than LONGEST_REDACTED, only known secrets are replaced."""
+    `.env`, and whatever looks like a secret. In a text longer than LONGEST_REDACTED, only known secrets are
+    replaced."""
     from autotune.redact import Redactor
 
     if not text:
@@ -44,13 +45,13 @@ def redacted(text: str) -> str:
 
 
 def error_without_secrets(error: AutotuneError) -> AutotuneError:
-    """The error, of the same class, with its texts redacted."""
+    """Return the error, of the same class, with its texts redacted."""
     return from_wire({name: text if name == "class" else redacted(text) for name, text in error.to_wire().items()})
 
 
 def event_without_secrets(event: Any) -> Any:
-    """Redact the foreign text in an event for views and reports. The workload's own output is left alone: the user
-    asked to see it."""
+    """Redact the foreign text in an event for views and reports. The workload's own output stays: the user wants to see
+    it."""
     if isinstance(event, events.Finished):
         session = event.session
         warnings = tuple(redacted(warning) for warning in session.warnings)

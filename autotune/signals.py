@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that they end a session as Ctrl-C does. One that is ignored
-    (SIGHUP under nohup) stays ignored."""
+    """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that they end a session as Ctrl-C does. A signal that is
+    ignored (SIGHUP under nohup) stays ignored."""
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -28,7 +28,8 @@ def as_interrupts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def delayed() -> Iterator[None]:
-    """Deliver Ctrl-C and the like only afterwards. Does nothing outside the main thread, which alone gets signals."""
+    """Deliver Ctrl-C and the like only after the block. Does nothing outside the main thread, which alone gets
+    signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 def to_json(record: Any) -> Any:
-    """A record as values that `json.dumps` takes; tuples become lists."""
+    """Turn a record into values that `json.dumps` takes; tuples become lists."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
         return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
     if isinstance(record, (list, tuple)):
@@ -26,8 +26,8 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(cls: type[R], data: Any) -> R:
-    """The record of class `cls` that `to_json` made `data` from. Raises TypeError, KeyError or ValueError on
-    anything else; unknown keys are ignored so that older programs read newer files."""
+    """Rebuild the record of class `cls` from what `to_json` made. Raises TypeError, KeyError or ValueError on anything
+    else; unknown keys are ignored so that older programs read newer files."""
     return typing.cast(R, _build(cls, data))
 
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * at_batch: long slices, each CPU its own queue, for work that only wants to be done.
+ * at_batch: long slices and a queue for each CPU, for work of which only the end matters.
  *
  * A task waits at the CPU it ran on last, where its caches are warm, and runs long once it is its turn; weight makes
- * the slice longer or shorter. A CPU takes from a queue that is longer than its own by two, so that all wait about as
- * long; one whose queue is empty takes from any, so that none idles while tasks wait.
+ * the slice longer or shorter. A CPU takes from a queue that is longer than its own by two, so that all tasks wait
+ * about as long; a CPU whose queue is empty takes from any, so that none idles while tasks wait.
  *
- * With `long_first`, those that have used most CPU time go first: of jobs started together the long ones then do not
- * end alone after all the short ones, which is what decides when the batch is done. A task is favoured by at most
- * `age_limit_ms`: who has waited longer than that is ahead of everybody who comes, so none starves.
+ * With `long_first`, the tasks that have used most CPU time go first. Of jobs started together, a long one then does
+ * not run alone at the end, after all the short ones, which would delay the whole batch. A task is favoured by at most
+ * `age_limit_ms`: one that has waited longer than that is ahead of every newcomer, so none starves.
  */
 #include "at.h"
 
@@ -16,7 +16,7 @@
 AT_KNOB(u64, slice_us, 20000);
 /* Favour tasks by the CPU time they have used so far. */
 AT_KNOB(bool, long_first, false);
-/* The most that a task is favoured by, and so the longest that others wait for it. */
+/* The largest head start of a task, and so the longest that others wait for it. */
 AT_KNOB(u64, age_limit_ms, 2000);
 
 #define SLICE_LEAST_US 500ULL
@@ -51,7 +51,7 @@ AT_OP2(void, at_batch_enqueue, struct task_struct *, p, u64, enq_flags)
 {
 	struct task_ctx *ctx = at_ctx(p);
 	u64 limit_ns = age_limit_ms * AT_MS;
-	u64 turn = scx_bpf_now() + limit_ns; /* so that taking the favour off cannot go below zero */
+	u64 turn = scx_bpf_now() + limit_ns; /* so that subtracting the favour cannot go below zero */
 	u64 queue = AT_SHARED;
 	u32 cpu = scx_bpf_task_cpu(p);
 

@@ -2,8 +2,8 @@
 /*
  * at_fifo: first come, first served, from one queue for all CPUs.
  *
- * The simplest scheduler that works: whoever waits longest runs next, for one slice, whatever its nice level. It has
- * little to do per switch and keeps all CPUs busy; it protects nobody from hogs.
+ * The simplest scheduler that works: the task that has waited longest runs next, for one slice, whatever its nice
+ * level. It does little per switch and keeps all CPUs busy; nothing protects other tasks from hogs.
  */
 #include "at.h"
 

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * at_interactive: those that run briefly and sleep go first.
+ * at_interactive: tasks that run briefly and sleep go first.
  *
  * Tasks are ordered by a deadline: their virtual time (as in at_vtime) plus how long they have been running since
  * they last slept, up to `burst_limit_us`. A short sleeper has little of both and is served soon; a hog's deadline
- * moves away while it runs, but virtual time moves on too, so it is only put behind, never left out. A sleeper whose
+ * moves away while it runs, but virtual time moves on too, so it is only delayed, never starved. A sleeper whose
  * usual burst is shorter than `preempt_below_us` need not wait for the end of a slice when its deadline is before that
- * of the task on its CPU. Nobody runs out of order, or those that preempt each other would leave out all the rest.
+ * of the task on its CPU. No task runs out of this order, or tasks that preempt each other would starve all others.
  */
 #include "at_clock.h"
 
-/* The longest a task may run at once; shared by those that wait. */
+/* The longest a task may run at once; the tasks that wait share it. */
 AT_KNOB(u64, slice_us, 4000);
-/* The shortest it gets however many wait. */
+/* The shortest slice, however many tasks wait. */
 AT_KNOB(u64, slice_min_us, 500);
-/* How far behind the others a task that slept may start; more favours those that sleep. */
+/* How far behind the others a task that slept may start; a larger value favours tasks that sleep. */
 AT_KNOB(u64, lag_limit_us, 20000);
-/* How much running without sleep can put a task back. */
+/* The most that running without sleep can delay a task. */
 AT_KNOB(u64, burst_limit_us, 50000);
-/* Sleepers with a usual burst below this may preempt; 0 lets nobody. */
+/* Sleepers with a usual burst below this may preempt; 0: none may. */
 AT_KNOB(u64, preempt_below_us, 500);
 
 struct task_ctx {
@@ -31,7 +31,7 @@ struct task_ctx {
 
 #define MAX_CPUS 1024
 
-static u64 deadline_on[MAX_CPUS]; /* of the task that runs there; 0 when none does */
+static u64 deadline_on[MAX_CPUS]; /* of the task that runs there; 0 without one */
 
 AT_TASK_CTX(struct task_ctx)
 
@@ -50,7 +50,7 @@ AT_OP3(s32, at_interactive_select_cpu, struct task_struct *, p, s32, prev_cpu, u
 	return at_select_cpu(p, prev_cpu, wake_flags, slice_ns());
 }
 
-/* The task on its CPU has a later deadline, so that dispatch would choose this one. */
+/* Whether the task on its CPU has a later deadline, so that dispatch would choose this one. */
 AT_INLINE bool may_preempt(struct task_struct *p, u64 deadline)
 {
 	u32 cpu = scx_bpf_task_cpu(p);
@@ -64,7 +64,7 @@ AT_OP2(void, at_interactive_enqueue, struct task_struct *, p, u64, enq_flags)
 	u64 limit_ns = burst_limit_us * AT_US;
 	u64 deadline;
 
-	/* The penalty for its burst keeps a hog so far behind the clock: that is part of what it is due. */
+	/* The penalty for its burst keeps a hog that far behind the clock, so the bound on its credit includes it. */
 	ctx->vtime = at_clock_position(ctx->vtime, enq_flags, lag_limit_us * AT_US, limit_ns + AT_CLOCK_KEPT_NS);
 	deadline = ctx->vtime + (ctx->burst_ns < limit_ns ? ctx->burst_ns : limit_ns);
 	ctx->deadline = deadline;
@@ -112,7 +112,7 @@ AT_OP2(void, at_interactive_stopping, struct task_struct *, p, bool, runnable)
 
 AT_OP2(s32, at_interactive_init_task, struct task_struct *, p, struct scx_init_task_args *, args)
 {
-	at_ctx_create(p)->usual_ns = slice_us * AT_US; /* nobody preempts before it has shown that it is brief */
+	at_ctx_create(p)->usual_ns = slice_us * AT_US; /* no task preempts before it has shown that it is brief */
 	return 0;
 }
 

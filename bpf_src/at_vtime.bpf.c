@@ -2,15 +2,15 @@
 /*
  * at_vtime: weighted virtual time, one queue for all CPUs.
  *
- * Every task has a clock that runs while it does, slower the higher its weight; whoever's clock is furthest behind
- * runs next. So each gets CPU time in proportion to its weight. A task that slept does not hoard what it missed: its
- * clock is moved up to at most `lag_limit_us` behind the others.
+ * Every task has a clock that runs while it does, slower the higher its weight; the task whose clock is furthest
+ * behind runs next. So each gets CPU time in proportion to its weight. A task that slept does not save up what it
+ * missed: its clock is moved up to at most `lag_limit_us` behind the others.
  */
 #include "at_clock.h"
 
 /* How long a task may run before the next is chosen. */
 AT_KNOB(u64, slice_us, 5000);
-/* How far behind the others a task that slept may start; more favours those that sleep. */
+/* How far behind the others a task that slept may start; a larger value favours tasks that sleep. */
 AT_KNOB(u64, lag_limit_us, 5000);
 
 struct task_ctx {
@@ -49,7 +49,7 @@ AT_OP2(void, at_vtime_stopping, struct task_struct *, p, bool, runnable)
 {
 	struct task_ctx *ctx = at_ctx(p);
 
-	/* By the clock: what is left of the slice does not tell, since the kernel renews it for a task without rivals. */
+	/* By the clock: the rest of the slice does not show it, since the kernel renews the slice of a task without rivals. */
 	if (ctx->began_ns)
 		at_set_vtime(p, at_clock_charged(p, p->scx.dsq_vtime, scx_bpf_now() - ctx->began_ns));
 }

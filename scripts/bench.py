@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Speed of autotune as ratios to the tools it is compared with, all from one run: `scripts/bench [NAME...]`.
 
-Each benchmark interleaves ours and theirs, takes medians, and says whether the goal of docs/PERFORMANCE.md is met.
+Each benchmark interleaves ours and theirs, takes medians, and shows whether the goal of docs/PERFORMANCE.md is met.
 Run it on a quiet machine; a busy one spoils ratios too, only less.
 """
 
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from autotune.machine.vm.kernels import Kernel
     from autotune.machine.vm.microvm import MicroVM
     from autotune.planner.claude.conversation import Conversation
     from autotune.records import AttachSpec
@@ -32,7 +33,7 @@ sys.path.insert(0, str(TOP))
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ours` and `theirs` are medians in `unit`; `goal` is the largest ratio that is good enough.
+    """One comparison. `ours` and `theirs` are medians in `unit`; `goal` is the largest acceptable ratio.
     Without `theirs`, `goal` is a limit on `ours` itself."""
 
     name: str
@@ -72,7 +73,7 @@ def need(program: str) -> str:
 
 
 def runner(argv: list[str], repeats: int, batches: int) -> Result:
-    """Wall time that the runner reports against `hyperfine -N`, in alternating batches."""
+    """Compare wall time that the runner reports with `hyperfine -N`, in alternating batches."""
     from autotune.machine.local import invoking_identity
     from autotune.measure.client import Runner
     from autotune.records import RunSpec
@@ -112,7 +113,7 @@ app()
 
 
 def start_up(repeats: int) -> Result:
-    """`autotune --version` against a bare Typer program."""
+    """Compare `autotune --version` with a bare Typer program."""
     with tempfile.TemporaryDirectory() as directory:
         bare = Path(directory) / "bare.py"
         bare.write_text(BARE)
@@ -136,70 +137,86 @@ def start_up(repeats: int) -> Result:
 
 
 def boot_time(repeats: int) -> Result:
-    """Start to first command, against plain `vng` with the same kernel and acceleration."""
-    from autotune.machine.base import Place
-    from autotune.machine.local import invoking_identity
-    from autotune.machine.vm import kernels, microvm
-    from autotune.records import RunSpec
+    """Compare start to first command with plain `vng`, with the same kernel and acceleration."""
+    from autotune.machine.vm import kernels
 
     kernel = kernels.find(None)
-    place = Place(str(TOP), False, invoking_identity())
-    options = microvm.VmOptions(2, 2 << 30)
-    acceleration = "tcg"
-
-    def ours_s() -> float:
-        nonlocal acceleration
-        started = time.perf_counter()
-        machine = microvm.boot(kernel, place, options, "bench")
-        machine.run(RunSpec(("true",), str(TOP), dict(os.environ)))
-        took = time.perf_counter() - started
-        acceleration = machine.info.acceleration
-        machine.close()
-        return took
-
-    def theirs_s() -> float:
-        flag = ["--disable-kvm"] if acceleration == "tcg" else []
-        vng = str(Path(sys.executable).parent / "vng")
-        argv = [vng, "-r", str(kernel.image), "--force-9p", *flag, "--user", "root", "--cpus", "2", "--memory", "2G"]
-        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        if kernel.qemu is not None:  # the same emulator for both
-            program, *firmware = microvm.qemu_program(kernel)
-            argv += ["--qemu", program, f"--qemu-opts={' '.join(firmware)}"]
-            env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [*argv, "--", "echo first"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=env,
-            cwd=TOP,
-        )
-        assert process.stdout is not None
-        seen = b""
-        while b"first" not in seen:
-            piece = os.read(process.stdout.fileno(), 4096)
-            if not piece:
-                raise SystemExit("bench: vng ended without running its command")
-            seen += piece
-        took = time.perf_counter() - started
-        process.communicate()
-        return took
-
-    ours_s()  # the first boot may have to find out about KVM
-    pairs = [(ours_s(), theirs_s()) for _ in range(repeats)]
+    boot_ours(kernel)  # the first boot may have to find out about KVM
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(repeats):
+        took_s, acceleration = boot_ours(kernel)
+        ours.append(took_s)
+        theirs.append(boot_vng_s(kernel, acceleration))
     return Result(
         f"micro-VM ({acceleration}), start to first command, against vng",
-        statistics.median(pair[0] for pair in pairs),
-        statistics.median(pair[1] for pair in pairs),
+        statistics.median(ours),
+        statistics.median(theirs),
         "s",
         0.6,
         repeats,
     )
 
 
+def boot_ours(kernel: Kernel) -> tuple[float, str]:
+    """Boot our micro-VM and run a command. Returns the seconds until it ended, and the acceleration."""
+    from autotune.machine.base import Place
+    from autotune.machine.local import invoking_identity
+    from autotune.machine.vm import microvm
+    from autotune.records import RunSpec
+
+    place, options = Place(str(TOP), False, invoking_identity()), microvm.VmOptions(2, 2 << 30)
+    started = time.perf_counter()
+    machine = microvm.boot(kernel, place, options, "bench")
+    machine.run(RunSpec(("true",), str(TOP), dict(os.environ)))
+    took_s = time.perf_counter() - started
+    acceleration = machine.info.acceleration
+    machine.close()
+    return took_s, acceleration
+
+
+def boot_vng_s(kernel: Kernel, acceleration: str) -> float:
+    """Boot vng and run a command. Returns the seconds until its output comes."""
+    argv, env = vng_command(kernel, acceleration)
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [*argv, "--", "echo first"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=env,
+        cwd=TOP,
+    )
+    assert process.stdout is not None
+    seen = b""
+    while b"first" not in seen:
+        piece = os.read(process.stdout.fileno(), 4096)
+        if not piece:
+            raise SystemExit("bench: vng ended without running its command")
+        seen += piece
+    took_s = time.perf_counter() - started
+    process.communicate()
+    return took_s
+
+
+def vng_command(kernel: Kernel, acceleration: str) -> tuple[list[str], dict[str, str]]:
+    """Return the argument vector and the environment of vng, with the emulator that we use."""
+    from autotune.machine.vm import microvm
+
+    programs = Path(sys.executable).parent
+    flag = ["--disable-kvm"] if acceleration == "tcg" else []
+    argv = [str(programs / "vng"), "-r", str(kernel.image), "--force-9p", *flag]
+    argv += ["--user", "root", "--cpus", "2", "--memory", "2G"]
+    env = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    if kernel.qemu is not None:
+        program, *firmware = microvm.qemu_program(kernel)
+        argv += ["--qemu", program, f"--qemu-opts={' '.join(firmware)}"]
+        env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
+    return argv, env
+
+
 def switching(repeats: int) -> list[Result]:
-    """Attach to confirmed and detach to confirmed, against bpftool on the same object in the same VM."""
+    """Compare attaching and detaching, confirmed, with bpftool on the same object in the same VM."""
     from autotune.machine.base import Place
     from autotune.machine.vm import kernels, microvm
     from autotune.records import Candidate, Identity
@@ -218,7 +235,7 @@ def switching(repeats: int) -> list[Result]:
 
 
 def new_bpftool(directory: Path) -> str:
-    """A bpftool that can load our objects: Debian 12's own 7.1 cannot, so the one of its backports is fetched."""
+    """Fetch a bpftool that can load our objects from the backports: Debian 12's own 7.1 cannot."""
     from autotune.machine.vm import archive
 
     apt = archive.Archive(directory / "apt")
@@ -232,7 +249,7 @@ def new_bpftool(directory: Path) -> str:
 
 
 def without_link(name: str, directory: Path, headers: Path | None) -> str:
-    """The scheduler as bpftool registers and unregisters it by its map: from the section of objects without a link."""
+    """Build the scheduler without a link, so that bpftool registers and unregisters it by its map."""
     from autotune import resources
     from autotune.schedext.build import build
 
@@ -275,7 +292,7 @@ def switches(machine: MicroVM, spec: AttachSpec, bpftool: str, plain: str, repea
 
 
 def between_runs(repeats: int) -> Result:
-    """Time from the end of one run to the start of the next on the host, without prepare or switch."""
+    """Measure the time from the end of one run to the start of the next on the host, without prepare or switch."""
     from autotune.machine.base import Place
     from autotune.machine.local import LocalMachine, invoking_identity
     from autotune.records import Workload
@@ -301,8 +318,8 @@ def between_runs(repeats: int) -> Result:
 
 
 def planning(sessions: int) -> Result:
-    """What planning with Claude takes beyond the service's own time, a turn: against a local server whose answers are
-    timed, with three calls and four tools in each of five turns. The library's part is counted as ours."""
+    """Measure what a turn of planning with Claude takes beyond the API's own time, against a local server whose answers
+    are timed: five turns with three calls and four tools each. The library's part counts as ours."""
     from tests.support.messages_server import Answer, serving, submit, tool
     from tests.support.sessions import a_situation
 
@@ -358,7 +375,7 @@ def planning_talk(url: str, key: str) -> Conversation:
 
 
 def checks(repeats: int) -> Result:
-    """What `autotune doctor` looks at, in a process that is there, against starting Python with Typer."""
+    """Compare the checks of `autotune doctor`, in a running process, with starting Python with Typer."""
     from autotune.commands import requirements
 
     def ours_s() -> float:
@@ -375,8 +392,7 @@ def checks(repeats: int) -> Result:
 
 
 def watching(batches: int) -> Result:
-    """CPU time of the watch in a measured run, in ms for each s, beside two bare threads that sleep for as long, in
-    turn; each against the wall time of its own run."""
+    """Compare the watch's CPU time in a measured run, in ms for each s, with two bare threads that sleep as long."""
     from autotune.canary import RUN_BOUNDS, Look, Watch
 
     def ours_ms(seconds: float = 4.0) -> float:

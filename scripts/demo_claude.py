@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A local Messages server and a session against it; see scripts/demo-claude. With `--generated` the scripted model
-writes a scheduler of its own, wrongly first. All else is passed on to `autotune cc` in place of the demo's own."""
+"""Runs a session against a local Messages server; see scripts/demo-claude. With `--generated` the scripted model writes
+a scheduler of its own, a wrong one first. All other arguments replace the demo's own of `autotune cc`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOSES_A_TASK = SOURCE.replace(
 
 
 def written(source: str) -> Any:
-    """A call that hands in a scheduler."""
+    """Make the tool call that submits a scheduler."""
     knob = {"type": "integer", "min": 0, "description": "see the source"}
     return tool(
         "create_and_verify_scheduler",
@@ -72,10 +72,10 @@ def main() -> None:
     with serving(*(MODEL_WRITES if writes else MODEL_SAYS)) as script, tempfile.TemporaryDirectory() as state:
         env = {**os.environ, "ANTHROPIC_BASE_URL": script.url, "ANTHROPIC_API_KEY": script.key}
         if writes:
-            env["XDG_STATE_HOME"] = state  # a scheduler of this name may not be there yet
+            env["XDG_STATE_HOME"] = state  # no scheduler of this name may exist yet
         done = subprocess.run([sys.executable, "-m", "autotune", "cc", *(given or OWN)], env=env, cwd=TOP, check=False)
-        asked, share = len(script.requests), script.cached_share() if script.usage else 0.0
-    print(f"\nThe local server answered {asked} calls; {share:.0%} of the input tokens were read from its cache.")
+        calls, share = len(script.requests), script.cached_share() if script.usage else 0.0
+    print(f"\nThe local server answered {calls} calls; {share:.0%} of the input tokens were read from its cache.")
     for problem in script.problems:
         print(f"The real service would have refused: {problem}")
     sys.exit(done.returncode or bool(script.problems))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Writes docs/SCHEDULERS.md from the catalogue; with --check only says whether it is as it would be written."""
+"""Writes docs/SCHEDULERS.md from the catalogue; with --check only checks that the page is current."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main(given: list[str]) -> int:
         return 0
     if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
         return 0
-    print(f"{PAGE.name} is not what the catalogue says: run scripts/schedulers-doc", file=sys.stderr)
+    print(f"{PAGE.name} does not match the catalogue: run scripts/schedulers-doc", file=sys.stderr)
     return 1
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # Sourced by the other scripts: makes the virtual environment, installs what is missing.
-# Needs $top (the checkout, as a physical path). Nothing here costs anything once a stamp says that it was done.
+# Needs $top (the checkout, as a physical path). No step costs anything once a stamp shows that it was done.
 #
-# What always holds: one start at a time changes .venv (a lock); what was begun and not ended is marked, and made anew by
-# the next start, however the first one ended.
+# What always holds: one start at a time changes .venv (a lock); an unfinished change is marked, and the next start makes
+# it anew, however the first one ended.
 
 say() { printf 'autotune setup: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -15,7 +15,7 @@ lock=
 # Children inherit the lock on purpose: a pip that outlives a killed start is still changing .venv.
 setup_lock() {
     [ -z "$lock" ] || return 0
-    [ -w "$top" ] || die "$top cannot be written; let somebody who may do the first start"
+    [ -w "$top" ] || die "$top cannot be written; run it once as a user who may write it"
     exec {lock}> "$top/.venv.lock"
     trap 'say "interrupted; the next start makes it anew"; exit 130' INT
     command -v flock > /dev/null || return 0
@@ -25,7 +25,7 @@ setup_lock() {
     }
 }
 
-# Before anything that stays: the command itself must neither hold the lock nor meet our handler.
+# Before anything that stays: the command itself must neither have the lock nor our handler.
 setup_done() {
     [ -n "$lock" ] || return 0
     exec {lock}>&-
@@ -70,8 +70,8 @@ venv_is_current() { # [extras]
         { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml"; }
 }
 
-# Says why .venv must be made anew, if it must. A virtual environment holds absolute paths: one that came here with a
-# copied checkout runs the code of the other.
+# Prints why .venv must be made anew, if it must. A virtual environment contains absolute paths: one that was copied
+# with its checkout runs the code of the original.
 venv_fault() {
     local stamp place
     [ -e "$venv" ] || [ -L "$venv" ] || return 0
@@ -84,7 +84,7 @@ venv_fault() {
     [ -x "$venv/bin/python" ] || echo "its Python is gone"
 }
 
-# What says that it is whole goes first, since this may be killed too.
+# The mark that it is whole goes first, since this may be killed too.
 drop_venv() {
     rm -f "$venv"/.stamp-* "$venv/bin/autotune"
     rm -rf "$venv"
@@ -124,7 +124,7 @@ install_python_packages() { # EXTRAS WAS_WHOLE
     die "the Python packages could not be installed; check the network and try again"
 }
 
-# Nothing is written into the user's directories unasked.
+# Nothing is written into the user's directories without a request.
 say_how_to_call_it() {
     command -v autotune > /dev/null && return
     local place home=${HOME-~} script
@@ -180,7 +180,7 @@ install_packages() { # PACKAGE...
         root=sudo
     fi
     say "installing with ${root:+sudo }apt-get: $*"
-    apt_get() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" {lock}>&-; } # what it starts may stay
+    apt_get() { $root env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" {lock}>&-; } # what it starts may outlive us
     apt_get update >&2 || say "the list of packages could not be refreshed; going on with the old one"
     # Twice: on some machines a clean-up hook takes archives away while they are being installed, and an installation
     # that was killed must be ended first.
@@ -203,7 +203,7 @@ setup_kernel() {
     "$venv/bin/autotune" vm setup >&2 || exit 1
 }
 
-# setup_for ARGUMENT...: what this command line of autotune needs, and no more. Its own parser says what that is.
+# setup_for ARGUMENT...: what this command line of autotune needs, and no more. Its own parser decides.
 setup_for() {
     packages_are_current run && kernel_is_there && return
     local needs

@@ -2,7 +2,7 @@
 """The canary: a generated scheduler's first, short time on a host, watched, and detached at once past a bound.
 
 What always holds here:
-- the guard watches before the scheduler can be in charge: it arms itself when the kernel says that it is;
+- the guard watches before the scheduler can be in charge: it arms itself once the kernel reports the scheduler;
 - the guard and the thread that detaches are real-time threads where that is allowed, so no sched_ext scheduler can
   delay them; the probe is an ordinary thread (SCHED_EXT in partial mode), since it must feel the delays of others;
 - a wake-up that is still missing counts as late as it is by now, so a probe that never wakes again is noticed;

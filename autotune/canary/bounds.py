@@ -25,37 +25,41 @@ class Bounds:
     emulated machine is compared with itself."""
 
     late_s: float = 0.25
-    """One wake-up so late is noticed by whoever uses the machine, and a watchdog or a heartbeat may be missed."""
+    """A single wake-up this late is noticed by whoever uses the machine, and may miss a watchdog or a heartbeat."""
     late_factor: float = 20.0
-    """And it must be far beyond the p99 of before: the worst of 500 is several times the p99 on a busy machine."""
+    """A late wake-up must also exceed the earlier p99 by this factor: on a busy machine the worst of 500 is several
+    times the p99."""
     late_worst_factor: float = 2.0
-    """And twice the worst of before: what the kernel's own scheduler did too is no fault."""
+    """It must also exceed the worst wake-up of the look before by this factor: what the kernel's own scheduler did too
+    is no fault."""
     p99_s: float = 0.05
-    """Wake-ups that are late by this again and again, within one second, make a machine feel stuck. A queue of two
-    behind time slices of 20 ms, the longest of our own schedulers, stays below."""
+    """Wake-ups late by this again and again, within one second, make a machine feel stuck. A queue of two behind time
+    slices of 20 ms, the longest of our own schedulers, stays below."""
     p99_factor: float = 10.0
     window_s: float = 1.0
     pressure_rise: float | None = 0.5
-    """How much more of the time (0 to 1) some task may wait for a CPU than before; None: not judged, as in measured
-    runs, whose workload causes pressure. Not judged either where the pressure before was above half."""
+    """How much larger than before the share of time (0 to 1) may be in which some task waits for a CPU. None: not
+    judged, as in measured runs, whose workload causes pressure. Not judged either where the pressure before was above
+    half."""
     pressure_for_s: float = 3.0
-    """And for how long without a pause: a build or an update that starts makes a peak, a CPU left idle lasts."""
+    """How long that pressure must last without a pause: a build or an update that starts makes a peak, an idle CPU
+    lasts."""
     probe_period_s: float = 0.02
     """How long the probe sleeps; nearly all of its cost is waking up."""
     guard_period_s: float = 0.1
-    """How soon a missing wake-up is noticed: a tenth of the second within which all must be over."""
+    """How soon a missing wake-up is noticed: a tenth of the second within which the scheduler must be detached."""
     busy_p99_s: float = 0.1
     """Where the kernel's own scheduler is this late already, nothing can be judged, and no canary begins."""
 
 
 RUN_BOUNDS = Bounds(late_s=1.0, p99_s=0.5, pressure_rise=None, probe_period_s=0.05, guard_period_s=0.2)
-"""For measured runs, whose workload fills the queues. Eight tasks a CPU with time slices of 20 ms keep each one waiting
-for 160 ms, and that is no fault; but a machine whose wake-ups take half a second again and again is stuck. To see that,
-probe and guard may sleep longer than in a canary, and so cost less beside what is measured."""
+"""Bounds for measured runs, whose workload fills the queues. Eight tasks a CPU with time slices of 20 ms keep each one
+waiting for 160 ms, and that is no fault; but a machine whose wake-ups take half a second again and again is stuck. For
+that the probe and the guard may sleep longer than in a canary, and so cost less beside what is measured."""
 
 
 class Wake(NamedTuple):
-    """One wake-up of the probe: when it ran, and how long after it should have, on the monotonic clock."""
+    """One wake-up of the probe: when it ran, and how late that was, on the monotonic clock."""
 
     at_s: float
     late_s: float
@@ -63,7 +67,8 @@ class Wake(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """The machine before: what bounds are relative to. `pressure_share` is None where the kernel does not count it."""
+    """The machine before the scheduler: bounds are relative to it. `pressure_share` is None where the kernel does not
+    count it."""
 
     wakes: int = 0
     p99_s: float = 0.0
@@ -73,7 +78,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Breach:
-    """A bound that was passed: at `since_s`, as the guard noticed at `noticed_s`."""
+    """A bound that was exceeded at `since_s`, as the guard noticed at `noticed_s`."""
 
     bound: BoundName
     value: float | str
@@ -84,7 +89,7 @@ class Breach:
     """The guard, which no scheduler delays, was late as well: the machine paused, and the scheduler is not to blame."""
 
     def text(self) -> str:
-        """`wake-up latency: 412 ms, limit 250 ms`."""
+        """Describe it: `wake-up latency: 412 ms, limit 250 ms`."""
         unit = "%" if self.bound == "CPU pressure" else "ms"
         return f"{self.bound}: {shown(self.value, unit)}, limit {shown(self.limit, unit)}"
 
@@ -96,8 +101,8 @@ def shown(value: float | str, unit: str) -> str:
 
 
 def high_percentile(values: Sequence[float], share: float = 0.99) -> float:
-    """The percentile by nearest rank. The largest value is set aside where there are others: of fewer than 100 it would
-    be the p99, and one late wake-up has a bound of its own. Raises ValueError without values."""
+    """Return the percentile by nearest rank. The largest value is set aside where there are others: of fewer than 100
+    it would be the p99, and a single late wake-up has a bound of its own. Raises ValueError without values."""
     if not values:
         raise ValueError("no values")
     rank = max(1, min(math.ceil(share * len(values)), len(values) - 1))
@@ -117,12 +122,12 @@ class LateWindow:
             self._wakes.popleft()
 
     def p99_s(self) -> float | None:
-        """The p99; None while there are too few wake-ups."""
+        """Return the p99; None while there are too few wake-ups."""
         return None if len(self._wakes) < _LEAST_WAKES else high_percentile([wake.late_s for wake in self._wakes])
 
 
 class Judge:
-    """Compares what is seen with the bounds. Each method returns a breach or None, and keeps the worst for the report.
+    """Compares readings with the bounds. Each method returns a breach or None, and keeps the worst for the report.
     `ops` is None under the kernel's own scheduler, which no bound applies to."""
 
     def __init__(self, bounds: Bounds, before: Look, ops: str | None) -> None:
@@ -189,7 +194,7 @@ class Judge:
         return None if now_s < since_s else Breach("CPU pressure", share, self.pressure_limit, since_s, now_s)
 
     def state(self, now_s: float, seen: KernelState) -> Breach | None:
-        """Whether the expected scheduler is in charge, and has been since it was first seen to be."""
+        """Judge whether the expected scheduler is in charge, and has been since it was first seen to be."""
         if self._ops is None or self.in_charge(seen):
             return None
         shown = f"{seen.state} ({seen.ops})" if seen.ops else seen.state
@@ -200,5 +205,5 @@ class Judge:
     def in_charge(self, seen: KernelState) -> bool:
         if seen.state != "enabled" or self._ops is None or not ops_matches(self._ops, seen.ops):
             return False
-        # The kernel says `enabled` a moment before it counts: the number of before is not yet that of ours.
+        # The kernel shows `enabled` a moment before it counts: an unchanged number is not yet that of ours.
         return seen.enable_seq > self.seq_before if self.enable_seq is None else seen.enable_seq == self.enable_seq

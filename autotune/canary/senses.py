@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Inputs of a watch: a thread that measures how late it wakes, and the kernel's pressure and sched_ext state; and the
+"""Inputs of a watch: a thread that measures how late it wakes, the kernel's pressure and its sched_ext state; and the
 kernel's own way to eject a scheduler. Standard library only."""
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from autotune.records import KernelState
 from autotune.schedext.kernel import SYSFS, eject, read_state
 
 LOOK_S = 2.0
-"""How long the kernel's own scheduler is watched before: 100 wake-ups."""
+"""How long the kernel's own scheduler is watched beforehand: 100 wake-ups."""
 PROBE_PERIOD_S = 0.02
-"""Half of it would cost twice as much: over 1 % of a CPU where a wake-up is expensive (a cloud VM)."""
+"""Pause between two wake-ups of the probe. Half of it would cost twice as much: over 1 % of a CPU where a wake-up is
+expensive (a cloud VM)."""
 DETACH_S = 5.0
 """How long detaching may take; after that the scheduler is reported as still attached."""
 SCHED_EXT = 7  # enum in the kernel's include/uapi/linux/sched.h; Python has no name for it
@@ -42,7 +43,7 @@ def lift(tid: int = 0, priority: int = GUARD_PRIORITY) -> bool:
 
 
 class Probe(Protocol):
-    """Measures the scheduler's delays. `due_s` is when its next wake-up is due; None before the first."""
+    """Measures wake-up latency. `due_s` is when its next wake-up is due; None before the first."""
 
     cpu_s: float
 
@@ -74,7 +75,7 @@ class WakeProbe:
         return self._due_s
 
     def start(self) -> None:
-        """Start the thread. Raises AutotuneError when it should be under SCHED_EXT and the kernel has none."""
+        """Start the thread. Raises AutotuneError when it needs SCHED_EXT and the kernel has none."""
         self._thread.start()
         self._started.wait()
         if self._error is not None:
@@ -85,13 +86,13 @@ class WakeProbe:
             )
 
     def stop(self) -> None:
-        """End with the next wake-up and wait for it: by now nothing delays it any more."""
+        """End with the next wake-up and wait for it: nothing delays it any more by now."""
         self._stopping = True
         if self._thread.ident is not None:
             self._thread.join(DETACH_S)
 
     def take(self) -> list[Wake]:
-        """The wake-ups since the last call."""
+        """Return the wake-ups since the last call."""
         taken = []
         with contextlib.suppress(IndexError):
             while True:
@@ -138,8 +139,8 @@ class Pressure:
 
 
 class KeptState:
-    """The kernel's state, cheap to read again and again: three files that stay open show that nothing has changed since
-    the last complete reading, which is nearly always so."""
+    """The kernel's state, cheap to read repeatedly: three files that stay open show whether anything has changed since
+    the last complete reading."""
 
     def __init__(self, sysfs: Path) -> None:
         self._sysfs = sysfs
@@ -149,7 +150,8 @@ class KeptState:
         self._state: KernelState | None = None
 
     def read(self) -> KernelState:
-        """As `read_state`. When a file is gone or new, as when a scheduler comes or goes, reads everything again."""
+        """Read the state, as `read_state` does. When a file is gone or new, as when a scheduler comes or goes,
+        everything is read again."""
         shown = self._look()
         if self._state is None or shown is None or shown != self._shown:
             self.close()
@@ -165,7 +167,7 @@ class KeptState:
                 self._fds.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def _look(self) -> list[bytes] | None:
-        """None where one of them is missing: the kernel removes `ops` with its scheduler."""
+        """Return the contents; None where a file is missing: the kernel removes `ops` with its scheduler."""
         try:
             shown = [os.pread(fd, 256, 0) for fd in self._fds]
         except OSError:
@@ -180,7 +182,7 @@ class KeptState:
 
 @dataclass(frozen=True)
 class Senses:
-    """Inputs of the watch: the kernel's files, its clock, and the probe. Others are for tests."""
+    """Inputs of the watch: the kernel's files, its clock, and the probe. Tests give others."""
 
     sysfs: Path = SYSFS
     pressure_path: str = "/proc/pressure/cpu"
@@ -206,6 +208,6 @@ def look(seconds: float = LOOK_S, *, partial: bool = False, senses: Senses | Non
         probe.stop()
         pressure.close()
     share = None if before_s is None or after_s is None else max(0.0, after_s - before_s) / max(elapsed_s, 1e-9)
-    if not wakes:  # not once in all that time: nothing can be judged here, and `run` will say so
+    if not wakes:  # none in all that time: nothing can be judged here, and `run` reports that
         return Look(0, seconds, seconds, share)
     return Look(len(wakes), high_percentile(wakes), max(wakes), share)

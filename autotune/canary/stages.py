@@ -30,8 +30,8 @@ _HOG_CPU_S = 120
 
 
 class Hogs:
-    """The canary's load: tasks that always want the CPU, one a CPU, so that the scheduler has to choose. Nice 19, to
-    disturb others least. They end with us, even on SIGKILL, and in any case after two minutes of CPU time."""
+    """The canary's load: tasks that always want the CPU, one a CPU, so that the scheduler has to choose. Nice 19
+    disturbs others least. They end with us, even on SIGKILL, and in any case after two minutes of CPU time."""
 
     _SCRIPT = 'ulimit -t "$2"; while kill -0 "$1"; do i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; done'
 
@@ -69,13 +69,13 @@ class Hogs:
 
 @dataclass(frozen=True)
 class CanaryOutcome:
-    """How a canary ended. `numbers` is JSON: the look before, each stage, the reaction to a breach."""
+    """How a canary ended. `numbers` is JSON: the look before, the stages, the reaction to a breach."""
 
     passed: bool
     reason: str
     """Bound, value and limit, or the kernel's reason; empty when it passed."""
     fault: bool
-    """Whether the scheduler is to blame: a strike. False when it passed, when the machine is too busy or paused, and
+    """Whether the scheduler is to blame: a strike. False when it passed, when the machine is too busy or paused, or
     when somebody else detached it."""
     breach: Breach | None
     numbers: dict[str, Any]
@@ -83,8 +83,7 @@ class CanaryOutcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a canary needs to know about its candidate, and how to watch it. `hogs` is the number of load tasks; None:
-    one a CPU."""
+    """A canary's candidate, and how to watch it. `hogs` is the number of load tasks; None: one a CPU."""
 
     ops: str
     can_be_partial: bool
@@ -96,7 +95,7 @@ class Plan:
     lift: Callable[[int], bool] = lift
 
     def stages(self) -> Iterator[tuple[Mode, float]]:
-        """The modes in turn, and for how long each."""
+        """Yield the modes in turn, and for how long each."""
         partial_s = self.watch_s * PARTIAL_SHARE if self.can_be_partial else 0.0
         if self.can_be_partial:
             yield "partial", partial_s
@@ -104,9 +103,9 @@ class Plan:
 
 
 def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], plan: Plan) -> CanaryOutcome:
-    """Attach (True: in partial mode), watch and detach, for each stage until one fails. Nothing is attached when this
-    returns. Raises what `attach` raises, and AutotuneError when the scheduler could not be detached: then the host is
-    not given back, and no session may go on."""
+    """Attach (True: in partial mode), watch and detach, stage by stage until one fails. Nothing is attached afterwards.
+    Raises what `attach` raises, and AutotuneError when the scheduler could not be detached: the host is not restored
+    then, and no session may continue."""
     numbers: dict[str, Any] = {"stages": []}
     with Hogs(plan.hogs) as hogs:
         # SCHED_EXT is served like any other policy while nothing is attached: one look does for both stages.
@@ -123,7 +122,7 @@ def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], 
 
 
 def _look_at_a_calm_moment(plan: Plan) -> Look:
-    """The first look that bounds can be relative to, else the last."""
+    """Return the first look that bounds can be relative to, else the last."""
     for _ in range(LOOKS):
         seen = look(plan.look_s, senses=plan.senses)
         if seen.p99_s <= plan.bounds.busy_p99_s:
@@ -182,7 +181,7 @@ def _outcome(watch: Watch, breaker: Breaker, numbers: dict[str, Any]) -> CanaryO
     numbers["exit"] = to_json(gone)
     if breaker.reaction is not None:
         numbers["reaction"] = to_json(breaker.reaction)
-    # Between two looks of the guard it can have left, by itself or by somebody's hand, before our own detaching.
+    # Between two looks of the guard it can have left by itself, or have been detached by somebody, before we did.
     has_left = gone is not None and not gone.is_unregistered
     if breach is not None or has_left:
         return CanaryOutcome(False, _reason(breach, gone), is_fault(breach, gone), breach, numbers)
@@ -194,15 +193,15 @@ def _outcome(watch: Watch, breaker: Breaker, numbers: dict[str, Any]) -> CanaryO
 
 
 def _reason(breach: Breach | None, gone: SchedulerExit | None) -> str:
-    """The kernel's own reason where it ejected the scheduler; else the bound."""
+    """Return the kernel's own reason where it ejected the scheduler; else the bound."""
     if gone is not None and (gone.is_error or breach is None or breach.bound == "sched_ext state"):
         return exit_text(gone)
     return breach.text() if breach is not None else "unknown"
 
 
 def is_fault(breach: Breach | None, gone: SchedulerExit | None) -> bool:
-    """Whether the scheduler is to blame, so that it counts as a strike: yes if the kernel ejected it. One that is gone
-    otherwise was detached by somebody else, or its holder died."""
+    """Return whether the scheduler is to blame, so that it counts as a strike: yes if the kernel ejected it. One that
+    is gone otherwise was detached by somebody else, or its holder died."""
     if gone is not None and gone.is_error:
         return True
     if breach is None or breach.bound in ("watch", "sched_ext state"):

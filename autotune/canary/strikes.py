@@ -2,8 +2,8 @@
 """Strikes of generated schedulers on this host, and the canaries that they passed, by content hash.
 
 What always holds here:
-- a file that cannot be read or parsed is an error that says what to do, never an empty record: callers must take the
-  error for a no;
+- a file that cannot be read or parsed is an error with advice, never an empty record: callers must take the
+  error as a refusal;
 - a change is whole or not at all, under a lock that keeps two processes apart;
 - only the user can read or write it.
 """
@@ -30,7 +30,7 @@ BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
 REASON_CHARACTERS = 500
 MOST_STRIKES = 20
-"""Of one scheduler, the newest are kept. Three bar it; the others are for people to read."""
+"""Most strikes kept of one scheduler, the newest. Three bar it; the others are for people to read."""
 MOST_KERNELS = 20
 MOST_BYTES = 16 << 20
 
@@ -63,15 +63,15 @@ class Strikes:
     # --- reading ---
 
     def is_barred(self, content_hash: str) -> bool:
-        """Whether it has had its three strikes: it is not offered or attached any more."""
+        """Return whether it has had its three strikes, and is not offered or attached any more."""
         return len(self._entry(content_hash).strikes) >= STRIKES_TO_BAR
 
     def reasons(self, content_hash: str) -> tuple[Strike, ...]:
-        """Oldest first."""
+        """Return its strikes, oldest first."""
         return tuple(self._entry(content_hash).strikes)
 
     def passed(self, content_hash: str, kernel: str) -> bool:
-        """Whether it passed its canary under this kernel and had no strike since."""
+        """Return whether it passed its canary under this kernel and had no strike since."""
         return kernel in self._entry(content_hash).passed
 
     # --- changing ---
@@ -116,10 +116,12 @@ class Strikes:
                 yield entry
                 if not entry.strikes and not entry.passed:
                     del entries[content_hash]
-                self._write(entries)
+                schedulers = {key: _to_json(entries[key]) for key in sorted(entries)}
+                text = json.dumps({"version": VERSION, "schedulers": schedulers})
+                durable.replace(self.path, text.encode())
 
     def _explained(self, what: str) -> contextlib.AbstractContextManager[None]:
-        return durable.explained(f"what is known of generated schedulers cannot be {what}", self.path, stage="canary")
+        return durable.explained(f"the record of generated schedulers cannot be {what}", self.path, stage="canary")
 
     def _busy(self) -> BusyError:
         return BusyError(
@@ -142,14 +144,15 @@ class Strikes:
             return _parsed(json.loads(data))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise AutotuneError(
-                f"{self.path} is damaged, and generated schedulers cannot be told from barred ones",
-                hint=f"mend it, or remove it, which forgives every scheduler: rm {self.path}",
+                f"{self.path} is damaged, so it is not known which generated schedulers are barred",
+                hint=f"repair it, or remove it, which forgives every scheduler: rm {self.path}",
                 stage="canary",
                 detail=f"{type(error).__name__}: {error}",
             ) from error
 
     def _insist_on_private(self, seen: os.stat_result) -> None:
-        """What bars a scheduler must not be what somebody else wrote."""
+        """Raise unless only the user can write it: what somebody else wrote must not decide which schedulers are
+        barred."""
         if not stat.S_ISREG(seen.st_mode):
             raise OSError(0, "it is not a file")
         if seen.st_uid not in (os.geteuid(), 0) or seen.st_mode & 0o022:
@@ -158,10 +161,6 @@ class Strikes:
                 hint=f"if its content is yours: chmod 600 {self.path}, and chown it to yourself",
                 stage="canary",
             )
-
-    def _write(self, entries: dict[str, _Entry]) -> None:
-        text = json.dumps({"version": VERSION, "schedulers": {key: _to_json(entries[key]) for key in sorted(entries)}})
-        durable.replace(self.path, text.encode())
 
 
 def _check_hash(content_hash: str) -> None:
@@ -174,7 +173,7 @@ def _bounded(text: str) -> str:
 
 
 def _parsed(data: Any) -> dict[str, _Entry]:
-    """Raises ValueError, TypeError, KeyError or AttributeError for what is not of this shape."""
+    """Parse the file's JSON. Raises ValueError, TypeError, KeyError or AttributeError for another shape."""
     version = data["version"]
     if version != VERSION:
         raise ValueError(f"its version is {version!r}; this autotune knows {VERSION}")

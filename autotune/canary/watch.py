@@ -18,15 +18,16 @@ from autotune.schedext.kernel import ops_matches
 SENSE_PERIOD_S = 0.5
 """How often pressure and state are read. When an ejection is seen, the kernel has already done what is needed."""
 LAST_RESORT_AFTER_S = 0.4
-"""Detaching takes 60 ms even under emulation. After this the kernel is made to eject it, well within the second."""
+"""How long detaching may take before the kernel is made to eject the scheduler, well within the second. It takes 60 ms
+even under emulation."""
 DETACH_CALL_S = 65.0
-"""How long `detach` may take to return once the scheduler is gone: more than the holder's client waits."""
-_LOOK_AGAIN_S = 0.02  # from a real-time thread: more often would keep the holder from its work on a slow machine
+"""How long `detach` may take to return once the scheduler is gone: longer than the holder's client waits."""
+_LOOK_AGAIN_S = 0.02  # from a real-time thread: a shorter pause would keep the holder from its work on a slow machine
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """How detaching went after a breach, in s from the moment when the bound was passed."""
+    """Detaching after a breach, in s from the moment when the bound was exceeded."""
 
     noticed_after_s: float
     detached_after_s: float | None
@@ -35,7 +36,7 @@ class Reaction:
 
 
 class Breaker:
-    """Detaches a scheduler, once, from a thread of its own: at the end, or past a bound.
+    """Detaches a scheduler once, from a thread of its own: at the end, or after a breach.
 
     `detach` must be safe to call from another thread. It is not called before `attached`, because an attach in progress
     cannot be cancelled; until then only the last resort is left."""
@@ -46,7 +47,6 @@ class Breaker:
         self._senses = senses
         self._go, self._attached, self._done = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="at-detach", daemon=True)
-        self.lifted = False
         self.detachment: Detachment | None = None
         self.error: AutotuneError | None = None
         self.reaction: Reaction | None = None
@@ -63,7 +63,7 @@ class Breaker:
         self._attached.set()
 
     def trip(self, breach: Breach) -> None:
-        """Detach, and look until the scheduler is gone; for the guard."""
+        """Detach, and watch until the scheduler is gone; called by the guard."""
         by: Literal["detach", "last resort", "kernel"] = "detach" if self._in_charge() else "kernel"
         self._go.set()
         started_s = self._senses.now()
@@ -78,13 +78,13 @@ class Breaker:
         self.reaction = Reaction(breach.noticed_s - breach.since_s, gone_s, by)
 
     def _in_charge(self) -> bool:
-        """Whether ours is attached, or on its way out; another one is not ours to judge."""
+        """Return whether ours is attached, or on its way out; another one is not ours to judge."""
         seen = self._senses.state()
         gone = seen.state in ("disabled", "unsupported")
         return not gone and (seen.ops is None or ops_matches(self._ops, seen.ops))
 
     def finish(self) -> None:
-        """Detach if that was not done, and wait for it. Raises nothing: `error` says what went wrong."""
+        """Detach unless that was done, and wait for it. Raises nothing: what went wrong is in `error`."""
         self._go.set()
         if not self._done.wait(DETACH_CALL_S):
             self.error = DetachError(f"detaching {self._ops} did not end within {DETACH_CALL_S:g} s", stage="canary")
@@ -96,7 +96,7 @@ class Breaker:
         self.finish()
 
     def _run(self) -> None:
-        self.lifted = lift()
+        lift()
         self._go.wait()
         self._attached.wait()
         try:
@@ -111,22 +111,22 @@ class Breaker:
 
 @dataclass(frozen=True)
 class Watched:
-    """What a watch saw, start to end."""
+    """The results of a watch from start to end."""
 
     mode: Mode
     watched_s: float
     wakes: int
     worst_s: float
     worst_p99_s: float
-    """Of any one second."""
+    """Largest of any one second."""
     worst_pressure: float | None
-    """Of any one second; None where the kernel does not count it."""
+    """Largest share of any one second; None where the kernel does not count it."""
     guard: GuardKind
     cpu_share: float
     """CPU time of probe and guard per second watched."""
 
     def as_look(self) -> Look:
-        """The watch of a baseline run as the look that its candidates are compared with."""
+        """Return the watch of a baseline run as the look that its candidates are compared with."""
         return Look(self.wakes, self.worst_p99_s, self.worst_s, self.worst_pressure)
 
 
@@ -174,11 +174,11 @@ class Watch:
 
     @property
     def was_armed(self) -> bool:
-        """Whether the scheduler was seen in charge: from then on it is judged."""
+        """Whether the scheduler was seen in charge; from then on it is judged."""
         return self._armed_s is not None
 
     def wait(self, timeout_s: float) -> Breach | None:
-        """Wait until a breach was dealt with, or time is up."""
+        """Wait until a breach was handled, or time is up."""
         self._breached.wait(timeout_s)
         return self._breach
 
@@ -231,7 +231,7 @@ class Watch:
         self._breached.set()
 
     def step(self, now_s: float) -> Breach | None:
-        """Look once. What was before the scheduler was in charge, and after detaching began, does not count against
+        """Look once. What happens before the scheduler is in charge, or after detaching began, does not count against
         it."""
         paused_s = 0.0 if self._stepped_s is None else now_s - self._stepped_s - self._guard_period_s
         self._stepped_s = now_s
@@ -245,7 +245,7 @@ class Watch:
             # an ejection explains the rest
             found = (self._judge.state(now_s, self._state.read()) if self._ops is not None else None) or found
             found = found or self._judge.pressure(now_s, self._pressure.read())
-        # Detaching in good order by now: no breach, whatever the state was meanwhile.
+        # Detaching is under way: no breach, whatever the state was meanwhile.
         if found is None or (self._breaker is not None and self._breaker.is_detaching):
             return None
         beyond_scheduler = self._lifted or self._partial
@@ -254,7 +254,7 @@ class Watch:
         return found
 
     def _arm(self, now_s: float) -> bool:
-        """Whether the scheduler is in charge; from then on it is judged."""
+        """Return whether the scheduler is in charge; from then on it is judged."""
         seen = self._state.read() if self._ops is not None else None
         if seen is not None and not self._judge.in_charge(seen):
             self._probe.take()
@@ -266,7 +266,7 @@ class Watch:
 
     def _latency(self, now_s: float) -> Breach | None:
         assert self._armed_s is not None
-        # A wake-up that was due while the scheduler was being attached is late from here on only.
+        # A wake-up that was due while the scheduler was being attached counts as late from here on only.
         wakes = [Wake(at_s, min(late_s, at_s - self._armed_s)) for at_s, late_s in self._probe.take()]
         due_s = max(self._probe.due_s or 0.0, self._armed_s)
         found = self._judge.wakes(now_s, [wake for wake in wakes if wake.late_s >= 0.0])

@@ -173,7 +173,7 @@ def _kvm() -> Check:
         version, program = found.version, microvm.qemu_program(found)[0]
     except AutotuneError:
         version = program = ""
-    answer = kvm.KvmMemory().recall(version, program)
+    answer = kvm.KvmResults().recall(version, program)
     detail = {True: "a boot has proven it", False: "does not boot here", None: "not tried yet"}[answer]
     return Check("KVM", answer is not False, f"{detail}{_EMULATED if answer is False else ''}", purpose, "", OPTIONAL)
 

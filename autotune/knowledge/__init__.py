@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What was learned: workloads, sessions and their results, in SQLite."""
+"""The knowledge store: workloads, sessions and their results, in SQLite."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Past sessions as they are read back, and as sentences."""
+"""Past sessions as records and as sentences."""
 
 from __future__ import annotations
 
@@ -46,34 +46,34 @@ class PastSession:
     planner: str
     seed: int
     winner: str | None
-    """Key of the confirmed winner; None when nothing was found to beat EEVDF."""
+    """Key of the confirmed winner; None when nothing beat EEVDF."""
     recommendation: str
     baseline_median: float | None
-    """None when it ended before its baseline was known (so for its noise and runs)."""
+    """None when it ended before its baseline was known; the same for its noise and runs."""
     baseline_noise: float | None
     baseline_runs: int | None
     interrupted: bool
     failure: str | None
-    """What ended the session early; None when nothing did."""
+    """The error that ended the session early; None when none did."""
     results: tuple[PastResult, ...]
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:
-    """Past sessions for people and models, one sentence each."""
+    """Describe past sessions for people and models, one sentence each."""
     return [_sentence(session) for session in sessions]
 
 
 def _sentence(session: PastSession) -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime(session.started_at))
-    told = [result for result in session.results if result.key != BASELINE and result.verdict is not None]
-    tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in told[:8])
+    judged = [result for result in session.results if result.key != BASELINE and result.verdict is not None]
+    tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in judged[:8])
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
     where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
     return f"{where}: {finding(session)}." + (f" Tried: {tried}" if tried else "")
 
 
 def finding(session: PastSession) -> str:
-    """The session's finding; one that ended early has not found that nothing beats EEVDF."""
+    """Describe the session's finding; one that ended early has not found that nothing beats EEVDF."""
     if session.winner is not None:
         return f"won by {session.winner}"
     if session.failure is not None:

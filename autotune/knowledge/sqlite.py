@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The database's file: opened, checked, migrated; the small steps of reading and writing.
+"""Opens, checks and migrates the database file, and has the small steps of reading and writing.
 
 What always holds here:
 - a new file is readable by its user only;
-- a database is brought to this version by all steps or by none, and a newer one is left as it is.
+- a database is migrated to this version by all steps or by none, and a newer one is not changed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MIGRATIONS = (
     );
     """,
 )
-"""One script a version; the database's `user_version` is the number of those it has gone through."""
+"""One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 
 
 @contextlib.contextmanager
@@ -60,19 +60,19 @@ def all_or_nothing(db: sqlite3.Connection, mode: str) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # a full disk may have ended it already
+        if db.in_transaction:  # a full disk may have rolled it back already
             db.execute("ROLLBACK")
         raise
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection to a sound database of this version, made when there is none. Raises sqlite3.DatabaseError itself,
-    not a subclass, for a damaged one."""
+    """Connect to a sound database of this version, made when there is none. Raises sqlite3.DatabaseError itself, not a
+    subclass, for a damaged one."""
     _create_private(path)
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
-        _version(db)  # first: a newer database may hold what this SQLite takes for damage, and is not to be changed
+        _version(db)  # first: a newer database may contain what this SQLite takes for damage, and must not be changed
         _check(db)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA foreign_keys = ON")
@@ -84,18 +84,18 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _create_private(path: Path) -> None:
-    """An empty file that only the user can read; sqlite3 itself would ask the umask. One that exists is not opened:
-    closing it would drop the locks that this process holds on it by other connections (fcntl(2))."""
+    """Create an empty file that only the user can read; sqlite3 itself would go by the umask. An existing file is not
+    opened: closing it would drop the locks that this process holds on it through other connections (fcntl(2))."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _version(db: sqlite3.Connection) -> int:
-    """The version of the database. Raises AutotuneError for one of a newer autotune."""
+    """Return the version of the database. Raises AutotuneError for one of a newer autotune."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
         raise AutotuneError(
-            f"what was learned is in version {version}, which this autotune does not know",
+            f"the knowledge store has version {version}, which this autotune does not know",
             hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
             stage="history",
         )
@@ -121,7 +121,7 @@ def _migrate(db: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """The statements of a script, one by one: `executescript` would commit before it begins."""
+    """Yield the statements of a script one by one: `executescript` would commit before it begins."""
     statement = ""
     for piece in script.split(";")[:-1]:
         statement += piece + ";"
@@ -145,5 +145,6 @@ def count(db: sqlite3.Connection, table: str) -> int:
 
 
 def storable(value: Any) -> Any:
-    """A value as SQLite takes it: of text that is not UTF-8 (in a command or a path), the odd bytes become escapes."""
+    """Turn a value into one that SQLite takes: in text that is not UTF-8 (a command, a path), the odd bytes become
+    escapes."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""What was learned: workloads, sessions, candidates and verdicts, in SQLite in the user's state directory.
+"""The knowledge store: workloads, sessions, candidates and verdicts, in SQLite in the user's state directory.
 
 What always holds here:
 - the baseline is kept like any candidate; the workload's environment is not kept, since environments hold secrets;
 - a session must not fail because its knowledge cannot be written: callers catch AutotuneError, the only exception that
   a full disk, a missing permission, a busy or damaged file, or odd text can cause;
-- several processes may use the file at once. It is created, migrated and put aside under a lock file beside it.
+- several processes may use the file at once. It is created, migrated and moved aside under a lock file beside it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from autotune.verdict.stats import CONFIDENCE
 TEXT_CHARACTERS = 2000
 MOST_PROFILES = 1000
 MOST_NOTES = 100
-"""Limit per profile: a limit over all of them would block every note once it is reached."""
+"""Most notes of one profile. A limit over all of them would block every note once it is reached."""
 
 
 class Knowledge:
     """The knowledge of one user. Opened at its first use; usable from several processes at once. `warn` receives a
-    sentence about a damaged file that was put aside. Every method raises AutotuneError (stage `history`) when the file
-    cannot be used; the next call tries again."""
+    sentence about a damaged file that was moved aside. Every method raises AutotuneError (stage `history`) when the
+    file cannot be used; the next call tries again."""
 
     def __init__(self, path: Path | None = None, *, warn: Callable[[str], None] = lambda _text: None) -> None:
         self._path = path or resources.state_dir() / "history.sqlite3"
@@ -58,7 +58,7 @@ class Knowledge:
 
     def record(self, session: Session) -> int:
         """Keep a session with all its results, whole or not at all; return its number. Callers catch AutotuneError: the
-        measurements are worth more than the record of them."""
+        measurements matter more than their record."""
         with self._transaction(writes=True) as db:
             workload = self._workload_id(db, session)
             number = sqlite.insert(db, "sessions", _session_row(session, workload))
@@ -67,22 +67,22 @@ class Knowledge:
             return number
 
     def newest_in(self, cwd: str) -> PastSession | None:
-        """The last session that ran in this directory, whatever its command; None when there was none."""
+        """Return the last session that ran in this directory, whatever its command; None when there was none."""
         return next(iter(self._sessions("w.cwd = ?", (cwd,), 1)), None)
 
     def sessions_of(self, workload: Workload, limit: int = 10) -> list[PastSession]:
-        """Past sessions of this very workload, newest first."""
+        """Return past sessions of this very workload, newest first."""
         return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
 
     def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
-        """Past sessions of other workloads that run the same program, newest first."""
+        """Return past sessions of other workloads that run the same program, newest first."""
         program = program_of(workload)
         where = "w.program = ? AND w.fingerprint <> ?"
         return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
 
     def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
-        """The confirmed winner of the newest session of this workload (under that kernel, if one is named) that knew
-        its baseline; None without such a session, and when it found nothing that beats EEVDF."""
+        """Return the confirmed winner of the newest session of this workload (under that kernel, if one is named) that
+        knew its baseline; None without such a session, and when it found nothing that beats EEVDF."""
         where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
         newest = self._sessions(where, (fingerprint(workload), kernel), 1)
         return next((result for past in newest for result in past.results if result.key == past.winner), None)
@@ -120,7 +120,7 @@ class Knowledge:
     # --- profiles: the notes that a model keeps ---
 
     def create_profile(self, description: str) -> str:
-        """Begin a profile of a workload; its id. Raises UsageError when there are as many as are kept."""
+        """Begin a profile of a workload and return its id. Raises UsageError when the limit is reached."""
         with self._transaction(writes=True) as db:
             count = sqlite.count(db, "profiles")
             if count >= MOST_PROFILES:
@@ -135,21 +135,21 @@ class Knowledge:
             return profile
 
     def list_profiles(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Newest first."""
+        """Return the profiles, newest first."""
         with self._transaction() as db:
             rows = sqlite.run(db, "SELECT * FROM profiles ORDER BY rowid DESC LIMIT ?", max(limit, 0))
             return [dict(row) for row in rows]
 
     def profile_history(self, profile: str, limit: int = 50) -> dict[str, Any]:
-        """A profile with its notes, newest first. Raises UsageError for one that does not exist."""
+        """Return a profile with its notes, newest first. Raises UsageError for one that does not exist."""
         with self._transaction() as db:
             found = _profile(db, profile)
             query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY rowid DESC LIMIT ?"
             return {"profile": found, "history": [dict(row) for row in sqlite.run(db, query, profile, max(limit, 0))]}
 
     def add_profile_note(self, profile: str, execution_id: str | None, scheduler: str | None, result: str) -> str:
-        """Add a note; its id. An execution is not needed, so that a baseline can be noted too. Raises UsageError for a
-        profile that does not exist or is full."""
+        """Add a note and return its id. It needs no execution, so that a baseline can be noted too. Raises UsageError
+        for a profile that does not exist or is full."""
         with self._transaction(writes=True) as db:
             _profile(db, profile)
             count = int(sqlite.run(db, "SELECT COUNT(*) FROM profile_notes WHERE profile = ?", profile).fetchone()[0])
@@ -177,8 +177,8 @@ class Knowledge:
         except (sqlite3.Error, OSError, OverflowError) as error:
             self.close()
             raise AutotuneError(
-                f"what was learned cannot be read or written: {error}",
-                hint=f"look at {self._path} and at the space on its disk; the session itself is not harmed",
+                f"the knowledge store cannot be read or written: {error}",
+                hint=f"check {self._path} and the space on its disk; the session itself is not harmed",
                 stage="history",
             ) from error
 
@@ -186,7 +186,7 @@ class Knowledge:
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # SQLite cannot do this: two processes that both turn a new file to WAL mode are refused as busy without
-            # waiting, and a damaged file has no locks, so that one process would put aside another's new one.
+            # waiting, and a damaged file has no locks, so that one process would move another's new one aside.
             with durable.locked(self._path.with_name(f"{self._path.name}.lock"), self._busy, wait_s=sqlite.BUSY_S):
                 self._connection = self._connect_or_begin_anew()
         return self._connection
@@ -214,7 +214,7 @@ class Knowledge:
         for suffix in ("-wal", "-shm", ""):  # the log goes first, or SQLite would play it into the new database
             with contextlib.suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).rename(aside.with_name(aside.name + suffix))
-        self._warn(f"what was learned before is damaged; it was put aside as {aside}")
+        self._warn(f"the knowledge store was damaged, and was moved aside as {aside}")
 
 
 def _session_row(session: Session, workload: int) -> dict[str, Any]:
@@ -266,9 +266,9 @@ def _result_row(session: int, rank: int, result: CandidateResult) -> dict[str, A
 
 def _past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    told = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name != "results"}
-    told["interrupted"] = bool(told["interrupted"])
-    return PastSession(**told, results=tuple(_past_result(result) for result in results))
+    fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name != "results"}
+    fields["interrupted"] = bool(fields["interrupted"])
+    return PastSession(**fields, results=tuple(_past_result(result) for result in results))
 
 
 def _past_result(row: sqlite3.Row) -> PastResult:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Who may have the host's scheduler, and for how long."""
+"""The right to switch the host's scheduler: who has it, and for how long."""

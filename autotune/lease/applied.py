@@ -32,12 +32,13 @@ Notify = Callable[[str], None]
 LOOK_S = 0.5
 """How often to check that the kernel still has the scheduler."""
 RETURN_S = 20.0
-"""How long a scheduler that attaches itself again (a CPU came or went) may take for that."""
+"""How long a scheduler may take to attach itself again after a CPU came or went."""
 STOP_S = 120.0
-"""How long detaching may take, restoring what was replaced included; an emulated machine is slow."""
+"""How long detaching may take, including the restoring of a replaced scheduler; an emulated machine is slow."""
 GONE_S = 10.0
-"""From the end of the keeping process until the kernel must be on another scheduler: it may have been killed."""
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who attached it"
+"""How long, after the keeping process ended, the kernel may take to be on another scheduler: the process may have been
+killed."""
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root; 'autotune doctor' shows who attached it"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -47,9 +48,9 @@ class Applied:
 
     pid: int
     started: int
-    """Clock ticks from the boot to the start of the process."""
+    """Start of the process, in clock ticks after boot."""
     boot: str
-    """Names the boot: ticks are counted from it."""
+    """Identifies the boot from which the ticks are counted."""
     candidate: str
     ops: str
     since: float
@@ -63,7 +64,7 @@ class Applied:
 
 
 def keep(machine: Machine, spec: AttachSpec, candidate: Candidate, notify: Notify) -> None:
-    """Keep it attached until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own scheduler.
+    """Keep the scheduler attached until Ctrl-C, SIGTERM, SIGHUP or `autotune stop`; then the kernel is back on its own.
     While this process is stopped (Ctrl-Z) it is detached, and attached again when that goes on. Raises AttachError,
     with the reason, when the kernel ejects it, HolderLost when its holder dies, DetachError when it stays attached,
     BusyError when one is applied already, and what attaching raises. For the main thread, whose signals it handles
@@ -114,8 +115,8 @@ def refuse_second() -> None:
 
 
 def _watch(machine: Machine, spec: AttachSpec, requests: _Requests, record: _Record) -> KernelState | None:
-    """Wait for a request: None; or until another scheduler, or none, is attached: the state then. Raises
-    HolderLost, or DetachError, when the holder is dead."""
+    """Wait for a request, or until another scheduler, or none, is attached. Returns that state; None for a request.
+    Raises HolderLost, or DetachError, when the holder is dead."""
     missing_since: float | None = None
     while not requests.wait(LOOK_S):
         state = machine.state()
@@ -140,7 +141,7 @@ def _detach(machine: Machine) -> Detachment:
 
 
 def _detach_after(machine: Machine, error: BaseException) -> None:
-    """Detach after an error, which stays the one to report unless the scheduler is still attached."""
+    """Detach after an error. That error stays the one to report unless the scheduler is still attached."""
     if isinstance(error, DetachError):
         return
     try:
@@ -152,7 +153,7 @@ def _detach_after(machine: Machine, error: BaseException) -> None:
 
 
 def _why(lost: KernelState, machine: Machine) -> str:
-    """Detach what is left and return why it went. Raises DetachError, HolderLost when that fails."""
+    """Detach what is left and return why the scheduler went. Raises DetachError or HolderLost when that fails."""
     gone = None
     try:
         gone = _detach(machine).exit
@@ -192,8 +193,8 @@ class _Requests:
 
 @contextlib.contextmanager
 def _requests() -> Iterator[_Requests]:
-    """Signals as requests from now on: one that comes while the scheduler is still being attached counts too. A Ctrl-Z
-    that a shell without job control ignores stays ignored."""
+    """Take signals as requests from now on: one that comes while the scheduler is still being attached counts too. A
+    Ctrl-Z that a shell without job control ignores stays ignored."""
     requests = _Requests()
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     if signal.getsignal(signal.SIGTSTP) != signal.SIG_IGN:
@@ -214,7 +215,7 @@ def path() -> Path:
 
 
 def current() -> Applied | None:
-    """What is applied now; None when nothing is, even if an old record exists."""
+    """Return what is applied now; None when nothing is, even if an old record exists."""
     try:
         record = from_json(Applied, json.loads(path().read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -238,14 +239,14 @@ def _boot() -> str:
 
 
 class _Record:
-    """The record of what is applied; the file exists as long as that."""
+    """The record of what is applied; the file exists as long as this object is in use."""
 
     def __init__(self, applied: Applied) -> None:
         self.applied = applied
         _write(applied)
 
     def renew(self, enable_seq: int) -> None:
-        """Note the new count after it attached itself again."""
+        """Note the new count after the scheduler attached itself again."""
         if enable_seq != self.applied.enable_seq:
             self.applied = replace(self.applied, enable_seq=enable_seq)
             _write(self.applied)
@@ -282,8 +283,8 @@ def _write(record: Applied) -> None:
 
 
 def stop() -> str:
-    """End what is applied, and say in a sentence what was done. Raises AutotuneError when the process does not end,
-    DetachError when the kernel still has its scheduler."""
+    """End what is applied, and describe in a sentence what was done. Raises AutotuneError when the process does not
+    end, DetachError when the kernel still has its scheduler."""
     record = current()
     if record is None:
         return _nothing()
@@ -301,7 +302,8 @@ def stop() -> str:
 
 
 def _after(record: Applied) -> str:
-    """What is attached after the keeping process ended: the restored scheduler, or none. Raises DetachError."""
+    """Describe what is attached after the keeping process ended: the restored scheduler, or none. Raises
+    DetachError."""
     gone, state = wait_for(lambda seen: _is_settled(seen) and not _is_there(record, seen), GONE_S)
     if not gone:
         raise DetachError(
@@ -315,7 +317,8 @@ def _is_settled(state: KernelState) -> bool:
 
 
 def _is_there(record: Applied, state: KernelState) -> bool:
-    """Whether it is the very one that was kept, not another of the same name attached before or after."""
+    """Return whether the recorded scheduler itself is attached, not another of the same name attached before or
+    after."""
     return ops_matches(record.ops, state.ops) and state.enable_seq == record.enable_seq
 
 
@@ -341,4 +344,4 @@ def _nothing() -> str:
     state = read_state()
     if state.ops is None:
         return "nothing is applied"
-    return f"nothing is applied by autotune for this user; {state.ops} is attached ('autotune doctor' says by whom)"
+    return f"nothing is applied by autotune for this user; {state.ops} is attached ('autotune doctor' shows by whom)"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Before and after a session on the host: an attached scheduler makes way and is restored, and the winner may stay.
+"""Replaces an attached scheduler for a session on the host and restores it afterwards; may keep the winner attached.
 
-A micro-VM has nothing in the way, and nothing of it stays.
+In a micro-VM there is nothing to replace, and nothing stays.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Notify = Callable[[str], None]
 
 
 def make_way(kind: select.MachineKind, consent: Callable[[Other], bool], *, apply: bool) -> Other | None:
-    """The scheduler to replace for the session, with consent; None when there is none, or when the session runs in a
-    micro-VM. Raises BusyError without consent, UsageError when the winner is to stay where nothing can stay."""
+    """Return the scheduler to replace for the session, with consent; None when there is none, or when the session runs
+    in a micro-VM. Raises BusyError without consent, UsageError for `apply` where no winner can stay."""
     on_host = select.decide(kind).kind == "host"
     if apply and not on_host:
         problem = select.host_problem() or "--machine vm was given"
@@ -45,7 +45,7 @@ def make_way(kind: select.MachineKind, consent: Callable[[Other], bool], *, appl
 
 
 def keep_winner(session: Session, catalog: Catalog, notify: Notify) -> None:
-    """Attach the winner again and keep it until it is stopped. Raises what attaching and keeping raise."""
+    """Attach the winner again and keep it attached until it is stopped. Raises what attaching and keeping raise."""
     if session.winner is None:
         notify("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
         return
@@ -56,7 +56,7 @@ def keep_winner(session: Session, catalog: Catalog, notify: Notify) -> None:
 
 @contextlib.contextmanager
 def host(notify: Notify) -> Iterator[Machine]:
-    """The host, given back at the end; `notify` gets what takes time."""
+    """Yield the host as a machine, and restore it at the end; `notify` gets what takes time."""
 
     def listen(event: Any) -> None:
         if isinstance(event, Warned):

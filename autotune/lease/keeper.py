@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The keeper: the process that stops somebody else's scheduler and restores it; it lives on a pipe from its parent.
+"""The keeper: the process that stops somebody else's scheduler and restores it. It lives on a pipe from its parent.
 
 What always holds:
 - end of file on the pipe, or SIGTERM, restores what was stopped, also when autotune is killed;
@@ -38,11 +38,11 @@ from autotune.schedext.kernel import ops_matches, read_state, wait_for
 from autotune.wire import from_json
 
 COMMAND_S = 30.0
-"""For systemctl and scxctl to finish; a service has its own time to stop."""
+"""How long systemctl and scxctl may take; a service has its own time to stop."""
 STEPS = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
-"""How a program is stopped, and how long each signal may take."""
+"""The signals that stop a program, and how long each may take."""
 GONE_S = 10.0
-"""From the end of the process, or of the command, until the kernel must be back on its own scheduler."""
+"""How long, after the process or the command ended, the kernel may take to be back on its own scheduler."""
 PATIENCE_S = 5.0
 """How long to wait before restoring while another scheduler is attached: our own holder may just be detaching."""
 ATTACH_S = 200.0
@@ -52,7 +52,7 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Start:
-    """All that is needed to start a process again as it was."""
+    """What is needed to start a process again as it was."""
 
     program: str
     argv: tuple[bytes, ...]
@@ -72,12 +72,12 @@ class Keeper:
 
     def __init__(self) -> None:
         self._other: Other | None = None
-        """What was stopped and is not restored yet."""
+        """The scheduler that was stopped and is not restored yet."""
         self._start: Start | None = None
         self._child: int | None = None
 
     def stop(self, other: Other) -> None:
-        """Stop it. Raises AttachError when it keeps running, BusyError when it is no longer the one that was named."""
+        """Stop it. Raises AttachError when it keeps running, BusyError when it is not the named one any more."""
         state = read_state()
         if state.ops != other.ops:
             raise BusyError(f"{other.ops} is not attached any more", hint="run again")
@@ -105,7 +105,7 @@ class Keeper:
         try:
             found = owners.process(other.pid)
             if found is None or found.started != other.started:
-                raise BusyError(f"process {other.pid} is another one by now", hint="run again")
+                raise BusyError(f"process {other.pid} is a different one by now", hint="run again")
             self._start = start_of(other.pid)
             self._other = other
             _end(fd, other)
@@ -113,7 +113,7 @@ class Keeper:
             os.close(fd)
 
     def restore(self, patience_s: float = PATIENCE_S) -> str:
-        """Start it again, and say what was done. Raises AttachError saying what to do by hand."""
+        """Start it again, and describe what was done. Raises AttachError saying what to do by hand."""
         other, self._other = self._other, None
         if other is None:
             return "nothing was stopped"
@@ -143,7 +143,7 @@ class Keeper:
             _command("systemctl", "start", other.unit or SERVICE)
 
     def _wait_until_back(self, other: Other) -> bool:
-        """Whether it is attached again; False when its process ended, or time is up."""
+        """Wait until it is attached again. Returns False when its process ended, or time is up."""
         deadline = time.monotonic() + ATTACH_S
         while time.monotonic() < deadline:
             if wait_for(lambda seen: _is_back(other, seen), _POLL_S)[0]:
@@ -153,7 +153,7 @@ class Keeper:
         return False
 
     def _correct_flags(self, other: Other) -> None:
-        """Switch it to the arguments that it had, where it runs with others: some versions of scxctl report a mode
+        """Restore its arguments, where it runs with others: some versions of scxctl report a mode
         although the scheduler was started with arguments."""
         if other.origin != "scx_loader" or other.pid is None or other.mode is None or other.scheduler is None:
             return
@@ -164,7 +164,7 @@ class Keeper:
         before = read_state().enable_seq
         _command("scxctl", "switch", "--sched", other.scheduler.removeprefix("scx_"), _loader_arguments(other))
         if not wait_for(lambda seen: _is_back(other, seen) and seen.enable_seq > before, ATTACH_S)[0]:
-            raise AttachError("scx_loader did not start it with the arguments that it had")
+            raise AttachError("scx_loader did not start it with its earlier arguments")
 
     def _by_hand(self, other: Other) -> str:
         if self._start is not None:
@@ -181,15 +181,15 @@ def _is_back(other: Other, state: KernelState) -> bool:
 
 
 def _loader_start(other: Other) -> list[str]:
-    """`scxctl start` in the mode that it had, else with its arguments."""
+    """Return `scxctl start` in the mode that it had, else with its arguments."""
     if other.scheduler is None:
-        raise AttachError("what scx_loader ran is not known")
+        raise AttachError("it is not known what scx_loader ran")
     how = ["--mode", other.mode] if other.mode else [_loader_arguments(other)] if other.flags else []
     return ["scxctl", "start", "--sched", other.scheduler.removeprefix("scx_"), *how]
 
 
 def _loader_arguments(other: Other) -> str:
-    """scxctl takes all arguments in one word, with commas between them."""
+    """Join the arguments with commas: scxctl takes them as one word."""
     if any("," in flag for flag in other.flags):
         raise AttachError("scxctl cannot pass arguments with commas in them")
     return f"--args={','.join(other.flags)}"
@@ -198,13 +198,13 @@ def _loader_arguments(other: Other) -> str:
 def _command(*argv: str) -> None:
     """Run a command. Raises AttachError when it is absent, fails, or takes too long."""
     try:
-        exit_code, said = run_bounded(argv, COMMAND_S)
+        exit_code, output = run_bounded(argv, COMMAND_S)
     except FileNotFoundError as error:
         raise AttachError(f"there is no {argv[0]}") from error
     except subprocess.TimeoutExpired as error:
         raise AttachError(f"'{shlex.join(argv)}' did not end within {COMMAND_S:g} s") from error
     if exit_code != 0:
-        plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", said).split())
+        plain = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", output).split())
         raise AttachError(f"'{shlex.join(argv)}' failed: {plain[:200] or f'exit {exit_code}'}")
 
 
@@ -212,7 +212,7 @@ def _command(*argv: str) -> None:
 
 
 def start_of(pid: int) -> Start:
-    """How a process could be started again. Raises BusyError when it could not."""
+    """Find out how a process could be started again. Raises BusyError when it could not."""
     place = f"/proc/{pid}"
     try:
         with open(f"{place}/cmdline", "rb") as file:
@@ -236,7 +236,7 @@ def start_of(pid: int) -> Start:
 
 
 def spawn(start: Start) -> int:
-    """Start it in a session of its own, with nothing of ours; its output is discarded. Returns its process."""
+    """Start it in a session of its own, with nothing of ours; its output is discarded. Returns its process number."""
     pid = os.fork()
     if pid == 0:
         _become(start)

@@ -25,15 +25,15 @@ class Other:
     ops: str
     """Its name as the kernel shows it."""
     pid: int | None
-    """Of the process that attached it, or of the autotune that started it; None when unknown."""
+    """Number of the process that attached it, or of the autotune that started it; None when unknown."""
     argv: tuple[str, ...]
     origin: Origin
     scheduler: str | None
-    """The scx program, where it is one."""
+    """The scx program; None for others."""
     mode: str | None
     """The profile that scx_loader started it in."""
     flags: tuple[str, ...]
-    """The command line of the program."""
+    """The program's command line."""
     started: int = 0
     """Start of the process in clock ticks after boot, so that no other process is ever taken for it."""
     unit: str | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finds out which scheduler somebody else attached, and who.
+"""Finds out which scheduler somebody else attached, and who that was.
 
 What always holds here:
 - other people's programs (systemctl, scxctl) may be absent, and have a deadline.
@@ -31,9 +31,10 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 
 
 def look() -> Other | None:
-    """The attached scheduler and its owner; None when nothing is attached. To call before attaching one of ours."""
+    """Return the attached scheduler and its owner; None when nothing is attached. Call it before attaching one of
+    ours."""
     state = kernel.read_state()
-    if state.state not in ("enabled", "disabled", UNSUPPORTED):  # it is being attached, or going
+    if state.state not in ("enabled", "disabled", UNSUPPORTED):  # it is being attached or detached
         _, state = wait_for(lambda seen: seen.state in ("enabled", "disabled", UNSUPPORTED), SETTLE_S)
     if state.state in ("disabled", UNSUPPORTED):
         return None
@@ -41,7 +42,7 @@ def look() -> Other | None:
 
 
 def _owner(ops: str) -> OwnerProcess | None:
-    """The owner's process. Root sees what processes have open; an ordinary user asks through sudo, or goes by names."""
+    """Find the owner's process. Root sees what processes have open; an ordinary user goes through sudo, or by names."""
     if os.geteuid() == 0:
         pid = owners.find(ops)
     else:
@@ -66,8 +67,8 @@ def identify(state: KernelState, owner: OwnerProcess | None) -> Other:
 def _of_process(ops: str, owner: OwnerProcess) -> Other:
     program, flags = owners.program_of(owner), owner.argv[1:]
     if any(above.name == owners.LOADER for above in owners.ancestors(owner)):
-        said = loaders.scx_loader_says()
-        mode = said[1] if said is not None and said[0] == program else None
+        reported = loaders.scx_loader_says()
+        mode = reported[1] if reported is not None and reported[0] == program else None
         return Other(ops, owner.pid, owner.argv, "scx_loader", program, mode, flags, owner.started)
     unit = _unit_of(owner)
     origin: Origin = "scx.service" if unit is not None else "hand"
@@ -75,8 +76,8 @@ def _of_process(ops: str, owner: OwnerProcess) -> Other:
 
 
 def _unit_of(owner: OwnerProcess) -> str | None:
-    """The service that runs this process. Except for scx's own services only the main process counts, since programs
-    started by hand may be below one (sshd) too."""
+    """Return the service that runs this process. Except for scx's own services only the main process counts, since
+    programs started by hand may be below one (sshd) too."""
     main = loaders.main_pid(loaders.SERVICE)
     if main is not None and main in {owner.pid, *(above.pid for above in owners.ancestors(owner))}:
         return loaders.SERVICE
@@ -84,9 +85,9 @@ def _unit_of(owner: OwnerProcess) -> str | None:
 
 
 def _without_process(ops: str) -> Other:
-    said = loaders.scx_loader_says()
-    if said is not None and owners.fits(said[0], ops):
-        return Other(ops, None, (), "scx_loader", said[0], said[1], ())
+    reported = loaders.scx_loader_says()
+    if reported is not None and owners.fits(reported[0], ops):
+        return Other(ops, None, (), "scx_loader", reported[0], reported[1], ())
     main = loaders.main_pid(loaders.SERVICE)
     if main is not None:
         found = owners.process(main)

@@ -51,7 +51,7 @@ class OwnerProcess:
 
 
 def process(pid: int, proc: Path = PROC) -> OwnerProcess | None:
-    """The process of this number; None when there is none."""
+    """Return the process of this number; None when there is none."""
     try:
         stat = (proc / str(pid) / "stat").read_text(errors="replace")
         words = (proc / str(pid) / "cmdline").read_bytes().split(b"\0")[:-1]
@@ -64,7 +64,7 @@ def process(pid: int, proc: Path = PROC) -> OwnerProcess | None:
 
 
 def _unit(place: Path) -> str | None:
-    """The last part of a line such as `0::/system.slice/scx.service`."""
+    """Return the last part of a line such as `0::/system.slice/scx.service`."""
     with contextlib.suppress(OSError):
         for line in (place / "cgroup").read_text(errors="replace").splitlines():
             path = line.partition("::")[2]
@@ -74,7 +74,7 @@ def _unit(place: Path) -> str | None:
 
 
 def ancestors(found: OwnerProcess, proc: Path = PROC) -> Iterator[OwnerProcess]:
-    """Its parent, that one's parent, and so on."""
+    """Yield its parent, that one's parent, and so on."""
     seen = {found.pid}
     while found.parent > 0 and found.parent not in seen:
         seen.add(found.parent)
@@ -86,8 +86,8 @@ def ancestors(found: OwnerProcess, proc: Path = PROC) -> Iterator[OwnerProcess]:
 
 
 def find(ops: str, proc: Path = PROC) -> int | None:
-    """The process that owns the scheduler of this name, as the kernel shows it; None when there is none, when we may
-    not look, or when several fit."""
+    """Return the process that owns the scheduler of this name, as the kernel shows it; None when there is none, when we
+    may not look, or when several fit."""
     with_link = list(_with_struct_ops(proc))
     proven = [pid for pid, maps in with_link if any(_map_names(number, ops) for number in maps)]
     if proven:
@@ -97,18 +97,18 @@ def find(ops: str, proc: Path = PROC) -> int | None:
 
 
 def find_by_name(ops: str, proc: Path = PROC) -> int | None:
-    """The only process whose program is named like the scheduler (`scx_rusty` for `rusty`)."""
+    """Return the only process whose program is named like the scheduler (`scx_rusty` for `rusty`)."""
     fitting = [pid for pid in _pids(proc) if _fits(process(pid, proc), ops)]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def base_name(ops: str) -> str:
-    """The scheduler's name without version and build: `bpfland` of `bpfland_1.1.4_x86_64_unknown_linux_gnu`."""
+    """Return the scheduler's name without version and build: `bpfland` of `bpfland_1.1.4_x86_64_unknown_linux_gnu`."""
     return re.sub(r"_v?\d+\.\d.*$", "", ops)
 
 
 def program_of(found: OwnerProcess | None) -> str | None:
-    """The scx program that a process runs; None for others."""
+    """Return the scx program that a process runs; None for others."""
     name = os.path.basename(found.argv[0]) if found is not None and found.argv else ""
     return name if re.fullmatch(r"scx_[a-z0-9_]+", name) and name != LOADER else None
 
@@ -119,7 +119,7 @@ def _fits(found: OwnerProcess | None, ops: str) -> bool:
 
 
 def fits(program: str, ops: str) -> bool:
-    """Whether program and kernel name belong to the same scheduler, going by names alone."""
+    """Return whether program and kernel name belong to the same scheduler, judging by names alone."""
     plain = program.removeprefix("scx_")
     return ops_matches(plain, ops.removeprefix("scx_")) or ops_matches(plain.replace("_", "-"), ops)
 
@@ -129,7 +129,7 @@ def _pids(proc: Path) -> Iterator[int]:
 
 
 def _with_struct_ops(proc: Path) -> Iterator[tuple[int, set[int]]]:
-    """The processes that have struct_ops links or maps open, with the numbers of the maps; those with a link come
+    """Yield the processes that have struct_ops links or maps open, with the numbers of the maps; those with a link
     first."""
     later = []
     for pid in _pids(proc):
@@ -142,7 +142,7 @@ def _with_struct_ops(proc: Path) -> Iterator[tuple[int, set[int]]]:
 
 
 def _open_in(place: Path) -> tuple[set[int], set[int]]:
-    """Numbers of the maps behind a process's links, and of its maps."""
+    """Return the numbers of the maps behind a process's links, and of its maps."""
     links: set[int] = set()
     maps: set[int] = set()
     with contextlib.suppress(OSError):
@@ -150,7 +150,8 @@ def _open_in(place: Path) -> tuple[set[int], set[int]]:
             with contextlib.suppress(OSError):
                 if "bpf" not in os.readlink(entry.path):
                     continue
-                info = _fields((place / "fdinfo" / entry.name).read_text(errors="replace"))
+                lines = (place / "fdinfo" / entry.name).read_text(errors="replace").splitlines()
+                info = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 number = int(info.get("map_id", "0"))
                 if info.get("link_type") == "struct_ops":
                     links.add(number)
@@ -159,23 +160,18 @@ def _open_in(place: Path) -> tuple[set[int], set[int]]:
     return links, maps
 
 
-def _fields(text: str) -> dict[str, str]:
-    pairs = (line.partition(":") for line in text.splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
 # --- content of a map -----------------------------------------------------------------------------------
 
 
 def _map_names(number: int, ops: str) -> bool:
-    """Whether the map has operations of this very name; False also when the kernel refuses to say."""
+    """Return whether the map contains operations of this very name; False also when the kernel refuses access."""
     with contextlib.suppress(OSError, KeyError):
         return b"\0" + ops.encode() + b"\0" in _content(number)
     return False
 
 
 def _content(number: int) -> bytes:
-    """The value of a struct_ops map. Raises OSError; KeyError on a machine whose system call we do not know."""
+    """Read the value of a struct_ops map. Raises OSError; KeyError on a machine whose system call we do not know."""
     fd = _bpf(_MAP_BY_ID, ctypes.create_string_buffer(number.to_bytes(4, sys.byteorder), 12))
     try:
         info = ctypes.create_string_buffer(96)
@@ -189,7 +185,7 @@ def _content(number: int) -> bytes:
 
 
 def _packed(*numbers: tuple[int, int]) -> ctypes.Array[ctypes.c_char]:
-    """Numbers of the given widths in bytes, one after another, as in `union bpf_attr`."""
+    """Pack numbers of the given widths into bytes, one after another, as in `union bpf_attr`."""
     data = b"".join(number.to_bytes(width, sys.byteorder) for number, width in numbers)
     return ctypes.create_string_buffer(data, len(data))
 

@@ -28,16 +28,17 @@ from autotune.wire import to_json
 Ask = Callable[[str], str]
 Notify = Callable[[str], None]
 STOP_S = 90.0
-"""Deadline of stopping: a service may take its time, a program gets up to three signals."""
+"""Deadline for stopping: a service may take its time, a program gets up to three signals."""
 START_S = 480.0
-"""Deadline of starting it again: the kernel verifies it once more, which emulation makes slow."""
+"""Deadline for starting it again: the kernel verifies it once more, which is slow under emulation."""
 
 GOING_ON = "--replace-current stops it and restores it afterwards; 'autotune cc --machine vm' leaves it alone"
 
 
 def consent(other: Other, *, replace_current: bool, ask: Ask | None) -> bool:
-    """Whether the user wants it replaced: by `--replace-current`, or by a yes to `ask` (None: there is no terminal).
-    Raises BusyError otherwise, naming it and the alternatives, and for a scheduler that is never replaced."""
+    """Return whether the user wants it replaced: by `--replace-current`, or by a yes to `ask` (None: there is no
+    terminal). Raises BusyError otherwise, naming it and the alternatives, and for a scheduler that is never
+    replaced."""
     refuse_unless_replaceable(other)
     if replace_current:
         return True
@@ -83,8 +84,8 @@ class Replaced:
         self._worker: Worker | None = worker
 
     def restore(self) -> str:
-        """Start it again and confirm; a sentence on what was done. Raises AutotuneError saying what to do by hand. A
-        second call does nothing."""
+        """Start it again, confirm, and describe what was done. Raises AutotuneError saying what to do by hand. A second
+        call does nothing."""
         worker, self._worker = self._worker, None
         if worker is None:
             return f"{self.other.ops} was restored"
@@ -95,8 +96,9 @@ class Replaced:
 
 
 def replace(other: Other) -> Replaced:
-    """Stop it the way it was started, until the kernel is back on its own scheduler. Raises AttachError when it cannot
-    be stopped, BusyError for one that is never replaced, PrivilegeError. A failure half-way restores it."""
+    """Stop it by the means that started it, and wait until the kernel is back on its own scheduler. Raises AttachError
+    when it cannot be stopped, BusyError for one that is never replaced, PrivilegeError. When that fails half-way, it is
+    restored."""
     refuse_unless_replaceable(other)
     worker = Worker(program_as_root(os.path.join(others.HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
     try:
@@ -117,7 +119,7 @@ def _lost(what: str) -> AutotuneError:
 @contextlib.contextmanager
 def replaced(other: Other | None, notify: Notify) -> Iterator[None]:
     """Run the body without `other` (None: nothing to replace) and restore it afterwards, however the body ends. An
-    error while restoring is raised, or only notified when another error is on its way."""
+    error while restoring is raised, or passed to `notify` when another error is on its way."""
     if other is None:
         yield
         return

@@ -38,8 +38,8 @@ class Place:
 
 class Machine(Protocol):
     """Runs commands and switches schedulers. Errors are those of `autotune.errors`: `MachineLost` when the machine
-    itself is gone, `RunnerLost` and `HolderLost` for its helpers. A command that fails is not an error but a `Run` that
-    says so."""
+    itself is gone, `RunnerLost` and `HolderLost` for its helpers. A command that fails is no error: its `Run` shows
+    that."""
 
     @property
     def info(self) -> MachineInfo: ...
@@ -50,14 +50,14 @@ class Machine(Protocol):
 
     @property
     def generation(self) -> int:
-        """Counts how often the machine was replaced by a new one, which has nothing of what was done before."""
+        """Count how often the machine was replaced by a new one, on which nothing of the earlier commands is left."""
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it shares the throw-away files of
+        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it shares the disposable files of
         the measured run that follows."""
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        """Run a command, measured, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
+        """Measure a command, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
 
     def fresh(self) -> None:
         """Discard what commands wrote, where the session is pristine; otherwise do nothing."""
@@ -70,11 +70,12 @@ class Machine(Protocol):
         to detach, also after its helper or its machine was lost; DetachError when the kernel is not back."""
 
     def state(self) -> KernelState:
-        """The kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached scheduler is
-        dead."""
+        """Return the kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached
+        scheduler is dead."""
 
     def sample(self) -> Sample:
-        """What the machine is doing right now."""
+        """Sample what the machine is doing right now."""
 
     def close(self) -> None:
-        """Give everything back; may be called again. Raises only DetachError: a scheduler is still attached."""
+        """Close the machine and restore what it changed; may be called again. Raises only DetachError: a scheduler is
+        still attached."""

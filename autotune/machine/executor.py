@@ -2,7 +2,7 @@
 """Runs commands and switches schedulers on the machine it is on: the host, or the inside of a micro-VM.
 
 `measure` shows the safety order of a measured run: look at the kernel, run, look again, compare. The runner (as the
-user) and the holder (as root) are processes of their own, started when first needed; both live on a pipe from here, so
+user) and the holder (as root) are processes of their own, started on first use; both live on a pipe from here, so
 that they and all that they own go when this process goes. Standard library only.
 """
 
@@ -35,8 +35,9 @@ from autotune.schedext.holding.client import HolderClient
 
 
 class Executor:
-    """Does the work on one machine. `libbpf` is a library file to prefer over the system's; `scratch` a directory for
-    the overlays of pristine runs (None: a temporary one); `guarded` refuses generated schedulers without a seal."""
+    """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
+    `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
+    schedulers without a seal."""
 
     def __init__(
         self, place: Place, *, libbpf: str | None = None, scratch: str | None = None, guarded: bool = True
@@ -76,8 +77,8 @@ class Executor:
             raise
 
     def _ready_runner(self) -> Runner:
-        """The runner, or a new one if it died. Raises RunnerLost if what commands wrote before is gone with it: a
-        pristine run must not be measured without what its prepare command made."""
+        """Return the runner, or a new one if it died. Raises RunnerLost if the files that commands wrote died with it:
+        a pristine run must not be measured without what its prepare command made."""
         if self._runner is not None and not self._runner.alive:
             self._close_runner()
             if self._place.pristine:
@@ -93,7 +94,9 @@ class Executor:
         if self._own_scratch is None:
             import tempfile  # here and below, not above: starting is slow under emulation
 
-            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=_scratch_parent())
+            # On disk rather than in memory: a build tree may be large.
+            parent = "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
+            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=parent)
             os.chown(self._own_scratch, self._place.identity.uid, self._place.identity.gid)
         return self._own_scratch
 
@@ -123,8 +126,8 @@ class Executor:
             raise
 
     def state(self) -> KernelState:
-        """The kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached scheduler is
-        dead."""
+        """Return the kernel's sched_ext state. Raises HolderLost, or DetachError, when the holder of an attached
+        scheduler is dead."""
         if self._holder is not None and self._holder.attachment is not None:
             try:
                 self._holder.check()
@@ -142,8 +145,8 @@ class Executor:
             holder.close()
 
     def close(self) -> None:
-        """Detach first: whatever else fails, the kernel is back on its own scheduler. Raises DetachError when it is
-        not."""
+        """Detach first: whatever else fails, the kernel is then back on its own scheduler. Raises DetachError when it
+        is not."""
         try:
             self._drop_holder()
         finally:
@@ -158,15 +161,8 @@ class Executor:
             self._own_scratch = None
 
 
-def _scratch_parent() -> str:
-    """A directory on disk rather than in memory: a build tree may be large."""
-    import tempfile
-
-    return "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
-
-
 def describe_machine(kind: str, why: str, acceleration: Acceleration) -> MachineInfo:
-    """The machine this process is on."""
+    """Describe the machine that this process is on."""
     return MachineInfo(
         kind="vm" if kind == "vm" else "host",
         why=why,
@@ -192,7 +188,7 @@ def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def wire_output(event: Message) -> tuple[str, bytes]:
-    """Stream and bytes of an output event as the runner sends it."""
+    """Return stream and bytes of an output event as the runner sends it."""
     import base64
 
     return str(event["output"]), base64.b64decode(event["data"])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from autotune import canary
-from autotune.canary import Breach, Breaker, CanaryOutcome, Look, Plan, Senses, Watch
+from autotune.canary import Breach, Breaker, Look, Plan, Senses, Watch
 from autotune.canary.strikes import Strikes
 from autotune.errors import AttachError
 from autotune.machine.base import Machine, OutputHandler
@@ -30,7 +30,7 @@ Notify = Callable[[str], None]
 
 
 class GuardedMachine:
-    """`host` does the work; `notify` gets what takes time, and why a scheduler was detached."""
+    """The host as a machine with these safeguards. `notify` gets what takes time, and why a scheduler was detached."""
 
     def __init__(self, host: Machine, notify: Notify, strikes: Strikes | None = None) -> None:
         self._host = host
@@ -38,13 +38,13 @@ class GuardedMachine:
         self._strikes = strikes or Strikes()
         self._guard: _Guard | None = None
         self._before: Look | None = None
-        """Wake-up latency of the last baseline run. Baselines are watched too once a generated scheduler was attached:
-        what is late under EEVDF too is no fault, and all runs bear the same cost."""
+        """Wake-up latency of the last baseline run. Once a generated scheduler was attached, baselines are watched too:
+        late wake-ups under EEVDF are no fault, and all runs bear the same cost."""
 
     # --- schedulers ---
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        """Attach. Raises AttachError also for a generated scheduler that is barred, or did not pass its canary."""
+        """Attach. Raises AttachError also for a generated scheduler that is barred or did not pass its canary."""
         if not spec.generated:
             return self._host.attach(spec)
         digest = spec.object_sha256 or ""
@@ -76,9 +76,6 @@ class GuardedMachine:
         if outcome.passed:
             self._strikes.remember_passed(digest, os.uname().release)
             return
-        self._struck(spec, digest, outcome)
-
-    def _struck(self, spec: AttachSpec, digest: str, outcome: CanaryOutcome) -> None:
         if outcome.fault:
             self._strikes.strike(digest, outcome.reason, os.uname().release)
         raise AttachError(f"{spec.ops} did not pass its canary: {outcome.reason}", stage="canary")
@@ -90,7 +87,8 @@ class GuardedMachine:
     # --- commands ---
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        """Measure a run. A generated scheduler that passes a bound meanwhile is detached at once; the run says why."""
+        """Measure a run. A generated scheduler that exceeds a bound is detached at once; the run's evidence has the
+        reason."""
         if ops is None and self._before is not None:
             return self._baseline(spec, on_output)
         measured = self._host.measure(spec, ops, on_output)
@@ -168,7 +166,8 @@ class _Guard:
         return attachment
 
     def ending(self, breach: Breach) -> tuple[str, bool]:
-        """Why it was detached, with the kernel's own reason if it was ejected, and whether that is a fault of it."""
+        """Return why it was detached, with the kernel's own reason if it was ejected, and whether the scheduler is to
+        blame."""
         self._breaker.finish()
         detachment = self._breaker.detachment
         gone = detachment.exit if detachment is not None else None
@@ -178,7 +177,7 @@ class _Guard:
         return f"detached by the watch: {breach.text()}", is_fault
 
     def detach(self) -> Detachment:
-        """Detach, unless the watch has; either way with the kernel's reason. Raises what detaching raised."""
+        """Detach, unless the watch did; either way with the kernel's reason. Raises what detaching raised."""
         self._breaker.finish()
         self._watch.stop()
         if self._breaker.error is not None:
@@ -187,11 +186,11 @@ class _Guard:
         return self._breaker.detachment
 
     def stop(self) -> None:
-        """End the watch: nothing is attached, or it goes with the host's holder."""
+        """End the watch: nothing is attached, or it is detached with the host's holder."""
         self._breaker.cancel()
         self._watch.stop()
 
 
 def _in_mode(spec: AttachSpec, partial: bool) -> AttachSpec:
-    """The same scheduler in partial mode, or as it was given."""
+    """Return the same scheduler in partial mode, or as it was given."""
     return replace(spec, partial=True, rodata={**spec.rodata, "partial": True}) if partial else spec

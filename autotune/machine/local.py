@@ -8,28 +8,18 @@ import pwd
 from dataclasses import replace
 
 from autotune.errors import PrivilegeError
-from autotune.machine.base import OutputHandler, Place
+from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
-from autotune.records import (
-    Attachment,
-    AttachSpec,
-    Detachment,
-    Identity,
-    KernelState,
-    MachineInfo,
-    Measurement,
-    Run,
-    RunSpec,
-    Sample,
-)
+from autotune.records import Identity, MachineInfo, Sample
 
 _INVOKERS = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
-"""Variables in which programs that make somebody root name who it was."""
+"""Variables in which programs that make somebody root leave the invoking user."""
 
 
 def invoking_identity() -> Identity:
-    """The user who asked: whoever called sudo, doas or pkexec when autotune runs as root by one of them, else the user
-    we are. Raises PrivilegeError when that user cannot be found: the workload must not run as root instead."""
+    """Return the invoking user: whoever called sudo, doas or pkexec when autotune runs as root through one of them,
+    else the current user. Raises PrivilegeError when that user cannot be found: the workload must not run as root
+    instead."""
     named = [name for name in _INVOKERS if os.environ.get(name)] if os.geteuid() == 0 else []
     if not named:
         return Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
@@ -44,11 +34,11 @@ def invoking_identity() -> Identity:
     return Identity(account.pw_uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
 
 
-class LocalMachine:
-    """Runs commands and switches schedulers right here."""
+class LocalMachine(Executor):
+    """The host: runs commands and switches schedulers right here."""
 
     def __init__(self, place: Place, *, why: str, libbpf: str | None, headers: str | None) -> None:
-        self._executor = Executor(place, libbpf=libbpf)
+        super().__init__(place, libbpf=libbpf)
         self._info = describe_machine("host", why, "none")
         self._headers = headers
 
@@ -64,32 +54,11 @@ class LocalMachine:
     def headers(self) -> str | None:
         return self._headers
 
-    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        return self._executor.run(spec, on_output)
-
-    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        return self._executor.measure(spec, ops, on_output)
-
-    def fresh(self) -> None:
-        self._executor.fresh()
-
-    def attach(self, spec: AttachSpec) -> Attachment:
-        return self._executor.attach(spec)
-
-    def detach(self) -> Detachment:
-        return self._executor.detach()
-
-    def state(self) -> KernelState:
-        return self._executor.state()
-
     def sample(self) -> Sample:
-        """Memory by psutil, which knows of more than one kernel's way to count it; the rest from /proc, as inside a VM,
-        where only the standard library is."""
+        """Sample the machine: memory through psutil, which knows how other kernels count it; the rest from /proc, as in
+        a VM, where only the standard library is available."""
         import psutil
 
         memory = psutil.virtual_memory()
         used_bytes = memory.total - memory.available
-        return replace(self._executor.sample(), memory_used_bytes=used_bytes, memory_total_bytes=memory.total)
-
-    def close(self) -> None:
-        self._executor.close()
+        return replace(super().sample(), memory_used_bytes=used_bytes, memory_total_bytes=memory.total)

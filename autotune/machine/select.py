@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 MachineKind: TypeAlias = Literal["auto", "host", "vm"]
 
 HIDDEN_IN_VM = ("/dev", "/proc", "/run", "/sys")
-"""Directories that the micro-VM has of its own, so that no workload can live in them."""
+"""Directories that the micro-VM has of its own, so that no workload can be in them."""
 
 
 @dataclass(frozen=True)
 class MachineChoice:
-    """Host or micro-VM, and why in a clause."""
+    """Host or micro-VM, and the reason as a clause."""
 
     kind: Literal["host", "vm"]
     why: str
 
 
 def decide(kind: MachineKind) -> MachineChoice:
-    """Where to run. Raises NoMachineError when `host` is asked for and cannot be had."""
+    """Choose where to run. Raises NoMachineError when `host` was requested and cannot be used."""
     problem = host_problem()
     if kind == "vm":
-        return MachineChoice("vm", "asked for with --machine vm")
+        return MachineChoice("vm", "requested by --machine vm")
     if problem is None:
-        why = "asked for with --machine host" if kind == "host" else "its kernel has sched_ext and we may use it"
+        why = "requested by --machine host" if kind == "host" else "its kernel has sched_ext and we may use it"
         return MachineChoice("host", why)
     if kind == "host":
         raise NoMachineError(f"the host cannot be used: {problem}", hint="use --machine vm, or see 'autotune doctor'")
@@ -48,7 +48,7 @@ def decide(kind: MachineKind) -> MachineChoice:
 
 
 def host_problem() -> str | None:
-    """Why schedulers cannot be switched on this host; None when they can."""
+    """Return why schedulers cannot be switched on this host; None when they can."""
     if sched_ext.read_state().state == "unsupported":
         return "the host kernel has no sched_ext"
     if sched_ext.too_old(os.uname().release):
@@ -57,7 +57,7 @@ def host_problem() -> str | None:
 
 
 def describe(kind: MachineKind, *, cpus: int | None, memory_bytes: int | None, kernel: Path | None) -> str:
-    """One sentence about where a session would run, for `--dry-run`; starts nothing."""
+    """Describe in a sentence where a session would run, for `--dry-run`; starts nothing."""
     choice = decide(kind)
     if choice.kind == "host":
         return f"host, kernel {os.uname().release}: {choice.why}"
@@ -74,7 +74,7 @@ def default_cpus() -> int:
 
 
 def default_memory_bytes() -> int:
-    """Half of the host's memory, 4 GiB at most: what the workload writes lives there too."""
+    """Return half of the host's memory, 4 GiB at most: what the workload writes lives there too."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(4 << 30, total // 2)
 
@@ -90,8 +90,8 @@ def choose(
     keep_writes: Path | None,
     listener: Listener,
 ) -> Iterator[Machine]:
-    """The machine of a session, given back at the end whatever happens. Raises NoMachineError when there is none,
-    UsageError for options that do not fit the machine."""
+    """Yield the machine of a session and restore it at the end, whatever happens. Raises NoMachineError when there is
+    none, UsageError for options that do not fit the machine."""
     choice = decide(kind)
     if choice.kind == "host":
         _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)

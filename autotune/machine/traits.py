@@ -9,17 +9,18 @@ import os
 from collections.abc import Iterable
 
 UNLIKE = 0.85
-"""Cores are of different types when the slowest reaches at most this share of the fastest: makers rank cores of one
-type by a few per cent too."""
+"""Cores differ in type when the slowest reaches at most this share of the fastest: makers also rank cores of one type
+by a few per cent."""
 
 
 def traits(sysfs: str = "/sys/devices/system") -> tuple[str, ...]:
-    """Those of `schedext.catalogue.knobs.Trait` that this machine has, in that order. What the kernel does not show
-    counts as absent."""
+    """Return those of `schedext.catalogue.knobs.Trait` that this machine has, in that order. What the kernel does not
+    show counts as absent."""
     cpus = _cpus(sysfs)
     found = {
         "several_llcs": len(_last_level_caches(cpus)) > 1,
-        "numa": len(_nodes_with_cpus(sysfs)) > 1,
+        "numa": sum(1 for name in _nodes(sysfs) if _word(f"{sysfs}/node/{name}/cpulist"))
+        > 1,  # a node may have memory alone
         "core_types": _core_types(sysfs, cpus),
         "smt": any(_several(_word(f"{cpu}/topology/thread_siblings_list")) for cpu in cpus),
         "schedutil": any(_word(f"{cpu}/cpufreq/scaling_governor") == "schedutil" for cpu in cpus),
@@ -29,12 +30,12 @@ def traits(sysfs: str = "/sys/devices/system") -> tuple[str, ...]:
 
 
 def _cpus(sysfs: str) -> list[str]:
-    """The directory of each CPU."""
+    """Return the directory of each CPU."""
     return [f"{sysfs}/cpu/{name}" for name in _names(f"{sysfs}/cpu") if name[:3] == "cpu" and name[3:].isdigit()]
 
 
 def _last_level_caches(cpus: Iterable[str]) -> set[str]:
-    """Each cache by the list of CPUs that share it."""
+    """Return each cache by the list of CPUs that share it."""
     caches = set()
     for cpu in cpus:
         levels = [(_word(f"{cpu}/cache/{index}/level"), index) for index in _names(f"{cpu}/cache")]
@@ -42,11 +43,6 @@ def _last_level_caches(cpus: Iterable[str]) -> set[str]:
         if numbered:
             caches.add(_word(f"{cpu}/cache/{max(numbered)[1]}/shared_cpu_list"))
     return caches - {""}
-
-
-def _nodes_with_cpus(sysfs: str) -> list[str]:
-    """Nodes that have CPUs; a node may be memory alone."""
-    return [name for name in _nodes(sysfs) if _word(f"{sysfs}/node/{name}/cpulist")]
 
 
 def _nodes(sysfs: str) -> list[str]:
@@ -73,7 +69,7 @@ def _several(cpu_list: str) -> bool:
 
 
 def topology(sysfs: str = "/sys/devices/system") -> str:
-    """What the CPUs share, in words: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty where the
+    """Describe what the CPUs share: `1 socket, 4 cores, 8 threads, 1 last-level cache, 1 NUMA node`. Empty where the
     kernel does not show it."""
     cpus = _cpus(sysfs)
     cores = {(_word(f"{cpu}/topology/physical_package_id"), _word(f"{cpu}/topology/core_id")) for cpu in cpus}

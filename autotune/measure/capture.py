@@ -14,7 +14,7 @@ from autotune.errors import UsageError
 MATCHES_KEPT = 3
 MATCH_CHARACTERS = 256
 LINE_BYTES = 1 << 16
-"""A longer line is searched only up to here."""
+"""Bytes of a line that are searched; the rest of a longer line is ignored."""
 
 
 class KeptOutput:
@@ -42,7 +42,7 @@ class KeptOutput:
         del self._tail[: max(0, len(self._tail) - self._tail_limit)]
 
     def output(self) -> dict[str, Any]:
-        """The fields of `records.Output`."""
+        """Return the fields of `records.Output`."""
         self._trim()
         head, tail = bytes(self._head), bytes(self._tail)
         if self.total_bytes <= self.keep_bytes:
@@ -58,7 +58,7 @@ class KeptOutput:
 
 
 def without_torn_end(data: bytes) -> bytes:
-    """`data` without a UTF-8 sequence that a cut left incomplete at its end."""
+    """Return `data` without a UTF-8 sequence that a cut left incomplete at its end."""
     for back in range(1, min(3, len(data)) + 1):
         byte = data[-back]
         if byte >= 0xC0:
@@ -70,7 +70,7 @@ def without_torn_end(data: bytes) -> bytes:
 
 
 def without_torn_start(data: bytes) -> bytes:
-    """`data` without the rest of a UTF-8 sequence whose beginning was cut off."""
+    """Return `data` without the rest of a UTF-8 sequence whose beginning was cut off."""
     skip = 0
     while skip < min(3, len(data)) and 0x80 <= data[skip] < 0xC0:
         skip += 1
@@ -81,7 +81,7 @@ class MetricSearch:
     """Searches complete lines of several streams for the metric's expression, in order of arrival."""
 
     def __init__(self, expression: str) -> None:
-        """Compile the expression. Raises UsageError when it is not one."""
+        """Compile the expression. Raises UsageError when it is not a regular expression."""
         try:
             self._expression = re.compile(expression)
         except re.error as error:
@@ -121,7 +121,7 @@ class MetricSearch:
 
 
 def captured(match: re.Match[str]) -> str:
-    """The first group, or the whole match if there is no group or it did not take part."""
+    """Return the first group, or the whole match if there is no group or it did not take part."""
     if match.re.groups and match.group(1) is not None:
         return match.group(1)
     return match.group(0)

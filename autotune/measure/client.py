@@ -25,12 +25,12 @@ sys.path.insert(0, sys.argv[1].rpartition("/autotune/")[0])
 from autotune.runner import main
 main(sys.argv[2:])
 """
-"""Runs the helper as a module: Python would compile a program file at every start."""
+"""Starts the helper as a module: Python would compile a program file at every start."""
 
 START_S = 30.0
 """Deadline of the helper's start: 20 ms on a quiet host, seconds under emulation on a busy one."""
 RUN_MARGIN_S = 30.0
-"""What a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
+"""Time that a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
 LOST_GRACE_S = 3.0
 """How long a helper that does not answer may take to end its workload before it is killed."""
 _NOTE_PAGE_BYTES = 4096
@@ -48,18 +48,18 @@ class PristineSpec:
 
 
 def shell_argv(command: str) -> tuple[str, ...]:
-    """A command line for the shell as an argument vector."""
+    """Turn a command line for the shell into an argument vector."""
     return ("sh", "-c", command)
 
 
 def helper_python() -> str:
-    """The interpreter itself: the link in a virtual environment costs a search at every start."""
+    """Return the interpreter itself: the link in a virtual environment costs a search at every start."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 class Runner:
     """Measures runs in a helper process, as `identity` (None: as our own user). With `pristine` all runs of this runner
-    share one throw-away view of the directory. Raises AutotuneError when the user or the overlay is not available, and
+    share one disposable view of the directory. Raises AutotuneError when the user or the overlay is not available, and
     RunnerLost, here or later, when the helper dies."""
 
     def __init__(
@@ -92,7 +92,7 @@ class Runner:
 
     @property
     def alive(self) -> bool:
-        """False once the helper has ended, by itself or because it was lost."""
+        """Whether the helper still runs. False once it ended, by itself or because it was lost."""
         return self._worker.process.poll() is None
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
@@ -111,7 +111,7 @@ class Runner:
         return from_json(Run, answer)
 
     def snapshot(self) -> Snapshot:
-        """Current counters of the machine that the helper is on."""
+        """Read the counters of the machine that the helper is on."""
         return from_json(Snapshot, self._ask("snapshot", START_S))
 
     def _ask(self, op: str, timeout_s: float | None, on_event: EventHandler | None = None, **fields: object) -> object:
@@ -123,8 +123,8 @@ class Runner:
             raise
 
     def cancel(self) -> None:
-        """End the current run, which then raises Interrupted; do nothing when there is none. May be called from another
-        thread; never raises."""
+        """Cancel the current run, which then raises Interrupted; do nothing when there is none. May be called from
+        another thread; never raises."""
         self._worker.notify("cancel")
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Counters of the whole machine, and what two readings say about the run between them.
+"""Reads counters of the whole machine, and derives from two readings what happened between them.
 
 The measuring helper calls `counters`, which builds no record: importing `records` would double the helper's start-up
-time. Everybody else calls `snapshot`. Standard library only.
+time. All others call `snapshot`. Standard library only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ PROC = "/proc"
 
 
 def counters(proc: str = PROC) -> dict[str, float | int | None]:
-    """The fields of `records.Snapshot`, read now. `proc` is where the proc file system is. Raises OSError when
-    `/proc/stat` cannot be read; anything else that is missing is None."""
+    """Read the fields of `records.Snapshot`. `proc` is where the proc file system is. Raises OSError when `/proc/stat`
+    cannot be read; anything else that is missing is None."""
     run_wait_s, timeslices = _schedstat(proc)
     return {
         "at_s": time.monotonic(),
@@ -34,7 +34,7 @@ def counters(proc: str = PROC) -> dict[str, float | int | None]:
 
 
 def snapshot(proc: str = PROC) -> Snapshot:
-    """Counters of the machine now; see `counters`."""
+    """Read the counters of the machine; see `counters`."""
     from autotune.records import Snapshot
     from autotune.wire import from_json  # here, not above: see the module's docstring
 
@@ -42,7 +42,7 @@ def snapshot(proc: str = PROC) -> Snapshot:
 
 
 def sample(proc: str = PROC) -> dict[str, object]:
-    """The fields of `records.Sample`, except the sched_ext state."""
+    """Read the fields of `records.Sample`, except the sched_ext state."""
     memory = {name: int(rest.split()[0]) << 10 for name, rest in _colon_lines(f"{proc}/meminfo") if rest.strip()}
     running = next(
         (line for line in (_read(f"{proc}/stat") or "").splitlines() if line.startswith("procs_running")), ""
@@ -72,7 +72,7 @@ def _stat(proc: str) -> dict[str, float | int]:
     with open(f"{proc}/stat") as file:
         fields = {name: rest for name, _, rest in (line.partition(" ") for line in file)}
     tick_s = 1 / os.sysconf("SC_CLK_TCK")
-    ticks = [int(text) for text in fields["cpu"].split()[:8]]  # guest time, beyond, is part of user time
+    ticks = [int(text) for text in fields["cpu"].split()[:8]]  # the guest time that follows is part of user time
     idle = sum(ticks[3:5])
     return {
         "cpu_busy_s": (sum(ticks) - idle) * tick_s,
@@ -83,7 +83,7 @@ def _stat(proc: str) -> dict[str, float | int]:
 
 
 def _schedstat(proc: str) -> tuple[float | None, int | None]:
-    """Waiting time in s and number of time slices, all CPUs together."""
+    """Return waiting time in s and number of time slices, all CPUs together."""
     lines = [line.split() for line in (_read(f"{proc}/schedstat") or "").splitlines()]
     cpus = [fields for fields in lines if fields and fields[0].startswith("cpu") and len(fields) >= 10]
     if not cpus:
@@ -99,7 +99,7 @@ def _pressure(proc: str, resource: str) -> float | None:
 
 
 def observe(before: Snapshot, after: Snapshot, run: Run, cpus: int) -> Observation:
-    """What the machine (of `cpus` CPUs) did between two snapshots around one run."""
+    """Derive what the machine (of `cpus` CPUs) did between two snapshots around one run."""
     from autotune.records import Observation
 
     elapsed_s = after.at_s - before.at_s
@@ -130,7 +130,7 @@ def _growth_rate(before: float | None, after: float | None, per: float) -> float
 
 
 def average(observations: Sequence[Observation]) -> Observation:
-    """The mean of each field; None where no observation has it. Raises ValueError without observations."""
+    """Return the mean of each field; None where no observation has it. Raises ValueError without observations."""
     from autotune.records import Observation
 
     if not observations:

@@ -26,7 +26,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(number: int) -> None:
-    """Have the kernel send this signal when the parent dies, however it dies. For a child between fork and exec."""
+    """Make the kernel send this signal when the parent dies, however it dies. Call it in a child between fork and
+    exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
@@ -39,7 +40,7 @@ class Process(NamedTuple):
 
 
 def processes() -> list[Process]:
-    """Every visible process; those that end meanwhile are left out."""
+    """Return every visible process; those that end meanwhile are left out."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -55,7 +56,7 @@ def _read(pid: int) -> Process:
 
 
 def descendants() -> list[Process]:
-    """All living processes below this one."""
+    """Return all living processes below this one."""
     by_parent: dict[int, list[Process]] = {}
     for process in processes():
         by_parent.setdefault(process.parent, []).append(process)
@@ -76,7 +77,8 @@ def signal_each(pids: Iterable[int], number: int) -> None:
 
 
 def ask_to_end(group: int) -> None:
-    """SIGTERM, once each, to a process group and to the descendants outside of it; stopped ones are continued first."""
+    """Send SIGTERM, once each, to a process group and to the descendants outside of it; stopped ones are continued
+    first."""
     for number in (signal.SIGTERM, signal.SIGCONT):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
@@ -86,12 +88,12 @@ def ask_to_end(group: int) -> None:
 
 
 def kill_all() -> None:
-    """SIGKILL to every descendant seen now; repeat it until none is left, since some may be forking."""
+    """Send SIGKILL to every descendant seen now; repeat it until none is left, since some may be forking."""
     signal_each((process.pid for process in descendants()), signal.SIGKILL)
 
 
 def reap_orphans(but: int) -> None:
-    """Reap ended children, except that the child `but` is left for its own wait."""
+    """Reap ended children, but leave the child `but` to its own wait."""
     with contextlib.suppress(ChildProcessError):
         while True:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -101,7 +103,7 @@ def reap_orphans(but: int) -> None:
 
 
 def no_children_left() -> bool:
-    """Reap what has ended; True when no child remains."""
+    """Reap what has ended. Returns whether no child remains."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -136,7 +138,7 @@ def _wait_for_none(limit_s: float, again: Callable[[], None]) -> bool:
 
 
 def kill_session(session: int) -> None:
-    """SIGKILL to every process of a session until none is left; for a workload whose helper died."""
+    """Send SIGKILL to every process of a session until none is left; for a workload whose helper died."""
     deadline = time.monotonic() + KILL_LIMIT_S
     while time.monotonic() < deadline:
         pids = [p.pid for p in processes() if p.session == session and p.state not in "ZX"]

@@ -114,8 +114,8 @@ def _unshare_user() -> None:
 
 @contextlib.contextmanager
 def _directories(target: str, layers: str) -> Iterator[tuple[int, int, int]]:
-    """Descriptors of the lower, upper and work directory; the latter two are created. The top of the overlay has owner
-    and mode of the upper directory, which therefore copies those of `target`."""
+    """Yield descriptors of the lower, upper and work directory; the latter two are created. The top of the overlay has
+    owner and mode of the upper directory, which therefore copies those of `target`."""
     with contextlib.ExitStack() as stack:
         opened = []
 
@@ -147,7 +147,7 @@ def _copy_owner_and_mode(source: int, target: int) -> None:
 
 
 def read_mounts(path: str = "/proc/self/mountinfo") -> list[Mount]:
-    """All mounts of this process, in the order made."""
+    """Read all mounts of this process, in the order made."""
     mounts = []
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
@@ -169,7 +169,7 @@ def _is_within(path: str, top: str) -> bool:
 
 
 def file_system_of(path: str, mounts: list[Mount]) -> str:
-    """The type of the file system that `path` is on; of two mounts on one path the later covers the earlier."""
+    """Return the type of the file system that `path` is on; of two mounts on one path the later covers the earlier."""
     above = [mount for mount in mounts if _is_within(path, mount.path)]
     return max(enumerate(above), key=lambda pair: (len(pair[1].path), pair[0]))[1].kind if above else ""
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Take out what is assigned to telling names: `NAME = value`, `NAME: value`, `"name": "value"`, `--name value`."""
+"""Removes what is assigned to secret-like names: `NAME = value`, `NAME: value`, `"name": "value"`, `--name value`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LINE = re.compile(r"[^\r\n#]*")
 
 
 def without_assigned(text: str) -> str:
-    """The names decide; values are looked at only after telling ones."""
+    """Remove values assigned to secret-like names. The names decide; values are looked at only after such a name."""
     kept, at, position = [], 0, 0
     while (named := _NAMED.search(text, position)) is not None:
         position = named.end()
@@ -49,7 +49,7 @@ def without_assigned(text: str) -> str:
 
 
 def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[int, int] | None:
-    """Where the secret stands that is assigned to a name; None when what stands there is none."""
+    """Return where the secret is that is assigned to a name; None when the value is no secret."""
     start = named.end()
     opened = _OPEN.match(text, start)
     if opened is not None:
@@ -73,7 +73,7 @@ def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[i
 
 
 def _quoted_end(text: str, opened: re.Match[str]) -> int:
-    """Where a quoted value ends: at the same quote, or with its line when that is cut off."""
+    """Return where a quoted value ends: at the same quote, or with its line when the quote is cut off."""
     mark = opened.group()
     if len(mark) == 1:
         found = (_SINGLE if mark == "'" else _DOUBLE).match(text, opened.end())
@@ -85,9 +85,9 @@ def _quoted_end(text: str, opened: re.Match[str]) -> int:
 
 
 def _ini_end(text: str, named: re.Match[str], end: int) -> int:
-    """`password = two words` at the beginning of a line goes to the end of the line, unless it looks like code."""
+    """Return where `password = two words` ends at the beginning of a line: with the line, unless it looks like code."""
     before = text[max(0, named.start() - 1) : named.start()]
-    if before not in ("", "\n"):  # first of all: it makes for one look per line
+    if before not in ("", "\n"):  # checked first, so that each line is looked at once
         return end
     line = _LINE.match(text, end)
     if line is None or re.search(r"[;(){}\[\]=]", line.group()):
@@ -113,14 +113,15 @@ def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int,
 
 
 def _begins_line(text: str, at: int) -> bool:
-    """Nothing but the indentation and the dashes of YAML stands before it on its line."""
+    """Return whether only the indentation and the dashes of YAML precede it on its line."""
     while at and text[at - 1] in " \t-":
         at -= 1
     return at == 0 or text[at - 1] == "\n"
 
 
 def _hides_after_space(named: re.Match[str], strength: Strength, value: str, quoted: bool) -> bool:
-    """`--password X`; without dashes only what looks random: `aws configure set aws_secret_access_key X`."""
+    """Judge `--password X`; without dashes only a value that looks random: `aws configure set aws_secret_access_key
+    X`."""
     if named["quote"] is not None or value.startswith("-"):
         return False
     if not named["name"].startswith("-"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Take out what stands where secrets stand: in headers, cookies, URLs and .netrc. No name decides here."""
+"""Removes values in places of secrets: headers, cookies, URLs and .netrc. No name decides here."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _QUOTE = r"(?:\\{0,3}[\"'])?"
 _SCHEMES = r"(?:bearer|basic|token|apikey|api-key|bot|negotiate|ntlm)"
 _NO_MARK = r"(?!\[redacted: )"
 
-# kind, what comes before and stays, what is replaced, whether it is. No attempt reads what another has read: each
-# begins with fixed characters and reads one run that cannot contain them again, or a bounded number of characters.
+# kind, the text before that stays, the text that is replaced, whether it is. No attempt reads what another has read:
+# each begins with fixed characters and reads one run that cannot contain them again, or a bounded number of characters.
 CONTEXTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (kind, re.compile(rf"({before}){_NO_MARK}({value})", re.I | re.M), is_one)
     for kind, before, value, is_one in (
@@ -69,7 +69,7 @@ CONTEXTS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple
         ),
     )
 )
-"""What follows certain words is replaced; the words stay."""
+"""What follows these words is replaced; the words stay."""
 
 
 def without_placed(text: str) -> str:

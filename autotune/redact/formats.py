@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Take out keys and tokens whose vendors gave them a format of their own."""
+"""Removes keys and tokens whose vendors gave them a format of their own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _BEFORE = (
     r"(?<=[0-9;\[]m{})",
 )
 _START = f"(?:{'|'.join(one.format('') for one in _BEFORE)})"
-"""Not inside a word; escapes and colour codes, which end in letters, count as no word."""
+"""The start of a key: not inside a word. Escapes and colour codes, which end in letters, count as no word."""
 
-# kind, what the text must hold for a look at it to be worth while, pattern. A repetition without an upper bound is the
+# kind, what the text must contain to be worth a look, pattern. A repetition without an upper bound is the
 # last thing of its pattern, so that an attempt either takes all it has read or has read a bounded number of characters.
 FORMATS: tuple[tuple[str, str, str], ...] = (
     ("private key", "AGE-SECRET-KEY-", r"AGE-SECRET-KEY-(?:[A-Z0-9]{1,8}-)?1[0-9A-Z]{20,}"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The marks that stand for what was taken out."""
+"""The marks that replace secrets."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judge by its words how surely a name says that its value is secret."""
+"""Judges by its words how surely the value of a name is secret."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 @lru_cache(maxsize=4096)
 def name_strength(name: str) -> Strength:
-    """How surely a name of a variable, key, header or option says that its value is secret. Decided by its words:
+    """Judge how surely the value of a variable, key, header or option is secret. The words of its name decide:
     `API_KEY`, `dbPassword`, `--auth-token`, not by letters in a row as in `KEYBOARD` and `AUTHOR`."""
     words = [word.lower() for word in _PIECE.findall(name[-200:])]
     if not words or _is_harmless(words):
@@ -73,7 +73,7 @@ def name_strength(name: str) -> Strength:
 
 
 def _is_harmless(words: list[str]) -> bool:
-    """Words that make a name say what the secret is like, or where, but not what it is."""
+    """Return whether its words make the name describe the secret's kind or place, but not its value."""
     tail = words[-1]
     if words in (["pwd"], ["old", "pwd"], ["oldpwd"]) or tail in _HARMLESS_TAILS or "per" in words:
         return True
@@ -85,5 +85,5 @@ def _is_harmless(words: list[str]) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """A name of a variable, key or option that says that its value is, or may be, secret."""
+    """Return whether the value of a variable, key or option is, or may be, secret, judging by its name."""
     return name_strength(name) != ""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Take out private keys: whole ones, ones whose end is cut off, and ones whose beginning is."""
+"""Removes private keys: whole ones, ones whose end is cut off, and ones whose beginning is."""
 
 from __future__ import annotations
 
 import re
 
 LONGEST_KEY = 65536
-"""Between the BEGIN and the END of a private key everything is taken, up to so many characters."""
+"""Most characters that are removed between the BEGIN and the END of a private key."""
 
 _PEM = r"(?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY(?: BLOCK)?"
 _FENCE = re.compile(
@@ -32,7 +32,7 @@ _KEY_BACK = re.compile(
 
 
 def without_private_keys(text: str) -> str:
-    """Without private keys: whole ones, ones whose end is cut off, and ones whose beginning is."""
+    """Remove private keys: whole ones, ones whose end is cut off, and ones whose beginning is."""
     if "PRIVATE KEY" not in text and "PuTTY-User" not in text and "Private-" not in text:
         return text
     fences = list(_FENCE.finditer(text))
@@ -48,7 +48,7 @@ def without_private_keys(text: str) -> str:
 
 
 def _key_span(text: str, fence: re.Match[str], following: re.Match[str] | None, least: int) -> tuple[int, int]:
-    """From where to where the key goes to which this BEGIN or END belongs."""
+    """Return the extent of the key to which this BEGIN or END belongs."""
     if fence["end"]:
         before = text[max(least, fence.start() - LONGEST_KEY) : fence.start()][::-1]
         back = _KEY_BACK.match(before)

@@ -28,7 +28,7 @@ class Redactor:
         self._literals = sorted(set(literals_of(environ)), key=lambda literal: (-len(literal), literal))
 
     def text(self, text: str) -> str:
-        """The text without secrets; applying it again changes nothing."""
+        """Redact a text; applying it again changes nothing."""
         most = MOST_GROWTH * len(text) + LONGEST_MARK
         for _ in range(MOST_PASSES):
             before, text = text, self._pass(text)
@@ -36,18 +36,18 @@ class Redactor:
                 return text
             if len(text) > most:
                 break
-        return self._whole()
+        return WHOLE if self._pass(WHOLE) == WHOLE else ""  # the mark itself may contain a secret value
 
     def known(self, text: str) -> str:
-        """The text without the values of secret variables; what only looks like a secret stays."""
+        """Replace only the values of secret variables; what merely looks like a secret stays."""
         for literal in self._literals:
             text = text.replace(literal, "[redacted: variable]")
         return text
 
     def data(self, value: Any) -> Any:
-        """The same through JSON values. Keys stay. What stands under a secret name is replaced whole, but for
-        booleans and, except under a password's name, numbers, which count tokens; under a name that may mean
-        something else (`key`, `session_id`), only when it looks random."""
+        """Redact the texts in a JSON value. Keys stay. The value of a secret name is replaced whole, but for booleans
+        and, except under a password's name, numbers, which count tokens; under a name that may mean something else
+        (`key`, `session_id`), only when it looks random."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, (list, tuple)):
@@ -73,7 +73,3 @@ class Redactor:
     def _pass(self, text: str) -> str:
         nets = (self.known, without_private_keys, without_known_formats, without_placed, without_contained)
         return without_assigned(functools.reduce(lambda caught, net: net(caught), nets, text))
-
-    def _whole(self) -> str:
-        """What stands for a text that does not settle; empty when even that holds a secret."""
-        return WHOLE if self._pass(WHOLE) == WHOLE else ""

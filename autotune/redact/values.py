@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judge by its looks whether a value is a secret, once a name says that it may be one.
+"""Judges by its looks whether a value is a secret, when its name makes that possible.
 
 Spared are placeholders, numbers, paths, digests, names in code and words of prose.
 """
@@ -13,7 +13,7 @@ from autotune.redact.marks import MARKED
 from autotune.redact.names import Strength, words_of
 
 LEAST_LITERAL = 8
-"""Shorter values of secret variables are common words or numbers, and would blank out half a text."""
+"""Least length: shorter values of secret variables are common words or numbers, and would blank out half a text."""
 _PLACEHOLDER = re.compile(
     r"\$[A-Za-z_]\w*|\$[{(].*|%\w*%?|<.*>?|[*]+|[xX]+|\.{2,}|\{\{.*|\{\w*\}|@\w+@|-|"
     r"(?i:null|nullptr|none|nil|true|false|yes|no|on|off|undefined|empty|unset|required|optional|redacted|hidden|str|int|"
@@ -26,7 +26,7 @@ CALL = re.compile(rf"{_NAMES}(?:\([^()]*\)+[\w.()\[\]]*|\([^()]*,|\(\w*|\[.*)")
 _IDENTIFIER = re.compile(r"[A-Za-z_]+(?:(?:\.|->|::|-)[A-Za-z_]+)*")
 _DIGEST = re.compile(r"(?:\w{2,10}:)?[0-9A-Fa-f]{7,128}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 LONGEST_SPARED = 200
-"""Longer values of telling names are secrets whatever they look like; this also bounds what is read twice."""
+"""Longer values of secret-like names are secrets whatever they look like; this also bounds what is read twice."""
 NOT_REAL = re.compile(rf"(?:{_PLACEHOLDER.pattern}|{MARKED.pattern})", re.S)
 _PROSE = words_of(
     "incorrect invalid expected missing accepted rejected changed expired unknown denied failed correct "
@@ -36,7 +36,7 @@ AFTER_OPTION = words_of("to is for and or in of the a an as with was from has mu
 
 
 def looks_mixed(value: str) -> bool:
-    """Capital and small letters and digits: what generators of tokens write and people do not."""
+    """Return whether it mixes capital and small letters and digits, as generators of tokens do and people do not."""
     return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
@@ -53,19 +53,19 @@ def is_generated(value: str, changes: float = 0.4) -> bool:
 
 
 def _looks_random(value: str) -> bool:
-    """Long and mixed between the dots and arrows of a name: no programmer's word."""
+    """Return whether a part between the dots and arrows of a name is long and mixed: no programmer's word."""
     pieces = [piece for piece in re.split(r"\.|->|::", value) if len(piece) >= 16]
     return any(looks_mixed(piece) or _has_many_digits(piece) or is_generated(piece, 0.35) for piece in pieces)
 
 
 def _has_many_digits(value: str) -> bool:
-    """As in hexadecimal and in small letters and digits; names have a digit or two."""
+    """Return whether there are as many digits as in hexadecimal; names have a digit or two."""
     digits = sum(map(str.isdigit, value))
     return digits >= 3 and digits >= 0.15 * len(value)
 
 
 def is_path(value: str) -> bool:
-    """A path of ordinary words; a slash may begin a secret in base64 too."""
+    """Return whether it is a path of ordinary words; a slash may begin a secret in base64 too."""
     return bool(_PATH.fullmatch(value)) and not any(len(p) >= 20 and looks_mixed(p) for p in value.split("/"))
 
 
@@ -74,7 +74,7 @@ def is_word(value: str) -> bool:
 
 
 def hides_weak(value: str) -> bool:
-    """After a name that may mean something else: only what is long and looks random."""
+    """Judge a value after a name that may mean something else: secret only when it is long and looks random."""
     if len(value) < 16 or _DIGEST.fullmatch(value) or is_path(value) or " " in value:
         return False
     return looks_mixed(value) and not CALL.match(value)
@@ -87,7 +87,7 @@ def hides_quoted(strength: Strength, value: str) -> bool:
 
 
 def hides_bare(strength: Strength, value: str, glued: bool, ends: str) -> bool:
-    """`NAME=value` (glued) and `NAME = value`. `ends` is what follows the value on its line: `;` says code."""
+    """Judge `NAME=value` (glued) and `NAME = value`. `ends` is what follows the value on its line: `;` means code."""
     if CALL.fullmatch(value):
         return False
     if strength == "token" and (_NUMBER.fullmatch(value) or is_path(value)):
@@ -103,7 +103,7 @@ def hides_bare(strength: Strength, value: str, glued: bool, ends: str) -> bool:
 
 
 def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
-    """`NAME: value`. `alone` on its line, as in YAML; prose goes on."""
+    """Judge `NAME: value`. `alone` on its line, as in YAML; prose continues."""
     if _NUMBER.fullmatch(value):
         return strength == "password" and alone and len(value) >= 4
     if _IDENTIFIER.fullmatch(value) and not _looks_random(value):
@@ -115,7 +115,7 @@ def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
 
 
 def is_real(value: str) -> bool:
-    """Neither a placeholder (`$TOKEN`, `<password>`, `***`) nor redacted already."""
+    """Return whether it is neither a placeholder (`$TOKEN`, `<password>`, `***`) nor redacted already."""
     return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted: ")
 
 
@@ -124,7 +124,7 @@ def is_random(value: str) -> bool:
 
 
 def is_password(value: str) -> bool:
-    """A word that stands where a password does, unless it is what prose says there."""
+    """Return whether a word in the place of a password is one, not a word of prose."""
     return is_real(value) and value.lower() not in _PROSE | AFTER_OPTION
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The values of secret environment variables, in every form that programs write them in."""
+"""Finds the values of secret environment variables, in every form that programs write them in."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from autotune.redact.names import Strength, name_strength
 from autotune.redact.values import LEAST_LITERAL, is_path
 
 LEAST_WORD = 12
-"""Values of secret variables that are one plain word are spared below this: `password`, `production`."""
+"""Values of secret variables that are one plain word are spared below this length: `password`, `production`."""
 _KINDS = frozenset([kind for kind, *_ in FORMATS] + [kind for kind, *_ in CONTEXTS] + ["JWT", "Discord token"])
 _BROKEN = re.compile(r"[\x00-\x20\x7f-\xa0]+")
-"""Where a key that was damaged on its way falls into pieces, each of which is shown by itself."""
+"""Characters at which a damaged key falls into pieces, each of which is shown by itself."""
 _URL_PASSWORD = re.compile(r"://[^\s/:@]{0,256}:([^\s/@]+)@")
 
 
 def literals_of(environ: Mapping[str, str]) -> Iterator[str]:
-    """The values of secret variables, and passwords in the URLs of all, in every form that programs write them in."""
+    """Yield the values of secret variables, and passwords in the URLs of all, in every form that programs write them
+    in."""
     marks = " ".join(f"[redacted: {kind}]" for kind in ("variable", "value", "private key", "text", *_KINDS))
     for name, value in environ.items():
         for secret in _secrets_of(name, value):
@@ -47,9 +48,9 @@ def _pieces(value: str) -> Iterator[str]:
 
 
 def _worth_hiding(strength: Strength, value: str) -> bool:
-    """Whether the value of a secret variable is replaced wherever it appears. Not when it is short, a small number, a
-    path, or a common word, which would blank out half a text; after KEY, SESSION and such only when it looks random,
-    is a digest or has several kinds of characters."""
+    """Return whether the value of a secret variable is replaced wherever it appears. Not when it is short, a small
+    number, a path, or a common word, which would blank out half a text; after KEY, SESSION and such only when it looks
+    random, is a digest or has several kinds of characters."""
     if len(value) < LEAST_LITERAL or is_path(value) or re.fullmatch(r"[-+]?\d{1,9}(?:\.\d+)?", value):
         return False
     if re.fullmatch(r"[a-z]+|[A-Z][a-z]*|[A-Z]+", value):
@@ -60,7 +61,7 @@ def _worth_hiding(strength: Strength, value: str) -> bool:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it is and as programs write it: as Python shows it, escaped for JSON (also twice),
+    """Yield a secret as it is and as programs write it: as Python shows it, escaped for JSON (also twice),
     percent-encoded, in base64."""
     data = secret.encode("utf-8", "surrogateescape" if _encodes(secret) else "surrogatepass")
     yield from (secret, data.decode("utf-8", "backslashreplace"), repr(secret)[1:-1], repr(data)[2:-1])
@@ -83,7 +84,7 @@ def _encodes(secret: str) -> bool:
 
 
 def _base64_core(encode: Callable[[bytes], bytes], data: bytes, shift: int) -> str:
-    """The part of the base64 form that does not depend on what stands before (`user:`) and after."""
+    """Return the part of the base64 form that does not depend on what precedes (`user:`) and follows."""
     text = encode(b"\0" * shift + data).decode().rstrip("=")
     first = (0, 2, 3)[shift]
     whole = (shift + len(data)) * 8 // 6

@@ -21,7 +21,7 @@ from autotune import durable, resources
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
-"""The first whose BPF back end writes the BTF that struct_ops needs (type tags)."""
+"""The first clang whose BPF back end writes the BTF that struct_ops needs (type tags)."""
 COMPILE_S = 120.0
 FLAGS = ("-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-fms-extensions", "-fno-ident")
 VMLINUX = Path("linux/bpf/vmlinux.h")
@@ -49,7 +49,7 @@ class Build:
 
 def build(source: Path, *, headers: Path | None = None, cache: Path | None = None) -> Build:
     """Compile a `.bpf.c` file. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for one. Raises
-    BuildError, with the compiler's output in `detail` when it is the source that is wrong."""
+    BuildError, with the compiler's output in `detail` when the source is wrong."""
     clang = newest_clang()
     include = find_headers(headers)
     directory = cache or resources.cache_dir() / "objects"
@@ -63,7 +63,8 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
 
 
 def newest_clang() -> Clang:
-    """The newest clang on PATH or in Debian's place for it. Raises BuildError when there is none, or too old."""
+    """Find the newest clang on PATH or in Debian's place for it. Raises BuildError when there is none, or too old a
+    one."""
     found = [(number, path) for number, path in _clangs() if number >= LEAST_CLANG]
     if not found:
         raise BuildError(f"no clang {LEAST_CLANG} or later was found", hint="install it: apt-get install clang-19")
@@ -96,8 +97,8 @@ def _output(argv: list[str]) -> str:
 
 
 def find_headers(given: Path | None = None) -> Path:
-    """A directory with `linux/bpf/vmlinux.h`: the given one, the system's, or one made from the running kernel's own
-    types. Raises BuildError when there is none."""
+    """Find a directory with `linux/bpf/vmlinux.h`: the given one, the system's, or one made from the running kernel's
+    own types. Raises BuildError when there is none."""
     places = [given] if given is not None else []
     places += [Path("/usr/include"), *sorted(Path("/usr/include").glob("*-linux-gnu"))]
     for place in places:
@@ -111,7 +112,7 @@ def find_headers(given: Path | None = None) -> Path:
 
 
 def _dump_headers() -> Path:
-    """Types of the running kernel, kept per kernel release."""
+    """Dump the types of the running kernel into the cache, once per kernel release."""
     directory = resources.cache_dir() / "headers" / os.uname().release
     target = directory / VMLINUX
     if not target.is_file():
@@ -119,7 +120,9 @@ def _dump_headers() -> Path:
         text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
         if "sched_ext_ops" not in text:
             raise BuildError("the running kernel's types could not be read", hint="'autotune vm setup' fetches them")
-        _write(target, text.encode())
+        with durable.explained(f"{target.name} cannot be written", target, error=BuildError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            durable.replace(target, text.encode(), mode=durable.SHARED)
     return directory
 
 
@@ -135,7 +138,7 @@ def _key(source: Path, include: Path, clang: Clang) -> str:
 
 
 def _include_dir(source: Path) -> Path:
-    """The shared headers: beside the source, else those of our own schedulers."""
+    """Return the directory of the shared headers: beside the source, else those of our own schedulers."""
     beside = source.parent / "include"
     return beside if beside.is_dir() else resources.bpf_source_dir() / "include"
 
@@ -156,17 +159,11 @@ def _run_clang(argv: list[str], source: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise BuildError(f"{source.name}: the compiler took over {COMPILE_S:g} s", hint="simplify it") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace")
-        raise BuildError(f"{source.name} does not compile: {_first_error(said)}", hint="see --debug", detail=said)
+        output = done.stderr.decode(errors="replace")
+        raise BuildError(f"{source.name} does not compile: {_first_error(output)}", hint="see --debug", detail=output)
 
 
-def _first_error(said: str) -> str:
-    lines = said.splitlines()
+def _first_error(output: str) -> str:
+    lines = output.splitlines()
     first = next((line for line in lines if " error: " in line), lines[0] if lines else "no message")
     return re.sub(r"^\S*/", "", first)
-
-
-def _write(target: Path, data: bytes) -> None:
-    with durable.explained(f"{target.name} cannot be written", target, error=BuildError):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        durable.replace(target, data, mode=durable.SHARED)

@@ -19,7 +19,8 @@ ANEW = "it attached itself again during the run"
 
 
 class EvidenceTaker:
-    """Reads the kernel's state before and after a run. `holder` knows why a scheduler went; None for the baseline."""
+    """Reads the kernel's state before and after a run. `holder` has the reason why a scheduler went; None for the
+    baseline."""
 
     def __init__(self, holder: HolderClient | None) -> None:
         self._holder = holder
@@ -40,14 +41,14 @@ class EvidenceTaker:
         after = read_state()
         problem = compare(self._expected, self._before, after, self._attached_seq)
         if self._expected is not None and self._holder is not None and self._holder.is_dead:
-            problem = DIED  # whatever the kernel says: nobody guarantees it any more
+            problem = DIED  # whatever the kernel shows: nobody guarantees it any more
         elif problem is not None and self._expected is not None:
             reason = self._reason()
             problem = f"{problem} ({reason})" if problem == ANEW and reason else reason or problem
         return Evidence(self._expected, self._before, after, problem)
 
     def _reason(self) -> str | None:
-        """The kernel's own reason why the scheduler went."""
+        """Return the kernel's own reason why the scheduler went."""
         try:
             gone = self._holder.exit_record() if self._holder is not None else None
         except HolderLost:
@@ -58,7 +59,7 @@ class EvidenceTaker:
 
 
 def exit_text(gone: SchedulerExit) -> str:
-    """Why a scheduler went, as the table words it."""
+    """Describe why a scheduler went, as in the table."""
     reason = gone.reason or f"exit kind {gone.kind}"
     more = f" ({gone.message.splitlines()[0]})" if gone.message else ""
     return f"{'ejected' if gone.is_error else 'left'}: {reason}{more}"
@@ -67,7 +68,7 @@ def exit_text(gone: SchedulerExit) -> str:
 def compare(
     expected: str | None, before: KernelState, after: KernelState, attached_seq: int | None = None
 ) -> str | None:
-    """Check a run's scheduler; None when the expected one was in charge from before to after, else what is wrong.
+    """Check a run's scheduler. Returns what is wrong; None when the expected one was in charge all the time.
     `attached_seq` is the enable sequence seen when it was attached; None when unknown."""
     if before.enable_seq != after.enable_seq:
         itself = expected is not None and ops_matches(expected, before.ops) and ops_matches(expected, after.ops)

@@ -18,10 +18,11 @@ from autotune.records import KernelState, SchedulerExit
 SYSFS = Path("/sys/kernel/sched_ext")
 _SYSRQ = "/proc/sysrq-trigger"
 UNSUPPORTED = "unsupported"
-"""Our word for a kernel without sched_ext; the others (`enabling`, `enabled`, `disabling`, `disabled`) are its own."""
+"""Our name for a kernel without sched_ext; the other states (`enabling`, `enabled`, `disabling`, `disabled`) are its
+own."""
 
 LEAST_KERNEL = "6.14"
-"""The first with all kernel functions that our schedulers call (`scx_bpf_now`); 6.12 has sched_ext, but not these."""
+"""The first kernel with all functions that our schedulers call (`scx_bpf_now`); 6.12 has sched_ext, but not these."""
 
 _FIRST_PAUSE_S = 0.0005
 _LONGEST_PAUSE_S = 0.05
@@ -29,17 +30,18 @@ _MOST_READS = 5
 
 
 def version_of(release: str) -> tuple[int, ...]:
-    """Major and minor number of a kernel release, for comparing."""
+    """Return major and minor number of a kernel release, for comparing."""
     return tuple(int(number) for number in re.findall(r"\d+", release)[:2])
 
 
 def too_old(release: str) -> bool:
-    """Whether a kernel has sched_ext but lacks functions that our schedulers call; False where that is unknown."""
+    """Return whether a kernel has sched_ext but lacks functions that our schedulers call; False where that is
+    unknown."""
     return len(version_of(release)) == 2 and version_of(release) < version_of(LEAST_KERNEL)
 
 
 def read_state(sysfs: Path = SYSFS) -> KernelState:
-    """Read the state. The files are read one after another, so a switch in between may show halves that do not belong
+    """Read the state. The files are read one after another, so a switch in between may show parts that do not belong
     together; then they are read again. Files that are absent or vanish mean "nothing attached"."""
     for _ in range(_MOST_READS):
         seen = _read_once(sysfs)
@@ -63,8 +65,9 @@ def _read_once(sysfs: Path) -> KernelState:
 
 
 def ops_matches(expected: str, shown: str | None) -> bool:
-    """Whether the kernel shows `expected`, as it is or with a suffix such as version and build
-    (`bpfland_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu`). A longer name (`at_fifo_2` for `at_fifo`) is another one."""
+    """Return whether the kernel shows `expected`, as it is or with a suffix such as version and build
+    (`bpfland_1.1.2_g7a58a3a_x86_64_unknown_linux_gnu`). A longer name (`at_fifo_2` for `at_fifo`) is a different
+    scheduler."""
     return shown is not None and re.fullmatch(re.escape(expected) + r"(_v?\d+\.\d.*)?", shown) is not None
 
 
@@ -86,7 +89,7 @@ def wait_for(
 
 
 def eject(ops: str, sysfs: Path = SYSFS) -> bool:
-    """Have the kernel eject the attached scheduler (SysRq-S) if it is `ops`. Needs root."""
+    """Make the kernel eject the attached scheduler (SysRq-S) if it is `ops`. Needs root."""
     if not ops_matches(ops, read_state(sysfs).ops):
         return False
     try:
@@ -98,7 +101,7 @@ def eject(ops: str, sysfs: Path = SYSFS) -> bool:
 
 
 class KernelLog:
-    """The kernel's messages about schedulers from now on: the last resort for a scheduler that keeps no exit record.
+    """The kernel's messages about schedulers from now on: the only source for a scheduler that keeps no exit record.
     Needs root where the log is restricted; empty without access. Close it."""
 
     def __init__(self, path: str = "/dev/kmsg") -> None:
@@ -108,7 +111,7 @@ class KernelLog:
             os.lseek(self._fd, 0, os.SEEK_END)
 
     def read(self) -> list[str]:
-        """Messages since the last call."""
+        """Return the messages since the last call."""
         found: list[str] = []
         while self._fd >= 0:
             try:
@@ -138,15 +141,15 @@ _KINDS = {
     "scx_bpf_error": 1025,
     "runnable task stall": 1026,
 }
-"""The kernel's words for members of `enum scx_exit_kind`; any other counts as its general error, 1024."""
+"""Exit kinds by the kernel's wording (`enum scx_exit_kind`); any other wording counts as its general error, 1024."""
 
 
 _DISABLED = re.compile(r'sched_ext: BPF scheduler "([^"]*)" disabled \((.*)\)')
 
 
 def exit_in_log(messages: list[str], ops: str) -> SchedulerExit | None:
-    """Why the scheduler `ops` went, from the kernel's log (`sched_ext: BPF scheduler "NAME" disabled (REASON)`); None
-    when the log has no such line."""
+    """Read from the kernel's log why the scheduler `ops` went (`sched_ext: BPF scheduler "NAME" disabled (REASON)`);
+    None when the log has no such line."""
     for index in reversed(range(len(messages))):
         found = _DISABLED.search(messages[index])
         if found and ops_matches(ops, found[1]):
@@ -189,7 +192,7 @@ def without_own_words(messages: Iterable[str], ops: str) -> list[str]:
 
 
 def kind_of(reason: str) -> int:
-    """The member of `enum scx_exit_kind` for the kernel's wording of a reason."""
+    """Return the member of `enum scx_exit_kind` for the kernel's wording of a reason."""
     return _KINDS.get(reason, 1024)
 
 

@@ -42,7 +42,7 @@ _KIND_INT, _KIND_STRUCT, _KIND_ENUM, _KIND_FLOAT, _KIND_ENUM64 = 1, 4, 6, 16, 19
 _KIND_VAR, _KIND_DATASEC = 14, 15
 _KIND_VOLATILE = 9
 _MODIFIERS = (8, _KIND_VOLATILE, 10, 11, 18)
-"""typedef, volatile, const, restrict, type tag: these may stand between a variable and its type."""
+"""typedef, volatile, const, restrict, type tag: these may come between a variable and its type."""
 _SIGNED, _BOOL = 1, 4
 
 
@@ -117,7 +117,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 
 class Libbpf:
-    """The library and the messages that it printed. One for a process is enough."""
+    """The library and the messages that it printed. One per process is enough."""
 
     def __init__(self, path: str | None = None) -> None:
         self._lib = _open_library(path)
@@ -126,7 +126,7 @@ class Libbpf:
         self._libc.vasprintf.argtypes = [POINTER(c_void_p), c_char_p, c_void_p]
         self._libc.free.restype = None
         self._libc.free.argtypes = [c_void_p]
-        self._said = bytearray()
+        self._printed = bytearray()
         self._print = _PRINT(self._hear)  # kept alive: the library calls it as long as it lives
         self._lib.libbpf_set_print(self._print)
 
@@ -144,20 +144,20 @@ class Libbpf:
         text = c_void_p()
         length = int(self._libc.vasprintf(ctypes.byref(text), form, arguments))
         if length >= 0:
-            self._said += _shortened(ctypes.string_at(text, length))
+            self._printed += _shortened(ctypes.string_at(text, length))
             self._libc.free(text)
-            del self._said[:-_LOG_LIMIT]
+            del self._printed[:-_LOG_LIMIT]
         return length
 
     def take_log(self) -> str:
-        """Messages of the library, and through it of the verifier, since the last call."""
-        text = self._said.decode(errors="replace")
-        self._said.clear()
+        """Return the messages of the library, and through it of the verifier, since the last call."""
+        text = self._printed.decode(errors="replace")
+        self._printed.clear()
         return text
 
     def open(self, path: str, sha256: str | None = None) -> BpfObject:
-        """Open an object file. With `sha256`, refuse a file with other content; what was checked is what is opened.
-        Raises AttachError when it is not an object, or another."""
+        """Open an object file. With `sha256`, refuse a file with other content; the checked content is what is opened.
+        Raises AttachError when it is no object, or a different one."""
         return BpfObject(self, path, None if sha256 is None else _read_exactly(path, sha256))
 
 
@@ -203,7 +203,7 @@ class BpfObject:
     """An object file with one struct_ops map. Closing it detaches and frees everything."""
 
     def __init__(self, lib: Libbpf, path: str, content: bytes | None = None) -> None:
-        """`content` is opened instead of what the file contains by now."""
+        """Open the object: `content`, or what the file contains when that is None."""
         self._lib = lib
         self._path = path
         self._link: object = None
@@ -220,7 +220,7 @@ class BpfObject:
     # --- knobs ---
 
     def knobs(self) -> list[ObjectKnob]:
-        """The `const volatile` scalars of the object, by name, with their current values."""
+        """Return the `const volatile` scalars of the object, by name, with their current values."""
         data, size = self._memory(_RODATA) or (0, 0)
         knobs = []
         for name, slot in sorted(self._slots(_RODATA).items()):
@@ -247,7 +247,7 @@ class BpfObject:
         flags[0] |= SWITCH_PARTIAL
 
     def ops_name(self) -> str:
-        """The name that the kernel will show. Before `load` only."""
+        """Return the name that the kernel will show. Before `load` only."""
         return _text(ctypes.string_at(self._ops_member("name", _OPS_NAME_BYTES), _OPS_NAME_BYTES))
 
     # --- loading and attaching ---
@@ -273,7 +273,7 @@ class BpfObject:
             self._lib.bpf_link__destroy(link)
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the scheduler went; None while it runs, or when the object keeps no record."""
+        """Return why the scheduler went; None while it runs, or when the object keeps no record."""
         found = self._map(_EXIT_SECTION)
         memory = self._memory(_EXIT_SECTION)
         if found is None or memory is None or memory[1] < _EXIT.size:
@@ -320,7 +320,7 @@ class BpfObject:
         return maps[0]
 
     def _map(self, section: str) -> object:
-        """The map of a section, or None."""
+        """Return the map of a section, or None."""
         for found in self._maps():
             name = self._lib.bpf_map__name(found)
             if isinstance(name, bytes) and name.decode(errors="replace").endswith(section):
@@ -328,7 +328,7 @@ class BpfObject:
         return None
 
     def _memory(self, section: str) -> tuple[int, int] | None:
-        """Address and size of a section's initial value."""
+        """Return address and size of a section's initial value."""
         found = self._map(section)
         if found is None:
             return None
@@ -337,7 +337,7 @@ class BpfObject:
         return (data, size.value) if isinstance(data, int) else None
 
     def _ops_member(self, member: str, width: int) -> int:
-        """Address of a member of the operations table, which may be changed until the object is loaded."""
+        """Return the address of a member of the operations table, which may be changed until the object is loaded."""
         size = c_size_t()
         data = self._lib.bpf_map__initial_value(self._struct_ops(), ctypes.byref(size))
         offset = self._member_offset(b"sched_ext_ops", member)
@@ -373,7 +373,7 @@ class BpfObject:
         return slots
 
     def _slot(self, number: int, offset: int) -> _Slot | None:
-        """How a variable of this type is stored; None for anything but a volatile scalar, which is no knob."""
+        """Return how a variable of this type is stored; None for anything but a volatile scalar, which is no knob."""
         found = self._type(number)
         volatile = False
         while found.kind in _MODIFIERS:
@@ -395,7 +395,7 @@ class BpfObject:
         return {self._name(name): value for name, value in _rows("=Iq" if found.flag else "=IQ", found)}
 
     def _member_offset(self, structure: bytes, member: str) -> int | None:
-        """Offset of a member in bytes; None when there is no such structure or member."""
+        """Return the offset of a member in bytes; None when there is no such structure or member."""
         for name, _, bits in _rows("=III", self._named(structure, _KIND_STRUCT)):
             if self._name(name) == member:
                 return int(bits & 0xFFFFFF) // 8
@@ -403,7 +403,7 @@ class BpfObject:
 
 
 def _rows(form: str, found: _Type | None) -> Iterator[tuple[int, ...]]:
-    """The records that follow a BTF type, one a member."""
+    """Yield the records that follow a BTF type, one for each member."""
     if found is None:
         return iter(())
     return struct.iter_unpack(form, ctypes.string_at(found.tail, struct.calcsize(form) * found.members))
@@ -461,16 +461,16 @@ def _text(data: bytes) -> str:
 
 
 def _last_reason(log: str) -> str:
-    """The most telling line of a log: the verifier's last one before its statistics, else the library's."""
+    """Return the most telling line of a log: the verifier's last one before its statistics, else the library's."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     begin = next((index for index, line in enumerate(lines) if "BEGIN PROG LOAD LOG" in line), None)
     if begin is not None:
-        said = []
+        reasons = []
         for line in lines[begin + 1 :]:
             if "END PROG LOAD LOG" in line:
                 break
             if not line.startswith(("processed ", "verification time", "stack depth", "-- ")):
-                said.append(line)
-        if said:
-            return said[-1]
+                reasons.append(line)
+        if reasons:
+            return reasons[-1]
     return lines[-1].removeprefix("libbpf: ") if lines else ""

@@ -15,8 +15,8 @@ from autotune.schedext.programs.binaries import Places
 
 
 class CatalogResolver:
-    """Builds into `objects` (None: the user's cache). `headers` is a directory with the kernel's types. Programs are
-    searched in `places` (None: those of this machine)."""
+    """Resolves candidates. Objects are built into `objects` (None: the user's cache) with the kernel's types from
+    `headers`; programs are searched in `places` (None: those of this machine)."""
 
     def __init__(
         self,

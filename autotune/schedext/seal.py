@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The token that a generated scheduler gets when it has passed all gates, and without which no host loads it.
+"""The token that a generated scheduler gets when it passed all gates; without it no host loads the scheduler.
 
 It is an HMAC (RFC 2104, with SHA-256) over what was proven: the source, the object, the compiler, the gates and the
-kernel. The key is made on first use and readable only by its user, so that a seal says "this user's autotune saw this
+kernel. The key is made on first use and readable only by its user, so that a seal means "this user's autotune saw this
 very object pass". It protects against what changes afterwards (a file edited, an object swapped, gates that have become
 stricter), not against the user. Standard library only.
 """
@@ -24,7 +24,7 @@ from autotune.records import Seal
 
 KEY_BYTES = 32
 GATES_VERSION = "2"
-"""Counted up whenever a gate becomes stricter: what passed before must pass again."""
+"""Incremented whenever a gate becomes stricter: what passed before must pass again."""
 
 
 def sha256(data: bytes) -> str:
@@ -32,13 +32,13 @@ def sha256(data: bytes) -> str:
 
 
 def sign(seal: Seal) -> Seal:
-    """The seal with its token. Raises AutotuneError when the key cannot be kept."""
+    """Return the seal with its token. Raises AutotuneError when the key cannot be kept."""
     return replace(seal, token=_token(seal, _key(make=True)))
 
 
 def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = None) -> None:
-    """Raises AttachError unless the token is ours and speaks of this object, these gates and, if one is named, a
-    kernel of the same series (6.18): what a kernel offers to schedulers changes from one series to the next."""
+    """Raise AttachError unless the token is ours and names this object, these gates and, if one is given, a kernel of
+    the same series (6.18): what a kernel offers to schedulers changes from one series to the next."""
     if seal is None:
         raise _refused("it has no token")
     again = f"run 'autotune schedulers verify' for {seal.name} again"
@@ -53,12 +53,12 @@ def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = 
 
 
 def refuse(why: str, name: str) -> NoReturn:
-    """Raises AttachError."""
+    """Raise AttachError for this reason."""
     raise _refused(why, f"run 'autotune schedulers verify' for {name} again")
 
 
 def series(release: str) -> str:
-    """`6.18` of `6.18.15+deb13-amd64`."""
+    """Return `6.18` of `6.18.15+deb13-amd64`."""
     return ".".join(release.split("-")[0].split("+")[0].split(".")[:2])
 
 
@@ -72,7 +72,7 @@ def _token(seal: Seal, key: bytes) -> str:
 
 
 def key_path() -> Path:
-    """Root's key is root's: each user has their own below their state directory."""
+    """Return the path of the key. Root has a key of its own: each user's is below their state directory."""
     return resources.state_dir() / "seal.key"
 
 
@@ -80,7 +80,8 @@ def _key(*, make: bool) -> bytes:
     path = key_path()
     try:
         if make and not path.exists():
-            _make_key(path)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.create(path, secrets.token_bytes(KEY_BYTES))  # of two processes, the second uses the first one's
         status = path.stat()
         data = path.read_bytes()
     except FileNotFoundError:
@@ -95,9 +96,3 @@ def _key(*, make: bool) -> bytes:
     if len(data) != KEY_BYTES:
         raise AutotuneError(f"{path} is damaged", hint="remove it; schedulers must be verified again")
     return data
-
-
-def _make_key(path: Path) -> None:
-    """Whoever comes second uses the first one's."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    durable.create(path, secrets.token_bytes(KEY_BYTES))

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The gates between the text of a generated scheduler and a running kernel."""
+"""The gates between the source of a generated scheduler and a running kernel."""

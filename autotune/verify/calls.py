@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gate 2, after the compiler: what the object calls. Text can be written so that it hides a call; an object cannot.
+"""Gate 2, after the compiler: checks the calls of the object. Text can hide a call; an object cannot.
 
 The kernel's verifier proves that a program is safe for memory, not what it is for: a scheduler that crashes the
 machine, kills a process or reads another's memory passes it. So only functions that a scheduler needs may be called,
@@ -21,7 +21,7 @@ from elftools.elf.sections import SymbolTableSection
 from autotune.verify.findings import Finding
 
 HELPERS = {115: "bpf_probe_read_kernel_str", 156: "bpf_task_storage_get"}
-"""Those that at.h offers, by their numbers in include/uapi/linux/bpf.h."""
+"""Helpers that at.h offers, by their numbers in include/uapi/linux/bpf.h."""
 
 FUNCTIONS = re.compile(
     r"scx_bpf_[a-z0-9_]+"
@@ -38,7 +38,7 @@ _INSTRUCTION = struct.Struct("<BBhi")
 _CALL, _CALL_REGISTER, _LOAD_ADDRESS = 0x85, 0x8D, 0x18
 """BPF_JMP|BPF_CALL, the same through a register, the first half of a 64-bit load: Documentation/bpf/standardization."""
 _TO_HELPER, _TO_FUNCTION = 0, 1
-"""What the source register of a call says: a helper by number, or a function of the object or of the kernel."""
+"""Meaning of the source register of a call: a helper by number, or a function of the object or of the kernel."""
 _EXECUTABLE = 0x4
 """SHF_EXECINSTR"""
 
@@ -56,10 +56,10 @@ class Calls:
 
 
 def check(content: bytes) -> Iterator[Finding]:
-    """What is wrong with the calls of an object."""
+    """Find what is wrong with the calls of an object."""
     try:
         found = read(content)
-    except Exception as error:  # the object is an attacker's: whatever its reader trips over refuses it
+    except Exception as error:  # the object may be an attacker's: any error of its reader refuses it
         yield Finding("object-unreadable", f"the object cannot be read: {error}")
         return
     for number in sorted(found.helpers - HELPERS.keys()):
@@ -73,7 +73,7 @@ def check(content: bytes) -> Iterator[Finding]:
 
 
 def read(content: bytes) -> Calls:
-    """The calls of an object. Raises ELFError and many others for what is not one."""
+    """Read the calls of an object. Raises ELFError and many others for anything else."""
     elf = ELFFile(io.BytesIO(content))
     found = Calls()
     for section in elf.iter_sections():
@@ -92,16 +92,16 @@ def _read_code(code: bytes, found: Calls) -> None:
         if operation == _CALL and source == _TO_HELPER:
             found.helpers.add(immediate)
         elif operation == _CALL and source != _TO_FUNCTION:
-            found.odd.add(f"a call of kind {source} stands in the object")
+            found.odd.add(f"a call of kind {source} is in the object")
         elif operation == _CALL_REGISTER:
-            found.odd.add("a call through a register stands in the object")
+            found.odd.add("a call through a register is in the object")
         elif operation == _LOAD_ADDRESS and source:
-            found.odd.add(f"a load of kind {source} stands in the object")
+            found.odd.add(f"a 64-bit load of kind {source} is in the object")
         at += _INSTRUCTION.size * (2 if operation == _LOAD_ADDRESS else 1)
 
 
 def _read_relocations(elf: ELFFile, section: RelocationSection, found: Calls) -> None:
-    """Names from outside that code refers to: what is called, and what is only pointed to."""
+    """Collect the outside names that code refers to: functions that are called, and symbols whose address is taken."""
     target = elf.get_section(section["sh_info"])
     if not target["sh_flags"] & _EXECUTABLE:
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Descriptions from the comments of a source, for an entry that nobody wrote. They are only shown to people: nothing is
+"""Finds descriptions in the comments of a source, where the entry has none. They are only shown to people: nothing is
 decided by them."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _KNOB = re.compile(r"\s*AT_KNOB\(\s*\w+\s*,\s*(?P<name>\w+)\s*,")
 
 
 def description(source: str, name: str) -> str:
-    """The first sentence after `NAME:` in a comment; empty without one."""
+    """Return the first sentence after `NAME:` in a comment; empty without one."""
     _, found, rest = source[:4000].partition(f"{name}:")
     if not found:
         return ""
@@ -21,7 +21,7 @@ def description(source: str, name: str) -> str:
 
 
 def knob_descriptions(source: str) -> dict[str, str]:
-    """The comment that ends on the line before each AT_KNOB, by the knob's name."""
+    """Return the comment that ends on the line before each AT_KNOB, by the knob's name."""
     lines = source.splitlines()
     found = {}
     for number, line in enumerate(lines):
@@ -42,7 +42,7 @@ def _comment_above(lines: list[str], number: int) -> str:
 
 
 def _plain(comment: str) -> str:
-    """The words of a comment, without the stars that begin its lines."""
+    """Return the words of a comment, without the stars that begin its lines."""
     return " ".join(" ".join(line.strip().lstrip("*").strip() for line in comment.splitlines()).split())
 
 

@@ -40,7 +40,7 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
     """Compile a scheduler's source. `headers` is a directory with `linux/bpf/vmlinux.h`. Raises BuildError when there
     is no compiler or no sandbox."""
     clang = newest_clang()
-    too_large = tuple(size_bounded(text))  # a compiler's time may grow with the square of a text's length
+    too_large = tuple(size_bounded(text))  # a compiler's time may grow with the square of the text's length
     if too_large:
         return Compiled(GateReport("compile", too_large, {"clang": clang.version}), None, clang)
     done = sandbox.run(
@@ -50,11 +50,11 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
         limits=LIMITS,
     )
     content = done.stdout if done.stdout and done.exit_code == 0 and not done.ended_for else None
-    said = done.stderr.decode(errors="replace")
-    findings = tuple(_findings(done, said, f"{SOURCES}/{name}.bpf.c", content))
+    output = done.stderr.decode(errors="replace")
+    findings = tuple(_findings(done, output, f"{SOURCES}/{name}.bpf.c", content))
     findings += tuple(calls.check(content)) if content is not None else ()
     numbers = {"clang": clang.version, "object_bytes": len(content or b"")}
-    report = GateReport("compile", findings, numbers, done.wall_s, said)
+    report = GateReport("compile", findings, numbers, done.wall_s, output)
     return Compiled(report, content if report.passed else None, clang)
 
 
@@ -63,13 +63,13 @@ def _argv(clang: Clang, name: str) -> list[str]:
     # Of nested macros the outermost and the innermost are named; a crash writes no report.
     short = ("-fmacro-backtrace-limit=2", "-fspell-checking-limit=5", "-fno-crash-diagnostics")
     found = ("-I", OURS, "-I", KERNEL)
-    # Depths of a compile bomb are bounded before memory is: the error is clearer, and comes sooner.
+    # Depth is bounded more tightly than memory: a compile bomb then fails sooner, with a clearer error.
     bounds = ("-ftemplate-depth=1", "-fbracket-depth=256", "-nostdinc")
     return [clang.path, *FLAGS, *plain, *short, *bounds, *found, "-c", f"{SOURCES}/{name}.bpf.c", "-o", "-"]
 
 
-def _findings(done: sandbox.Done, said: str, source: str, content: bytes | None) -> Iterator[Finding]:
-    found = list(_diagnostics(said, source))
+def _findings(done: sandbox.Done, output: str, source: str, content: bytes | None) -> Iterator[Finding]:
+    found = list(_diagnostics(output, source))
     yield from found
     if done.ended_for:
         yield Finding("compile-bounds", f"the compiler was ended: {done.ended_for}", "make the source simpler")
@@ -78,11 +78,11 @@ def _findings(done: sandbox.Done, said: str, source: str, content: bytes | None)
         yield Finding("compile-failed", text, "make the source simpler")
 
 
-def _diagnostics(said: str, source: str) -> Iterator[Finding]:
-    """Errors and warnings, in the source's own lines. One in a header is reported where the source uses it, which clang
-    names in the notes that follow."""
+def _diagnostics(output: str, source: str) -> Iterator[Finding]:
+    """Yield errors and warnings, in the source's own lines. One in a header is reported where the source uses it, which
+    clang names in the notes that follow."""
     pending: Finding | None = None
-    for line in said.splitlines():
+    for line in output.splitlines():
         match = _DIAGNOSTIC.match(line)
         if match is None:
             continue

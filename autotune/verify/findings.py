@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 Gate = Literal["source", "compile", "load", "behaviour"]
 GATES: tuple[Gate, ...] = ("source", "compile", "load", "behaviour")
-"""In the order in which they are passed."""
+"""The gates in the order in which they are passed."""
 ANSWER_BYTES = 4096
 """The longest answer of a failed gate to a model."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong (`severity` error) or should be known (note). `line` and `column` count from 1 in the
-    scheduler's own source; None where no place can be named."""
+    """An error, or a note (`severity`). `line` and `column` count from 1 in the scheduler's own source; None where no
+    place can be named."""
 
     rule: str
     """The identifier of the rule, such as `enqueue-inserts`; docs/VERIFICATION.md explains each."""
@@ -31,7 +31,7 @@ class Finding:
     severity: Literal["error", "note"] = "error"
 
     def text(self) -> str:
-        """`12:5: [enqueue-inserts] what is wrong. What to do.`"""
+        """Describe it: `12:5: [enqueue-inserts] what is wrong. What to do.`"""
         place = "" if self.line is None else f"{self.line}:{self.column or 1}: "
         advice = f". {self.advice[:1].upper()}{self.advice[1:]}" if self.advice else ""
         return f"{place}[{self.rule}] {self.message}{advice}"
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class GateReport:
-    """How one gate went. `numbers` is JSON: what was measured; `log` the whole output that it is based on."""
+    """The result of one gate. `numbers` is JSON: what was measured; `log` the whole output that it is based on."""
 
     gate: Gate
     findings: tuple[Finding, ...] = ()
@@ -53,13 +53,13 @@ class GateReport:
 
 
 def answer(report: GateReport, limit_bytes: int = ANSWER_BYTES) -> str:
-    """What a model reads of a failed gate: the gate, and as many of its findings as fit, errors first."""
+    """Return what a model reads of a failed gate: the gate, and as many of its findings as fit, errors first."""
     head = f"The source did not pass gate '{report.gate}' ({GATES.index(report.gate) + 1} of {len(GATES)}).\n"
     ordered = sorted(report.findings, key=lambda finding: finding.severity != "error")
     lines = [finding.text() for finding in ordered]
     kept: list[str] = []
     for index, line in enumerate(lines):
-        rest = f"and {len(lines) - index} more; mend these first"
+        rest = f"and {len(lines) - index} more; fix these first"
         line = _cut(line, limit_bytes // 2)
         if len("\n".join((head, *kept, line, rest)).encode()) > limit_bytes:
             kept.append(rest)

@@ -43,13 +43,13 @@ VM_LOST = "vm-lost"
 
 @dataclass(frozen=True)
 class Verification:
-    """How a verification went. `custom` is the new catalogue entry; None when a gate stopped it."""
+    """The result of a verification. `custom` is the new catalogue entry; None when a gate stopped it."""
 
     reports: tuple[GateReport, ...]
     custom: custom.Custom | None
     took_s: float
     rejected: Path | None = None
-    """Where the whole reports are, when a gate stopped it."""
+    """Directory of the full reports, when a gate stopped it."""
 
     @property
     def failed(self) -> GateReport | None:
@@ -57,8 +57,8 @@ class Verification:
 
 
 def verify(submission: Submission, kernel: Kernel, progress: Progress) -> Verification:
-    """Verify a source under a kernel. What is wrong with the source is in the outcome. Raises BusyError when its name
-    is being verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
+    """Verify a source under a kernel. Faults of the source are in the result. Raises BusyError when its name is being
+    verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
     started = time.monotonic()
     reports: list[GateReport] = []
     with custom.reserved(submission.name), _scratch() as scratch:
@@ -69,7 +69,7 @@ def verify(submission: Submission, kernel: Kernel, progress: Progress) -> Verifi
 
 @dataclass
 class _Steps:
-    """Collects the gates' reports, and shows how each gate goes."""
+    """Collects the gates' reports, and shows the progress of each gate."""
 
     reports: list[GateReport]
     progress: Progress
@@ -120,7 +120,7 @@ def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _
 def _with_knobs(
     submission: Submission, compiled: Compiled, object_path: Path, kernel: Kernel
 ) -> tuple[tuple[Knob, ...], GateReport]:
-    """The knobs of the object. Misfits are findings of the compile gate."""
+    """Return the knobs of the object. Misfits are findings of the compile gate."""
     report = compiled.report
     if not report.passed:
         return (), report
@@ -133,7 +133,7 @@ def _with_knobs(
 
 
 def _proven(submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> bool:
-    """Gates 3 and 4. An emulated kernel dies now and then by itself, so a lost VM is tried once more."""
+    """Run gates 3 and 4. An emulated kernel dies now and then by itself, so a lost VM is tried once more."""
     before = len(steps.reports)
     for _ in range(2):
         del steps.reports[before:]
@@ -168,7 +168,7 @@ def _in_a_vm(submission: Submission, kernel: Kernel, object_path: Path, steps: _
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A directory that a micro-VM sees as well."""
+    """Yield a directory that a micro-VM sees as well."""
     base = resources.cache_dir() / "verify"
     base.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(dir=base))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs one of our modules inside the micro-VM as root and passes on its JSON lines as they come.
 
-Lines that came before the VM was lost are kept: the last one says what was going on. Standard library only.
+Lines that came before the VM was lost are kept: the last one shows what was going on. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 import_module(sys.argv[2]).main(sys.argv[3])
 """
-"""Runs it as a module: Python would compile a program file at every start."""
+"""Starts the module as such: Python would compile a program file at every start."""
 _KEEP_BYTES = 64 << 10
 
 
 class VM(Protocol):
-    """What the gates need of a micro-VM whose commands run as root. `ResilientVM` is one: it boots another when one is
-    lost, raises RunnerLost then and increments `generation`."""
+    """The part of a micro-VM that the gates need; its commands run as root. `ResilientVM` is one: it boots another when
+    one is lost, raises RunnerLost then and increments `generation`."""
 
     @property
     def generation(self) -> int: ...
@@ -51,11 +51,11 @@ class Lines:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             try:
-                said = json.loads(line)
+                message = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(said, dict):
-                self._hear(said)
+            if isinstance(message, dict):
+                self._hear(message)
 
 
 def run_inside(

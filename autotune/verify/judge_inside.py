@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from autotune.verify.source import facts
 
 MOST_DEEP = 2500
-"""Of Python's calls: some 20 for each level of a tree of 120."""
+"""Recursion limit of Python: some 20 calls for each level of a tree of 120."""
 MOST_FINDINGS = 500
 
 
 def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """The findings, and the numbers of the report."""
+    """Return the findings, and the numbers of the report."""
     from autotune.verify.source import facts
 
     known = facts.read(document, name)
@@ -51,7 +51,7 @@ def _findings(known: facts.Facts) -> Iterator[Finding]:
 
 
 def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
-    """The numbers to report about a source that could be read."""
+    """Return the numbers to report about a source that could be read."""
     knobs = [
         {"name": each.name, "type": each.type.replace("const volatile ", ""), "default": _default(each)}
         for each in known.variables
@@ -62,7 +62,7 @@ def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _default(variable: facts.Variable) -> int | None:
-    """The default of a whole number or a boolean."""
+    """Return the default of a whole number or a boolean."""
     initial = variable.initial
     return initial.extra if initial is not None and initial.kind == "constant" else None
 

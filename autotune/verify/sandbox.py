@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs a program that reads untrusted text: no network, no files but those it is given, everything it takes bounded.
+"""Runs a program that reads untrusted text: no network, no files but those it is given, all resources bounded.
 
 bubblewrap isolates it (its own namespaces for users, mounts, processes, network and IPC; no privilege inside; it ends
 with us). Limits of the kernel (`prlimit`) bound memory, CPU time and file sizes; wall time and output are bounded here.
@@ -32,20 +32,20 @@ _READ_BYTES = 65536
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    """What a program may take."""
+    """Bounds on a program's resources."""
 
     wall_s: float = 30.0
     cpu_s: int = 20
-    """Of each process."""
+    """Bound on the memory of each process."""
     memory_bytes: int = 2 << 30
     output_bytes: int = 1 << 20
-    """Of standard output and of standard error, each; the program is ended when it writes more."""
+    """Bound on standard output and on standard error, each; the program is ended when it writes more."""
     file_bytes: int = 16 << 20
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a program ended. `exit_code` is negative for a signal; `ended_for` says which bound was passed, if any."""
+    """How a program ended. `exit_code` is negative for a signal; `ended_for` names the exceeded bound, if any."""
 
     exit_code: int
     stdout: bytes
@@ -63,18 +63,18 @@ def run(
     stdin: bytes = b"",
 ) -> Done:
     """Run a program. `shown` maps files and directories to where they appear, read-only; `given` maps places inside to
-    the content of a file there. What is untrusted or judged goes in by `given` and `stdin` and comes out by `stdout`:
+    the content of a file there. Untrusted or judged content goes in by `given` and `stdin` and comes out by `stdout`:
     by descriptors, which nobody else can open, never by a path that another user could name. Raises BuildError when
     bubblewrap is missing, or not allowed to work."""
     started = time.monotonic()
-    with contextlib.ExitStack() as held:
-        files = {place: held.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
+    with contextlib.ExitStack() as stack:
+        files = {place: stack.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
         child = _start([*_walls(shown, files), "--", *argv], tuple(files.values()), limits)
     stdout, stderr, ended_for = _drained(child, stdin, limits, started)
     exit_code = _reaped(child, limits, started)
     if exit_code == 1 and stderr.startswith(b"bwrap: "):
-        said = stderr.decode(errors="replace").strip()[:200]
-        raise BuildError(f"the sandbox cannot be built: {said}", hint="allow user namespaces, or run as root")
+        complaint = stderr.decode(errors="replace").strip()[:200]
+        raise BuildError(f"the sandbox cannot be built: {complaint}", hint="allow user namespaces, or run as root")
     wall_s = time.monotonic() - started
     if not ended_for and _out_of_cpu(exit_code, wall_s, limits):
         ended_for = f"it took over {limits.cpu_s} s of CPU time"
@@ -99,7 +99,7 @@ def _start(command: Sequence[str], descriptors: tuple[int, ...], limits: Sandbox
 
 @contextlib.contextmanager
 def _in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor to read the content from, of a file that has no name."""
+    """Yield a descriptor from which to read the content, of a file that has no name."""
     fd = os.memfd_create("autotune-given")
     try:
         with open(fd, "wb", closefd=False) as file:
@@ -111,7 +111,7 @@ def _in_memory(content: bytes) -> Iterator[int]:
 
 
 def find_bubblewrap() -> str:
-    """Path of bubblewrap. Raises BuildError when it is not installed."""
+    """Return the path of bubblewrap. Raises BuildError when it is not installed."""
     found = shutil.which("bwrap")
     if found is None:
         raise BuildError("bubblewrap is not installed", hint="install it: apt-get install bubblewrap")
@@ -146,7 +146,7 @@ def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
 
 def _bound(limits: SandboxLimits) -> None:
     """Set the limits in the child, before the program begins; everything that it starts inherits them."""
-    # SIGXCPU first, which gives the reason; a program that ignores it is killed.
+    # SIGXCPU first, which shows the reason; a program that ignores it is killed.
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
@@ -157,7 +157,7 @@ def _bound(limits: SandboxLimits) -> None:
 
 
 def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: float) -> int:
-    """The exit code; a program that closed its output and keeps running is ended at the same deadline."""
+    """Return the exit code; a program that closed its output and keeps running is ended at the same deadline."""
     try:
         return child.wait(max(0.1, started + limits.wall_s - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -167,7 +167,7 @@ def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: floa
 
 
 def _out_of_cpu(exit_code: int, wall_s: float, limits: SandboxLimits) -> bool:
-    """Whether the kernel ended it for its CPU time. bubblewrap reports a signal as shells do."""
+    """Return whether the kernel ended it for its CPU time. bubblewrap reports a signal as shells do."""
     ended_by = exit_code - 128 if exit_code > 128 else -exit_code
     return ended_by == signal.SIGXCPU or (ended_by == signal.SIGKILL and wall_s > limits.cpu_s)
 
@@ -175,7 +175,7 @@ def _out_of_cpu(exit_code: int, wall_s: float, limits: SandboxLimits) -> bool:
 def _drained(
     child: subprocess.Popen[bytes], stdin: bytes, limits: SandboxLimits, started: float
 ) -> tuple[bytes, bytes, str]:
-    """All its output, up to the bounds; past one the whole sandbox is ended."""
+    """Read all its output, up to the bounds; past one the whole sandbox is ended."""
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None

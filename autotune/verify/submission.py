@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A submission for verification: a source, and what the catalogue will say about it."""
+"""A submission for verification: a source and its catalogue entry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_TEXT = 600
 PARTIAL = Knob(
     name="partial", type="boolean", default=False, description="Schedule only the workload's own tasks, not the system."
 )
-"""Every scheduler that includes at.h has it."""
+"""Every scheduler that includes at.h has this knob."""
 
 
 class Submission(BaseModel):
@@ -39,9 +39,9 @@ class Submission(BaseModel):
     limitations: tuple[str, ...] = Field((), max_length=8)
     performance_profile: str = Field("", max_length=MOST_TEXT)
     knobs: tuple[Knob, ...] | None = Field(None, max_length=MOST_KNOBS)
-    """None: those of the object, with whatever values they can hold."""
+    """None: the object's own knobs, with whatever values they can have."""
     unfair_by_design: bool = False
-    """It is unfair by design: the behaviour gate reports unfairness instead of failing it."""
+    """It is unfair by design: the behaviour gate notes unfairness without failing it."""
 
 
 def submission(**fields: object) -> Submission:
@@ -56,7 +56,7 @@ def submission(**fields: object) -> Submission:
 
 
 def entry(given: Submission, knobs: Sequence[Knob]) -> Scheduler:
-    """The catalogue entry of a scheduler that passed."""
+    """Return the catalogue entry of a scheduler that passed."""
     return Scheduler(
         name=f"{CUSTOM}{given.name}",
         kind="bpf",
@@ -76,7 +76,7 @@ def entry(given: Submission, knobs: Sequence[Knob]) -> Scheduler:
 
 
 def knobs_of(given: Submission, content_path: Path, library: str | None) -> tuple[tuple[Knob, ...], list[Finding]]:
-    """The knobs of the entry, and findings where they do not fit the object. Raises AttachError when it is
+    """Return the knobs of the entry, and findings where they do not fit the object. Raises AttachError when it is
     unreadable."""
     opened = libbpf.Libbpf(library).open(str(content_path))
     try:
@@ -85,23 +85,28 @@ def knobs_of(given: Submission, content_path: Path, library: str | None) -> tupl
         opened.close()
     partial = (PARTIAL,) if PARTIAL.name in found else ()
     if given.knobs is None:
-        said = comments.knob_descriptions(given.source)
-        inferred = (_inferred(knob, said.get(knob.name, "")) for knob in found.values() if knob.name != PARTIAL.name)
+        descriptions = comments.knob_descriptions(given.source)
+        inferred = (
+            _inferred(knob, descriptions.get(knob.name, "")) for knob in found.values() if knob.name != PARTIAL.name
+        )
         return (*(knob for knob in inferred if knob is not None), *partial), []
     declared = tuple(knob for knob in given.knobs if knob.name != PARTIAL.name)
     return (*declared, *partial), list(_misfits(declared, found))
 
 
-def _inferred(knob: libbpf.ObjectKnob, said: str) -> Knob | None:
-    """A knob that no entry names: it takes what its variable can hold. None for a variable that is no such scalar."""
-    said = said or "Not described."
+def _inferred(knob: libbpf.ObjectKnob, description: str) -> Knob | None:
+    """Make a knob that no entry names: it takes what its variable can hold. Returns None for a variable that is no such
+    scalar."""
+    description = description or "Not described."
     if knob.kind == "bool":
-        return Knob(name=knob.name, type="boolean", default=knob.value, description=said)
+        return Knob(name=knob.name, type="boolean", default=knob.value, description=description)
     if knob.kind != "int":
         return None
     bits = 8 * knob.width
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if knob.signed else (0, (1 << bits) - 1)
-    return Knob(name=knob.name, type="integer", default=knob.value, range=Range(min=low, max=high), description=said)
+    return Knob(
+        name=knob.name, type="integer", default=knob.value, range=Range(min=low, max=high), description=description
+    )
 
 
 def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.ObjectKnob]) -> Iterator[Finding]:
@@ -115,6 +120,6 @@ def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.ObjectKnob]) -> I
             yield Finding("knob-type", f"the knob '{knob.name}' is not a {knob.type} in the source")
         elif knob.default != there.value:
             text = f"the knob '{knob.name}' begins with {there.value} in the source, not {knob.default}"
-            yield Finding("knob-default", text, "let both say the same")
+            yield Finding("knob-default", text, "make both the same")
     for name in sorted(set(found) - {knob.name for knob in declared} - {PARTIAL.name}):
         yield Finding("knob-undeclared", f"the source has a knob '{name}' that is not declared", "declare it as well")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A summary of the gates' numbers: what a model gets for a scheduler that passed, and what `schedulers show` prints.
+"""Sums up the gates' numbers, for a model whose scheduler passed and for `schedulers show`.
 The whole reports stay on disk."""
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _SKIPPED = ("watched_s", "passed_s", "speed")
-"""How long a load was watched, and how fast the machine was meanwhile: of no use without the rest."""
+"""Numbers without use apart from the rest: how long a load was watched, and how fast the machine was meanwhile."""
 
 
 def summary(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Numbers by gate, from reports as JSON. Of the loads: `[under the scheduler, under EEVDF]` of each number, tasks
-    by their longest wait."""
+    """Return the numbers by gate, from reports as JSON. Of the loads: `[under the scheduler, under EEVDF]` of each
+    number, tasks by their longest wait."""
     return {str(report["gate"]): dict(_short(report.get("numbers", {}))) for report in reports}
 
 

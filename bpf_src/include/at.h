@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What every scheduler here needs: the kernel's types and kfuncs, the few macros that make a C file a BPF object,
- * knobs, an exit record, what is remembered of each task, queues with a fallback, and the choice of an idle CPU.
+ * knobs, an exit record, state of each task, queues with a fallback, and the choice of an idle CPU.
  *
  * The rules that keep a scheduler from being ejected:
  *  - enqueue always puts the task into a queue, whatever it could not find out about it;
- *  - whoever may be allowed on one CPU only gets that CPU woken (at_kick), or nobody comes to fetch it;
+ *  - a task that may run on one CPU only has that CPU woken (at_kick), or no CPU ever picks it;
  *  - a queue that is filled is emptied by some dispatch path.
  */
 #ifndef AT_H
@@ -26,7 +26,7 @@
 
 char _license[] SEC("license") = "GPL";
 
-/* --- maps (their BTF tells libbpf what to create) ------------------------------------------------------- */
+/* --- maps (libbpf creates them by their BTF) ------------------------------------------------------------ */
 
 #define AT_MAP_UINT(name, value) int(*name)[value]
 #define AT_MAP_TYPE(name, type) typeof(type) *name
@@ -38,7 +38,7 @@ static void *(*const at_task_storage_get)(void *map, struct task_struct *p, void
 
 #define AT_STORAGE_CREATE 1ULL /* BPF_LOCAL_STORAGE_GET_F_CREATE */
 
-/* --- what is remembered of each task ---------------------------------------------------------------------- */
+/* --- state of each task ----------------------------------------------------------------------------------- */
 
 /*
  * One struct for each task, all zero at first: AT_TASK_CTX(struct task_ctx) once in the file, at_ctx_create(p) in
@@ -121,16 +121,16 @@ AT_INLINE void at_record_exit(struct scx_exit_info *info)
 
 /* --- queues ---------------------------------------------------------------------------------------------- */
 
-/* The queue of all CPUs. Whatever finds no better place goes here, and every dispatch looks here. */
+/* The queue of all CPUs. A task without a better place goes here, and every dispatch looks here. */
 #define AT_SHARED 1ULL
 
-/* Before, in a clock that may wrap. */
+/* Whether a is before b, in a clock that may wrap. */
 AT_INLINE bool at_before(u64 a, u64 b)
 {
 	return (s64)(a - b) < 0;
 }
 
-/* Position in a queue. Kernels from 7.1 on want their kfunc; before, the field is written. */
+/* Position in a queue. Kernels from 7.1 on demand their kfunc; for older ones the field is written. */
 AT_INLINE void at_set_vtime(struct task_struct *p, u64 vtime)
 {
 	if (scx_bpf_task_set_dsq_vtime)

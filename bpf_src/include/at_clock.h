@@ -2,24 +2,24 @@
 /*
  * The virtual clock of schedulers that share by weight: what each task's own clock is compared with.
  *
- * It goes on by two rules. Time that was served is shared among those that want it, as in weighted fair queueing:
- * without that, newcomers that each start at the same clock and end before it moves would keep everybody else waiting
- * for ever. And it is never behind a task that begins to run, as in start-time fair queueing: without that, whoever
- * ran alone for long would wait just as long once others come.
+ * It advances by two rules. Served time is shared among the tasks that want it, as in weighted fair queueing:
+ * otherwise newcomers that each start at the same clock and end before it moves would keep all others waiting for
+ * ever. And it is never behind a task that begins to run, as in start-time fair queueing: otherwise a task that ran
+ * alone for long would wait just as long once others come.
  */
 #ifndef AT_CLOCK_H
 #define AT_CLOCK_H
 
 #include "at.h"
 
-/* More tasks count as so many, which bounds how long a task that is ahead may wait behind newcomers. */
+/* More tasks than this count as this many, which bounds how long a task that is ahead may wait behind newcomers. */
 #define AT_CLOCK_MOST_SHARES 64
 
-/* What a task that waits may be due, at least: some turns of those that share its CPU. */
+/* The least credit that a waiting task may keep: some turns of the tasks that share its CPU. */
 #define AT_CLOCK_KEPT_NS (100 * AT_MS)
 
 static u64 at_clock;
-static s64 at_clock_sharers; /* tasks that run or want to */
+static s64 at_clock_sharers; /* tasks that run or want to run */
 
 /* A task begins to run. Several CPUs may race here; an update that is lost is made up for by the next. */
 AT_INLINE void at_clock_running(u64 vtime)
@@ -38,7 +38,7 @@ AT_INLINE void at_clock_running(u64 vtime)
 		__sync_fetch_and_add(&at_clock_sharers, -1);           \
 	}
 
-/* A task ran for so long: its own clock after that. The clock of all goes on too. */
+/* Return the own clock of a task that ran for so long. The clock of all advances too. */
 AT_INLINE u64 at_clock_charged(struct task_struct *p, u64 vtime, u64 ran_ns)
 {
 	u64 weighted_ns = at_weighted(p, ran_ns);
@@ -53,10 +53,10 @@ AT_INLINE u64 at_clock_charged(struct task_struct *p, u64 vtime, u64 ran_ns)
 }
 
 /*
- * Where a task that is to wait stands. One that slept does not hoard what it missed: it starts at most this much behind
- * the others. One that wanted to run all the time keeps what it is due, but not without bound: a task of little weight
- * that runs alone on one CPU drives the clock far ahead of those that share another, and whoever wakes up there would
- * have to wait until they have caught up.
+ * Return the clock of a task that is to wait. One that slept does not save up what it missed: it starts at most the lag
+ * limit behind the others. One that wanted to run all the time keeps its credit, but not without bound: a task of
+ * little weight that runs alone on one CPU drives the clock far ahead of the tasks that share another, and one that
+ * wakes up there would have to wait until they have caught up.
  */
 AT_INLINE u64 at_clock_position(u64 vtime, u64 enq_flags, u64 lag_limit_ns, u64 kept_ns)
 {

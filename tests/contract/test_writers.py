@@ -25,7 +25,7 @@ from autotune.canary.strikes import Strikes
 from autotune.errors import AutotuneError
 from autotune.lease import applied
 from autotune.machine.vm import microvm, writes
-from autotune.machine.vm.kvm import KvmMemory
+from autotune.machine.vm.kvm import KvmResults
 from autotune.records import Seal
 from autotune.schedext import build, seal
 from autotune.schedext.catalogue import custom
@@ -37,7 +37,7 @@ from autotune.views import exports
 def strike(n): Strikes(disk / "canary.json", now=lambda: n).strike("a" * 64, "late", "6.18")
 def keep(n): applied._write(applied.Applied(n, 1, "boot", "at_fifo", "at_fifo", 1.0, n))
 def export(n): exports.write(disk / "report.json", str(n) * 5000, "--json")
-def boots(n): KvmMemory(disk / "kvm.json").remember("6.18", f"/qemu-{n}", True)
+def boots(n): KvmResults(disk / "kvm.json").remember("6.18", f"/qemu-{n}", True)
 def program(n):
     scheduler = next(s for s in Catalog.load().schedulers if s.kind == "binary" and s.program is not None)
     options._Kept(Binary(Path("/usr/bin/scx_x"), "path", n, n), scheduler, disk / "options").put("help", str(n) * 5000)

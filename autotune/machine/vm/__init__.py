@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The micro-VM: its kernel, its first files, the agent inside, and the client here."""
+"""The micro-VM: its kernel, its initramfs, the agent inside, and the client here."""

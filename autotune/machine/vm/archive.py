@@ -24,7 +24,7 @@ _FETCH_S = 1800.0
 
 
 class DiskFull(FetchError):
-    """The disk is full: another kernel would not help."""
+    """The disk is full, so another kernel would not help."""
 
 
 def require_debian() -> None:
@@ -44,7 +44,7 @@ def require_debian() -> None:
 
 
 def tool(name: str) -> str | None:
-    """Path of a program, also of one for administrators."""
+    """Return the path of a program, also of one for administrators."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
@@ -69,27 +69,27 @@ class Archive:
         self._options += ["-o", "APT::Architecture=amd64", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=2"]
 
     def update(self) -> None:
-        said = run(["apt-get", *self._options, "update"], "the list of packages could not be read")
-        if "Failed to fetch" in said or "\nE: " in said or "\nW: Some index files failed" in said:
-            raise FetchError("the list of packages could not be read", hint="check the network", detail=said)
+        output = run(["apt-get", *self._options, "update"], "the list of packages could not be read")
+        if "Failed to fetch" in output or "\nE: " in output or "\nW: Some index files failed" in output:
+            raise FetchError("the list of packages could not be read", hint="check the network", detail=output)
 
     def names(self, pattern: str) -> list[str]:
-        said = run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
-        return [line.split(" ", 1)[0] for line in said.splitlines()]
+        output = run(["apt-cache", *self._options, "--names-only", "search", pattern], "packages could not be listed")
+        return [line.split(" ", 1)[0] for line in output.splitlines()]
 
     def parts_of(self, images: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The packages that each image's package depends on, whether the archive has them or not: from 6.19 on the
-        kernel is in one of its own, from 7.0 on so are its modules, from 7.x on its configuration too."""
+        """Return the packages that each image's package depends on, whether the archive has them or not. From 6.19 on
+        the kernel is in a package of its own, from 7.0 on so are its modules, from 7.x on its configuration too."""
         if not images:
             return {}
-        said = run(["apt-cache", *self._options, "depends", *images], "its parts could not be listed")
-        return parts_in_depends(said)
+        output = run(["apt-cache", *self._options, "depends", *images], "its parts could not be listed")
+        return parts_in_depends(output)
 
     def backport_of(self, package: str) -> str | None:
-        """The newest version of a package that was built for this release of Debian, since only that finds its
-        libraries here; None when backports have none."""
-        said = run(["apt-cache", *self._options, "madison", package], f"{package}'s versions could not be listed")
-        versions = re.findall(r"\| +(\S+) +\|", said)
+        """Return the newest version of a package that was built for this release of Debian, because only that finds its
+        libraries here; None when the backports have none."""
+        output = run(["apt-cache", *self._options, "madison", package], f"{package}'s versions could not be listed")
+        versions = re.findall(r"\| +(\S+) +\|", output)
         return next((version for version in versions if f"~bpo{_debian_release()}+" in version), None)
 
     def download(self, packages: Sequence[str], target: Path) -> list[Path]:
@@ -97,11 +97,11 @@ class Archive:
         return sorted(target.glob("*.deb"))
 
 
-def parts_in_depends(said: str) -> dict[str, tuple[str, ...]]:
-    """Parse `apt-cache depends`, which puts what the archive does not have into angle brackets."""
+def parts_in_depends(output: str) -> dict[str, tuple[str, ...]]:
+    """Parse `apt-cache depends`, which puts packages that the archive lacks into angle brackets."""
     parts: dict[str, tuple[str, ...]] = {}
     image = ""
-    for line in said.splitlines():
+    for line in output.splitlines():
         found = re.match(r" +(?:Pre)?Depends: <?(linux-(?:base|binary|modules)-\d[^\s>]*)>?$", line)
         if found:
             parts[image] = tuple(sorted({*parts[image], found[1]}))
@@ -112,7 +112,7 @@ def parts_in_depends(said: str) -> dict[str, tuple[str, ...]]:
 
 
 def mirror() -> str:
-    """The address of the machine's own Debian mirror: the one that it uses for its main suite."""
+    """Return the address of the machine's own Debian mirror: the one that serves its main suite."""
     failure = "apt's sources could not be read"
     known = run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)"], failure)
     mirror = mirror_in_targets(known) or mirror_in_uris(run(["apt-get", "--print-uris", "update"], failure))
@@ -121,16 +121,16 @@ def mirror() -> str:
     return mirror
 
 
-def mirror_in_targets(said: str) -> str | None:
-    """The mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
+def mirror_in_targets(output: str) -> str | None:
+    """Find the mirror among lines of `ORIGIN CODENAME URI`: Debian's own main suite, not its security archive, and no
     third party's with the same code name."""
-    rows = [line.split(" ") for line in said.splitlines()]
+    rows = [line.split(" ") for line in output.splitlines()]
     return next((row[2] for row in rows if len(row) == 3 and row[0] == "Debian" and row[1].isalnum()), None)
 
 
-def mirror_in_uris(said: str) -> str | None:
-    """The mirror for a machine that has no package lists yet (a fresh container): where apt would get them from."""
-    found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", said, re.MULTILINE)
+def mirror_in_uris(output: str) -> str | None:
+    """Find the mirror of a machine that has no package lists yet (a new container): where apt would get them from."""
+    found = re.search(r"^'([^']+/)dists/[a-z0-9]+/InRelease'", output, re.MULTILINE)
     return found.group(1) if found else None
 
 
@@ -151,17 +151,19 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
-    said = done.stdout.decode(errors="replace")
+    output = done.stdout.decode(errors="replace")
     if done.returncode != 0:
-        if "No space left" in said:
-            raise DiskFull(f"{failure}: the disk is full", hint="free about 600 MB", detail=said)
-        last = next((line for line in reversed(said.splitlines()) if line.startswith(("E:", "dpkg"))), "")
-        raise FetchError(f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=said)
-    return said
+        if "No space left" in output:
+            raise DiskFull(f"{failure}: the disk is full", hint="free about 600 MB", detail=output)
+        last = next((line for line in reversed(output.splitlines()) if line.startswith(("E:", "dpkg"))), "")
+        raise FetchError(
+            f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=output
+        )
+    return output
 
 
 def _debian_release() -> str:
-    """The number of this Debian (12); empty elsewhere."""
+    """Return the number of this Debian (12); empty elsewhere."""
     try:
         text = Path("/etc/os-release").read_text()
     except OSError:

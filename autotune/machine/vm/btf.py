@@ -20,7 +20,7 @@ _PTR, _STRUCT, _FUNC, _FUNC_PROTO = 2, 4, 12, 13
 _MODIFIERS = (8, 9, 10, 11, 18)
 """typedef, volatile, const, restrict, type_tag: each only names another type."""
 _EXTRA_BYTES = {1: 4, 3: 12, 14: 4, 17: 4}
-"""Size of what follows a type, by kind: int, array, var, decl_tag; below, of what follows each member."""
+"""Bytes that follow a type, by kind: int, array, var, decl_tag; below, those that follow each of its members."""
 _MEMBER_BYTES = {_STRUCT: 12, 5: 12, 6: 8, _FUNC_PROTO: 8, 15: 12, 19: 12}
 _LAST_KIND = 19
 
@@ -38,9 +38,9 @@ class _Broken(Exception):
 
 
 def unresolvable(kernel: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | None:
-    """Kfuncs with names that begin with `prefix` and that no program can call in this kernel: their implicit argument
-    is visible and they have no `_impl` twin. `kernel` is its ELF file, or the BTF alone as in /sys/kernel/btf/vmlinux.
-    None when there is no BTF, or none that can be read."""
+    """Find the kfuncs with names that begin with `prefix` which no program can call in this kernel: their implicit
+    argument is visible and they have no `_impl` twin. `kernel` is its ELF file, or the BTF alone as in
+    /sys/kernel/btf/vmlinux. Returns None without readable BTF."""
     try:
         alone = kernel[:2] == struct.pack("<H", _MAGIC)
         return _unresolvable(kernel if alone else _section(kernel, b".BTF"), prefix)
@@ -57,7 +57,8 @@ def _unresolvable(btf: bytes, prefix: str) -> tuple[str, ...]:
 
 
 def _takes_aux(btf: bytes, types: list[_Type], proto: _Type) -> bool:
-    """Whether the last argument is `struct bpf_prog_aux *aux`. One named `aux__prog` is an older way, which works."""
+    """Return whether the last argument is `struct bpf_prog_aux *aux`. One named `aux__prog` is an older way, which
+    works."""
     if proto.kind != _FUNC_PROTO or not proto.members:
         return False
     name_at, type_id = struct.unpack_from("<II", btf, proto.body_at + 8 * (proto.members - 1))
@@ -67,7 +68,7 @@ def _takes_aux(btf: bytes, types: list[_Type], proto: _Type) -> bool:
 
 
 def _plain(types: list[_Type], type_id: int) -> _Type:
-    """The type behind typedef, const and the like."""
+    """Return the type behind typedef, const and the like."""
     for _ in range(16):
         if types[type_id].kind not in _MODIFIERS:
             return types[type_id]
@@ -96,7 +97,7 @@ def _name(btf: bytes, at: int) -> str:
 
 
 def _section(elf: bytes, wanted: bytes) -> bytes:
-    """One section of a 64-bit little-endian ELF file."""
+    """Return one section of a 64-bit little-endian ELF file."""
     if elf[:6] != b"\x7fELF\x02\x01":
         raise _Broken
     table_at = struct.unpack_from("<Q", elf, 0x28)[0]
@@ -112,7 +113,7 @@ def _section(elf: bytes, wanted: bytes) -> bytes:
 
 
 def _place(elf: bytes, entry: int) -> tuple[int, int, int]:
-    """Type, offset and size of a section."""
+    """Return type, offset and size of a section."""
     kind = struct.unpack_from("<I", elf, entry + 4)[0]
     start, size = struct.unpack_from("<QQ", elf, entry + 0x18)
     return kind, start, size

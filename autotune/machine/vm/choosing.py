@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Chooses kernels from the archive, best first. Pure: from what the archive lists."""
+"""Chooses kernels from the archive's list, best first. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from autotune.errors import FetchError
 
 KNOWN_TO_WORK = ("6.18", "7.3", "6.19", "7.0", "6.17", "6.16")
-"""Series in which our schedulers are known to load, best first: 6.18 is a long-term kernel, and the one measured most.
-All others come after them, newest first."""
+"""Series in which our schedulers are known to load, best first: 6.18 is a long-term kernel, and the most measured one.
+All others come after these, newest first."""
 LEAST = (6, 16)
-"""Debian builds earlier kernels without sched_ext."""
+"""The first series that Debian builds with sched_ext."""
 OF_A_SERIES = 2
-"""Builds of a series to try: if two fail, the series is at fault."""
+"""Builds to try of one series: if two fail, the series is at fault."""
 
 _IMAGE = re.compile(r"^linux-image-(\d+\.\d+\.\d+\S*-amd64)$")
 _FLAVOURS = re.compile(r"cloud|rt-amd64|unsigned|dbg")
@@ -37,9 +37,9 @@ def version_key(version: str) -> tuple[int, ...]:
 
 
 def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], wanted: str | None = None) -> list[Build]:
-    """Builds to try, best first. `parts` maps packages of images to the packages that they depend on. Builds that need
-    a package that is not `available` are left out. `wanted` is the beginning of a release. Raises FetchError when none
-    is left."""
+    """Return the builds to try, best first. `parts` maps packages of images to the packages that they depend on. Builds
+    that need a package that is not `available` are left out. `wanted` is the beginning of a release. Raises FetchError
+    when none is left."""
     parts = {
         image: [part for part in made_of if part in available or _needed(part)] for image, made_of in parts.items()
     }
@@ -52,8 +52,8 @@ def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], want
 
 
 def _needed(part: str) -> bool:
-    """Whether the image needs this package. Up to 6.18 the image's package names a linux-base of its version that the
-    archive does not have; that one has nothing that the image lacks. If it did, the fetched build would prove
+    """Return whether the image needs this package. Up to 6.18 the image depends on a linux-base of its own version that
+    the archive does not have, and that has nothing that the image lacks. If it did, the fetched build would prove
     incomplete."""
     return not part.startswith("linux-base-")
 
@@ -68,7 +68,7 @@ def _may_be(release: str, wanted: str | None) -> bool:
 
 
 def _begins(release: str, wanted: str) -> bool:
-    """Whether the release begins with `wanted`, number by number: 6.1 begins 6.1.3, not 6.18."""
+    """Return whether the release begins with `wanted`, number by number: 6.1 begins 6.1.3, not 6.18."""
     rest = release.removeprefix(wanted)
     return release.startswith(wanted) and not (wanted[-1:].isdigit() and rest[:1].isdigit())
 

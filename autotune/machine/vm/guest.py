@@ -24,10 +24,10 @@ from autotune.records import AttachSpec, Identity, RunSpec
 from autotune.wire import from_json, to_json
 
 UPPER = "/run/autotune/upper"
-"""Where init leaves the writable layer over the host's files."""
+"""The place where init leaves the writable layer over the host's files."""
 
 KEEP = "/run/autotune/keep"
-"""Where init mounts the host directory of `--keep-writes`, if there is one."""
+"""The place where init mounts the host directory of `--keep-writes`, if there is one."""
 
 SCRATCH = "/run/autotune/scratch"
 
@@ -110,7 +110,8 @@ def _forward(emit: EventHandler) -> Any:
 
 
 def open_port(name: str) -> int:
-    """File descriptor of the virtio port that QEMU named `name`. Raises AutotuneError when there is none."""
+    """Open the virtio port that QEMU named `name` and return its descriptor. Raises AutotuneError when there is
+    none."""
     ports = "/sys/class/virtio-ports"
     for port in os.listdir(ports):
         with open(f"{ports}/{port}/name") as file:

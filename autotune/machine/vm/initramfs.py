@@ -21,7 +21,8 @@ from autotune.machine.vm import guest
 
 ROOT_ALIASES = ("fs-9p", "virtio:d00000009v00001AF4")
 OVERLAY_ALIASES = ("overlay",)
-"""9p with its virtio transport, and overlayfs: loaded in parallel. What is built into a kernel resolves to nothing."""
+"""9p with its virtio transport, and overlayfs: loaded in parallel. A module that is built into the kernel resolves to
+nothing."""
 
 _DIRECTORIES = ("bin", "newroot", "dev", "proc", "sys", "lower", "up", "modules")
 
@@ -75,8 +76,8 @@ class Modules:
 
 
 def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostname: str, keep: bool) -> str:
-    """The text of init. `program` runs as early as possible, while the rest is being mounted; when it ends, the VM
-    powers off. `busybox` is its path on the host."""
+    """Return the text of init. `program` runs as early as possible, while the rest is being mounted; when it ends, the
+    VM powers off. `busybox` is its path on the host."""
     mount_keep = "$b mount -t 9p -o rw,version=9p2000.L,trans=virtio,access=any,msize=512000 keep /run/autotune/keep"
     meanwhile = _MEANWHILE.format(
         busybox=shlex.quote(busybox),
@@ -84,7 +85,7 @@ def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostn
         hostname=shlex.quote(hostname),
         ready=guest.READY,
     )
-    # PID 1 stays a shell: it reaps what the workload leaves behind and powers off however the program ends.
+    # PID 1 stays a shell: it reaps what the workload leaves behind, and powers off however the program ends.
     then_off = f"({meanwhile}) & {shlex.join(program)}; sync; echo o >/proc/sysrq-trigger; while :; do sleep 1; done"
     return _INIT.format(
         load_overlay=_insmods(modules.overlay), load_root=_insmods(modules.root), program=shlex.quote(then_off)
@@ -96,8 +97,8 @@ def _insmods(paths: Sequence[str]) -> str:
 
 
 def find_modules(modules_dir: Path, version: str) -> Modules:
-    """Module files that must be loaded. Raises NoMachineError when one is compressed, which busybox's insmod cannot
-    load."""
+    """Find the module files that must be loaded. Raises NoMachineError when one is compressed, which busybox's insmod
+    cannot load."""
     from virtme import modfinder
 
     with modfinder.get_mod_path(str(modules_dir), version) as root:

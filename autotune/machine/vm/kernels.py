@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Kernels with sched_ext for the micro-VM: finds one, and fetches one from the machine's own Debian mirror.
+"""Finds a kernel with sched_ext for the micro-VM, or fetches one from the machine's own Debian mirror.
 
 A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
-for BPF programs, and a libbpf that is new enough. It is made aside and renamed, so that half of one is never found.
+for BPF programs, and a libbpf that is new enough. It is made elsewhere and renamed, so that nobody finds a part of one.
 The system's own package manager is not touched: everything happens in a private apt root.
 """
 
@@ -28,11 +28,11 @@ from autotune.machine.vm.choosing import Build, choices, version_key
 Progress = Callable[[str], None]
 
 MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "drivers/virtio", "crypto")
-"""What the micro-VM may load; all else is left out of the set."""
+"""Modules that the micro-VM may load; a set has no others."""
 
 MANIFEST = "manifest.json"
 FORMAT = 3
-"""Of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
+"""Format of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class Kernel:
     unpacked: Path | None = None
     """The image as an ELF file, which boots without unpacking itself under emulation; None when there is none."""
     qemu: Path | None = None
-    """A directory with a QEMU that was fetched (`bin/`, firmware in `share/`); None: the system's has to do."""
+    """A directory with a fetched QEMU (`bin/`, firmware in `share/`); None: the system's is used."""
     config: Path | None = None
-    """What it was built with; None when that is not kept. Programs of the scx family do not start without."""
+    """Its build configuration; None when that is not kept. scx schedulers do not start without it."""
 
 
 # --- finding ---------------------------------------------------------------------------------------------
 
 
 def store() -> Path:
-    """Where fetched sets are."""
+    """Return the directory of fetched sets."""
     return resources.cache_dir() / "kernels"
 
 
 def find(given: Path | None = None) -> Kernel:
-    """The kernel to boot: the one given (an image, with its modules beside it or in /lib/modules, or the directory of
-    a fetched set); else the newest fetched one, which brings headers and libbpf with it; else the host's own when it
+    """Find the kernel to boot: the given one (an image, with its modules beside it or in /lib/modules, or the directory
+    of a fetched set); else the newest fetched one, which brings headers and libbpf with it; else the host's own when it
     has sched_ext. Raises UsageError for a given one that cannot be used, NoMachineError when there is none."""
     if given is not None:
         return _given(given)
@@ -78,7 +78,7 @@ def find(given: Path | None = None) -> Kernel:
 
 
 def installed() -> list[Kernel]:
-    """Fetched sets that are whole, newest kernel first."""
+    """Return the fetched sets that are whole, newest kernel first."""
     found = [kernel for path in store().glob(f"*/{MANIFEST}") if (kernel := _from_manifest(path)) is not None]
     return sorted(found, key=lambda kernel: version_key(kernel.version), reverse=True)
 
@@ -126,8 +126,8 @@ def _given(image: Path) -> Kernel:
 
 
 def _with_own_programs(kept: Kernel, place: Path) -> Kernel:
-    """A given set with the QEMU and the libbpf of the user's own store, else the system's: these run outside of the
-    micro-VM, as whoever runs autotune, and whoever names a set wants its kernel booted."""
+    """Replace the QEMU and the libbpf of a given set by those of the user's own store, else the system's. They run
+    outside of the micro-VM, as whoever runs autotune, while a given set only chooses the kernel to boot."""
     if place.resolve().parent == store().resolve():
         return kept
     own = next(iter(installed()), None)
@@ -135,8 +135,8 @@ def _with_own_programs(kept: Kernel, place: Path) -> Kernel:
 
 
 def _image_version(image: Path) -> str:
-    """The release in the image's header (Documentation/arch/x86/boot.rst: `kernel_version` at 0x20e), else what its
-    name says."""
+    """Return the release in the image's header (Documentation/arch/x86/boot.rst: `kernel_version` at 0x20e), else the
+    one in its name."""
     with open(image, "rb") as file:
         data = file.read(0x8000)
     if len(data) > 0x210 and data[0x202:0x206] == b"HdrS":
@@ -146,7 +146,7 @@ def _image_version(image: Path) -> str:
 
 
 def _host() -> Kernel | None:
-    """The running kernel, when its configuration has what the micro-VM needs and its files are there."""
+    """Return the running kernel, when its configuration has what the micro-VM needs and its files are there."""
     version = os.uname().release
     image, config = Path(f"/boot/vmlinuz-{version}"), Path(f"/boot/config-{version}")
     modules = Path("/lib/modules") / version
@@ -165,8 +165,8 @@ def _host() -> Kernel | None:
 
 
 def fetch(progress: Progress, version: str | None = None) -> Kernel:
-    """Fetch a kernel with sched_ext, the types for BPF programs and libbpf into the cache; `version` chooses one by
-    the beginning of its release. What cannot be fetched, or cannot load schedulers, is passed over for the next best.
+    """Fetch a kernel with sched_ext, the types for BPF programs and libbpf into the cache; `version` chooses one by the
+    beginning of its release. A build that cannot be fetched, or cannot load schedulers, is skipped for the next best.
     Raises FetchError; nothing half-finished stays behind."""
     archive.require_debian()
     try:
@@ -215,7 +215,7 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
 
 
 def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, version: str | None) -> tuple[Build, Path]:
-    """The best build that is there already, or that can be fetched and used, and the directory with its files."""
+    """Find the best build that is there already, or that can be fetched and used, and the directory with its files."""
     available = apt.names("^linux-(image|base|binary|modules)-[0-9]")
     images = [name for name in available if name.startswith("linux-image-")]
     failed: list[tuple[Build, FetchError]] = []
@@ -227,7 +227,7 @@ def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, versi
         except archive.DiskFull:
             raise
         except FetchError as error:
-            progress(f"passing over kernel {build.release}: {error.message}")
+            progress(f"skipping kernel {build.release}: {error.message}")
             failed.append((build, error))
             shutil.rmtree(place, ignore_errors=True)
         else:
@@ -259,7 +259,7 @@ def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Prog
 
 
 def fault_of(kernel: bytes) -> str | None:
-    """Why no scheduler can be loaded into a kernel, as far as its ELF file, or its BTF alone, tells."""
+    """Return why no scheduler can be loaded into a kernel, as far as its ELF file, or its BTF alone, shows."""
     broken = btf.unresolvable(kernel)
     if not broken:
         return None
@@ -268,17 +268,17 @@ def fault_of(kernel: bytes) -> str | None:
 
 
 def _unusable(why: str) -> FetchError:
-    return FetchError(f"no scheduler can be loaded: {why}", hint="ask for another: autotune vm setup --version VERSION")
+    return FetchError(f"no scheduler can be loaded: {why}", hint="choose another: autotune vm setup --version VERSION")
 
 
 def _config(place: Path, release: str) -> Path:
-    """What the kernel was built with: in /boot, or, from 7.x on, beside its modules."""
+    """Return the kernel's build configuration: in /boot or, from 7.x on, beside its modules."""
     beside = next(place.glob(f"**/lib/modules/{release}/config"), None)
     return beside or _first(place, f"**/config-{release}")
 
 
 def _unpack(apt: archive.Archive, packages: Sequence[str], place: Path, progress: Progress) -> list[str]:
-    """Download packages and unpack them into a directory; returns the names of their files."""
+    """Download packages and unpack them into a directory. Returns the names of their files."""
     if not packages:
         return []
     progress(f"downloading {', '.join(packages)}")
@@ -293,8 +293,8 @@ QEMU_PACKAGES = ("qemu-system-x86", "qemu-system-common", "qemu-system-data")
 
 
 def _newer_qemu(apt: archive.Archive) -> list[str]:
-    """Packages of a QEMU built for this release of Debian, when its backports have one: 7.2, which is Debian 12's own,
-    kills an emulated kernel now and then while it switches schedulers (see `resilient`); 10.0 does not."""
+    """Return the packages of a QEMU built for this release of Debian, when its backports have one: 7.2, which is Debian
+    12's own, sometimes kills an emulated kernel while it switches schedulers (see `resilient`); 10.0 does not."""
     version, firmware = apt.backport_of(QEMU_PACKAGES[0]), apt.backport_of("seabios")
     if version is None or firmware is None:
         return []
@@ -302,7 +302,7 @@ def _newer_qemu(apt: archive.Archive) -> list[str]:
 
 
 def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) -> None:
-    """Take what is needed out of the unpacked packages, and write the manifest last."""
+    """Move what is needed out of the unpacked packages, and write the manifest last."""
     modules = made / "lib" / "modules" / release
     source = _first(unpacked, f"**/lib/modules/{release}/kernel").parent
     for name in MODULE_DIRS:
@@ -367,5 +367,5 @@ def _arrange_qemu(unpacked: Path, made: Path) -> str | None:
 def _first(unpacked: Path, pattern: str) -> Path:
     found = next(unpacked.glob(pattern), None)
     if found is None:
-        raise FetchError(f"the packages hold no {pattern.removeprefix('**/')}", hint="boot another: --kernel IMAGE")
+        raise FetchError(f"the packages have no {pattern.removeprefix('**/')}", hint="boot another: --kernel IMAGE")
     return found

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whether KVM really boots a kernel here: remembered, because only a boot proves it.
+"""Remembers whether KVM really boots a kernel here, because only a boot proves it.
 
-`/dev/kvm` can exist, can be opened, and still not boot (nested, or a CPU whose registers QEMU cannot set). The
-answer of the last try is kept per host kernel, guest kernel and QEMU, so that it costs one failed boot at most.
+`/dev/kvm` can exist and can be opened, and still no kernel boots (nested, or a CPU whose registers QEMU cannot set).
+The result of the last try is kept per host kernel, guest kernel and QEMU, so that it costs one failed boot at most.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ DEVICE = Path("/dev/kvm")
 
 
 def usable_device(device: Path = DEVICE) -> bool:
-    """The device can be opened. Necessary for KVM, and far from sufficient."""
+    """Return whether the device can be opened. Necessary for KVM, and far from sufficient."""
     return os.access(device, os.R_OK | os.W_OK)
 
 
-class KvmMemory:
-    """Remembers in a small file whether a boot with KVM worked. A file that cannot be read or written is as good
-    as none: the boot is tried again."""
+class KvmResults:
+    """The results of boots with KVM, in a small file. A file that cannot be read or written counts as none: the boot is
+    tried again."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or state_dir() / "kvm.json"
 
     def recall(self, guest_kernel: str, qemu: str) -> bool | None:
-        """Whether it booted; None when that was never tried with this combination."""
+        """Return whether it booted; None when that was never tried with this combination."""
         answer = self._load().get(_key(guest_kernel, qemu))
         return answer if isinstance(answer, bool) else None
 

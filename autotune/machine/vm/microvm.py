@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A micro-VM as a machine: boots once, speaks JSON lines with its agent, gone when autotune is.
+"""A micro-VM as a machine: boots once, exchanges JSON lines with its agent, and ends with autotune.
 
 What always holds:
 - the host's files are shared read-only; everything written inside lives in the VM's memory;
@@ -29,7 +29,7 @@ from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.vm import guest, initramfs
 from autotune.machine.vm.kernels import Kernel
-from autotune.machine.vm.kvm import KvmMemory, usable_device
+from autotune.machine.vm.kvm import KvmResults, usable_device
 from autotune.process import EventHandler, Message, Worker
 from autotune.records import (
     Acceleration,
@@ -55,16 +55,16 @@ TCG_BOOT_S = 180.0
 BOOT_TRIES = 4
 """Emulated kernels sometimes die at boot; see `resilient`."""
 ANSWER_S = 60.0
-"""Deadline of every request but runs."""
+"""Deadline of every request except runs."""
 RUN_MARGIN_S = 60.0
-"""What a run may take over its own timeout: ending its processes, transferring the output."""
+"""Time that a run may take beyond its own timeout: ending its processes, transferring the output."""
 
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
 
 @dataclass(frozen=True)
 class VmOptions:
-    """Size and sharing of the VM. `keep_writes` is a host directory for what is written inside; None discards it."""
+    """Size and sharing of the VM. `keep_writes` is a host directory for files written inside; None discards them."""
 
     cpus: int
     memory_bytes: int
@@ -72,7 +72,7 @@ class VmOptions:
 
 
 def find_tool(name: str, package: str) -> str:
-    """Path of a program. Raises NoMachineError naming the Debian package that has it."""
+    """Find a program and return its path. Raises NoMachineError naming the Debian package that has it."""
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
@@ -80,11 +80,12 @@ def find_tool(name: str, package: str) -> str:
 
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-"""What QEMU gives up by seccomp, should a guest break out of the machine: other programs, other users, priorities."""
+"""Privileges that QEMU drops by seccomp, should a guest break out of the machine: other programs, other users,
+priorities."""
 
 
 def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
-    """The command line of QEMU, with no device that is not used."""
+    """Return the command line of QEMU, with no device that is not used."""
     machine = platform.machine()
     if machine not in _QEMU:
         raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
@@ -108,7 +109,7 @@ def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, in
 
 
 def qemu_program(kernel: Kernel) -> list[str]:
-    """The fetched QEMU with its firmware, when the kernel's set has one; else the system's."""
+    """Return the fetched QEMU with its firmware, when the kernel's set has one; else the system's."""
     name = _QEMU.get(platform.machine(), "qemu-system-x86_64")
     if kernel.qemu is not None and (kernel.qemu / "bin" / name).is_file():
         return [str(kernel.qemu / "bin" / name), "-L", str(kernel.qemu / "share")]
@@ -117,17 +118,14 @@ def qemu_program(kernel: Kernel) -> list[str]:
 
 def _share(tag: str, path: Path, *, readonly: bool) -> list[str]:
     access = ",readonly=on" if readonly else ""
-    share = f"local,id={tag},path={_quoted(path)},security_model=none,multidevs=remap{access}"
+    quoted = str(path).replace(",", ",,")  # as QEMU's option syntax requires
+    share = f"local,id={tag},path={quoted},security_model=none,multidevs=remap{access}"
     return ["-fsdev", share, "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
 
-def _quoted(path: Path) -> str:
-    """Double the commas, as QEMU's option syntax requires."""
-    return str(path).replace(",", ",,")
-
-
 def guest_program() -> list[str]:
-    """Command with which init starts the agent: this very Python and package, since the guest sees the host's files."""
+    """Return the command with which init starts the agent: this very Python and package, since the guest sees the
+    host's files."""
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     return [python, "-S", "-E", "-I", os.path.realpath(guest.__file__), PORT]
 
@@ -147,7 +145,9 @@ class MicroVM:
             initrd = self._write_initrd(kernel)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
             started = time.monotonic()
-            self._worker = Worker(argv, self._lost, stderr=self._qemu_log(), env=_qemu_env(kernel))
+            # QEMU's own messages, in a file beside the console, explain a boot that failed.
+            log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._worker = Worker(argv, self._lost, stderr=log, env=_qemu_env(kernel))
             self._info = self._begin(kernel, place, acceleration, why, boot_s)
             self.boot_s = time.monotonic() - started
         except BaseException:
@@ -166,10 +166,6 @@ class MicroVM:
             config=kernel.config,
         )
         return initrd
-
-    def _qemu_log(self) -> int:
-        """A log for QEMU's own messages, beside the console: they explain a boot that failed."""
-        return os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _begin(self, kernel: Kernel, place: Place, acceleration: Acceleration, why: str, boot_s: float) -> MachineInfo:
         answer = self._ask(
@@ -210,7 +206,7 @@ class MicroVM:
         self._ask("fresh")
 
     def attach(self, spec: AttachSpec) -> Attachment:
-        limit_s = 2 * ANSWER_S + start_s(spec)  # the nearer deadline passes first, and its error says more
+        limit_s = 2 * ANSWER_S + start_s(spec)  # the nearer deadline passes first, with the better error
         return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
 
     def detach(self) -> Detachment:
@@ -223,7 +219,7 @@ class MicroVM:
         return from_json(Sample, self._ask("sample"))
 
     def keep_writes(self) -> Message:
-        """Copy what was written inside to the directory of `keep_writes`; the counts of `keep.Kept`."""
+        """Copy what was written inside to the directory of `keep_writes`. Returns the fields of `writes.KeptWrites`."""
         answer: Message = self._ask("keep_writes", timeout_s=600.0)
         return answer
 
@@ -248,7 +244,7 @@ class MicroVM:
         return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
 
     def _keep_console(self, detail: str) -> None:
-        """Keep the console of the last VM that was lost, for a bug report."""
+        """Keep the console of the last lost VM, for a bug report."""
         with contextlib.suppress(OSError):
             state_dir().mkdir(parents=True, exist_ok=True)
             durable.replace(state_dir() / "console.log", detail.encode("utf-8", "backslashreplace"))
@@ -256,17 +252,17 @@ class MicroVM:
     def _lost(self, what: str) -> AutotuneError:
         detail = "\n".join(filter(None, (_tail(self._directory / "qemu"), _tail(self._console))))
         last = last_words(detail)
-        said = f": {last[:200]}" if last else ""
+        shown = f": {last[:200]}" if last else ""
         self._keep_console(detail)
         return MachineLost(
-            f"the micro-VM is lost, {what}{said}",
-            hint="run again; if it repeats, give it more --memory or look at 'autotune doctor'",
+            f"the micro-VM is lost, {what}{shown}",
+            hint="run again; if it repeats, give it more --memory or see 'autotune doctor'",
             detail=detail,
         )
 
 
 def last_words(console: str) -> str:
-    """The most telling line of a console: the kernel's first complaint, else the last line."""
+    """Return the most telling line of a console: the kernel's first complaint, else the last line."""
     lines = [line.strip() for line in console.splitlines() if line.strip()]
     complaint = next((line for line in lines if _COMPLAINT.search(line)), None)
     return complaint or (lines[-1] if lines else "")
@@ -276,7 +272,7 @@ _COMPLAINT = re.compile(r"Kernel panic|BUG: |Oops|general protection|Out of memo
 
 
 def _qemu_env(kernel: Kernel) -> dict[str, str]:
-    """Environment with which a fetched QEMU finds its accelerators, which are modules beside it."""
+    """Return the environment in which a fetched QEMU finds its accelerators, which are modules beside it."""
     env = dict(os.environ)
     if kernel.qemu is not None:
         env["QEMU_MODULE_DIR"] = str(kernel.qemu / "lib")
@@ -302,21 +298,21 @@ def boot(
     options: VmOptions,
     why: str,
     *,
-    memory: KvmMemory | None = None,
+    kvm_results: KvmResults | None = None,
     notify: Callable[[str], None] = lambda _text: None,
 ) -> MicroVM:
     """Boot with KVM where that works, else under emulation; the result is remembered."""
-    memory = memory or KvmMemory()
+    kvm_results = kvm_results or KvmResults()
     qemu = qemu_program(kernel)[0]
-    if usable_device() and memory.recall(kernel.version, qemu) is not False:
+    if usable_device() and kvm_results.recall(kernel.version, qemu) is not False:
         notify("booting a micro-VM with KVM")
         try:
             vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
         except MachineLost:
-            memory.remember(kernel.version, qemu, False)
+            kvm_results.remember(kernel.version, qemu, False)
             notify("KVM does not boot here; remembered for next time")
         else:
-            memory.remember(kernel.version, qemu, True)
+            kvm_results.remember(kernel.version, qemu, True)
             return vm
     notify("booting a micro-VM under emulation")
     for left in reversed(range(BOOT_TRIES)):

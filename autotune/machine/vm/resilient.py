@@ -3,8 +3,8 @@
 
 Emulated kernels die now and then for reasons that have nothing to do with the scheduler or the command: under QEMU 7.2
 with several emulated CPUs a kernel that patches its own code, as it does at boot and at every switch of the scheduler,
-sometimes trips over its own breakpoint ("Oops: int3"). The run in progress is lost and reported so; it may be repeated.
-After too many losses the session ends with what it has.
+sometimes trips over its own breakpoint ("Oops: int3"). The run in progress is lost and reported as lost; it may be
+repeated. After too many losses the session ends with what it has.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ _SECTOR_BYTES = 512
 _MOST_BYTES = 1 << 28
 """No kernel is larger; an image that claims to be is broken."""
 _PVH_NOTE = struct.pack("<II4s", 8, 0x12, b"Xen\0")
-"""Size, type (XEN_ELFNOTE_PHYS32_ENTRY) and name of the ELF note that says where PVH boot begins."""
+"""Size, type (XEN_ELFNOTE_PHYS32_ENTRY) and name of the ELF note that names the entry point of a PVH boot."""
 
 
 def unpack(image: bytes) -> bytes | None:
-    """The ELF kernel in `image`; None when none in it can be unpacked and booted this way."""
+    """Unpack the ELF kernel in `image`; None when none in it can be unpacked and booted this way."""
     payload = _payload(image)
     if payload is None:
         return None
@@ -51,7 +51,7 @@ def _zstd(payload: bytes) -> bytes:
     import zstandard
 
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(payload)  # ignores what follows the frame
+        return zstandard.ZstdDecompressor().decompressobj().decompress(payload)  # ignores everything after the frame
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
 

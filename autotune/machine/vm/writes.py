@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Copying what was written inside the micro-VM to the host: the upper layer of its overlay.
+"""Copies what was written inside the micro-VM, the upper layer of its overlay, to the host.
 
 The copy mirrors the file system from its root (`DIR/home/me/project/out.bin`). Files that were deleted inside are
 listed, one a line, in `DIR/.autotune-deleted`. Standard library only.
@@ -20,7 +20,7 @@ DELETED_LIST = ".autotune-deleted"
 
 @dataclass(frozen=True)
 class KeptWrites:
-    """How much was copied, and what could not be."""
+    """How much was copied, and which files could not be."""
 
     files: int
     bytes: int
@@ -47,7 +47,7 @@ class _Copy:
 
     def entry(self, path: Path, entry: os.DirEntry[str]) -> None:
         status = entry.stat(follow_symlinks=False)
-        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs marks a deleted file so
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs marks a deleted file like this
             self.deleted.append(f"/{path}")
         elif stat.S_ISDIR(status.st_mode):
             (self.target / path).mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ class _Copy:
 
 
 def copy_writes(upper: Path, target: Path) -> KeptWrites:
-    """Copy all that stands in `upper` to `target`. A file that cannot be copied is named among the problems and
-    does not stop the rest."""
+    """Copy everything in `upper` to `target`. A file that cannot be copied is named among the problems and does not
+    stop the rest."""
     copy = _Copy(upper, target)
     copy.directory(Path())
     if copy.deleted:

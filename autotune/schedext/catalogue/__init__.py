@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What schedulers there are and what they take."""
+"""The schedulers that can be tried, and their knobs."""

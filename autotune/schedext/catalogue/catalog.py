@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The catalogue: which schedulers there are, what they are for, and what their knobs take.
+"""The catalogue: the schedulers, what they are for, and what their knobs take.
 
 `schedulers.json` is the only list. Its schema holds both kinds: `bpf`, objects built from `bpf_src/` whose knobs are
 `const volatile` variables, and `binary`, programs whose knobs are command line options.
@@ -23,11 +23,11 @@ from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, nearest
 CUSTOM = "custom:"
 """Prefix of the names of generated schedulers."""
 MODE = "mode"
-"""Stands for the settings of a profile where settings are written."""
+"""In settings: stands for the settings of a profile."""
 
 
 class Requirements(Strict):
-    """What the machine must have. `kernel_not` lists kernel series (`6.16`) known to refuse it; `features` says in
+    """What the machine must have. `kernel_not` lists kernel series (`6.16`) known to refuse it; `features` lists in
     words what else the kernel needs."""
 
     kernel_min: str | None = None
@@ -45,14 +45,14 @@ class ProgramEntry(Strict):
     package: str = "scx-scheds"
     """Packages of distributions that ship it."""
     help: Literal["stdout", "stderr", "never"] = "stdout"
-    """Where `--help` is written; `never`: calling it would attach the scheduler."""
+    """The stream that `--help` is written to; `never`: running it would attach the scheduler."""
     help_exit: int = 0
     version_option: str | None = "--version"
-    """None: it has none, and calling it would attach the scheduler."""
+    """None: it has none, and running it would attach the scheduler."""
     log: Literal["stdout", "stderr"] = "stderr"
     arguments: tuple[str, ...] = ()
-    """Always given, unless the knob of the same option is set: it does not start without them, or would do more than
-    scheduling."""
+    """Options that are always given, unless the knob of the same option is set: without them it does not start, or does
+    more than scheduling."""
     not_knobs: tuple[str, ...] = ()
     """Options that print, log or monitor, and change no scheduling."""
     hidden: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class ProgramEntry(Strict):
     restarts: bool = True
     """It attaches itself again when a CPU comes or goes."""
     watchdog_timeout_ms: int | None = None
-    """Set by the scheduler itself; None: the kernel's."""
+    """The watchdog that the scheduler itself sets; None: the kernel's."""
     side_effects: tuple[str, ...] = ()
     """What it changes besides scheduling."""
     not_in_vm: str | None = None
@@ -88,14 +88,14 @@ class Scheduler(Strict):
     knobs: tuple[Knob, ...] = ()
     rules: tuple[Rule, ...] = ()
     modes: dict[str, dict[str, KnobValue]] = Field(default_factory=dict)
-    """Settings of the profiles that scx_loader knows (auto, gaming, lowlatency, powersave, server), by profile."""
+    """Settings of the profiles that scx_loader has (auto, gaming, lowlatency, powersave, server), by profile."""
     version: str | None = None
     """Version of the crate that is installed unless another is requested."""
     program: ProgramEntry | None = None
 
     @property
     def is_generated(self) -> bool:
-        """Written by a model or a user, and kept apart from our own (`custom`)."""
+        """Whether it was written by a model or a user, and is kept apart from our own (`custom`)."""
         return self.name.startswith(CUSTOM)
 
     @property
@@ -121,15 +121,15 @@ class Scheduler(Strict):
         return self
 
     def knob(self, name: str) -> Knob:
-        """The knob of this name. Raises UsageError naming the existing ones."""
+        """Return the knob of this name. Raises UsageError naming the existing ones."""
         return knob_rules.find(self.knobs, name, self.name)
 
     def has(self, name: str) -> bool:
-        """Whether it has a knob of this name."""
+        """Return whether it has a knob of this name."""
         return any(knob.name == name for knob in self.knobs)
 
     def mode(self, name: str) -> dict[str, KnobValue]:
-        """The settings of a profile. Raises UsageError naming the existing ones."""
+        """Return the settings of a profile. Raises UsageError naming the existing ones."""
         if name not in self.modes:
             known = ", ".join(self.modes) or "none"
             raise UsageError(
@@ -148,7 +148,7 @@ class Scheduler(Strict):
         return settings
 
     def check(self, settings: Mapping[str, KnobValue]) -> None:
-        """Raise UsageError for an unknown knob, a value it does not take, and settings that do not go together."""
+        """Raise UsageError for an unknown knob, a value that it does not take, and settings that exclude each other."""
         for name, value in settings.items():
             self.knob(name).check(value)
         knob_rules.check_together(self.name, self.knobs, self.rules, settings)
@@ -159,7 +159,7 @@ class Scheduler(Strict):
         return Candidate(self.name, tuple(sorted(changed.items())))
 
     def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
-        """Checked settings as arguments of its program, in the order of the catalogue."""
+        """Turn checked settings into arguments of its program, in the order of the catalogue."""
         chosen = [knob for knob in self.knobs if knob.name in settings]
         flags = {knob.flag for knob in chosen}
         fixed = self.program.arguments if self.program else ()
@@ -191,12 +191,12 @@ class Catalog:
             raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
 
     def add(self, scheduler: Scheduler) -> None:
-        """Add a scheduler that was just verified; everybody who shares this catalogue sees it."""
+        """Add a scheduler that was just verified; all users of this catalogue see it."""
         others = [one for one in self.schedulers if one.name != scheduler.name]
         self.schedulers = (*others, scheduler)
 
     def get(self, name: str) -> Scheduler:
-        """The scheduler of this name. Raises UsageError naming the existing ones."""
+        """Return the scheduler of this name. Raises UsageError naming the existing ones."""
         for scheduler in self.schedulers:
             if scheduler.name == name:
                 return scheduler
@@ -218,12 +218,12 @@ class Catalog:
         return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
 
     def validate(self, candidate: Candidate) -> None:
-        """Raise UsageError for an unknown scheduler or knob, a value it does not take, and settings that do not go
-        together."""
+        """Raise UsageError for an unknown scheduler or knob, a value that it does not take, and settings that exclude
+        each other."""
         self.get(candidate.scheduler).check(dict(candidate.knobs))
 
     def attach_spec(self, candidate: Candidate, object_path: Path) -> AttachSpec:
-        """What a machine needs to attach a checked candidate of kind `bpf`."""
+        """Return what a machine needs to attach a checked candidate of kind `bpf`."""
         self.validate(candidate)
         settings = dict(candidate.knobs)
         return AttachSpec(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The generated schedulers of this user: source, object, catalogue entry, seal and reports, a directory each.
 
-What is here has passed all gates. A directory appears and is replaced as a whole, so that nobody ever sees half of one;
+All of them have passed all gates. A directory appears and is replaced as a whole, so that nobody sees a part of one;
 one process at a time verifies a name.
 """
 
@@ -51,7 +51,7 @@ def directory() -> Path:
 
 
 def checked_name(name: str) -> str:
-    """The name without `custom:`. Raises UsageError for one that cannot be."""
+    """Return the name without `custom:`. Raises UsageError for an impossible one."""
     bare = name.removeprefix(CUSTOM)
     if not NAME.fullmatch(bare):
         raise UsageError(
@@ -61,7 +61,7 @@ def checked_name(name: str) -> str:
 
 
 def names() -> list[str]:
-    """The names there are, without `custom:`."""
+    """Return the existing names, without `custom:`."""
     try:
         found = [place.name for place in directory().iterdir() if NAME.fullmatch(place.name)]
     except FileNotFoundError:
@@ -70,7 +70,8 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Custom:
-    """Raises UsageError when there is none of this name, AutotuneError when it is damaged."""
+    """Load a generated scheduler. Raises UsageError when there is none of this name, AutotuneError when it is
+    damaged."""
     bare = checked_name(name)
     place = directory() / bare
     try:
@@ -88,7 +89,7 @@ def load(name: str) -> Custom:
 
 
 def entries() -> list[Scheduler]:
-    """What can join the catalogue; what is damaged does not."""
+    """Return the entries that can join the catalogue, without damaged ones."""
     found = []
     for name in names():
         with contextlib.suppress(AutotuneError):
@@ -97,12 +98,12 @@ def entries() -> list[Scheduler]:
 
 
 def catalog() -> Catalog:
-    """Our own schedulers and this user's generated ones."""
+    """Return our own schedulers and this user's generated ones."""
     return Catalog([*Catalog.load().schedulers, *entries()])
 
 
 def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
-    """What a machine must know to attach a checked candidate. Raises AttachError when source or object have changed
+    """Return what a machine must know to attach a checked candidate. Raises AttachError when source or object changed
     since they passed."""
     custom = load(scheduler.name)
     digest = checked(custom)
@@ -120,7 +121,7 @@ def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
 
 
 def checked(custom: Custom) -> str:
-    """The object's hash. Raises AttachError when it or the source has changed since they passed."""
+    """Return the object's hash. Raises AttachError when it or the source has changed since they passed."""
     digest = seal.sha256(_read(custom.object_path))
     seal.check(custom.seal, digest)
     if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
@@ -138,7 +139,8 @@ def _read(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def reserved(name: str) -> Iterator[None]:
-    """Only one process verifies a name at a time. Raises BusyError, and AutotuneError when the store cannot be used."""
+    """Reserve a name while the block runs: only one process verifies it at a time. Raises BusyError, and AutotuneError
+    when the store cannot be used."""
     bare = checked_name(name)
     with durable.explained(f"{directory()} cannot be used", directory()):
         directory().mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,7 +154,7 @@ def _busy(bare: str) -> BusyError:
 
 
 def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, reports: Sequence[Any]) -> Custom:
-    """Store a scheduler that passed, in place of an older one of its name. Raises AutotuneError."""
+    """Store a scheduler that passed, replacing an older one of its name. Raises AutotuneError."""
     bare = checked_name(name)
     files: Mapping[str, bytes] = {
         SOURCE: source.encode(),
@@ -167,8 +169,8 @@ def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, 
 
 
 def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None:
-    """Keep what the gates said of a source that did not pass, the newest of each name, for people to read. None where
-    it cannot be kept, which costs nothing else."""
+    """Keep what the gates reported on a source that did not pass, the newest of each name, for people to read. Returns
+    None where it cannot be kept, which does no other harm."""
     place = directory().parent / "rejected"
     path = place / f"{checked_name(name)}.json"
     try:
@@ -181,17 +183,17 @@ def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None
 
 
 def remove(name: str) -> None:
-    """Raises UsageError when there is none of this name."""
+    """Remove a generated scheduler. Raises UsageError when there is none of this name."""
     bare = checked_name(name)
     place = directory() / bare
     if not place.is_dir():
-        load(bare)  # says what there is
+        load(bare)  # its error lists the existing ones
     with reserved(bare), durable.explained(f"'{bare}' cannot be removed", place):
         durable.remove_directory(place)
 
 
 def read_reports(custom: Custom) -> list[Any]:
-    """The reports of the gates, as they were written; empty when they cannot be read."""
+    """Return the reports of the gates as they were written; empty when they cannot be read."""
     try:
         found = json.loads((custom.directory / f"{REPORTS}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

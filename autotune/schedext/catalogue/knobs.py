@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Knobs: what a tunable takes, what must be true between several, and how settings become a program's options."""
+"""Knobs: the values they take, the rules between several, and how settings become a program's options."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 BETWEEN = "+"
 """Separates the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
-"""Characters allowed in a text value: CPU lists, masks, names. Models propose it too, and it becomes an argument of a
-program."""
+"""Characters allowed in a text value: CPU lists, masks, names. Models propose such values too, and they become
+arguments of a program."""
 
 
 class Strict(BaseModel):
@@ -34,7 +34,7 @@ class Strict(BaseModel):
 
 
 class Range(Strict):
-    """Both ends included; None is open. `how` says who enforces it (known for binaries): `stated` is only advice."""
+    """Both ends included; None is open. `how` names who enforces it (known for binaries): `stated` is only advice."""
 
     min: int | float | None = None
     max: int | float | None = None
@@ -59,25 +59,25 @@ class Knob(Strict):
     default_rule: str | None = None
     range: Range | None = None
     options: tuple[str, ...] = ()
-    """The only texts it takes."""
+    """The only texts that it takes."""
     keywords: tuple[str, ...] = ()
     """Texts that it takes besides others, such as CPU lists."""
     flag: str | None = None
     short: str | None = None
     takes_value: bool = True
-    """False: a switch, which is given or not."""
+    """False for a switch, which is given or not."""
     repeatable: bool = False
-    """It takes several values, joined by `+`; the option is repeated for each."""
+    """Whether it takes several values, joined by `+`; the option is repeated for each."""
     requires: tuple[str, ...] = ()
-    """Knobs that must be set or on as well, for it to be accepted or to matter."""
+    """Knobs that must also be set or on for it to be accepted or to matter."""
     conflicts: tuple[str, ...] = ()
     needs: tuple[Trait, ...] = ()
-    """Without these traits of the machine it changes nothing."""
+    """Traits of the machine without which it changes nothing."""
     status: Literal["active", "deprecated", "no_effect"] = "active"
     note: str | None = None
 
     def parse(self, text: str) -> KnobValue:
-        """Parse a value. Raises UsageError saying what is allowed."""
+        """Parse a value. Raises UsageError naming what is allowed."""
         value = text if self.repeatable else parsed(self.type, text)
         if value is None:
             raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not '{text}'")
@@ -91,7 +91,7 @@ class Knob(Strict):
             raise UsageError(f"knob '{self.name}' takes {self.allowed()}, not {knob_text(value)}")
 
     def values(self, value: KnobValue) -> list[KnobValue | None]:
-        """The single values in one setting; None for a part that does not parse."""
+        """Return the single values in one setting; None for a part that does not parse."""
         if not self.repeatable or not isinstance(value, str):
             return [value]
         return [parsed(self.type, part) for part in value.split(BETWEEN)]
@@ -106,7 +106,7 @@ class Knob(Strict):
         return _LEAST <= value <= _MOST and (self.range is None or self.range.holds(value))
 
     def allowed(self) -> str:
-        """What it takes, in words."""
+        """Describe the values that it takes."""
         if self.type == "boolean":
             return "true or false"
         if self.options:
@@ -123,8 +123,8 @@ class Knob(Strict):
         return self.default_rule or "unset" if self.default is None else knob_text(self.default)
 
     def arguments(self, value: KnobValue) -> list[str]:
-        """The setting as a program's arguments. A value is joined to a long option by `=`, so that it can never be
-        taken for an option; C programs have short options only, which take the next argument whatever it is."""
+        """Turn the setting into a program's arguments. A value is joined to a long option by `=`, so that it can never
+        pass for an option; C programs have short options only, which take the next argument whatever it is."""
         if self.flag is None:
             raise UsageError(f"knob '{self.name}' is not an option of a program")
         if not self.takes_value:
@@ -136,19 +136,19 @@ class Knob(Strict):
 
 
 def _between(range_: Range) -> str:
-    """The range as a phrase: ` from 1 to 99`, ` of at least 0`."""
+    """Describe the range as a phrase: ` from 1 to 99`, ` of at least 0`."""
     if range_.min is not None and range_.max is not None:
         return f" from {_end(range_.min)} to {_end(range_.max)}"
     return f" of at least {_end(range_.min)}" if range_.min is not None else f" of at most {_end(range_.max)}"
 
 
 def _end(value: float | None) -> str:
-    """An end of a range; whole numbers in full, however large."""
+    """Write an end of a range; whole numbers in full, however large."""
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def parsed(kind: KnobType, text: str) -> KnobValue | None:
-    """A text as a value of a type; None when it does not parse."""
+    """Parse a text as a value of a type; None when it does not parse."""
     try:
         if kind == "boolean":
             return {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
@@ -168,7 +168,7 @@ def _is_of(kind: KnobType, value: KnobValue) -> bool:
 
 
 def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
-    """The knob of this name. Raises UsageError naming the existing ones."""
+    """Return the knob of this name. Raises UsageError naming the existing ones."""
     for knob in knobs:
         if knob.name == name:
             return knob
@@ -179,7 +179,7 @@ def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """A suggestion of the nearest name; empty when none is near."""
+    """Suggest the nearest name; empty when none is near."""
     near = difflib.get_close_matches(name, names, 1)
     return f" (did you mean '{near[0]}'?)" if near else ""
 
@@ -195,12 +195,12 @@ class Rule(Strict):
     knob: str
     other: str = ""
     or_zero: bool = False
-    """A value of 0 for `other` turns off what the rule is about."""
+    """A value of 0 for `other` turns the rule off."""
     because: str
     """The reason as a clause: `the scheduler ends at once`."""
 
     def broken(self, knobs: Sequence[Knob], settings: Mapping[str, KnobValue]) -> str | None:
-        """How the settings break the rule; None when they do not, or when a value is unknown."""
+        """Describe how the settings break the rule; None when they do not, or when a value is unknown."""
         mine = _values_of(knobs, self.knob, settings)
         if not mine:
             return None
@@ -218,7 +218,7 @@ class Rule(Strict):
         return None if fits else f"{words}: {self.because}"
 
     def sentence(self) -> str:
-        """The rule in words, with its reason."""
+        """Describe the rule, with its reason."""
         off = f" (unless {self.other} is 0)" if self.or_zero else ""
         return f"{self._words()}{off}: {self.because}"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A scheduler in the hands of the holder: one of our objects with its BPF link, or a program. The holder treats both
+"""A scheduler that the holder attaches: one of our objects with its BPF link, or a program. The holder treats both
 alike: attach, exit record, detach, close. Standard library only; runs as root."""
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class AttachedScheduler(Protocol):
         """Output of a program; None for an object."""
 
     def attach(self, before: KernelState) -> KernelState:
-        """Attach and confirm: the kernel's state afterwards. Raises AttachError."""
+        """Attach and confirm. Returns the kernel's state afterwards. Raises AttachError."""
 
     def detach(self) -> str:
         """Begin to detach. Returns a note about anything unusual, else an empty text."""
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why it was detached; None while it is attached."""
+        """Return why it was detached; None while it is attached."""
 
     def close(self) -> None: ...
 
@@ -80,7 +80,7 @@ class AttachedObject:
         return ""
 
     def exit_record(self) -> SchedulerExit | None:
-        """From the object's own record, else from the kernel's log; of a generated one in the kernel's words only."""
+        """Read the object's own record, else the kernel's log; of a generated one only the kernel's words."""
         record = self.found.exit_record()
         if record is not None and not self._is_generated:
             return record
@@ -97,7 +97,7 @@ def _configure(found: BpfObject, spec: AttachSpec) -> None:
     shown = found.ops_name()
     if not ops_matches(spec.ops, shown):
         name = os.path.basename(spec.object_path)
-        raise AttachError(f"{name} holds the scheduler '{shown}', not '{spec.ops}'")
+        raise AttachError(f"{name} contains the scheduler '{shown}', not '{spec.ops}'")
     for name, value in spec.rodata.items():
         found.set_knob(name, value)
     if spec.partial:
@@ -133,10 +133,10 @@ class AttachedProgram:
             return state
         why = self._why_not(state)
         self.program.stop()
-        raise AttachError(f"{self.program.name} {why}", hint="--debug shows what it said", detail=self.program.text())
+        raise AttachError(f"{self.program.name} {why}", hint="--debug shows its output", detail=self.program.text())
 
     def _why_not(self, state: KernelState) -> str:
-        """Why it is not attached, as a phrase that follows the program's name."""
+        """Return why it is not attached, as a phrase that follows the program's name."""
         program = self.program
         if _other(state, self.ops):
             return f"attached the scheduler '{state.ops}', not '{self.ops}'"
@@ -145,22 +145,22 @@ class AttachedProgram:
         ending = program.ending().removeprefix("it ")
         if program.strays():
             return f"went to the background ({ending}): it must stay in the foreground"
-        said = last_words.last_words(program.text())
-        return f"{ending} before it was attached{': ' if said else ''}{said}"
+        words = last_words.last_words(program.text())
+        return f"{ending} before it was attached{': ' if words else ''}{words}"
 
     def detach(self) -> str:
         return self.program.stop()
 
     def exit_record(self) -> SchedulerExit | None:
-        """From the kernel's log, else from what the program printed last, else from how its process ended."""
+        """Read the kernel's log, else what the program printed last, else how its process ended."""
         self._messages += self._log.read()
         record = exit_in_log(self._messages, self.ops)
         ending = self.program.ending()
         if record is not None:
             return record if record.is_error or not ending else replace(record, message=ending)
-        said = last_words.exit_line(self.program.text())
-        if said is not None:
-            return SchedulerExit(kind_of(said[0]), 0, *said)
+        printed = last_words.exit_line(self.program.text())
+        if printed is not None:
+            return SchedulerExit(kind_of(printed[0]), 0, *printed)
         return SchedulerExit(_LEFT, 0, "its process is gone", ending) if ending else None
 
     def close(self) -> None:
@@ -173,5 +173,5 @@ _LEFT = 64
 
 
 def _other(seen: KernelState, ops: str) -> bool:
-    """Whether another scheduler is attached."""
+    """Return whether another scheduler is attached."""
     return seen.state == "enabled" and seen.ops is not None and not ops_matches(ops, seen.ops)

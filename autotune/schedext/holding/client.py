@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The client of the holder.
+"""The client of the holder: starts it, sends it requests, and ends it.
 
 Standard library only, since the guest agent uses it.
 """
@@ -19,17 +19,17 @@ from autotune.schedext.kernel import ops_matches, wait_for
 from autotune.wire import from_json, to_json
 
 ANSWER_S = 60.0
-"""Deadline of a switch: loading may take seconds under emulation. A stuck holder ends itself before that."""
+"""Deadline of a switch: loading may take seconds under emulation. A stuck holder ends itself earlier."""
 DETACH_S = 5.0
-"""How long the kernel may take to be back on its own scheduler after its holder died."""
+"""How long the kernel may take to be back on its own scheduler after the holder died."""
 LEASE_S = 30.0
 """How long the holder keeps a scheduler attached for a client that is stopped."""
 GENERATED_LEASE_S = 5.0
-"""The same for a generated one, which nobody watches then."""
+"""The same for a generated scheduler, which nobody watches meanwhile."""
 BEATS = 4
-"""How often in that time a client says that it is there."""
+"""Heartbeats of a client in that time."""
 GUARD_S = 1.0
-"""How long a program's guard may take to end it; after that the client does."""
+"""How long a program's guard may take to end it; then the client does."""
 SWEEP_S = 20.0
 HOLDER = os.path.join(os.path.dirname(os.path.realpath(__file__)), "holder.py")
 _FENCE = os.path.join(os.path.dirname(HOLDER), "fence.py")
@@ -39,26 +39,27 @@ _COMPLAINT_BYTES = 4096
 
 
 def start_s(spec: AttachSpec) -> float:
-    """Extra time to attach for a program, which attaches by itself."""
+    """Return the extra time to attach for a program, which attaches by itself."""
     return spec.program.start_s if spec.program is not None else 0.0
 
 
 def holder_argv(libbpf: str | None, token: str) -> list[str]:
-    """Command that starts the holder. `token` names the fence around programs. Raises PrivilegeError without root."""
+    """Return the command that starts the holder. `token` names the fence around programs. Raises PrivilegeError without
+    root."""
     argv = program_as_root(HOLDER, "--client", str(os.getpid()), "--token", token)
     return argv if libbpf is None else [*argv, "--libbpf", libbpf]
 
 
 def privilege_problem() -> str | None:
-    """Why the holder cannot be started as root, as a clause; None when it can."""
+    """Return why the holder cannot be started as root, as a clause; None when it can."""
     return program_problem(HOLDER)
 
 
 class HolderClient:
-    """A client with its holder process. Raises what the holder raises; HolderLost when it dies or hangs, after making
-    sure that nothing of it is left and the kernel is back on its own scheduler; DetachError when that fails. `guarded`
-    (a host, not a micro-VM): generated schedulers need a valid seal, and what is attached is leased: for `lease_s`, or
-    less for a generated one. `argv` starts another program instead, for tests."""
+    """A client with its holder process. Raises what the holder raises; HolderLost when it dies or hangs, once nothing
+    of it is left and the kernel is back on its own scheduler; DetachError when that fails. `guarded` (a host, not a
+    micro-VM): generated schedulers need a valid seal, and what is attached is leased, for `lease_s` or, when it is
+    generated, less. `argv` starts another program instead, for tests."""
 
     def __init__(
         self,
@@ -74,11 +75,11 @@ class HolderClient:
         self._guarded = guarded
         self._lease_s = lease_s
         self._heart = _Heart(lambda: self._worker.beat())
-        self._requests = threading.Lock()  # a watch detaches from a thread of its own while a run asks why
+        self._requests = threading.Lock()  # a watch detaches in its own thread while a run reads the exit record
         self.attachment: Attachment | None = None
-        """What is attached now, as far as we know; None when nothing is."""
+        """The scheduler that is attached now, as far as we know; None when none is."""
         self._owed: Attachment | None = None
-        """What was attached last and is not confirmed as detached."""
+        """The scheduler that was attached last and is not confirmed as detached."""
         self._complaints = os.memfd_create("autotune-holder")
         self._worker = Worker(started, self._lost, stderr=self._complaints)
 
@@ -127,14 +128,14 @@ class HolderClient:
         return self._worker.gone() is not None
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the attached scheduler went; None while it runs."""
+        """Return why the attached scheduler went; None while it runs."""
         with self._requests:
             answer = self._worker.request("exit", timeout_s=ANSWER_S)
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:
-        """End the holder, which detaches: the kernel is back on its own scheduler when this returns. Raises DetachError
-        when it is not. May be called again."""
+        """End the holder, which detaches: afterwards the kernel is back on its own scheduler. Raises DetachError when
+        it is not. May be called again."""
         self.attachment = None
         self._heart.stop()
         self._worker.close()
@@ -153,16 +154,16 @@ class HolderClient:
         self.attachment = None
         self._heart.stop()
         self._worker.close(grace_s=0.5)
-        said = self._said()
-        if said.startswith("sudo:"):
-            return PrivilegeError(f"sudo refused to start the holder: {said[5:].strip()}", hint="run as root")
+        output = self._stderr_text()
+        if output.startswith("sudo:"):
+            return PrivilegeError(f"sudo refused to start the holder: {output[5:].strip()}", hint="run as root")
         gone, state = self._end_what_was_attached(lambda seen: seen.state in ("disabled", "unsupported"))
         if not gone:
             why = f"the holder of the scheduler failed: {what}; {_still(state)}"
-            return DetachError(why, hint=BY_HAND, detail=said)
+            return DetachError(why, hint=BY_HAND, detail=output)
         self._owed = None
         ending = "the kernel is back on its own scheduler"
-        return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint="run again", detail=said)
+        return HolderLost(f"the holder of the scheduler failed: {what}; {ending}", hint="run again", detail=output)
 
     def _end_what_was_attached(self, wanted: Callable[[KernelState], bool]) -> tuple[bool, KernelState]:
         """Wait until the guard has ended what the holder left, else end it here. Returns whether the kernel's state is
@@ -175,8 +176,8 @@ class HolderClient:
             Fence(self._token).end()
         return wait_for(wanted, DETACH_S)
 
-    def _said(self) -> str:
-        """The end of what the holder, or sudo, wrote to its standard error."""
+    def _stderr_text(self) -> str:
+        """Return the end of what the holder, or sudo, wrote to its standard error."""
         if self._complaints < 0:
             return ""
         size = os.fstat(self._complaints).st_size
@@ -185,7 +186,7 @@ class HolderClient:
 
 
 class _Heart:
-    """Calls `beat` every so often from a thread of its own, which stands still when the process is stopped."""
+    """A thread that calls `beat` every so often, and stands still when the process is stopped."""
 
     def __init__(self, beat: Callable[[], None]) -> None:
         self._beat = beat
@@ -194,7 +195,7 @@ class _Heart:
         self._thread: threading.Thread | None = None
 
     def start(self, period_s: float) -> None:
-        """Begin, or go on at another pace."""
+        """Begin; again with a shorter period is faster from now on."""
         is_slower = self._thread is None or period_s >= self._period_s
         self._period_s = period_s
         if self._thread is not None and is_slower:
@@ -214,7 +215,7 @@ class _Heart:
 
 
 def _is_there(attachment: Attachment, seen: KernelState) -> bool:
-    """Whether what was attached still is: itself, or under the same name after it attached itself again."""
+    """Return whether the scheduler is still attached: itself, or under the same name after it attached itself again."""
     if seen.state in ("disabled", "unsupported"):
         return False
     return seen.ops is None or ops_matches(attachment.ops, seen.ops)
@@ -225,7 +226,7 @@ def _still(state: KernelState) -> str:
 
 
 def _sweep_by_sudo(token: str) -> None:
-    """End what a holder that ran as root left behind. The kernel's state shows afterwards whether that worked."""
+    """End what a holder that ran as root left behind. The kernel's state shows whether that worked."""
     import contextlib
     import subprocess
 

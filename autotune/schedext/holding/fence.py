@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""A fence that a scheduler's program cannot leave, whatever it forks: a control group, and a mark in the environment.
+"""A fence that a scheduler's program cannot leave, whatever it forks: a control group and a mark in its environment.
 
 What always holds:
 - every descendant of the program is in the group and has the mark, even one that forked twice, has a session of its own
   or ignores signals; a parent-death signal reaches only the first of them;
-- `end` leaves none of them and needs only the token, so it works after the holder died as well.
+- `end` leaves none of them and needs only the token, so it also works after the holder died.
 
 The mark finds what is left where no group can be made, and what another tool moved out of it. A PID namespace would do
 as much, but some scx schedulers use their own process number, which then would not be the kernel's.
@@ -39,7 +39,7 @@ def new_token() -> str:
 
 
 class Fence:
-    """The fence of one token. `make` puts it up, `end` takes it away."""
+    """The fence of one token. `make` sets it up, `end` removes it."""
 
     def __init__(self, token: str) -> None:
         if not _TOKEN.fullmatch(token):
@@ -62,12 +62,12 @@ class Fence:
                 group.rmdir()
 
     def environment(self) -> dict[str, str]:
-        """Variables to add to the program's environment."""
+        """Return the variables to add to the program's environment."""
         return {MARK: self.token}
 
     @contextlib.contextmanager
     def door(self) -> Iterator[Callable[[], None]]:
-        """A function for a child between fork and exec that puts it behind the fence. If it fails, the mark still
+        """Yield a function for a child between fork and exec that puts it behind the fence. If it fails, the mark still
         finds the child."""
         fd = -1
         if self._group is not None:
@@ -88,7 +88,7 @@ class Fence:
     # --- ending it ---
 
     def end(self, limit_s: float = END_S) -> bool:
-        """SIGKILL everything behind the fence until nothing is left, and remove the fence. False when something
+        """Kill everything behind the fence until nothing is left, and remove the fence. Returns False when something
         survives. Never raises."""
         groups = self._groups()
         deadline = time.monotonic() + limit_s
@@ -125,7 +125,7 @@ class Fence:
 
 
 def _has(pid: int, words: bytes) -> bool:
-    """Whether a living process was started with this in its environment."""
+    """Return whether a living process was started with this in its environment."""
     try:
         return words in (PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
@@ -133,7 +133,7 @@ def _has(pid: int, words: bytes) -> bool:
 
 
 def _kill_marked(pid: int, words: bytes) -> None:
-    """Kill through a descriptor after a second look: the number may belong to another process by now."""
+    """Kill through a pidfd after a second look: the number may belong to another process by now."""
     with contextlib.suppress(OSError):
         fd = os.pidfd_open(pid)
         try:
@@ -147,7 +147,7 @@ def _kill_marked(pid: int, words: bytes) -> None:
 
 
 def mounts() -> list[Path]:
-    """Mount points of control groups, version 2."""
+    """Return the mount points of control groups, version 2."""
     with contextlib.suppress(OSError):
         lines = (PROC / "self/mountinfo").read_text(errors="replace").splitlines()
         return [Path(_unescaped(line.split()[4])) for line in lines if " - cgroup2 " in line]
@@ -159,7 +159,7 @@ def _unescaped(text: str) -> str:
 
 
 def _own_groups() -> Iterator[Path]:
-    """Groups in which ours may be made: our own first, then the top."""
+    """Yield the groups in which ours may be made: our own first, then the top."""
     with contextlib.suppress(OSError):
         lines = (PROC / "self/cgroup").read_text(errors="replace").splitlines()
         own = next((line[3:] for line in lines if line.startswith("0::")), "/")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The guard: a small process beside the holder that ends a program with all that it forked once the holder dies.
 
-It lives on a pipe from the holder: end of file without a word before means that the holder is dead. Then it ends
+It lives on a pipe from the holder: end of file without a message before means that the holder is dead. Then it ends
 everything behind the fence and checks that the kernel detached the scheduler; if not, it has the kernel eject it.
 
-It is forked, not started, so it is there at once. It has a name of its own, so that killing the holder by name spares
+It is forked, not started, so it is ready at once. It has a name of its own, so that killing the holder by name spares
 it. Runs as root, standard library only.
 """
 
@@ -21,7 +21,7 @@ from autotune.schedext.holding.fence import Fence
 from autotune.schedext.kernel import eject, wait_for
 
 GONE_S = 2.0
-"""How long after its processes ended a scheduler may stay attached before the guard has the kernel eject it."""
+"""How long a scheduler may stay attached after its processes ended before the guard has the kernel eject it."""
 _DISMISSED = b"."
 _READY = b"!"
 _PR_SET_NAME = 15
@@ -30,7 +30,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Guard:
-    """The guard of one fence. Construction starts it, and returns once it guards. Raises OSError when it cannot be
+    """The guard of one fence. Construction starts it and waits until it guards. Raises OSError when it cannot be
     started."""
 
     def __init__(self, fence: Fence) -> None:
@@ -61,12 +61,12 @@ class Guard:
                 os.waitpid(self.pid, 0)
 
     def watch(self, ops: str, enable_seq: int) -> None:
-        """Name what the program attached, so that it is not confused with another scheduler."""
+        """Name the scheduler that the program attached, so that it is not confused with another one."""
         with contextlib.suppress(OSError):
             os.write(self._pipe, f"{enable_seq} {ops}\n".encode())
 
     def dismiss(self) -> None:
-        """End the guard: nothing is left to watch. May be called again."""
+        """End the guard: nothing is left to guard. May be called again."""
         pipe, self._pipe = self._pipe, -1
         if pipe < 0:
             return
@@ -95,7 +95,7 @@ def _be_guard(fence: Fence, pipe: int, report: int, holder: int) -> NoReturn:
 def _prepare(kept: tuple[int, int], name: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)  # the end of the holder is what ends it
+        signal.signal(number, signal.SIG_IGN)  # only the end of the holder ends it
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
@@ -118,7 +118,7 @@ def _read(pipe: int) -> bytes:
 
 
 def _insist(received: bytes) -> None:
-    """Have the kernel eject what the program attached, if that is still attached."""
+    """Make the kernel eject the scheduler that the program attached, if it is still attached."""
     last = received.decode(errors="replace").splitlines()[-1:]
     seq, _, ops = (last or ["0 "])[0].partition(" ")
     if not ops:
@@ -129,7 +129,7 @@ def _insist(received: bytes) -> None:
 
 
 def _rename(name: bytes) -> None:
-    """Overwrite the command line that this process has from the holder."""
+    """Overwrite the holder's command line, which this process inherited."""
     _libc.prctl(_PR_SET_NAME, name[:15], 0, 0, 0)
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()

@@ -4,11 +4,11 @@
 What always holds:
 - end of file on the pipe, or the death of this process for any reason, detaches: the kernel is back on EEVDF;
 - nothing is attached while another autotune has the machine-wide lock, or while somebody else's scheduler runs;
-- "attached" and "detached" are what sysfs says, not what was requested;
-- a request that does not end ends the process, which detaches;
-- a client that is stopped, so that it says nothing for as long as its lease, loses the scheduler.
+- "attached" and "detached" are read from sysfs, never assumed from a request;
+- a request that hangs ends the process, which detaches;
+- a client that is silent for longer than its lease, since it is stopped, loses the scheduler.
 
-Runs as root. Stays up for a session, so that a switch does not have to start Python. Standard library only.
+Runs as root. Runs for a whole session, so that a switch need not start Python. Standard library only.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ from autotune.wire import from_json, to_json
 
 LOCK_PATH = "/run/autotune.lock"
 _WHO = "end it if it is no autotune; 'fuser -v {}' as root shows it"
-BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root, and look with 'autotune doctor' who attached it"
+BY_HAND = "run 'echo S > /proc/sysrq-trigger' as root; 'autotune doctor' shows who attached it"
 SETTLE_S = 5.0
 """How long an ejection may take, from its first sign to the exit record."""
 REQUEST_S = 50
-"""After this a request is stuck, and the process ends itself: less than its client waits for an answer. A program may
-take its own start time on top."""
+"""How long a request may take before the process ends itself: less than its client waits for an answer. A program's own
+start time comes on top."""
 
 
 class Lock:
     """The machine-wide lease: one autotune at a time may switch schedulers. The kernel drops it with the process.
-    `owner` is the process that BusyError names to others: the autotune that the user started. Its number and ours are
-    the file's content."""
+    `owner` is the process that BusyError names to others: the autotune that the user started. The file contains its
+    number and ours."""
 
     def __init__(self, path: str = LOCK_PATH, owner: int | None = None) -> None:
         self._path = path
@@ -67,7 +67,7 @@ class Lock:
         self._fd: int | None = None
 
     def take(self) -> None:
-        """Take the lease; again is fine. Raises BusyError naming the process that has it."""
+        """Take the lease; taking it again does nothing. Raises BusyError naming the process that has it."""
         if self._fd is not None:
             return
         with self._explained():
@@ -88,19 +88,19 @@ class Lock:
 
 
 def lock_holders(path: str = LOCK_PATH) -> set[int]:
-    """The processes that have the machine-wide lock. Only root's and our own count: a lock of another user's, on a file
-    that was open to all once, says nothing about who switches schedulers."""
+    """Return the processes that have the machine-wide lock. Only root's and our own count: another user's lock, on a
+    file that was once open to all, does not show who switches schedulers."""
     return {pid for pid in durable.lock_holders(Path(path)) if _uid(pid) in (0, os.geteuid())}
 
 
 def lock_owner(path: str = LOCK_PATH) -> int | None:
-    """The autotune that may switch schedulers now; None when none has the lock."""
+    """Return the autotune that may switch schedulers now; None when none has the lock."""
     return next((_client(pid, path) for pid in sorted(lock_holders(path))), None)
 
 
 def _client(pid: int, path: str) -> int:
-    """Whom the process that has the lock works for: by the file, when it is that process's, or by its arguments; else
-    itself."""
+    """Return the process for which the owner of the lock works: the one in the file, when the file is that process's,
+    or in its arguments; else itself."""
     words: list[str] = []
     with contextlib.suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
         words = file.read(64).split()
@@ -112,7 +112,7 @@ def _client(pid: int, path: str) -> int:
 
 
 def _uid(pid: int) -> int | None:
-    """The real user; the owner of /proc/PID would not do, since a process can make that root."""
+    """Return the real user; the owner of /proc/PID would not do, since a process can make that root."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("Uid:"):
@@ -178,8 +178,8 @@ class Holder:
     # --- the scheduler ---
 
     def attach(self, spec: AttachSpec, lease_s: float | None = None) -> Attachment:
-        """Load, attach, confirm. Leaves nothing attached when it fails; DetachError when something stays. With
-        `lease_s` a client that is silent for longer loses it. Raises AttachError, BusyError, UsageError."""
+        """Load, attach, confirm. Leaves nothing attached when it fails; raises DetachError when something stays. A
+        client that is silent for longer than `lease_s` loses it. Raises AttachError, BusyError, UsageError."""
         started = time.monotonic()
         self._lapsed = None
         if self._attached is not None:
@@ -202,7 +202,9 @@ class Holder:
     def _open(self, spec: AttachSpec) -> AttachedScheduler:
         if spec.program is not None:
             return AttachedProgram(spec.ops, spec.program, self._token)
-        return AttachedObject(spec, self._library().open(spec.object_path, spec.object_sha256))
+        if self._lib is None:
+            self._lib = Libbpf(self._libbpf_path)
+        return AttachedObject(spec, self._lib.open(spec.object_path, spec.object_sha256))
 
     def detach(self) -> Detachment:
         """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:
@@ -223,7 +225,7 @@ class Holder:
         return Detachment(state, detach_s, reason, scheduler.log, "; ".join(filter(None, (note, ejected))))
 
     def _insist(self, ops: str, cause: BaseException | None = None) -> tuple[KernelState, str]:
-        """Wait until the kernel is back on its own scheduler; have it eject ours if that does not go. Returns the state
+        """Wait until the kernel is back on its own scheduler; make it eject ours if that does not go. Returns the state
         and a note about anything unusual. Raises DetachError."""
         note = ""
 
@@ -242,28 +244,23 @@ class Holder:
         return state, note
 
     def exit_record(self) -> SchedulerExit | None:
-        """Why the attached scheduler went; None while it runs, or when none is attached. Waits for an ejection that is
-        under way, since its record comes last."""
+        """Return why the attached scheduler went; None while it runs, or when none is attached. Waits for an ejection
+        that is under way, since its record comes last."""
         if self._attached is None:
             return None
         wait_for(lambda seen: seen.state in ("enabled", "disabled"), SETTLE_S)
         return self._attached.exit_record()
 
     def abandon(self) -> None:
-        """The client is gone: end a program with all that it forked; an object's link goes with this process. The guard
-        does the same and more, unless it was killed."""
+        """End a program with all that it forked, because the client is gone; an object's link ends with this process.
+        The guard does the same and more, unless it was killed."""
         if isinstance(self._attached, AttachedProgram):
             signal.alarm(REQUEST_S)
             self._attached.program.abandon()
 
-    def _library(self) -> Libbpf:
-        if self._lib is None:
-            self._lib = Libbpf(self._libbpf_path)
-        return self._lib
-
 
 def refuse_unsupported(state: KernelState) -> None:
-    """Raises AttachError where there is no sched_ext, PrivilegeError when we are not root."""
+    """Raise AttachError where there is no sched_ext, PrivilegeError when we are not root."""
     if state.state == UNSUPPORTED:
         raise AttachError("this kernel has no sched_ext", hint="use --machine vm")
     if os.geteuid() != 0:
@@ -271,7 +268,7 @@ def refuse_unsupported(state: KernelState) -> None:
 
 
 def refuse_unless_free(state: KernelState) -> None:
-    """Raises BusyError when a scheduler is attached that is not ours."""
+    """Raise BusyError when a scheduler is attached that is not ours."""
     if state.state != "disabled":
         raise BusyError(
             f"the sched_ext scheduler '{state.ops or 'unknown'}' is attached already (state {state.state})",
@@ -280,8 +277,8 @@ def refuse_unless_free(state: KernelState) -> None:
 
 
 def _obey_signals() -> None:
-    """Let SIGTERM and SIGHUP end the process whatever our parent did about them: the kernel then closes the link, and
-    no code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is for
+    """Let SIGTERM and SIGHUP end the process whatever our parent set for them: the kernel then closes the link, and no
+    code of ours can stand in the way. SIGALRM does so for a request that is stuck. The terminal's Ctrl-C is for
     autotune, which then detaches."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(number, signal.SIG_DFL)
@@ -290,7 +287,7 @@ def _obey_signals() -> None:
 
 
 def _start_s(request: Message) -> float:
-    """How long the program of a request may take to attach; 0 without one."""
+    """Return how long the program of a request may take to attach; 0 without one."""
     program = (request.get("spec") or {}).get("program") or {}
     return float(program.get("start_s") or 0.0)
 
@@ -312,7 +309,7 @@ def _argument(name: str) -> str | None:
 
 def _before_all_others() -> None:
     """Run under SCHED_FIFO, so that a scheduler that starves every task cannot starve the process that detaches it."""
-    with contextlib.suppress(OSError):  # a container may forbid it; then the kernel's watchdog is what is left
+    with contextlib.suppress(OSError):  # a container may forbid it; then only the kernel's watchdog is left
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
 
 

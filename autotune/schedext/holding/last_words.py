@@ -24,16 +24,17 @@ def plain(text: str) -> str:
 
 
 def exit_line(log: str) -> tuple[str, str] | None:
-    """Reason and message of the last `EXIT:` line; None without one."""
+    """Return reason and message of the last `EXIT:` line; None without one."""
     found = _EXIT.findall(plain(log))
     return (found[-1][0].strip(), found[-1][1].strip()) if found else None
 
 
 def last_words(log: str) -> str:
-    """The most telling part of an output: its exit line, its error with the cause, its panic, else its last line."""
+    """Return the most telling part of an output: its exit line, its error with the cause, its panic, else its last
+    line."""
     text = plain(log)
-    said = _panic(text) or _exit(text) or _error(text) or _last_line(text)
-    return said[:LONGEST]
+    words = _panic(text) or _exit(text) or _error(text) or _last_line(text)
+    return words[:LONGEST]
 
 
 def _panic(text: str) -> str:

@@ -28,9 +28,9 @@ from autotune.schedext.holding.fence import Fence, new_token
 from autotune.schedext.holding.guard import Guard
 
 KEEP_BYTES = 65536
-"""Of both streams together; the dump of an ejected scheduler has 32 KiB by default."""
+"""Bytes kept of both streams together; the dump of an ejected scheduler has 32 KiB by default."""
 INTERRUPT_S = 6.0
-"""How long SIGINT may take: the main loops of scx schedulers check for it once a second, and emulation is slow."""
+"""How long SIGINT may take: the main loops of scx schedulers look for it once a second, and emulation is slow."""
 TERMINATE_S = 2.0
 KILL_S = 5.0
 DRAIN_S = 1.0
@@ -40,15 +40,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class RunningProgram:
-    """A program, started by construction. Raises AttachError when it cannot be started, or is not the file that was
-    checked. `token` names its fence; whoever knows it can end all that the program forked."""
+    """A program, started by construction. Raises AttachError when it cannot be started, or is not the checked file.
+    `token` names its fence; whoever knows it can end all that the program forked."""
 
     def __init__(self, spec: ProgramSpec, token: str | None = None) -> None:
         self.name = os.path.basename(spec.argv[0])
         self._kept = KeptOutput(KEEP_BYTES)
         self._keeping = threading.Lock()
         self._over = False
-        """Nothing of it is left."""
+        """Whether nothing of it is left."""
         _check_identity(spec)
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphaned descendants become our children and are found
         self._fence = Fence(token or new_token())
@@ -74,14 +74,15 @@ class RunningProgram:
                     self._kept.add(chunk)
 
     def output(self) -> Output:
-        """Head and tail of both streams, interleaved as they came; of a program that ended, to its last words."""
+        """Return head and tail of both streams, interleaved as they came; of a program that ended, up to its last
+        words."""
         if self.ended():
-            self._drain.join(DRAIN_S)  # the reader may come late, and a child that was left keeps them open
+            self._drain.join(DRAIN_S)  # the reader may be late, and a child left behind keeps them open
         with self._keeping:
             return Output(**self._kept.output())
 
     def text(self) -> str:
-        """The output as one text."""
+        """Return the output as one text."""
         output = self.output()
         between = f"\n[{output.omitted_bytes} bytes left out]\n" if output.omitted_bytes else ""
         return f"{output.head}{between}{output.tail}"
@@ -92,14 +93,14 @@ class RunningProgram:
         return self._process.poll() is not None
 
     def ending(self) -> str:
-        """How its process ended, as a sentence; empty while it runs."""
+        """Describe how its process ended, as a sentence; empty while it runs."""
         code = self._process.poll()
         if code is None:
             return ""
         return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
 
     def strays(self) -> int:
-        """Number of its processes that still run although it ended: it forked away."""
+        """Count its processes that still run although it ended: it forked away."""
         return len(self._descendants()) if self.ended() else 0
 
     def _descendants(self) -> list[int]:
@@ -108,8 +109,8 @@ class RunningProgram:
     # --- the end ---
 
     def stop(self) -> str:
-        """End it with all that it left: SIGINT, then SIGTERM, then SIGKILL. Returns a note when SIGINT was not enough,
-        else an empty text. Never raises."""
+        """End it with all that it forked: SIGINT, then SIGTERM, then SIGKILL. Returns a note when SIGINT was not
+        enough, else an empty text. Never raises."""
         note = ""
         for number, limit_s in ((signal.SIGINT, INTERRUPT_S), (signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, KILL_S)):
             if self.ended():
@@ -125,8 +126,7 @@ class RunningProgram:
         return note
 
     def abandon(self) -> None:
-        """End it with all that it forked at once; no client is left to stop it for. The guard ends what survives
-        that."""
+        """End it with all that it forked at once; no client is left. The guard ends what survives that."""
         self._fence.end()
 
     def _signal(self, number: int) -> None:
@@ -149,7 +149,7 @@ class RunningProgram:
         )
         if self.ended() and self._fence.end():
             self._over = True
-            self.guard.dismiss()  # it stays as long as something is left for it to end
+            self.guard.dismiss()  # it stays while there is something left to end
         descendants.reap_orphans(self._process.pid)
 
     def _reap_until(self, deadline: float, again: Callable[[], None]) -> None:
@@ -199,16 +199,15 @@ def _popen(spec: ProgramSpec, fence: Fence, prepare: Callable[[], None]) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd="/",
-        env={**_environment(), **fence.environment()},
+        env={**_ENVIRONMENT, **fence.environment()},
         start_new_session=True,
         preexec_fn=prepare,
         bufsize=0,
     )
 
 
-def _environment() -> dict[str, str]:
-    """An environment without anything of the user's, since a scheduler runs as root: no colours, no backtraces."""
-    return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "NO_COLOR": "1", "RUST_BACKTRACE": "0"}
+"""Nothing of the user's, since a scheduler runs as root: no colours, no backtraces."""
 
 
 def _die_with(parent: int) -> None:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Runs a program that is not ours for its help or version, without any privilege.
+"""Runs a program that is not ours to read its help or version, without any privilege.
 
 What always holds here:
 - root's powers are dropped before the program begins: as root it runs as the user who called sudo, else as nobody; it
-  cannot gain any either (no setuid, no file capabilities), so that none of them attaches a scheduler;
-- it is the very file that was found: opened once, compared, and run by its descriptor, so that its directory need not
+  cannot gain any either (no setuid, no file capabilities), so it cannot attach a scheduler;
+- it is the very file that was found: opened once, compared, and run by its descriptor, so its directory need not
   be open to the user it runs as;
 - its input is empty, its environment ours, its output and its time bounded; its whole process group ends with it.
 """
@@ -29,7 +29,7 @@ from autotune.schedext.programs.binaries import Binary
 
 ANSWER_S = 10.0
 MOST_BYTES = 1 << 20
-"""Of both streams together. The longest help text of an scx scheduler has 21 KB."""
+"""Bytes read of both streams together. The longest help text of an scx scheduler has 21 KB."""
 NOBODY = 65534
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 """<linux/prctl.h>"""
@@ -40,7 +40,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program printed. `ended_for` names the bound for which it was ended, if any."""
+    """The output of a program. `ended_for` names the bound for which it was ended, if any."""
 
     stdout: str
     stderr: str
@@ -97,8 +97,8 @@ def _start(binary: Binary, fd: int, arguments: tuple[str, ...]) -> subprocess.Po
 
 
 def _identity() -> dict[str, Any]:
-    """The user to run as when we are root. Root of a user namespace (a container without privileges) has no power to
-    attach a scheduler, and often no other user to switch to."""
+    """Return the user to run as when we are root. Root of a user namespace (a container without privileges) has no
+    power to attach a scheduler, and often no other user to switch to."""
     if os.geteuid() != 0 or not _is_root_of_the_machine():
         return {}
     asker = binaries.sudo_user()
@@ -107,7 +107,7 @@ def _identity() -> dict[str, Any]:
 
 
 def _is_root_of_the_machine() -> bool:
-    """The first user namespace maps all numbers to themselves (`man user_namespaces`)."""
+    """Return whether this is the first user namespace, which maps all numbers to themselves (`man user_namespaces`)."""
     try:
         with open("/proc/self/uid_map", "rb") as file:
             return file.read().split() == [b"0", b"0", b"4294967295"]
@@ -135,22 +135,22 @@ def _heard(child: subprocess.Popen[bytes], deadline: float, answer_s: float) -> 
     """Read until it closes both streams or passes a bound."""
     assert child.stdout is not None
     assert child.stderr is not None
-    said = {"stdout": bytearray(), "stderr": bytearray()}
+    received = {"stdout": bytearray(), "stderr": bytearray()}
     ended_for = ""
     with selectors.DefaultSelector() as selector, child.stdout, child.stderr:
-        selector.register(child.stdout, selectors.EVENT_READ, said["stdout"])
-        selector.register(child.stderr, selectors.EVENT_READ, said["stderr"])
+        selector.register(child.stdout, selectors.EVENT_READ, received["stdout"])
+        selector.register(child.stderr, selectors.EVENT_READ, received["stderr"])
         while selector.get_map() and not ended_for:
             for key, _ in selector.select(max(0.0, deadline - time.monotonic())):
                 data = os.read(key.fd, _READ_BYTES)
                 key.data.extend(data)
                 if not data:
                     selector.unregister(key.fileobj)
-            if sum(map(len, said.values())) > MOST_BYTES:
+            if sum(map(len, received.values())) > MOST_BYTES:
                 ended_for = f"it wrote more than {MOST_BYTES >> 10} KiB"
             elif selector.get_map() and time.monotonic() >= deadline:
                 ended_for = f"it did not end within {answer_s:g} s"
-    return Answer(_text(said["stdout"]), _text(said["stderr"]), ended_for)
+    return Answer(_text(received["stdout"]), _text(received["stderr"]), ended_for)
 
 
 def _text(data: bytearray) -> str:

@@ -35,10 +35,10 @@ DISTRIBUTION = (
     "/usr/lib/scx",
     "/opt/scx/bin",
 )
-"""Where packages put schedulers: Arch, openSUSE, Fedora and Debian in the first two, NixOS in its system's; the last
-three for packages that keep them off PATH."""
+"""Directories where packages put schedulers: Arch, openSUSE, Fedora and Debian in the first two, NixOS in its system's;
+the last three for packages that keep them off PATH."""
 CURRENT = "current"
-"""In the store, beside the versions of a scheduler: names the one that was installed last."""
+"""Name of a link in the store, beside the versions of a scheduler, to the one that was installed last."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +54,31 @@ class Binary:
 
 @dataclass(frozen=True)
 class Places:
-    """Where programs are searched, in this order."""
+    """Places where programs are searched, in this order."""
 
     configured: tuple[Path, ...] = ()
     path: tuple[Path, ...] = ()
     distribution: tuple[Path, ...] = ()
     stores: tuple[Path, ...] = ()
-    """Directories of ours: STORE/NAME/VERSION/NAME."""
+    """Our own stores: STORE/NAME/VERSION/NAME."""
 
     def candidates(self, scheduler: Scheduler) -> Iterator[tuple[Path, Origin]]:
-        """All places where the program of a scheduler may be, best first."""
-        for origin, directories in self._directories():
+        """Yield all places where the program of a scheduler may be, best first."""
+        searched: tuple[tuple[Origin, Sequence[Path]], ...] = (
+            ("configured", self.configured),
+            ("PATH", self.path),
+            ("distribution", self.distribution),
+        )
+        for origin, directories in searched:
             for directory in directories:
                 yield directory / scheduler.name, origin
         for store in self.stores:
             for version in _versions(store / scheduler.name, scheduler.version):
                 yield store / scheduler.name / version / scheduler.name, "store"
 
-    def _directories(self) -> tuple[tuple[Origin, Sequence[Path]], ...]:
-        return ("configured", self.configured), ("PATH", self.path), ("distribution", self.distribution)
-
 
 def here(environ: Mapping[str, str] | None = None) -> Places:
-    """The places of this machine and user. Raises UsageError for a wrong configuration."""
+    """Return the places of this machine and user. Raises UsageError for a wrong configuration."""
     environ = os.environ if environ is None else environ
     settings = config.load({}, cwd=_cwd(), environ=environ)
     entries = (Path(entry) for entry in environ.get("PATH", os.defpath).split(os.pathsep))
@@ -91,17 +93,17 @@ def here(environ: Mapping[str, str] | None = None) -> Places:
 def _cwd() -> Path:
     try:
         return Path.cwd()
-    except OSError:  # it was removed: then it configures nothing
+    except OSError:  # the directory was removed and configures nothing
         return Path("/")
 
 
 def store() -> Path:
-    """Where our own install command puts schedulers."""
+    """Return the directory where our own install command puts schedulers."""
     return resources.data_dir() / "schedulers"
 
 
 def stores() -> tuple[Path, ...]:
-    """Our store; under sudo also that of the user who called it and installs without root."""
+    """Return our store; under sudo also that of the user who called it and installs without root."""
     asker = sudo_user()
     mine = store()
     if asker is None:
@@ -110,7 +112,7 @@ def stores() -> tuple[Path, ...]:
 
 
 def sudo_user() -> pwd.struct_passwd | None:
-    """The user who called sudo, when we are root by it."""
+    """Return the user who called sudo, when we are root by it."""
     uid = os.environ.get("SUDO_UID", "")
     if os.geteuid() != 0 or not uid.isdigit() or int(uid) == 0:
         return None
@@ -123,7 +125,7 @@ def sudo_user() -> pwd.struct_passwd | None:
 
 
 def find(scheduler: Scheduler, *, places: Places | None = None) -> Binary | None:
-    """The program of a scheduler; None when there is none. `places`: None means those of this machine. Raises
+    """Find the program of a scheduler; None when there is none. `places`: None means those of this machine. Raises
     AutotuneError when the first one found is not trusted, or none that is found can be run."""
     unusable = ""
     for path, origin in (places or here()).candidates(scheduler):
@@ -139,7 +141,7 @@ def find(scheduler: Scheduler, *, places: Places | None = None) -> Binary | None
 
 
 def at(path: Path, origin: Origin) -> Binary:
-    """The program at a path. Raises AutotuneError when somebody else could change it, or it is gone."""
+    """Return the program at a path. Raises AutotuneError when somebody else could change it, or it is gone."""
     try:
         real = path.resolve(strict=True)
         refuse_foreign(path)
@@ -152,12 +154,12 @@ def at(path: Path, origin: Origin) -> Binary:
 
 
 def absent(scheduler: Scheduler) -> AutotuneError:
-    """The error for a scheduler that is not installed."""
+    """Return the error for a scheduler that is not installed."""
     return AutotuneError(f"{scheduler.name} is not installed", hint=how_to_get(scheduler), stage="scheduler")
 
 
 def how_to_get(scheduler: Scheduler) -> str:
-    """The command or the package that installs a scheduler."""
+    """Return the command or the package that installs a scheduler."""
     package = scheduler.program.package if scheduler.program else ""
     if can_be_built(scheduler):
         return f"autotune schedulers install {scheduler.name} (or install your distribution's {package})"
@@ -165,12 +167,12 @@ def how_to_get(scheduler: Scheduler) -> str:
 
 
 def can_be_built(scheduler: Scheduler) -> bool:
-    """Whether it is a crate of crates.io."""
+    """Return whether it is a crate of crates.io."""
     return scheduler.program is not None and scheduler.program.language == "rust" and scheduler.version is not None
 
 
 def _unusable(path: Path) -> str:
-    """Why a file cannot be run; empty when it can."""
+    """Return why a file cannot be run; empty when it can."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -181,7 +183,7 @@ def _unusable(path: Path) -> str:
 
 
 def _versions(directory: Path, pinned: str | None) -> list[str]:
-    """Installed versions: the last installed first, then the catalogue's, then the newest."""
+    """Return the installed versions: the last installed first, then the catalogue's, then the newest."""
     try:
         found = [entry.name for entry in directory.iterdir() if entry.is_dir() and not entry.is_symlink()]
         current = os.readlink(directory / CURRENT) if (directory / CURRENT).is_symlink() else ""
@@ -198,7 +200,7 @@ def _rank(version: str) -> list[int]:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raise AutotuneError when anybody but root and the user could change the file at this path, or replace it."""
+    """Raise AutotuneError when anybody but root and the user could change or replace the file at this path."""
     for place in (path, *path.parents):
         _refuse_foreign(place, path)
 
@@ -230,7 +232,7 @@ def _open_to_others(found: os.stat_result) -> bool:
 
 
 def _is_private_group(found: os.stat_result) -> bool:
-    """Whether the group has only the owner, as many distributions make one for each user."""
+    """Return whether the group has only the owner: many distributions make one for each user."""
     try:
         group, owner = grp.getgrgid(found.st_gid), pwd.getpwuid(found.st_uid)
     except KeyError:
@@ -239,7 +241,7 @@ def _is_private_group(found: os.stat_result) -> bool:
 
 
 def _is_sticky(found: os.stat_result) -> bool:
-    """A directory such as /tmp: others may put files into it, but not replace ours."""
+    """Return whether it is a directory such as /tmp: others may put files into it, but not replace ours."""
     return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
 
 

@@ -24,14 +24,14 @@ TICK_S = 1.0
 TERMINATE_S = 5.0
 MOST_LOG_BYTES = 16 << 20
 TAIL_LINES = 400
-"""How many of the last lines are kept to find the reason of a failure in."""
+"""Last lines kept, to find the reason of a failure."""
 _BAR = re.compile(r"^\s*(Building|Fetch)\s+\[.*?\]\s+(?:(\d+)/(\d+)(?::\s*([^,\s(]+))?)?")
 _STEP = re.compile(r"^\s*(Compiling|Downloaded) (\S+)")
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to install, and where."""
+    """The crate to install, and where."""
 
     crate: str
     version: str
@@ -55,7 +55,7 @@ Listener = Callable[[BuildProgress], None]
 
 
 def install(order: Order, *, cwd: Path, log: Path, listener: Listener) -> None:
-    """Build and install. Raises AutotuneError with the reason of a failure; cargo and all that it started are gone by
+    """Build and install. Raises AutotuneError with the reason of a failure; cargo and all that it started have ended
     then, also after an interrupt."""
     child = _start(order, cwd)
     watched = _Watched(log, listener)
@@ -98,7 +98,7 @@ def _start(order: Order, cwd: Path) -> subprocess.Popen[bytes]:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """End its whole group, compilers too."""
+    """End its whole process group, compilers too."""
     for number, limit_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, TERMINATE_S)):
         if child.poll() is not None:
             break
@@ -136,7 +136,7 @@ class _Watched:
                 *lines, left = re.split(rb"[\r\n]", left[-65536:] + chunk)
                 for line in lines:
                     self._take(line.decode(errors="replace").rstrip())
-            elif child.poll() is not None:  # a process it left behind still has the pipe open
+            elif child.poll() is not None:  # a process left behind has the pipe open
                 break
             elapsed_s = time.monotonic() - self._started
             if elapsed_s - reported_s >= TICK_S:
@@ -196,7 +196,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     ),
     (
         r"signal: 9, SIGKILL",
-        "a compiler was killed, most likely for want of memory",
+        "a compiler was killed, most likely because memory ran out",
         "close other programs, or set CARGO_BUILD_JOBS=1",
     ),
     (
@@ -223,7 +223,7 @@ def _failure(order: Order, tail: Sequence[str], log: Path) -> AutotuneError:
 
 
 def _last_error(tail: Sequence[str]) -> str:
-    """The first error of the crate that failed: the rest are consequences."""
+    """Return the first error of the crate that failed: the rest are consequences."""
     errors = [line for line in tail if re.match(r"error(\[\w+\])?:", line)]
-    said = errors[0] if errors else next((line for line in reversed(tail) if line.strip()), "cargo said nothing")
-    return said.removeprefix("error: ").strip()[:300]
+    reason = errors[0] if errors else next((line for line in reversed(tail) if line.strip()), "cargo printed nothing")
+    return reason.removeprefix("error: ").strip()[:300]

@@ -3,7 +3,7 @@
 
 What always holds here:
 - a version is in the store whole or not at all: cargo builds into a draft, which is renamed once its program is there
-  and tells its version; a draft that a killed build left is removed by the next one;
+  and prints its version; a draft that a killed build left is removed by the next one;
 - one install at a time (a lock file, which ends with its process);
 - cargo ends with us, with all that it started; it runs in the draft, where no project's configuration reaches it.
 """
@@ -39,21 +39,22 @@ class Installed:
     build_s: float | None
 
 
-def version_of(scheduler: Scheduler, asked: str | None = None) -> str:
-    """The version that would be installed. Raises UsageError when none can be, or what is asked is no version."""
+def version_of(scheduler: Scheduler, requested: str | None = None) -> str:
+    """Return the version that would be installed. Raises UsageError when none can be, or when `requested` is no
+    version."""
     if scheduler.kind != "binary":
         raise UsageError(f"{scheduler.name} needs no installing: it is built when it is first tried")
     if not binaries.can_be_built(scheduler) or scheduler.version is None:
         why = "written in C" if scheduler.program and scheduler.program.language == "c" else "not on crates.io"
         raise UsageError(f"{scheduler.name} is {why}", hint=binaries.how_to_get(scheduler))
-    if asked is not None and not _VERSION.fullmatch(asked):
-        raise UsageError(f"'{asked}' is not a version", hint=f"such as {scheduler.version}")
-    return asked or scheduler.version
+    if requested is not None and not _VERSION.fullmatch(requested):
+        raise UsageError(f"'{requested}' is not a version", hint=f"such as {scheduler.version}")
+    return requested or scheduler.version
 
 
 def refuse_sudo() -> None:
-    """Building needs no root, and under sudo would leave files of root in the user's cargo. What the user installed is
-    found under sudo as well. Raises UsageError."""
+    """Raise UsageError under sudo: building needs no root, and would leave root's files in the user's cargo directory.
+    What the user installed is found under sudo as well."""
     asker = binaries.sudo_user()
     if asker is not None:
         raise UsageError(
@@ -63,7 +64,8 @@ def refuse_sudo() -> None:
 
 @contextlib.contextmanager
 def opened_store() -> Iterator[Path]:
-    """The store, ours alone, without drafts. Raises BusyError, and AutotuneError when others could change it."""
+    """Yield the store, writable only for us and without drafts. Raises BusyError, and AutotuneError when others could
+    change it."""
     store = binaries.store()
     try:
         _make(store)
@@ -80,11 +82,11 @@ def _busy() -> BusyError:
 
 
 def install(scheduler: Scheduler, version: str, store: Path, listener: Listener) -> Installed:
-    """Build one into the store; one that is there already is only taken into use. Raises AutotuneError."""
+    """Build a version into the store, or use the one that is there already. Raises AutotuneError."""
     target = store / scheduler.name / version
     try:
-        there = _usable(target / scheduler.name)
-        if there is not None:
+        if _is_program(target / scheduler.name):
+            there = binaries.at(target / scheduler.name, "store")
             _use(target)
             return Installed(there, version, None)
         started = time.monotonic()
@@ -99,14 +101,14 @@ def install(scheduler: Scheduler, version: str, store: Path, listener: Listener)
 
 
 def target_dir() -> Path:
-    """What compilers leave, shared by all schedulers so that the second takes seconds: the user's own place for it, or
-    one in our cache."""
+    """Return the directory for compilers' output, shared by all schedulers so that the second takes seconds: the user's
+    own place for it, or one in our cache."""
     given = os.environ.get("CARGO_TARGET_DIR", "")
     return Path(given) if os.path.isabs(given) else resources.cache_dir() / "cargo"
 
 
 def log_path(scheduler: Scheduler, version: str) -> Path:
-    """Where what cargo said is kept."""
+    """Return the file with cargo's output."""
     return resources.state_dir() / "installs" / f"{scheduler.name}-{version}.log"
 
 
@@ -114,8 +116,9 @@ def log_path(scheduler: Scheduler, version: str) -> Path:
 
 
 def _built(scheduler: Scheduler, version: str, draft: Path, listener: Listener) -> Path:
-    """The directory to keep, with the program in it."""
-    order = cargo.Order(scheduler.source, version, root=draft / "root", target=target_dir(), clang=_clang())
+    """Build it and return the directory to keep, with the program in it."""
+    clang = os.environ.get("BPF_CLANG") or build.newest_clang().path
+    order = cargo.Order(scheduler.source, version, root=draft / "root", target=target_dir(), clang=clang)
     log = log_path(scheduler, version)
     cargo.install(order, cwd=draft, log=log, listener=listener)
     found = draft / "root" / "bin" / scheduler.name
@@ -133,27 +136,19 @@ def _built(scheduler: Scheduler, version: str, draft: Path, listener: Listener) 
     return keep
 
 
-def _clang() -> str:
-    return os.environ.get("BPF_CLANG") or build.newest_clang().path
-
-
 def _check_answers(scheduler: Scheduler, binary: Binary, version: str) -> None:
-    """Raises AutotuneError when it does not run here."""
+    """Raise AutotuneError unless the program runs here and prints its version."""
     option = scheduler.program.version_option if scheduler.program else None
     if option is None:
         return
     answer = asking.ask(binary, option)
     if answer.ended_for or options.version_in(answer.stdout or answer.stderr) is None:
-        why = answer.ended_for or next(iter(answer.stderr.splitlines()), "it says nothing")
+        why = answer.ended_for or next(iter(answer.stderr.splitlines()), "it prints nothing")
         raise AutotuneError(
-            f"{scheduler.name} {version} was built, but does not tell its version: {why[:200]}",
+            f"{scheduler.name} {version} was built, but does not print its version: {why[:200]}",
             hint="try another --version",
             stage=STAGE,
         )
-
-
-def _usable(path: Path) -> Binary | None:
-    return binaries.at(path, "store") if _is_program(path) else None
 
 
 def _is_program(path: Path) -> bool:
@@ -161,13 +156,14 @@ def _is_program(path: Path) -> bool:
 
 
 def _use(target: Path) -> None:
-    """From now on this version is the one that is found."""
+    """Make this version the one that is found from now on."""
     durable.sweep(target.parent)
     durable.replace_link(target.parent / binaries.CURRENT, target.name)
 
 
 def _make(directory: Path) -> None:
-    """With all above it. Ours alone to write, whatever the user's mask says: what is in it may run as root."""
+    """Make a directory with its parents. Only we may write it, whatever the user's umask: programs in it may run as
+    root."""
     if directory.is_dir():
         return
     _make(directory.parent)

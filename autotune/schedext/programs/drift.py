@@ -30,7 +30,7 @@ class Difference:
 
 
 def drift(scheduler: Scheduler, options: Sequence[Option]) -> list[Difference]:
-    """All differences: the program's own options first, in its order."""
+    """Return all differences: the program's own options first, in its order."""
     assert scheduler.program is not None
     known = {name: knob for knob in scheduler.knobs for name in (knob.flag, knob.short) if name}
     ignored = {*ALWAYS, *LIBRARY, *scheduler.program.not_knobs, *scheduler.program.hidden}
@@ -40,11 +40,13 @@ def drift(scheduler: Scheduler, options: Sequence[Option]) -> list[Difference]:
         if knob is not None:
             found += _compared(knob, option)
         elif not {option.flag, option.short} & ignored:
-            found.append(Difference("new", option.flag, f"{option.flag} is not in the catalogue{_said(option)}"))
+            found.append(
+                Difference("new", option.flag, f"{option.flag} is not in the catalogue{_first_sentence(option)}")
+            )
     return found + list(_gone(scheduler, options))
 
 
-def _said(option: Option) -> str:
+def _first_sentence(option: Option) -> str:
     first = option.text.split(". ")[0].rstrip(".")
     return f": {first[:100]}" if first else ""
 
@@ -76,18 +78,18 @@ def _compared(knob: Knob, option: Option) -> Iterator[Difference]:
         yield Difference("values", flag, f"{flag} takes {', '.join(option.options)}; the catalogue says {believed}")
 
 
-def _same_default(knob: Knob, said: str) -> bool:
-    """Whether defaults agree. An empty one, or one that the catalogue gives a rule for, is not compared."""
-    if not said or (knob.default is None and knob.default_rule is not None):
+def _same_default(knob: Knob, default: str) -> bool:
+    """Return whether defaults agree. An empty one, or one that the catalogue has a rule for, is not compared."""
+    if not default or (knob.default is None and knob.default_rule is not None):
         return True
     if knob.default is None:
         return False
-    text = BETWEEN.join(said.split()) if knob.repeatable else said
+    text = BETWEEN.join(default.split()) if knob.repeatable else default
     return _values(knob, text) == _values(knob, knob.default)
 
 
 def _values(knob: Knob, value: KnobValue) -> list[KnobValue | None]:
-    """Single values as numbers, so that `0.50` equals `0.5`."""
+    """Return single values as numbers, so that `0.50` equals `0.5`."""
     if isinstance(value, str) and not knob.repeatable:
         return [parsed(knob.type, value)]
     return knob.values(value)

@@ -38,17 +38,17 @@ class Option:
     takes_value: bool = False
     value_name: str | None = None
     default: str | None = None
-    """None: the text names none."""
+    """None when the text names none."""
     options: tuple[str, ...] = ()
-    """The only values it takes, where the text lists them."""
+    """The only values that it takes, where the text lists them."""
     repeatable: bool = False
-    """Marked as such; some repeatable ones are not marked."""
+    """Marked as repeatable; some repeatable options are not marked."""
     text: str = ""
     value_optional: bool = False
 
 
 def parse(text: str) -> list[Option]:
-    """The options in a help text, in its order. Raises AutotuneError when it has none."""
+    """Parse the options of a help text, in its order. Raises AutotuneError when it has none."""
     lines = text[:MOST_CHARACTERS].expandtabs(8).splitlines()
     start = next((number for number, line in enumerate(lines) if _USAGE.match(line)), None)
     found = {} if start is None else _options(lines[start + 1 :])
@@ -63,7 +63,7 @@ def parse(text: str) -> list[Option]:
 
 
 def _options(lines: list[str]) -> dict[str, Option]:
-    """Each option with its lines: all that are indented deeper than it, and empty ones."""
+    """Return each option with its lines: all that are indented deeper than it, and empty ones."""
     found: dict[str, Option] = {}
     number = 0
     while number < len(lines):
@@ -82,7 +82,8 @@ def _options(lines: list[str]) -> dict[str, Option]:
 
 
 def _belongs(line: str, column: int) -> bool:
-    """A blank line, or text deeper than the option's name. An option without a short form is indented four columns."""
+    """Return whether it is a blank line, or text deeper than the option's name. An option without a short form is
+    indented four columns."""
     bare = line.lstrip()
     if not bare:
         return True
@@ -115,7 +116,7 @@ def _option(head: re.Match[str], body: list[str]) -> Option:
 
 
 def _listed(body: list[str]) -> tuple[tuple[str, ...], list[str]]:
-    """The values of a list below `Possible values:`, and the lines without that list."""
+    """Return the values of a list below `Possible values:`, and the lines without that list."""
     titles = [number for number, line in enumerate(body) if line.strip() == "Possible values:"]
     if not titles:
         return (), body

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Compares the catalogue with this machine: which schedulers are here, in which version, and whether they match their
+"""Compares the catalogue with this machine: the installed schedulers, their versions, and whether they match their
 entries."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _AT_ONCE = 32
 @dataclass(frozen=True)
 class Entry:
     """A scheduler and its program here. `found`: where it comes from; `get`: the command that installs it, empty when
-    it is here; `problem`: why the one that is here cannot be used."""
+    it is installed; `problem`: why the installed one cannot be used."""
 
     scheduler: Scheduler
     found: str
@@ -46,7 +46,7 @@ class Entry:
 
 
 def entries(schedulers: Iterable[Scheduler], *, places: Places | None = None) -> list[Entry]:
-    """Entries in the order given. Programs whose version is unknown are run side by side for it."""
+    """Return the entries in the order given. Programs whose version is unknown are run side by side for it."""
     places = places or binaries.here()
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda one: _entry(one, places), schedulers))
@@ -73,7 +73,8 @@ def _entry(scheduler: Scheduler, places: Places) -> Entry:
 
 @dataclass(frozen=True)
 class Compared:
-    """A found program against the catalogue. `is_queried` is False where `--help` must not be run."""
+    """The differences between a found program and the catalogue. `is_queried` is False where `--help` must not be
+    run."""
 
     scheduler: Scheduler
     binary: Binary | None
@@ -115,9 +116,9 @@ def compare(scheduler: Scheduler, *, places: Places | None = None) -> Compared:
         binary = binaries.find(scheduler, places=places)
         if binary is None:
             return Compared(scheduler, None)
-        said = options.options_of(binary, scheduler)
+        found = options.options_of(binary, scheduler)
     except AutotuneError as problem:
         return Compared(scheduler, binary, problem=problem)
-    if said.options is None:
-        return Compared(scheduler, binary, said.version, is_queried=False)
-    return Compared(scheduler, binary, said.version, differences=tuple(drift(scheduler, said.options)))
+    if found.options is None:
+        return Compared(scheduler, binary, found.version, is_queried=False)
+    return Compared(scheduler, binary, found.version, differences=tuple(drift(scheduler, found.options)))

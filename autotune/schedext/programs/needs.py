@@ -73,9 +73,9 @@ def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
 def _rust() -> Iterator[Need]:
     least = ".".join(map(str, LEAST_RUST))
     for program in ("cargo", "rustc"):
-        said = _run(program, "--version")
-        found = re.search(r"(\d+)\.(\d+)", said or "")
-        if said is None or found is None:
+        output = _run(program, "--version")
+        found = re.search(r"(\d+)\.(\d+)", output or "")
+        if output is None or found is None:
             yield Need(f"{program} {least} or later", "")
         elif (int(found[1]), int(found[2])) < LEAST_RUST:
             yield Need(f"{program} {least} or later (this is {found[0]})", "")

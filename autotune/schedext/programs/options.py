@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The options that a found program really has: read from its own help once, and kept.
+"""Reads the options that a found program really has from its own help, and caches them.
 
-The catalogue says what options mean; the program says which there are. What is kept is what it said, by path, size and
-time of the file; a kept file that is damaged, older in form or about another program is read anew.
+The catalogue explains options; the program lists those it has. Its output is cached by path, size and time of the file;
+a cache file that is damaged, of an older form or about another program is made anew.
 """
 
 from __future__ import annotations
@@ -28,46 +28,47 @@ from autotune.schedext.programs.binaries import Binary
 from autotune.schedext.programs.help_text import Option
 
 FORM = 1
-"""Of what is kept."""
+"""Version of the cache files' form."""
 _VERSION = re.compile(r"(?<![\w.])\d+\.\d+(?:\.\d+)?(?:-[0-9A-Za-z][0-9A-Za-z.-]*)?(?![\w.])")
 _MOST_LINE = 500
 
 
 @dataclass(frozen=True)
 class ProgramOptions:
-    """What a program says about itself. `version` is None when it does not say; `options` is None when it must not be
-    asked (`Program.help` is `never`): then the catalogue alone counts."""
+    """A program's own options. `version` is None when it prints none; `options` is None when it must not be run for
+    them (`Program.help` is `never`): then the catalogue alone counts."""
 
     version: str | None
     options: tuple[Option, ...] | None
 
     def find(self, flag: str) -> Option | None:
-        """The option of this long or short name."""
+        """Return the option of this long or short name."""
         return next((one for one in self.options or () if flag in (one.flag, one.short)), None)
 
 
 def options_of(
     binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = asking.ANSWER_S
 ) -> ProgramOptions:
-    """The options of a program. Raises AutotuneError when it cannot be asked, or what it says cannot be read."""
+    """Read the options of a program. Raises AutotuneError when it cannot be run for them, or its help cannot be
+    read."""
     if scheduler.program is None or scheduler.program.help == "never":
         return ProgramOptions(version(binary, scheduler, cache=cache), None)
     kept = _Kept(binary, scheduler, cache)
-    said = kept.get("help")
-    if said is None:
-        said = _help(binary, scheduler, answer_s)
-        found = _parsed(said, binary)
-        kept.put("help", said)
+    output = kept.get("help")
+    if output is None:
+        output = _help(binary, scheduler, answer_s)
+        found = _parsed(output, binary)
+        kept.put("help", output)
     else:
-        found = _parsed(said, binary)
+        found = _parsed(output, binary)
     return ProgramOptions(version(binary, scheduler, cache=cache), found)
 
 
 def version(
     binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = asking.ANSWER_S
 ) -> str | None:
-    """The version that a program tells; for one that must not be asked, the one it was installed as. None when it tells
-    none. Raises AutotuneError when it cannot be started."""
+    """Return the version that a program prints; for one that must not be run for it, the one it was installed as. None
+    when it prints none. Raises AutotuneError when it cannot be started."""
     option = scheduler.program.version_option if scheduler.program else None
     if option is None:
         return binary.path.parent.name if binary.origin == "store" else None
@@ -81,38 +82,38 @@ def version(
     return known or None
 
 
-def version_in(said: str) -> str | None:
-    """The first version in the first line that has any text."""
-    line = next((line for line in said.splitlines() if line.strip()), "")[:_MOST_LINE]
+def version_in(output: str) -> str | None:
+    """Return the first version in the first line that has any text."""
+    line = next((line for line in output.splitlines() if line.strip()), "")[:_MOST_LINE]
     found = _VERSION.search(line)
     return found[0] if found else None
 
 
 def _help(binary: Binary, scheduler: Scheduler, answer_s: float) -> str:
-    """What it says when it is asked for its options, without looking at how it exits: three of the family print their
-    help as an error."""
+    """Return what it prints when run for its help, whatever its exit code: three scx schedulers print their help as an
+    error."""
     assert scheduler.program is not None
     option = "-h" if scheduler.program.language == "c" else "--help"
     answer = asking.ask(binary, option, answer_s=answer_s)
     if answer.ended_for:
-        raise _unreadable(binary, f"asked for {option}, {answer.ended_for}")
+        raise _unreadable(binary, f"run with {option}, {answer.ended_for}")
     both = (answer.stdout, answer.stderr)
-    for said in both if scheduler.program.help == "stdout" else reversed(both):
-        if re.search(r"^\s*usage:", said, re.IGNORECASE | re.MULTILINE):
-            return said
+    for output in both if scheduler.program.help == "stdout" else reversed(both):
+        if re.search(r"^\s*usage:", output, re.IGNORECASE | re.MULTILINE):
+            return output
     return "\n".join(both)
 
 
-def _parsed(said: str, binary: Binary) -> tuple[Option, ...]:
+def _parsed(output: str, binary: Binary) -> tuple[Option, ...]:
     try:
-        return tuple(help_text.parse(said))
+        return tuple(help_text.parse(output))
     except AutotuneError as error:
-        raise _unreadable(binary, error.message, said) from error
+        raise _unreadable(binary, error.message, output) from error
 
 
-def _unreadable(binary: Binary, why: str, said: str = "") -> AutotuneError:
-    hint = f"look at '{binary.path} --help'; if it is no scheduler, remove it or put the right one before it"
-    return AutotuneError(f"{binary.path}: {why}", hint=hint, stage="scheduler", detail=said[:4096])
+def _unreadable(binary: Binary, why: str, output: str = "") -> AutotuneError:
+    hint = f"see '{binary.path} --help'; if it is no scheduler, remove it or put the right one before it"
+    return AutotuneError(f"{binary.path}: {why}", hint=hint, stage="scheduler", detail=output[:4096])
 
 
 # --- before anything starts ------------------------------------------------------------------------------
@@ -121,7 +122,7 @@ def _unreadable(binary: Binary, why: str, said: str = "") -> AutotuneError:
 def check_settings(
     scheduler: Scheduler, binary: Binary, settings: Mapping[str, KnobValue], *, cache: Path | None = None
 ) -> ProgramOptions:
-    """The options of the program, which has all that these settings need. Raises UsageError when it has not."""
+    """Return the options of the program. Raises UsageError when it lacks one that these settings need."""
     found = options_of(binary, scheduler, cache=cache)
     if found.options is None or scheduler.program is None:
         return found
@@ -172,7 +173,8 @@ def _other_version(scheduler: Scheduler) -> str:
 
 
 class _Kept:
-    """What one program said, in a file of its own. A cache that cannot be read or written costs time, nothing else."""
+    """Cached output of one program, in a file of its own. A cache that cannot be read or written costs time, nothing
+    else."""
 
     def __init__(self, binary: Binary, scheduler: Scheduler, cache: Path | None) -> None:
         program = scheduler.program

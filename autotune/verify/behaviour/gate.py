@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Gate 4: how a scheduler treats tasks. Runs the loads of `loads` in the micro-VM under it and under EEVDF, and lets
+"""Gate 4: how a scheduler treats tasks. Runs the loads of `loads` in the micro-VM under it and under EEVDF, and has
 `judge` compare.
 
 What always holds:
 - every run inside has a deadline on this side; a VM that dies or hangs is a finding, not an exception;
-- a finding about time counts only if it shows again each time the same load is repeated, with EEVDF measured again
+- a finding about time counts only if it recurs each time the same load is repeated, with EEVDF measured again
   beside it: the machine may have been busy before. Ejections need no second look.
 Standard library only.
 """
@@ -25,14 +25,14 @@ from autotune.verify.inside import VM, run_inside
 from autotune.wire import to_json
 
 SECONDS = 2.5
-"""Of most loads. All nine take 28 s under emulation, attaching included; with EEVDF's and a boot about 62 s."""
+"""Length of most loads. All nine take 28 s under emulation, attaching included; with EEVDF's and a boot about 62 s."""
 MARGIN_S = 30.0
-"""What a run inside may take beyond its loads: attaching up to three times, and a kernel that waits for its watchdog
-(30 s at most) before it ejects a scheduler that starves everything, the watcher included."""
+"""Time that a run inside may take beyond its loads: attaching up to three times, and a kernel whose watchdog takes up
+to 30 s to eject a scheduler that starves everything, the watching process included."""
 MORE_LOOKS = 2
 """How often doubtful loads are repeated. Each costs 8 s, and only doubtful ones pay."""
 TRIES = 2
-"""How many losses of the VM are forgiven: an emulated kernel dies now and then by itself (`machine/resilient`)."""
+"""How many lost VMs are tolerated: an emulated kernel dies now and then by itself (`machine/resilient`)."""
 
 Progress = Callable[[str], None]
 
@@ -119,7 +119,7 @@ class _Gate:
     libbpf: str
 
     def verdict(self, given: Reference | None) -> tuple[list[Finding], dict[str, Any], str]:
-        """Findings, numbers, and the kernel's log. Raises LostVM."""
+        """Return findings, numbers, and the kernel's log. Raises LostVM."""
         known = given is not None and given.generation == self.vm.generation and set(self.names) <= set(given.loads)
         eevdf = given if known and given is not None else _reference(self.vm, self.progress, self.names)
         seen = self._measure(self.names)
@@ -134,7 +134,7 @@ class _Gate:
         return _run(self.vm, self.spec, names, self.progress, self.libbpf)
 
     def _confirmed(self, found: list[LoadFinding], numbers: dict[str, Any]) -> list[LoadFinding]:
-        """Findings that show again each time the doubtful loads are repeated; those not about time stay."""
+        """Return the findings that recur each time the doubtful loads are repeated; those not about time stay."""
         looks: list[dict[str, Any]] = []
         for _ in range(MORE_LOOKS):
             doubtful = [name for name in self.names if name in {item.load for item in found if _is_doubtful(item)}]
@@ -154,7 +154,8 @@ class _Gate:
 
 
 def _both(found: list[LoadFinding], again: list[LoadFinding]) -> list[LoadFinding]:
-    """Doubtful findings that were found both times, with the newer numbers, and all other findings of either time."""
+    """Return the doubtful findings that were found both times, with the newer numbers, and all other findings of either
+    time."""
     before = {(item.load, item.finding.rule) for item in found}
     sure = [item for item in found if not _is_doubtful(item)]
     new = [item for item in again if not _is_doubtful(item) and (item.load, item.finding.rule) not in before]
@@ -180,14 +181,14 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
     end: dict[str, Any] = {}
     begun = ["attaching"]
 
-    def hear(said: dict[str, Any]) -> None:
-        if "begin" in said:
-            begun[0] = said["begin"]
-            progress(said["begin"])
-        elif "load" in said:
-            loads[said["load"]] = said["numbers"]
+    def hear(message: dict[str, Any]) -> None:
+        if "begin" in message:
+            begun[0] = message["begin"]
+            progress(message["begin"])
+        elif "load" in message:
+            loads[message["load"]] = message["numbers"]
         else:
-            end.update(said)
+            end.update(message)
 
     request = {"spec": None if spec is None else to_json(spec), "loads": names, "seconds": SECONDS, "libbpf": libbpf}
     timeout_s = len(names) * SECONDS * 1.5 + MARGIN_S
@@ -201,8 +202,8 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
         late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
         raise LostVM(late, begun[0], theirs=spec is None, again=False)
     if "end" not in end:
-        said = (run.stderr.tail or run.stderr.head).strip()
-        raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=said)
+        output = (run.stderr.tail or run.stderr.head).strip()
+        raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=output)
     return Seen(loads, begun[0], end)
 
 
@@ -210,7 +211,7 @@ def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, 
 
 
 def _numbers(seen: Seen, eevdf: Reference) -> dict[str, Any]:
-    """The numbers to report: both sides of each load, and how the scheduler came and went."""
+    """Return the numbers to report: both sides of each load, and how the scheduler came and went."""
     loads = {
         name: {"scheduler": _with_index(name, numbers), "eevdf": _with_index(name, eevdf.loads.get(name, {}))}
         for name, numbers in seen.loads.items()
@@ -232,6 +233,6 @@ def _with_index(name: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _log(seen: Seen) -> str:
-    """The kernel's log while the scheduler was attached, and the end of its messages about an ejection."""
+    """Return the kernel's log while the scheduler was attached, and the end of its messages about an ejection."""
     record = seen.end.get("exit") or {}
     return "\n".join([*seen.end.get("kernel_log", ()), record.get("message", "")]).strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges a scheduler by the numbers of the loads. Pure: from what was heard inside the VM to findings.
+"""Judges a scheduler by the numbers of the loads. Pure: turns what the VM reported into findings.
 
 Bounds are those of `bounds`. Every finding names the load and both numbers, so that it can be checked against the
 report. Standard library only.
@@ -29,11 +29,11 @@ _RATES = {
     "pingpong": ("round_trips_per_s", "round trips through pipes a second"),
 }
 _ADVICE = {
-    "starved": "let whoever waits move ahead of those that come later, and bound by how much weight can hold it back",
+    "starved": "let a waiting task move ahead of those that come later, and bound how long a low weight can delay it",
     "pinned-stuck": "each queue that a task may be put into must be read by a CPU it may run on, and that CPU woken",
     "ran-elsewhere": "insert into a CPU's local queue only what may run there (p->cpus_ptr)",
-    "wake-latency": "let those that wake go ahead of those that have run, or make slices shorter",
-    "unfair": "if that is meant, declare it; else use at_clock.h's virtual time, and give all the same slice",
+    "wake-latency": "let tasks that wake go ahead of those that have run, or make slices shorter",
+    "unfair": "if that is intended, declare it; else use at_clock.h's virtual time, and give all the same slice",
     "slow": "do less in dispatch and enqueue, wake idle CPUs (at_kick, at_select_cpu), and make slices longer",
     "ejected": "enqueue must insert every task into a queue that dispatch reads, on a CPU that the task may run on",
     "attach": "look at init: it must return 0, and create each queue once",
@@ -49,22 +49,23 @@ class LoadFinding(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What was heard from inside: numbers by load, the load that had begun last, and how it ended."""
+    """What the VM reported: numbers by load, the load that had begun last, and how it ended."""
 
     loads: Mapping[str, Numbers]
     begun: str
     end: Numbers
-    """`gone` and `exit`, `error`, `state`, `detachment`, `detach_error`, `kernel_log`; empty when nothing was heard."""
+    """`gone` and `exit`, `error`, `state`, `detachment`, `detach_error`, `kernel_log`; empty when nothing was
+    reported."""
 
 
 def jain(shares: Sequence[float]) -> float:
-    """Jain's index of fairness: (sum x)^2 / (n sum x^2), 1 when all are equal, 1/n when one has all."""
+    """Compute Jain's index of fairness: (sum x)^2 / (n sum x^2), 1 when all are equal, 1/n when one has all."""
     squares = sum(share * share for share in shares)
     return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0
 
 
 def judge(seen: Seen, reference: Mapping[str, Numbers], *, declared_unfair: bool) -> list[LoadFinding]:
-    """All findings, worst first. `reference` has EEVDF's numbers of the same loads."""
+    """Return all findings, worst first. `reference` has EEVDF's numbers of the same loads."""
     found = list(_ending(seen))
     for load, numbers in seen.loads.items():
         if "tasks" in numbers:
@@ -108,9 +109,9 @@ def _ending(seen: Seen) -> Iterator[LoadFinding]:
 
 
 def exit_words(record: Numbers | None) -> str:
-    """Why a scheduler went, from its exit record."""
+    """Describe why a scheduler went, from its exit record."""
     if record is None:
-        return "it went, and left no record of why"
+        return "it went, and left no exit record"
     what = "the kernel ejected it" if record["kind"] >= 1024 else "it left"
     more = f" ({record['message'].splitlines()[0]})" if record["message"].strip() else ""
     return f"{what}: {record['reason']}{more}"
@@ -124,7 +125,7 @@ def _is_bound(name: str) -> bool:
 
 
 def wait_bound_s(load: str, numbers: Numbers, eevdf: Numbers) -> float:
-    """How long a task of this load may wait."""
+    """Return how long a task of this load may wait."""
     theirs = max((task["longest_wait_s"] for task in eevdf.get("tasks", ())), default=0.0)
     floor_s = bounds.STARVED_NICE_FLOOR_S if load == "nice_hogs" else bounds.STARVED_FLOOR_S
     bound_s = max(floor_s, bounds.STARVED_FACTOR * theirs)
@@ -150,7 +151,7 @@ def _starved(load: str, numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
 
 
 def _stuck(numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
-    """Tasks that are bound to one CPU and do next to nothing, without a single long wait."""
+    """Find tasks that are bound to one CPU and do next to nothing, without a single long wait."""
     theirs = {task["name"]: task["work"] / eevdf["passed_s"] for task in eevdf.get("tasks", ())}
     bound_s = wait_bound_s("pinned", numbers, eevdf)
     for task in numbers["tasks"]:
@@ -166,8 +167,8 @@ def _stuck(numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:
 
 
 def speed_ratio(numbers: Numbers, eevdf: Numbers) -> float:
-    """How much slower the machine was during a load than during EEVDF's; 1 where that is unknown, or it was not. Only
-    ever in the scheduler's favour: the measure differs by up to 1.6 between schedulers on an idle machine."""
+    """Return how much slower the machine was during a load than during EEVDF's; 1 where that is unknown, or it was not.
+    It only ever favours the scheduler: the measure differs by up to 1.6 between schedulers on an idle machine."""
     ours, theirs = numbers.get("speed", 0.0), eevdf.get("speed", 0.0)
     if not ours or not theirs:
         return 1.0
@@ -199,11 +200,11 @@ def _unfair(numbers: Numbers, declared: bool) -> Iterator[Finding]:
     if index >= bounds.JAIN_FLOOR:
         return
     shares = ", ".join(f"{task['cpu_s']:.2f}" for task in numbers["tasks"])
-    said = f"equal hogs did not get equal CPU time: Jain's index {index:.2f} (at least {bounds.JAIN_FLOOR}), {shares} s"
+    what = f"equal hogs did not get equal CPU time: Jain's index {index:.2f} (at least {bounds.JAIN_FLOOR}), {shares} s"
     if declared:
-        yield Finding("unfair", f"unfair by design, as declared: {said}", severity="note")
+        yield Finding("unfair", f"unfair by design, as declared: {what}", severity="note")
     else:
-        yield _error("unfair", said)
+        yield _error("unfair", what)
 
 
 def _slow(load: str, numbers: Numbers, eevdf: Numbers) -> Iterator[Finding]:

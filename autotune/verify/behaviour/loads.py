@@ -2,10 +2,10 @@
 """Runs loads inside the micro-VM as root, one after another, under a scheduler or EEVDF, and reports their numbers.
 
 How it measures:
-- this process watches under SCHED_FIFO, so that no sched_ext scheduler can starve it; its tasks are ordinary;
+- this process watches under SCHED_FIFO, so that no sched_ext scheduler can starve it; the tasks of loads are ordinary;
 - every task counts its progress in shared memory, which is read every 20 ms: a counter that stands still is a task that
   waits, since all of them always want to run or sleep for a millisecond at most;
-- time in which this process itself could not look (the host had other work) counts as nobody's waiting;
+- time in which this process itself could not look (the host had other work) counts for no task;
 - at every look it times a little work of its own: how fast the machine is just then;
 - the scheduler is attached by this process: if it dies, the kernel is back on its own.
 
@@ -33,11 +33,11 @@ from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, re
 from autotune.wire import from_json, to_json
 
 LOOK_S = 0.02
-"""Between two looks at the tasks."""
+"""Pause between two looks at the tasks."""
 MOST_LOOK_S = 3 * LOOK_S
-"""What one look may add to a task's waiting: more means that the watcher itself waited."""
+"""Most waiting that one look may add to a task: more means that the watcher itself waited."""
 LOCK_PATH = "/run/autotune-verify.lock"
-"""A lock of our own: another holder of this VM, with nothing attached, may have taken the usual one."""
+"""A lock of our own: another holder in this VM, with nothing attached, may have the usual one."""
 GONE_S = 3.0
 """How long a scheduler may take to leave after CPUs were plugged."""
 NOTICE_S = 0.3
@@ -45,9 +45,9 @@ NOTICE_S = 0.3
 RESTART = 1 << 48
 """SCX_ECODE_ACT_RESTART: the scheduler requests a restart, as it may when CPUs come and go."""
 HOG_LOOPS = 100
-"""Between two counts of a hog: about 0.1 ms under emulation."""
+"""Turns between two counts of a hog: about 0.1 ms under emulation."""
 SPEED_LOOPS = 4000
-"""Work of this process at every look: about 0.5 ms under emulation."""
+"""Turns of this process's own work at every look: about 0.5 ms under emulation."""
 
 WORK, WRONG = 0, 1
 """Cells of a task: its progress, and how often it found itself on a CPU that it may not run on."""
@@ -92,13 +92,13 @@ class Slot:
 
 @dataclass
 class Task:
-    """One task of a load, and what was seen of it."""
+    """One task of a load, and the readings of it."""
 
     name: str
     pid: int
     slot: Slot
     cpu_ns: int = 0
-    """CPU time at the first look; afterwards the growth since."""
+    """CPU time at the first look; later the growth since."""
     work: int = 0
     waiting_s: float = 0.0
     longest_wait_s: float = 0.0
@@ -125,7 +125,7 @@ class Task:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of a task in nanoseconds, by the scheduler's own account."""
+    """Return the CPU time of a task in nanoseconds, by the scheduler's own account."""
     try:
         with open(f"/proc/{pid}/schedstat") as file:
             return int(file.read().split()[0])
@@ -144,8 +144,8 @@ class Crew:
     def start(
         self, name: str, body: Body, *, nice: int = 0, cpus: set[int] | None = None, fifo: int = 0, wakes: int = 0
     ) -> Task:
-        """Start a task. `cpus` bounds where it may run, `fifo` makes it a real-time one of that priority, `wakes` is
-        how many wake-ups it has room for."""
+        """Start a task. `cpus` are those that it may run on, `fifo` makes it a real-time task of that priority, `wakes`
+        is how many wake-ups it has room for."""
         at = len(self.tasks)
         first = sum(len(task.slot.wakes) for task in self.tasks)
         slot = Slot(self._board, at, range(first, first + wakes))
@@ -184,7 +184,7 @@ def _settle(nice: int, cpus: set[int] | None, fifo: int) -> None:
 
 
 def hog(slot: Slot) -> None:
-    """Always wants to run."""
+    """Use the CPU all the time."""
     cells, at = slot.board.cells, slot.at * CELLS
     done = 0
     while True:
@@ -195,7 +195,7 @@ def hog(slot: Slot) -> None:
 
 
 def bound_hog(slot: Slot) -> None:
-    """A hog that checks which CPU it runs on."""
+    """Use the CPU all the time, and check which one it is."""
     getcpu = ctypes.CDLL(None).sched_getcpu
     allowed = os.sched_getaffinity(0)
     while True:
@@ -213,12 +213,12 @@ def burn(cpu_s: float) -> None:
 
 
 def forker(_slot: Slot) -> None:
-    """Forks children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
+    """Fork children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
     os.execv("/bin/sh", ["sh", "-c", "while :; do (:); done"])
 
 
 def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
-    """Sleeps and runs for a moment, again and again, and keeps how late it came to run."""
+    """Sleep and run for a moment, again and again, and note the wake-up latency."""
     wakes, room = slot.board.wakes, iter(slot.wakes)
     while True:
         due = time.monotonic() + sleep_s
@@ -233,7 +233,7 @@ def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
 
 
 def pingpong(slot: Slot) -> None:
-    """Two tasks that pass a byte to and fro."""
+    """Pass a byte to and fro between two tasks."""
     there, back = os.pipe(), os.pipe()
     if os.fork() == 0:
         os.close(there[1])
@@ -280,8 +280,8 @@ class Charge:
             raise Gone(self._holder.exit_record())
 
     def mend(self) -> int:
-        """After plugging: attach again if the scheduler left with the code that requests it. Returns how often (0 or
-        1). Raises Gone when it left for another reason."""
+        """Attach again after plugging if the scheduler left with the code that requests it. Returns how often (0 or 1).
+        Raises Gone when it left for another reason."""
         if not self._is_attached:
             return 0
         leaving, _ = wait_for(lambda seen: seen.state != "enabled", NOTICE_S)
@@ -296,7 +296,8 @@ class Charge:
         return 1
 
     def detach(self) -> dict[str, Any] | None:
-        """Detach; None when nothing was attached. Raises AutotuneError when the kernel does not go back."""
+        """Detach; None when nothing was attached. Raises AutotuneError when the kernel is not back on its own
+        scheduler."""
         if not self._is_attached:
             return None
         self._is_attached = False
@@ -305,7 +306,7 @@ class Charge:
 
 
 class Bench:
-    """The place where loads run: shared memory, the scheduler, the CPUs."""
+    """The environment of loads: shared memory, the scheduler, the CPUs."""
 
     def __init__(self, charge: Charge, seconds: float) -> None:
         self.board = Board()
@@ -313,20 +314,20 @@ class Bench:
         self.seconds = seconds
         self.cpus = sorted(os.sched_getaffinity(0))
         self.watched_s = 0.0
-        """Since `crew` was called, without what the watcher missed."""
+        """Seconds since `crew` was called, without those that the watcher missed."""
         self.spent_s = 0.0
-        """Time spent on measuring the machine's speed since `crew` was called, in so many looks:"""
+        """Time spent on measuring the machine's speed since `crew` was called, and the number of looks:"""
         self.looks = 0
         self.gone: Gone | None = None
-        """Seen while watching; the numbers until then are still reported."""
+        """The exit seen while watching; the numbers until then are still reported."""
 
     def crew(self) -> Crew:
-        """The tasks of a new load."""
+        """Make the crew of a new load."""
         self.watched_s, self.spent_s, self.looks = 0.0, 0.0, 0
         return Crew(self.board)
 
     def speed(self) -> float:
-        """Turns of a loop a second of this process, which nothing inside the VM delays."""
+        """Return the turns of a loop a second of this process, which nothing inside the VM delays."""
         return round(self.looks * SPEED_LOOPS / self.spent_s) if self.spent_s else 0.0
 
     def _try_speed(self) -> None:
@@ -338,7 +339,7 @@ class Bench:
 
     def watch(self, crew: Crew, seconds: float, turn: Callable[[int], None] | None = None) -> float:
         """Look at the tasks for so long; `turn` is called at each look with its number. Returns the seconds that
-        passed. Ends as soon as the scheduler is gone, and keeps that in `gone`."""
+        passed. Ends early when the scheduler is gone, with its exit in `gone`."""
         for task in crew.tasks:
             task.cpu_ns, task.work, task.waiting_s = cpu_ns(task.pid), task.done(), 0.0
         before = [task.work for task in crew.tasks]
@@ -371,13 +372,13 @@ Numbers = dict[str, Any]
 
 
 def _summed(crew: Crew, passed_s: float, **rates: list[Task]) -> Numbers:
-    """Numbers of all tasks, and work a second of groups of them."""
+    """Return the numbers of all tasks, and the work a second of groups of them."""
     summed = {name: round(sum(task.work for task in tasks) / passed_s, 1) for name, tasks in rates.items()}
     return {"passed_s": round(passed_s, 2), "tasks": [task.numbers() for task in crew.tasks], **summed}
 
 
 def late(board: Board, tasks: list[Task]) -> Numbers:
-    """Percentiles of how late tasks came to run, in microseconds."""
+    """Return percentiles of wake-up latency, in microseconds."""
     seen = sorted(board.wakes[place] for task in tasks for place in task.slot.wakes if board.wakes[place])
     if not seen:
         return {"count": 0}
@@ -388,7 +389,7 @@ def late(board: Board, tasks: list[Task]) -> Numbers:
 
 
 def nice_hogs(bench: Bench) -> Numbers:
-    """More hogs than CPUs, from nice 0 to nice 19."""
+    """Run more hogs than CPUs, from nice 0 to nice 19."""
     levels = [0] * len(bench.cpus) + [5, 10, 19]
     with bench.crew() as crew:
         hogs = [crew.start(f"nice{level}", hog, nice=level) for level in levels]
@@ -396,15 +397,15 @@ def nice_hogs(bench: Bench) -> Numbers:
 
 
 def equal_hogs(bench: Bench) -> Numbers:
-    """Hogs that differ in nothing: how the CPU is shared depends on the scheduler alone."""
+    """Run hogs that differ in nothing: how the CPU is shared depends on the scheduler alone."""
     with bench.crew() as crew:
         hogs = [crew.start("hog", hog) for _ in range(2 * len(bench.cpus) + 1)]
         return _summed(crew, bench.watch(crew, bench.seconds), work_per_s=hogs)
 
 
 def forks(bench: Bench) -> Numbers:
-    """Many that fork children of no duration, beside a hog for each two CPUs: with more hogs, their slices and not the
-    cost of forking would decide."""
+    """Run many tasks that fork children of no duration, beside a hog for each two CPUs: with more hogs, their slices
+    would decide instead of the cost of forking."""
     with bench.crew() as crew:
         for _ in range(max(1, len(bench.cpus) // 2)):
             crew.start("hog", hog)
@@ -421,7 +422,7 @@ def forks_so_far() -> int:
 
 
 def sleepers(bench: Bench) -> Numbers:
-    """Tasks that wake every millisecond beside two hogs for each CPU."""
+    """Run tasks that wake every millisecond beside two hogs for each CPU."""
     with bench.crew() as crew:
         for _ in range(2 * len(bench.cpus)):
             crew.start("hog", hog)
@@ -431,8 +432,9 @@ def sleepers(bench: Bench) -> Numbers:
 
 
 def pinned(bench: Bench) -> Numbers:
-    """A hog bound to each CPU, one that is bound to another at every look for 0.2 s and then left alone for 0.3 s, and
-    free ones beside them. The pause is its chance: moving a task puts it at the end of many an honest queue."""
+    """Run a hog bound to each CPU, one that is bound to another at every look for 0.2 s and then left alone for 0.3 s,
+    and free ones beside them. The pause is its chance: moving a task puts it at the end of the queue in many a correct
+    scheduler."""
     with bench.crew() as crew:
         for cpu in bench.cpus:
             crew.start(f"cpu{cpu}", bound_hog, cpus={cpu})
@@ -453,15 +455,15 @@ def pinned(bench: Bench) -> Numbers:
 
 
 def _state_and_cpu(pid: int) -> tuple[str, int]:
-    """A task's state, and the CPU it runs on or ran on last. The kernel moves a task that sleeps (a page fault that
-    waits for the disk does) only when it wakes: until then its CPU is the one of before, and nobody is to blame."""
+    """Return a task's state, and the CPU it runs on or ran on last. The kernel moves a task that sleeps (a page fault
+    that waits for the disk does) only when it wakes: until then its CPU is the earlier one, and nobody is to blame."""
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return fields[0], int(fields[36])
 
 
 def realtime(bench: Bench) -> Numbers:
-    """A real-time task that runs for 3 ms in 10 ms, beside a hog and a half for each CPU."""
+    """Run a real-time task for 3 ms in 10 ms, beside a hog and a half for each CPU."""
     with bench.crew() as crew:
         for _ in range(len(bench.cpus) + 1):
             crew.start("hog", hog)
@@ -471,14 +473,14 @@ def realtime(bench: Bench) -> Numbers:
 
 
 def hand_over(bench: Bench) -> Numbers:
-    """Pairs that pass a byte to and fro, one for each CPU, with nothing beside them."""
+    """Run pairs that pass a byte to and fro, one for each CPU, with nothing beside them."""
     with bench.crew() as crew:
         pairs = [crew.start("pair", pingpong) for _ in bench.cpus]
         return _summed(crew, bench.watch(crew, bench.seconds), round_trips_per_s=pairs)
 
 
 def churn(bench: Bench) -> Numbers:
-    """Hogs whose nice level and CPUs change while they run."""
+    """Run hogs whose nice level and CPUs change meanwhile."""
     chance = random.Random(4)
     choices = [{cpu} for cpu in bench.cpus] + [set(bench.cpus)] * 2
     with bench.crew() as crew:
@@ -492,7 +494,7 @@ def churn(bench: Bench) -> Numbers:
 
 
 def hotplug(bench: Bench) -> Numbers:
-    """The last CPU goes and comes back under load. A scheduler may leave and request a restart."""
+    """Unplug and plug the last CPU under load. A scheduler may leave and request a restart."""
     switch = f"/sys/devices/system/cpu/cpu{bench.cpus[-1]}/online"
     if len(bench.cpus) < 2 or not os.access(switch, os.W_OK):
         return {"skipped": "this VM has no CPU that can be unplugged"}
@@ -536,14 +538,14 @@ LOADS: dict[str, Callable[[Bench], Numbers]] = {
     "churn": churn,
     "hotplug": hotplug,
 }
-"""In the order in which they run: plugging comes last, since most schedulers are attached again for it."""
+"""Loads in the order in which they run: plugging comes last, since most schedulers are attached again for it."""
 
 
 # --- the program -----------------------------------------------------------------------------------------
 
 
-def say(**said: Any) -> None:
-    data = memoryview(json.dumps(said).encode() + b"\n")
+def say(**message: Any) -> None:
+    data = memoryview(json.dumps(message).encode() + b"\n")
     while data:
         data = data[os.write(1, data) :]
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The load gate: what the kernel's verifier says."""
+"""The load gate: the kernel's verifier."""

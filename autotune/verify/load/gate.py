@@ -34,16 +34,17 @@ from autotune.verify.load import verifier_log
 from autotune.wire import to_json
 
 LOAD_S = 60.0
-"""All of it, inside: a verifier that walks its full million instructions takes some 10 s under emulation."""
+"""Limit of the whole gate inside: a verifier that walks its full million instructions takes some 10 s under
+emulation."""
 CONFIRM_S = 15.0
-"""How long the kernel may take to show a scheduler as attached, or gone."""
+"""How long the kernel may take to show a scheduler as attached or gone."""
 
 LEVEL_TRACE, LEVEL_STATISTICS = 1, 4
 """The kernel's BPF_LOG_LEVEL1 and BPF_LOG_STATS."""
 _STATISTICS_BYTES = 16 << 10
 _TRACE_BYTES = 8 << 20
 _TOLD_BYTES = 512 << 10
-"""Size of the end of a trace that is kept: it may have megabytes, and the complaint comes last."""
+"""Bytes kept of the end of a trace: it may have megabytes, and the complaint comes last."""
 
 
 # --- on the host -----------------------------------------------------------------------------------------
@@ -58,7 +59,8 @@ def check(object_path: Path, ops: str, source_text: str, vm: VM, libbpf: str) ->
     try:
         run = run_inside(vm, __name__, request, timeout_s=LOAD_S, hear=heard.update)
     except (MachineLost, RunnerLost) as error:
-        return _report(started, [_lost(error)], {}, error.detail)
+        what = f"the micro-VM was lost while the scheduler was loaded: {error.message}"
+        return _report(started, [Finding("vm-lost", what, "try again once")], {}, error.detail)
     if run.timed_out:
         slow = Finding("verifier", f"loading took over {LOAD_S:g} s", "make it smaller: fewer branches and loops")
         return _report(started, [slow], heard.get("numbers", {}), "")
@@ -67,18 +69,13 @@ def check(object_path: Path, ops: str, source_text: str, vm: VM, libbpf: str) ->
     return _report(started, judge(heard, source_text), heard["numbers"], heard["log"])
 
 
-def _lost(error: AutotuneError) -> Finding:
-    return Finding(
-        "vm-lost", f"the micro-VM was lost while the scheduler was loaded: {error.message}", "try again once"
-    )
-
-
 def _report(started: float, findings: list[Finding], numbers: dict[str, Any], log: str) -> GateReport:
     return GateReport("load", tuple(findings), numbers, time.monotonic() - started, log)
 
 
 def judge(heard: dict[str, Any], source_text: str) -> list[Finding]:
-    """Findings from what was heard inside: `stage` (done, or where it ended), `said`, `log`, `program`."""
+    """Turn what the program inside reported into findings: `stage` (done, or where it ended), `said`, `log`,
+    `program`."""
     if heard["stage"] == "done":
         return []
     if heard["stage"] == "load" and verifier_log.is_verifier_log(heard["log"]):
@@ -134,30 +131,30 @@ class TracedObject(BpfObject):
 def main(text: str) -> None:
     """Run the gate inside. `text` is JSON: `object_path`, `ops`, `libbpf`. Writes one line of JSON."""
     request = json.loads(text)
-    said = _loaded(Libbpf(request["libbpf"]), request)
-    data = memoryview(json.dumps(said).encode() + b"\n")
+    result = _loaded(Libbpf(request["libbpf"]), request)
+    data = memoryview(json.dumps(result).encode() + b"\n")
     while data:
         data = data[os.write(1, data) :]
 
 
 def _loaded(lib: Libbpf, request: dict[str, str]) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
-    said = {"stage": "done", "said": "", "log": "", "program": "", "numbers": numbers}
+    result = {"stage": "done", "said": "", "log": "", "program": "", "numbers": numbers}
     started = time.monotonic()
     try:
         found = TracedObject(lib, request["object_path"], request["libbpf"])
         with found:
             found.request_logs(LEVEL_STATISTICS, _STATISTICS_BYTES, shared=False)
-            said["stage"] = "load"
+            result["stage"] = "load"
             found.load()
             numbers.update(_counted(found.logs()), load_ms=_ms(started))
-            said["stage"] = "attach"
-            _attach_and_detach(found, request["ops"], numbers, said)
+            result["stage"] = "attach"
+            _attach_and_detach(found, request["ops"], numbers, result)
     except AutotuneError as error:
-        said.update(said=error.message, log=error.detail)
-        if said["stage"] == "load":
-            said.update(_traced(lib, request))
-    return said
+        result.update(said=error.message, log=error.detail)
+        if result["stage"] == "load":
+            result.update(_traced(lib, request))
+    return result
 
 
 def _ms(started: float) -> float:
@@ -165,7 +162,7 @@ def _ms(started: float) -> float:
 
 
 def _counted(logs: dict[str, str]) -> dict[str, Any]:
-    """Instructions and time, of each program and of all."""
+    """Return instructions and time of each program, and of all."""
     programs = {
         name: {"instructions": verifier_log.verified_instructions(log), "ms": verifier_log.verification_ms(log)}
         for name, log in logs.items()
@@ -177,7 +174,7 @@ def _counted(logs: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], said: dict[str, Any]) -> None:
+def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], result: dict[str, Any]) -> None:
     """Attach and detach. Raises AttachError, with the kernel's own reason, when either is not confirmed."""
     kernel_log = KernelLog()
     started = time.monotonic()
@@ -197,18 +194,18 @@ def _attach_and_detach(found: BpfObject, ops: str, numbers: dict[str, Any], said
         raise AttachError(f"{error.message}{more}", detail="\n".join([error.detail, *messages])) from error
     finally:
         kernel_log.close()
-    said["stage"], started = "detach", time.monotonic()
+    result["stage"], started = "detach", time.monotonic()
     found.detach()
     gone, state = wait_for(lambda seen: seen.state == "disabled", CONFIRM_S)
     numbers["detach_ms"] = _ms(started)
     if not gone:
         raise AttachError(f"the kernel is not back on its own scheduler: state is {state.state}")
     numbers["exit"] = to_json(in_kernel_words(found.exit_record(), None))
-    said["stage"] = "done"
+    result["stage"] = "done"
 
 
 def _traced(lib: Libbpf, request: dict[str, str]) -> dict[str, str]:
-    """Load again for the whole trace; empty when it was not the verifier that refused."""
+    """Load again for the whole trace; empty when the refusal was not the verifier's."""
     found = TracedObject(lib, request["object_path"], request["libbpf"])
     with found:
         found.request_logs(LEVEL_TRACE | LEVEL_STATISTICS, _TRACE_BYTES, shared=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from autotune.verify.findings import Finding
 
 LIMIT_INSTRUCTIONS = 1_000_000
-"""The kernel's BPF_COMPLEXITY_LIMIT_INSNS: how much the verifier walks through before it refuses."""
+"""The kernel's BPF_COMPLEXITY_LIMIT_INSNS: the most that the verifier walks through before it refuses."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ WRITABLE = "write only p->scx.slice and p->scx.dsq_vtime (or through their kfunc
 COMPLAINTS = (
     Complaint(
         r"infinite loop detected|back-edge from insn|the loop is not bounded",
-        "a loop that the verifier cannot see the end of",
+        "a loop whose end the verifier cannot see",
         "count with bpf_iter_num_new/next/destroy, or give the loop a constant upper bound that is compared every time",
     ),
     Complaint(
@@ -55,7 +55,7 @@ COMPLAINTS = (
     ),
     Complaint(
         r"R\d !read_ok",
-        "a variable is read that was never set on some path",
+        "a variable is read that some path never sets",
         "give it a value where it is declared",
     ),
     Complaint(
@@ -79,7 +79,7 @@ COMPLAINTS = (
     Complaint(
         r"sleepable|may sleep|might sleep|in (atomic|non-preemptible|non-sleepable|IRQ)",
         "a function that may sleep is called where nothing may sleep",
-        "only init and exit callbacks may sleep (SEC struct_ops.s), and never while they have a lock",
+        "only init and exit callbacks may sleep (SEC struct_ops.s), and never while holding a lock",
     ),
     Complaint(
         r"[Uu]nreleased reference|reference .*(leak|not released)|BPF_EXIT instruction .* would lead to reference leak",
@@ -98,7 +98,7 @@ COMPLAINTS = (
     ),
     Complaint(
         r"invalid access to|cannot access|write into|only read is supported|access beyond",
-        "kernel memory is accessed that may not be read, or not be written",
+        "kernel memory that may not be read, or not be written, is accessed",
         WRITABLE,
     ),
 )
@@ -121,48 +121,48 @@ _TIME = re.compile(r"^verification time (\d+) usec", re.MULTILINE)
 
 
 def verified_instructions(log: str) -> int | None:
-    """How many instructions the verifier walked through; None when the log does not say."""
+    """Return how many instructions the verifier walked through; None when the log does not show it."""
     found = _PROCESSED.search(log)
     return int(found[1]) if found else None
 
 
 def verification_ms(log: str) -> float | None:
-    """How long the verifier took; None when the log does not say."""
+    """Return how long the verifier took; None when the log does not show it."""
     found = _TIME.search(log)
     return int(found[1]) / 1000 if found else None
 
 
 def is_verifier_log(log: str) -> bool:
-    """Whether the log is from the verifier, rather than from libbpf before it."""
+    """Return whether the log is from the verifier, rather than from libbpf before it."""
     return _PROCESSED.search(log) is not None or "BEGIN PROG LOAD LOG" in log
 
 
 def explain(log: str, source_text: str, program: str = "") -> Finding:
-    """Explain a refusal's log as a finding. `program` is the callback's name, where it is known."""
+    """Turn the log of a refusal into a finding. `program` is the callback's name, where it is known."""
     lines = log.splitlines()
     at = _decisive(lines)
     where = f" in {program}" if program else ""
     line = _line(_until_taken(lines) or (lines if at is None else lines[: at + 1]))
     line = line or _defined(source_text, program)
-    said, advice = _in_words(lines, at)
-    return Finding("verifier", f"the verifier refuses it{where}: {said}", advice, line, _column(source_text, line))
+    complaint, advice = _in_words(lines, at)
+    return Finding("verifier", f"the verifier refuses it{where}: {complaint}", advice, line, _column(source_text, line))
 
 
 def _in_words(lines: list[str], at: int | None) -> tuple[str, str]:
-    """What is wrong, and what to do about it."""
+    """Return what is wrong, and what to do about it."""
     if at is None:
-        # The one complaint without a word: a store to a member that schedulers may not write.
+        # The one complaint without any text: a store to a member that schedulers may not write.
         last = next((line for line in reversed(lines) if _INSTRUCTION.match(line)), "")
         if _STORE.search(last):
             return "it writes a member of a kernel structure that may not be written", WRITABLE
         return "it gave no reason", ""
-    said = lines[at].strip()
-    kind = next((kind for kind in COMPLAINTS if re.search(kind.pattern, said)), None)
-    return (f"{kind.meaning} ({said})", kind.advice) if kind else (said, "")
+    complaint = lines[at].strip()
+    kind = next((kind for kind in COMPLAINTS if re.search(kind.pattern, complaint)), None)
+    return (f"{kind.meaning} ({complaint})", kind.advice) if kind else (complaint, "")
 
 
 def _until_taken(lines: list[str]) -> list[str] | None:
-    """For a reference that is not released: the trace up to where it was acquired, which is the place to look at."""
+    """Return the trace up to where a reference that is not released was acquired: the place to look at."""
     taken = next((found[1] for found in map(_TAKEN.match, reversed(lines)) if found), None)
     if taken is None:
         return None
@@ -171,19 +171,20 @@ def _until_taken(lines: list[str]) -> list[str] | None:
 
 
 def _decisive(lines: list[str]) -> int | None:
-    """Index of the line that says what is wrong: the last known complaint, else the last line that is no trace."""
-    said = [
+    """Return the index of the line with the complaint: the last known complaint, else the last line that is no
+    trace."""
+    candidates = [
         index
         for index, line in enumerate(lines)
         if line.strip() and not _TRACE.match(line) and not _STATISTICS.match(line.strip())
     ]
-    known = [index for index in said if any(re.search(kind.pattern, lines[index]) for kind in COMPLAINTS)]
-    found = known or said
+    known = [index for index in candidates if any(re.search(kind.pattern, lines[index]) for kind in COMPLAINTS)]
+    found = known or candidates
     return found[-1] if found else None
 
 
 def _line(lines: list[str]) -> int | None:
-    """The line of the user's own file that the trace was at last. Inside a header (a macro, an inlined helper) that is
+    """Return the last line of the user's own file in the trace. Inside a header (a macro, an inlined helper) that is
     the nearest line before, the one that uses it."""
     for line in reversed(lines):
         found = _ANNOTATION.match(line)
@@ -193,13 +194,13 @@ def _line(lines: list[str]) -> int | None:
 
 
 def _defined(source_text: str, program: str) -> int | None:
-    """The first line that names a callback: its definition. For complaints that come before any trace."""
+    """Return the first line that names a callback: its definition. For complaints that come before any trace."""
     lines = enumerate(source_text.splitlines(), 1)
     return next((number for number, line in lines if program and re.search(rf"\b{re.escape(program)}\b", line)), None)
 
 
 def _column(source_text: str, line: int | None) -> int | None:
-    """Where the text of a line begins: annotations name no column."""
+    """Return where the text of a line begins: annotations name no column."""
     lines = source_text.splitlines()
     if line is None or not 1 <= line <= len(lines):
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Calls of functions: those that can be read are walked, of the kernel's those about queues are noted."""
+"""Walks calls of functions that can be read, and notes the kernel's functions that have to do with queues."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Calls:
         self._open: list[str] = []
 
     def endings(self, function: Function, given: tuple[Value, ...]) -> set[Ending]:
-        """The endings of a call on a path where the task is in no queue yet."""
+        """Return the endings of a call on a path where the task is in no queue yet."""
         key = (function.name, given)
         if key not in self._memo:
             if function.name in self._open or len(self._open) >= MOST_CALLS_DEEP:
@@ -55,18 +55,18 @@ class Calls:
         return self._memo[key]
 
     def function(self, node: Node) -> Function | None:
-        """The function that a call goes to, if it can be read."""
+        """Return the function that a call goes to, if it can be read."""
         return self.facts.functions.get(node.extra) if node.extra else None
 
     def entered(self, function: Function, given: tuple[Value, ...], state: State, place: Place) -> Iterator[Ending]:
-        """The endings of a call on a path that stands at `state`."""
+        """Yield the endings of a call on a path in this state."""
         for ending in self.endings(function, given):
             if state.inserted and ending.inserted:
                 self.queued.add(Queued("", None, place, True))
             yield ending._replace(inserted=min(2, state.inserted + ending.inserted))
 
     def after(self, node: Node, given: tuple[Value, ...], state: State, place: Place) -> Valued:
-        """The states after a call, each with what is known of its value."""
+        """Return the states after a call, each with what is known of its value."""
         function = self.function(node)
         if function is not None:
             endings = self.entered(function, given, state, place)

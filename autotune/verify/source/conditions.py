@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Splits paths at conditions. Both ways are taken unless what is known decides, and each learns which way it went."""
+"""Splits paths at conditions. Both branches are taken unless known values decide; each learns from the condition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Arguments: TypeAlias = "Callable[[Node, State], set[tuple[State, tuple[Value, ..
 
 
 class Conditions:
-    """The conditions of one function; their operands are evaluated by who made it."""
+    """The conditions of one function; their operands are evaluated by the functions given."""
 
     def __init__(
         self, value: Evaluate, arguments: Arguments, variables: Variables, step: Callable[[int], None]
@@ -37,7 +37,7 @@ class Conditions:
         return true, false
 
     def branch(self, node: Node, state: State) -> tuple[States, States]:
-        """The states in which a condition holds, and those in which it does not."""
+        """Return the states in which a condition holds, and those in which it does not."""
         self._step(1)
         if node.kind == "unary" and node.extra == "!":
             true, false = self.branch(node.children[0], state)
@@ -79,7 +79,7 @@ class Conditions:
         return state if variable is None or not isinstance(value, int) else self._variables.set(state, variable, value)
 
     def _split(self, found: Iterable[tuple[State, Value]], variable: int | None) -> tuple[States, States]:
-        """Both ways, unless the value is known; a local variable is then known to be zero or not."""
+        """Take both branches, unless the value is known; a local variable is then known to be zero or not."""
         true: States = set()
         false: States = set()
         for state, value in found:

@@ -44,7 +44,7 @@ class Expressions:
         }
 
     def value(self, node: Node, state: State) -> Valued:
-        """The states after it, each with what is known of its value."""
+        """Return the states after it, each with what is known of its value."""
         self._calls.step(1)
         handler = self._handlers.get(node.kind)
         if handler is not None:
@@ -52,7 +52,7 @@ class Expressions:
         return {(after, None) for after, _ in self.arguments(node, state)}
 
     def arguments(self, node: Node, state: State) -> set[tuple[State, tuple[Value, ...]]]:
-        """All parts, one after the other."""
+        """Evaluate all parts, one after the other."""
         found: set[tuple[State, tuple[Value, ...]]] = {(state, ())}
         for child in node.children:
             found = {(then, (*values, value)) for now, values in found for then, value in self.value(child, now)}
@@ -110,12 +110,12 @@ class Expressions:
         }
 
     def _index(self, node: Node, state: State) -> Valued:
-        """`ctx[0]` of a callback about a task is the task."""
+        """Evaluate an index: `ctx[0]` of a task callback is the task."""
         pairs = self.arguments(node, state)
         return {(then, "task" if values == ("context", 0) else None) for then, values in pairs}
 
     def _statement_value(self, node: Node, state: State) -> Valued:
-        """`({ ...; value; })`"""
+        """Evaluate `({ ...; value; })`."""
         *before, last = node.children[0].children or (node,)
         if last is node:
             return {(state, None)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -111,7 +111,6 @@ class Facts:
     calls: tuple[Call, ...]
     asm: tuple[tuple[int, int], ...]
     sections: tuple[Section, ...]
-    includes: tuple[str, ...] = field(default=())
 
     @cached_property
     def ops(self) -> tuple[Variable, ...]:
@@ -121,7 +120,7 @@ class Facts:
         return tuple(each for each in found if each.initial is not None or (each.name, each.line) in inside)
 
     def callback(self, name: str) -> Function | None:
-        """The function behind a field of the ops; None when it is not set, or is not a readable function."""
+        """Return the function behind a field of the ops; None when it is not set, or is not a readable function."""
         value = self.ops_field(name)
         while value is not None and value.kind in ("cast", "unary", "other") and len(value.children) == 1:
             value = value.children[0]
@@ -133,7 +132,7 @@ class Facts:
         return {name: function for name, function in found.items() if function is not None}
 
     def ops_field(self, name: str) -> Node | None:
-        """The value of a field; of several the last, as in C."""
+        """Return the value of a field; of several the last, as in C."""
         values = [item.children[0] for item in self._fields() if item.extra == name and item.children]
         return values[-1] if values else None
 
@@ -143,7 +142,7 @@ class Facts:
 
     @cached_property
     def constants(self) -> dict[str, int]:
-        """Variables of the file that nothing can change."""
+        """The file's variables that nothing can change, with their values."""
         return {
             each.name: each.initial.extra
             for each in self.variables
@@ -179,7 +178,6 @@ def read(document: Mapping[str, Any], name: str) -> Facts:
         calls=tuple(Call(*item) for item in document["calls"]),
         asm=tuple((line, column) for line, column in document["asm"]),
         sections=tuple(Section(**item) for item in document["sections"]),
-        includes=tuple(document["includes"]),
     )
 
 
@@ -195,7 +193,7 @@ def _node(item: list[Any]) -> Node:
 
 
 def string_of(node: Node | None) -> str | None:
-    """The text of a string constant, as the compiler prints it; None for anything else."""
+    """Return the text of a string constant, as the compiler prints it; None for anything else."""
     while node is not None and node.kind in ("cast", "other") and len(node.children) == 1:
         node = node.children[0]
     if node is None or node.kind != "string":

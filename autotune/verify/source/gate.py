@@ -4,7 +4,7 @@
 The text is not trusted, so clang's parser reads it inside the sandbox (`parser`), where it sees no file but the headers
 that it may include, and within bounds of time, memory and output. The rules on its output run there too
 (`judge_inside`), since the text decides how far they walk; only those on words, which look at each once, run here.
-docs/verification-source.md says of each rule what it proves and what it does not.
+docs/verification-source.md explains what each rule proves, and what it does not.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source import facts, words
 
 LIMITS = sandbox.SandboxLimits(wall_s=15.0, cpu_s=8, memory_bytes=1 << 30, output_bytes=16 << 20, file_bytes=1 << 20)
-"""For each of words, tree and rules. Our own schedulers take 0.5 s, 110 MB and print 30 KB for all of them."""
+"""Limits for each of words, tree and rules. Our own schedulers take 0.5 s, 110 MB and print 30 KB for all of them."""
 GATE_WALL_S = 25.0
-"""The most that the whole gate takes, on any machine and for any text."""
+"""Limit of the whole gate, on any machine and for any text."""
 MOST_FINDINGS = 500
 SITE, OURS, KERNEL, SHOWN = "/shown/site", "/shown/include", "/shown/kernel", "/shown"
 PARSER, RULES = "parser.py", "judge_inside.py"
@@ -44,8 +44,8 @@ class _Stopped(Exception):
 
 def check(text: str, name: str, *, headers: Path) -> GateReport:
     """Apply gate 1 to a source. `name` is what the scheduler must be called; `headers` is a directory with
-    `linux/bpf/vmlinux.h`. Whatever the text is, what is wrong with it is in the report, within GATE_WALL_S. Raises
-    BuildError when there is no sandbox, or libclang is not installed."""
+    `linux/bpf/vmlinux.h`. For any text the report has its faults, within GATE_WALL_S. Raises BuildError when there is
+    no sandbox, or libclang is not installed."""
     started = time.monotonic()
     found: list[Finding] = list(words.size_bounded(text))
     numbers: dict[str, Any] = {"source_bytes": len(text.encode(errors="replace")), "source_lines": text.count("\n") + 1}
@@ -63,7 +63,7 @@ def check(text: str, name: str, *, headers: Path) -> GateReport:
 
 
 def _parsed(inside: _Inside, numbers: dict[str, Any]) -> Iterator[Finding]:
-    """Findings on words first, and on the meaning where the text is safe to follow."""
+    """Yield findings on words first, and on the meaning where the text is safe to follow."""
     spelled = [facts.Word(*item) for item in inside.words()["words"]]
     early = [finding for rule in words.WORD_RULES for finding in rule(spelled)]
     yield from early
@@ -92,7 +92,7 @@ def _parse_errors(document: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _once(found: Iterable[Finding]) -> list[Finding]:
-    """One finding of a rule for a place, since words and tree may both report it."""
+    """Keep one finding of a rule for a place, since words and tree may both report it."""
     kept: dict[tuple[object, ...], Finding] = {}
     for finding in found:
         place = finding.column if finding.line is None or finding.rule != "no-inline-asm" else None
@@ -141,9 +141,11 @@ def _answer(done: sandbox.Done, who: str) -> dict[str, Any]:
     if done.ended_for:
         raise _Stopped(f"{who} had to be ended: {done.ended_for}")
     if done.exit_code != 0:
-        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        if "ModuleNotFoundError" in said or "LibclangError" in said or "can't open file" in said:
-            raise BuildError(f"libclang cannot be used: {said[:200]}", hint="install autotune again", detail=said)
+        complaint = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        if "ModuleNotFoundError" in complaint or "LibclangError" in complaint or "can't open file" in complaint:
+            raise BuildError(
+                f"libclang cannot be used: {complaint[:200]}", hint="install autotune again", detail=complaint
+            )
         raise _Stopped(f"{who} ran out of memory, or crashed")
     document = json.loads(done.stdout)
     if "too_much" in document:
@@ -154,7 +156,7 @@ def _answer(done: sandbox.Done, who: str) -> dict[str, Any]:
 
 
 def _parser(headers: Path) -> dict[Path, str]:
-    """The files that the parser needs."""
+    """Return the files that the parser needs."""
     ours = resources.bpf_source_dir() / "include"
     return {
         _clang_package(): f"{SITE}/clang",
@@ -166,7 +168,7 @@ def _parser(headers: Path) -> dict[Path, str]:
 
 
 def _rules() -> dict[Path, str]:
-    """The files that the rules need."""
+    """Return the files that the rules need."""
     here = Path(__file__).parents[1]
     package = f"{SHOWN}/autotune"
     return {
@@ -177,7 +179,7 @@ def _rules() -> dict[Path, str]:
 
 
 def _python(python: Path) -> dict[Path, str]:
-    """Python appears where it is installed, because it finds its library from there; all below /usr is visible."""
+    """Show Python where it is installed, because it finds its library from there; all below /usr is visible."""
     shown = {}
     base = Path(sys.base_prefix)
     for place in {base, base.resolve(), python.parent.parent}:
@@ -187,7 +189,7 @@ def _python(python: Path) -> dict[Path, str]:
 
 
 def _clang_package() -> Path:
-    """Where libclang's Python package is installed. It is not imported here."""
+    """Return where libclang's Python package is installed. It is not imported here."""
     found = importlib.util.find_spec("clang")
     places = list(found.submodule_search_locations or ()) if found is not None else []
     if not places:

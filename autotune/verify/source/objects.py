@@ -11,7 +11,7 @@ from autotune.verify.source.facts import MAIN, OPS_TYPE, Facts, Section, string_
 MOST_TIMEOUT_MS = 30_000
 """SCX_WATCHDOG_MAX_TIMEOUT of the kernel's kernel/sched/ext.c: 30 s."""
 LICENCES = ("GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL")
-"""Those of the kernel's include/linux/license.h that libbpf and the kernel accept as GPL."""
+"""Licences of the kernel's include/linux/license.h that libbpf and the kernel accept as GPL."""
 SECTIONS = (".struct_ops.link", ".maps", ".rodata", ".bss", ".data.at_exit", "license")
 SECTION_PREFIXES = (
     "struct_ops/",
@@ -62,7 +62,8 @@ def no_inline_asm(facts: Facts) -> Iterator[Finding]:
 
 
 def forbidden_helper(facts: Facts) -> Iterator[Finding]:
-    """Every call is to a function of the source or our headers, of the kernel by its name, or to a helper of at.h."""
+    """Demand that every call is to a function of the source or our headers, of the kernel by its name, or to a helper
+    of at.h."""
     for call in sorted(facts.calls, key=lambda call: (call.line, call.column)):
         place = (call.line, call.column)
         if call.name in FORBIDDEN:
@@ -79,7 +80,7 @@ def forbidden_helper(facts: Facts) -> Iterator[Finding]:
 
 
 def _number(facts: Facts, name: str) -> str:
-    """The helper that a variable stands for, if it is a constant."""
+    """Return the helper that a variable stands for, if it is a constant."""
     variable = next((each for each in facts.variables if each.name == name), None)
     for node in variable.initial.walk() if variable and variable.initial else ():
         if node.kind == "constant":
@@ -106,7 +107,7 @@ def ops_present(facts: Facts) -> Iterator[Finding]:
 
 
 def ops_readable(facts: Facts) -> Iterator[Finding]:
-    """The table names, in plain words, the function behind each of its fields."""
+    """Demand that the table names, in plain words, the function behind each of its fields."""
     if len(facts.ops) != 1:
         return
     initial = facts.ops[0].initial
@@ -135,15 +136,15 @@ def ops_name(facts: Facts) -> Iterator[Finding]:
     if not facts.ops:
         return
     value = facts.ops_field("name")
-    said = string_of(value)
-    if said != facts.name:
-        what = f"the ops are named {said!r}" if value else "the ops have no name"
+    name = string_of(value)
+    if name != facts.name:
+        what = f"the ops are named {name!r}" if value else "the ops have no name"
         place = value or facts.ops[0]
         yield Finding("ops-name", f"{what}", f'write .name = "{facts.name}"', place.line, place.column)
 
 
 def ops_timeout(facts: Facts) -> Iterator[Finding]:
-    """The kernel's watchdog ejects a scheduler that forgets a task for this long."""
+    """Demand a bounded timeout: the kernel's watchdog ejects a scheduler that forgets a task for this long."""
     if not facts.ops:
         return
     value = facts.ops_field("timeout_ms")
@@ -160,7 +161,7 @@ def ops_timeout(facts: Facts) -> Iterator[Finding]:
 
 
 def has_exit(facts: Facts) -> Iterator[Finding]:
-    """A note: without a record nobody learns why the scheduler was ejected."""
+    """Note a missing exit record: without it nobody learns why the scheduler was ejected."""
     if not facts.ops:
         return
     function = facts.callback("exit")
@@ -186,7 +187,7 @@ def sleepable_ops(facts: Facts) -> Iterator[Finding]:
 
 
 def plain_control_flow(facts: Facts) -> Iterator[Finding]:
-    """No jumps to where only the running program knows."""
+    """Refuse jumps to targets that only the running program knows."""
     for function in facts.functions.values():
         for node in function.body.walk():
             if node.kind == "jump" or (node.kind == "other" and node.extra == "ADDR_LABEL_EXPR"):

@@ -24,15 +24,15 @@ from typing import Any, TypeAlias
 MAIN = "/scratch/scheduler.bpf.c"
 OURS = ("at.h", "at_clock.h")
 MOST_NODES = 200_000
-"""A source of 1,850 lines has 6,000; ours have 200 to 600."""
+"""Most words of a source. One of 1,850 lines has 6,000; ours have 200 to 600."""
 MOST_DEPTH = 120
-"""Of a tree, without implicit conversions; our deepest is 14."""
+"""Deepest level of a tree, without implicit conversions; our deepest is 14."""
 MOST_ENTRIES = 4000
-"""Of any other list."""
+"""Longest of any other list."""
 SKIPPED = "#if 0\n"
-"""Comes before the text when only its words are wanted, so that nothing is expanded or included."""
+"""Precedes the text when only its words are wanted, so that nothing is expanded or included."""
 PARSE_INCOMPLETE = 0x02 | 0x200
-"""Go on after an error, even a fatal one, to report as many as there are."""
+"""Continue after an error, even a fatal one, to report as many as there are."""
 TERSE, NO_INITIALISERS = 17, 6
 """Of enum CXPrintingPolicyProperty."""
 EVAL_INT = 1
@@ -78,7 +78,7 @@ class Parser:
         return index.parse(MAIN, flags, unsaved_files=[(MAIN, text)], options=PARSE_INCOMPLETE)
 
     def constant(self, cursor: Any) -> int | None:
-        """The value of an integer expression that the compiler can compute."""
+        """Return the value of an integer expression that the compiler can compute."""
         found = self.lib.clang_Cursor_Evaluate(cursor)
         if not found:
             return None
@@ -99,7 +99,7 @@ class Parser:
         return found
 
     def declared(self, cursor: Any) -> str:
-        """A declaration as the compiler understood it, without its body or initialiser."""
+        """Print a declaration as the compiler understood it, without its body or initialiser."""
         policy = self.lib.clang_getCursorPrintingPolicy(cursor)
         try:
             self.lib.clang_PrintingPolicy_setProperty(policy, TERSE, 1)
@@ -113,8 +113,8 @@ class Parser:
 
 
 def words(parser: Parser, text: str) -> dict[str, Any]:
-    """Every word of the source except comments: `[kind, text, line, column]`; kind is the first letter of punctuation,
-    keyword, identifier or literal. Literals are cut to 200 characters."""
+    """Return every word of the source except comments: `[kind, text, line, column]`; kind is the first letter of
+    punctuation, keyword, identifier or literal. Literals are cut to 200 characters."""
     unit = parser.parse(SKIPPED + text, ["-target", "bpf"])
     extent = unit.get_extent(MAIN, (len(SKIPPED.encode()), len((SKIPPED + text).encode())))
     found = []
@@ -191,7 +191,7 @@ class Reader:
         return ["other", *self._place(cursor), cursor.kind.name, self._all(children, depth + 1)]
 
     def _bare(self, cursor: Any) -> tuple[Any, list[Any]]:
-        """Strip parentheses and implicit conversions, which have the very place of what they convert. A conversion
+        """Strip parentheses and implicit conversions, which have the same place as what they convert. A conversion
         whose value is known is kept, because it may change that value."""
         children = list(cursor.get_children())
         while len(children) == 1 and (
@@ -205,7 +205,7 @@ class Reader:
         return cursor, children
 
     def _acts(self, cursor: Any) -> bool:
-        """Whether something inside has an effect; the operands of `sizeof` and the like have none."""
+        """Return whether something inside has an effect; the operands of `sizeof` and the like have none."""
         if cursor.kind.name == "CXX_UNARY_EXPR":
             return False
         seen = [cursor]
@@ -239,8 +239,8 @@ class Reader:
         return handle
 
     def _for(self, cursor: Any, children: list[Any], depth: int) -> Node:
-        """Absent parts have no node: the places of the semicolons show which are there. Inside a macro they do not, and
-        `extra` is None."""
+        """Read a `for`. Absent parts have no node: the places of the semicolons show which are there. Inside a macro
+        they do not, and `extra` is None."""
         parts = self._all(children, depth)
         return ["for", *self._place(cursor), self._parts_of_for(cursor, children), parts]
 
@@ -331,7 +331,7 @@ class Reader:
         return ["other", *self._place(cursor), cursor.kind.name, []]
 
     def variable(self, decl: Any) -> int:
-        """A number for a local variable, the same for every reference to it."""
+        """Return a number for a local variable, the same for every reference to it."""
         digest = decl.hash
         for number, known in self.places.setdefault(digest, []):
             if known == decl:
@@ -374,14 +374,15 @@ class Reader:
             seen.extend(each.get_children())
 
     def _called(self, cursor: Any) -> tuple[str, str]:
-        """How a callee is found, and its name: `own` (here or in our headers), `kernel` (declared by vmlinux.h),
+        """Return how a callee is found, and its name: `own` (here or in our headers), `kernel` (declared by vmlinux.h),
         `builtin`, `helper` (a constant of at.h), `unknown` (declared here, defined nowhere), `pointer`."""
         decl = _callee(cursor)
         if decl is None:
             meant = cursor.referenced
             if meant is not None and meant.kind.name == "VAR_DECL" and _file_of(meant) in OURS:
                 return "helper", meant.spelling
-            of_file = meant is not None and meant.semantic_parent is not None and _is_unit(meant.semantic_parent)
+            scope = None if meant is None else meant.semantic_parent
+            of_file = scope is not None and scope.kind.name == "TRANSLATION_UNIT"
             return "pointer", meant.spelling if of_file else ""
         name = decl.spelling
         if decl.get_definition() is not None:
@@ -410,7 +411,8 @@ class Reader:
         return {**found, "initial": tree}
 
     def _fields(self, cursor: Any) -> Any:
-        """The first level of an initialiser: `["fields", line, column, None, [["field", ..., NAME, [VALUE]], ...]]`."""
+        """Return the first level of an initialiser: `["fields", line, column, None, [["field", ..., NAME, [VALUE]],
+        ...]]`."""
         if cursor.kind.name != "INIT_LIST_EXPR":
             return self.node(cursor)
         fields = []
@@ -437,13 +439,9 @@ UNSIGNED = ("BOOL", "UCHAR", "USHORT", "UINT", "ULONG", "ULONGLONG", "CHAR_U", "
 
 
 def _callee(call: Any) -> Any | None:
-    """The function that is called by its name."""
+    """Return the function that is called by its name."""
     decl = call.referenced
     return decl if decl is not None and decl.kind.name == "FUNCTION_DECL" else None
-
-
-def _is_unit(cursor: Any) -> bool:
-    return bool(cursor.kind.name == "TRANSLATION_UNIT")
 
 
 def _is_type(cursor: Any) -> bool:
@@ -477,8 +475,9 @@ def _file_of(cursor: Any) -> str:
 
 
 def _sections(declared: str) -> Iterator[str]:
-    """Names in the attributes `section("...")` of a printed declaration. The printer does not escape quotes: where
-    there are more of them than those around plain names, all of it is returned as one name, which no rule allows."""
+    """Yield the names in the attributes `section("...")` of a printed declaration. The printer does not escape quotes:
+    where there are more of them than those around plain names, the whole text counts as one name, which no rule
+    allows."""
     names = re.findall(r'(?:section|allocate)\("([\w./ -]*)"\)', declared)
     if declared.count('"') != 2 * len(names):
         yield declared[:200]
@@ -486,7 +485,7 @@ def _sections(declared: str) -> Iterator[str]:
 
 
 def diagnostics(unit: Any) -> list[dict[str, Any]]:
-    """Errors only (severity 3 and 4); gate 2 reports warnings."""
+    """Return errors only (severity 3 and 4); gate 2 reports warnings."""
     found = []
     for each in unit.diagnostics:
         if each.severity < 3:

@@ -26,7 +26,7 @@ class Walks:
     walks: Mapping[str, Walk]
 
     def queued(self, *callbacks: str, among: Mapping[str, int | None]) -> list[Queued]:
-        """Calls of some functions from some callbacks, or from all, in the order of the source."""
+        """Return the calls of some functions from some callbacks, or from all, in the order of the source."""
         names = callbacks or tuple(self.walks)
         calls = {call for name in names if name in self.walks for call in self.walks[name].queued}
         return sorted(
@@ -35,7 +35,7 @@ class Walks:
 
 
 def walk_all(facts: Facts) -> Walks | Finding:
-    """The walks, or a finding that says why one is impossible."""
+    """Return the walks, or a finding with the reason why one is impossible."""
     walks, steps = {}, Steps()
     for field, function in facts.callbacks().items():
         try:
@@ -49,7 +49,7 @@ def walk_all(facts: Facts) -> Walks | Finding:
 
 
 def enqueue_inserts(walks: Walks) -> Iterator[Finding]:
-    """Every path of `enqueue` puts its task into a queue."""
+    """Demand that every path of `enqueue` puts its task into a queue."""
     walk = walks.walks.get("enqueue")
     if walk is None:
         if walks.facts.ops and walks.facts.ops_field("enqueue") is None:
@@ -69,8 +69,8 @@ def enqueue_inserts(walks: Walks) -> Iterator[Finding]:
 
 
 def insert_once(walks: Walks) -> Iterator[Finding]:
-    """No path inserts a task twice, for which the kernel ejects the scheduler. A note: two paths that exclude each
-    other by something that is not followed look like one."""
+    """Note paths that insert a task twice, for which the kernel ejects the scheduler. Only a note: two paths that
+    exclude each other through something that is not followed look like one."""
     for field in ("enqueue", "select_cpu"):
         walk = walks.walks.get(field)
         for place in sorted({call.place for call in walk.queued if call.again} if walk else ()):
@@ -80,7 +80,7 @@ def insert_once(walks: Walks) -> Iterator[Finding]:
 
 
 def queue_created(walks: Walks) -> Iterator[Finding]:
-    """Every queue that is inserted into exists."""
+    """Demand that every queue that is inserted into exists."""
     created = walks.queued(*CREATING, among=CREATES)
     for call in _own(walks.queued(among={**INSERTS, **MOVES})):
         if call.queue is not None and not any(may_be_same(call.queue, each.queue) for each in created):
@@ -90,7 +90,7 @@ def queue_created(walks: Walks) -> Iterator[Finding]:
 
 
 def queue_consumed(walks: Walks) -> Iterator[Finding]:
-    """Each queue that is created or inserted into is emptied by `dispatch`."""
+    """Demand that `dispatch` empties each queue that is created or inserted into."""
     read = walks.queued("dispatch", among=READS)
     if not walks.queued("dispatch", among=MOVES):
         read = [call for call in read if call.function != ITERATOR]  # looking at a queue does not empty it
@@ -109,7 +109,7 @@ def queue_consumed(walks: Walks) -> Iterator[Finding]:
 
 
 def select_cpu_local(walks: Walks) -> Iterator[Finding]:
-    """`select_cpu` inserts into local queues only: what goes elsewhere is for `enqueue`."""
+    """Demand that `select_cpu` inserts into local queues only: other queues are for `enqueue`."""
     for call in walks.queued("select_cpu", among={**INSERTS, **MOVES}):
         if not is_local(call.queue):
             what = f"select_cpu inserts into {described(call.queue)}, which is no local queue"
@@ -129,12 +129,12 @@ PATH_RULES: tuple[Callable[[Walks], Iterator[Finding]], ...] = (
 
 
 def _own(calls: list[Queued]) -> list[Queued]:
-    """Calls about queues that are not the kernel's."""
+    """Return the calls about queues that are not the kernel's."""
     return [call for call in calls if not is_builtin(call.queue)]
 
 
 def _place(place: Place, instead: Function | None = None) -> tuple[int | None, int | None]:
-    """Its place in the source; for a place in a header, that of the callback."""
+    """Return its place in the source; for a place in a header, that of the callback."""
     file, line, column = place
     if file == MAIN:
         return line, column

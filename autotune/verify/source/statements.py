@@ -14,9 +14,9 @@ from autotune.verify.source.values import Value, fitted, truth
 from autotune.verify.source.variables import Variables
 
 MOST_STATES = 200
-"""At one point; past that, what is known of variables is forgotten."""
+"""Most states at one point; past that, what is known of variables is forgotten."""
 ROUNDS = 5
-"""Of a loop, before what changes in it is forgotten."""
+"""Most rounds of a loop before what changes in it is forgotten."""
 
 
 class Statements:
@@ -67,7 +67,7 @@ class Statements:
             self._rounds += 1
 
     def statement(self, node: Node, states: States) -> States:
-        """The states in which the statement is left for the next."""
+        """Return the states in which the statement is left for the next."""
         if not states and not self._has_entry(node):
             return set()
         self._calls.step(len(states) + 1)
@@ -146,7 +146,7 @@ class Statements:
         step: Callable[[States], States] = lambda after: after,
         again: bool = False,
     ) -> States:
-        """Goes round until nothing new is found at its head. `again`: its head is seen twice before that counts, since
+        """Go round until nothing new is found at its head. `again`: its head is seen twice before that counts, since
         the first time nothing is tested there."""
         seen: States = set()
         out: States = set()
@@ -190,7 +190,8 @@ class Statements:
         return set()
 
     def _returned(self, node: Node, state: State, place: Place) -> Iterator[Ending]:
-        """A path that returns what a function of the source returns ends where that does."""
+        """Yield the endings of a path that returns what a function of the source returns: it ends where that function
+        does."""
         if not node.children:
             yield Ending(state.inserted, None, place)
             return
@@ -205,7 +206,7 @@ class Statements:
             yield Ending(then.inserted, self._result(result), place)
 
     def _result(self, value: Value) -> Value:
-        """What is left of a value once it is returned, in the type of the function."""
+        """Return what is left of a value once it is returned, in the type of the function."""
         kind = self._function.result
         if kind == "_Bool":
             known = truth(value)

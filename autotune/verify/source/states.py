@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where paths through a function stand, how they end, and how many steps all of them may take."""
+"""States of paths through a function, their endings, and the number of steps that all of them may take."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from autotune.verify.source.values import Value
 MOST_STEPS = 300_000
 """Nodes walked for all callbacks of a source; ours take 200 for each."""
 MOST_KNOWN = 100
-"""Variables that a path knows at a time; what else it learns it forgets. So no step takes longer than another."""
+"""Variables that a path knows at a time; anything more is forgotten, so that no step takes longer than another."""
 
 Place: TypeAlias = "tuple[str, int, int]"
 """File, line and column."""
@@ -21,7 +21,7 @@ class TooComplex(Exception):
 
 
 class State(NamedTuple):
-    """Where a path stands: how often the task was inserted (0, 1, 2 for more), and what is known of local variables."""
+    """The state of a path: how often the task was inserted (0, 1, 2 for more), and what is known of local variables."""
 
     inserted: int
     known: frozenset[tuple[int, Value]]
@@ -36,7 +36,7 @@ class State(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a path through a function ends, and where."""
+    """The end of a path through a function: how, and where."""
 
     inserted: int
     value: Value
@@ -58,7 +58,7 @@ Valued: TypeAlias = "set[tuple[State, Value]]"
 
 
 class Steps:
-    """How many are left, for all walks of a source together."""
+    """The steps that are left, for all walks of a source together."""
 
     def __init__(self, left: int = MOST_STEPS) -> None:
         self.left = left

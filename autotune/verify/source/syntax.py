@@ -27,14 +27,14 @@ RELATIONS = ("==", "!=", "<", ">", "<=", ">=", "<u", ">u", "<=u", ">=u")
 
 
 def variable_of(node: Node) -> int | None:
-    """The local variable that a condition is about: `x`, or `x = ...`."""
+    """Return the local variable that a condition is about: `x`, or `x = ...`."""
     if node.kind == "binary" and node.extra == "=":
         node = node.children[0]
     return node.extra if node.kind == "local" else None
 
 
 def exposed_in(body: Node) -> set[int]:
-    """Variables whose address is taken."""
+    """Return the variables whose address is taken."""
     return {
         inner.extra
         for node in body.walk()
@@ -45,7 +45,7 @@ def exposed_in(body: Node) -> set[int]:
 
 
 def assigned_in(node: Node, declared: bool = True) -> set[int]:
-    """Variables that get a value inside; `declared`: also where they are declared."""
+    """Return the variables that get a value inside; `declared`: also where they are declared."""
     found: set[int] = set()
     for each in node.walk():
         if declared and each.kind == "variable" and each.extra is not None:
@@ -58,12 +58,12 @@ def assigned_in(node: Node, declared: bool = True) -> set[int]:
 
 
 def has_default(node: Node) -> bool:
-    """A switch has a default of its own."""
+    """Return whether a switch has a default of its own."""
     if node.kind == "default":
         return True
     return node.kind != "switch" and any(has_default(child) for child in node.children)
 
 
 def has_entry(node: Node) -> bool:
-    """It can be entered from elsewhere."""
+    """Return whether it can be entered from elsewhere."""
     return any(each.kind in ("case", "default", "label") for each in node.walk())

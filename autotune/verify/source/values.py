@@ -38,7 +38,7 @@ def truth(value: Value) -> bool | None:
 
 
 def combined(op: str, left: Value, right: Value) -> Value:
-    """The value of `left op right`, if it is worth knowing."""
+    """Compute `left op right`, if the value is worth knowing."""
     if isinstance(left, int) and isinstance(right, int):
         return _arithmetic(op, left, right)
     left, right = (None if isinstance(value, str) else value for value in (left, right))
@@ -81,7 +81,7 @@ def _arithmetic(op: str, left: int, right: int) -> int | None:
 
 
 def compared(op: str, left: Value, right: Value) -> bool | None:
-    """Whether `left op right`; an `u` after a relation means that it compares unsigned numbers."""
+    """Return whether `left op right`; a `u` after a relation means that it compares unsigned numbers."""
     if not (isinstance(left, int) and isinstance(right, int)):
         return None
     if min(left, right) < 0 and (op.endswith("u") or max(left, right) >= SAFE_INT):
@@ -97,7 +97,7 @@ def compared(op: str, left: Value, right: Value) -> bool | None:
 
 
 def fitted(value: Value, wide: int, is_signed: bool) -> Value:
-    """The value after a conversion to so many bytes; None where that may change it."""
+    """Convert a value to so many bytes; None where that may change it."""
     if value is None or wide >= 8:
         return value
     if isinstance(value, Series):
@@ -109,7 +109,7 @@ def fitted(value: Value, wide: int, is_signed: bool) -> Value:
 
 
 def stored(value: Value, variable: Local) -> Value:
-    """The value once it is in a variable."""
+    """Return the value once it is in a variable."""
     if variable.is_bool:
         known = truth(value)
         return None if known is None else int(known)
@@ -119,7 +119,7 @@ def stored(value: Value, variable: Local) -> Value:
 
 
 def is_local(queue: Value) -> bool:
-    """A CPU's own queue: this CPU's, or that of the named CPU."""
+    """Return whether it is a CPU's own queue: this CPU's, or that of the named CPU."""
     if isinstance(queue, int):
         return queue & WORD == LOCAL or (queue & WORD) >> 32 == LOCAL_ON >> 32
     return isinstance(queue, Series) and queue.base >> 32 == LOCAL_ON >> 32 and queue.op in ("+", "|")
@@ -132,7 +132,7 @@ def is_builtin(queue: Value) -> bool:
 
 
 def may_be_same(left: Value, right: Value) -> bool:
-    """Whether two identifiers may name one queue. An unknown one may be anything."""
+    """Return whether two identifiers may name one queue. An unknown one may be anything."""
     if isinstance(left, int) and isinstance(right, int):
         return left & WORD == right & WORD
     if isinstance(left, Series) and isinstance(right, Series):
@@ -145,7 +145,7 @@ def may_be_same(left: Value, right: Value) -> bool:
 
 
 def described(queue: Value) -> str:
-    """The queue as messages name it."""
+    """Describe the queue for messages."""
     if isinstance(queue, int):
         return f"queue {queue & WORD:#x}" if queue & WORD > 9 else f"queue {queue & WORD}"
     if isinstance(queue, Series):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a path learns, keeps and forgets of the local variables of a function."""
+"""Keeps what a path knows of the local variables of a function."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Variables:
         self._assigned: dict[int, set[int]] = {}
 
     def set(self, state: State, variable: int, value: Value) -> State:
-        """The state after an assignment."""
+        """Return the state after an assignment."""
         if variable in self.exposed:
             return state
         return state.with_(variable, stored(value, self._declared[variable]))
 
     def learn(self, state: State, variable: int | None, value: Value) -> State:
-        """As `set`, for what is certain of the variable as it is."""
+        """Return the state once something is certain of the variable as it is."""
         return state if variable is None or variable in self.exposed else state.with_(variable, value)
 
     def blurred(self, state: State) -> State:
-        """Without what may be otherwise at the same place; what is the task, or a parameter, stays so."""
+        """Drop what may differ at the same place; what is the task, or a parameter, stays."""
         kept = (item for item in state.known if item[0] not in self._changed)
         lasting = (item for item in kept if item[1] == "task" or item[0] in self._parameters)
         return State(state.inserted, frozenset(lasting))
 
     def forgotten(self, state: State, loop: Node) -> State:
-        """Without what the loop changes."""
+        """Drop what the loop changes."""
         if id(loop) not in self._assigned:
             self._assigned[id(loop)] = assigned_in(loop)
         changed = self._assigned[id(loop)]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Rules that need only the words of the source. They also see text the parser skips, between `#if` and `#endif`, and
-what the compiler of gate 2, another version of clang, might read differently."""
+"""Rules that need only the words of the source. They also see text that the parser skips, between `#if` and `#endif`,
+and what the compiler of gate 2, another version of clang, might read differently."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ ATTRIBUTES = (
     "preserve_access_index",
     "maybe_unused",
 )
-"""None that lets a compiler leave calls out (const, pure) or call functions unseen (cleanup, constructor, alias)."""
+"""Allowed attributes. None of them lets a compiler leave calls out (const, pure) or call functions unseen (cleanup,
+constructor, alias)."""
 ASSEMBLY = ("asm", "__asm", "__asm__", "_asm")
 _UNSURE = re.compile(
     r"_Pragma|__pragma|__(?:has_|is_identifier|identifier|clang|llvm|bpf)\w*|__(?!SCX_)[A-Z][A-Z0-9_]*"
@@ -78,7 +79,7 @@ def size_bounded(text: str) -> Iterator[Finding]:
 
 
 def plain_text(text: str) -> Iterator[Finding]:
-    """No invisible text: control characters, right-to-left text, halves of characters."""
+    """Refuse invisible text: control characters, right-to-left text, halves of characters."""
     for number, line in enumerate(text.split("\n"), start=1):
         for column, character in enumerate(line.removesuffix("\r"), start=1):
             category = "" if " " <= character <= "~" or character == "\t" else unicodedata.category(character)
@@ -89,7 +90,7 @@ def plain_text(text: str) -> Iterator[Finding]:
 
 
 def include_allowed(words: Sequence[Word]) -> Iterator[Finding]:
-    """Only our headers and vmlinux.h, and by their names."""
+    """Allow only our headers and vmlinux.h, by their names."""
     advice = 'include "at.h" or "at_clock.h"; both bring <linux/bpf/vmlinux.h>, and no other file can be read'
     for at, arguments in _directives(words):
         if at.text in ("include", "include_next", "import", "embed"):
@@ -101,7 +102,7 @@ def include_allowed(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 def directive_allowed(words: Sequence[Word]) -> Iterator[Finding]:
-    """The text means the same to every compiler: no conditions, no pragmas that change what follows."""
+    """Make sure that the text means the same to every compiler: no conditions, no pragmas that change what follows."""
     for at, arguments in _directives(words):
         if at.text in ("include", "include_next", "import", "embed", "define", "undef"):
             continue
@@ -121,7 +122,7 @@ def no_compiler_tests(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 def no_token_pasting(words: Sequence[Word]) -> Iterator[Finding]:
-    """Pasted names hide from every rule about names."""
+    """Refuse pasted names: they hide from every rule about names."""
     for word in words:
         if word.text in ("##", "%:%:"):
             advice = "write the names out; the AT_OP and AT_KNOB macros of at.h are there for the rest"
@@ -129,7 +130,8 @@ def no_token_pasting(words: Sequence[Word]) -> Iterator[Finding]:
 
 
 def attribute_allowed(words: Sequence[Word]) -> Iterator[Finding]:
-    """Attributes such as cleanup, alias or constructor call or replace functions unseen by the other rules."""
+    """Refuse attributes such as cleanup, alias or constructor, which call or replace functions unseen by the other
+    rules."""
     for index, word in enumerate(words):
         if word.text in ("__attribute__", "__attribute"):
             names = _attributes(words[index + 1 : index + 257])
@@ -153,8 +155,6 @@ def no_inline_asm(words: Sequence[Word]) -> Iterator[Finding]:
             yield Finding("no-inline-asm", "assembly is not allowed", advice, word.line, word.column)
 
 
-TEXT_RULES: tuple[Callable[[str], Iterator[Finding]], ...] = (size_bounded, plain_text)
-"""Applied before anything reads the text. What breaks one of these is not parsed."""
 WORD_RULES: tuple[Callable[[Sequence[Word]], Iterator[Finding]], ...] = (
     include_allowed,
     directive_allowed,
@@ -163,12 +163,13 @@ WORD_RULES: tuple[Callable[[Sequence[Word]], Iterator[Finding]], ...] = (
     attribute_allowed,
     no_inline_asm,
 )
-"""Applied before the text is parsed for real. What breaks `include-allowed` is not parsed."""
+"""Applied before the text is parsed for real; before them, `size_bounded` and `plain_text` are. A text that breaks
+one of those two or `include-allowed` is not parsed."""
 
 
 def _directives(words: Sequence[Word]) -> Iterator[tuple[Word, list[Word]]]:
-    """Each directive's name, and the words after it on its line. A `#` inside a macro, before a parameter, is none; one
-    before the name of a directive always is, because a line may go on after a backslash."""
+    """Yield each directive's name, and the words after it on its line. A `#` inside a macro, before a parameter, is
+    none; one before the name of a directive always is, because a line may go on after a backslash."""
     last_line = 0
     for index, word in enumerate(words):
         if word.text in ("#", "%:", "??="):
@@ -185,7 +186,7 @@ def _same_line(words: Sequence[Word], line: int) -> Iterator[Word]:
 
 
 def _header(arguments: Sequence[Word]) -> str | None:
-    """The included file; None when it is not written out."""
+    """Return the included file; None when it is not written out."""
     text = "".join(word.text for word in arguments)
     found = re.fullmatch(r'"([^"]*)"|<([^>]*)>', text)
     return (found[1] or found[2] or "") if found else None
@@ -197,7 +198,7 @@ def _is_safe_pragma(arguments: Sequence[Word]) -> bool:
 
 
 def _attributes(words: Sequence[Word]) -> list[str]:
-    """The names between the double parentheses."""
+    """Return the names between the double parentheses."""
     names: list[str] = []
     depth, expected = 0, False
     for word in words:

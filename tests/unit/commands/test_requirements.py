@@ -155,7 +155,7 @@ def test_kvm_is_what_a_boot_has_shown(
 ) -> None:
     monkeypatch.setattr(kvm, "usable_device", lambda: True)
     if boots is not None:
-        kvm.KvmMemory().remember("", "", boots)
+        kvm.KvmResults().remember("", "", boots)
     assert named("KVM").found == found
     assert detail in named("KVM").detail
     assert (bare / "XDG_STATE_HOME").exists() == (boots is not None)

@@ -218,7 +218,7 @@ def test_a_damaged_file_is_put_aside_and_said(path: Path) -> None:
             knowledge.create_profile("a new beginning")
         aside = path.with_name(f"history.sqlite3.damaged-{number}")
         assert aside.read_bytes() == before
-        assert told == [f"what was learned before is damaged; it was put aside as {aside}"]
+        assert told == [f"the knowledge store was damaged, and was moved aside as {aside}"]
 
 
 def test_the_log_that_another_autotune_still_holds_goes_with_the_damaged_file(path: Path) -> None:

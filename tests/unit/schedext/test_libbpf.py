@@ -212,7 +212,7 @@ def test_the_complaint_about_one_file_does_not_stick_to_the_next(library: Libbpf
 
 
 def test_what_was_said_before_is_not_part_of_a_complaint(library: Libbpf, tmp_path: Path) -> None:
-    library._said += b"libbpf: a warning about another object\n"
+    library._printed += b"libbpf: a warning about another object\n"
     with pytest.raises(AttachError) as caught:
         library.open(str(tmp_path / "at_none.o"))
     assert "another object" not in caught.value.detail

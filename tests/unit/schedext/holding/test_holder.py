@@ -179,7 +179,7 @@ def test_a_refused_lock_leaves_no_file_open(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
     with pytest.raises(AttachError, match=r"the lock .*/none/lock cannot be taken: No such file") as caught:
         Lock(str(tmp_path / "none" / "lock")).take()
-    assert f"look at {tmp_path}/none/lock" in caught.value.hint
+    assert f"check {tmp_path}/none/lock" in caught.value.hint
 
 
 def test_a_link_in_the_lock_s_place_is_not_followed(tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_without_root_nothing_is_tried(
 
 def test_an_object_that_holds_another_scheduler_is_not_loaded(holder: Holder, machine: Machine) -> None:
     machine.ops = "at_other"
-    with pytest.raises(AttachError, match=r"at_test.o holds the scheduler 'at_other', not 'at_test'"):
+    with pytest.raises(AttachError, match=r"at_test.o contains the scheduler 'at_other', not 'at_test'"):
         holder.attach(SPEC)
     assert machine.log == ["open /objects/at_test.o", "close"]
 

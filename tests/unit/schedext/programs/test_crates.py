@@ -172,7 +172,7 @@ def test_a_failed_build_leaves_the_installed_version_alone(registry: Registry, s
 
 def test_a_program_that_does_not_tell_its_version_is_not_kept(registry: Registry, store: Path) -> None:
     registry.publish(SILENT)
-    with pytest.raises(AutotuneError, match="was built, but does not tell its version: it says nothing"):
+    with pytest.raises(AutotuneError, match="was built, but does not print its version: it prints nothing"):
         install()
     assert in_store(store) == []
 

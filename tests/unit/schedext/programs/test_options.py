@@ -142,9 +142,9 @@ def test_a_file_that_was_changed_since_it_was_found_is_not_run(good: binaries.Bi
         ("scx_no_options", "no options"),
         ("scx_crashes", "no line that begins with 'Usage:'"),
         ("scx_reads", "no line that begins with 'Usage:'"),
-        ("scx_hangs", "asked for --help, it did not end within 0.5 s"),
-        ("scx_leaves_child", "asked for --help, it did not end within 0.5 s"),
-        ("scx_endless", "asked for --help, it wrote more than 1024 KiB"),
+        ("scx_hangs", "run with --help, it did not end within 0.5 s"),
+        ("scx_leaves_child", "run with --help, it did not end within 0.5 s"),
+        ("scx_endless", "run with --help, it wrote more than 1024 KiB"),
     ],
 )
 def test_a_program_that_tells_no_options_is_named_with_what_to_do(

@@ -152,7 +152,7 @@ def test_an_ejection_is_told_with_the_kernels_reason() -> None:
     end = {**FINE, "gone": True, "exit": STALL}
     assert rules({"churn": load()}, {"churn": load()}, end=end) == ["ejected"]
     assert exit_words(STALL) == "the kernel ejected it: runnable task stall (hog[7] failed to run for 2.1s)"
-    assert exit_words(None) == "it went, and left no record of why"
+    assert exit_words(None) == "it went, and left no exit record"
     left = {"kind": 65, "code": 7, "reason": "unregistered from BPF", "message": ""}
     assert exit_words(left) == "it left: unregistered from BPF"
 

@@ -21,7 +21,7 @@ def log(name: str) -> str:
 @pytest.mark.parametrize(
     ("name", "line", "meaning", "advice"),
     [
-        ("infinite_loop", 23, "cannot see the end of", "bpf_iter_num"),
+        ("infinite_loop", 23, "whose end the verifier cannot see", "bpf_iter_num"),
         ("toolarge", 15, "gave up after 1000000 instructions", "bpf_iter_num"),
         ("null_context", 41, "may be NULL", "compare it with NULL"),
         ("prevnull", 14, "may be NULL", "compare it with NULL"),
