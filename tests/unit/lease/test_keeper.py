@@ -78,7 +78,7 @@ def test_one_that_ignores_polite_signals_is_killed(monkeypatch: pytest.MonkeyPat
 def test_a_process_of_the_same_number_but_another_start_is_left_alone() -> None:
     with running("scx_rusty", "100") as child:
         wrong = Other("rusty", child.pid, ("scx_rusty",), "hand", "scx_rusty", None, (), process(child.pid).started - 1)
-        with pytest.raises(BusyError, match="another one by now"):
+        with pytest.raises(BusyError, match="a different one by now"):
             keeper.Keeper()._stop_process(wrong)
         assert child.poll() is None
 
