@@ -70,10 +70,15 @@ class Settings:
     """Seconds that the model's API may send nothing."""
     scheduler_dirs: tuple[Path, ...] = ()
     """Directories that are searched first for scheduler programs."""
+    lease: float = 30.0
+    """Seconds after which a scheduler on the host is detached when autotune is stopped (Ctrl-Z)."""
 
 
 # --- values as people write them -------------------------------------------------------------------------
 
+SHORTEST_LEASE_S = 2.0
+"""A busy machine may keep autotune itself from its CPU for a second."""
+LONGEST_LEASE_S = 3600.0
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
@@ -98,6 +103,13 @@ def _seconds(text: str) -> float | None:
     if not parts or _DURATION_PART.sub("", text).strip():
         return None
     return math.fsum(float(number) * _UNITS_S[unit] for number, unit in parts)
+
+
+def _parse_lease(text: str) -> float:
+    seconds = parse_duration(text)
+    if not SHORTEST_LEASE_S <= seconds <= LONGEST_LEASE_S:
+        raise ValueError(f"{text!r} is not from {SHORTEST_LEASE_S:g}s to {LONGEST_LEASE_S / 3600:g}h")
+    return seconds
 
 
 def duration_flag(seconds: float) -> str:
@@ -236,6 +248,7 @@ ALL = {
         Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
         Key("model_timeout", parse_duration, duration_flag, _USER, why_not="it decides how long a service may hang"),
         Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
+        Key("lease", _parse_lease, duration_flag, _MACHINE, why_not="it decides how long nobody watches a scheduler"),
     )
 }
 """Every setting, and who may give it. Settings that a project may not give are refused, with advice where to put

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -34,10 +35,13 @@ def _apply(
 
     Exit 1 when the kernel ejects it.
     """
+    from autotune import config
+    from autotune.commands.arguments import current_directory
     from autotune.lease import applied, handover, others, replacing
     from autotune.machine import select
     from autotune.schedext.catalogue import custom
 
+    settings = config.load({}, cwd=current_directory(), environ=os.environ)
     catalog = custom.catalog()
     candidate = catalog.parse_candidate(scheduler)
     problem = select.host_problem()
@@ -50,7 +54,7 @@ def _apply(
     other = others.look()
     if other is not None:
         replacing.consent(other, replace_current=replace_current, ask=asking.asker(sys.stdout))
-    with handover.host(notify) as machine:
+    with handover.host(settings.lease, notify) as machine:
         from autotune.schedext.resolve import CatalogResolver
 
         spec = CatalogResolver(machine.headers, catalog)(candidate)

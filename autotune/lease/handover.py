@@ -44,18 +44,18 @@ def make_way(kind: select.MachineKind, consent: Callable[[Other], bool], *, appl
     return other
 
 
-def keep_winner(session: Session, catalog: Catalog, notify: Notify) -> None:
+def keep_winner(session: Session, catalog: Catalog, lease_s: float, notify: Notify) -> None:
     """Attach the winner again and keep it attached until it is stopped. Raises what attaching and keeping raise."""
     if session.winner is None:
         notify("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
         return
     candidate = catalog.parse_candidate(session.winner)
-    with host(notify) as machine:
+    with host(lease_s, notify) as machine:
         applied.keep(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, notify)
 
 
 @contextlib.contextmanager
-def host(notify: Notify) -> Iterator[Machine]:
+def host(lease_s: float, notify: Notify) -> Iterator[Machine]:
     """Yield the host as a machine, and restore it at the end; `notify` gets what takes time."""
 
     def listen(event: Any) -> None:
@@ -65,6 +65,12 @@ def host(notify: Notify) -> Iterator[Machine]:
             notify(event.detail or event.name)
 
     place = Place(os.getcwd(), pristine=False, identity=invoking_identity())
-    options: dict[str, Any] = {"cpus": None, "memory_bytes": None, "kernel": None, "keep_writes": None}
+    options: dict[str, Any] = {
+        "cpus": None,
+        "memory_bytes": None,
+        "kernel": None,
+        "keep_writes": None,
+        "lease_s": lease_s,
+    }
     with select.choose("host", place=place, listener=listen, **options) as machine:
         yield machine

@@ -31,18 +31,25 @@ from autotune.records import (
 )
 from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker
-from autotune.schedext.holding.client import HolderClient
+from autotune.schedext.holding.client import LEASE_S, HolderClient
 
 
 class Executor:
     """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
     `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
-    schedulers without a seal."""
+    schedulers without a seal, and leases what is attached for `lease_s` (`HolderClient`)."""
 
     def __init__(
-        self, place: Place, *, libbpf: str | None = None, scratch: str | None = None, guarded: bool = True
+        self,
+        place: Place,
+        *,
+        libbpf: str | None = None,
+        scratch: str | None = None,
+        guarded: bool = True,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._guarded = guarded
+        self._lease_s = lease_s
         self._place = place
         self._libbpf = libbpf
         self._scratch = scratch
@@ -109,7 +116,7 @@ class Executor:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         if self._holder is None:
-            self._holder = HolderClient(libbpf=self._libbpf, guarded=self._guarded)
+            self._holder = HolderClient(libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s)
         try:
             return self._holder.attach(spec)
         except HolderLost:

@@ -11,6 +11,7 @@ from autotune.errors import PrivilegeError
 from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
 from autotune.records import Identity, MachineInfo, Sample
+from autotune.schedext.holding.client import LEASE_S
 
 _INVOKERS = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
 """Variables in which programs that make somebody root leave the invoking user."""
@@ -37,8 +38,10 @@ def invoking_identity() -> Identity:
 class LocalMachine(Executor):
     """The host: runs commands and switches schedulers right here."""
 
-    def __init__(self, place: Place, *, why: str, libbpf: str | None, headers: str | None) -> None:
-        super().__init__(place, libbpf=libbpf)
+    def __init__(
+        self, place: Place, *, why: str, libbpf: str | None, headers: str | None, lease_s: float = LEASE_S
+    ) -> None:
+        super().__init__(place, libbpf=libbpf, lease_s=lease_s)
         self._info = describe_machine("host", why, "none")
         self._headers = headers
 

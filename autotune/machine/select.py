@@ -88,14 +88,16 @@ def choose(
     memory_bytes: int | None,
     kernel: Path | None,
     keep_writes: Path | None,
+    lease_s: float,
     listener: Listener,
 ) -> Iterator[Machine]:
-    """Yield the machine of a session and restore it at the end, whatever happens. Raises NoMachineError when there is
-    none, UsageError for options that do not fit the machine."""
+    """Yield the machine of a session and restore it at the end, whatever happens. On the host a scheduler is detached
+    when we are stopped for `lease_s`. Raises NoMachineError when there is none, UsageError for options that do not fit
+    the machine."""
     choice = decide(kind)
     if choice.kind == "host":
         _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
-        with _host(place, choice.why, listener) as machine:
+        with _host(place, choice.why, lease_s, listener) as machine:
             yield machine
         return
     with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener) as machine:
@@ -112,14 +114,14 @@ def _refuse_vm_options(**options: object) -> None:
 
 
 @contextlib.contextmanager
-def _host(place: Place, why: str, listener: Listener) -> Iterator[Machine]:
+def _host(place: Place, why: str, lease_s: float, listener: Listener) -> Iterator[Machine]:
     from autotune.machine.guarded import GuardedMachine
     from autotune.machine.local import LocalMachine
 
     fetched = next(iter(kernels.installed()), None)
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
-    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers)
+    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s)
     machine = GuardedMachine(host, lambda text: listener(Step("canary", text)))
     try:
         yield machine

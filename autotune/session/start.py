@@ -64,6 +64,7 @@ class Engine:
             memory_bytes=settings.memory,
             kernel=settings.kernel,
             keep_writes=request.keep_writes,
+            lease_s=settings.lease,
             listener=listener,
         )
 
@@ -90,7 +91,7 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
             with replacing.replaced(other, recorder.notice):
                 session = _session(request, catalog, recorder, engine)
                 if request.apply:
-                    handover.keep_winner(session, catalog, recorder.notice)
+                    handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
             session = early.session
     return session

@@ -282,6 +282,13 @@ def test_directories_of_schedulers_come_from_the_environment_or_the_users_own_fi
     assert load({"AUTOTUNE_SCHEDULER_DIRS": "/opt/c"}).scheduler_dirs == (Path("/opt/c"),)
 
 
+@pytest.mark.parametrize("wrong", ["1s", "2h", "0", "soon"])
+def test_a_lease_is_long_enough_for_a_busy_machine_and_ends(load: Load, wrong: str) -> None:
+    assert load({"AUTOTUNE_LEASE": "2s"}).lease == 2.0
+    with pytest.raises(UsageError, match="AUTOTUNE_LEASE"):
+        load({"AUTOTUNE_LEASE": wrong})
+
+
 VALUES = {
     "machine": "host",
     "kernel": "set",
@@ -292,6 +299,7 @@ VALUES = {
     "prices": "p.json",
     "model_timeout": "365d",
     "scheduler_dirs": "/opt/a",
+    "lease": "1h",
 }
 """What a project must not give, with a value that is good in itself."""
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,48 @@ def test_serving_ends_when_the_other_side_goes(pipe: tuple[Channel, int, int]) -
     channel, _, write_fd = pipe
     os.close(write_fd)
     serve(channel, {})  # returns
+
+
+class ShortLease:
+    """A lease of 50 ms that keeps what happened, and ends the serving when it lapses."""
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.log: list[str] = []
+        self._end = end
+
+    def left_s(self) -> float | None:
+        return 0.05
+
+    def renew(self) -> None:
+        self.log.append("renew")
+
+    def lapse(self) -> None:
+        self.log.append("lapse")
+        self._end()
+
+
+def test_a_beat_renews_the_lease_and_is_not_answered_and_silence_lets_it_lapse(
+    pipe: tuple[Channel, int, int],
+) -> None:
+    channel, _, write_fd = pipe
+    answers, answer_fd = os.pipe()
+    lease = ShortLease(lambda: os.close(write_fd))
+    served = Channel(channel.read_fd, answer_fd)
+    os.write(write_fd, b'{"op":"beat"}\n{"op":"beat"}\n{"id":7,"op":"echo"}\n')
+    serve(served, {"echo": lambda _request, _emit: "here"}, lease)
+    assert lease.log == ["renew", "renew", "renew", "lapse"]
+    os.close(answer_fd)
+    assert json.loads(os.read(answers, 4096)) == {"id": 7, "ok": "here"}
+    os.close(answers)
+
+
+def test_a_beat_never_waits_for_a_helper_that_does_not_read(worker: Worker) -> None:
+    worker.notify("sleep", seconds=60)
+    for _ in range(20_000):  # a pipe holds 64 KiB
+        worker.beat()
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.process.wait()
+    worker.beat()
 
 
 # --- a helper ---

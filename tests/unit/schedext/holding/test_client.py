@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from autotune.errors import DetachError, HolderLost, NotAttached, PrivilegeError
+from autotune.errors import DetachError, HolderLost, LeaseLapsed, NotAttached, PrivilegeError
 from autotune.records import KernelState
 from autotune.schedext.holding import client as module
 from autotune.schedext.holding import holder as holder_module
@@ -192,6 +193,36 @@ def test_on_a_kernel_without_sched_ext_a_lost_holder_holds_nothing(tree: Path, m
         holder.attach(SPEC)
     assert time.monotonic() - started < module.DETACH_S
     holder.close()
+
+
+def test_a_lease_that_lapsed_leaves_nothing_to_be_sorry_for(tree: Path) -> None:
+    assert tree
+    lapse = "from autotune.errors import LeaseLapsed; raise LeaseLapsed('autotune was stopped')"
+    holder = scripted(detach=lapse)
+    holder.attach(SPEC)
+    with pytest.raises(LeaseLapsed):
+        holder.detach()
+    assert alive(holder)
+    show(tree, OURS)  # somebody else's by now
+    holder.close()
+
+
+@pytest.mark.parametrize(
+    ("guarded", "generated", "lease_s"),
+    [(True, False, 30.0), (True, True, 5.0), (False, False, None), (False, True, None)],
+)
+def test_a_lease_is_for_hosts_and_short_for_generated_ones(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, guarded: bool, generated: bool, lease_s: float | None
+) -> None:
+    assert tree
+    monkeypatch.setattr("autotune.schedext.seal.check", lambda *_args, **_options: None)
+    check = f"assert request['lease_s'] == {lease_s}, request['lease_s']"
+    holder = scripted(attach=check)
+    holder._guarded = guarded
+    holder.attach(replace(SPEC, generated=generated))
+    assert (holder._heart._thread is not None) == guarded
+    holder.close()
+    assert holder._heart._thread is None
 
 
 def test_nonsense_instead_of_an_answer_is_a_lost_holder(tree: Path) -> None:

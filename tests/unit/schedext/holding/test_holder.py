@@ -27,6 +27,7 @@ from autotune.errors import (
     BusyError,
     DetachError,
     HolderLost,
+    LeaseLapsed,
     NotAttached,
     PrivilegeError,
     UsageError,
@@ -331,6 +332,39 @@ def test_an_attach_that_failed_and_left_it_attached_says_so(holder: Holder, mach
     with pytest.raises(DetachError, match="at_test is attached") as caught:
         holder.attach(SPEC)
     assert isinstance(caught.value.__cause__, AttachError)
+
+
+def test_a_lease_is_for_what_is_attached_and_is_renewed(holder: Holder, machine: Machine) -> None:
+    assert machine
+    assert holder.left_s() is None
+    holder.attach(SPEC, lease_s=100.0)
+    holder.renew()
+    left_s = holder.left_s()
+    assert left_s is not None
+    assert 0.0 < left_s <= 100.0
+    holder.detach()
+    assert holder.left_s() is None
+    holder.attach(SPEC)
+    assert holder.left_s() is None
+
+
+def test_a_lease_that_lapsed_is_reported_once_and_the_next_attach_works(holder: Holder, machine: Machine) -> None:
+    holder.attach(SPEC, lease_s=5.0)
+    holder.lapse()
+    assert kernel.read_state(machine.tree).state == "disabled"
+    with pytest.raises(LeaseLapsed, match=r"stopped for more than 5 s, and at_test was detached"):
+        holder.detach()
+    with pytest.raises(NotAttached):
+        holder.detach()
+    assert holder.attach(SPEC, lease_s=5.0).ops == "at_test"
+
+
+def test_a_lapse_that_nobody_heard_of_is_forgotten_by_the_next_attach(holder: Holder, machine: Machine) -> None:
+    assert machine
+    holder.attach(SPEC, lease_s=5.0)
+    holder.lapse()
+    holder.attach(SPEC, lease_s=5.0)
+    assert holder.detach().state.state == "disabled"
 
 
 def test_detaching_nothing_is_an_error(holder: Holder) -> None:
