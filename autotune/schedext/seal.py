@@ -23,7 +23,7 @@ from autotune.errors import AttachError, AutotuneError
 from autotune.records import Seal
 
 KEY_BYTES = 32
-GATES_VERSION = "2"
+GATES_VERSION = "3"
 """Incremented whenever a gate becomes stricter: what passed before must pass again."""
 
 

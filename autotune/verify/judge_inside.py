@@ -38,10 +38,11 @@ def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _findings(known: facts.Facts) -> Iterator[Finding]:
     from autotune.verify.findings import Finding
-    from autotune.verify.source import objects, queues
+    from autotune.verify.source import objects, queues, work
 
     for rule in objects.FACT_RULES:
         yield from rule(known)
+    yield from work.bounded_work(known)
     walks = queues.walk_all(known)
     if isinstance(walks, Finding):
         yield walks
@@ -52,13 +53,21 @@ def _findings(known: facts.Facts) -> Iterator[Finding]:
 
 def numbers(known: facts.Facts, document: dict[str, Any]) -> dict[str, Any]:
     """Return the numbers to report about a source that could be read."""
+    from autotune.verify.source import work
+
     knobs = [
         {"name": each.name, "type": each.type.replace("const volatile ", ""), "default": _default(each)}
         for each in known.variables
         if each.file == "main" and each.const and each.volatile
     ]
     own = sum(function.file == "main" for function in known.functions.values())
-    return {"functions": own, "nodes": document["nodes"], "callbacks": sorted(known.callbacks()), "knobs": knobs}
+    return {
+        "functions": own,
+        "nodes": document["nodes"],
+        "callbacks": sorted(known.callbacks()),
+        "knobs": knobs,
+        "most_rounds": work.most_work(known),
+    }
 
 
 def _default(variable: facts.Variable) -> int | None:

@@ -396,6 +396,113 @@ def test_a_rule_stops_its_fault_and_spares_what_is_close(
     assert spared.findings == (), what
 
 
+# --- bounded-work ---
+
+COUNT = """
+AT_INLINE void count(u32 end)
+{
+	struct bpf_iter_num one;
+
+	bpf_iter_num_new(&one, 0, end);
+	while (bpf_iter_num_next(&one))
+		at_kick_any();
+	bpf_iter_num_destroy(&one);
+}
+""".replace("at_kick_any()", "scx_bpf_kick_cpu(0, 0)")
+
+
+def counting(end: str, inner: str = "scx_bpf_kick_cpu(0, 0);", name: str = "it1") -> str:
+    """An iterator from 0 to `end`, with something inside."""
+    return f"""{{
+		struct bpf_iter_num {name};
+
+		bpf_iter_num_new(&{name}, 0, {end});
+		while (bpf_iter_num_next(&{name})) {{
+			{inner}
+		}}
+		bpf_iter_num_destroy(&{name});
+	}}"""
+
+
+TAKE = PARTS["dispatch"] + "\n\t"
+TOO_LONG = {
+    "two constants": {"dispatch": TAKE + counting("8000000", counting("8000000", name="it2"))},
+    "three small ones": {"dispatch": TAKE + counting("200", counting("200", counting("200", name="it3"), "it2"))},
+    "one after another": {"dispatch": TAKE + counting("700000") + counting("700000", name="it2")},
+    "through a function": {"helpers": COUNT, "dispatch": TAKE + counting("8000000", "count(1000);")},
+    "a parameter": {"helpers": COUNT, "dispatch": TAKE + "count(5);"},
+    "a knob": {"top": PARTS["top"] + "AT_KNOB(u32, turns, 3);\n", "dispatch": TAKE + counting("turns")},
+    "computed from a knob": {
+        "top": PARTS["top"] + "AT_KNOB(u32, turns, 3);\n",
+        "dispatch": TAKE + "u32 end = turns + 1; " + counting("end"),
+    },
+    "the higher of both": {"dispatch": TAKE + "u32 n = prev ? prev->pid : 1; " + counting("n > 64 ? n : 64")},
+    "a variable that grows": {
+        "helpers": "static u32 seen;",
+        "dispatch": TAKE + "seen++; " + counting("seen"),
+    },
+    "a variable somebody else may write": {
+        "helpers": "static u32 seen;\nAT_INLINE void write(u32 *to) { *to = 8000000; }",
+        "dispatch": TAKE + "write(&seen); " + counting("seen"),
+    },
+    "a range from below nothing": {"dispatch": TAKE + counting("8").replace(", 0, 8", ", cpu - 8000000, 8")},
+    "CPUs of CPUs of CPUs": {
+        "dispatch": TAKE
+        + counting(
+            "scx_bpf_nr_cpu_ids()", counting("scx_bpf_nr_cpu_ids()", counting("scx_bpf_nr_cpu_ids()", name="c"), "b")
+        )
+    },
+    "an ordinary loop around an iterator": {
+        "dispatch": TAKE + "u32 n = 0; while (n++ < 1000) " + counting("100000"),
+    },
+    "a goto around an iterator": {
+        "dispatch": TAKE + "u32 n = 0;\nagain:\n" + counting("100000") + " if (n++ < 1000) goto again;",
+    },
+    "an iterator handed on": {
+        "helpers": "AT_INLINE int *more(struct bpf_iter_num *it) { return bpf_iter_num_next(it); }",
+        "dispatch": TAKE
+        + "struct bpf_iter_num it1; bpf_iter_num_new(&it1, 0, 8000000);"
+        + f" while (more(&it1)) {counting('100', name='it2')} bpf_iter_num_destroy(&it1);",
+    },
+    "in another callback": {
+        "running": "AT_OP1(void, it_running, struct task_struct *, p)\n{\n"
+        + counting("1000000", counting("1000000", name="it2"))
+        + "\n}"
+    },
+}
+SHORT = {
+    "a constant": counting("1000"),
+    "a million": counting("1000000"),
+    "two nested": counting("1000", counting("1000", name="it2")),
+    "CPUs": counting("scx_bpf_nr_cpu_ids()"),
+    "CPUs of each CPU": counting("scx_bpf_nr_cpu_ids()", counting("scx_bpf_nr_cpu_ids()", name="it2")),
+    "queued tasks": counting("scx_bpf_dsq_nr_queued(AT_SHARED)"),
+    "a variable of CPUs": "u32 n = scx_bpf_nr_cpu_ids(); " + counting("n"),
+    "a variable that is limited": "u32 n = scx_bpf_nr_cpu_ids(); if (n > 8) n = 8; "
+    + counting("n", counting("n", name="b")),
+    "a limit": "u32 n = prev ? prev->pid : 1; " + counting("n < 64 ? n : 64"),
+    "a limit, the other way": "u32 n = prev ? prev->pid : 1; " + counting("n > 64 ? 64 : n"),
+    "a remainder": "u32 n = prev ? prev->pid : 1; " + counting("n % 100"),
+    "bits": "u32 n = prev ? prev->pid : 1; " + counting("n & 0xff"),
+    "half of the CPUs": counting("scx_bpf_nr_cpu_ids() / 2 + 1"),
+    "an ordinary loop": "u32 n; for (n = 0; n < 100; n++) scx_bpf_kick_cpu(n, 0);",
+}
+
+
+@pytest.mark.parametrize("what", TOO_LONG)
+def test_a_callback_that_may_run_for_long_is_refused_at_its_loop(what: str, headers: Path) -> None:
+    report = checked(scheduler(**TOO_LONG[what]), headers)
+    assert "bounded-work" in errors(report), [finding.text() for finding in report.findings]
+    assert all(finding.line for finding in report.findings if finding.rule == "bounded-work")
+
+
+@pytest.mark.parametrize("what", SHORT)
+def test_a_callback_whose_loops_are_short_passes(what: str, headers: Path) -> None:
+    report = checked(scheduler(dispatch=TAKE + SHORT[what]), headers)
+    assert errors(report) == set(), [finding.text() for finding in report.findings]
+    assert 1 < report.numbers["most_rounds"] <= 1 << 20
+
+
 # --- enqueue-inserts: what is understood of paths -------------------------------------------------------------------
 
 TRY = """
