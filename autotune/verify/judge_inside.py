@@ -38,11 +38,10 @@ def judge(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _findings(known: facts.Facts) -> Iterator[Finding]:
     from autotune.verify.findings import Finding
-    from autotune.verify.source import objects, queues, work
+    from autotune.verify.source import identity, objects, queues, work
 
-    for rule in objects.FACT_RULES:
+    for rule in (*objects.FACT_RULES, work.bounded_work, identity.branch_on_identity):
         yield from rule(known)
-    yield from work.bounded_work(known)
     walks = queues.walk_all(known)
     if isinstance(walks, Finding):
         yield walks

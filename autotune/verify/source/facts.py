@@ -61,6 +61,11 @@ class Function:
     parameters: tuple[int, ...]
     body: Node
 
+    @property
+    def shown(self) -> str:
+        """The name as it stands in the source: the AT_OP macros make a callback of a function NAME_body."""
+        return self.name.removesuffix("_body")
+
 
 @dataclass(frozen=True)
 class Variable:

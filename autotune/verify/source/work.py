@@ -91,7 +91,7 @@ class _Work:
     def _checked(self, work: int, inner: int, node: Node, function: Function) -> int:
         """Note a loop that takes the work beyond what is allowed; the loops around it are not to blame for that."""
         if work > MOST_WORK >= inner and function.file == MAIN:
-            what = f"the loops of {function.name} may run {work:,} times"
+            what = f"the loops of {function.shown} may run {work:,} times"
             self.found.append(Finding("bounded-work", what, _ADVICE, node.line or None, node.column or None))
         return work
 
