@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 FILLS = """
 import contextlib, errno, json, os, sys
+from unittest import mock
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 disk = Path(sys.argv[2])
@@ -48,7 +49,10 @@ def scheduler(n):
     with custom.reserved("mine"):
         custom.keep("mine", str(n) * 5000, b"object", entry, token, [])
 def rejected(n): custom.keep_rejected("mine", str(n) * 5000, [])
-def header(n): build._write(disk / "objects" / "one.h", bytes(5000) + str(n).encode())
+def header(n):
+    build._output = lambda _argv: "sched_ext_ops" + str(n) * 5000
+    with mock.patch.object(Path, "is_file", lambda _path: False):  # so that it is made anew
+        build._dump_headers()
 def console(n): microvm.MicroVM._keep_console(None, str(n) * 5000)
 def written_inside(n):
     upper = Path(sys.argv[3]) / "upper"
