@@ -15,8 +15,9 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from autotune import signals
+from autotune import signals, trust
 from autotune.errors import AttachError, AutotuneError, BusyError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
@@ -100,7 +101,9 @@ def replace(other: Other) -> Replaced:
     when it cannot be stopped, BusyError for one that is never replaced, PrivilegeError. When that fails half-way, it is
     restored."""
     refuse_unless_replaceable(other)
-    worker = Worker(program_as_root(os.path.join(others.HERE, "keeper.py")), _lost, stderr=subprocess.DEVNULL)
+    program = os.path.join(others.HERE, "keeper.py")
+    trust.refuse_foreign(Path(program))
+    worker = Worker(program_as_root(program), _lost, stderr=subprocess.DEVNULL)
     try:
         worker.request("stop", timeout_s=STOP_S, other=to_json(other))
     except BaseException:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources
+from autotune import durable, resources, trust
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -55,7 +55,7 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     directory = cache or resources.cache_dir() / "objects"
     target = directory / f"{source.name.removesuffix('.bpf.c')}-{_key(source, include, clang)}.o"
     started = time.monotonic()
-    cached = target.is_file()
+    cached = target.is_file() and not trust.is_foreign(target)  # a cache in a place that others share is not believed
     if not cached:
         _compile(clang, source, include, target)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_a_second_build_comes_from_the_cache_and_a_change_does_not(tmp_path: Pat
     other = build(source, headers=kept.headers, cache=tmp_path / "cache")
     assert other.object_path != first.object_path
     assert other.sha256 != first.sha256
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_somebody_else_put_into_the_cache_is_built_anew(tmp_path: Path, kept: kernels.Kernel) -> None:
+    source = resources.bpf_source_dir() / "at_fifo.bpf.c"
+    first = build(source, headers=kept.headers, cache=tmp_path / "cache")
+    first.object_path.write_bytes(b"another object")
+    os.chown(first.object_path, 65534, 65534)
+    again = build(source, headers=kept.headers, cache=tmp_path / "cache")
+    assert (again.cached, again.object_path, again.sha256) == (False, first.object_path, first.sha256)
+    assert again.object_path.stat().st_uid == 0
 
 
 def test_a_source_that_does_not_compile_says_where(tmp_path: Path, kept: kernels.Kernel) -> None:

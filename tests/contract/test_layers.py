@@ -22,7 +22,7 @@ Graph = Mapping[str, set[str]]
 RANKS: Mapping[str, Ranks] = {
     "": (
         ("errors", "records", "resources"),
-        ("wire", "events", "process", "durable", "privilege", "config", "redact"),
+        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
         ("secrecy", "signals"),
         ("verdict",),
         ("report", "prompt"),
@@ -66,7 +66,8 @@ LEAN = (
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
     "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "verdict.budget",
+    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
+    "verdict.budget",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
     "wire",
 )  # fmt: skip

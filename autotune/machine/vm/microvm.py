@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotune import durable
+from autotune import durable, trust
 from autotune.errors import AutotuneError, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
@@ -304,6 +304,7 @@ def boot(
     """Boot with KVM where that works, else under emulation; the result is remembered."""
     kvm_results = kvm_results or KvmResults()
     qemu = qemu_program(kernel)[0]
+    trust.refuse_foreign(Path(qemu), would="would run the micro-VM", stage="boot")
     if usable_device() and kvm_results.recall(kernel.version, qemu) is not False:
         notify("booting a micro-VM with KVM")
         try:

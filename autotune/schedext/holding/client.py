@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from autotune.errors import AutotuneError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.privilege import program_as_root, program_problem
@@ -36,6 +37,16 @@ _FENCE = os.path.join(os.path.dirname(HOLDER), "fence.py")
 BY_HAND = "if that is not another program's, press Alt-SysRq-S or run 'echo S > /proc/sysrq-trigger' as root"
 DIED = "the holder of the scheduler died"
 _COMPLAINT_BYTES = 4096
+
+
+def _refuse_foreign(*paths: str) -> None:
+    """Raise AutotuneError for what root would run or load if somebody else could change it. What is not there is for
+    the holder to report."""
+    from autotune import trust  # here, not above: no micro-VM needs it
+
+    for path in paths:
+        if os.path.exists(path):
+            trust.refuse_foreign(Path(path), would="would run or be loaded as root", stage="attach")
 
 
 def start_s(spec: AttachSpec) -> float:
@@ -70,6 +81,8 @@ class HolderClient:
         argv: Sequence[str] | None = None,
     ) -> None:
         self._token = new_token()
+        if guarded and argv is None:
+            _refuse_foreign(HOLDER, *([] if libbpf is None else [libbpf]))
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
@@ -85,6 +98,8 @@ class HolderClient:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         """Attach and confirm. Raises AttachError, BusyError, UsageError, PrivilegeError, HolderLost."""
+        if self._guarded and spec.object_path:
+            _refuse_foreign(spec.object_path)
         if spec.generated and self._guarded:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 

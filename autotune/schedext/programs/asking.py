@@ -22,9 +22,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from autotune import trust
 from autotune.errors import AutotuneError
 from autotune.measure import descendants
-from autotune.schedext.programs import binaries
 from autotune.schedext.programs.binaries import Binary
 
 ANSWER_S = 10.0
@@ -101,7 +101,7 @@ def _identity() -> dict[str, Any]:
     power to attach a scheduler, and often no other user to switch to."""
     if os.geteuid() != 0 or not _is_root_of_the_machine():
         return {}
-    asker = binaries.sudo_user()
+    asker = trust.sudo_user()
     uid, gid = (asker.pw_uid, asker.pw_gid) if asker else (NOBODY, NOBODY)
     return {"user": uid, "group": gid, "extra_groups": []}
 

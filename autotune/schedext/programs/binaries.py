@@ -9,10 +9,7 @@ It may be started as root, so:
 
 from __future__ import annotations
 
-import contextlib
-import grp
 import os
-import pwd
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from autotune import config, resources
+from autotune import config, resources, trust
 from autotune.errors import AutotuneError
 from autotune.schedext.catalogue.catalog import Scheduler
 
@@ -104,21 +101,11 @@ def store() -> Path:
 
 def stores() -> tuple[Path, ...]:
     """Return our store; under sudo also that of the user who called it and installs without root."""
-    asker = sudo_user()
+    asker = trust.sudo_user()
     mine = store()
     if asker is None:
         return (mine,)
     return tuple(dict.fromkeys((mine, Path(asker.pw_dir) / ".local/share/autotune/schedulers")))
-
-
-def sudo_user() -> pwd.struct_passwd | None:
-    """Return the user who called sudo, when we are root by it."""
-    uid = os.environ.get("SUDO_UID", "")
-    if os.geteuid() != 0 or not uid.isdigit() or int(uid) == 0:
-        return None
-    with contextlib.suppress(KeyError):
-        return pwd.getpwuid(int(uid))
-    return None
 
 
 # --- finding ---------------------------------------------------------------------------------------------
@@ -144,8 +131,7 @@ def at(path: Path, origin: Origin) -> Binary:
     """Return the program at a path. Raises AutotuneError when somebody else could change it, or it is gone."""
     try:
         real = path.resolve(strict=True)
-        refuse_foreign(path)
-        refuse_foreign(real)
+        trust.refuse_foreign(path)
         found = real.stat()
     except (OSError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) else "the links go round in a circle"
@@ -194,59 +180,3 @@ def _versions(directory: Path, pinned: str | None) -> list[str]:
 
 def _rank(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)]
-
-
-# --- trust -----------------------------------------------------------------------------------------------
-
-
-def refuse_foreign(path: Path) -> None:
-    """Raise AutotuneError when anybody but root and the user could change or replace the file at this path."""
-    for place in (path, *path.parents):
-        _refuse_foreign(place, path)
-
-
-def _refuse_foreign(place: Path, program: Path) -> None:
-    found = place.lstat()
-    if stat.S_ISLNK(found.st_mode):  # its directory decides who may change it
-        return
-    if found.st_uid not in _trusted_users():
-        problem = f"belongs to {_user_name(found.st_uid)}"
-    elif _open_to_others(found) and not _is_sticky(found):
-        problem = "can be written by others"
-    else:
-        return
-    what = "it" if place == program else str(place)
-    hint = f"chmod go-w {place}" if "written" in problem else "use one that is root's or your own"
-    raise AutotuneError(f"{program} would run as root, but {what} {problem}", hint=hint, stage="scheduler")
-
-
-def _trusted_users() -> set[int]:
-    asker = sudo_user()
-    return {0, os.geteuid(), os.getuid()} | ({asker.pw_uid} if asker else set())
-
-
-def _open_to_others(found: os.stat_result) -> bool:
-    if found.st_mode & stat.S_IWOTH:
-        return True
-    return bool(found.st_mode & stat.S_IWGRP) and found.st_gid != 0 and not _is_private_group(found)
-
-
-def _is_private_group(found: os.stat_result) -> bool:
-    """Return whether the group has only the owner: many distributions make one for each user."""
-    try:
-        group, owner = grp.getgrgid(found.st_gid), pwd.getpwuid(found.st_uid)
-    except KeyError:
-        return False
-    return group.gr_gid == owner.pw_gid and group.gr_name == owner.pw_name and set(group.gr_mem) <= {owner.pw_name}
-
-
-def _is_sticky(found: os.stat_result) -> bool:
-    """Return whether it is a directory such as /tmp: others may put files into it, but not replace ours."""
-    return stat.S_ISDIR(found.st_mode) and bool(found.st_mode & stat.S_ISVTX)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

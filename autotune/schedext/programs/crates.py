@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources
+from autotune import durable, resources, trust
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -55,7 +55,7 @@ def version_of(scheduler: Scheduler, requested: str | None = None) -> str:
 def refuse_sudo() -> None:
     """Raise UsageError under sudo: building needs no root, and would leave root's files in the user's cargo directory.
     What the user installed is found under sudo as well."""
-    asker = binaries.sudo_user()
+    asker = trust.sudo_user()
     if asker is not None:
         raise UsageError(
             "building needs no root, and must not leave files of root in your home", hint="run it again without sudo"
@@ -72,7 +72,7 @@ def opened_store() -> Iterator[Path]:
     except OSError as error:
         raise _unwritable(error, store) from error
     with durable.locked(store / ".lock", _busy):
-        binaries.refuse_foreign(store.resolve())
+        trust.refuse_foreign(store)
         durable.sweep(store)
         yield store
 
