@@ -106,6 +106,11 @@ class Keeper:
             found = owners.process(other.pid)
             if found is None or found.started != other.started:
                 raise BusyError(f"process {other.pid} is a different one by now", hint="run again")
+            if not owners.owns(other.pid, other.ops):  # anybody can give a process a name
+                raise BusyError(
+                    f"process {other.pid} is named like {other.ops} and does not have it open",
+                    hint="stop the scheduler yourself, or use --machine vm",
+                )
             self._start = start_of(other.pid)
             self._other = other
             _end(fd, other)

@@ -96,6 +96,12 @@ def find(ops: str, proc: Path = PROC) -> int | None:
     return named[0] if named else find_by_name(ops, proc)
 
 
+def owns(pid: int, ops: str, proc: Path = PROC) -> bool:
+    """Return whether a process has the scheduler of this name open, by the kernel's word and not by its own name. For
+    root, which may look."""
+    return any(number == pid and any(_map_names(one, ops) for one in maps) for number, maps in _with_struct_ops(proc))
+
+
 def find_by_name(ops: str, proc: Path = PROC) -> int | None:
     """Return the only process whose program is named like the scheduler (`scx_rusty` for `rusty`)."""
     fitting = [pid for pid in _pids(proc) if _fits(process(pid, proc), ops)]

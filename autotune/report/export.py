@@ -116,6 +116,7 @@ def systemd(winner: Winner) -> str:
             f"Put it in {UNIT_PATH}",
             f"Make it active: systemctl daemon-reload && systemctl enable --now {UNIT}",
             f"Undo: systemctl disable --now {UNIT}",
+            f"It runs {winner.argv[0]} as root: whoever may change that file may do anything on this machine.",
         ),
         "[Unit]",
         f"Description=CPU scheduler {_specifiers(_one_line(winner.key))}",

@@ -74,15 +74,16 @@ def newest_clang() -> Clang:
 
 def _clangs() -> Iterator[tuple[int, str]]:
     seen = set()
-    directories = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/bin"]
-    for directory in filter(None, directories):
+    given = [*os.environ.get("PATH", os.defpath).split(os.pathsep), "/usr/bin"]
+    directories = [directory for directory in given if os.path.isabs(directory)]  # `.` is whatever we happen to be in
+    for directory in directories:
         for path in Path(directory).glob("clang-[0-9]*"):
             number = re.fullmatch(r"clang-(\d+)", path.name)
-            if number and os.access(path, os.X_OK) and path.name not in seen:
+            if number and os.access(path, os.X_OK) and path.name not in seen and not trust.is_foreign(path):
                 seen.add(path.name)
                 yield int(number[1]), str(path)
-    plain = shutil.which("clang")
-    if plain and not seen:
+    plain = shutil.which("clang", path=os.pathsep.join(directories))
+    if plain and not seen and not trust.is_foreign(Path(plain)):
         version = re.search(r"version (\d+)", _output([plain, "--version"]))
         if version:
             yield int(version[1]), plain

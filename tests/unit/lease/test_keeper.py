@@ -83,6 +83,15 @@ def test_a_process_of_the_same_number_but_another_start_is_left_alone() -> None:
         assert child.poll() is None
 
 
+def test_a_process_that_only_has_the_name_is_left_alone() -> None:
+    """Anybody can give a process a name; root must neither stop it nor start it again with its environment."""
+    with running("scx_rusty", "100") as child:
+        named = Other("rusty", child.pid, ("scx_rusty",), "hand", "scx_rusty", None, (), process(child.pid).started)
+        with pytest.raises(BusyError, match="is named like rusty and does not have it open"):
+            keeper.Keeper()._stop_process(named)
+        assert child.poll() is None
+
+
 def test_the_loader_is_asked_as_scxctl_takes_it() -> None:
     by_mode = Other("rusty", 1, (), "scx_loader", "scx_rusty", "gaming", ("-k",))
     assert keeper._loader_start(by_mode) == ["scxctl", "start", "--sched", "rusty", "--mode", "gaming"]
