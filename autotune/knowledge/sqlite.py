@@ -49,6 +49,7 @@ MIGRATIONS = (
         scheduler TEXT, result TEXT NOT NULL, created_at REAL NOT NULL
     );
     """,
+    "ALTER TABLE profiles ADD COLUMN directory TEXT NOT NULL DEFAULT '';",
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

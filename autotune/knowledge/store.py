@@ -119,8 +119,9 @@ class Knowledge:
 
     # --- profiles: the notes that a model keeps ---
 
-    def create_profile(self, description: str) -> str:
-        """Begin a profile of a workload and return its id. Raises UsageError when the limit is reached."""
+    def create_profile(self, description: str, directory: str = "") -> str:
+        """Begin a profile of a workload and return its id. Only sessions in the same directory see it: what a model
+        noted of one project is none of the next one's business. Raises UsageError when the limit is reached."""
         with self._transaction(writes=True) as db:
             count = sqlite.count(db, "profiles")
             if count >= MOST_PROFILES:
@@ -131,27 +132,29 @@ class Knowledge:
             now = time.time()
             profile = f"workload-{count + 1}"
             row = {"id": profile, "description": _bounded(description), "created_at": now, "updated_at": now}
-            sqlite.insert(db, "profiles", row)
+            sqlite.insert(db, "profiles", {**row, "directory": sqlite.storable(directory)})
             return profile
 
-    def list_profiles(self, limit: int = 50) -> list[dict[str, Any]]:
-        """Return the profiles, newest first."""
+    def list_profiles(self, limit: int = 50, directory: str = "") -> list[dict[str, Any]]:
+        """Return the profiles of a directory, newest first."""
         with self._transaction() as db:
-            rows = sqlite.run(db, "SELECT * FROM profiles ORDER BY rowid DESC LIMIT ?", max(limit, 0))
-            return [dict(row) for row in rows]
+            query = f"SELECT {_PROFILE} FROM profiles WHERE directory = ? ORDER BY rowid DESC LIMIT ?"
+            return [dict(row) for row in sqlite.run(db, query, sqlite.storable(directory), max(limit, 0))]
 
-    def profile_history(self, profile: str, limit: int = 50) -> dict[str, Any]:
+    def profile_history(self, profile: str, limit: int = 50, directory: str = "") -> dict[str, Any]:
         """Return a profile with its notes, newest first. Raises UsageError for one that does not exist."""
         with self._transaction() as db:
-            found = _profile(db, profile)
+            found = _profile(db, profile, directory)
             query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY rowid DESC LIMIT ?"
             return {"profile": found, "history": [dict(row) for row in sqlite.run(db, query, profile, max(limit, 0))]}
 
-    def add_profile_note(self, profile: str, execution_id: str | None, scheduler: str | None, result: str) -> str:
+    def add_profile_note(
+        self, profile: str, execution_id: str | None, scheduler: str | None, result: str, directory: str = ""
+    ) -> str:
         """Add a note and return its id. It needs no execution, so that a baseline can be noted too. Raises UsageError
         for a profile that does not exist or is full."""
         with self._transaction(writes=True) as db:
-            _profile(db, profile)
+            _profile(db, profile, directory)
             count = int(sqlite.run(db, "SELECT COUNT(*) FROM profile_notes WHERE profile = ?", profile).fetchone()[0])
             if count >= MOST_NOTES:
                 raise UsageError(
@@ -287,8 +290,12 @@ def _past_result(row: sqlite3.Row) -> PastResult:
     )
 
 
-def _profile(db: sqlite3.Connection, profile: str) -> dict[str, Any]:
-    row = sqlite.run(db, "SELECT * FROM profiles WHERE id = ?", profile).fetchone()
+_PROFILE = "id, description, created_at, updated_at"
+
+
+def _profile(db: sqlite3.Connection, profile: str, directory: str) -> dict[str, Any]:
+    query = f"SELECT {_PROFILE} FROM profiles WHERE id = ? AND directory = ?"
+    row = sqlite.run(db, query, profile, sqlite.storable(directory)).fetchone()
     if row is None:
         raise UsageError(f"there is no workload '{_bounded(profile[:100])}'", hint="the command 'list' lists them")
     return dict(row)

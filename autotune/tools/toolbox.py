@@ -368,17 +368,19 @@ class Toolbox:
     # --- notes and files ---
 
     def _workload(self, arguments: WorkloadCommand) -> Any:
+        where = str(self.directory)
         if arguments.command == "create":
-            return {"workload_id": self.knowledge.create_profile(self._needed(arguments, "description"))}
+            description = self._needed(arguments, "description")
+            return {"workload_id": self.knowledge.create_profile(description, where)}
         if arguments.command == "list":
-            return {"profiles": self.knowledge.list_profiles()}
+            return {"profiles": self.knowledge.list_profiles(directory=where)}
         profile = self._needed(arguments, "workload_id")
         if arguments.command == "get_history":
-            return self.knowledge.profile_history(profile)
+            return self.knowledge.profile_history(profile, directory=where)
         execution = self._rehearsal.status(arguments.execution_id) if arguments.execution_id else None
         scheduler = execution.candidate.key if execution else None
         text = self._needed(arguments, "result_description")
-        return {"history_id": self.knowledge.add_profile_note(profile, arguments.execution_id, scheduler, text)}
+        return {"history_id": self.knowledge.add_profile_note(profile, arguments.execution_id, scheduler, text, where)}
 
     def _needed(self, arguments: WorkloadCommand, name: str) -> str:
         value = getattr(arguments, name)

@@ -333,3 +333,18 @@ def test_there_is_a_most_of_profiles(knowledge: Knowledge, monkeypatch: pytest.M
     with pytest.raises(UsageError, match="the most that are kept"):
         knowledge.create_profile("y")
     assert len(knowledge.list_profiles()) == 1
+
+
+def test_notes_of_one_directory_are_not_shown_in_another(tmp_path: Path) -> None:
+    knowledge = Knowledge(tmp_path / "history.sqlite3")
+    profile = knowledge.create_profile("the build of a", "/src/a")
+    knowledge.add_profile_note(profile, None, None, "a secret of a", "/src/a")
+    assert [one["id"] for one in knowledge.list_profiles(directory="/src/a")] == [profile]
+    assert knowledge.list_profiles(directory="/src/b") == []
+    for attempt in (
+        lambda: knowledge.profile_history(profile, directory="/src/b"),
+        lambda: knowledge.add_profile_note(profile, None, None, "x", "/src/b"),
+    ):
+        with pytest.raises(UsageError, match="there is no workload"):
+            attempt()
+    assert len(knowledge.profile_history(profile, directory="/src/a")["history"]) == 1
