@@ -67,7 +67,7 @@ def test_one_that_turns_bad_under_the_workload_is_detached_and_after_three_times
     assert row(second, "custom:at_gate_escape")["runs"] == 0
 
 
-def test_one_that_the_kernel_throws_out_under_the_workload_costs_its_row_only(vm: ResilientVM, kernel: Kernel) -> None:
+def test_one_that_the_kernel_ejects_under_the_workload_costs_its_row_only(vm: ResilientVM, kernel: Kernel) -> None:
     arguments = ["--scheduler", "custom:at_gate_escape:drop=true", "--scheduler", "at_fifo", *SHORT, TRIGGERED]
     seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments], passed=[ESCAPES])
     (session,) = seen["sessions"]

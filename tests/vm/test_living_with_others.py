@@ -106,7 +106,7 @@ def test_a_second_one_is_refused_and_disturbs_nothing(applying: Any) -> None:
     assert applying["twice"]["exit_code"] == 0
 
 
-def test_one_that_the_kernel_throws_out_is_exit_code_1_with_the_reason(applying: Any) -> None:
+def test_one_that_the_kernel_ejects_is_exit_code_1_with_the_reason(applying: Any) -> None:
     seen = applying["ejected"]
     assert seen["exit_code"] == 1
     assert "at_fifo is not attached any more" in seen["stderr"]
@@ -115,7 +115,7 @@ def test_one_that_the_kernel_throws_out_is_exit_code_1_with_the_reason(applying:
     assert seen["recorded"] is False
 
 
-def test_when_it_is_killed_the_kernel_lets_go_and_stop_finds_nobody(applying: Any) -> None:
+def test_when_it_is_killed_the_kernel_detaches_and_stop_finds_nobody(applying: Any) -> None:
     assert applying["killed"]["after"]["state"] == "disabled"
     assert applying["stop_after_kill"]["stdout"] == "nothing is applied\n"
 

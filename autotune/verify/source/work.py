@@ -106,9 +106,9 @@ class _Bounds:
     def rounds(self, loop: Node) -> int:
         """Return how often a loop runs at most: as often as the widest iterator that it asks for more, or, without
         one, as often as its condition and the verifier allow."""
-        asked = [call for call in _own(loop) if call.kind == "call" and str(call.extra).endswith("_next")]
-        if asked:
-            return max(self._iterator(call) for call in asked)
+        steps = [call for call in _own(loop) if call.kind == "call" and str(call.extra).endswith("_next")]
+        if steps:
+            return max(self._iterator(call) for call in steps)
         limits = [self._limit(each) for child in loop.children[:-1] for each in child.walk()]
         return min([FOLLOWED, *(limit for limit in limits if limit is not None)])
 

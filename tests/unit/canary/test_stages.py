@@ -113,7 +113,7 @@ def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuc
 
 
 @pytest.mark.slow
-def test_one_that_the_kernel_throws_out_is_told_with_the_kernel_s_reason(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_the_kernel_ejects_is_reported_with_the_kernel_s_reason(kernel: Kernel, plan: Plan) -> None:
     def attach(partial: bool) -> Attachment:
         attachment = kernel.attach(partial)
         if not partial:  # a while later, so that the watch has seen it attached
