@@ -455,6 +455,13 @@ TOO_LONG = {
     "an ordinary loop around an iterator": {
         "dispatch": TAKE + "u32 n = 0; while (n++ < 1000) " + counting("100000"),
     },
+    "an ordinary loop in an iterator": {
+        "dispatch": TAKE + "u32 n = 0; " + counting("1000", "while (n++ < cpu) scx_bpf_kick_cpu(0, 0);"),
+    },
+    "ordinary loops behind calls": {
+        "helpers": "__attribute__((noinline)) int spin(u32 end) { u32 n = 0; while (n < end) n++; return n; }",
+        "dispatch": TAKE + "spin(cpu); " * 20,
+    },
     "a goto around an iterator": {
         "dispatch": TAKE + "u32 n = 0;\nagain:\n" + counting("100000") + " if (n++ < 1000) goto again;",
     },
@@ -485,6 +492,7 @@ SHORT = {
     "a remainder": "u32 n = prev ? prev->pid : 1; " + counting("n % 100"),
     "bits": "u32 n = prev ? prev->pid : 1; " + counting("n & 0xff"),
     "half of the CPUs": counting("scx_bpf_nr_cpu_ids() / 2 + 1"),
+    "many ordinary loops": "u32 n = 0; " + "while (n++ < cpu) scx_bpf_kick_cpu(0, 0); " * 20,
     "an ordinary loop": "u32 n; for (n = 0; n < 100; n++) scx_bpf_kick_cpu(n, 0);",
 }
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from autotune.verify.findings import Finding
 from autotune.verify.source.facts import MAIN, Facts, Function, Node
@@ -23,8 +24,8 @@ MOST_WORK = 1 << 20
 MOST_ROUNDS = 8 << 20
 """BPF_MAX_LOOPS of the kernel's include/linux/bpf.h: `bpf_iter_num_new` refuses a wider range."""
 FOLLOWED = 1 << 18
-"""Rounds of an ordinary loop: the verifier follows each, of at least four instructions, up to a million in all
-(BPF_COMPLEXITY_LIMIT_INSNS)."""
+"""Rounds of all ordinary loops of a function: the verifier follows each round, of at least four instructions, up to a
+million in all (BPF_COMPLEXITY_LIMIT_INSNS)."""
 CPUS, TASKS = 512, 2048
 """CPUs of a large machine, and tasks in one queue of a crowded one."""
 _COUNTS = {"scx_bpf_nr_cpu_ids": CPUS, "scx_bpf_nr_node_ids": CPUS, "scx_bpf_dsq_nr_queued": TASKS}
@@ -51,6 +52,17 @@ def most_work(facts: Facts) -> int:
     return max((work.of(function) for function in facts.callbacks().values()), default=0)
 
 
+class _Rounds(NamedTuple):
+    """Rounds of loops: of those that the verifier follows one by one, all together, and of all others."""
+
+    followed: int = 0
+    other: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.followed + self.other
+
+
 @dataclass
 class _Work:
     """The work of all functions that were looked at so far, and what is wrong with it."""
@@ -67,33 +79,42 @@ class _Work:
 
     def _function(self, function: Function) -> int:
         bounds, before = _Bounds(self.facts, function), len(self.found)
-        work = self._node(function.body, function, bounds)
+        work = self._node(function.body, function, bounds).all
         if len(self.found) == before:  # no loop alone is too much, all of them may be
             place = Node("", function.line, function.column, None, ())
-            self._checked(work, self._most_of_a_part(function, bounds), place, function)
+            self._check(work, self._most_of_a_part(function, bounds), place, function)
         if work and _jumps_back(function.body):
-            work = self._checked(FOLLOWED * work, work, function.body, function)
+            self._check(FOLLOWED * work, work, function.body, function)
+            work *= FOLLOWED
         return work
 
     def _most_of_a_part(self, function: Function, bounds: _Bounds) -> int:
         """Return the work of the loop or of the call that has most of it."""
         parts = (each for each in function.body.walk() if each.kind in (*_LOOPS, "call"))
-        return max((self._node(each, function, bounds) for each in parts), default=0)
+        return max((self._node(each, function, bounds).all for each in parts), default=0)
 
-    def _node(self, node: Node, function: Function, bounds: _Bounds) -> int:
-        inner = sum(self._node(child, function, bounds) for child in node.children)
+    def _node(self, node: Node, function: Function, bounds: _Bounds) -> _Rounds:
+        parts = [self._node(child, function, bounds) for child in node.children]
+        inner = _Rounds(min(FOLLOWED, sum(part.followed for part in parts)), sum(part.other for part in parts))
         if node.kind == "call" and node.extra in self.facts.functions:
-            inner += self.of(self.facts.functions[node.extra])
+            # A function that is not static is followed by itself: what it does counts for each call.
+            inner = inner._replace(other=inner.other + self.of(self.facts.functions[node.extra]))
         if node.kind not in _LOOPS:
             return inner
-        return self._checked(bounds.rounds(node) * max(1, inner), inner, node, function)
+        rounds = bounds.iterated(node)
+        if rounds is not None:
+            work = _Rounds(0, rounds * max(1, inner.all))
+        else:
+            rounds = bounds.followed(node)
+            work = _Rounds(min(FOLLOWED, rounds * max(1, inner.followed)), rounds * inner.other)
+        self._check(work.all, inner.all, node, function)
+        return work
 
-    def _checked(self, work: int, inner: int, node: Node, function: Function) -> int:
+    def _check(self, work: int, inner: int, node: Node, function: Function) -> None:
         """Note a loop that takes the work beyond what is allowed; the loops around it are not to blame for that."""
         if work > MOST_WORK >= inner and function.file == MAIN:
             what = f"the loops of {function.shown} may run {work:,} times"
             self.found.append(Finding("bounded-work", what, _ADVICE, node.line or None, node.column or None))
-        return work
 
 
 class _Bounds:
@@ -103,12 +124,13 @@ class _Bounds:
         self._facts = facts
         self._body = function.body
 
-    def rounds(self, loop: Node) -> int:
-        """Return how often a loop runs at most: as often as the widest iterator that it asks for more, or, without
-        one, as often as its condition and the verifier allow."""
+    def iterated(self, loop: Node) -> int | None:
+        """Return how often a loop over iterators runs: as often as the widest of them allows; None for others."""
         steps = [call for call in _own(loop) if call.kind == "call" and str(call.extra).endswith("_next")]
-        if steps:
-            return max(self._iterator(call) for call in steps)
+        return max((self._iterator(call) for call in steps), default=None)
+
+    def followed(self, loop: Node) -> int:
+        """Return how often an ordinary loop runs: as often as its condition and the verifier allow."""
         limits = [self._limit(each) for child in loop.children[:-1] for each in child.walk()]
         return min([FOLLOWED, *(limit for limit in limits if limit is not None)])
 
