@@ -190,7 +190,7 @@ def test_a_scheduler_that_somebody_else_attached_is_named_and_left_alone(host: R
     ("place", "arguments", "exit_code", "said"),
     [
         ("/tmp", ("--json", "/tmp/closed/r"), 2, "--json /tmp/closed/r cannot be written: Permission denied. Name a"),
-        ("/tmp", ("--input", "/tmp/closed/r"), 2, "--input /tmp/closed/r: Permission denied. Name a file that can be"),
+        ("/tmp", ("--input", "/tmp/closed/r"), 2, "--input /tmp/closed/r: Permission denied. Give a file that can be"),
         ("/tmp", ("--kernel", "/tmp/closed/r"), 1, "/tmp/closed/r: Permission denied. Change its permissions"),
         ("/tmp/closed", (), 2, "Permission denied"),
     ],
