@@ -22,7 +22,7 @@ from autotune.verify.behaviour.loads import LOADS
 from autotune.verify.findings import GateReport
 from autotune.verify.load import gate as load_gate
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.alone]
 
 OURS = ("at_fifo", "at_vtime", "at_batch", "at_interactive")
 FAULTY = Path(__file__).parents[1] / "bpf" / "faulty"

@@ -16,7 +16,7 @@ from autotune.machine.vm.resilient import ResilientVM
 from autotune.schedext.build import build
 from tests.support.guest import guest_json
 
-pytestmark = [pytest.mark.vm, pytest.mark.slow]
+pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.alone]
 
 BPF = Path(__file__).parents[1] / "bpf"
 REACTION_S = canary_module.DETACH_S

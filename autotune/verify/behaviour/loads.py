@@ -443,7 +443,7 @@ def pinned(bench: Bench) -> Numbers:
             crew.start("free", hog)
 
         def move(turn: int) -> None:
-            if turn % 25 >= 10:
+            if turn % 25 >= 10 or not moved.slot.read(WORK):  # until it begins it still binds itself to its first CPU
                 return
             cpu = bench.cpus[turn % len(bench.cpus)]
             os.sched_setaffinity(moved.pid, {cpu})
