@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-ASK_S = 3.0
+ASK_S = 10.0
 """Deadline of every command."""
 SERVICE = "scx.service"
 """The service with which distributions start a scheduler."""
