@@ -44,6 +44,17 @@ def refuse_foreign(path: Path, *, would: str = "would run as root", stage: str =
                 raise AutotuneError(f"{path} {would}, but {what} {found}", hint=hint, stage=stage)
 
 
+def refuse_foreign_code(program: Path) -> None:
+    """Raise AutotuneError when anybody else could change a program of ours that is to run as root, by its file or its
+    directory. The way to these is that of the code that asks."""
+    for place in (program, program.parent):
+        found = problem(place)
+        if found is not None:
+            raise AutotuneError(
+                f"{program} would run as root, but {place} {found}", hint=f"chmod go-w {place}", stage="attach"
+            )
+
+
 def is_foreign(path: Path) -> bool:
     """Return whether `refuse_foreign` would refuse the file, or it is not there."""
     try:

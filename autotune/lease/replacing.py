@@ -102,7 +102,7 @@ def replace(other: Other) -> Replaced:
     restored."""
     refuse_unless_replaceable(other)
     program = os.path.join(others.HERE, "keeper.py")
-    trust.refuse_foreign(Path(program))
+    trust.refuse_foreign_code(Path(program))
     worker = Worker(program_as_root(program), _lost, stderr=subprocess.DEVNULL)
     try:
         worker.request("stop", timeout_s=STOP_S, other=to_json(other))

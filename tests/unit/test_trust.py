@@ -120,3 +120,15 @@ def test_the_reason_says_what_would_be_done(program: Path) -> None:
     program.chmod(0o777)
     with pytest.raises(AutotuneError, match=f"^{program} would be loaded, but it can be written"):
         trust.refuse_foreign(program, would="would be loaded", stage="attach")
+
+
+def test_of_our_own_code_the_file_and_its_directory_count(program: Path) -> None:
+    program.parent.parent.chmod(0o777)
+    trust.refuse_foreign_code(program)
+    program.parent.chmod(0o777)
+    with pytest.raises(AutotuneError, match=r"would run as root, but .*/place can be written by others"):
+        trust.refuse_foreign_code(program)
+    program.parent.chmod(0o755)
+    program.chmod(0o757)
+    with pytest.raises(AutotuneError, match="can be written by others"):
+        trust.refuse_foreign_code(program)

@@ -39,6 +39,12 @@ DIED = "the holder of the scheduler died"
 _COMPLAINT_BYTES = 4096
 
 
+def _refuse_foreign_code() -> None:
+    from autotune import trust  # here, not above: no micro-VM needs it
+
+    trust.refuse_foreign_code(Path(HOLDER))
+
+
 def _refuse_foreign(*paths: str) -> None:
     """Raise AutotuneError for what root would run or load if somebody else could change it. What is not there is for
     the holder to report."""
@@ -82,7 +88,8 @@ class HolderClient:
     ) -> None:
         self._token = new_token()
         if guarded and argv is None:
-            _refuse_foreign(HOLDER, *([] if libbpf is None else [libbpf]))
+            _refuse_foreign_code()
+            _refuse_foreign(*([] if libbpf is None else [libbpf]))
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
