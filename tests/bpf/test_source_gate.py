@@ -471,6 +471,36 @@ TOO_LONG = {
         + "struct bpf_iter_num it1; bpf_iter_num_new(&it1, 0, 8000000);"
         + f" while (more(&it1)) {counting('100', name='it2')} bpf_iter_num_destroy(&it1);",
     },
+    "iterators handed on, nested": {
+        "helpers": "AT_INLINE int *more(struct bpf_iter_num *it) { return bpf_iter_num_next(it); }",
+        "dispatch": TAKE
+        + "struct bpf_iter_num a, b; bpf_iter_num_new(&a, 0, 8000000); while (more(&a)) {"
+        + " bpf_iter_num_new(&b, 0, 8000000); while (more(&b)) at_kick(prev); bpf_iter_num_destroy(&b); }"
+        + " bpf_iter_num_destroy(&a);",
+    },
+    "an iterator by a pointer": {
+        "dispatch": TAKE
+        + "struct bpf_iter_num it1, *at = &it1; bpf_iter_num_new(&it1, 0, 8000000);"
+        + " while (bpf_iter_num_next(at)) at_kick(prev); bpf_iter_num_destroy(&it1);",
+    },
+    "a condition that says nothing of the rounds": {
+        "dispatch": TAKE + "u32 n = 0; while (cpu < 4) { if (n++ > 100000) break; " + counting("1000") + "}",
+    },
+    "a counter that is set back": {
+        "dispatch": TAKE + "u32 n, m = 0; for (n = 0; n < 4; n++) { if (m++ < 9999) n = 0; " + counting("1000") + "}",
+    },
+    "a limit that is one of two": {
+        "dispatch": TAKE + "u32 n; for (n = 0; n < 4 || prev; n++) " + counting("1000"),
+    },
+    "a start far below": {"dispatch": TAKE + "s32 n; for (n = -90000; n < 4; n++) " + counting("1000")},
+    "what has wrapped around": {
+        "dispatch": TAKE + "u32 n = scx_bpf_nr_cpu_ids(), m = n - 600; " + counting("m >> 9"),
+    },
+    "a negative number": {"dispatch": TAKE + "u32 n = 5; if (prev) n = -1; " + counting("n >> 9")},
+    "a static variable with another's name": {
+        "helpers": "static u32 turns = 1;",
+        "dispatch": TAKE + "static u32 turns = 8000000; " + counting("turns"),
+    },
     "in another callback": {
         "running": "AT_OP1(void, it_running, struct task_struct *, p)\n{\n"
         + counting("1000000", counting("1000000", name="it2"))
@@ -493,6 +523,8 @@ SHORT = {
     "bits": "u32 n = prev ? prev->pid : 1; " + counting("n & 0xff"),
     "half of the CPUs": counting("scx_bpf_nr_cpu_ids() / 2 + 1"),
     "many ordinary loops": "u32 n = 0; " + "while (n++ < cpu) scx_bpf_kick_cpu(0, 0); " * 20,
+    "a loop that counts around an iterator": "u32 n; for (n = 0; n < 4; n++) " + counting("1000"),
+    "counting, and more": "u32 n; for (n = 0; prev && n <= 4; n++) " + counting("1000"),
     "an ordinary loop": "u32 n; for (n = 0; n < 100; n++) scx_bpf_kick_cpu(n, 0);",
 }
 

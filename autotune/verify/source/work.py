@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from autotune.verify.findings import Finding
 from autotune.verify.source.facts import MAIN, Facts, Function, Node
-from autotune.verify.source.syntax import RELATIONS, STEPS
+from autotune.verify.source.syntax import RELATIONS, STEPS, assigned_in, exposed_in
 
 MOST_WORK = 1 << 20
 """Rounds of loops in one callback: some milliseconds, the order of a time slice."""
@@ -79,19 +79,15 @@ class _Work:
 
     def _function(self, function: Function) -> int:
         bounds, before = _Bounds(self.facts, function), len(self.found)
+        self.found += [_handed_on(call) for call in function.body.walk() if _hands_on(call) and function.file == MAIN]
         work = self._node(function.body, function, bounds).all
-        if len(self.found) == before:  # no loop alone is too much, all of them may be
-            place = Node("", function.line, function.column, None, ())
-            self._check(work, self._most_of_a_part(function, bounds), place, function)
-        if work and _jumps_back(function.body):
-            self._check(FOLLOWED * work, work, function.body, function)
+        if _jumps_back(function.body):
             work *= FOLLOWED
+        called = [each.extra for each in function.body.walk() if each.kind == "call"]
+        if len(self.found) == before and all(self._known.get(name, 0) <= MOST_WORK for name in called):
+            # no loop and no call alone is too much, all of them may be
+            self._check(work, 0, Node("", function.line, function.column, None, ()), function)
         return work
-
-    def _most_of_a_part(self, function: Function, bounds: _Bounds) -> int:
-        """Return the work of the loop or of the call that has most of it."""
-        parts = (each for each in function.body.walk() if each.kind in (*_LOOPS, "call"))
-        return max((self._node(each, function, bounds).all for each in parts), default=0)
 
     def _node(self, node: Node, function: Function, bounds: _Bounds) -> _Rounds:
         parts = [self._node(child, function, bounds) for child in node.children]
@@ -130,16 +126,19 @@ class _Bounds:
         return max((self._iterator(call) for call in steps), default=None)
 
     def followed(self, loop: Node) -> int:
-        """Return how often an ordinary loop runs: as often as its condition and the verifier allow."""
-        limits = [self._limit(each) for child in loop.children[:-1] for each in child.walk()]
-        return min([FOLLOWED, *(limit for limit in limits if limit is not None)])
-
-    def _limit(self, node: Node) -> int | None:
-        """Return the constant that a part of a condition compares with, as in `i < 64`."""
-        if node.kind != "binary" or str(node.extra).rstrip("u") not in ("<", "<=", "!="):
-            return None
-        right = node.children[1]
-        return abs(int(right.extra)) + 1 if right.kind == "constant" else None
+        """Return how often an ordinary loop runs: as often as it counts, if it does nothing else with its counter;
+        else as often as the verifier allows."""
+        if loop.kind != "for" or loop.extra != "icn":
+            return FOLLOWED
+        first, condition, step, body = loop.children
+        if step.kind != "unary" or step.extra not in ("x++", "++x") or step.children[0].kind != "local":
+            return FOLLOWED
+        counter = step.children[0]
+        if counter.extra in assigned_in(body) | assigned_in(condition) | exposed_in(self._body):
+            return FOLLOWED
+        starts = [value.extra for value in _assigned(first, counter) if value is not None and value.kind == "constant"]
+        ends = [end for each in _conjuncts(condition) if (end := _limit(each, counter)) is not None]
+        return min(FOLLOWED, max(0, min(ends) - min(starts))) if starts and ends else FOLLOWED
 
     def _iterator(self, call: Node) -> int:
         variable = _variable(call)
@@ -166,7 +165,7 @@ class _Bounds:
         if deep > _MOST_DEEP:
             return None
         if node.kind == "constant":
-            return int(node.extra)
+            return int(node.extra) if node.extra >= 0 else None  # in an unsigned type it is huge
         if node.kind == "cast" and len(node.children) == 1:
             return self._most(node.children[0], deep + 1)
         if node.kind == "call":
@@ -178,16 +177,16 @@ class _Bounds:
         return self._variable(node, deep) if node.kind in ("local", "global") else None
 
     def _binary(self, node: Node, deep: int) -> int | None:
+        """Bound what cannot come out larger by wrapping around: no difference, and no quotient of what may have."""
+        first, second = node.children
         left, right = (self._most(child, deep + 1) for child in node.children)
         if node.extra == "&":
-            return min((value for value in (left, right) if value is not None and value >= 0), default=None)
-        if node.extra == "%" and node.children[1].kind == "constant":
-            return right
-        if left is None or left < 0:
-            return None
-        if node.extra in ("/", ">>", "-"):
-            return left
-        if right is None or right < 0:
+            return next((value for side, value in ((first, left), (second, right)) if side.kind == "constant"), None)
+        if node.extra == "%":
+            return right if second.kind == "constant" else None
+        if node.extra in ("/", ">>"):
+            return left if first.kind in ("call", "constant") and second.kind == "constant" else None
+        if left is None or right is None:
             return None
         return {"+": left + right, "*": left * right}.get(node.extra)
 
@@ -212,6 +211,8 @@ class _Bounds:
     def _values(self, wanted: Node) -> Iterator[Node | None]:
         is_local = wanted.kind == "local"
         if not is_local:
+            if any(each.kind == "variable" and each.extra is None for each in self._body.walk()):
+                yield None  # a static variable of the function may have the same name
             variable = next((each for each in self._facts.variables if each.name == wanted.extra), None)
             if variable is None or variable.volatile:
                 yield None  # a knob
@@ -238,6 +239,34 @@ def _assigned(body: Node, wanted: Node) -> Iterator[Node | None]:
                 yield None
         elif each.kind == "unary" and each.extra in ("&", *STEPS) and _bare(each.children[0]) == _bare(wanted):
             yield None
+
+
+def _hands_on(node: Node) -> bool:
+    """Return whether an iterator is used that is no local variable of the function: no bound of it can be seen."""
+    return node.kind == "call" and str(node.extra).startswith("bpf_iter_") and _variable(node) is None
+
+
+def _handed_on(call: Node) -> Finding:
+    what = f"{call.extra} does not name the iterator itself"
+    advice = "write &NAME of a local variable: an iterator stays in the function that makes it"
+    return Finding("bounded-work", what, advice, call.line, call.column)
+
+
+def _conjuncts(condition: Node) -> Iterator[Node]:
+    if condition.kind == "binary" and condition.extra == "&&":
+        for child in condition.children:
+            yield from _conjuncts(child)
+    else:
+        yield condition
+
+
+def _limit(condition: Node, counter: Node) -> int | None:
+    """Return the first number that a counter does not reach, by `counter < 64`."""
+    relation = str(condition.extra).rstrip("u") if condition.kind == "binary" else ""
+    if relation not in ("<", "<=") or _bare(condition.children[0]) != _bare(counter):
+        return None
+    right = condition.children[1]
+    return int(right.extra) + (relation == "<=") if right.kind == "constant" else None
 
 
 def _own(loop: Node) -> Iterator[Node]:
