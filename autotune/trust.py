@@ -2,7 +2,7 @@
 """Refuses what root would run or load if anybody but root and the user could change it. Standard library only.
 
 One check for all of these:
-- the programs that run as root, and the Python that runs them (`schedext.holding.client`, `lease.replacing`);
+- our own programs that run as root (`schedext.holding.client`, `lease.replacing`), by file and directory;
 - libbpf, and the objects of schedulers (`schedext.holding.client`, `schedext.build`);
 - programs of schedulers (`schedext.programs.binaries`);
 - QEMU (`machine.vm.microvm`).
@@ -19,6 +19,7 @@ import os
 import pwd
 import stat
 import struct
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,42 +27,49 @@ from autotune.errors import AutotuneError
 
 _ACL = "system.posix_acl_access"
 _VERSION, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
-_USER, _GROUP_OBJECT, _GROUP, _MASK = 0x02, 0x04, 0x08, 0x10
+_USER, _GROUP, _MASK = 0x02, 0x08, 0x10
 _WRITE = 2
 """Layout and tags of an access control list: include/uapi/linux/posix_acl.h and posix_acl_xattr.h of the kernel."""
-LONGEST_ACL_BYTES = 1 << 16
 
 
 def refuse_foreign(path: Path, *, would: str = "would run as root", stage: str = "scheduler") -> None:
     """Raise AutotuneError when anybody else could change or replace the file at this path, or the file that it leads
     to. Raises OSError when it is not there."""
-    for one in dict.fromkeys((path, path.resolve(strict=True))):
-        for place in (one, *one.parents):
-            found = problem(place)
-            if found is not None:
-                what = "it" if place == path else str(place)
-                hint = f"chmod go-w {place}" if "written" in found else "use one that is root's or your own"
-                raise AutotuneError(f"{path} {would}, but {what} {found}", hint=hint, stage=stage)
+    _refuse(path, _way_to(path), would, stage)
 
 
 def refuse_foreign_code(program: Path) -> None:
     """Raise AutotuneError when anybody else could change a program of ours that is to run as root, by its file or its
     directory. The way to these is that of the code that asks."""
-    for place in (program, program.parent):
-        found = problem(place)
-        if found is not None:
-            raise AutotuneError(
-                f"{program} would run as root, but {place} {found}", hint=f"chmod go-w {place}", stage="attach"
-            )
+    _refuse(program, [program, program.parent], "would run as root", "attach")
 
 
 def is_foreign(path: Path) -> bool:
     """Return whether `refuse_foreign` would refuse the file, or it is not there."""
     try:
-        refuse_foreign(path)
-    except (AutotuneError, OSError):
+        return _fault(_way_to(path)) is not None
+    except OSError:
         return True
-    return False
+
+
+def _refuse(path: Path, places: Iterable[Path], would: str, stage: str) -> None:
+    fault = _fault(places)
+    if fault is not None:
+        place, found = fault
+        what = "it" if place == path else str(place)
+        hint = f"chmod go-w {place}" if "written" in found else "use one that is root's or your own"
+        raise AutotuneError(f"{path} {would}, but {what} {found}", hint=hint, stage=stage)
+
+
+def _way_to(path: Path) -> Iterator[Path]:
+    """Yield the file and every directory on the way to it, also where links lead."""
+    for one in dict.fromkeys((path, path.resolve(strict=True))):
+        yield from (one, *one.parents)
+
+
+def _fault(places: Iterable[Path]) -> tuple[Path, str] | None:
+    """Return the first of the places that may be somebody else's, and why; None when none is."""
+    return next(((place, found) for place in places if (found := problem(place)) is not None), None)
 
 
 def problem(place: Path) -> str | None:

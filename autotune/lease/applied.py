@@ -89,7 +89,7 @@ def keep(machine: Machine, spec: AttachSpec, candidate: Candidate, notify: Notif
 def _is_to_go_on(
     machine: Machine, spec: AttachSpec, candidate: Candidate, requests: _Requests, record: _Record, notify: Notify
 ) -> bool:
-    """Watch until it is detached: whether it is to be attached again, since this process was only stopped for a
+    """Watch until it is detached, and return whether it is to be attached again: this process was only stopped for a
     while."""
     lost = _watch(machine, spec, requests, record)
     try:
@@ -183,7 +183,7 @@ class _Requests:
         self._any.set()
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for one; whether there is one."""
+        """Wait for one, and return whether there is one."""
         return self._any.wait(timeout_s)
 
     def go_on(self) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Take out what has its name beside it in a structure: an XML element or its attributes, a pair of `name` and `value`,
+"""Takes out what has its name beside it in a structure: an XML element or its attributes, a pair of `name` and `value`,
 a call that defines, a block of YAML, an option of openssl."""
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _PATTERNS = tuple(
     )
 )
 _BLOCK = re.compile(
-    r"^(?P<indent>[ \t]{0,40})(?P<dash>- )?[\"']?(?P<name>[\w.\-]{1,80})[\"']?:[ \t]{0,4}[|>][+-]?\d?[ \t]{0,8}\r?\n"
+    r"^(?P<indent>[ \t]{0,40})(?:- )?[\"']?(?P<name>[\w.\-]{1,80})[\"']?:[ \t]{0,4}[|>][+-]?\d?[ \t]{0,8}\r?\n"
     r"(?P<value>(?:(?P=indent)[ \t]+[^\r\n]*(?:\r?\n|\Z)|[ \t]*\r?\n)+)",
     re.M,
 )
-_OF_OPENSSL = re.compile(r"(?P<before>-pass(?:in|out)?(?:[ \t]{1,4}|=)[\"']?pass:)(?P<value>[^\s\"']{1,200})")
+_OF_OPENSSL = re.compile(r"-pass(?:in|out)?(?:[ \t]{1,4}|=)[\"']?pass:(?P<value>[^\s\"']{1,200})")
 
 
 def without_contained(text: str) -> str:
@@ -69,7 +69,7 @@ def _hides(strength: Strength, value: str) -> bool:
 
 
 def _block(found: re.Match[str]) -> str:
-    """The lines of a block stay as many as they were, with one mark in front."""
+    """Replace the lines of a block by one mark, indented as a block is."""
     value = found["value"]
     strength = name_strength(found["name"])
     if strength in ("", "weak") or not value.strip() or MARKED.fullmatch(value.strip()):
@@ -84,5 +84,5 @@ def _cut(found: re.Match[str], group: str) -> str:
 
 
 def name_beside_value(value: Mapping[str, Any]) -> str:
-    """The name in a JSON object that is a pair of `name` and `value`; empty when there is none."""
+    """Return the name in a JSON object that is a pair of `name` and `value`; empty when there is none."""
     return next((str(value[key]) for key in ("name", "key", "Name", "Key") if isinstance(value.get(key), str)), "")

@@ -144,7 +144,6 @@ _OF_SOME_VENDOR = re.compile(
     rf"{_START}(?<![./+-])(?!(?:sha|md|blake)\d|h\d)[A-Za-z][A-Za-z0-9]{{1,11}}[_-](?:[A-Za-z0-9]{{2,16}}[_-]){{0,3}}"
     r"[A-Za-z0-9]{20,200}(?![A-Za-z0-9_/+=.-]*[/+=])(?![A-Za-z0-9_])"
 )
-_LAST_PART = re.compile(r"[A-Za-z0-9]+\Z")
 
 
 def without_known_formats(text: str) -> str:
@@ -154,7 +153,7 @@ def without_known_formats(text: str) -> str:
     text = _sub_if(
         _OF_SOME_VENDOR,
         "token",
-        lambda found: any(map(str.isdigit, found)) and is_generated(_LAST_PART.findall(found)[0]),
+        lambda found: any(map(str.isdigit, found)) and is_generated(re.split("[_-]", found)[-1]),
         text,
     )
     if "sk-" in text:

@@ -41,9 +41,10 @@ def looks_mixed(value: str) -> bool:
 
 
 def is_generated(value: str, changes: float = 0.4) -> bool:
-    """Letters and digits as a generator writes them: about as many capitals as small letters, and `changes` (of 1) from
-    one kind to another. Names of tests and symbols have fewer capitals, in front of words. Of random letters and digits
-    62 % of the neighbours are of different kinds, with a spread of 11 % where there are 20."""
+    """Return whether letters and digits read as a generator writes them: about as many capitals as small letters, and
+    `changes` (of 1) from one kind to another. Names of tests and symbols have fewer capitals, in front of words. Of
+    random letters and digits 62 % of the neighbours are of different kinds, with a spread of 11 % where there are
+    20."""
     letters = sum(map(str.isalpha, value))
     capitals = sum(map(str.isupper, value))
     if not 0.2 * letters <= capitals <= 0.8 * letters:

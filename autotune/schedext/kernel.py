@@ -166,8 +166,8 @@ _KERNEL_CODES = 1 << 48 | 1 << 32
 
 
 def in_kernel_words(record: SchedulerExit | None, logged: SchedulerExit | None) -> SchedulerExit | None:
-    """Why a generated scheduler went: what the kernel itself `logged`, else the bare kind in the `record`, which the
-    scheduler keeps, and may fill with what it likes, such as another process's memory."""
+    """Return why a generated scheduler went: what the kernel itself `logged`, else the bare kind in the `record`. That
+    the scheduler keeps, and may fill with what it likes, such as another process's memory."""
     code = record.code & _KERNEL_CODES if record is not None else 0
     if logged is not None:
         return SchedulerExit(logged.kind, code, logged.reason, "" if logged.kind in _OWN_WORDS else logged.message)
@@ -179,7 +179,7 @@ def in_kernel_words(record: SchedulerExit | None, logged: SchedulerExit | None) 
 
 
 def without_own_words(messages: Iterable[str], ops: str) -> list[str]:
-    """The kernel's messages about schedulers without those whose text the scheduler `ops` wrote."""
+    """Return the kernel's messages about schedulers without those whose text the scheduler `ops` wrote."""
     own, kept = False, []
     for message in messages:
         ended = _DISABLED.search(message)

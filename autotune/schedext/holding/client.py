@@ -39,20 +39,14 @@ DIED = "the holder of the scheduler died"
 _COMPLAINT_BYTES = 4096
 
 
-def _refuse_foreign_code() -> None:
+def _refuse_foreign(path: str | None) -> None:
+    """Raise AutotuneError for what root would run or load, the holder and this file, if somebody else could change it.
+    What is not there is for the holder to report."""
     from autotune import trust  # here, not above: no micro-VM needs it
 
     trust.refuse_foreign_code(Path(HOLDER))
-
-
-def _refuse_foreign(*paths: str) -> None:
-    """Raise AutotuneError for what root would run or load if somebody else could change it. What is not there is for
-    the holder to report."""
-    from autotune import trust  # here, not above: no micro-VM needs it
-
-    for path in paths:
-        if os.path.exists(path):
-            trust.refuse_foreign(Path(path), would="would run or be loaded as root", stage="attach")
+    if path and os.path.exists(path):
+        trust.refuse_foreign(Path(path), would="would be loaded as root", stage="attach")
 
 
 def start_s(spec: AttachSpec) -> float:
@@ -88,8 +82,7 @@ class HolderClient:
     ) -> None:
         self._token = new_token()
         if guarded and argv is None:
-            _refuse_foreign_code()
-            _refuse_foreign(*([] if libbpf is None else [libbpf]))
+            _refuse_foreign(libbpf)
         started = holder_argv(libbpf, self._token) if argv is None else argv
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
@@ -105,7 +98,7 @@ class HolderClient:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         """Attach and confirm. Raises AttachError, BusyError, UsageError, PrivilegeError, HolderLost."""
-        if self._guarded and spec.object_path:
+        if self._guarded:
             _refuse_foreign(spec.object_path)
         if spec.generated and self._guarded:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it

@@ -80,7 +80,7 @@ class Held:
         return found + [pid for group in self.groups() for pid in _members(group)]
 
     def groups(self) -> list[Path]:
-        return [place for mount in module.mounts() for place in mount.rglob(f"*{self.token}")]
+        return list(module._find(f"{module.GROUP}{self.token}"))  # others make and remove groups meanwhile
 
     def stop(self) -> str:
         assert self.holder.stdin is not None
