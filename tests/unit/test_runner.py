@@ -8,7 +8,6 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,6 @@ from autotune.measure.client import Runner
 from autotune.records import Identity, Run, RunSpec
 from autotune.runner import SPEC_DEFAULTS
 from tests.support.run_specs import NOBODY, PATH, SCHED_EXT, is_gone, needs_root, python, shell, spec, wait_until
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Runner]:
-    with Runner() as runner:
-        yield runner
-
-
-@pytest.fixture
-def runner() -> Iterator[Runner]:
-    with Runner() as runner:
-        yield runner
-
 
 # --- what a run shows ---
 

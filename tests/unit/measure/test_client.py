@@ -26,12 +26,6 @@ from tests.support.run_specs import NOBODY, SYSTEM_PYTHON, is_gone, needs_root, 
 ROOT = str(Path(__file__).resolve().parents[3])
 
 
-@pytest.fixture
-def runner() -> Iterator[Runner]:
-    with Runner() as runner:
-        yield runner
-
-
 # --- who asks goes away ---
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,18 +13,6 @@ from autotune.measure import descendants
 from autotune.measure.client import Runner
 from autotune.runner import CANCEL_GRACE_S
 from tests.support.run_specs import is_gone, shell, spec
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Runner]:
-    with Runner() as runner:
-        yield runner
-
-
-@pytest.fixture
-def runner() -> Iterator[Runner]:
-    with Runner() as runner:
-        yield runner
 
 
 def test_a_background_child_that_holds_the_output_delays_nothing_and_is_ended(shared: Runner) -> None:
