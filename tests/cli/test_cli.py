@@ -495,7 +495,7 @@ def test_at_a_terminal_the_view_is_live_and_quitting_at_the_question_gives_the_m
 @pytest.mark.slow
 def test_a_reader_that_leaves_ends_the_session_quietly() -> None:
     talkative = "[listener(events.Warned(str(number))) for number in range(9999)]"
-    program = SESSION.format(root=str(ROOT)).replace("time.sleep(60)", talkative)
+    program = SESSION.format(root=str(ROOT)).replace("while True:", talkative + "\n        while False:")
     shell = '"$0" -c "$1" cc make | head -n 1; echo "${PIPESTATUS[0]}"'
     argv = ["bash", "-c", shell, sys.executable, program]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)

@@ -140,7 +140,8 @@ from autotune.views.live import LiveView
 from autotune import events
 with LiveView(sys.stdout, budget_s=600) as view:
     view(events.Step("boot", "booting"))
-    time.sleep(60)
+    while True:
+        time.sleep(0.05)  # a signal that comes just before a sleep is heeded only after it
 """
 
 
