@@ -54,7 +54,7 @@ class Settings:
     budget: float = 600.0
     """Seconds for the whole session."""
     warmup: int = 1
-    min_runs: int = 3
+    min_runs: int = 2
     max_runs: int = 4
     seed: int | None = None
     """None means a new one for every session, which its report names."""

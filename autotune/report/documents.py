@@ -29,13 +29,13 @@ from autotune.records import (
     Spending,
     Workload,
 )
-from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
+from autotune.report.table import RIGHT_ALIGNED, Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, shell_word, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the JSON document. Raised when a field changes its meaning or is removed, not when one is added."""
 
 WALL_METRIC = "wall_s"
@@ -84,12 +84,17 @@ def machine_sentence(info: MachineInfo) -> str:
 
 
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
-    """Return a sentence on the baseline, and the smallest difference that can be detected."""
+    """Return a sentence on the baseline, and the gain that this budget will find."""
     median = value_text(baseline.median, is_time=is_time)
-    return (
-        f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}; "
-        f"differences under {percent_text(baseline.floor)} cannot be detected here."
-    )
+    known = f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}"
+    return f"{known}. {detectable_sentence(baseline)}"
+
+
+def detectable_sentence(baseline: Baseline) -> str:
+    """Return a sentence on the gain that is likely to be found with this budget."""
+    if baseline.detectable is None:
+        return "This budget has no room to confirm a gain."
+    return f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10."
 
 
 def allotment_sentence(allotted: Allotment) -> str:
@@ -170,6 +175,11 @@ def session_table(session: Session) -> Table:
     return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
 
 
+def session_footnote(session: Session) -> str:
+    """Return what the columns of the session's table mean."""
+    return footnote(is_time=session.metric == WALL_METRIC)
+
+
 # --- whole documents -------------------------------------------------------------------------------------
 
 
@@ -177,13 +187,14 @@ def conclusion(session: Session) -> str:
     """Return the sentence under the table."""
     is_time = session.metric == WALL_METRIC
     return printable(
-        session.recommendation or recommend(session.results, session.winner, session.baseline, is_time=is_time)
+        session.recommendation
+        or recommend(session.results, session.winner, session.baseline, session.outlook, is_time=is_time)
     )
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [plain_table(session_table(session)), ""] if session.results else []
+    parts = [plain_table(session_table(session)), "", session_footnote(session), ""] if session.results else []
     parts.append(conclusion(session))
     if session.spending is not None:
         parts.append(spending_sentence(session.spending))
@@ -207,7 +218,7 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     text = [f"## autotune: {_markdown_text(session.workload.command)}", "", machine_sentence(session.machine), ""]
     if session.baseline is not None:
         text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
-    text += [*lines, "", _markdown_text(conclusion(session)), ""]
+    text += [*lines, "", _markdown_text(session_footnote(session)), "", _markdown_text(conclusion(session)), ""]
     if session.spending is not None:
         text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]
@@ -253,7 +264,7 @@ def csv_text(session: Session) -> str:
         interval = result.speedup
         bounds = (interval.estimate, interval.low, interval.high) if interval else ("", "", "")
         counts = (str(result.confirmed).lower(), result.runs, result.invalid_runs)
-        place = "" if row.rank == "-" else row.rank
+        place = row.rank if row.rank.isdigit() else ""
         medians = ("" if value is None else value for value in (result.median, result.baseline_median))
         texts = (row.note, printable(result.reason))
         writer.writerow(

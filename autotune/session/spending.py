@@ -58,7 +58,9 @@ class BudgetClock:
         """Estimate how many runs fit into the rest of the budget."""
         return max(0, math.floor(self.left_s() / max(1e-3, self.cost_s(1))))
 
-    def candidates_affordable(self, most_rounds: int, *, first: bool) -> int:
-        """Estimate how many candidates to propose now, in the first set or in a further one."""
-        worth = budget.candidates_worth_proposing if first else budget.more_candidates
-        return worth(self.runs_left(), most_rounds)
+    def candidates_affordable(self, most_rounds: int, *, reserved: int | None = None) -> int:
+        """Estimate how many candidates to propose now: in the first set, or in a further one, when so many runs are
+        `reserved` for the confirmation."""
+        if reserved is None:
+            return budget.candidates_worth_proposing(self.runs_left(), most_rounds)
+        return budget.more_candidates(self.runs_left(), most_rounds, reserved)

@@ -29,7 +29,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Candidate, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -40,10 +40,11 @@ from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.session.trials import Trials
 from autotune.verdict import budget, ranking, stats
+from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race
 
 BASELINE_RUNS = 3
-"""Runs of the baseline before the race, which give the noise floor."""
+"""Runs of the baseline before the race, which give the noise."""
 
 MAX_SETS = 4
 """Most sets of candidates, however large the budget."""
@@ -155,7 +156,8 @@ class _Tuning:
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         runs = max(BASELINE_RUNS, self._options.min_rounds)
         measured = [self._runs.baseline("baseline", number + 1) for number in range(runs)]
-        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus)
+        pairs = budget.reserve(self._budget.runs_left()) // 2
+        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
@@ -255,7 +257,8 @@ class _Tuning:
         return fresh, untried
 
     def _affordable(self) -> int:
-        return self._budget.candidates_affordable(self._options.max_rounds, first=self._race is None)
+        reserved = None if self._race is None else self._reserve_runs
+        return self._budget.candidates_affordable(self._options.max_rounds, reserved=reserved)
 
     def _planner_name(self) -> str:
         return "user" if self._options.user_candidates else self._planner.name
@@ -263,7 +266,7 @@ class _Tuning:
     # --- rounds ---
 
     def _race_on(self, race: Race) -> None:
-        """Run the rounds of one set while the budget leaves room for a first look at the leader."""
+        """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
             if self._budget.runs_left() < race.racing + 1 + self._reserve_runs:
                 self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
@@ -273,15 +276,15 @@ class _Tuning:
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        looks_at = budget.looks(self._budget.runs_left() // 2)
-        if not looks_at:
+        pairs = self._budget.runs_left() // 2
+        if pairs < LEAST_PAIRS:
             self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
             return
-        if race.begin_confirm(looks_at) is None:
-            return
+        race.begin_confirm(pairs)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
-                self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
+                if race.confirming:
+                    self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
                 return
             self._one_round(race)
 
@@ -313,10 +316,21 @@ class _Tuning:
         if error is not None:
             self._reporter.warn(ending.described_cleanup(error))
 
+    def _outlook(self) -> Outlook | None:
+        """Return what would show the leader's gain; None when no leader was confirmed."""
+        leader = self._race.shown_leader if self._race is not None else None
+        if self._race is None or leader is None or leader.interval is None:
+            return None
+        pairs = ranking.more_pairs(leader.interval.estimate, self._race.pair_deviation, leader.fresh_pairs)
+        more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
+        wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
+        return Outlook(leader.key, pairs, more_s, wanted_s)
+
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
         results = tuple(self._results.ranked(self._race))
         baseline = self._measured.baseline
+        outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
         return Session(
             schema=documents.SCHEMA_VERSION,
@@ -332,8 +346,9 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(results, winner, baseline, is_time=is_time),
+            recommendation=ranking.recommend(results, winner, baseline, outlook, is_time=is_time),
             trials=tuple(self._measured.trials),
+            outlook=outlook,
             warnings=tuple(self._reporter.warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
             interrupted=interrupted,

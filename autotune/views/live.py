@@ -115,6 +115,7 @@ class LiveView:
         self.console.print()
         if session.results:
             self.console.print(final_table(session, self.console.width))
+            self.console.print(Text(documents.session_footnote(session)))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
         if session.spending is not None:

@@ -29,6 +29,7 @@ PHASES: dict[Phase, str] = {
     "baseline": "Baseline",
     "race": "Race",
     "confirm": "Confirmation",
+    "tail": "Slow runs",
 }
 
 

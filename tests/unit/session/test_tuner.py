@@ -126,7 +126,7 @@ def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_t
     told = [warning for warning in done.warnings if "Not tried" in warning]
     assert len(told) == 1
     assert "room for 1 of 6 candidates" in told[0]
-    assert "--budget 43m has room for all" in told[0]
+    assert "--budget 1h1m has room for all" in told[0]
     assert told[0].endswith("Not tried: b, c, d, e, f.")
 
 
@@ -138,7 +138,7 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     assert planner.seen == []
     assert done.failure is None
     assert [warning for warning in done.warnings if "budget" in warning] == [
-        "the budget has no room for a candidate; --budget 15m has room for 6"
+        "the budget has no room for a candidate; --budget 21m has room for 6"
     ]
 
 
