@@ -38,7 +38,9 @@ def test_the_first_look_spends_its_share() -> None:
     assert levels((0.3, 1.0), 0.05)[0] == pytest.approx(0.05 * 0.3**SPENDING_POWER)
 
 
-shares = st.lists(st.floats(0.05, 0.95), min_size=0, max_size=5, unique=True).map(lambda some: (*sorted(some), 1.0))
+shares = st.lists(st.integers(1, 49), min_size=0, max_size=5, unique=True).map(
+    lambda some: (*(place / 50 for place in sorted(some)), 1.0)
+)
 
 
 @given(shares, st.floats(0.001, 0.2))
