@@ -237,7 +237,8 @@ def _sandbox() -> Check:
         done = sandbox.run(["true"], shown={})
     except AutotuneError as error:
         return Check("sandbox", False, error.message, purpose, "apt-get install bubblewrap", OPTIONAL)
-    detail = "bubblewrap" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
+    weaker = "".join(f"; {clause}" for clause in sandbox.hardening().missing)
+    detail = f"bubblewrap{weaker}" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
     return Check("sandbox", done.exit_code == 0, detail, purpose, "allow user namespaces", OPTIONAL)
 
 

@@ -181,10 +181,16 @@ def _refuse_hidden(cwd: str) -> None:
 def _writable_directory(path: Path | None) -> Path | None:
     if path is None:
         return None
+    from autotune.machine.vm import account, microvm
+
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--keep-writes {path}: {error.strerror}", hint="name a directory you may write") from error
-    if not os.access(path, os.W_OK):
+    setpriv = microvm.find_setpriv()
+    if is_new:
+        account.hand_over(setpriv, path)
+    if not account.may_write(setpriv, path):
         raise UsageError(f"--keep-writes {path} cannot be written", hint="name a directory you may write")
     return path.resolve()

@@ -30,9 +30,13 @@ _NAMED = re.compile(
 _OPEN = re.compile(r"\\{0,3}[\"']")
 _SINGLE = re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*")
 _DOUBLE = re.compile(r"[^\"\\\n]*(?:\\.[^\"\\\n]*)*")
-_BARE = re.compile(rf"(?:{MARK}|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1,40}}=))+|<[^<>\s]{{1,80}}>")
+_BARE = re.compile(rf"(?:{MARK}|->(?=[A-Za-z_])|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1,40}}=))+|<[^<>\s]{{1,80}}>")
 _BARE_SHORT = re.compile(r"[^\s\"'<>;,&=:]+={0,2}")
 _LINE = re.compile(r"[^\r\n#]*")
+_PROSE_GOES_ON = re.compile(r"[a-z]+ [a-z]")
+"""After a quoted name: `project 'a-token': discarding no candidates`. What JSON or YAML names has no second word."""
+_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=[^=]")
+"""The next variable on a line of them, whose own name decides: `CRATE=my-token VERSION=1.2`."""
 
 
 def without_assigned(text: str) -> str:
@@ -108,6 +112,8 @@ def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int,
     after = text[span[1] : span[1] + 8]
     if "=" in between:
         return hides_bare(strength, value, between == "=", after)
+    if named["quote"] and strength == "token" and _PROSE_GOES_ON.match(value + after):
+        return False
     alone = not after.strip(" \t").rstrip("\r") or after.lstrip(" \t\r")[:1] in ("\n", "#")
     return bool(named["quote"]) or hides_after_colon(strength, value, alone and _begins_line(text, named.start()))
 
@@ -125,6 +131,8 @@ def _hides_after_space(named: re.Match[str], strength: Strength, value: str, quo
     if named["quote"] is not None or value.startswith("-"):
         return False
     if not named["name"].startswith("-"):
+        if _ASSIGNMENT.match(value):
+            return False
         return not quoted and len(value) >= 16 and looks_mixed(value) and not CALL.match(value) and not is_path(value)
     if value.lower() in AFTER_OPTION or (name_strength(value) and value.isupper()):
         return False

@@ -65,6 +65,11 @@ def _has_many_digits(value: str) -> bool:
     return digits >= 3 and digits >= 0.15 * len(value)
 
 
+def _is_member(value: str) -> bool:
+    """Return whether it is code that reads a member, which no password is: `passwd->pw_passwd`, `Config::kToken2`."""
+    return bool(re.search(r"->|::", value) and re.fullmatch(_NAMES, value)) and not _looks_random(value)
+
+
 def is_path(value: str) -> bool:
     """Return whether it is a path of ordinary words; a slash may begin a secret in base64 too."""
     return bool(_PATH.fullmatch(value)) and not any(len(p) >= 20 and looks_mixed(p) for p in value.split("/"))
@@ -93,7 +98,7 @@ def hides_bare(strength: Strength, value: str, glued: bool, ends: str) -> bool:
         return False
     if strength == "token" and (_NUMBER.fullmatch(value) or is_path(value)):
         return False
-    if re.fullmatch(r"\d{0,3}", value):
+    if re.fullmatch(r"\d{0,3}", value) or (not glued and _is_member(value)):
         return False
     if _IDENTIFIER.fullmatch(value):
         if glued:

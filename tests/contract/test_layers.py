@@ -48,8 +48,8 @@ RANKS: Mapping[str, Ranks] = {
         ("resolve",),
     ),
     "verify": (
-        ("comments", "findings", "inside", "sandbox", "summary"),
-        ("calls",),
+        ("comments", "findings", "inside", "summary", "syscalls"),
+        ("calls", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),

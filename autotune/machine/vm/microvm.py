@@ -5,6 +5,7 @@ What always holds:
 - the host's files are shared read-only; everything written inside lives in the VM's memory;
 - QEMU dies with autotune, even when that is killed: the kernel sees to it (`setpriv --pdeathsig`), and the agent powers
   the VM off when its port closes;
+- QEMU is not root, where that can be (`account`);
 - every request has a deadline on this side; "the VM is lost" (MachineLost) differs from "the command failed".
 """
 
@@ -28,8 +29,9 @@ from autotune.errors import AutotuneError, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.vm import guest, initramfs
+from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
-from autotune.machine.vm.kvm import KvmResults, usable_device
+from autotune.machine.vm.kvm import KvmResults
 from autotune.process import EventHandler, Message, Worker
 from autotune.records import (
     Acceleration,
@@ -79,18 +81,25 @@ def find_tool(name: str, package: str) -> str:
     return path
 
 
+def find_setpriv() -> str:
+    """Find setpriv, which starts QEMU as who it should be."""
+    return find_tool("setpriv", "util-linux")
+
+
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """Privileges that QEMU drops by seccomp, should a guest break out of the machine: other programs, other users,
 priorities."""
 
 
-def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
+def qemu_argv(
+    kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path, account: Account
+) -> list[str]:
     """Return the command line of QEMU, with no device that is not used."""
     machine = platform.machine()
     if machine not in _QEMU:
         raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
     accel = "kvm" if acceleration == "kvm" else "tcg,thread=multi"
-    argv = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+    argv = [find_setpriv(), *account.options(), "--pdeathsig", "KILL", "--"]
     argv += [*qemu_program(kernel), "-nodefaults", "-no-user-config", "-no-reboot"]
     argv += ["-sandbox", SANDBOX]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
@@ -134,7 +143,15 @@ class MicroVM:
     """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`."""
 
     def __init__(
-        self, kernel: Kernel, place: Place, options: VmOptions, *, acceleration: Acceleration, why: str, boot_s: float
+        self,
+        kernel: Kernel,
+        place: Place,
+        options: VmOptions,
+        *,
+        account: Account,
+        acceleration: Acceleration,
+        why: str,
+        boot_s: float,
     ) -> None:
         self._options = options
         self._headers = kernel.headers
@@ -143,7 +160,8 @@ class MicroVM:
         self._worker: Worker | None = None
         try:
             initrd = self._write_initrd(kernel)
-            argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
+            self._make_console(account)
+            argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
             started = time.monotonic()
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
             log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -153,6 +171,14 @@ class MicroVM:
         except BaseException:
             self.close()
             raise
+
+    def _make_console(self, account: Account) -> None:
+        """Make the console's file QEMU's, in a directory that stays ours: what we read later is what we made."""
+        fd = os.open(self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            account.own(fd)
+        finally:
+            os.close(fd)
 
     def _write_initrd(self, kernel: Kernel) -> Path:
         initrd = self._directory / "initrd"
@@ -305,10 +331,13 @@ def boot(
     kvm_results = kvm_results or KvmResults()
     qemu = qemu_program(kernel)[0]
     trust.refuse_foreign(Path(qemu), would="would run the micro-VM", stage="boot")
-    if usable_device() and kvm_results.recall(kernel.version, qemu) is not False:
+    account = choose(find_setpriv(), keeps_writes=options.keep_writes is not None)
+    if account.why_root:
+        notify(f"QEMU runs as root: {account.why_root}")
+    if account.kvm and kvm_results.recall(kernel.version, qemu) is not False:
         notify("booting a micro-VM with KVM")
         try:
-            vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
+            vm = MicroVM(kernel, place, options, account=account, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
         except MachineLost:
             kvm_results.remember(kernel.version, qemu, False)
             notify("KVM does not boot here; remembered for next time")
@@ -318,7 +347,7 @@ def boot(
     notify("booting a micro-VM under emulation")
     for left in reversed(range(BOOT_TRIES)):
         try:
-            return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+            return MicroVM(kernel, place, options, account=account, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
         except MachineLost as error:
             if not left:
                 raise
