@@ -23,6 +23,7 @@ from autotune.commands import apply, cc, custom, doctor, export, prompt, replay,
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.report import program
 from autotune.secrecy import redacted
 from autotune.views.steady import open_standard_streams
 
@@ -117,6 +118,7 @@ apply.register(app)
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
     with signals.program():
+        program.start(sys.argv[0])
         open_standard_streams()
         app()
 
