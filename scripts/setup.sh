@@ -91,8 +91,8 @@ stamp() { printf '%s\n' "$top" > "$venv/.stamp-$1"; }
 
 venv_is_current() { # [extras]
     [ -x "$venv/bin/python" ] && [ ! -e "$unfinished" ] || return 1
-    stamp_is_current "venv${1:-}" "$top/pyproject.toml" ||
-        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml"; }
+    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$(locked_packages "${1:-}")" ||
+        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$(locked_packages dev)"; }
 }
 
 # Prints why .venv must be made anew, if it must. A virtual environment contains absolute paths: one that was copied
@@ -145,14 +145,21 @@ setup_venv() { # [extras]
     [ -n "$was_whole" ] || say_how_to_call_it
 }
 
+locked_packages() { printf '%s\n' "$top/scripts/requirements${1:+-$1}.txt"; } # [extras]; made by scripts/lock
+
+# Packages come by hash only. What builds the checkout is among them: pip would fetch that unchecked.
 install_python_packages() { # EXTRAS WAS_WHOLE
     local code=0
-    (cd "$top" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".${1:+[$1]}") || code=$?
-    [ $code != 0 ] || return 0
-    # pip changes nothing before it has all that it needs: what was whole before it failed by itself still is.
-    [ -z "$2" ] || [ $code -ge 128 ] || rm -f "$unfinished"
-    die "the Python packages could not be installed; check the network and try again"
+    pip_install --require-hashes -r "$(locked_packages "$1")" || code=$?
+    if [ $code != 0 ]; then
+        # pip changes nothing before it has all that it needs: what was whole before it failed by itself still is.
+        [ -z "$2" ] || [ $code -ge 128 ] || rm -f "$unfinished"
+        die "the Python packages could not be installed; check the network and try again"
+    fi
+    pip_install --no-deps --no-build-isolation -e . || die "autotune could not be installed into $venv; see above"
 }
+
+pip_install() { (cd "$top" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"); }
 
 # Nothing is written into the user's directories without a request.
 say_how_to_call_it() {
