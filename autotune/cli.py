@@ -18,11 +18,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__, errors
+from autotune import __version__, errors, signals
 from autotune.commands import apply, cc, custom, doctor, export, prompt, replay, schedulers, vm
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
+from autotune.report import program
 from autotune.secrecy import redacted
 from autotune.views.steady import open_standard_streams
 
@@ -44,18 +45,19 @@ class _Program(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with signals.interruptible():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
             code = super().main(*args, **extra)
-        except Exception as error:
+        except (KeyboardInterrupt, Exception) as error:
             return self._report(error)
         return code if isinstance(code, int) else 0
 
-    def _report(self, error: Exception) -> int:
+    def _report(self, error: BaseException) -> int:
         if self.debug:
             import traceback
 
@@ -74,7 +76,7 @@ def _print_to_stderr(text: str) -> None:
         print(text, file=sys.stderr, end="")
 
 
-def _as_ours(error: Exception) -> AutotuneError:
+def _as_ours(error: BaseException) -> AutotuneError:
     """Return any exception as an AutotuneError; typer's own are about usage."""
     if isinstance(error, typer.Abort):
         return Interrupted("interrupted")
@@ -115,8 +117,10 @@ apply.register(app)
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
-    open_standard_streams()
-    app()
+    with signals.program():
+        program.start(sys.argv[0])
+        open_standard_streams()
+        app()
 
 
 def _print_version(wanted: bool) -> None:

@@ -29,6 +29,7 @@ from autotune.records import (
     Spending,
     Workload,
 )
+from autotune.report import program
 from autotune.report.table import RIGHT_ALIGNED, Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, shell_word, value_text
 from autotune.verdict.ranking import recommend
@@ -129,12 +130,12 @@ def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
     when nothing won. `given` are the options for where and how long to run, which the session's record does not
     keep."""
     workload = session.workload
-    argv = ["autotune", "cc", *_workload_flags(workload), *given]
+    argv = ["cc", *_workload_flags(workload), *given]
     tried = [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
     for key in tried if session.winner is None else [session.winner]:
         argv += ["--scheduler", key]
     argv += ["--seed", str(session.seed), "--", *command_words(workload)]
-    return " ".join(shell_word(word) for word in argv)
+    return " ".join((program.called(), *(shell_word(word) for word in argv)))
 
 
 def keep_command(session: Session) -> str | None:
@@ -142,7 +143,7 @@ def keep_command(session: Session) -> str | None:
     whose scheduler cannot be kept."""
     if session.winner is None or session.machine.kind != "host":
         return None
-    return f"autotune apply {shell_word(session.winner)}"
+    return f"{program.called()} apply {shell_word(session.winner)}"
 
 
 def command_words(workload: Workload) -> tuple[str, ...]:

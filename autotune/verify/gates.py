@@ -7,15 +7,13 @@ and only into a micro-VM of its own that is discarded afterwards: a session's ma
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import resources
+from autotune import durable, resources
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
 from autotune.machine.vm import microvm
@@ -171,8 +169,5 @@ def _scratch() -> Iterator[Path]:
     """Yield a directory that a micro-VM sees as well."""
     base = resources.cache_dir() / "verify"
     base.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=base))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with closing(durable.Scratch(base, "gate")) as scratch:
+        yield scratch.path

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from autotune import signals
 from tests.support.command_line import ROOT
 
 pytestmark = pytest.mark.slow
@@ -293,6 +294,7 @@ def test_ctrl_c_in_the_race_and_again_in_cleanup() -> None:
     wait_for("racing")
     child.send_signal(signal.SIGINT)
     wait_for("cleaning")
+    time.sleep(signals.AGAIN_S)  # one that follows at once would be the same wish
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130

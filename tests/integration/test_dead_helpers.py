@@ -113,7 +113,7 @@ def test_in_the_middle_of_a_run(any_hands: Hands, tmp_path: Path, measured: bool
     assert any_hands.run(sh("echo again", tmp_path)).stdout.head == "again\n"
     assert any_hands.measure(sh("echo again", tmp_path), None).run.stdout.head == "again\n"
     layers = any_hands.executor._own_scratch
-    assert layers is None or len(os.listdir(layers)) == 1, "files of lost runs are left behind"
+    assert layers is None or len(list(layers.path.glob("layers-*"))) == 1, "files of lost runs are left behind"
 
 
 def test_between_two_runs(hands: Hands, tmp_path: Path) -> None:

@@ -155,7 +155,8 @@ class MicroVM:
     ) -> None:
         self._options = options
         self._headers = kernel.headers
-        self._directory = Path(tempfile.mkdtemp(prefix="autotune-vm-"))
+        self._scratch = durable.Scratch(Path(tempfile.gettempdir()), "autotune-vm")
+        self._directory = self._scratch.path
         self._console = self._directory / "console"
         self._worker: Worker | None = None
         try:
@@ -254,7 +255,7 @@ class MicroVM:
         if worker is not None:
             worker.kill()  # nothing inside is worth a shutdown: its disk is memory
             worker.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._scratch.close()
 
     # --- requests to the agent ---
 
