@@ -71,9 +71,9 @@ class Engine:
             listener=listener,
         )
 
-    def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
+    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs."""
-        return CatalogResolver(machine.headers, catalog)
+        return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)))
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def _tune(
     `show` instead of sent."""
     warned = Knowledge(warn=recorder.about_knowledge)
     with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
-        resolve = engine.resolver(catalog, machine)
+        resolve = engine.resolver(catalog, machine, recorder)
         parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)

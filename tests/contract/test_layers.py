@@ -22,7 +22,7 @@ Graph = Mapping[str, set[str]]
 RANKS: Mapping[str, Ranks] = {
     "": (
         ("errors", "records", "resources"),
-        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
+        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
         ("report", "prompt"),
