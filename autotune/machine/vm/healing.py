@@ -22,8 +22,8 @@ Notify = Callable[[str], None]
 def sound(given: Path | None, notify: Notify) -> Kernel:
     """Find the kernel to boot as `kernels.find` does; a fetched one is checked, and made whole where it is damaged,
     which `notify` is told. Raises NoMachineError when it cannot be made whole, and what `kernels.find` raises."""
-    for release, damage in _incomplete() if given is None else ():
-        notify(f"kernel {release} in the cache is damaged: {damage}; it is fetched anew")
+    for release, broken in _incomplete() if given is None else ():
+        notify(f"kernel {release} in the cache is damaged: {broken}; it is fetched anew")
         with contextlib.suppress(AutotuneError):
             kernels.fetch(notify, release)
     kernel = kernels.find(given)
@@ -48,8 +48,8 @@ def sound_parts(notify: Notify) -> Kernel | None:
 
 def damages() -> Iterator[str]:
     """Yield a sentence on each fetched set that is damaged."""
-    for release, damage in _incomplete():
-        yield f"{release} is damaged: {damage}; 'autotune vm setup' fetches it anew."
+    for release, broken in _incomplete():
+        yield f"{release} is damaged: {broken}; 'autotune vm setup' fetches it anew."
     for kernel in kernels.installed():
         if (damage := damage_of(kernel)) is not None:
             yield f"{kernel.version} is damaged: {damage}; 'autotune vm setup' fetches it anew."
