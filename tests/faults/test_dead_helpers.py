@@ -351,6 +351,15 @@ def test_a_sleep_during_a_run_is_seen_and_one_between_runs_is_not(
     assert hands.measure(sh("true", tmp_path), None).run.exit_code == 0
 
 
+def test_losing_the_cpu_between_two_clocks_is_no_sleep(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading comes 0.3 s after the one before."""
+    readings, real = iter(range(1000)), time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 0.3 * next(readings))
+    assert hands.measure(sh("true", tmp_path), None).run.exit_code == 0
+
+
 def test_a_clock_that_is_set_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, days = time.time, iter([0, 3, -40, 9, -9] * 100)
     monkeypatch.setattr(time, "time", lambda: real() + 86400 * next(days))
