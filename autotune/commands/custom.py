@@ -52,12 +52,16 @@ def _verify(
 
     A scheduler that passes can be tried as custom:NAME. Exit 0 when it passes.
     """
-    from autotune.machine.vm import kernels
+    from autotune.machine.vm import healing
     from autotune.verify.gates import verify
 
     submitted = _submission(file, entry, unfair)
     stream = sys.stderr if as_json else sys.stdout
-    outcome = verify(submitted, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
+
+    def show(text: str) -> None:
+        print(text, file=stream, flush=True)
+
+    outcome = verify(submitted, healing.sound(kernel, show), show)
     if as_json:
         print_json(_outcome(outcome))
     else:

@@ -18,7 +18,7 @@ from autotune import privilege, resources
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
-from autotune.machine.vm import kernels, kvm, microvm
+from autotune.machine.vm import healing, kernels, kvm, microvm
 from autotune.schedext import build, kernel, libbpf
 from autotune.schedext.holding import client
 from autotune.views.checks import Check
@@ -71,6 +71,16 @@ def _headers() -> Check:
     except AutotuneError as error:
         return Check("vmlinux.h", False, error.message, purpose, _SETUP, BOTH)
     return Check("vmlinux.h", True, str(found), purpose, "", BOTH)
+
+
+def _objects() -> Check:
+    """Check the compiled schedulers that are kept."""
+    bad = build.damaged_objects()
+    purpose = "schedulers that are compiled already"
+    if not bad:
+        return Check("BPF objects", True, "none is damaged", purpose, "", OPTIONAL)
+    detail = f"{len(bad)} damaged, such as {bad[0].name}; compiled anew at the next use"
+    return Check("BPF objects", False, detail, purpose, f"rm {bad[0]}", OPTIONAL)
 
 
 def _libbpf() -> Check:
@@ -147,6 +157,9 @@ def _vm_kernel() -> Check:
         found = kernels.find(None)
     except AutotuneError as error:
         return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
+    damage = healing.damage_of(found)
+    if damage is not None:
+        return Check("VM kernel", False, f"{found.version} is damaged: {damage}", "the micro-VM boots it", _SETUP, VM)
     looked_at = found.source == "fetched"  # checked when it was fetched; it takes a while
     fault = _fault(found.unpacked) if found.unpacked and not looked_at else None
     detail = f"{found.version} ({found.source}){f': {fault}' if fault else ''}"
@@ -300,6 +313,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _kvm,
     _user_namespaces,
     _sandbox,
+    _objects,
     _programs,
     _claude,
     _disk,

@@ -37,7 +37,7 @@ def _setup(
 @app.command("status")
 def _status() -> int:
     """List the kernels a micro-VM can boot."""
-    from autotune.machine.vm import kernels
+    from autotune.machine.vm import healing, kernels
     from autotune.views import listing
 
     try:
@@ -45,4 +45,5 @@ def _status() -> int:
     except AutotuneError:
         chosen = None
     print_lines(listing.kernels(kernels.installed(), chosen))
+    print_lines(healing.damages())
     return 0 if chosen is not None else 4

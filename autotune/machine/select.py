@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
 from autotune.machine.base import Machine, Place
-from autotune.machine.vm import kernels
+from autotune.machine.vm import healing, kernels
 from autotune.schedext import kernel as sched_ext
 from autotune.schedext.holding.client import privilege_problem
 
@@ -118,7 +118,7 @@ def _host(place: Place, why: str, lease_s: float, listener: Listener) -> Iterato
     from autotune.machine.guarded import GuardedMachine
     from autotune.machine.local import LocalMachine
 
-    fetched = next(iter(kernels.installed()), None)
+    fetched = healing.sound_parts(lambda text: listener(Warned(text)))
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
     host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s)
@@ -148,7 +148,7 @@ def _vm(
         memory_bytes=memory_bytes or default_memory_bytes(),
         keep_writes=_writable_directory(keep_writes),
     )
-    found = kernels.find(kernel)
+    found = healing.sound(kernel, lambda text: listener(Warned(text)))
 
     def boot() -> microvm.MicroVM:
         return microvm.boot(found, place, options, why, notify=lambda text: listener(Step("boot", text)))

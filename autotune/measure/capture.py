@@ -6,13 +6,18 @@ Memory stays bounded whatever the command prints. Standard library only; part of
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from autotune.errors import UsageError
 
 MATCHES_KEPT = 3
 MATCH_CHARACTERS = 256
+SEARCH_S = 1.0
+"""CPU time for which one piece of output may be searched: an expression can take exponential time."""
 LINE_BYTES = 1 << 16
 """Bytes of a line that are searched; the rest of a longer line is ignored."""
 
@@ -77,23 +82,64 @@ def without_torn_start(data: bytes) -> bytes:
     return data[skip:]
 
 
+class _TooSlow(BaseException):
+    """The search took more than its time. No Exception, so that nobody else handles it."""
+
+
+def _expire(*_signal: object) -> None:
+    raise _TooSlow
+
+
+@contextlib.contextmanager
+def _limited(cpu_s: float) -> Iterator[None]:
+    """Raise _TooSlow once the block has taken so much CPU time of this process. The `re` module heeds signals while it
+    searches."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
 class MetricSearch:
-    """Searches complete lines of several streams for the metric's expression, in order of arrival."""
+    """Searches complete lines of several streams for the metric's expression, in order of arrival. `error` says why it
+    stopped before the end; None while it did not."""
 
     def __init__(self, expression: str) -> None:
-        """Compile the expression. Raises UsageError when it is not a regular expression."""
+        """Compile the expression; in the main thread only, which gets the signal that ends a search. Raises UsageError
+        when it is not a regular expression."""
         try:
             self._expression = re.compile(expression)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise UsageError(
                 f"the metric {expression!r} is not a regular expression: {error}",
                 hint="give a Python regular expression whose first group is the number, such as 'took ([0-9.]+) ms'",
             ) from error
+        signal.signal(signal.SIGVTALRM, _expire)
+        self.error: str | None = None
         self.count = 0
         self.matches: list[str] = []
         self._partial: dict[str, bytes] = {}
 
     def add(self, stream: str, chunk: bytes) -> None:
+        """Search what this piece of output completes."""
+        self._bounded(lambda: self._add(stream, chunk))
+
+    def finish(self) -> None:
+        """Search the last lines, which may lack a newline."""
+        self._bounded(self._finish)
+
+    def _bounded(self, search: Callable[[], None]) -> None:
+        if self.error is not None:
+            return
+        try:
+            with _limited(SEARCH_S):
+                search()
+        except _TooSlow:
+            shown = self._expression.pattern[:200]
+            self.error = f"searching the output for the metric {shown!r} took more than {SEARCH_S:g} s of CPU"
+
+    def _add(self, stream: str, chunk: bytes) -> None:
         partial = self._partial.get(stream, b"")
         if len(partial) >= LINE_BYTES:  # ignore the rest of an overlong line
             _, newline, chunk = chunk.partition(b"\n")
@@ -106,8 +152,7 @@ class MetricSearch:
         for line in lines:
             self._search(line[:LINE_BYTES])
 
-    def finish(self) -> None:
-        """Search the last lines, which may lack a newline."""
+    def _finish(self) -> None:
         for line in self._partial.values():
             self._search(line)
         self._partial.clear()

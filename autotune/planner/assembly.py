@@ -17,7 +17,7 @@ from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.knowledge.past import sentences
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
-from autotune.machine.vm import kernels
+from autotune.machine.vm import healing
 from autotune.planner import fallback
 from autotune.planner.base import Planner, Situation
 from autotune.planner.claude import cost, credentials
@@ -135,7 +135,7 @@ def workshop(parts: Parts) -> Workshop:
     def verified(submission: Submission) -> Verification:
         from autotune.verify.gates import verify
 
-        kernel = kernels.find(parts.settings.kernel)
+        kernel = healing.sound(parts.settings.kernel, lambda text: parts.listener(Warned(text)))
         return verify(
             submission, kernel, lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}"))
         )

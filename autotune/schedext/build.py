@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources, trust
+from autotune import digests, durable, resources, trust
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -38,13 +38,15 @@ class Clang:
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled scheduler. `sha256` is the object's; `build_s` is 0 when it came from the cache."""
+    """A compiled scheduler. `sha256` is the object's; `build_s` is 0 when it came from the cache. `note` is a sentence
+    about a cached one that was damaged and compiled anew; empty otherwise."""
 
     object_path: Path
     sha256: str
     clang: str
     build_s: float
     cached: bool
+    note: str = ""
 
 
 def build(source: Path, *, headers: Path | None = None, cache: Path | None = None) -> Build:
@@ -55,11 +57,22 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     directory = cache or resources.cache_dir() / "objects"
     target = directory / f"{source.name.removesuffix('.bpf.c')}-{_key(source, include, clang)}.o"
     started = time.monotonic()
-    cached = target.is_file() and not trust.is_foreign(target)  # a cache in a place that others share is not believed
-    if not cached:
+    # A cache in a place that others share is not believed.
+    cached = target.is_file() and digests.has_note(target) and not trust.is_foreign(target)
+    damage = digests.problem(target) if cached else None
+    if not cached or damage is not None:
         _compile(clang, source, include, target)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    return Build(target, digest, clang.version, 0.0 if cached else time.monotonic() - started, cached)
+    build_s = time.monotonic() - started
+    if damage is not None:
+        return Build(target, digest, clang.version, build_s, False, f"{target.name} {damage}; it was compiled anew")
+    return Build(target, digest, clang.version, 0.0 if cached else build_s, cached)
+
+
+def damaged_objects(cache: Path | None = None) -> list[Path]:
+    """Return the objects in the cache that are not as they were compiled."""
+    directory = cache or resources.cache_dir() / "objects"
+    return [path for path in sorted(directory.glob("*.o")) if digests.has_note(path) and digests.problem(path)]
 
 
 def newest_clang() -> Clang:
@@ -116,7 +129,7 @@ def _dump_headers() -> Path:
     """Dump the types of the running kernel into the cache, once per kernel release."""
     directory = resources.cache_dir() / "headers" / os.uname().release
     target = directory / VMLINUX
-    if not target.is_file():
+    if not target.is_file() or (digests.has_note(target) and digests.problem(target)):
         bpftool = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin") or "bpftool"
         text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
         if "sched_ext_ops" not in text:
@@ -124,6 +137,7 @@ def _dump_headers() -> Path:
         with durable.explained(f"{target.name} cannot be written", target, error=BuildError):
             target.parent.mkdir(parents=True, exist_ok=True)
             durable.replace(target, text.encode(), mode=durable.SHARED)
+            digests.note(target)
     return directory
 
 
@@ -152,6 +166,7 @@ def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
             _run_clang([*argv, "-c", str(source), "-o", str(made)], source)
             durable.replace(target, made.read_bytes(), mode=durable.SHARED)
+            digests.note(target)
 
 
 def _run_clang(argv: list[str], source: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from autotune import resources
@@ -16,7 +17,8 @@ from autotune.schedext.programs.binaries import Places
 
 class CatalogResolver:
     """Resolves candidates. Objects are built into `objects` (None: the user's cache) with the kernel's types from
-    `headers`; programs are searched in `places` (None: those of this machine)."""
+    `headers`; programs are searched in `places` (None: those of this machine). `notify` is told of cached objects that
+    were damaged."""
 
     def __init__(
         self,
@@ -24,11 +26,13 @@ class CatalogResolver:
         catalog: Catalog | None = None,
         objects: Path | None = None,
         places: Places | None = None,
+        notify: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._headers = Path(headers) if headers else None
         self._catalog = catalog or Catalog.load()
         self._objects = objects
         self._places = places
+        self._notify = notify
 
     def __call__(self, candidate: Candidate) -> AttachSpec:
         """Resolve a candidate. Raises UsageError for an impossible one, BuildError when it does not build,
@@ -42,6 +46,8 @@ class CatalogResolver:
             return custom.attach_spec(candidate, scheduler)
         source = resources.bpf_source_dir() / scheduler.source
         built = build(source, headers=self._headers, cache=self._objects)
+        if built.note:
+            self._notify(built.note)
         return self._catalog.attach_spec(candidate, built.object_path)
 
 

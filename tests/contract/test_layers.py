@@ -22,7 +22,7 @@ Graph = Mapping[str, set[str]]
 RANKS: Mapping[str, Ranks] = {
     "": (
         ("errors", "records", "resources"),
-        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
+        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
         ("report", "prompt"),
@@ -62,7 +62,7 @@ their parts may import each other in any order, but for circles."""
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
     "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
-    "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
+    "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
     "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",

@@ -2,7 +2,8 @@
 """Finds a kernel with sched_ext for the micro-VM, or fetches one from the machine's own Debian mirror.
 
 A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
-for BPF programs, and a libbpf that is new enough. It is made elsewhere and renamed, so that nobody finds a part of one.
+for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so that
+nobody finds a part of one.
 The system's own package manager is not touched: everything happens in a private apt root.
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from autotune import durable, resources
+from autotune import digests, durable, resources
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
@@ -104,6 +105,12 @@ def _from_manifest(path: Path) -> Kernel | None:
         return None
     whole = kernel.image.is_file() and kernel.modules.is_dir()
     return kernel if whole else None
+
+
+def _whole(top: Path) -> Kernel | None:
+    """Return a fetched set that has all its files as they were fetched; None otherwise."""
+    kernel = _from_manifest(top / MANIFEST)
+    return None if kernel is None or digests.damaged(top) else kernel
 
 
 def _given(image: Path) -> Kernel:
@@ -197,7 +204,7 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
     apt.update()
     build, unpacked = _first_usable(apt, scratch, progress, version)
     target = store() / build.release
-    existing = _from_manifest(target / MANIFEST)
+    existing = _whole(target)
     if existing is not None:
         progress(f"kernel {build.release} is there already")
         return existing
@@ -222,7 +229,7 @@ def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, versi
     for build in choices(apt.parts_of(images), available, version):
         place = scratch / build.release
         try:
-            if _from_manifest(store() / build.release / MANIFEST) is None:
+            if _whole(store() / build.release) is None:
                 _fetch_build(apt, build, place, progress)
         except archive.DiskFull:
             raise
@@ -337,6 +344,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         "packages": list(packages),
     }
     (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    digests.note_all(made)
 
 
 def _arrange_qemu(unpacked: Path, made: Path) -> str | None:
