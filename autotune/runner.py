@@ -32,7 +32,7 @@ import sys
 import time
 from binascii import b2a_base64
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/autotune/")[0])
@@ -61,17 +61,24 @@ _KILL_AGAIN_S = 0.05
 _REAP_EVERY_S = 1.0
 _SCHED_EXT = 7
 _PR_SET_CHILD_SUBREAPER = 36
-_TO_DEFAULT = (
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
+_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_HERE = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+"""The end of the pipe ends this process."""
+
+
+class Signals(NamedTuple):
+    """What a command inherits: the signals to reset, because this process ignores them, and those that are blocked.
+    What autotune was started with ignored (nohup, a background job of a script) stays so, as by hand."""
+
+    to_default: frozenset[int] = frozenset()
+    blocked: frozenset[int] = frozenset()
+
+    @classmethod
+    def inherited(cls) -> Signals:
+        """Read those of this process, before it ignores any itself."""
+        own = (one for one in _IGNORED_HERE if signal.getsignal(one) != signal.SIG_IGN)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return cls(frozenset({*_PYTHON_IGNORES, *own}), frozenset(blocked))
 
 
 class Control(Channel):
@@ -163,8 +170,11 @@ class RunLimits:
 class RunningWorkload:
     """One command from its spawn until nothing of it is left."""
 
-    def __init__(self, spec: Message, control: Control, emit: EventHandler, note: mmap.mmap | None) -> None:
+    def __init__(
+        self, spec: Message, control: Control, emit: EventHandler, note: mmap.mmap | None, signals: Signals
+    ) -> None:
         self._spec = spec
+        self._signals = signals
         self._control = control
         self._note = note
         self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
@@ -229,11 +239,11 @@ class RunningWorkload:
         actions += [(os.POSIX_SPAWN_DUP2, stream.write_fd, fd) for fd, stream in enumerate(self._streams, 1)]
         for fd in (self._control.read_fd, *(stream.read_fd for stream in self._streams)):
             self._poller.register(fd, select.POLLIN)
-        wake_up(env, actions)
+        wake_up(env, actions, self._signals)
         with scheduled_ext(self._spec["policy_ext"]):
             self._limits = RunLimits(self._spec["timeout_s"])
             self._started_at = time.monotonic()
-            self._pid = spawn(path, argv, env, actions)
+            self._pid = spawn(path, argv, env, actions, self._signals)
 
     def _mark(self, session: int) -> None:
         """Leave the client a note, in case this helper dies: the session that it then has to end; 0 for none."""
@@ -397,24 +407,34 @@ def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
     raise OSError(failure, os.strerror(failure))
 
 
-def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> None:
+def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals) -> None:
     """Spawn a process that fails at its exec, 0.1 ms, just before the real one. Between two runs the CPUs fall idle,
     and the first process then reads some 30 us longer than one that follows another; so every run follows one."""
     with contextlib.suppress(OSError):
         os.posix_spawn(
-            b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=_TO_DEFAULT
+            b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=signals.to_default
         )
 
 
-def spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
+def spawn(
+    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals
+) -> int:
     """Start the program in a session of its own; a script without an interpreter line goes to the shell, as
     execvp(3) does it."""
     try:
-        return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
+        return os.posix_spawn(
+            path,
+            argv,
+            env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=signals.blocked,
+            setsigdef=signals.to_default,
+        )
     except OSError as error:
         if error.errno != errno.ENOEXEC or path == b"/bin/sh":
             raise
-    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions)
+    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions, signals)
 
 
 @contextlib.contextmanager
@@ -445,9 +465,10 @@ def scheduled_ext(wanted: bool) -> Any:
 class Helper:
     """The operations that the client may request."""
 
-    def __init__(self, control: Control, note: mmap.mmap | None) -> None:
+    def __init__(self, control: Control, note: mmap.mmap | None, signals: Signals) -> None:
         self._control = control
         self._note = note
+        self._signals = signals
         self._peak_reset_fd = open_peak_reset()
 
     def serve(self) -> None:
@@ -459,7 +480,7 @@ class Helper:
         spec = {**SPEC_DEFAULTS, **request["spec"]}
         if self._peak_reset_fd is not None:
             os.pwrite(self._peak_reset_fd, b"5", 0)
-        execution = RunningWorkload(spec, self._control, emit, self._note)
+        execution = RunningWorkload(spec, self._control, emit, self._note, self._signals)
         gc.disable()
         try:
             return execution.measure()
@@ -544,15 +565,17 @@ def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
 
 def main(arguments: list[str]) -> None:
     """Serve the client on standard input and output, and take both away from everything else."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the end of the pipe ends this process
+    signals = Signals.inherited()
+    for number in _IGNORED_HERE:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored nothing can be waited for
     note = note_from_arguments(arguments)
     requests, answers = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
     adopt_orphans()
-    Helper(Control(requests, answers), note).serve()
+    Helper(Control(requests, answers), note, signals).serve()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Standard library only, since the guest agent uses it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from binascii import a2b_base64
@@ -57,6 +58,22 @@ def helper_python() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
+def inherited_descriptors() -> tuple[int, ...]:
+    """Return the descriptors above 2 that this process was started with, such as those of make's jobserver: the command
+    would have them by hand. Python's own are never inheritable (PEP 446)."""
+    found = []
+    with contextlib.suppress(OSError):
+        found = [int(name) for name in os.listdir("/proc/self/fd")]
+    return tuple(sorted(fd for fd in found if fd > 2 and _is_inheritable(fd)))
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:  # the one that listed them
+        return False
+
+
 class Runner:
     """Measures runs in a helper process, as `identity` (None: as our own user). With `pristine` all runs of this runner
     share one disposable view of the directory. Raises AutotuneError when the user or the overlay is not available, and
@@ -69,7 +86,7 @@ class Runner:
         self._note_fd = os.memfd_create("autotune-run")
         os.truncate(self._note_fd, _NOTE_PAGE_BYTES)
         try:
-            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd,))
+            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd, *inherited_descriptors()))
         except BaseException:
             os.close(self._note_fd)
             raise
