@@ -34,6 +34,8 @@ RUN_MARGIN_S = 30.0
 """Time that a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
 LOST_GRACE_S = 3.0
 """How long a helper that does not answer may take to end its workload before it is killed."""
+CLOSE_S = 10.0
+"""How long a helper may take to end what setup or prepare left running."""
 _NOTE_PAGE_BYTES = 4096
 
 OutputHandler = Callable[[str, bytes], None]
@@ -146,7 +148,7 @@ class Runner:
 
     def close(self) -> None:
         """End the helper with its workload and remove the overlay; never raises; may be called again."""
-        self._worker.close()
+        self._worker.close(CLOSE_S)
         self._end_orphans()
         if self._layers is not None:
             pristine.remove_layers(self._layers)
@@ -157,10 +159,11 @@ class Runner:
         note_fd, self._note_fd = self._note_fd, -1
         if note_fd < 0:
             return
-        session = int(os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ") or b"0")
+        sessions = [int(number) for number in os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ").split()]
         os.close(note_fd)
-        if session > 0:
-            descendants.kill_session(session)
+        for session in sessions:
+            if session > 0:
+                descendants.kill_session(session)
 
     def __enter__(self) -> Runner:
         return self

@@ -7,6 +7,7 @@ is examined. A run counts only when its evidence, its exit code and its metric a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -37,10 +38,12 @@ from autotune.records import (
     Run,
     RunSpec,
     Snapshot,
+    Stage,
     Trial,
     Workload,
 )
 from autotune.schedext.holding.holder import refuse_unless_free
+from autotune.session.remarks import Remarks
 
 LEAST_TIMEOUT_S = 30.0
 TIMEOUT_FACTOR = 5.0
@@ -76,6 +79,7 @@ class Trials:
         self._expected_exit: int | None = 0
         self.timeout_s = workload.timeout_s
         self._noted: set[str] = set()
+        self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
 
     # --- before and after the trials ---
@@ -98,8 +102,10 @@ class Trials:
         return generation
 
     def cleanup(self) -> None:
-        """Run the cleanup command, a second time if the first is lost with its helper but not with its machine."""
+        """Run the cleanup command, a second time if the first is lost with its helper but not with its machine. Then
+        what setup left running is ended."""
         if self._workload.cleanup is None:
+            self._end_setup()
             return
         generation = self._machine.generation
         try:
@@ -109,6 +115,13 @@ class Trials:
                 return
             self._listener(Warned(f"cleanup was lost and is repeated: {error.message}"))
             self._helper("cleanup", self._workload.cleanup)
+
+    def _end_setup(self) -> None:
+        """End what setup left running, where no cleanup command does."""
+        if self._workload.setup is not None:
+            spec = replace(self._run_spec(shell_argv(":")), metric_regex=None, stage="cleanup")
+            with contextlib.suppress(RunnerLost):  # then it is ended with its helper
+                self._remarks.see_ended(self._machine.run(spec), "setup")
 
     def learn_from_baseline(self, trial: Trial) -> None:
         """Set the expected exit code and the timeout from a baseline run. Raises WorkloadError when the workload cannot
@@ -192,8 +205,8 @@ class Trials:
         *,
         ejected: bool,
     ) -> TrialOutcome:
-        expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
-        invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
+        ignore_exit = self._workload.ignore_failure  # one rule for the baseline and the candidates
+        invalid = problem_of(measurement, self._workload, self._expected_exit, ignore_exit=ignore_exit)
         value = None if invalid else metric_value(measurement.run, self._workload)
         trial = Trial(
             phase=phase,
@@ -206,6 +219,7 @@ class Trials:
             invalid=invalid,
         )
         self._listener(RunFinished(trial))
+        self._remarks.see(trial)
         return TrialOutcome(trial, measurement.before, measurement.after, ejected)
 
     # --- commands ---
@@ -229,10 +243,12 @@ class Trials:
         self._machine.run(self._run_spec(self._workload.argv), self._show())
         self._generation = generation
 
-    def _helper(self, name: str, command: str) -> None:
+    def _helper(self, name: Stage, command: str) -> None:
         """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""
         self._listener(Step(name, command))
-        run = self._machine.run(replace(self._run_spec(shell_argv(command)), metric_regex=None), self._show())
+        spec = replace(self._run_spec(shell_argv(command)), metric_regex=None, stage=name)
+        run = self._machine.run(spec, self._show())
+        self._remarks.see_ended(run, "setup" if name == "cleanup" else name)
         if run.exit_code != 0:
             raise WorkloadError(
                 f"the {name} command failed: {exit_text(run)}",

@@ -8,6 +8,7 @@ ended and counted: tests/unit/measure/test_descendants.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,10 +16,28 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from autotune.errors import AutotuneError, RunnerLost, WorkloadError
+from autotune.events import Event, Warned
+from autotune.machine.base import Place
+from autotune.machine.local import invoking_identity
+from autotune.measure.client import PristineSpec, Runner, shell_argv
+from autotune.records import Session as SessionRecord
+from autotune.records import Workload
+from autotune.report import documents
+from autotune.session.remarks import Remarks
+from autotune.session.tuner import SessionOptions, tune
+from tests.support import sessions
+from tests.support.hands import Hands
+from tests.support.list_planner import ListPlanner, resolve
+from tests.support.run_specs import is_gone, shell, wait_until
+from tests.support.scripted_machine import a_run
+
 ROOT = Path(__file__).resolve().parents[2]
+ENV = {"PATH": os.environ["PATH"]}
 
 MEASURED = """
 import os, sys
@@ -148,3 +167,207 @@ def test_without_the_mark_in_the_recipe_it_is_what_it_is_by_hand(tmp_path: Path)
     for command in ("sh -c 'ls /proc/self/fd'", f"{sys.executable} measured.py sh -c 'ls /proc/self/fd'"):
         done = make(tmp_path, f"@{command}", "-j3")
         assert done.stdout.split() == ["0", "1", "2", "3"], done.stderr
+
+
+# --- what setup and prepare leave running ---
+
+
+SERVER = "trap 'echo ended >> {log}; exit' TERM; echo up >> {log}; while :; do sleep 0.05; done"
+"""Stands for a database server: runs until it is told to end, and says so."""
+
+
+class Session:
+    """A whole session on this host, with real commands; only the switching of schedulers is played."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.log = top / "log"
+        self.work = top / "work"
+        self.work.mkdir()
+        self.heard: list[Event] = []
+
+    def server(self, name: str = "server", how: str = "{} &") -> str:
+        program = self.top / f"{name}.sh"
+        program.write_text(SERVER.format(log=self.log))
+        return how.format(f"sh {program}")
+
+    def run(self, command: str, *, pristine: bool = False, **workload: Any) -> SessionRecord:
+        with contextlib.closing(Hands(Place(str(self.work), pristine, invoking_identity()))) as machine:
+            work = Workload(command, shell_argv(command), str(self.work), ENV, pristine=pristine, **workload)
+            options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, warmup=0)
+            return tune(work, machine, ListPlanner([["x"]]), options, self.heard.append, resolve)
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().split()
+
+    def warnings(self) -> list[str]:
+        """Without those about how fast it was, which is the machine's matter."""
+        told = [event.text for event in self.heard if isinstance(event, Warned)]
+        return [text for text in told if "process" in text or "ended with" in text]
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return Session(tmp_path)
+
+
+IS_UP = "[ $(grep -c up ../log) -gt $(grep -c ended ../log) ]"
+HOWS = ["{} &", "{} & sleep 0.1", "nohup {} >/dev/null 2>&1 &", "setsid {} &", "(setsid sh -c '{} &') &"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOWS)
+def test_what_setup_leaves_running_runs_until_after_cleanup(session: Session, how: str) -> None:
+    cleanup = f"sleep 0.3; {IS_UP} && echo cleaned >> ../log"
+    result = session.run(IS_UP, setup=f"{session.server(how=how)}\nsleep 0.3", cleanup=cleanup)
+    assert result.failure is None, result.failure
+    assert all(trial.run.exit_code == 0 and trial.run.left_running == 0 for trial in result.trials)
+    assert session.lines() == ["up", "cleaned", "ended"]
+    assert session.warnings() == []
+
+
+@pytest.mark.slow
+def test_it_is_ended_without_a_cleanup_too_and_when_the_session_fails(session: Session) -> None:
+    session.run(IS_UP, setup=f"{session.server()} sleep 0.3")
+    assert session.lines() == ["up", "ended"]
+    with pytest.raises(WorkloadError):
+        session.run("exit 3", setup=f"{session.server()} sleep 0.3")
+    assert session.lines() == ["up", "ended"] * 2
+
+
+@pytest.mark.slow
+def test_what_prepare_leaves_runs_until_after_its_run_and_is_not_counted_as_the_commands(session: Session) -> None:
+    result = session.run(f"{IS_UP} && echo ran >> ../log", prepare=f"{session.server()} sleep 0.3")
+    assert result.failure is None, result.failure
+    assert session.lines() == ["up", "ran", "ended"] * len(result.trials)
+    assert [trial.run.left_running for trial in result.trials] == [0] * len(result.trials)
+    assert session.warnings() == []
+
+
+@pytest.mark.slow
+def test_a_server_of_prepare_can_start_more_and_what_the_command_leaves_is_told_apart(session: Session) -> None:
+    server = "while :; do [ -e go ] && { rm go; sleep 300 & sleep 301 & }; sleep 0.02; done"
+    (session.top / "busy.sh").write_text(server)
+    prepare, command = f"sh {session.top}/busy.sh &", "touch go; while [ -e go ]; do sleep 0.02; done; sleep 302 &"
+    result = session.run(command, prepare=prepare)
+    assert {trial.run.left_running for trial in result.trials} == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["setup", "prepare"])
+def test_a_server_that_prints_without_end_is_neither_blocked_nor_ended_by_a_broken_pipe(
+    session: Session, stage: str
+) -> None:
+    (session.top / "loud.sh").write_text("while :; do seq 2000; seq 2000 >&2; date +%s%N > beat; done")
+    beats = 'a=$(cat beat); for i in $(seq 200); do [ "$(cat beat)" != "$a" ] && exit 0; sleep 0.05; done; exit 1'
+    started: dict[str, Any] = {stage: f"sh {session.top}/loud.sh & sleep 0.3"}
+    result = session.run(beats, **started)
+    assert result.failure is None, result.failure
+    assert all(trial.run.exit_code == 0 for trial in result.trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ended_by", ["run", "cleanup", "prepare", "close"])
+def test_a_server_that_ignores_sigterm_is_killed_when_its_time_is_over(ended_by: str) -> None:
+    stubborn = "(trap '' TERM HUP INT; exec sleep 300) & echo $!"
+    with Runner() as runner:
+        server = int(runner.run(shell(stubborn, stage="prepare")).stdout.head)
+        assert not is_gone(server)
+        if ended_by != "close":
+            assert runner.run(shell("true", stage=ended_by)).still_running == ()
+            assert is_gone(server)
+    assert is_gone(server)
+
+
+@pytest.mark.slow
+def test_it_ends_with_a_helper_that_is_killed() -> None:
+    started = shell("sleep 300 & echo $!", stage="prepare")
+    with Runner() as runner:
+        server = int(runner.run(started).stdout.head)
+        with pytest.raises(RunnerLost):
+            runner.run(shell("kill -9 $PPID; sleep 300"))
+        assert wait_until(lambda: is_gone(server), 30.0)
+
+
+def test_what_cannot_be_ended_is_reported_once_with_its_number(session: Session) -> None:
+    run = a_run(1.0, still_running=(4711,))
+    remarks = Remarks(Workload("true", ("true",), "/"), session.heard.append)
+    for _ in range(2):
+        remarks.see_ended(run, "prepare")
+    (text,) = session.warnings()
+    assert "prepare left cannot be ended" in text
+    assert "4711" in text
+
+
+# --- pristine runs and setup ---
+
+
+@pytest.mark.slow
+def test_what_setup_writes_is_there_in_every_pristine_run_and_what_a_run_changes_of_it_is_not(session: Session) -> None:
+    _needs_overlays(session.work)
+    command = "cat made && echo more >> made && [ $(wc -l < made) = 3 ]"
+    result = session.run(
+        command, pristine=True, setup="echo made > made", prepare="echo prepared >> made", cleanup="cp made ../cleaned"
+    )
+    assert result.failure is None, result.failure
+    assert {trial.run.stdout.head for trial in result.trials} == {"made\nprepared\n"}
+    assert (session.work / "made").read_text() == (session.top / "cleaned").read_text() == "made\n"
+
+
+def _needs_overlays(work: Path) -> None:
+    try:
+        Runner(invoking_identity(), pristine=PristineSpec(str(work), str(work.parent))).close()
+    except AutotuneError as error:
+        pytest.skip(str(error))
+
+
+# --- a command that is not done when it returns ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("sleep 300 &> log", "where '&> FILE' starts a background job: write '> FILE 2>&1'"),
+        ("sleep 300 & echo started", "where '&' starts a background job: leave it out, or end the command with 'wait'"),
+        ("setsid -f sleep 300 2>&1", "one argument is run by sh; let it wait for them"),
+    ],
+)
+def test_a_command_that_returns_before_its_work_is_done_is_warned_of_once(
+    session: Session, command: str, advice: str
+) -> None:
+    result = session.run(command)
+    (told,) = session.warnings()
+    assert "1 process" in told
+    assert "only the time until then was measured" in told
+    assert advice in told
+    assert told in documents.session_json(result)["warnings"]
+    assert told[:60] in documents.markdown(result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["sleep 0.05 & wait", "sleep 0.05 && true", "(sleep 0.05 &) ; sleep 0.2"])
+def test_a_command_that_waits_for_its_work_is_not(session: Session, command: str) -> None:
+    session.run(command)
+    assert session.warnings() == []
+
+
+# --- --ignore-failure ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["exit $((n % 3))", "[ $((n % 2)) = 0 ] || kill -KILL $$"])
+def test_failing_runs_count_on_both_sides_or_on_none(session: Session, end: str) -> None:
+    command = f"n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) > n; {end}"
+    result = session.run(command, ignore_failure=True)
+    assert {trial.candidate for trial in result.trials} == {"eevdf", "x"}
+    assert [trial.invalid for trial in result.trials] == [None] * len(result.trials)
+
+
+def test_an_end_that_only_a_candidate_has_is_warned_of(session: Session) -> None:
+    ends = {"eevdf": 1, "x": 139}
+    remarks = Remarks(Workload("f", ("f",), "/", ignore_failure=True), session.heard.append)
+    for key in ("eevdf", "x", "eevdf", "x"):
+        remarks.see(sessions.trial(key, run=a_run(1.0, ends[key])))
+    (told,) = session.warnings()
+    assert "under x a run ended with exit code 139" in told

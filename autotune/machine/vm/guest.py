@@ -78,6 +78,9 @@ class Agent:
     def detach(self, _request: Message, _emit: EventHandler) -> Any:
         return to_json(self.executor.detach())
 
+    def release(self, _request: Message, _emit: EventHandler) -> Any:
+        self.executor.release()
+
     def state(self, _request: Message, _emit: EventHandler) -> Any:
         return to_json(self.executor.state())
 
@@ -123,7 +126,7 @@ def open_port(name: str) -> int:
 def main() -> None:
     fd = open_port(sys.argv[1])
     agent = Agent()
-    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "state", "sample", "keep_writes")
+    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "release", "state", "sample", "keep_writes")
     try:
         serve(Channel(fd, fd), {name: getattr(agent, name) for name in operations})
     finally:

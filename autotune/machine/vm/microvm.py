@@ -141,6 +141,8 @@ class MicroVM:
         self._directory = Path(tempfile.mkdtemp(prefix="autotune-vm-"))
         self._console = self._directory / "console"
         self._worker: Worker | None = None
+        self._is_busy = False
+        """A request was abandoned (Ctrl-C), and the agent may still work on it."""
         try:
             initrd = self._write_initrd(kernel)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
@@ -223,6 +225,13 @@ class MicroVM:
         answer: Message = self._ask("keep_writes", timeout_s=600.0)
         return answer
 
+    def release(self) -> None:
+        """Detach inside; close the VM when it is busy with what was abandoned."""
+        if self._is_busy:
+            self.close()
+        else:
+            self._ask("release")
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -241,7 +250,13 @@ class MicroVM:
     ) -> Any:
         if self._worker is None:
             raise MachineLost("the micro-VM has been closed")
-        return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+        try:
+            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+        except AutotuneError:
+            raise
+        except BaseException:
+            self._is_busy = True
+            raise
 
     def _keep_console(self, detail: str) -> None:
         """Keep the console of the last lost VM, for a bug report."""
