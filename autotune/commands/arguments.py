@@ -276,6 +276,7 @@ def flags(arguments: CcArguments) -> dict[str, str | None]:
 
 def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
+    from autotune.machine.local import invoking_environment
     from autotune.records import Workload
 
     command, argv = _command(arguments.command)
@@ -283,7 +284,7 @@ def workload_from(arguments: CcArguments) -> Workload:
         command=command,
         argv=argv,
         cwd=str(current_directory()),
-        env=dict(os.environ),
+        env=invoking_environment(os.environ),
         setup=arguments.setup,
         prepare=arguments.prepare,
         cleanup=arguments.cleanup,

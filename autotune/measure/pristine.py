@@ -92,7 +92,7 @@ def _enter_namespace() -> str:
     """Enter a mount namespace of our own. Returns the options that an overlay takes in it."""
     if os.geteuid() == 0:
         _unshare(_CLONE_NEWNS)
-        options = "redirect_dir=on"  # so that directories can be renamed as usual
+        options = "redirect_dir=on,index=on"  # so that directories can be renamed, and hard links stay together
     else:
         _unshare_user()
         options = "userxattr"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -20,10 +21,11 @@ from typing import Any
 
 import pytest
 
+from autotune.commands.arguments import CcArguments, workload_from
 from autotune.errors import AutotuneError, RunnerLost, WorkloadError
 from autotune.events import Event, Warned
 from autotune.machine.base import Place
-from autotune.machine.local import invoking_identity
+from autotune.machine.local import invoking_environment, invoking_identity
 from autotune.measure.client import PristineSpec, Runner, shell_argv
 from autotune.records import Session as SessionRecord
 from autotune.records import Workload
@@ -33,7 +35,7 @@ from autotune.session.tuner import SessionOptions, tune
 from tests.support import sessions
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
-from tests.support.run_specs import is_gone, shell, wait_until
+from tests.support.run_specs import NOBODY, is_gone, needs_root, shell, wait_until
 from tests.support.scripted_machine import a_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -371,3 +373,49 @@ def test_an_end_that_only_a_candidate_has_is_warned_of(session: Session) -> None
         remarks.see(sessions.trial(key, run=a_run(1.0, ends[key])))
     (told,) = session.warnings()
     assert "under x a run ended with exit code 139" in told
+
+
+# --- whose environment it has ---
+
+
+BY_SUDO = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "MAIL": "/var/mail/root", "PATH": os.environ["PATH"]}
+
+
+@needs_root
+@pytest.mark.parametrize("by", ["SUDO_UID", "PKEXEC_UID", "DOAS_USER"])
+def test_as_another_user_a_command_has_that_users_home_and_names(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    nobody = pwd.getpwuid(NOBODY)
+    own = {by: str(NOBODY) if by.endswith("UID") else nobody.pw_name, "SUDO_COMMAND": "autotune cc"}
+    of_root = {"XDG_CACHE_HOME": "/root/.cache", "XDG_RUNTIME_DIR": "/run/user/0", "SHELL": pwd.getpwuid(0).pw_shell}
+    monkeypatch.setenv(by, own[by])
+    env = invoking_environment({**BY_SUDO, **of_root, **own, "EDITOR": "vi"})
+    with Runner(invoking_identity()) as runner:
+        shown = runner.run(shell("id -u; printenv HOME USER LOGNAME SHELL MAIL EDITOR; env", env=env)).stdout.head
+    home, name, sh = nobody.pw_dir, nobody.pw_name, nobody.pw_shell
+    assert shown.splitlines()[:7] == [str(NOBODY), home, name, name, sh, f"/var/mail/{name}", "vi"]
+    assert not [line for line in shown.splitlines() if "root" in line.partition("=")[2].replace(BY_SUDO["PATH"], "")]
+    assert "SUDO" not in shown
+    assert "XDG" not in shown
+
+
+@needs_root
+def test_what_the_user_kept_or_set_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    own = {"HOME": str(tmp_path), "USER": "me", "SHELL": "/bin/zsh", "XDG_RUNTIME_DIR": str(tmp_path)}
+    own |= {"XDG_CACHE_HOME": "/rooted/cache", "LOGNAME": "me", "PATH": os.environ["PATH"]}
+    assert invoking_environment(own) == own
+
+
+@pytest.mark.parametrize("uid", ["0", ""])
+def test_whoever_runs_it_as_root_on_purpose_keeps_roots_environment(monkeypatch: pytest.MonkeyPatch, uid: str) -> None:
+    monkeypatch.setenv("SUDO_UID", uid)
+    assert invoking_environment(BY_SUDO) == BY_SUDO
+
+
+@needs_root
+def test_the_command_line_hands_on_that_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**BY_SUDO, "SUDO_UID": str(NOBODY), "SUDO_USER": "nobody"}.items():
+        monkeypatch.setenv(name, value)
+    env = workload_from(CcArguments(command=["true"])).env
+    assert (env["HOME"], env["USER"], "SUDO_USER" in env) == (pwd.getpwuid(NOBODY).pw_dir, "nobody", False)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from autotune import durable, trust
 from autotune.errors import AutotuneError, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
-from autotune.machine.vm import guest, initramfs
+from autotune.machine.vm import guest, inherited, initramfs
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults, usable_device
 from autotune.process import EventHandler, Message, Worker
@@ -179,6 +179,7 @@ class MicroVM:
             libbpf=str(kernel.libbpf) if kernel.libbpf else None,
             why=why,
             acceleration=acceleration,
+            inherited=inherited.read(),
         )
         return from_json(MachineInfo, answer)
 
@@ -243,6 +244,7 @@ class MicroVM:
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
 
     def _ask(
