@@ -123,6 +123,11 @@ class RunnerLost(AutotuneError):
     default_stage = "run"
 
 
+class MachineFault(RunnerLost):
+    """The machine disturbed the run: it slept, was stopped, or was lost and replaced. Nobody else is to blame, and the
+    run may be repeated."""
+
+
 class MachineLost(AutotuneError):
     """The micro-VM died or hangs; the command that was running need not be at fault."""
 

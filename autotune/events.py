@@ -41,6 +41,10 @@ class Step:
 class MachineReady:
     info: MachineInfo
     workload: Workload
+    started_at: float = 0.0
+    """Unix time at which the session began."""
+    seed: int = 0
+    """Seed of the order of the runs."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,13 @@ class Finished:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True)
+class Unmeasured:
+    """The session ended before its baseline was known, by an error that is raised. `session` is what is known."""
+
+    session: Session
+
+
 Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared classes reads worse
     Step,
     MachineReady,
@@ -206,5 +217,6 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     Notice,
     Problem,
     Finished,
+    Unmeasured,
 ]
 Listener: TypeAlias = Callable[[Event], None]

@@ -103,6 +103,8 @@ class Channel:
 
 
 Handler = Callable[[Message, EventHandler], Any]
+LOOK_EVERY_S = 1.0
+"""How often a client that waits for an answer looks at the helper."""
 BEAT = "beat"
 """A message that says only that the client is there. It has no answer."""
 
@@ -167,8 +169,17 @@ class Peer:
         self._last_id = 0
         self._sending = threading.Lock()
 
-    def request(self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any) -> Any:
-        """Send a request and wait for its answer. Raises what the other side raised, or the `lost` error."""
+    def request(
+        self,
+        op: str,
+        *,
+        timeout_s: float | None,
+        on_event: EventHandler | None = None,
+        look: Callable[[], None] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Send a request and wait for its answer. Raises what the other side raised, or the `lost` error. While
+        nothing comes, `look` is called every LOOK_EVERY_S; what it raises ends the waiting."""
         self._last_id += 1
         number = self._last_id
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
@@ -176,14 +187,15 @@ class Peer:
             with self._sending:
                 self.channel.send({"id": number, "op": op, **fields})
             while True:
-                left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-                message = self.channel.receive(left_s)
+                message = self._receive(deadline, look)
                 if message.get("id") != number:
                     continue  # the late answer to an abandoned request
                 if "event" in message:
                     if on_event is not None:
                         on_event(message["event"])
-                    if left_s == 0:  # events without end must not keep a late answer waiting for ever
+                    if (
+                        deadline is not None and time.monotonic() > deadline
+                    ):  # events without end must not keep a late answer waiting for ever
                         raise ChannelTimeout
                     continue
                 if "error" in message:
@@ -193,6 +205,15 @@ class Peer:
             raise self._lost(f"it is gone ({error})") from error
         except ChannelTimeout as error:
             raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
+
+    def _receive(self, deadline: float | None, look: Callable[[], None] | None) -> Message:
+        while True:
+            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if look is None or (left_s is not None and left_s <= LOOK_EVERY_S):
+                return self.channel.receive(left_s)
+            with contextlib.suppress(ChannelTimeout):
+                return self.channel.receive(LOOK_EVERY_S)
+            look()
 
     def notify(self, op: str, **fields: Any) -> None:
         """Send a request without waiting; its answer is dropped. May be called while another thread waits in
@@ -249,8 +270,25 @@ class Worker:
         channel = Channel(self.process.stdout.fileno(), self.process.stdin.fileno())
         self.peer = Peer(channel, lost)
 
-    def request(self, op: str, *, timeout_s: float | None, on_event: EventHandler | None = None, **fields: Any) -> Any:
-        return self.peer.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+    def request(
+        self,
+        op: str,
+        *,
+        timeout_s: float | None,
+        on_event: EventHandler | None = None,
+        look: Callable[[], None] | None = None,
+        **fields: Any,
+    ) -> Any:
+        """Send a request to the helper; see Peer.request."""
+        return self.peer.request(op, timeout_s=timeout_s, on_event=on_event, look=look, **fields)
+
+    def is_stopped(self) -> bool:
+        """Return whether the helper is stopped by a signal (SIGSTOP) now."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()[0] == b"T"
+        except (OSError, IndexError):
+            return False
 
     def notify(self, op: str, **fields: Any) -> None:
         self.peer.notify(op, **fields)

@@ -121,6 +121,8 @@ class Run:
     """The first few texts that the metric's expression captured; empty without one."""
     metric_count: int = 0
     """How often the metric's expression matched."""
+    metric_error: str | None = None
+    """Why the output could not be searched for the metric; None when it could."""
     left_running: int = 0
     """Processes the command left behind. They were ended, except those of setup and prepare, which run on."""
     still_running: tuple[int, ...] = ()

@@ -388,6 +388,7 @@ class RunningWorkload:
             "timed_out": self._timed_out,
             "metric_matches": self._metric.matches if self._metric is not None else [],
             "metric_count": self._metric.count if self._metric is not None else 0,
+            "metric_error": self._metric.error if self._metric is not None else None,
             "left_running": self._ended.left,
             "still_running": self._ended.still_running,
             "start_error": None,

@@ -52,7 +52,7 @@ def error_without_secrets(error: AutotuneError) -> AutotuneError:
 def event_without_secrets(event: Any) -> Any:
     """Redact the foreign text in an event for views and reports. The workload's own output stays: the user wants to see
     it."""
-    if isinstance(event, events.Finished):
+    if isinstance(event, (events.Finished, events.Unmeasured)):
         session = event.session
         warnings = tuple(redacted(warning) for warning in session.warnings)
         failure = None if session.failure is None else redacted(session.failure)

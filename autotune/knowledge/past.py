@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 from autotune.records import BASELINE, Candidate, Interval
 
@@ -29,8 +30,25 @@ class PastResult:
 
 
 @dataclass(frozen=True)
+class PastRun:
+    """One measured run of a past session. `key` is that of its candidate, or BASELINE."""
+
+    phase: str
+    round: int
+    key: str
+    started_at: float
+    """Unix time."""
+    value: float | None
+    """The metric; None when the run does not count."""
+    invalid: str | None
+    """Why it does not count; None when it does."""
+    wall_s: float
+    exit_code: int | None
+
+
+@dataclass(frozen=True)
 class PastSession:
-    """A past session, its results best first."""
+    """A past session, its results best first. Of one that was lost, the results are those of its last whole round."""
 
     id: int
     command: str
@@ -55,6 +73,9 @@ class PastSession:
     interrupted: bool
     failure: str | None
     """The error that ended the session early; None when none did."""
+    state: Literal["ended", "lost"]
+    """Lost: autotune was killed, or its machine went down, before the session was over."""
+    measured_runs: int
     results: tuple[PastResult, ...]
 
 
@@ -76,11 +97,20 @@ def finding(session: PastSession) -> str:
     """Describe the session's finding; one that ended early has not found that nothing beats EEVDF."""
     if session.winner is not None:
         return f"won by {session.winner}"
+    if session.state == "lost":
+        return _cut_off(session)
     if session.failure is not None:
         return f"ended early without an answer ({session.failure[:100]!r})"
     if session.interrupted or session.baseline_median is None:
         return "stopped early without an answer"
     return "nothing beat EEVDF"
+
+
+def _cut_off(session: PastSession) -> str:
+    runs = "1 run" if session.measured_runs == 1 else f"{session.measured_runs} runs"
+    led = next((one for one in session.results if one.speedup is not None and one.speedup.estimate > 1.0), None)
+    leader = f"; {led.key} led by{_speedup(led)}, not confirmed" if led is not None else ""
+    return f"cut off after {runs}, since autotune was killed{leader}"
 
 
 def _speedup(result: PastResult) -> str:

@@ -17,6 +17,20 @@ from typing import Any
 
 from autotune.errors import AutotuneError
 
+
+class NewerStore(AutotuneError):
+    """The database was made by a newer autotune. `version` is its version."""
+
+    default_stage = "history"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"the knowledge store has version {version}, which this autotune does not know",
+            hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
+        )
+        self.version = version
+
+
 BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
 
@@ -50,6 +64,20 @@ MIGRATIONS = (
     );
     """,
     "ALTER TABLE profiles ADD COLUMN directory TEXT NOT NULL DEFAULT '';",
+    """
+    ALTER TABLE sessions ADD COLUMN state TEXT NOT NULL DEFAULT 'ended';
+    ALTER TABLE sessions ADD COLUMN claim INTEGER;
+    CREATE INDEX running_sessions ON sessions (state) WHERE state = 'running';
+    CREATE TABLE runs (
+        session INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE, number INTEGER NOT NULL,
+        phase TEXT NOT NULL, round INTEGER NOT NULL, key TEXT NOT NULL, started_at REAL NOT NULL, value REAL,
+        invalid TEXT, wall_s REAL NOT NULL, user_s REAL NOT NULL, system_s REAL NOT NULL,
+        max_rss_bytes INTEGER NOT NULL, voluntary_switches INTEGER NOT NULL, involuntary_switches INTEGER NOT NULL,
+        minor_faults INTEGER NOT NULL, major_faults INTEGER NOT NULL, exit_code INTEGER, signal INTEGER,
+        timed_out INTEGER NOT NULL, left_running INTEGER NOT NULL, evidence TEXT NOT NULL,
+        PRIMARY KEY (session, number)
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 
@@ -66,16 +94,18 @@ def all_or_nothing(db: sqlite3.Connection, mode: str) -> Iterator[None]:
         raise
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Connect to a sound database of this version, made when there is none. Raises sqlite3.DatabaseError itself, not a
-    subclass, for a damaged one."""
+def connect(path: Path, wait_s: float, *, sync: str = "FULL") -> sqlite3.Connection:
+    """Connect to a sound database of this version, made when there is none. Each call waits for `wait_s` at most for
+    another writer; `sync` is SQLite's `synchronous`. Raises sqlite3.DatabaseError itself, not a subclass, for a damaged
+    one, and NewerStore for one of a newer autotune."""
     _create_private(path)
-    db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    db = sqlite3.connect(path, timeout=wait_s, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
         _version(db)  # first: a newer database may contain what this SQLite takes for damage, and must not be changed
         _check(db)
         db.execute("PRAGMA journal_mode = WAL")
+        db.execute(f"PRAGMA synchronous = {sync}")
         db.execute("PRAGMA foreign_keys = ON")
         _migrate(db)
     except BaseException:
@@ -92,14 +122,10 @@ def _create_private(path: Path) -> None:
 
 
 def _version(db: sqlite3.Connection) -> int:
-    """Return the version of the database. Raises AutotuneError for one of a newer autotune."""
+    """Return the version of the database. Raises NewerStore for one of a newer autotune."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
-        raise AutotuneError(
-            f"the knowledge store has version {version}, which this autotune does not know",
-            hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
-            stage="history",
-        )
+        raise NewerStore(version)
     return version
 
 
@@ -139,6 +165,12 @@ def insert(db: sqlite3.Connection, table: str, row: dict[str, Any]) -> int:
     marks = ", ".join("?" * len(row))
     cursor = run(db, f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", *row.values())
     return int(cursor.lastrowid or 0)
+
+
+def update(db: sqlite3.Connection, table: str, number: int, row: dict[str, Any]) -> bool:
+    """Change the row with that id. Returns False when there is none."""
+    changes = ", ".join(f"{name} = ?" for name in row)
+    return run(db, f"UPDATE {table} SET {changes} WHERE id = ?", *row.values(), number).rowcount > 0
 
 
 def count(db: sqlite3.Connection, table: str) -> int:

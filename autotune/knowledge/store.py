@@ -2,6 +2,8 @@
 """The knowledge store: workloads, sessions, candidates and verdicts, in SQLite in the user's state directory.
 
 What always holds here:
+- each run of a session is kept when it ends, and the rest when the session does: after kill -9 the runs are there, and
+  the session is known to be lost because nobody has its claim;
 - the baseline is kept like any candidate; the workload's environment is not kept, since environments hold secrets;
 - a session must not fail because its knowledge cannot be written: callers catch AutotuneError, the only exception that
   a full disk, a missing permission, a busy or damaged file, or odd text can cause;
@@ -11,8 +13,6 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -21,13 +21,14 @@ from typing import Any
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.knowledge import sqlite
-from autotune.knowledge.past import PastResult, PastSession
+from autotune.knowledge import rows, sqlite
+from autotune.knowledge.claims import Claim, is_held
+from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import Candidate, CandidateResult, Interval, Session, Workload
-from autotune.verdict.stats import CONFIDENCE
+from autotune.records import Session, Workload
 
-TEXT_CHARACTERS = 2000
+BETWEEN_RUNS_S = 0.2
+"""How long a run waits to be written, while others write: it is written with the next one otherwise."""
 MOST_PROFILES = 1000
 MOST_NOTES = 100
 """Most notes of one profile. A limit over all of them would block every note once it is reached."""
@@ -35,12 +36,21 @@ MOST_NOTES = 100
 
 class Knowledge:
     """The knowledge of one user. Opened at its first use; usable from several processes at once. `warn` receives a
-    sentence about a damaged file that was moved aside. Every method raises AutotuneError (stage `history`) when the
-    file cannot be used; the next call tries again."""
+    sentence about a damaged file that was moved aside, or a newer one that is left alone. Every method raises
+    AutotuneError (stage `history`) when the file cannot be used; the next call tries again. `between_runs` waits for
+    other writers only a moment, and leaves the disk to the kernel: what it writes survives any end of this process, and
+    an end of the machine once another instance has written."""
 
-    def __init__(self, path: Path | None = None, *, warn: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        warn: Callable[[str], None] = lambda _text: None,
+        between_runs: bool = False,
+    ) -> None:
         self._path = path or resources.state_dir() / "history.sqlite3"
         self._warn = warn
+        self._between_runs = between_runs
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Knowledge:
@@ -57,21 +67,52 @@ class Knowledge:
     # --- sessions ---
 
     def record(self, session: Session) -> int:
-        """Keep a session with all its results, whole or not at all; return its number. Callers catch AutotuneError: the
-        measurements matter more than their record."""
+        """Keep a session with its results and runs, whole or not at all; return its number. Callers catch
+        AutotuneError: the measurements matter more than their record."""
+        return self.keep(session, None)
+
+    def keep(self, session: Session, number: int | None, running: Claim | None = None) -> int:
+        """Keep a session as it is now, whole or not at all: under its number, or as a new one (None, or when that
+        number is gone with a store that was moved aside). `running` is the claim of a session that goes on; without
+        one it is over. Its runs are never removed or changed. Returns its number."""
         with self._transaction(writes=True) as db:
-            workload = self._workload_id(db, session)
-            number = sqlite.insert(db, "sessions", _session_row(session, workload))
+            row = rows.session_row(session, self._workload_id(db, session))
+            row |= {"state": "running" if running else "ended", "claim": running.number if running else None}
+            if number is None or not sqlite.update(db, "sessions", number, row):
+                number = sqlite.insert(db, "sessions", row)
+            sqlite.run(db, "DELETE FROM results WHERE session = ?", number)
             for rank, result in enumerate(session.results, 1):
-                sqlite.insert(db, "results", _result_row(number, rank, result))
+                sqlite.insert(db, "results", rows.result_row(number, rank, result))
+            kept = int(sqlite.run(db, "SELECT COUNT(*) FROM runs WHERE session = ?", number).fetchone()[0])
+            for position, trial in enumerate(session.trials[kept:], kept + 1):
+                sqlite.insert(db, "runs", rows.run_row(number, position, trial))
             return number
 
+    def claim(self) -> Claim:
+        """Return a claim for `keep`, which shows others that a session is running for as long as it is open."""
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return Claim(self._claims)
+
+    @property
+    def _claims(self) -> Path:
+        """Return the file of the claims, the same for all stores of this directory."""
+        return self._path.with_name("history.running")
+
+    def runs_of(self, session: int) -> list[PastRun]:
+        """Return the runs of a session in their order."""
+        with self._transaction() as db:
+            found = sqlite.run(db, "SELECT * FROM runs WHERE session = ? ORDER BY number", session)
+            return [rows.past_run(row) for row in found]
+
     def newest_in(self, cwd: str) -> PastSession | None:
-        """Return the last session that ran in this directory, whatever its command; None when there was none."""
-        return next(iter(self._sessions("w.cwd = ?", (cwd,), 1)), None)
+        """Return the last session in this directory that knew its baseline, whatever its command; None when there was
+        none."""
+        return next(iter(self._sessions("w.cwd = ? AND s.baseline_median IS NOT NULL", (cwd,), 1)), None)
 
     def sessions_of(self, workload: Workload, limit: int = 10) -> list[PastSession]:
-        """Return past sessions of this very workload, newest first."""
+        """Return past sessions of this very workload, newest first; those that did not know their baseline come
+        last."""
         return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
 
     def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
@@ -90,11 +131,19 @@ class Knowledge:
     def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
         query = (
             "SELECT s.*, w.command AS command, w.cwd AS cwd FROM sessions s JOIN workloads w ON w.id = s.workload "
-            f"WHERE {where} ORDER BY s.started_at DESC, s.id DESC LIMIT ?"
+            f"WHERE {where} AND s.id NOT IN ({{running}}) "
+            "ORDER BY s.baseline_median IS NULL, s.started_at DESC, s.id DESC LIMIT ?"
         )
         with self._transaction() as db:
-            rows = sqlite.run(db, query, *values, max(limit, 0)).fetchall()
-            return [_past_session(db, row) for row in rows]
+            running = ", ".join(map(str, self._running(db)))
+            found = sqlite.run(db, query.format(running=running), *values, max(limit, 0)).fetchall()
+            return [rows.past_session(db, row) for row in found]
+
+    def _running(self, db: sqlite3.Connection) -> list[int]:
+        """Return the sessions that are going on, of whatever process; the others that are noted as running are
+        lost."""
+        noted = sqlite.run(db, "SELECT id, claim FROM sessions WHERE state = 'running'")
+        return [int(row["id"]) for row in noted if is_held(self._claims, row["claim"])]
 
     def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
         workload = session.workload
@@ -131,7 +180,7 @@ class Knowledge:
                 )
             now = time.time()
             profile = f"workload-{count + 1}"
-            row = {"id": profile, "description": _bounded(description), "created_at": now, "updated_at": now}
+            row = {"id": profile, "description": rows.bounded(description), "created_at": now, "updated_at": now}
             sqlite.insert(db, "profiles", {**row, "directory": sqlite.storable(directory)})
             return profile
 
@@ -162,8 +211,9 @@ class Knowledge:
                     hint="the command 'create' begins another workload",
                 )
             note, now = f"note-{sqlite.count(db, 'profile_notes') + 1}", time.time()
-            row = {"id": note, "profile": profile, "execution_id": _bounded(execution_id), "created_at": now}
-            sqlite.insert(db, "profile_notes", {**row, "scheduler": _bounded(scheduler), "result": _bounded(result)})
+            texts = {"execution_id": execution_id, "scheduler": scheduler, "result": result}
+            row = {"id": note, "profile": profile, "created_at": now}
+            sqlite.insert(db, "profile_notes", row | {name: rows.bounded(text) for name, text in texts.items()})
             sqlite.run(db, "UPDATE profiles SET updated_at = ? WHERE id = ?", now, profile)
             return note
 
@@ -190,104 +240,52 @@ class Knowledge:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             # SQLite cannot do this: two processes that both turn a new file to WAL mode are refused as busy without
             # waiting, and a damaged file has no locks, so that one process would move another's new one aside.
-            with durable.locked(self._path.with_name(f"{self._path.name}.lock"), self._busy, wait_s=sqlite.BUSY_S):
-                self._connection = self._connect_or_begin_anew()
+            with durable.locked(self._path.with_name(f"{self._path.name}.lock"), self._busy, wait_s=self._wait_s):
+                self._connection = self._connect_or_begin_anew(self._path)
         return self._connection
+
+    @property
+    def _wait_s(self) -> float:
+        return BETWEEN_RUNS_S if self._between_runs else sqlite.BUSY_S
+
+    def _connect(self, path: Path) -> sqlite3.Connection:
+        return sqlite.connect(path, self._wait_s, sync="NORMAL" if self._between_runs else "FULL")
 
     def _busy(self) -> BusyError:
         return BusyError(
-            f"another autotune has been opening {self._path} for {sqlite.BUSY_S:g} s",
+            f"another autotune has been opening {self._path} for {self._wait_s:g} s",
             hint="try again; the session itself is not harmed",
             stage="history",
         )
 
-    def _connect_or_begin_anew(self) -> sqlite3.Connection:
+    def _connect_or_begin_anew(self, path: Path) -> sqlite3.Connection:
+        """Connect. A damaged file is moved aside; one of a newer autotune stays as it is, since that will look for it,
+        and is replaced by one beside it."""
         try:
-            return sqlite.connect(self._path)
+            return self._connect(path)
+        except sqlite.NewerStore as error:
+            if path != self._path:
+                raise
+            own = path.with_name(f"{path.stem}-version-{len(sqlite.MIGRATIONS)}{path.suffix}")
+            self._warn(
+                f"the knowledge store {path} is of a newer autotune (version {error.version}): it is left as it is, "
+                f"and this autotune uses {own.name} beside it"
+            )
+            return self._connect_or_begin_anew(own)
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # its subclasses: busy, disk full, no permission; no damage
                 raise
-            self._put_aside()
-            return sqlite.connect(self._path)
+            self._put_aside(path)
+            return self._connect(path)
 
-    def _put_aside(self) -> None:
+    def _put_aside(self, path: Path) -> None:
         number = 1
-        while (aside := self._path.with_name(f"{self._path.name}.damaged-{number}")).exists():
+        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
             number += 1
         for suffix in ("-wal", "-shm", ""):  # the log goes first, or SQLite would play it into the new database
             with contextlib.suppress(FileNotFoundError):
-                self._path.with_name(self._path.name + suffix).rename(aside.with_name(aside.name + suffix))
+                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
         self._warn(f"the knowledge store was damaged, and was moved aside as {aside}")
-
-
-def _session_row(session: Session, workload: int) -> dict[str, Any]:
-    machine, baseline = session.machine, session.baseline
-    return {
-        "workload": workload,
-        "started_at": session.started_at,
-        "elapsed_s": session.elapsed_s,
-        "autotune_version": session.autotune_version,
-        "machine": machine.kind,
-        "kernel": machine.kernel,
-        "cpus": machine.cpus,
-        "cpu_model": machine.cpu_model,
-        "acceleration": machine.acceleration,
-        "planner": session.planner,
-        "seed": session.seed,
-        "baseline_median": baseline.median if baseline else None,
-        "baseline_noise": baseline.noise if baseline else None,
-        "baseline_runs": baseline.runs if baseline else None,
-        "winner": session.winner,
-        "recommendation": session.recommendation,
-        "interrupted": session.interrupted,
-        "failure": session.failure,
-    }
-
-
-def _result_row(session: int, rank: int, result: CandidateResult) -> dict[str, Any]:
-    speedup = result.speedup
-    return {
-        "session": session,
-        "rank": rank,
-        "key": result.candidate.key,
-        "scheduler": result.candidate.scheduler,
-        "knobs": json.dumps(dict(result.candidate.knobs), sort_keys=True),
-        "verdict": result.verdict,
-        "speedup": speedup.estimate if speedup else None,
-        "low": speedup.low if speedup else None,
-        "high": speedup.high if speedup else None,
-        "median": result.median,
-        "runs": result.runs,
-        "invalid_runs": result.invalid_runs,
-        "confirmed": result.confirmed,
-        "reason": _bounded(result.reason),
-        "prediction": result.prediction,
-        "held": result.held,
-        "note": _bounded(result.note),
-    }
-
-
-def _past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
-    results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name != "results"}
-    fields["interrupted"] = bool(fields["interrupted"])
-    return PastSession(**fields, results=tuple(_past_result(result) for result in results))
-
-
-def _past_result(row: sqlite3.Row) -> PastResult:
-    speedup = (row["speedup"], row["low"], row["high"])
-    return PastResult(
-        key=row["key"],
-        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
-        verdict=row["verdict"],
-        speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
-        median=row["median"],
-        runs=row["runs"],
-        invalid_runs=row["invalid_runs"],
-        confirmed=bool(row["confirmed"]),
-        reason=row["reason"],
-        note=row["note"],
-    )
 
 
 _PROFILE = "id, description, created_at, updated_at"
@@ -297,9 +295,5 @@ def _profile(db: sqlite3.Connection, profile: str, directory: str) -> dict[str, 
     query = f"SELECT {_PROFILE} FROM profiles WHERE id = ? AND directory = ?"
     row = sqlite.run(db, query, profile, sqlite.storable(directory)).fetchone()
     if row is None:
-        raise UsageError(f"there is no workload '{_bounded(profile[:100])}'", hint="the command 'list' lists them")
+        raise UsageError(f"there is no workload '{rows.bounded(profile[:100])}'", hint="the command 'list' lists them")
     return dict(row)
-
-
-def _bounded(text: str | None) -> str | None:
-    return None if text is None else str(sqlite.storable(text))[:TEXT_CHARACTERS]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from autotune.errors import AutotuneError, HolderLost, NotAttached, RunnerLost
+from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
+from autotune.machine.pauses import PauseWatch
 from autotune.machine.traits import topology, traits
 from autotune.measure.client import PristineSpec, Runner
 from autotune.measure.counters import sample, snapshot
@@ -77,9 +78,13 @@ class Executor:
         runner = self._ready_runner()
         taker = EvidenceTaker(self._holder)
         taker.begin(ops)
+        pauses = PauseWatch()
         before = snapshot()
         run = self._run(runner, spec, on_output)
         after = snapshot()
+        problem = pauses.problem()
+        if problem is not None:
+            raise MachineFault(problem)
         return Measurement(run, taker.finish(), before, after)
 
     def fresh(self) -> None:

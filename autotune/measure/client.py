@@ -16,7 +16,7 @@ from types import TracebackType
 
 from autotune.errors import RunnerLost
 from autotune.measure import descendants, pristine
-from autotune.process import EventHandler, Worker
+from autotune.process import LOOK_EVERY_S, EventHandler, Worker
 from autotune.records import Identity, Run, RunSpec, Snapshot
 from autotune.wire import from_json, to_json
 
@@ -32,6 +32,8 @@ START_S = 30.0
 """Deadline of the helper's start: 20 ms on a quiet host, seconds under emulation on a busy one."""
 RUN_MARGIN_S = 30.0
 """Time that a run may take beyond its own limit: SIGTERM, grace, SIGKILL, reaping."""
+STOPPED_S = 3.0
+"""How long a helper may be stopped by a signal until it counts as lost."""
 LOST_GRACE_S = 3.0
 """How long a helper that does not answer may take to end its workload before it is killed."""
 CLOSE_S = 10.0
@@ -120,22 +122,32 @@ class Runner:
         `cancel`, RunnerLost when the helper dies or is 30 s over the run's limit. Any other exception that leaves this
         call, such as KeyboardInterrupt, cancels the run."""
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        stops = _Stops(self._worker)
         try:
-            answer = self._ask("run", limit_s, _to_output(on_output), spec=to_json(spec))
+            answer = self._ask("run", limit_s, _to_output(on_output), look=stops.look, spec=to_json(spec))
         except RunnerLost:
             raise
         except BaseException:
             self.cancel()
             raise
+        if stops.seen_s:
+            raise _lost("it was stopped (SIGSTOP) for a while, and measured too much")
         return from_json(Run, answer)
 
     def snapshot(self) -> Snapshot:
         """Read the counters of the machine that the helper is on."""
         return from_json(Snapshot, self._ask("snapshot", START_S))
 
-    def _ask(self, op: str, timeout_s: float | None, on_event: EventHandler | None = None, **fields: object) -> object:
+    def _ask(
+        self,
+        op: str,
+        timeout_s: float | None,
+        on_event: EventHandler | None = None,
+        look: Callable[[], None] | None = None,
+        **fields: object,
+    ) -> object:
         try:
-            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=look, **fields)
         except RunnerLost:
             self._worker.close(LOST_GRACE_S)
             self._end_orphans()
@@ -172,6 +184,21 @@ class Runner:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Stops:
+    """Watches whether the helper is stopped: a command may stop its parent."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.seen_s = 0.0
+
+    def look(self) -> None:
+        """Look once. Raises RunnerLost when the helper has been stopped for too long."""
+        if self._worker.is_stopped():
+            self.seen_s += LOOK_EVERY_S
+            if self.seen_s >= STOPPED_S:
+                raise _lost("it was stopped (SIGSTOP), maybe by the command")
 
 
 def _to_output(on_output: OutputHandler | None) -> EventHandler | None:

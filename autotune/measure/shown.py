@@ -3,8 +3,8 @@
 
 Programs write progress into one line again and again (carriage returns, backspaces), or move the cursor up and write
 some lines anew; a number that people see may be split by colours. The controls that such programs use are followed;
-those of whole screens only as far as they move the cursor. Memory and time stay bounded whatever comes. Standard library only;
-part of the measuring helper.
+those of whole screens only as far as they move the cursor. Memory and time stay bounded whatever comes. Standard
+library only; part of the measuring helper.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ LINE_CHARACTERS = 1 << 16
 """Characters of a line that are kept; the rest of a longer line is ignored."""
 _HELD_BACK = 4096
 """Characters at the end of a piece that may be the beginning of a control sequence."""
+_LONG = 1 << 10
 _MOST = 1 << 12
 """The furthest that one control moves."""
 
@@ -38,7 +39,8 @@ class Shown:
     def __init__(self, line: Callable[[str], None]) -> None:
         self._line = line
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-        self._rows: list[list[str]] = [[]]
+        self._rows: list[list[str] | str] = [[]]
+        """Characters of a line that is being written; a line that was left may be one string."""
         self._row = 0
         self._column = 0
         self._torn = ""
@@ -80,27 +82,42 @@ class Shown:
     def _add_lines(self, text: str) -> None:
         first, *others = text.split("\n")
         self._write(first)
-        for line in others:
+        if others:
+            self._rows += (line[:LINE_CHARACTERS] for line in others[:-1])
+            self._row = len(self._rows) - 1
             self._new_line()
-            self._write(line)
+            self._write(others[-1])
 
     def _write(self, text: str) -> None:
-        row, column = self._rows[self._row], self._column
+        column = self._column
         text = text[: max(0, LINE_CHARACTERS - column)]
         if text:
+            row = self._current()
             if column > len(row):
                 row.extend(" " * (column - len(row)))
             row[column : column + len(text)] = text
             self._column = column + len(text)
 
+    def _current(self) -> list[str]:
+        row = self._rows[self._row]
+        if isinstance(row, str):
+            row = self._rows[self._row] = list(row)
+        return row
+
     def _new_line(self) -> None:
+        left = self._rows[self._row]
+        if len(left) > _LONG and not isinstance(left, str):
+            self._rows[self._row] = "".join(left)  # takes an eighth of the memory
         self._row += 1
         self._column = 0
         if self._row == len(self._rows):
             self._rows.append([])
-        while len(self._rows) > ROWS:
-            self._line("".join(self._rows.pop(0)))
-            self._row -= 1
+        final = len(self._rows) - ROWS
+        if final > 0:
+            for row in self._rows[:final]:
+                self._line("".join(row))
+            del self._rows[:final]
+            self._row = max(0, self._row - final)
 
     # --- controls ---
 
@@ -137,7 +154,7 @@ class Shown:
 
     def _erase(self, final: str, what: int) -> None:
         """Erase in the line or in the lines: from the cursor on (0), up to it (1), or all (2 and above)."""
-        row = self._rows[self._row]
+        row = self._current()
         if what == 0:
             del row[self._column :]
         elif what == 1:
@@ -146,8 +163,6 @@ class Shown:
             row.clear()
         if final == "J":
             if what != 1:
-                for later in self._rows[self._row + 1 :]:
-                    later.clear()
+                self._rows[self._row + 1 :] = [""] * (len(self._rows) - self._row - 1)
             if what:
-                for earlier in self._rows[: self._row]:
-                    earlier.clear()
+                self._rows[: self._row] = [""] * self._row

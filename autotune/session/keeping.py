@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Records of a finished session: knowledge and reports, written whatever ended it.
+"""Records of a session that is over: knowledge and reports, written whatever ended it.
 
-A report that cannot be written does not stop the others.
+A report that cannot be written does not stop the others. No report of an earlier session is left under its name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 from autotune import signals
 from autotune.errors import AutotuneError
 from autotune.events import Listener, Problem
-from autotune.knowledge.store import Knowledge
 from autotune.records import Session
 from autotune.report import documents
 from autotune.session.recorder import beside
@@ -23,6 +22,8 @@ OPTIONS: dict[ReportKind, str] = {"json": "--json", "markdown": "--export-markdo
 """Option that names a report in messages."""
 
 Reports = Mapping[ReportKind, Path | Sink]
+Record = Callable[[], None]
+"""Writes the session into the knowledge store. Raises AutotuneError."""
 
 
 def check(reports: Reports) -> None:
@@ -32,9 +33,9 @@ def check(reports: Reports) -> None:
             exports.check_writable(target, OPTIONS[kind])
 
 
-def keep(session: Session, reports: Reports, given: Sequence[str], listener: Listener) -> None:
-    """Record the session and write its reports; each failure is a Problem. Ctrl-C is delayed meanwhile, except while
-    writing to a pipe that nobody may read. `given` are the options that repeat the session."""
+def keep(session: Session, record: Record, reports: Reports, given: Sequence[str], listener: Listener) -> None:
+    """Record the session by `record` and write its reports; each failure is a Problem. Ctrl-C is delayed meanwhile,
+    except while writing to a pipe that nobody may read. `given` are the options that repeat the session."""
     texts: dict[ReportKind, Callable[[], str]] = {
         "json": lambda: documents.json_text(session),
         "markdown": lambda: documents.markdown(session, given),
@@ -43,7 +44,7 @@ def keep(session: Session, reports: Reports, given: Sequence[str], listener: Lis
     slow = {kind for kind, target in reports.items() if not isinstance(target, Path) or _may_wait(target)}
     try:
         with signals.delayed():
-            _record(session, listener)
+            _record(record, listener)
             for kind in reports.keys() - slow:
                 _write(kind, reports[kind], texts[kind], listener)
     finally:
@@ -66,15 +67,20 @@ def _write(kind: ReportKind, target: Path | Sink, text: Callable[[], str], liste
         listener(Problem("report", beside(OPTIONS[kind], error)))
 
 
-def _record(session: Session, listener: Listener) -> None:
-    if session.baseline is None:
-        return
-
-    def warn(text: str) -> None:
-        listener(Problem("knowledge", AutotuneError(text, stage="history")))
-
+def _record(record: Record, listener: Listener) -> None:
     try:
-        with Knowledge(warn=warn) as knowledge:
-            knowledge.record(session)
+        record()
     except Exception as error:
         listener(Problem("knowledge", beside("history", error)))
+
+
+def remove_older(reports: Reports, listener: Listener) -> None:
+    """Remove the reports of an earlier session, which would be taken for those of this one: it has none. What is not a
+    regular file stays."""
+    for kind, target in reports.items():
+        if isinstance(target, Path) and target.is_file():
+            try:
+                target.unlink()
+            except OSError as error:
+                text = f"{OPTIONS[kind]} {target} is of an earlier session and could not be removed: {error.strerror}"
+                listener(Problem("report", AutotuneError(text, hint="remove it", stage="report")))

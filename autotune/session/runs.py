@@ -2,7 +2,7 @@
 """The runs of the baseline and of the rounds of a race.
 
 Every trial costs budget and is kept. A trial that was lost with its helper or its VM says nothing about the candidate
-and is repeated once.
+and is repeated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from autotune.errors import AttachError, BuildError, WorkloadError
+from autotune.errors import AttachError, BuildError, MachineLost, WorkloadError
 from autotune.records import BASELINE, Candidate, Phase, Proposal
 from autotune.session.entries import Entries
 from autotune.session.measured import Measured
@@ -18,6 +18,9 @@ from autotune.session.reporter import Reporter
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.session.trials import LostTrial, TrialOutcome, Trials
 from autotune.verdict.race import Race, Round
+
+REPEATS, MACHINE_REPEATS = 1, 3
+"""How often a lost run is repeated: a helper may die of the command, and the machine does not."""
 
 
 class Approve(Protocol):
@@ -48,10 +51,12 @@ class Runs:
         self._approve = approve
 
     def baseline(self, phase: Phase, number: int) -> TrialOutcome:
-        """Run the baseline before the race. Raises WorkloadError when it cannot be measured."""
+        """Run the baseline before the race. Raises WorkloadError when it cannot be measured, MachineLost when the
+        machine is to blame for that."""
         outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
         if isinstance(outcome, LostTrial):
-            raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
+            error = MachineLost if outcome.by_machine else WorkloadError
+            raise error(f"the baseline could not be measured: {outcome.reason}", hint="run again")
         self._measured.trials.append(outcome.trial)
         self._trials.learn_from_baseline(outcome.trial)
         return outcome
@@ -100,9 +105,11 @@ class Runs:
     def _again_if_lost(self, trial: Callable[[], TrialOutcome | LostTrial]) -> TrialOutcome | LostTrial:
         def repeated() -> TrialOutcome | LostTrial:
             outcome = trial()
-            if isinstance(outcome, LostTrial):
+            repeats = 0
+            while isinstance(outcome, LostTrial) and repeats < (MACHINE_REPEATS if outcome.by_machine else REPEATS):
                 self._reporter.warn(f"a run was lost and is repeated: {outcome.reason}")
                 outcome = trial()
+                repeats += 1
             return outcome
 
         return self._budget.timed(repeated)

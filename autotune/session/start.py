@@ -5,7 +5,8 @@ What always holds here:
 - whatever can be checked is checked before anything starts;
 - somebody else's scheduler is replaced only with consent, and restored however the session ends;
 - the machine is released;
-- once there is a Session, it is recorded and its reports are written, whatever ended it;
+- each run is recorded as it ends; the reports are written whatever ended the session, and no older one stays in their
+  place;
 - nothing here needs a terminal: the listener gets events, redacted of secrets.
 """
 
@@ -37,6 +38,8 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import keeping, tuner
+from autotune.session.ending import described
+from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -82,14 +85,16 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     Raises AutotuneError when there is nothing to return: a check fails, consent is refused, there is no machine, the
     workload fails under the baseline, or Ctrl-C comes before that. Also when the winner cannot be applied, or the
     replaced scheduler cannot be restored. The listener gets every Session, as Finished."""
-    recorder, engine = Recorder(listener), engine or Engine()
-    with _errors_as_ours(), contextlib.closing(recorder):
+    engine = engine or Engine()
+    journal = Journal(Knowledge(warn=lambda text: recorder.about_knowledge(text), between_runs=True))
+    recorder = Recorder(listener, journal)
+    with _errors_as_ours(), contextlib.closing(recorder), contextlib.closing(journal):
         catalog = custom.catalog()
         check(request, catalog, engine)
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
         try:
             with replacing.replaced(other, recorder.notice):
-                session = _session(request, catalog, recorder, engine)
+                session = _session(request, catalog, recorder, engine, journal)
                 if request.apply:
                     handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
@@ -130,17 +135,19 @@ class _EndedEarlyError(Exception):
         self.session = session
 
 
-def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine) -> Session:
+def _session(
+    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, journal: Journal
+) -> Session:
     """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
     early."""
     try:
         for remark in _without_effect(catalog, request.candidates):
             recorder(Warned(remark))
         _tune(request, catalog, recorder, engine)
-    finally:
-        if recorder.session is not None:
-            given = config.as_flags(request.settings)
-            keeping.keep(recorder.session, request.reports, given, recorder)
+    except BaseException as ended:
+        _keep(request, recorder, journal, described(ended))
+        raise
+    _keep(request, recorder, journal, "")
     session, error = recorder.session, recorder.error
     assert session is not None, "the tuner ended without a session"
     if ending(session, error) is not None:
@@ -151,12 +158,26 @@ def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engi
     return session
 
 
+def _keep(request: SessionRequest, recorder: Recorder, journal: Journal, failure: str) -> None:
+    """Keep what is known of the session. `failure` describes what ended it when the tuner did not."""
+    session = recorder.session or recorder.unmeasured or journal.so_far(failure)
+    if session is None:
+        keeping.remove_older(request.reports, recorder)
+        return
+
+    def record() -> None:
+        with Knowledge(warn=recorder.about_knowledge) as knowledge:
+            journal.finish(session, knowledge)
+
+    keeping.keep(session, record, request.reports, config.as_flags(request.settings), recorder)
+
+
 def _tune(
     request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
-    warned = Knowledge(warn=lambda text: recorder(Warned(text)))
+    warned = Knowledge(warn=recorder.about_knowledge)
     with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine)
         parts = _parts(request, catalog, machine, resolve, recorder, knowledge)

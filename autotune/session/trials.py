@@ -13,7 +13,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from autotune.errors import AttachError, BusyError, HolderLost, NotAttached, RunnerLost, WorkloadError
+from autotune.errors import (
+    AttachError,
+    AutotuneError,
+    BusyError,
+    HolderLost,
+    MachineFault,
+    NotAttached,
+    RunnerLost,
+    WorkloadError,
+)
 from autotune.events import (
     Attached,
     AttachFailed,
@@ -43,6 +52,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.schedext.holding.holder import refuse_unless_free
+from autotune.session.nearest import nearest_line
 from autotune.session.remarks import Remarks
 
 LEAST_TIMEOUT_S = 30.0
@@ -63,9 +73,15 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class LostTrial:
-    """A trial without a run, because a helper died. The candidate may be tried again."""
+    """A trial without a run, because a helper died or the machine was at fault. It may be tried again."""
 
     reason: str
+    by_machine: bool
+    """The machine stood still or was lost: neither the command nor the candidate can be blamed."""
+
+
+def _lost(error: AutotuneError) -> LostTrial:
+    return LostTrial(error.message, by_machine=isinstance(error, MachineFault))
 
 
 class Trials:
@@ -143,7 +159,7 @@ class Trials:
         try:
             self._prepare()
         except RunnerLost as error:
-            return LostTrial(error.message)
+            return _lost(error)
         self._listener(RunStarted(phase, number, BASELINE))
         return self._measured(phase, number, BASELINE, None, None)
 
@@ -154,7 +170,7 @@ class Trials:
             self._listener(Step("attach" if spec.program is None else "start", candidate.key))
             attachment = self._machine.attach(spec)
         except (HolderLost, RunnerLost) as error:
-            return LostTrial(error.message)
+            return _lost(error)
         except AttachError as error:
             self._listener(AttachFailed(candidate.key, error.message, error.detail))
             raise
@@ -184,11 +200,11 @@ class Trials:
             measurement = self._machine.measure(run_spec, spec.ops if spec else None, self._show())
         except RunnerLost as error:
             measurement = None
-            lost = LostTrial(error.message)
+            lost = _lost(error)
         try:
             detachment = detach() if detach is not None else None
         except (HolderLost, NotAttached, RunnerLost) as error:
-            return lost if measurement is None else LostTrial(error.message)
+            return lost if measurement is None else _lost(error)
         if measurement is None:
             return lost
         by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
@@ -298,6 +314,8 @@ def problem_of(
 
 def metric_problem(run: Run) -> str | None:
     """Return why the output does not contain exactly one number; None when it does."""
+    if run.metric_error is not None:
+        return run.metric_error
     if run.metric_count == 0:
         return "the metric's expression matched nothing in the output"
     if run.metric_count > 1:
@@ -330,6 +348,17 @@ def last_lines(output: Output, count: int = 5) -> str:
     return "\n".join((output.tail or output.head).strip().splitlines()[-count:])
 
 
+def _metric_advice(run: Run, expression: str) -> str:
+    if run.metric_count > 1:
+        return "name more of the line, or begin the expression with '(?s).*' to take the last match"
+    if run.metric_count == 1:
+        return "group 1 must be a number above 0"
+    nearest = nearest_line(expression, run)
+    if nearest is None:
+        return "the command printed no number" if run.stdout.head + run.stderr.head else "the command printed nothing"
+    return f"the nearest line is '{nearest}'; group 1 is the number"
+
+
 def _advice(trial: Trial, workload: Workload) -> str:
     """Advise what to do about a workload that fails under the baseline."""
     run = trial.run
@@ -337,8 +366,10 @@ def _advice(trial: Trial, workload: Workload) -> str:
         return "check the command and the directory it runs in"
     if run.timed_out:
         return "give it more time with --timeout"
+    if run.metric_error is not None:
+        return "make the expression simpler: a repetition within a repetition, as in (a+)+, can take for ever"
     if workload.metric_regex is not None and trial.invalid == metric_problem(run):
-        return "try the expression on the command's output by hand; group 1 is the number"
+        return _metric_advice(run, workload.metric_regex)
     said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
     advice = "make it succeed first, or use --ignore-failure"
     return f"its last line: {said[:200]}; {advice}" if said else advice

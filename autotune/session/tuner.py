@@ -26,6 +26,7 @@ from autotune.events import (
     RoundStarted,
     Standings,
     Step,
+    Unmeasured,
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
@@ -121,12 +122,12 @@ class _Tuning:
             ended = ending.give_back(self._machine) or ended
         cleaning = ending.clean_up(self._trials)  # starts a helper of its own
         if ended is not None and self._measured.baseline is None and not ending.is_interruption(ended):
-            self._warn_of_cleanup(cleaning)
+            self._unmeasured(ended, cleaning)
             raise ended
         return self._finish(ended, cleaning)
 
     def _session(self) -> None:
-        self._reporter.report(MachineReady(self._machine.info, self._workload))
+        self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, self._options.seed))
         self._trials.setup()
         self._measure_baseline()
         with contextlib.suppress(OutOfBudget):
@@ -308,6 +309,12 @@ class _Tuning:
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
+
+    def _unmeasured(self, ended: BaseException, cleaning: BaseException | None) -> None:
+        """Report what is known of a session whose baseline is not."""
+        self._failure = ending.described(ended)
+        self._warn_of_cleanup(cleaning)
+        self._reporter.report(Unmeasured(self._summary(interrupted=False)))
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autotune.errors import MachineLost, RunnerLost
+from autotune.errors import MachineFault, MachineLost, RunnerLost
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import RunSpec
@@ -65,6 +66,27 @@ def test_a_helper_that_is_killed_inside_is_replaced(vm: ResilientVM, tmp_path: P
             vm.measure(shell("kill -9 $PPID; sleep 30", tmp_path), None)
         assert vm.measure(shell("echo again", tmp_path), None).run.stdout.head == "again\n"
     assert vm.generation == generation, "the VM itself was replaced"
+
+
+def test_a_machine_that_was_stopped_is_blamed_on_nobody_and_goes_on(vm: ResilientVM, tmp_path: Path) -> None:
+    """QEMU is stopped in the middle of a run, for longer than the run may take."""
+    generation, qemu = vm.generation, psutil.Process(vm._vm._worker.process.pid)  # type: ignore[union-attr]
+
+    def stop_for_a_while() -> None:
+        time.sleep(1.0)
+        qemu.suspend()
+        time.sleep(5.0)
+        qemu.resume()
+
+    spec = shell("sleep 4", tmp_path, timeout_s=5.0)
+    for do in (lambda: vm.measure(spec, None), lambda: vm.run(spec)):
+        thread = threading.Thread(target=stop_for_a_while)
+        thread.start()
+        with pytest.raises(MachineFault, match=r"the micro-VM was stopped for about \d+ s during the run"):
+            do()
+        thread.join()
+    assert vm.measure(shell("echo on", tmp_path, timeout_s=60.0), None).run.stdout.head == "on\n"
+    assert vm.generation == generation
 
 
 def test_odd_output_comes_over_whole(vm: ResilientVM) -> None:

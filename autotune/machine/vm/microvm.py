@@ -18,15 +18,16 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from autotune import durable, trust
-from autotune.errors import AutotuneError, MachineLost, NoMachineError
+from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
+from autotune.machine.pauses import PauseWatch
 from autotune.machine.vm import guest, inherited, initramfs
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults, usable_device
@@ -54,6 +55,8 @@ TCG_BOOT_S = 180.0
 """Emulation boots in 3 to 5 s on a quiet machine; a busy one may take many times that."""
 BOOT_TRIES = 4
 """Emulated kernels sometimes die at boot; see `resilient`."""
+STOPPED_S = 60.0
+"""How long QEMU may be stopped by a signal until the VM counts as lost."""
 ANSWER_S = 60.0
 """Deadline of every request except runs."""
 RUN_MARGIN_S = 60.0
@@ -143,6 +146,7 @@ class MicroVM:
         self._worker: Worker | None = None
         self._is_busy = False
         """A request was abandoned (Ctrl-C), and the agent may still work on it."""
+        self._pauses = PauseWatch()
         try:
             initrd = self._write_initrd(kernel)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
@@ -198,11 +202,14 @@ class MicroVM:
         return str(self._headers) if self._headers else None
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        answer = self._ask_run("run", spec, on_output)
-        return from_json(Run, answer)
+        run = from_json(Run, self._ask_run("run", spec, on_output))
+        if run.timed_out:
+            self._refuse_pause()
+        return run
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         answer = self._ask_run("measure", spec, on_output, ops=ops)
+        self._refuse_pause()
         return from_json(Measurement, answer)
 
     def fresh(self) -> None:
@@ -210,7 +217,8 @@ class MicroVM:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         limit_s = 2 * ANSWER_S + start_s(spec)  # the nearer deadline passes first, with the better error
-        return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
+        with self._nobody_blamed_for_pauses():
+            return from_json(Attachment, self._ask("attach", timeout_s=limit_s, spec=to_json(spec)))
 
     def detach(self) -> Detachment:
         return from_json(Detachment, self._ask("detach"))
@@ -245,7 +253,32 @@ class MicroVM:
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
         spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
-        return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+        with self._nobody_blamed_for_pauses():
+            return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+
+    @contextlib.contextmanager
+    def _nobody_blamed_for_pauses(self) -> Iterator[None]:
+        """Turn an error of the block into a MachineFault when the machine stood still meanwhile."""
+        self._pauses = PauseWatch(lambda: self._worker is not None and self._worker.is_stopped())
+        try:
+            yield
+        except MachineLost:
+            raise
+        except AutotuneError:
+            self._refuse_pause()
+            raise
+
+    def _refuse_pause(self) -> None:
+        """Raise MachineFault when the machine stood still: a command may have timed out by that, or a scheduler been
+        ejected."""
+        problem = self._pauses.problem()
+        if problem is not None:
+            raise MachineFault(problem)
+
+    def _look(self) -> None:
+        self._pauses.look()
+        if self._pauses.stopped_s >= STOPPED_S:
+            raise self._lost(f"QEMU has been stopped for {STOPPED_S:.0f} s")
 
     def _ask(
         self, op: str, *, timeout_s: float | None = ANSWER_S, on_event: EventHandler | None = None, **fields: Any
@@ -253,7 +286,7 @@ class MicroVM:
         if self._worker is None:
             raise MachineLost("the micro-VM has been closed")
         try:
-            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, **fields)
+            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=self._look, **fields)
         except AutotuneError:
             raise
         except BaseException:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from autotune.errors import AutotuneError, MachineLost, NotAttached, RunnerLost
+from autotune.errors import AutotuneError, MachineFault, MachineLost, NotAttached
 from autotune.machine.base import OutputHandler
 from autotune.machine.vm.microvm import MicroVM
 from autotune.process import Message
@@ -94,7 +94,7 @@ class ResilientVM:
         self._vm.close()
 
     def _try(self, ask: Callable[[MicroVM], T]) -> T:
-        """Send a request; when the VM is lost, boot another and raise RunnerLost: the request was not carried out."""
+        """Send a request; when the VM is lost, boot another and raise MachineFault: the request was not carried out."""
         try:
             return ask(self._vm)
         except MachineLost as error:
@@ -105,4 +105,4 @@ class ResilientVM:
             self._notify(f"{error.message}; booting another")
             self._vm = self._boot()
             self.generation += 1
-            raise RunnerLost(f"{error.message}; another was booted") from error
+            raise MachineFault(f"{error.message}; another was booted") from error

@@ -37,18 +37,23 @@ def test_bytes_that_are_not_utf8_are_kept_as_escapes(knowledge: Knowledge) -> No
     assert len(knowledge.similar(replace(odd, cwd="/"))) == 1
 
 
-def test_one_from_a_newer_autotune_is_refused_and_not_touched(path: Path) -> None:
+def test_one_from_a_newer_autotune_is_left_alone_and_another_is_used_beside_it(path: Path) -> None:
     path.parent.mkdir()
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    told: list[str] = []
-    with pytest.raises(AutotuneError, match="version 99") as caught:
-        Knowledge(path, warn=told.append).list_profiles()
-    assert caught.value.stage == "history"
-    assert "newer autotune" in caught.value.hint
+    warnings: list[str] = []
+    with Knowledge(path, warn=warnings.append) as knowledge:
+        knowledge.record(sessions.session())
+    own = path.with_name(f"history-version-{len(sqlite.MIGRATIONS)}.sqlite3")
     assert path.read_bytes() == before
-    assert told == []
+    assert own.exists()
+    assert warnings == [
+        f"the knowledge store {path} is of a newer autotune (version 99): it is left as it is, and this autotune uses "
+        f"{own.name} beside it"
+    ]
+    with Knowledge(path) as again:
+        assert len(again.sessions_of(sessions.workload())) == 1
 
 
 LATER = (

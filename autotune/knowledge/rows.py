@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Rows of the database, from records and back into records. What a command printed is not kept: it holds secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from typing import Any
+
+from autotune.knowledge import sqlite
+from autotune.knowledge.past import PastResult, PastRun, PastSession
+from autotune.records import Candidate, CandidateResult, Interval, Session, Trial
+from autotune.verdict.stats import CONFIDENCE
+from autotune.wire import to_json
+
+TEXT_CHARACTERS = 2000
+
+
+def session_row(session: Session, workload: int) -> dict[str, Any]:
+    machine, baseline = session.machine, session.baseline
+    return {
+        "workload": workload,
+        "started_at": session.started_at,
+        "elapsed_s": session.elapsed_s,
+        "autotune_version": session.autotune_version,
+        "machine": machine.kind,
+        "kernel": machine.kernel,
+        "cpus": machine.cpus,
+        "cpu_model": machine.cpu_model,
+        "acceleration": machine.acceleration,
+        "planner": session.planner,
+        "seed": session.seed,
+        "baseline_median": baseline.median if baseline else None,
+        "baseline_noise": baseline.noise if baseline else None,
+        "baseline_runs": baseline.runs if baseline else None,
+        "winner": session.winner,
+        "recommendation": session.recommendation,
+        "interrupted": session.interrupted,
+        "failure": session.failure,
+    }
+
+
+def result_row(session: int, rank: int, result: CandidateResult) -> dict[str, Any]:
+    speedup = result.speedup
+    return {
+        "session": session,
+        "rank": rank,
+        "key": result.candidate.key,
+        "scheduler": result.candidate.scheduler,
+        "knobs": json.dumps(dict(result.candidate.knobs), sort_keys=True),
+        "verdict": result.verdict,
+        "speedup": speedup.estimate if speedup else None,
+        "low": speedup.low if speedup else None,
+        "high": speedup.high if speedup else None,
+        "median": result.median,
+        "runs": result.runs,
+        "invalid_runs": result.invalid_runs,
+        "confirmed": result.confirmed,
+        "reason": bounded(result.reason),
+        "prediction": result.prediction,
+        "held": result.held,
+        "note": bounded(result.note),
+    }
+
+
+def run_row(session: int, number: int, trial: Trial) -> dict[str, Any]:
+    return {
+        "session": session,
+        "number": number,
+        "phase": trial.phase,
+        "round": trial.round,
+        "key": trial.candidate,
+        "started_at": trial.started_at,
+        "value": trial.value,
+        "invalid": bounded(trial.invalid),
+        **{name: getattr(trial.run, name) for name in _OF_A_RUN},
+        "evidence": json.dumps(to_json(trial.evidence)),
+    }
+
+
+_OF_A_RUN = (
+    "wall_s", "user_s", "system_s", "max_rss_bytes", "voluntary_switches", "involuntary_switches", "minor_faults",
+    "major_faults", "exit_code", "signal", "timed_out", "left_running",
+)  # fmt: skip
+
+
+def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
+    """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
+    results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
+    made = ("results", "measured_runs")
+    fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
+    fields["interrupted"] = bool(fields["interrupted"])
+    fields["state"] = "ended" if row["state"] == "ended" else "lost"
+    counted = sqlite.run(db, "SELECT COUNT(*) FROM runs WHERE session = ?", row["id"]).fetchone()[0]
+    past = PastSession(**fields, results=tuple(_past_result(result) for result in results), measured_runs=counted)
+    kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept
+    return past if counted else dataclasses.replace(past, measured_runs=kept_before)
+
+
+def past_run(row: sqlite3.Row) -> PastRun:
+    return PastRun(**{field.name: row[field.name] for field in dataclasses.fields(PastRun)})
+
+
+def bounded(text: str | None) -> str | None:
+    return None if text is None else str(sqlite.storable(text))[:TEXT_CHARACTERS]
+
+
+def _past_result(row: sqlite3.Row) -> PastResult:
+    speedup = (row["speedup"], row["low"], row["high"])
+    return PastResult(
+        key=row["key"],
+        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
+        verdict=row["verdict"],
+        speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
+        median=row["median"],
+        runs=row["runs"],
+        invalid_runs=row["invalid_runs"],
+        confirmed=bool(row["confirmed"]),
+        reason=row["reason"],
+        note=row["note"],
+    )
