@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from autotune import resources
 from autotune.commands.arguments import CcArguments, workload_from
 from autotune.errors import AutotuneError, RunnerLost, WorkloadError
 from autotune.events import Event, Warned
@@ -301,6 +302,28 @@ def test_what_cannot_be_ended_is_reported_once_with_its_number(session: Session)
     assert "4711" in text
 
 
+ABANDONED = """
+import os, sys
+from autotune.measure.client import Runner, shell_argv
+from autotune.records import RunSpec
+command = "sleep 300 & echo $!; setsid sleep 301 & echo $!"
+run = Runner().run(RunSpec(shell_argv(command), "/", dict(os.environ), stage=sys.argv[1]))
+print(run.stdout.head, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["setup", "prepare"])
+def test_it_ends_when_autotune_itself_is_killed(tmp_path: Path, stage: str) -> None:
+    argv, env = [sys.executable, "-c", ABANDONED, stage], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    servers = [int(pid) for pid in done.stdout.split()]
+    assert len(servers) == 2
+    assert wait_until(lambda: all(is_gone(pid) for pid in servers), 30.0)
+
+
 # --- pristine runs and setup ---
 
 
@@ -419,3 +442,26 @@ def test_the_command_line_hands_on_that_environment(monkeypatch: pytest.MonkeyPa
         monkeypatch.setenv(name, value)
     env = workload_from(CcArguments(command=["true"])).env
     assert (env["HOME"], env["USER"], "SUDO_USER" in env) == (pwd.getpwuid(NOBODY).pw_dir, "nobody", False)
+
+
+@needs_root
+def test_root_by_sudo_leaves_no_files_of_its_own_in_the_users_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    roots, users = tmp_path / "root", tmp_path / "user"
+    for home in (roots, users):
+        home.mkdir()
+    os.chown(users, NOBODY, NOBODY)
+    places = (resources.cache_dir, resources.state_dir, resources.data_dir)
+    for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SUDO_UID", str(NOBODY))
+    monkeypatch.setenv("HOME", str(users))
+    assert not [place() for place in places if place().is_relative_to(users)]
+    monkeypatch.setenv("XDG_STATE_HOME", str(users / "state"))
+    assert not resources.state_dir().is_relative_to(users)
+    monkeypatch.setenv("XDG_STATE_HOME", str(roots / "state"))
+    assert resources.state_dir() == roots / "state" / "autotune", "what belongs to root is used as given"
+    monkeypatch.delenv("SUDO_UID")
+    monkeypatch.setenv("XDG_STATE_HOME", str(users / "state"))
+    assert resources.state_dir() == users / "state" / "autotune", "root that is nobody's sudo does as it is told"

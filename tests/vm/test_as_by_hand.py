@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from autotune.errors import MachineLost
 from autotune.events import Event, Warned
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.microvm import MicroVM
@@ -177,3 +178,17 @@ def test_setup_runs_below_and_until_after_cleanup_and_renamed_directories_are_ke
         "also", "inner", "inner/new", "inner/old",
     ]  # fmt: skip
     assert f"{room.work}/kept_dir" in (room.kept / ".autotune-deleted").read_text().splitlines()
+
+
+def test_after_ctrl_c_nobody_waits_for_the_abandoned_run(room: Room) -> None:
+    """The last test: the VM goes with it, and so do the files that cleanup would undo."""
+
+    def pressed(_stream: str, _data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    spec = RunSpec(shell_argv("echo started; sleep 300"), str(room.work), guest_env(), stream=True)
+    with pytest.raises(KeyboardInterrupt):
+        room.vm.run(spec, pressed)
+    room.vm.release()
+    with pytest.raises(MachineLost):
+        room.run("true")
