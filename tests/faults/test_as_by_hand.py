@@ -215,7 +215,7 @@ def session(tmp_path: Path) -> Session:
 
 
 IS_UP = "[ $(grep -c up ../log) -gt $(grep -c ended ../log) ]"
-HOWS = ["{} &", "{} & sleep 0.1", "nohup {} >/dev/null 2>&1 &", "setsid {} &", "(setsid sh -c '{} &') &"]
+HOWS = ["{} &", "nohup {} >/dev/null 2>&1 &", "(setsid sh -c '{} &') &"]
 
 
 @pytest.mark.slow
