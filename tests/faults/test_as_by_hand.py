@@ -409,7 +409,7 @@ BY_SUDO = {"HOME": "/root", "USER": "root", "LOGNAME": "root", "MAIL": "/var/mai
 def test_as_another_user_a_command_has_that_users_home_and_names(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     nobody = pwd.getpwuid(NOBODY)
     own = {by: str(NOBODY) if by.endswith("UID") else nobody.pw_name, "SUDO_COMMAND": "autotune cc"}
-    of_root = {"XDG_CACHE_HOME": "/root/.cache", "XDG_RUNTIME_DIR": "/run/user/0", "SHELL": pwd.getpwuid(0).pw_shell}
+    of_root = {"XDG_CACHE_HOME": "/root/cache", "XDG_RUNTIME_DIR": "/run/user/0", "SHELL": pwd.getpwuid(0).pw_shell}
     monkeypatch.setenv(by, own[by])
     env = invoking_environment({**BY_SUDO, **of_root, **own, "EDITOR": "vi"})
     with Runner(invoking_identity()) as runner:
