@@ -18,6 +18,8 @@ Goal = Literal["min", "max"]
 Phase = Literal["warmup", "baseline", "race", "confirm", "tail"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
+Stage = Literal["setup", "prepare", "run", "cleanup"]
+"""What a command is for. What setup leaves running is ended by cleanup, what prepare leaves by the next run."""
 Prediction = Literal["faster", "same", "slower"]
 """The effect that a proposer expects of a candidate; code later compares it with the result."""
 
@@ -38,7 +40,8 @@ class Workload:
     cwd: str
     env: dict[str, str] = field(default_factory=dict)
     setup: str | None = None
-    """Shell command run once before everything; None when there is none (so for prepare and cleanup)."""
+    """Shell command run once before everything, outside of the disposable files of `pristine`; what it leaves running
+    is ended after cleanup. None when there is none (so for prepare and cleanup)."""
     prepare: str | None = None
     cleanup: str | None = None
     input_path: str | None = None
@@ -68,6 +71,7 @@ class RunSpec:
     metric_regex: str | None = None
     policy_ext: bool = False
     """Start the command under SCHED_EXT, for schedulers attached in partial mode."""
+    stage: Stage = "run"
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,9 @@ class Run:
     metric_error: str | None = None
     """Why the output could not be searched for the metric; None when it could."""
     left_running: int = 0
-    """Processes the command left behind; they were ended."""
+    """Processes the command left behind. They were ended, except those of setup and prepare, which run on."""
+    still_running: tuple[int, ...] = ()
+    """Processes that were to be ended after the command and could not be, even by SIGKILL."""
     start_error: str | None = None
     """Why it could not be started (no such command, no permission); None when it was."""
 

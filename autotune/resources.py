@@ -61,7 +61,24 @@ def data_dir() -> Path:
 
 def _xdg(variable: str, fallback: str) -> Path:
     """Return `$VARIABLE/autotune`, or the fallback below the home directory when it is unset or, against the
-    specification, relative."""
+    specification, relative. Root keeps its files in its own home when sudo left it another user's (`sudo -E`), who
+    could change what root then loads, and could not change what root had left there."""
     given = os.environ.get(variable, "")
     base = Path(given) if os.path.isabs(given) else Path.home() / fallback
+    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0" and _owner(base) == os.environ["SUDO_UID"]:
+        import pwd  # seldom needed, and starting is slow under emulation
+
+        base = Path(pwd.getpwuid(0).pw_dir) / fallback
     return base / "autotune"
+
+
+def _owner(path: Path) -> str:
+    """Return the number of the user to whom a directory belongs, or would when it were made; empty when not known."""
+    for existing in (path, *path.parents):
+        try:
+            return str(existing.stat().st_uid)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            break
+    return ""

@@ -32,7 +32,8 @@ import sys
 import time
 from binascii import b2a_base64
 from collections import deque
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/autotune/")[0])
@@ -51,7 +52,8 @@ UNKILLABLE_S = 5.0
 """Time under SIGKILL after which waiting stops: the command runs as another user, or hangs inside the kernel."""
 
 NOTE_BYTES = 16
-"""Size of the memory shared with the client. It holds the session that runs now, as decimal digits; 0 for none."""
+"""Size of the memory shared with the client. It holds the session that runs now, and that of what setup or prepare
+left, as decimal digits; 0 for none."""
 
 _CHUNK_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
@@ -61,17 +63,26 @@ _KILL_AGAIN_S = 0.05
 _REAP_EVERY_S = 1.0
 _SCHED_EXT = 7
 _PR_SET_CHILD_SUBREAPER = 36
-_TO_DEFAULT = (
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-)
+KEEPING = ("setup", "prepare")
+"""Stages whose processes may run on."""
+_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+_IGNORED_HERE = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
+"""The end of the pipe ends this process."""
+
+
+class Signals(NamedTuple):
+    """What a command inherits: the signals to reset, because this process ignores them, and those that are blocked.
+    What autotune was started with ignored (nohup, a background job of a script) stays so, as by hand."""
+
+    to_default: frozenset[int] = frozenset()
+    blocked: frozenset[int] = frozenset()
+
+    @classmethod
+    def inherited(cls) -> Signals:
+        """Read those of this process, before it ignores any itself."""
+        own = (one for one in _IGNORED_HERE if signal.getsignal(one) != signal.SIG_IGN)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return cls(frozenset({*_PYTHON_IGNORES, *own}), frozenset(blocked))
 
 
 class Control(Channel):
@@ -160,13 +171,43 @@ class RunLimits:
         return CANCEL_GRACE_S if self.kill_at is None else max(0.0, self.kill_at - time.monotonic())
 
 
+class Room:
+    """What the runs of this helper share: the signals they inherit, the processes that setup or prepare left, and the
+    note for the client in case this helper dies: the sessions that it then has to end."""
+
+    def __init__(self, note: mmap.mmap | None, signals: Signals) -> None:
+        self.signals = signals
+        self._note = note
+        self._kept = descendants.Kept()
+        self._kept_session = 0
+
+    def mark(self, session: int) -> None:
+        """Note the session of the run that has begun; 0 when it has ended."""
+        if self._note is not None:
+            self._note[:NOTE_BYTES] = (b"%d %d" % (session, self._kept_session)).ljust(NOTE_BYTES)
+
+    def keep(self, session: int, streams: Iterable[int]) -> int:
+        """Let what the command of this session left run on. Returns how many processes there are."""
+        left = self._kept.keep(streams)
+        self._kept_session = session if left else 0
+        self.mark(0)
+        return left
+
+    def end(self, grace_s: float) -> descendants.Ended:
+        """End all that runs, after a longer grace what setup or prepare left."""
+        ended = descendants.end_leftovers(max(grace_s, TERM_GRACE_S) if self._kept_session else grace_s, self._kept)
+        self._kept_session = 0
+        self.mark(0)
+        return ended
+
+
 class RunningWorkload:
     """One command from its spawn until nothing of it is left."""
 
-    def __init__(self, spec: Message, control: Control, emit: EventHandler, note: mmap.mmap | None) -> None:
+    def __init__(self, spec: Message, control: Control, emit: EventHandler, room: Room) -> None:
         self._spec = spec
         self._control = control
-        self._note = note
+        self._room = room
         self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
         self._streams = [Stream(name, spec, self._metric, emit) for name in ("stdout", "stderr")]
         self._limits = RunLimits(spec["timeout_s"])
@@ -181,7 +222,7 @@ class RunningWorkload:
         self._timed_out = False
         self._cancelled = False
         self._gone: ChannelClosed | None = None
-        self._left_running = 0
+        self._ended = descendants.Ended()
 
     def measure(self) -> Message:
         """Run the command and return the fields of `records.Run`. Raises Interrupted when it was cancelled,
@@ -229,16 +270,11 @@ class RunningWorkload:
         actions += [(os.POSIX_SPAWN_DUP2, stream.write_fd, fd) for fd, stream in enumerate(self._streams, 1)]
         for fd in (self._control.read_fd, *(stream.read_fd for stream in self._streams)):
             self._poller.register(fd, select.POLLIN)
-        wake_up(env, actions)
+        wake_up(env, actions, self._room.signals)
         with scheduled_ext(self._spec["policy_ext"]):
             self._limits = RunLimits(self._spec["timeout_s"])
             self._started_at = time.monotonic()
-            self._pid = spawn(path, argv, env, actions)
-
-    def _mark(self, session: int) -> None:
-        """Leave the client a note, in case this helper dies: the session that it then has to end; 0 for none."""
-        if self._note is not None:
-            self._note[:NOTE_BYTES] = b"%-*d" % (NOTE_BYTES, session)
+            self._pid = spawn(path, argv, env, actions, self._room.signals)
 
     # --- while it runs ---
 
@@ -246,7 +282,7 @@ class RunningWorkload:
         poller = self._poller
         self._pidfd = os.pidfd_open(self._pid)
         poller.register(self._pidfd, select.POLLIN)
-        self._mark(self._pid)
+        self._room.mark(self._pid)
         while True:
             ready = [fd for fd, _ in poller.poll(self._limits.wait_ms())]
             if self._pidfd in ready:
@@ -312,8 +348,10 @@ class RunningWorkload:
     # --- the end ---
 
     def _finish(self) -> None:
-        self._left_running = descendants.end_leftovers(self._limits.grace_left_s())
-        self._mark(0)
+        if self._spec["stage"] in KEEPING and not (self._timed_out or self._cancelled or self._gone):
+            self._ended = descendants.Ended(self._room.keep(self._pid, [one.read_fd for one in self._streams]))
+        else:
+            self._ended = self._room.end(self._limits.grace_left_s())
         try:
             for stream in self._streams:
                 stream.take_rest()
@@ -326,7 +364,7 @@ class RunningWorkload:
         """Close what was opened; when something went wrong, end the command too."""
         if self._pid and self._ended_at is None:
             descendants.kill_all()
-            descendants.end_leftovers(0)
+            self._room.end(0)
         for stream in self._streams:
             stream.close()
         for fd in (self._stdin, self._pidfd):
@@ -351,7 +389,8 @@ class RunningWorkload:
             "metric_matches": self._metric.matches if self._metric is not None else [],
             "metric_count": self._metric.count if self._metric is not None else 0,
             "metric_error": self._metric.error if self._metric is not None else None,
-            "left_running": self._left_running,
+            "left_running": self._ended.left,
+            "still_running": self._ended.still_running,
             "start_error": None,
             **self._outputs(),
         }
@@ -398,24 +437,34 @@ def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
     raise OSError(failure, os.strerror(failure))
 
 
-def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> None:
+def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals) -> None:
     """Spawn a process that fails at its exec, 0.1 ms, just before the real one. Between two runs the CPUs fall idle,
     and the first process then reads some 30 us longer than one that follows another; so every run follows one."""
     with contextlib.suppress(OSError):
         os.posix_spawn(
-            b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=_TO_DEFAULT
+            b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=signals.to_default
         )
 
 
-def spawn(path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]]) -> int:
+def spawn(
+    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals
+) -> int:
     """Start the program in a session of its own; a script without an interpreter line goes to the shell, as
     execvp(3) does it."""
     try:
-        return os.posix_spawn(path, argv, env, file_actions=actions, setsid=True, setsigmask=(), setsigdef=_TO_DEFAULT)
+        return os.posix_spawn(
+            path,
+            argv,
+            env,
+            file_actions=actions,
+            setsid=True,
+            setsigmask=signals.blocked,
+            setsigdef=signals.to_default,
+        )
     except OSError as error:
         if error.errno != errno.ENOEXEC or path == b"/bin/sh":
             raise
-    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions)
+    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions, signals)
 
 
 @contextlib.contextmanager
@@ -446,21 +495,23 @@ def scheduled_ext(wanted: bool) -> Any:
 class Helper:
     """The operations that the client may request."""
 
-    def __init__(self, control: Control, note: mmap.mmap | None) -> None:
+    def __init__(self, control: Control, room: Room) -> None:
         self._control = control
-        self._note = note
+        self._room = room
         self._peak_reset_fd = open_peak_reset()
 
     def serve(self) -> None:
         operations = {"begin": begin, "run": self._run, "snapshot": snapshot, "cancel": ignore}
         serve(self._control, operations)
-        descendants.end_leftovers(0)  # only what could not be ended before
+        self._room.end(0)  # what could not be ended before, and what setup or prepare left
 
     def _run(self, request: Message, emit: EventHandler) -> Message:
         spec = {**SPEC_DEFAULTS, **request["spec"]}
         if self._peak_reset_fd is not None:
             os.pwrite(self._peak_reset_fd, b"5", 0)
-        execution = RunningWorkload(spec, self._control, emit, self._note)
+        if spec["stage"] in KEEPING:
+            self._room.end(0)  # what the same stage left when it ran before
+        execution = RunningWorkload(spec, self._control, emit, self._room)
         gc.disable()
         try:
             return execution.measure()
@@ -475,6 +526,7 @@ SPEC_DEFAULTS: Message = {
     "stream": False,
     "metric_regex": None,
     "policy_ext": False,
+    "stage": "run",
 }
 """Defaults of `records.RunSpec`, for a client that leaves fields out."""
 
@@ -545,15 +597,17 @@ def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
 
 def main(arguments: list[str]) -> None:
     """Serve the client on standard input and output, and take both away from everything else."""
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the end of the pipe ends this process
+    signals = Signals.inherited()
+    for number in _IGNORED_HERE:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored nothing can be waited for
     note = note_from_arguments(arguments)
     requests, answers = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
     adopt_orphans()
-    Helper(Control(requests, answers), note).serve()
+    Helper(Control(requests, answers), Room(note, signals)).serve()
 
 
 if __name__ == "__main__":

@@ -65,7 +65,13 @@ class CcArguments:
     ] = None
     setup: Annotated[
         str | None,
-        _option("--setup", "-s", panel=_RUNS, metavar="CMD", help="Shell command to run once at the start."),
+        _option(
+            "--setup",
+            "-s",
+            panel=_RUNS,
+            metavar="CMD",
+            help="Shell command to run once at the start. What it starts runs until after --cleanup.",
+        ),
     ] = None
     cleanup: Annotated[
         str | None,
@@ -112,7 +118,7 @@ class CcArguments:
         _option("--input", panel=_RUNS, metavar="FILE", help="Standard input of the command. Default: /dev/null."),
     ] = None
     ignore_failure: Annotated[
-        bool, _option("--ignore-failure", panel=_RUNS, help="Count runs that exit with an error.")
+        bool, _option("--ignore-failure", panel=_RUNS, help="Count runs that fail, under EEVDF and under others.")
     ] = False
     pristine: Annotated[
         bool,
@@ -276,6 +282,7 @@ def flags(arguments: CcArguments) -> dict[str, str | None]:
 
 def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
+    from autotune.machine.local import invoking_environment
     from autotune.records import Workload
 
     command, argv = _command(arguments.command)
@@ -283,7 +290,7 @@ def workload_from(arguments: CcArguments) -> Workload:
         command=command,
         argv=argv,
         cwd=str(current_directory()),
-        env=dict(os.environ),
+        env=invoking_environment(os.environ),
         setup=arguments.setup,
         prepare=arguments.prepare,
         cleanup=arguments.cleanup,

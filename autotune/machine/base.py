@@ -53,8 +53,9 @@ class Machine(Protocol):
         """Count how often the machine was replaced by a new one, on which nothing of the earlier commands is left."""
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        """Run a command unmeasured: setup, prepare, cleanup. In a pristine session it shares the disposable files of
-        the measured run that follows."""
+        """Run a command unmeasured. `spec.stage` says what for: setup and cleanup work on the directory itself, all
+        others in a pristine session on the disposable files of the measured run that follows. What setup leaves running
+        is ended by cleanup, what prepare leaves by the next run."""
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         """Measure a command, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
@@ -75,6 +76,10 @@ class Machine(Protocol):
 
     def sample(self) -> Sample:
         """Sample what the machine is doing right now."""
+
+    def release(self) -> None:
+        """Detach whatever is attached, for good; commands may still be run where nothing hangs. Raises only
+        DetachError."""
 
     def close(self) -> None:
         """Close the machine and restore what it changed; may be called again. Raises only DetachError: a scheduler is

@@ -60,12 +60,23 @@ class Executor:
         self._scratch = scratch
         self._own_scratch: durable.Scratch | None = None
         self._runner: Runner | None = None
+        self._outer: Runner | None = None
+        """Runs setup and cleanup, below the disposable files, and keeps what setup left running."""
         self._holder: HolderClient | None = None
 
     # --- commands ---
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        return self._run(self._ready_runner(), spec, on_output)
+        if spec.stage not in ("setup", "cleanup"):
+            return self._run(self._ready_runner(), spec, on_output)
+        self._close_runner()
+        if self._outer is None:
+            self._outer = Runner(self._place.identity)
+        try:
+            return self._outer.run(spec, on_output)
+        except RunnerLost:
+            self._close_outer()
+            raise
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         runner = self._ready_runner()
@@ -123,6 +134,11 @@ class Executor:
             self._runner.close()
             self._runner = None
 
+    def _close_outer(self) -> None:
+        outer, self._outer = self._outer, None
+        if outer is not None:
+            outer.close()
+
     # --- schedulers ---
 
     def attach(self, spec: AttachSpec) -> Attachment:
@@ -162,16 +178,21 @@ class Executor:
         if holder is not None:
             holder.close()
 
+    def release(self) -> None:
+        """Detach for good. Raises DetachError when the kernel is not back on its own scheduler."""
+        self._drop_holder()
+
     def close(self) -> None:
         """Detach first: whatever else fails, the kernel is then back on its own scheduler. Raises DetachError when it
         is not."""
         try:
-            self._drop_holder()
+            self.release()
         finally:
             self._close_rest()
 
     def _close_rest(self) -> None:
         self._close_runner()
+        self._close_outer()
         if self._own_scratch is not None:
             self._own_scratch.close()
             self._own_scratch = None

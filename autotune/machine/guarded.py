@@ -134,11 +134,18 @@ class GuardedMachine:
     def sample(self) -> Sample:
         return self._host.sample()
 
+    def release(self) -> None:
+        self._stop_guard()
+        self._host.release()
+
     def close(self) -> None:
+        self._stop_guard()
+        self._host.close()
+
+    def _stop_guard(self) -> None:
         guard, self._guard = self._guard, None
         if guard is not None:
             guard.stop()
-        self._host.close()
 
 
 class _Guard:

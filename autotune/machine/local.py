@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+from collections.abc import Mapping
 from dataclasses import replace
 
 from autotune.errors import PrivilegeError
@@ -15,6 +17,8 @@ from autotune.schedext.holding.client import LEASE_S
 
 _INVOKERS = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
 """Variables in which programs that make somebody root leave the invoking user."""
+_LEFT_BY_SUDO = (*_INVOKERS, "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME", "SUDO_TTY")
+_XDG_HOMES = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
 def invoking_identity() -> Identity:
@@ -33,6 +37,60 @@ def invoking_identity() -> Identity:
             hint=f"run autotune as that user, or, to run the command as root, unset {name}",
         ) from error
     return Identity(account.pw_uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
+
+
+def invoking_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment that the invoking user would have by hand: sudo and the like leave root's HOME, USER and
+    LOGNAME behind, in which a command of that user would fail or write to root's files. Only what is root's is changed:
+    what the user kept or set (`sudo -E`, `sudo HOME=...`) stays. Raises PrivilegeError like `invoking_identity`."""
+    env = dict(environ)
+    if os.geteuid() != 0 or not any(environ.get(name) for name in _INVOKERS):
+        return env
+    uid = invoking_identity().uid
+    with contextlib.suppress(KeyError):
+        root, user = pwd.getpwuid(0), pwd.getpwuid(uid)
+        for name in _LEFT_BY_SUDO:
+            env.pop(name, None)
+        if uid:
+            _replace_roots(env, root, user)
+    return env
+
+
+def _replace_roots(env: dict[str, str], root: pwd.struct_passwd, user: pwd.struct_passwd) -> None:
+    mail = {f"{spool}/{root.pw_name}": f"{spool}/{user.pw_name}" for spool in ("/var/mail", "/var/spool/mail")}
+    for name, of_root, of_user in (
+        ("HOME", root.pw_dir, user.pw_dir),
+        ("USER", root.pw_name, user.pw_name),
+        ("LOGNAME", root.pw_name, user.pw_name),
+        ("SHELL", root.pw_shell, user.pw_shell),
+    ):
+        if env.get(name, "") in ("", of_root):
+            env[name] = of_user
+    if env.get("USERNAME") == root.pw_name:
+        env["USERNAME"] = user.pw_name
+    if env.get("MAIL") in mail:
+        env["MAIL"] = mail[env["MAIL"]]
+    for name in _XDG_HOMES:
+        if f"{env.get(name, '')}/".startswith(f"{root.pw_dir.rstrip('/')}/"):
+            del env[name]
+    _replace_runtime_dir(env, user.pw_uid)
+
+
+def _replace_runtime_dir(env: dict[str, str], uid: int) -> None:
+    """The directory for a user's sockets is usable only for its owner."""
+    given = env.pop("XDG_RUNTIME_DIR", "")
+    found = next((path for path in (given, f"/run/user/{uid}") if path and _owner(path) == uid), None)
+    if found is not None:
+        env["XDG_RUNTIME_DIR"] = found
+    if "/run/user/0/" in env.get("DBUS_SESSION_BUS_ADDRESS", ""):
+        del env["DBUS_SESSION_BUS_ADDRESS"]
+
+
+def _owner(path: str) -> int | None:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return None
 
 
 class LocalMachine(Executor):

@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from autotune.errors import UsageError
+from autotune.measure.shown import Shown
 
 MATCHES_KEPT = 3
 MATCH_CHARACTERS = 256
 SEARCH_S = 1.0
 """CPU time for which one piece of output may be searched: an expression can take exponential time."""
-LINE_BYTES = 1 << 16
-"""Bytes of a line that are searched; the rest of a longer line is ignored."""
+TEXT_CHARACTERS = 1 << 17
+"""Characters of a stream that an expression over several lines can see: half from its head, half from its tail."""
 
 
 class KeptOutput:
@@ -102,7 +105,8 @@ def _limited(cpu_s: float) -> Iterator[None]:
 
 
 class MetricSearch:
-    """Searches complete lines of several streams for the metric's expression, in order of arrival. `error` says why it
+    """Searches several streams for the metric's expression: each line as a terminal shows it in the end, or, for an
+    expression that spans lines and for one that no line matches, the kept part of the whole text. `error` says why it
     stopped before the end; None while it did not."""
 
     def __init__(self, expression: str) -> None:
@@ -119,14 +123,16 @@ class MetricSearch:
         self.error: str | None = None
         self.count = 0
         self.matches: list[str] = []
-        self._partial: dict[str, bytes] = {}
+        self._across_lines = re.compile(expression, re.MULTILINE)
+        self._spans_lines = spans_lines(self._expression)
+        self._streams: dict[str, tuple[Shown, KeptLines]] = {}
 
     def add(self, stream: str, chunk: bytes) -> None:
-        """Search what this piece of output completes."""
+        """Search the lines that this piece of output makes final."""
         self._bounded(lambda: self._add(stream, chunk))
 
     def finish(self) -> None:
-        """Search the last lines, which may lack a newline."""
+        """Search the last lines and, where needed, the whole text."""
         self._bounded(self._finish)
 
     def _bounded(self, search: Callable[[], None]) -> None:
@@ -140,29 +146,67 @@ class MetricSearch:
             self.error = f"searching the output for the metric {shown!r} took more than {SEARCH_S:g} s of CPU"
 
     def _add(self, stream: str, chunk: bytes) -> None:
-        partial = self._partial.get(stream, b"")
-        if len(partial) >= LINE_BYTES:  # ignore the rest of an overlong line
-            _, newline, chunk = chunk.partition(b"\n")
-            if not newline:
-                return
-            self._search(partial)
-            partial = b""
-        lines = (partial + chunk).split(b"\n")
-        self._partial[stream] = lines.pop()[:LINE_BYTES]
-        for line in lines:
-            self._search(line[:LINE_BYTES])
+        if stream not in self._streams:
+            lines = KeptLines()
+            self._streams[stream] = (Shown(partial(self._take, lines)), lines)
+        self._streams[stream][0].add(chunk)
+
+    def _take(self, lines: KeptLines, line: str) -> None:
+        lines.add(line)
+        if not self._spans_lines:
+            self._search(self._expression, line)
 
     def _finish(self) -> None:
-        for line in self._partial.values():
-            self._search(line)
-        self._partial.clear()
+        for screen, _ in self._streams.values():
+            screen.finish()
+        if self.count == 0:
+            for _, lines in self._streams.values():
+                for text in lines.texts():
+                    self._search(self._across_lines, text)
+        self._streams.clear()
 
-    def _search(self, line: bytes) -> None:
-        text = line.decode("utf-8", "backslashreplace").rstrip("\r")
-        for match in self._expression.finditer(text):
+    def _search(self, expression: re.Pattern[str], text: str) -> None:
+        for match in expression.finditer(text):
             self.count += 1
             if len(self.matches) < MATCHES_KEPT:
                 self.matches.append(captured(match)[:MATCH_CHARACTERS])
+
+
+class KeptLines:
+    """Head and tail of a text, line by line, at most TEXT_CHARACTERS together but for one line."""
+
+    def __init__(self) -> None:
+        self._head: list[str] = []
+        self._tail: deque[str] = deque()
+        self._head_room = self._tail_room = TEXT_CHARACTERS // 2
+        self._is_cut = False
+
+    def add(self, line: str) -> None:
+        if self._head_room > 0:
+            self._head.append(line)
+            self._head_room -= len(line) + 1
+            return
+        self._tail.append(line)
+        self._tail_room -= len(line) + 1
+        while self._tail_room < 0 and len(self._tail) > 1:
+            self._tail_room += len(self._tail.popleft()) + 1
+            self._is_cut = True
+
+    def texts(self) -> list[str]:
+        """Return the text, in two parts where something is left out between them."""
+        parts = [self._head, self._tail] if self._is_cut else [[*self._head, *self._tail]]
+        return ["\n".join(lines) for lines in parts]
+
+
+_ANY_CHARACTER = re.compile(r"\[(?:\\s\\S|\\S\\s|\\d\\D|\\D\\d|\\w\\W|\\W\\w)\]|\(\?[aiLmux]*s[aiLmsux]*[-:)]")
+
+
+def spans_lines(expression: re.Pattern[str]) -> bool:
+    """Return whether an expression is meant to match across lines: it has a newline, `(?s)`, or a set of every
+    character."""
+    text = expression.pattern.replace("\\\\", "")
+    newline = "\\n" in text or ("\n" in text and not expression.flags & re.VERBOSE)
+    return newline or bool(expression.flags & re.DOTALL) or _ANY_CHARACTER.search(text) is not None
 
 
 def captured(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ Standard library only, since the guest agent uses it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from binascii import a2b_base64
@@ -35,6 +36,8 @@ STOPPED_S = 3.0
 """How long a helper may be stopped by a signal until it counts as lost."""
 LOST_GRACE_S = 3.0
 """How long a helper that does not answer may take to end its workload before it is killed."""
+CLOSE_S = 10.0
+"""How long a helper may take to end what setup or prepare left running."""
 _NOTE_PAGE_BYTES = 4096
 
 OutputHandler = Callable[[str, bytes], None]
@@ -59,6 +62,22 @@ def helper_python() -> str:
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
+def inherited_descriptors() -> tuple[int, ...]:
+    """Return the descriptors above 2 that this process was started with, such as those of make's jobserver: the command
+    would have them by hand. Python's own are never inheritable (PEP 446)."""
+    found = []
+    with contextlib.suppress(OSError):
+        found = [int(name) for name in os.listdir("/proc/self/fd")]
+    return tuple(sorted(fd for fd in found if fd > 2 and _is_inheritable(fd)))
+
+
+def _is_inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:  # the one that listed them
+        return False
+
+
 class Runner:
     """Measures runs in a helper process, as `identity` (None: as our own user). With `pristine` all runs of this runner
     share one disposable view of the directory. Raises AutotuneError when the user or the overlay is not available, and
@@ -71,7 +90,7 @@ class Runner:
         self._note_fd = os.memfd_create("autotune-run")
         os.truncate(self._note_fd, _NOTE_PAGE_BYTES)
         try:
-            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd,))
+            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd, *inherited_descriptors()))
         except BaseException:
             os.close(self._note_fd)
             raise
@@ -141,7 +160,7 @@ class Runner:
 
     def close(self) -> None:
         """End the helper with its workload and remove the overlay; never raises; may be called again."""
-        self._worker.close()
+        self._worker.close(CLOSE_S)
         self._end_orphans()
         if self._layers is not None:
             pristine.remove_layers(self._layers)
@@ -152,10 +171,11 @@ class Runner:
         note_fd, self._note_fd = self._note_fd, -1
         if note_fd < 0:
             return
-        session = int(os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ") or b"0")
+        sessions = [int(number) for number in os.pread(note_fd, _NOTE_PAGE_BYTES, 0).strip(b"\0 ").split()]
         os.close(note_fd)
-        if session > 0:
-            descendants.kill_session(session)
+        for session in sessions:
+            if session > 0:
+                descendants.kill_session(session)
 
     def __enter__(self) -> Runner:
         return self

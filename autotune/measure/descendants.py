@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterable
@@ -37,6 +38,8 @@ class Process(NamedTuple):
     parent: int
     group: int
     session: int
+    started: int
+    """Clock ticks after boot: tells a process from an earlier one with its number."""
 
 
 def processes() -> list[Process]:
@@ -52,7 +55,7 @@ def processes() -> list[Process]:
 def _read(pid: int) -> Process:
     with open(f"/proc/{pid}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
-    return Process(pid, fields[0].decode(), *(int(field) for field in fields[1:4]))
+    return Process(pid, fields[0].decode(), *(int(field) for field in (*fields[1:4], fields[19])))
 
 
 def descendants() -> list[Process]:
@@ -112,17 +115,98 @@ def no_children_left() -> bool:
     return False
 
 
-def end_leftovers(grace_s: float) -> int:
-    """End what a finished command left behind: SIGTERM, `grace_s` later SIGKILL. Returns how many there were. Costs one
-    system call when there is nothing."""
+class Kept:
+    """Processes that setup or prepare left running, and what serves them. They are known by themselves, by their
+    sessions and by their descent: a server starts others while a run is going."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[int, int]] = set()
+        self._sessions: set[int] = set()
+        self._drains: set[int] = set()
+
+    def keep(self, streams: Iterable[int]) -> int:
+        """Let all descendants run on, and drain what they write to the given pipes. Returns how many were not kept
+        before. Costs one system call when there is nothing."""
+        if no_children_left():
+            return 0
+        left = self.others()
+        if left:
+            self._known |= {(process.pid, process.started) for process in left}
+            self._sessions |= {process.session for process in left}
+            self._drains.add(drain(streams))
+        return len(left)
+
+    def others(self) -> list[Process]:
+        """Return the descendants that are not kept."""
+        found: list[Process] = []
+        ours = {os.getsid(0)}  # our own session is nobody's mark
+        kept = set(self._drains)
+        for process in descendants():  # parents first
+            known = (process.pid, process.started) in self._known
+            if known or process.parent in kept or process.session in self._sessions - ours:
+                kept.add(process.pid)
+            elif process.pid not in kept:
+                found.append(process)
+        return found
+
+    def forget(self) -> None:
+        """Forget them: all have been ended."""
+        self._known.clear()
+        self._sessions.clear()
+        self._drains.clear()
+
+
+class Ended(NamedTuple):
+    """What became of the processes that a finished command left: how many there were, kept ones not counted, and those
+    that could not be ended."""
+
+    left: int = 0
+    still_running: tuple[int, ...] = ()
+
+
+def end_leftovers(grace_s: float, kept: Kept | None = None) -> Ended:
+    """End what a finished command left behind, with what was kept: SIGTERM, `grace_s` later SIGKILL. Costs one system
+    call when there is nothing."""
     if no_children_left():
-        return 0
-    left = [process.pid for process in descendants()]
-    signal_each(left, signal.SIGTERM)
-    signal_each(left, signal.SIGCONT)
-    if not _wait_for_none(grace_s, lambda: None):
-        _wait_for_none(KILL_LIMIT_S, kill_all)
-    return len(left)
+        return Ended()
+    left = len((kept or Kept()).others())
+    signals = [process.pid for process in descendants()]
+    signal_each(signals, signal.SIGTERM)
+    signal_each(signals, signal.SIGCONT)
+    ended = _wait_for_none(grace_s, lambda: None) or _wait_for_none(KILL_LIMIT_S, kill_all)
+    still = () if ended else tuple(process.pid for process in descendants())
+    if kept is not None and ended:
+        kept.forget()
+    return Ended(left, still)
+
+
+def drain(streams: Iterable[int]) -> int:
+    """Start a process that reads the pipes and drops what comes, until nobody can write to them any more: a server that
+    prepare left must neither wait for a reader nor be ended by SIGPIPE. Returns its number. It ignores SIGTERM like its
+    parent, and so reads until the last writer has ended."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        die_with_parent(signal.SIGKILL)
+        _drop_all(set(streams))
+    finally:
+        os._exit(0)
+
+
+def _drop_all(streams: set[int]) -> None:
+    poller = select.poll()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in streams:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    for fd in streams:
+        poller.register(fd, select.POLLIN)
+    while streams:
+        for fd, _ in poller.poll():
+            if not os.read(fd, 1 << 16):
+                poller.unregister(fd)
+                streams.remove(fd)
 
 
 def _wait_for_none(limit_s: float, again: Callable[[], None]) -> bool:

@@ -4,8 +4,9 @@
 The measuring helper calls `cover` once, before it drops to the user and runs anything. The overlay lives in the
 helper's own mount namespace, so it is gone with the helper, however that ends. Its layers are directories that the
 client makes and removes. Root needs nothing else; an ordinary user needs a user namespace (overlay mounts there: Linux
-5.11). Not covered: files outside the directory. Two differences from the plain directory for an ordinary user:
-set-user-ID programs gain no rights, and renaming a directory that existed before fails with EXDEV (mv then copies).
+5.11). Not covered: files outside the directory, and setup and cleanup, which run without it. Differences from the plain
+directory for an ordinary user: set-user-ID programs gain no rights, renaming a directory that existed before fails with
+EXDEV (mv then copies), and hard links come apart when they are written.
 Standard library only.
 """
 
@@ -92,7 +93,7 @@ def _enter_namespace() -> str:
     """Enter a mount namespace of our own. Returns the options that an overlay takes in it."""
     if os.geteuid() == 0:
         _unshare(_CLONE_NEWNS)
-        options = "redirect_dir=on"  # so that directories can be renamed as usual
+        options = "redirect_dir=on,index=on"  # so that directories can be renamed, and hard links stay together
     else:
         _unshare_user()
         options = "userxattr"

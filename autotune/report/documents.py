@@ -220,6 +220,8 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     if session.baseline is not None:
         text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
     text += [*lines, "", _markdown_text(session_footnote(session)), "", _markdown_text(conclusion(session)), ""]
+    if session.warnings:
+        text += [*(f"- {_markdown_text(warning)}" for warning in session.warnings), ""]
     if session.spending is not None:
         text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]

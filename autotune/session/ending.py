@@ -21,10 +21,11 @@ def caught(step: Callable[[], None]) -> BaseException | None:
 
 
 def give_back(machine: Machine) -> BaseException | None:
-    """Close the machine, again if Ctrl-C interrupts the first attempt. Return the error that kept it from closing,
-    which outranks whatever ended the session; None when it closed."""
-    first = caught(machine.close)
-    again = None if first is None else caught(machine.close)
+    """Detach for good, again if Ctrl-C interrupts the first attempt. Return the error that kept it from detaching,
+    which outranks whatever ended the session; None when it detached. Not closed yet: cleanup may need what setup left
+    running."""
+    first = caught(machine.release)
+    again = None if first is None else caught(machine.release)
     return again or (None if first is None or is_interruption(first) else first)
 
 

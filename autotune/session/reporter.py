@@ -18,12 +18,15 @@ class Reporter:
         self.warnings: list[str] = []
 
     def report(self, event: Event) -> None:
-        self._listener(event)
+        if isinstance(event, Warned):
+            self.warn(event.text)
+        else:
+            self._listener(event)
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings.append(text)
-            self.report(Warned(text))
+            self._listener(Warned(text))
 
     def report_drops(self, standings: Iterable[Standing], note_of: Callable[[Standing], str]) -> None:
         for standing in standings:

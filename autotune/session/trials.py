@@ -7,6 +7,7 @@ is examined. A run counts only when its evidence, its exit code and its metric a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -46,10 +47,13 @@ from autotune.records import (
     Run,
     RunSpec,
     Snapshot,
+    Stage,
     Trial,
     Workload,
 )
 from autotune.schedext.holding.holder import refuse_unless_free
+from autotune.session.nearest import nearest_line
+from autotune.session.remarks import Remarks
 
 LEAST_TIMEOUT_S = 30.0
 TIMEOUT_FACTOR = 5.0
@@ -91,6 +95,7 @@ class Trials:
         self._expected_exit: int | None = 0
         self.timeout_s = workload.timeout_s
         self._noted: set[str] = set()
+        self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
 
     # --- before and after the trials ---
@@ -113,8 +118,10 @@ class Trials:
         return generation
 
     def cleanup(self) -> None:
-        """Run the cleanup command, a second time if the first is lost with its helper but not with its machine."""
+        """Run the cleanup command, a second time if the first is lost with its helper but not with its machine. Then
+        what setup left running is ended."""
         if self._workload.cleanup is None:
+            self._end_setup()
             return
         generation = self._machine.generation
         try:
@@ -124,6 +131,13 @@ class Trials:
                 return
             self._listener(Warned(f"cleanup was lost and is repeated: {error.message}"))
             self._helper("cleanup", self._workload.cleanup)
+
+    def _end_setup(self) -> None:
+        """End what setup left running, where no cleanup command does."""
+        if self._workload.setup is not None:
+            spec = replace(self._run_spec(shell_argv(":")), metric_regex=None, stage="cleanup")
+            with contextlib.suppress(RunnerLost):  # then it is ended with its helper
+                self._remarks.see_ended(self._machine.run(spec), "setup")
 
     def learn_from_baseline(self, trial: Trial) -> None:
         """Set the expected exit code and the timeout from a baseline run. Raises WorkloadError when the workload cannot
@@ -207,8 +221,8 @@ class Trials:
         *,
         ejected: bool,
     ) -> TrialOutcome:
-        expected = self._expected_exit if not (key == BASELINE and self._workload.ignore_failure) else None
-        invalid = problem_of(measurement, self._workload, expected, ignore_exit=expected is None)
+        ignore_exit = self._workload.ignore_failure  # one rule for the baseline and the candidates
+        invalid = problem_of(measurement, self._workload, self._expected_exit, ignore_exit=ignore_exit)
         value = None if invalid else metric_value(measurement.run, self._workload)
         trial = Trial(
             phase=phase,
@@ -221,6 +235,7 @@ class Trials:
             invalid=invalid,
         )
         self._listener(RunFinished(trial))
+        self._remarks.see(trial)
         return TrialOutcome(trial, measurement.before, measurement.after, ejected)
 
     # --- commands ---
@@ -244,10 +259,12 @@ class Trials:
         self._machine.run(self._run_spec(self._workload.argv), self._show())
         self._generation = generation
 
-    def _helper(self, name: str, command: str) -> None:
+    def _helper(self, name: Stage, command: str) -> None:
         """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""
         self._listener(Step(name, command))
-        run = self._machine.run(replace(self._run_spec(shell_argv(command)), metric_regex=None), self._show())
+        spec = replace(self._run_spec(shell_argv(command)), metric_regex=None, stage=name)
+        run = self._machine.run(spec, self._show())
+        self._remarks.see_ended(run, "setup" if name == "cleanup" else name)
         if run.exit_code != 0:
             raise WorkloadError(
                 f"the {name} command failed: {exit_text(run)}",
@@ -331,6 +348,17 @@ def last_lines(output: Output, count: int = 5) -> str:
     return "\n".join((output.tail or output.head).strip().splitlines()[-count:])
 
 
+def _metric_advice(run: Run, expression: str) -> str:
+    if run.metric_count > 1:
+        return "name more of the line, or begin the expression with '(?s).*' to take the last match"
+    if run.metric_count == 1:
+        return "group 1 must be a number above 0"
+    nearest = nearest_line(expression, run)
+    if nearest is None:
+        return "the command printed no number" if run.stdout.head + run.stderr.head else "the command printed nothing"
+    return f"the nearest line is '{nearest}'; group 1 is the number"
+
+
 def _advice(trial: Trial, workload: Workload) -> str:
     """Advise what to do about a workload that fails under the baseline."""
     run = trial.run
@@ -341,7 +369,7 @@ def _advice(trial: Trial, workload: Workload) -> str:
     if run.metric_error is not None:
         return "make the expression simpler: a repetition within a repetition, as in (a+)+, can take for ever"
     if workload.metric_regex is not None and trial.invalid == metric_problem(run):
-        return "try the expression on the command's output by hand; group 1 is the number"
+        return _metric_advice(run, workload.metric_regex)
     said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
     advice = "make it succeed first, or use --ignore-failure"
     return f"its last line: {said[:200]}; {advice}" if said else advice

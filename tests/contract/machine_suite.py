@@ -321,6 +321,16 @@ class CommandSuite:
 class ClosingSuite:
     """What closing promises; the last of a class, since each of its tests but the first finds the machine closed."""
 
+    def test_releasing_detaches_and_commands_still_run(self, rig: Rig) -> None:
+        if rig.good is not None:
+            rig.machine.attach(rig.good)
+            assert rig.attached()
+        rig.machine.release()
+        assert not rig.attached()
+        assert rig.run("exit 0").exit_code == 0
+        with pytest.raises(NotAttached):
+            rig.machine.detach()
+
     def test_closing_gives_back_what_is_attached(self, rig: Rig) -> None:
         if rig.good is not None:
             rig.machine.attach(rig.good)

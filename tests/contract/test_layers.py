@@ -62,8 +62,10 @@ their parts may import each other in any order, but for circles."""
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
     "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
-    "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
-    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
+    "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
+    "machine.vm.writes", "measure.capture",
+    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "measure.shown", "privilege",
+    "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
     "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
     "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",

@@ -20,45 +20,17 @@ import pytest
 
 from autotune.errors import AutotuneError, MachineFault, MachineLost, RunnerLost, WorkloadError
 from autotune.events import Event, Finished
-from autotune.machine.base import OutputHandler, Place
-from autotune.machine.executor import Executor
+from autotune.machine.base import Place
 from autotune.machine.local import invoking_identity
 from autotune.measure.client import shell_argv
-from autotune.records import BASELINE, Measurement, Run, RunSpec, Session, Workload
+from autotune.records import BASELINE, Run, RunSpec, Session, Workload
 from autotune.session.tuner import SessionOptions, tune
+from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
 
 ENV = {"PATH": os.environ["PATH"]}
 PATIENCE_S = 30.0
-
-
-class Hands(ScriptedMachine):
-    """Commands run for real, through an Executor; only the switching of schedulers is played."""
-
-    def __init__(self, place: Place) -> None:
-        super().__init__({})
-        self.executor = Executor(place)
-
-    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        return self.executor.run(spec, on_output)
-
-    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        del ops
-        return self.executor.measure(spec, None, on_output)
-
-    def fresh(self) -> None:
-        self.executor.fresh()
-
-    def close(self) -> None:
-        self.attached = None
-        self.executor.close()
-
-    @property
-    def helper(self) -> int:
-        runner = self.executor._runner
-        assert runner is not None
-        return runner._worker.process.pid
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from tests.support.scripted_machine import ScriptedMachine, a_run
 
 
 class Rough(ScriptedMachine):
-    """A machine whose commands, and whose closing, end as told; a command is named by its text."""
+    """A machine whose commands, and whose release, end as told; a command is named by its text."""
 
     def __init__(self, commands: dict[str, Iterator[BaseException | int]] | None = None) -> None:
         super().__init__({BASELINE: 1.0, "x": 0.8})
         self.commands = commands or {}
-        self.closing: Iterator[BaseException] = iter(())
+        self.releasing: Iterator[BaseException] = iter(())
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         told = next(self.commands.get(spec.argv[-1], iter(())), 0)
@@ -29,9 +29,9 @@ class Rough(ScriptedMachine):
             raise told
         return a_run(0.0, told) if told else done
 
-    def close(self) -> None:
-        super().close()
-        for error in self.closing:
+    def release(self) -> None:
+        super().release()
+        for error in self.releasing:
             raise error
 
 

@@ -47,6 +47,7 @@ class ScriptedMachine:
     log: list[str] = field(default_factory=list)
     attached: str | None = None
     closed: bool = False
+    released: bool = False
     generation: int = 0
     headers: str | None = None
     rng: random.Random = field(default_factory=lambda: random.Random(1))
@@ -106,6 +107,10 @@ class ScriptedMachine:
     def sample(self) -> Sample:
         counters = Snapshot(float(len(self.log)), 1.0, 2.0, 10, 1, 0.1, 0.1, 0.0, 0.0, 9)
         return Sample(counters, 1 << 28, 1 << 30, 2, self.state())
+
+    def release(self) -> None:
+        self.released = True
+        self.attached = None
 
     def close(self) -> None:
         self.closed = True

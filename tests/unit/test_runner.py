@@ -140,7 +140,8 @@ def test_it_has_a_session_of_its_own_default_signals_and_no_other_files(shared: 
     masks = {line.split(":")[0]: int(line.split()[1], 16) for line in seen.stdout.head.splitlines() if ":" in line}
     libc_own = 0b11 << 31  # glibc leaves its two internal signals ignored in what it spawns
     assert masks["SigIgn"] & ~libc_own == masks["SigBlk"] == 0
-    assert seen.stdout.head.split()[-4:] == ["0", "1", "2", "3"]  # 3 is the listing itself
+    files = set(map(int, seen.stdout.head.split("\n", 3)[3].split()))
+    assert len(files - {0, 1, 2, *measure_client.inherited_descriptors()}) == 1  # the listing itself
 
 
 def test_a_broken_pipe_ends_a_command_within_it_as_usual(shared: Runner) -> None:
@@ -290,7 +291,7 @@ def test_without_streaming_nothing_is_sent(shared: Runner) -> None:
 def test_the_metric_is_found_in_the_whole_output_of_both_streams(shared: Runner) -> None:
     command = "seq 1 30000; echo score=1.5 >&2; seq 1 30000; sleep 0.05; echo score=2.5"
     run = shared.run(shell(command, keep_bytes=100, metric_regex=r"^score=([0-9.]+)$"))
-    assert (run.metric_count, run.metric_matches) == (2, ("1.5", "2.5"))
+    assert (run.metric_count, sorted(run.metric_matches)) == (2, ["1.5", "2.5"])
     assert "score" not in run.stdout.head
     none = shared.run(shell("echo 1", metric_regex="score"))
     assert (none.metric_count, none.metric_matches) == (0, ())

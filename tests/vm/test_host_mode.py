@@ -35,6 +35,15 @@ def test_an_ordinary_user_with_sudo_gets_one_too_and_the_workload_runs_as_that_u
     assert seen["state"] == "disabled"
 
 
+def test_through_sudo_the_command_has_the_home_and_the_names_of_the_user_and_not_roots(vm: ResilientVM) -> None:
+    asked = """test "$HOME $USER $LOGNAME $(id -un)" = "/run/tester tester tester tester" && test -z "$SUDO_UID" """
+    command = f"{asked} && touch ~/written && echo mine: 1"
+    seen = session(vm, "through-sudo", *SHORT[:-3], "--metric", "mine: (1)", "--", "sh", "-c", command)
+    assert seen["exit_code"] == 0, seen
+    assert "at_fifo" in seen["stdout"]
+    assert guest_run(vm, "stat", "-c", "%U", "/run/tester/written").stdout.head.strip() == "tester"
+
+
 def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: ResilientVM) -> None:
     seen = session(vm, "without-sudo", *SHORT)
     assert seen["exit_code"] == 4

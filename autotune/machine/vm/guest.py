@@ -7,6 +7,7 @@ agent leaves and init powers the VM off. Standard library only, because starting
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ if __name__ == "__main__":
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
+from autotune.machine.vm import inherited
 from autotune.process import Channel, EventHandler, Message, serve
 from autotune.records import AttachSpec, Identity, RunSpec
 from autotune.wire import from_json, to_json
@@ -59,6 +61,8 @@ class Agent:
                 hint="run from a directory outside /dev, /proc, /run and /sys, which the micro-VM has of its own",
                 stage="machine",
             )
+        inherited.take_on(request.get("inherited", {}))
+        make_runtime_dir(place.identity)
         self._executor = Executor(place, libbpf=request.get("libbpf"), scratch=SCRATCH, guarded=False)
         return to_json(describe_machine("vm", request["why"], request["acceleration"]))
 
@@ -78,6 +82,9 @@ class Agent:
     def detach(self, _request: Message, _emit: EventHandler) -> Any:
         return to_json(self.executor.detach())
 
+    def release(self, _request: Message, _emit: EventHandler) -> Any:
+        self.executor.release()
+
     def state(self, _request: Message, _emit: EventHandler) -> Any:
         return to_json(self.executor.state())
 
@@ -94,6 +101,14 @@ class Agent:
     def close(self) -> None:
         if self._executor is not None:
             self._executor.close()
+
+
+def make_runtime_dir(identity: Identity, top: str = "/run/user") -> None:
+    """Make the user's directory for sockets, where XDG_RUNTIME_DIR commonly points; the host's is not seen here."""
+    path = f"{top}/{identity.uid}"
+    with contextlib.suppress(OSError):
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.chown(path, identity.uid, identity.gid)
 
 
 def wait_until_ready(path: str = READY, timeout_s: float = READY_S) -> None:
@@ -123,7 +138,7 @@ def open_port(name: str) -> int:
 def main() -> None:
     fd = open_port(sys.argv[1])
     agent = Agent()
-    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "state", "sample", "keep_writes")
+    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "release", "state", "sample", "keep_writes")
     try:
         serve(Channel(fd, fd), {name: getattr(agent, name) for name in operations})
     finally:

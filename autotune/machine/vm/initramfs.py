@@ -5,6 +5,10 @@ virtme-ng's modules write the archive and resolve the kernel modules. Its init i
 and sets up what a person at a console needs, which takes longer than the rest of the boot. Ours mounts the host's root
 read-only by 9p, puts a tmpfs overlay over all of it, and starts one program. Between the two lies what belongs to the
 VM and not to the host: the configuration of its kernel, which programs look for in /boot.
+
+Of the overlay: directories of the host can be renamed (redirect_dir). Hard links of the host cannot stay together when
+one is written (index needs file handles, which 9p lacks). A changed file is copied whole (no metacopy), since `writes`
+reads it from the upper layer.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ $b mount -t 9p -o ro,version=9p2000.L,trans=virtio,access=any,msize=512000,cache
 wait
 r=/newroot
 layers=lowerdir=/up/own:/lower,upperdir=/up/upper,workdir=/up/work
-$b mount -t overlay -o xino=off,$layers overlay $r || fail "no overlay"
+$b mount -t overlay -o xino=off,redirect_dir=on,metacopy=off,$layers overlay $r || fail "no overlay"
 $b mount -t devtmpfs -o mode=0755,nosuid dev $r/dev
 $b mount -t proc -o nosuid,noexec,nodev proc $r/proc
 $b mount -t sysfs -o nosuid,noexec,nodev sys $r/sys

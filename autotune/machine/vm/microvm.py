@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineE
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.pauses import PauseWatch
-from autotune.machine.vm import guest, initramfs
+from autotune.machine.vm import guest, inherited, initramfs
 from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults
@@ -162,6 +162,8 @@ class MicroVM:
         self._directory = self._scratch.path
         self._console = self._directory / "console"
         self._worker: Worker | None = None
+        self._is_busy = False
+        """A request was abandoned (Ctrl-C), and the agent may still work on it."""
         self._pauses = PauseWatch()
         try:
             initrd = self._write_initrd(kernel)
@@ -208,6 +210,7 @@ class MicroVM:
             libbpf=str(kernel.libbpf) if kernel.libbpf else None,
             why=why,
             acceleration=acceleration,
+            inherited=inherited.read(),
         )
         return from_json(MachineInfo, answer)
 
@@ -258,6 +261,13 @@ class MicroVM:
         answer: Message = self._ask("keep_writes", timeout_s=600.0)
         return answer
 
+    def release(self) -> None:
+        """Detach inside; close the VM when it is busy with what was abandoned."""
+        if self._is_busy:
+            self.close()
+        else:
+            self._ask("release")
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -269,6 +279,7 @@ class MicroVM:
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
         limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         with self._nobody_blamed_for_pauses():
             return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
 
@@ -301,7 +312,13 @@ class MicroVM:
     ) -> Any:
         if self._worker is None:
             raise MachineLost("the micro-VM has been closed")
-        return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=self._look, **fields)
+        try:
+            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=self._look, **fields)
+        except AutotuneError:
+            raise
+        except BaseException:
+            self._is_busy = True
+            raise
 
     def _keep_console(self, detail: str) -> None:
         """Keep the console of the last lost VM, for a bug report."""

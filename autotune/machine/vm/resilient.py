@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from autotune.errors import MachineFault, MachineLost, NotAttached
+from autotune.errors import AutotuneError, MachineFault, MachineLost, NotAttached
 from autotune.machine.base import OutputHandler
 from autotune.machine.vm.microvm import MicroVM
 from autotune.process import Message
@@ -80,6 +80,14 @@ class ResilientVM:
 
     def keep_writes(self) -> Message:
         return self._vm.keep_writes()
+
+    def release(self) -> None:
+        """Detach inside. From now on a VM that is lost is not replaced: the host has its own scheduler anyway."""
+        self._closed, self._attached = True, False
+        try:
+            self._vm.release()
+        except AutotuneError:
+            self._vm.close()
 
     def close(self) -> None:
         self._closed, self._attached = True, False

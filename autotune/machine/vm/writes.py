@@ -32,26 +32,31 @@ class KeptWrites:
 class _Copy:
     upper: Path
     target: Path
+    merged: Path
     files: int = 0
     bytes: int = 0
     deleted: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
-    def directory(self, relative: Path) -> None:
-        for entry in sorted(os.scandir(self.upper / relative), key=lambda item: item.name):
+    def directory(self, relative: Path, *, whole: bool = False) -> None:
+        """Copy what was written in a directory. One that was renamed is copied `whole`, from the merged view: its upper
+        layer only refers to where it was."""
+        whole = whole or _is_renamed(self.upper / relative)
+        source = (self.merged if whole else self.upper) / relative
+        for entry in sorted(os.scandir(source), key=lambda item: item.name):
             path = relative / entry.name
             try:
-                self.entry(path, entry)
+                self.entry(path, entry, whole=whole)
             except OSError as error:
                 self.problems.append(f"/{path}: {error.strerror}")
 
-    def entry(self, path: Path, entry: os.DirEntry[str]) -> None:
+    def entry(self, path: Path, entry: os.DirEntry[str], *, whole: bool) -> None:
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:  # overlayfs marks a deleted file like this
             self.deleted.append(f"/{path}")
         elif stat.S_ISDIR(status.st_mode):
             (self.target / path).mkdir(parents=True, exist_ok=True)
-            self.directory(path)
+            self.directory(path, whole=whole)
         elif stat.S_ISLNK(status.st_mode):
             durable.replace_link(self.target / path, os.readlink(entry.path))
             self.files += 1
@@ -64,10 +69,17 @@ class _Copy:
             self.bytes += status.st_size
 
 
-def copy_writes(upper: Path, target: Path) -> KeptWrites:
-    """Copy everything in `upper` to `target`. A file that cannot be copied is named among the problems and does not
-    stop the rest."""
-    copy = _Copy(upper, target)
+def _is_renamed(directory: Path) -> bool:
+    try:
+        return bool(os.getxattr(directory, "trusted.overlay.redirect"))
+    except OSError:
+        return False
+
+
+def copy_writes(upper: Path, target: Path, merged: Path = Path("/")) -> KeptWrites:
+    """Copy everything in `upper`, the layer over `merged`, to `target`. A file that cannot be copied is named among the
+    problems and does not stop the rest."""
+    copy = _Copy(upper, target, merged)
     copy.directory(Path())
     if copy.deleted:
         names = "".join(f"{path}\n" for path in copy.deleted)

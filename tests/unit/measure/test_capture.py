@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.errors import UsageError
-from autotune.measure.capture import LINE_BYTES, KeptOutput, MetricSearch
+from autotune.measure.capture import TEXT_CHARACTERS, KeptOutput, MetricSearch
+from autotune.measure.shown import LINE_CHARACTERS
 
 
 def kept(keep_bytes: int, *chunks: bytes) -> dict[str, object]:
@@ -101,14 +102,94 @@ def test_streams_do_not_mix_within_a_line() -> None:
 
 
 def test_an_overlong_line_is_searched_up_to_the_bound_and_the_next_line_is_searched_again() -> None:
-    chunk = b"x" * (LINE_BYTES // 2)
+    chunk = b"x" * (LINE_CHARACTERS // 2)
     assert found(r"[ab]=(\d)", b"a=1", *[chunk] * 5, b"a=2", b"a=3\nb=4\n", chunk) == (2, ["1", "4"])
 
 
 def test_parts_of_an_overlong_line_do_not_join_across_what_was_dropped() -> None:
-    assert found("xy", b"x" * LINE_BYTES, b"z" * 10, b"y\n") == (0, [])
+    assert found("xy", b"x" * LINE_CHARACTERS, b"z" * 10, b"y\n") == (0, [])
 
 
 def test_an_expression_that_is_none_is_the_users_mistake() -> None:
     with pytest.raises(UsageError, match="not a regular expression"):
         MetricSearch("(")
+
+
+@pytest.mark.parametrize(
+    ("expression", "output", "number"),
+    [
+        (r"^(\d+) %$", b" 10 %\r 50 %\r100 %\n", "100"),
+        (r"took ([0-9.]+) ms", b"\x1b[1mtook\x1b[0m \x1b[32m12\x1b[0m.\x1b[32m5\x1b[0m ms\n", "12.5"),
+        (r"= (\d+)$", b"working = 1\b2\b3\n", "3"),
+        (r"rate (\d+)", b"rate 1\nrate 2\n\x1b[2Arate 7\n\x1b[K\x1b[2mdone\n", "7"),
+        (r"rps: (\d+)", b"\rwarming up\x1b[K\rrps: 42\x1b[K", "42"),
+    ],
+)
+def test_a_line_is_searched_as_a_terminal_shows_it_in_the_end(expression: str, output: bytes, number: str) -> None:
+    assert found(expression, output) == (1, [number])
+    assert found(expression, *(output[at : at + 1] for at in range(len(output)))) == (1, [number])
+
+
+SCHBENCH = b"""\
+Wakeup Latencies percentiles (usec) runtime 2 (s) (63 total samples)
+\t  50.0th: 17         (17 samples)
+\t* 99.0th: 28000      (6 samples)
+\t  99.9th: 28000      (0 samples)
+\t  min=2, max=28025
+Request Latencies percentiles (usec) runtime 2 (s) (61 total samples)
+\t  50.0th: 42432      (18 samples)
+\t* 99.0th: 224512     (6 samples)
+\t  min=2696, max=224598
+current rps: 39.87
+Wakeup Latencies percentiles (usec) runtime 4 (s) (165 total samples)
+\t  50.0th: 354        (50 samples)
+\t* 99.0th: 31200      (15 samples)
+\t  min=2, max=40709
+Request Latencies percentiles (usec) runtime 4 (s) (165 total samples)
+\t* 99.0th: 206592     (15 samples)
+average rps: 41.25
+"""
+"""As schbench 1.0 prints it: a report each interval (-i), and one at the end."""
+
+
+@pytest.mark.parametrize(
+    ("expression", "numbers"),
+    [
+        (r"(?s).*Wakeup Latencies.*?\* 99\.0th: +(\d+)", ["31200"]),
+        (r"(?s).*Request Latencies.*?\* 99\.0th: +(\d+)", ["206592"]),
+        (r"Wakeup Latencies[^*]*\* 99\.0th: +(\d+)", ["28000", "31200"]),
+        (r"Wakeup Latencies[\s\S]*?99\.0th: +(\d+)", ["28000", "31200"]),
+        (r"Wakeup Latencies.*\n(?:.*\n)?.*99\.0th: +(\d+)", ["28000", "31200"]),
+        (r"Wakeup(?s:.*)Wakeup(?s:.*?)99\.0th: +(\d+)", ["31200"]),
+        ("Wakeup Latencies.*4 \\(s\\).*\n.*\n.*99\\.0th: +(\\d+)", ["31200"]),
+        (r"(?x) ^average \s rps: \s ([0-9.]+) $  # no newline of the output", ["41.25"]),
+        ("(?x)\n average \\s rps: \\s\n ([0-9.]+)", ["41.25"]),
+        (r"samples\)\s+min=(\d+)", ["2", "2696", "2"]),
+        (r"^\s+min=2, max=(\d+)$", ["28025", "40709"]),
+    ],
+)
+def test_an_expression_may_span_lines(expression: str, numbers: list[str]) -> None:
+    assert found(expression, SCHBENCH) == (len(numbers), numbers)
+    assert found(expression, *(SCHBENCH[at : at + 7] for at in range(0, len(SCHBENCH), 7))) == (len(numbers), numbers)
+
+
+def test_one_line_that_matches_leaves_the_whole_text_alone() -> None:
+    """It would also match across lines."""
+    assert found(r"rate:\s+(\d+)", b"rate:\n5\nrate: 7\n") == (1, ["7"])
+    assert found(r"rate:\s+(\d+)", b"rate:\n5\n") == (1, ["5"])
+
+
+def test_streams_do_not_mix_across_lines_either() -> None:
+    search = MetricSearch(r"(?s)a.*b")
+    search.add("stdout", b"a\n")
+    search.add("stderr", b"b\n")
+    search.finish()
+    assert search.count == 0
+
+
+def test_of_a_long_text_head_and_tail_can_be_seen_and_nothing_matches_across_the_gap() -> None:
+    filler = b"filler line\n" * (TEXT_CHARACTERS // 4)
+    text = b"head\n1\n" + filler + b"tail\n2\n"
+    assert found(r"head\n(\d)", text) == (1, ["1"])
+    assert found(r"tail\n(\d)", text) == (1, ["2"])
+    assert found(r"(?s)head.*tail", text) == (0, [])

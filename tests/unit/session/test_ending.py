@@ -101,7 +101,7 @@ def test_every_error_is_a_failure_beside_all_runs(where: str, error: BaseExcepti
     assert finished.error is error
     assert result.baseline is not None
     assert len(result.trials) >= BASELINE_RUNS
-    assert machine.closed
+    assert machine.released
     assert machine.log[-1] == "c"
     assert not result.interrupted
 
@@ -124,7 +124,7 @@ def break_later(machine: Rough, where: str, error: BaseException) -> None:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_ctrl_c_once_twice_and_thrice(pressed: BaseException, count: int) -> None:
     machine = Rough({"p": after(8, pressed), "c": after(0, *[KeyboardInterrupt()] * (count > 2))})
-    machine.closing = iter([KeyboardInterrupt()] * (count > 1))
+    machine.releasing = iter([KeyboardInterrupt()] * (count > 1))
     result, finished = session(machine, prepare="p", cleanup="c")
     assert result.interrupted
     assert result.failure is None
@@ -134,7 +134,7 @@ def test_ctrl_c_once_twice_and_thrice(pressed: BaseException, count: int) -> Non
 
 def test_an_interruption_after_a_failure_leaves_the_failure_told() -> None:
     machine = Rough({"p": after(8, 1)})
-    machine.closing = iter([KeyboardInterrupt()])
+    machine.releasing = iter([KeyboardInterrupt()])
     result, _ = session(machine, prepare="p")
     assert "prepare" in (result.failure or "")
     assert not result.interrupted

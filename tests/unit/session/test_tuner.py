@@ -309,7 +309,7 @@ def test_ctrl_c_gives_the_machine_back_and_keeps_what_is_known() -> None:
     machine = ScriptedMachine({BASELINE: 1.0}, faults={"x": pressed})
     result = session(machine, ["x"], workload=Workload("b", ("b",), "/", cleanup="clean up"))
     assert result.interrupted
-    assert machine.closed
+    assert machine.released
     assert machine.log[-1] == "clean up"
     assert len(result.trials) > 3
 
@@ -362,7 +362,7 @@ def test_a_machine_that_is_lost_for_good_ends_the_session_with_what_it_has() -> 
     assert result.baseline is not None
 
 
-@pytest.mark.parametrize("when", ["detach", "close"])
+@pytest.mark.parametrize("when", ["detach", "release"])
 def test_a_scheduler_that_does_not_go_ends_the_session_and_nothing_is_measured_beside_it(when: str) -> None:
     """It is no fault of one candidate: no run after it would be what it says."""
 
@@ -373,14 +373,13 @@ def test_a_scheduler_that_does_not_go_ends_the_session_and_nothing_is_measured_b
                 raise DetachError("the kernel is not back on its own scheduler", hint="do this")
             return super().detach()
 
-        def close(self) -> None:
-            if not self.closed and when == "close":
-                super().close()
+        def release(self) -> None:
+            super().release()
+            if when == "release":
                 raise DetachError("x could not be detached", hint="do this")
-            super().close()
 
     times = {BASELINE: 1.0, "x": 0.5}
-    faults = {"x": lambda: Interrupted("interrupted")} if when == "close" else {}
+    faults = {"x": lambda: Interrupted("interrupted")} if when == "release" else {}
     machine = Stuck(times, faults=faults)  # type: ignore[arg-type]
     result = session(machine, ["x"])
     assert result.winner is None

@@ -3,9 +3,9 @@
 
 usage: host_mode.py USER [autotune arguments...]
 
-USER: root, without-sudo, or what the sudo of an ordinary user allows: with-sudo (everything, without a password),
-with-holder (only the holder, without a password), with-ticket (everything, with a password, which the user just gave
-to `sudo -v` at the same terminal).
+USER: root, without-sudo, through-sudo (as root, by the sudo of an ordinary user), or what the sudo of an ordinary user
+allows: with-sudo (everything, without a password), with-holder (only the holder, without a password), with-ticket
+(everything, with a password, which the user just gave to `sudo -v` at the same terminal).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ ACCOUNT = {
 }
 HOLDER = Path(__file__).parents[3] / "autotune/schedext/holding/holder.py"
 RULES = {
+    "through-sudo": "NOPASSWD: ALL",
     "with-sudo": "NOPASSWD: ALL",
     "with-holder": f"NOPASSWD: {os.path.realpath(sys.executable)} -S -E -I {HOLDER} *",
     "with-ticket": "ALL",
@@ -51,7 +52,10 @@ def become(user: str) -> list[str]:
     rule = Path("/etc/sudoers.d/tester")
     rule.write_text(f"tester ALL=(ALL) {RULES[user]}\n" if user in RULES else "# nothing\n")
     rule.chmod(0o440)
-    return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
+    as_user = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
+    if user != "through-sudo":
+        return as_user
+    return [*as_user, "sudo", "-n", "env", f"PYTHONPATH={os.environ['PYTHONPATH']}", f"PATH={os.environ['PATH']}"]
 
 
 def run_with_ticket(argv: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[bytes]:

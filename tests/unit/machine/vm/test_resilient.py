@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from autotune.errors import MachineLost, NotAttached, RunnerLost
+from autotune.machine.base import OutputHandler
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import BASELINE, AttachSpec, Candidate, Run, RunSpec
@@ -57,3 +58,29 @@ def test_the_run_that_was_lost_with_it_is_repeated_and_the_session_goes_on() -> 
     assert done.failure is None
     assert done.winner == "at_fifo"
     assert any("the micro-VM died" in warning for warning in done.warnings)
+
+
+def test_one_that_was_released_still_runs_cleanup_and_is_not_replaced_when_it_is_lost() -> None:
+    class Dying(ScriptedMachine):
+        def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+            if spec.argv[-1] == "die":
+                raise MachineLost("the micro-VM died")
+            return super().run(spec, on_output)
+
+    machine = resilient(Dying({BASELINE: 1.0}))
+    machine.attach(SPEC)
+    machine.release()
+    assert machine.run(RunSpec(("clean up",), "/", {})).exit_code == 0
+    with pytest.raises(MachineLost):
+        machine.run(RunSpec(("die",), "/", {}))
+    assert machine.generation == 0
+
+
+def test_one_that_cannot_be_released_is_closed_for_the_host_is_not_concerned() -> None:
+    class Stuck(ScriptedMachine):
+        def release(self) -> None:
+            raise MachineLost("no answer to 'release' within 60 s")
+
+    stuck = Stuck({BASELINE: 1.0})
+    resilient(stuck).release()
+    assert stuck.closed
