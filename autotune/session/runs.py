@@ -48,7 +48,9 @@ class Runs:
         self._approve = approve
 
     def baseline(self, phase: Phase, number: int) -> TrialOutcome:
-        """Run the baseline before the race. Raises WorkloadError when it cannot be measured."""
+        """Run the baseline before the race. Raises WorkloadError when it cannot be measured, OutOfBudget."""
+        if self._budget.left_s() <= 0.0:
+            raise OutOfBudget
         outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
         if isinstance(outcome, LostTrial):
             raise WorkloadError(f"the baseline could not be measured: {outcome.reason}", hint="run again")
@@ -76,7 +78,8 @@ class Runs:
             return key
         entry = self._entries[key]
         editable = not entry.values and not entry.last_problem
-        chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
+        with self._budget.paused():
+            chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
         if chosen is None or chosen == entry.proposal.candidate:
             return None if chosen is None else key
         replaced = self._entries.replace(key, chosen)

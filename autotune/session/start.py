@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from autotune import config
+from autotune.config import Settings
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
 from autotune.events import Listener, Problem, Warned
 from autotune.knowledge.store import Knowledge
@@ -28,7 +30,7 @@ from autotune.lease import handover, replacing
 from autotune.machine import select
 from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
-from autotune.planner.assembly import Parts, Show, planning, showing, unsent_request
+from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
 from autotune.records import Candidate, Session
 from autotune.schedext import build
@@ -54,8 +56,10 @@ class Engine:
         if not programs or len(programs) < len(candidates):
             build.newest_clang()
 
-    def machine(self, request: SessionRequest, listener: Listener) -> AbstractContextManager[Machine]:
-        """Return the machine as a context manager that releases it."""
+    def machine(
+        self, request: SessionRequest, listener: Listener, deadline: Deadline
+    ) -> AbstractContextManager[Machine]:
+        """Return the machine as a context manager that releases it. It boots, and answers, before the deadline."""
         workload, settings = request.workload, request.settings
         return select.choose(
             settings.machine,
@@ -66,6 +70,7 @@ class Engine:
             keep_writes=request.keep_writes,
             lease_s=settings.lease,
             listener=listener,
+            deadline=deadline,
         )
 
     def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
@@ -87,14 +92,24 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
         catalog = custom.catalog()
         check(request, catalog, engine)
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
+        deadline = Deadline(request.settings.budget)
         try:
-            with replacing.replaced(other, recorder.notice):
-                session = _session(request, catalog, recorder, engine)
+            with _contacted(request, deadline) as contact, replacing.replaced(other, recorder.notice):
+                session = _session(request, catalog, recorder, engine, (deadline, contact))
                 if request.apply:
                     handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
             session = early.session
     return session
+
+
+def _contacted(request: SessionRequest, deadline: Deadline) -> AbstractContextManager[Contact]:
+    return contacted(_planning_settings(request), Path(request.workload.cwd), deadline)
+
+
+def _planning_settings(request: SessionRequest) -> Settings:
+    """Return the settings, with a planner that needs no key where the user named the candidates."""
+    return dataclasses.replace(request.settings, planner="offline") if request.candidates else request.settings
 
 
 def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
@@ -130,17 +145,19 @@ class _EndedEarlyError(Exception):
         self.session = session
 
 
-def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine) -> Session:
+def _session(
+    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, given: tuple[Deadline, Contact]
+) -> Session:
     """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
     early."""
     try:
         for remark in _without_effect(catalog, request.candidates):
             recorder(Warned(remark))
-        _tune(request, catalog, recorder, engine)
+        _tune(request, catalog, recorder, engine, *given)
     finally:
         if recorder.session is not None:
-            given = config.as_flags(request.settings)
-            keeping.keep(recorder.session, request.reports, given, recorder)
+            flags = config.as_flags(request.settings)
+            keeping.keep(recorder.session, request.reports, flags, recorder)
     session, error = recorder.session, recorder.error
     assert session is not None, "the tuner ended without a session"
     if ending(session, error) is not None:
@@ -152,16 +169,22 @@ def _session(request: SessionRequest, catalog: Catalog, recorder: Recorder, engi
 
 
 def _tune(
-    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
+    request: SessionRequest,
+    catalog: Catalog,
+    recorder: Recorder,
+    engine: Engine,
+    deadline: Deadline,
+    contact: Contact | None,
+    show: Show | None = None,
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
     warned = Knowledge(warn=lambda text: recorder(Warned(text)))
-    with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
+    with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine)
-        parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
+        parts = _parts(request, catalog, machine, resolve, recorder, knowledge, contact)
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)
+            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve, deadline=deadline)
 
 
 def _parts(
@@ -171,10 +194,10 @@ def _parts(
     resolve: tuner.Resolver,
     listener: Listener,
     knowledge: Knowledge,
+    contact: Contact | None = None,
 ) -> Parts:
-    settings = request.settings
     return Parts(
-        dataclasses.replace(settings, planner="offline") if request.candidates else settings,
+        _planning_settings(request),
         request.workload,
         catalog,
         machine,
@@ -183,6 +206,7 @@ def _parts(
         knowledge,
         show_output=request.output_to_model,
         proposes=not request.candidates,
+        contact=contact,
     )
 
 
@@ -236,7 +260,8 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
     requests: list[dict[str, Any]] = []
     with _errors_as_ours(), contextlib.closing(recorder):
         alone = dataclasses.replace(request, candidates=(), approve=None)
-        _tune(alone, custom.catalog(), recorder, engine or Engine(), requests.append)
+        deadline = Deadline(request.settings.budget)
+        _tune(alone, custom.catalog(), recorder, engine or Engine(), deadline, None, requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")

@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("errors", "records", "resources"),
+        ("deadline", "errors", "records", "resources"),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
         ("secrecy", "signals"),
         ("verdict",),
@@ -60,7 +60,8 @@ RANKS: Mapping[str, Ranks] = {
 their parts may import each other in any order, but for circles."""
 
 LEAN = (
-    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
+    "lease.keeper",
     "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
