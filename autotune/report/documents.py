@@ -185,7 +185,7 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
     parts = [plain_table(session_table(session)), ""] if session.results else []
     parts.append(conclusion(session))
-    if session.spending is not None:
+    if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))
     if session.transcript is not None:
         parts.append(f"The conversation: {printable(session.transcript)}")
@@ -208,7 +208,7 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     if session.baseline is not None:
         text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
     text += [*lines, "", _markdown_text(conclusion(session)), ""]
-    if session.spending is not None:
+    if session.spending is not None and session.spending.calls:
         text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]
     return "\n".join(text)

@@ -67,8 +67,8 @@ LEAN = (
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
     "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget",
+    "schedext.holding.program", "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal",
+    "signals", "trust", "verdict.budget",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
     "wire",
 )  # fmt: skip
