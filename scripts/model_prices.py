@@ -59,7 +59,7 @@ def names(model: Any) -> Iterator[str]:
 def prices(model: Any) -> dict[str, Any] | None:
     """Return the prices of a model; None when it has no cache, which every conversation of ours uses. `long` are those
     of requests with more tokens than `over_tokens`."""
-    given = {name: getattr(model, theirs, None) for name, theirs in FIELDS.items()}
+    given: dict[str, Any] = {name: getattr(model, theirs, None) for name, theirs in FIELDS.items()}
     if None in given.values():
         return None
     found: dict[str, Any] = {name: float(getattr(value, "base", value)) for name, value in given.items()}

@@ -60,6 +60,8 @@ class Parts:
     """False when the user named all candidates."""
     contact: Contact | None = None
     """Claude's service as it answered before the machine was started; None: it is looked for now."""
+    deadline: Deadline | None = None
+    """The end of the budget, for verifications."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,10 @@ def workshop(parts: Parts) -> Workshop:
 
         kernel = kernels.find(parts.settings.kernel)
         return verify(
-            submission, kernel, lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}"))
+            submission,
+            kernel,
+            lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}")),
+            parts.deadline,
         )
 
     return Workshop(parts.catalog, verified)

@@ -73,9 +73,9 @@ class Engine:
             deadline=deadline,
         )
 
-    def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
-        """Return the function that finds or builds what attaching a candidate needs."""
-        return CatalogResolver(machine.headers, catalog)
+    def resolver(self, catalog: Catalog, machine: Machine, deadline: Deadline) -> tuner.Resolver:
+        """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
+        return CatalogResolver(machine.headers, catalog, deadline=deadline)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -181,8 +181,10 @@ def _tune(
     `show` instead of sent."""
     warned = Knowledge(warn=lambda text: recorder(Warned(text)))
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
-        resolve = engine.resolver(catalog, machine)
-        parts = _parts(request, catalog, machine, resolve, recorder, knowledge, contact)
+        resolve = engine.resolver(catalog, machine, deadline)
+        parts = dataclasses.replace(
+            _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
+        )
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve, deadline=deadline)
 
@@ -194,7 +196,6 @@ def _parts(
     resolve: tuner.Resolver,
     listener: Listener,
     knowledge: Knowledge,
-    contact: Contact | None = None,
 ) -> Parts:
     return Parts(
         _planning_settings(request),
@@ -206,7 +207,6 @@ def _parts(
         knowledge,
         show_output=request.output_to_model,
         proposes=not request.candidates,
-        contact=contact,
     )
 
 

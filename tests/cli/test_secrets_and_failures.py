@@ -40,7 +40,7 @@ def choose(kind, **choice):
 
 select.choose, reasons.here = choose, Places
 select.describe = lambda *_args, **_choice: "a test"
-Engine.resolver = lambda self, catalog, machine: attach_spec
+Engine.resolver = lambda *_given: attach_spec
 cli.main()
 """
 
