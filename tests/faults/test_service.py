@@ -2,8 +2,8 @@
 """A service that refuses, cannot be reached or does not answer, met by the real program: what is known before a machine
 is started, who plans then, and which line says why.
 
-Shown elsewhere: answers that are none, in every shape, floods, drips, waits of an hour, and counts of tokens that cannot
-be (tests/unit/planner/claude/test_service.py); the same through a whole session, with 15 kinds of surroundings
+Shown elsewhere: answers that are none, in every shape, floods, drips, waits of an hour, and counts of tokens that
+cannot be (tests/unit/planner/claude/test_service.py); the same through a whole session, with 15 kinds of surroundings
 (tests/integration/test_failing_service.py); keys that are damaged, and services that repeat them
 (tests/cli/test_secrets_and_failures.py).
 """
@@ -112,7 +112,8 @@ UNREACHABLE = {
 def test_under_claude_a_service_that_cannot_be_reached_is_one_line_that_names_the_variable_before_a_boot(
     program: Program, around: dict[str, str], variable: str
 ) -> None:
-    line = error_of(program.run(arguments=ONLY_CLAUDE, **around))
+    program.environ |= around
+    line = error_of(program.run(arguments=ONLY_CLAUDE))
     assert variable in line
     assert not program.booted
 
@@ -120,7 +121,8 @@ def test_under_claude_a_service_that_cannot_be_reached_is_one_line_that_names_th
 @pytest.mark.parametrize("name", ["an address where nobody is", "certificates that are gone"])
 def test_under_auto_the_offline_planner_goes_on_and_says_which_variable_to_check(program: Program, name: str) -> None:
     around, variable = UNREACHABLE[name]
-    last = planners(program.run(**around))[-1]
+    program.environ |= around
+    last = planners(program.run())[-1]
     assert last.startswith("Planner: offline (")
     assert variable in last
 

@@ -252,8 +252,9 @@ def _is_refusal(error: Exception, is_vendor: bool) -> bool:
 
 
 def _is_unreachable(error: Exception) -> bool:
-    """Return whether no connection was made."""
-    return isinstance(error, anthropic.APIConnectionError) and not isinstance(error, anthropic.APITimeoutError)
+    """Return whether no connection was made, or it broke at once. Our own limits end a request in the same class."""
+    is_ours = isinstance(error.__cause__, (_NotTheApi, Late)) or isinstance(error, anthropic.APITimeoutError)
+    return isinstance(error, anthropic.APIConnectionError) and not is_ours
 
 
 def _passes(error: anthropic.APIStatusError) -> bool:
