@@ -28,6 +28,7 @@ from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.schedext.holding.client import bounded
 from autotune.secrecy import known_secrets
 from autotune.tools.reasons import by_reason, unusable
 from autotune.tools.rehearsal import Rehearsal
@@ -122,7 +123,8 @@ def planning(parts: Parts) -> Iterator[Planner]:
     if parts.settings.planner == "offline":
         yield offline
         return
-    rehearsal = Rehearsal(parts.machine, parts.resolve)
+    deadline = parts.deadline or unlimited()
+    rehearsal = Rehearsal(parts.machine, lambda candidate: bounded(parts.resolve(candidate), deadline))
     with contextlib.ExitStack() as stack:
         contact = parts.contact or stack.enter_context(contacted(parts.settings, Path(parts.workload.cwd)))
 

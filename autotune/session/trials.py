@@ -41,6 +41,7 @@ from autotune.records import (
     Trial,
     Workload,
 )
+from autotune.schedext.holding.client import bounded
 from autotune.schedext.holding.holder import refuse_unless_free
 from autotune.session.limits import COMMAND, Limits, timed_out_text
 from autotune.session.spending import OutOfBudget
@@ -146,7 +147,7 @@ class Trials:
         try:
             self._prepare()
             self._listener(Step("attach" if spec.program is None else "start", candidate.key))
-            attachment = self._machine.attach(self._bounded(spec))
+            attachment = self._machine.attach(bounded(spec, self._deadline))
         except (HolderLost, RunnerLost) as error:
             return LostTrial(error.message)
         except AttachError as error:
@@ -157,12 +158,6 @@ class Trials:
         self._listener(Attached(candidate.key, attachment))
         self._listener(RunStarted(phase, number, candidate.key))
         return self._measured(phase, number, candidate.key, spec, lambda: self._detach(candidate))
-
-    def _bounded(self, spec: AttachSpec) -> AttachSpec:
-        """Bound the start of a program by the budget."""
-        if spec.program is None:
-            return spec
-        return replace(spec, program=replace(spec.program, start_s=self._deadline.bound(spec.program.start_s)))
 
     def _detach(self, candidate: Candidate) -> Detachment:
         detachment = self._machine.detach()
