@@ -240,8 +240,8 @@ class ProgramSpec:
     mtime_ns: int
     """Identity of the file whose options were read; another file is not started."""
     start_s: float = 150.0
-    """How long it may take to attach: the kernel verifies it meanwhile, which is slow under emulation (scx_lavd takes
-    29 s on an idle emulated machine)."""
+    """How long it may take to attach while it makes progress (`schedext.holding.progress`): the kernel verifies it,
+    which is slow under emulation (scx_lavd takes 29 s on an idle emulated machine)."""
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ class CcArguments:
             "--model-timeout",
             panel=_TRY,
             metavar="TIME",
-            help="Give up when the API sends nothing for TIME. Default: 2m.",
+            help="Give up when the API sends nothing for TIME, in all tries together. Default: 2m.",
         ),
     ] = None
     no_output_to_model: Annotated[

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
 from autotune.machine.base import Machine, Place
@@ -90,17 +91,18 @@ def choose(
     keep_writes: Path | None,
     lease_s: float,
     listener: Listener,
+    deadline: Deadline | None = None,
 ) -> Iterator[Machine]:
     """Yield the machine of a session and restore it at the end, whatever happens. On the host a scheduler is detached
-    when we are stopped for `lease_s`. Raises NoMachineError when there is none, UsageError for options that do not fit
-    the machine."""
+    when we are stopped for `lease_s`; a micro-VM is given up at the `deadline`. Raises NoMachineError when there is
+    none, UsageError for options that do not fit the machine."""
     choice = decide(kind)
     if choice.kind == "host":
         _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
         with _host(place, choice.why, lease_s, listener) as machine:
             yield machine
         return
-    with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener) as machine:
+    with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener, deadline) as machine:
         yield machine
 
 
@@ -138,6 +140,7 @@ def _vm(
     kernel: Path | None,
     keep_writes: Path | None,
     listener: Listener,
+    deadline: Deadline | None,
 ) -> Iterator[Machine]:
     from autotune.machine.vm import microvm
     from autotune.machine.vm.resilient import ResilientVM
@@ -151,9 +154,12 @@ def _vm(
     found = healing.sound(kernel, lambda text: listener(Warned(text)))
 
     def boot() -> microvm.MicroVM:
-        return microvm.boot(found, place, options, why, notify=lambda text: listener(Step("boot", text)))
+        def notify(text: str) -> None:
+            listener(Step("boot", text))
 
-    machine = ResilientVM(boot, lambda text: listener(Warned(text)))
+        return microvm.boot(found, place, options, why, notify=notify, deadline=deadline)
+
+    machine = ResilientVM(boot, lambda text: listener(Warned(text)), deadline)
     try:
         yield machine
         if keep_writes is not None:

@@ -197,7 +197,7 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
     parts = [plain_table(session_table(session)), "", session_footnote(session), ""] if session.results else []
     parts.append(conclusion(session))
-    if session.spending is not None:
+    if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))
     if session.transcript is not None:
         parts.append(f"The conversation: {printable(session.transcript)}")
@@ -222,7 +222,7 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     text += [*lines, "", _markdown_text(session_footnote(session)), "", _markdown_text(conclusion(session)), ""]
     if session.warnings:
         text += [*(f"- {_markdown_text(warning)}" for warning in session.warnings), ""]
-    if session.spending is not None:
+    if session.spending is not None and session.spending.calls:
         text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]
     return "\n".join(text)

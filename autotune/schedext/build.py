@@ -49,9 +49,9 @@ class Build:
     note: str = ""
 
 
-def build(source: Path, *, headers: Path | None = None, cache: Path | None = None) -> Build:
-    """Compile a `.bpf.c` file. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for one. Raises
-    BuildError, with the compiler's output in `detail` when the source is wrong."""
+def build(source: Path, *, headers: Path | None = None, cache: Path | None = None, limit_s: float = COMPILE_S) -> Build:
+    """Compile a `.bpf.c` file within `limit_s`. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for
+    one. Raises BuildError, with the compiler's output in `detail` when the source is wrong."""
     clang = newest_clang()
     include = find_headers(headers)
     directory = cache or resources.cache_dir() / "objects"
@@ -61,7 +61,7 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     cached = target.is_file() and digests.has_note(target) and not trust.is_foreign(target)
     damage = digests.problem(target) if cached else None
     if not cached or damage is not None:
-        _compile(clang, source, include, target)
+        _compile(clang, source, include, target, limit_s)
     digest = hashlib.sha256(target.read_bytes()).hexdigest()
     build_s = time.monotonic() - started
     if damage is not None:
@@ -158,22 +158,23 @@ def _include_dir(source: Path) -> Path:
     return beside if beside.is_dir() else resources.bpf_source_dir() / "include"
 
 
-def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
+def _compile(clang: Clang, source: Path, include: Path, target: Path, limit_s: float) -> None:
     with durable.explained("the object cannot be written", target, error=BuildError):
         target.parent.mkdir(parents=True, exist_ok=True)
         with durable.draft_directory(target) as scratch:
             made = scratch / "object.o"
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
-            _run_clang([*argv, "-c", str(source), "-o", str(made)], source)
+            _run_clang([*argv, "-c", str(source), "-o", str(made)], source, limit_s)
             durable.replace(target, made.read_bytes(), mode=durable.SHARED)
             digests.note(target)
 
 
-def _run_clang(argv: list[str], source: Path) -> None:
+def _run_clang(argv: list[str], source: Path, limit_s: float) -> None:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise BuildError(f"{source.name}: the compiler took over {COMPILE_S:g} s", hint="simplify it") from error
+        hint = "simplify it" if limit_s >= COMPILE_S else "give a larger --budget"
+        raise BuildError(f"{source.name}: the compiler took over {limit_s:.3g} s", hint=hint) from error
     if done.returncode != 0:
         output = done.stderr.decode(errors="replace")
         raise BuildError(f"{source.name} does not compile: {_first_error(output)}", hint="see --debug", detail=output)

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from autotune import config
+from autotune.config import Settings
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
 from autotune.events import Listener, Problem, Warned
 from autotune.knowledge.store import Knowledge
@@ -29,7 +31,7 @@ from autotune.lease import handover, replacing
 from autotune.machine import select
 from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
-from autotune.planner.assembly import Parts, Show, planning, showing, unsent_request
+from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
 from autotune.records import Candidate, Session
 from autotune.schedext import build
@@ -57,8 +59,10 @@ class Engine:
         if not programs or len(programs) < len(candidates):
             build.newest_clang()
 
-    def machine(self, request: SessionRequest, listener: Listener) -> AbstractContextManager[Machine]:
-        """Return the machine as a context manager that releases it."""
+    def machine(
+        self, request: SessionRequest, listener: Listener, deadline: Deadline
+    ) -> AbstractContextManager[Machine]:
+        """Return the machine as a context manager that releases it. It boots, and answers, before the deadline."""
         workload, settings = request.workload, request.settings
         return select.choose(
             settings.machine,
@@ -69,11 +73,12 @@ class Engine:
             keep_writes=request.keep_writes,
             lease_s=settings.lease,
             listener=listener,
+            deadline=deadline,
         )
 
-    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener) -> tuner.Resolver:
-        """Return the function that finds or builds what attaching a candidate needs."""
-        return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)))
+    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
+        """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
+        return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)), deadline=deadline)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -92,14 +97,24 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
         catalog = custom.catalog()
         check(request, catalog, engine)
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
+        deadline = Deadline(request.settings.budget)
         try:
-            with replacing.replaced(other, recorder.notice):
-                session = _session(request, catalog, recorder, engine, journal)
+            with _contacted(request, deadline) as contact, replacing.replaced(other, recorder.notice):
+                session = _session(request, catalog, recorder, engine, journal, (deadline, contact))
                 if request.apply:
                     handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
             session = early.session
     return session
+
+
+def _contacted(request: SessionRequest, deadline: Deadline) -> AbstractContextManager[Contact]:
+    return contacted(_planning_settings(request), Path(request.workload.cwd), deadline)
+
+
+def _planning_settings(request: SessionRequest) -> Settings:
+    """Return the settings, with a planner that needs no key where the user named the candidates."""
+    return dataclasses.replace(request.settings, planner="offline") if request.candidates else request.settings
 
 
 def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
@@ -136,14 +151,19 @@ class _EndedEarlyError(Exception):
 
 
 def _session(
-    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, journal: Journal
+    request: SessionRequest,
+    catalog: Catalog,
+    recorder: Recorder,
+    engine: Engine,
+    journal: Journal,
+    given: tuple[Deadline, Contact],
 ) -> Session:
     """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
     early."""
     try:
         for remark in _without_effect(catalog, request.candidates):
             recorder(Warned(remark))
-        _tune(request, catalog, recorder, engine)
+        _tune(request, catalog, recorder, engine, *given)
     except BaseException as ended:
         _keep(request, recorder, journal, described(ended))
         raise
@@ -173,16 +193,24 @@ def _keep(request: SessionRequest, recorder: Recorder, journal: Journal, failure
 
 
 def _tune(
-    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
+    request: SessionRequest,
+    catalog: Catalog,
+    recorder: Recorder,
+    engine: Engine,
+    deadline: Deadline,
+    contact: Contact | None,
+    show: Show | None = None,
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
     warned = Knowledge(warn=recorder.about_knowledge)
-    with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
-        resolve = engine.resolver(catalog, machine, recorder)
-        parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
+    with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
+        resolve = engine.resolver(catalog, machine, recorder, deadline)
+        parts = dataclasses.replace(
+            _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
+        )
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)
+            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve, deadline=deadline)
 
 
 def _parts(
@@ -193,9 +221,8 @@ def _parts(
     listener: Listener,
     knowledge: Knowledge,
 ) -> Parts:
-    settings = request.settings
     return Parts(
-        dataclasses.replace(settings, planner="offline") if request.candidates else settings,
+        _planning_settings(request),
         request.workload,
         catalog,
         machine,
@@ -257,7 +284,8 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
     requests: list[dict[str, Any]] = []
     with _errors_as_ours(), contextlib.closing(recorder):
         alone = dataclasses.replace(request, candidates=(), approve=None)
-        _tune(alone, custom.catalog(), recorder, engine or Engine(), requests.append)
+        deadline = Deadline(request.settings.budget)
+        _tune(alone, custom.catalog(), recorder, engine or Engine(), deadline, None, requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")

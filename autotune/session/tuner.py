@@ -7,7 +7,6 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 
 import autotune
 from autotune.config import duration_flag
-from autotune.errors import PlannerError
+from autotune.deadline import Deadline
+from autotune.errors import PlannerError, WorkloadError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -39,7 +39,7 @@ from autotune.session.reporter import Reporter
 from autotune.session.results import Results
 from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
-from autotune.session.trials import Trials
+from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
 from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race
@@ -78,13 +78,15 @@ def tune(
     listener: Listener,
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
+    deadline: Deadline | None = None,
 ) -> Session:
     """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
 
     Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
-    `clock` counts the seconds of the budget. Raises WorkloadError when the workload cannot be measured under the
-    baseline."""
-    return _Tuning(workload, machine, planner, options, listener, resolve, clock).run()
+    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). Raises WorkloadError
+    when the workload cannot be measured under the baseline."""
+    deadline = deadline or Deadline(options.budget_s, clock)
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline).run()
 
 
 class _Tuning:
@@ -99,6 +101,7 @@ class _Tuning:
         listener: Listener,
         resolve: Resolver,
         clock: Callable[[], float],
+        deadline: Deadline,
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -106,8 +109,10 @@ class _Tuning:
         self._options = options
         self._started_at = time.time()
         self._reporter = Reporter(listener)
-        self._budget = BudgetClock(options.budget_s, clock)
-        self._trials = Trials(workload, machine, self._reporter.report, show_output=options.show_output)
+        self._budget = BudgetClock(deadline, clock)
+        self._trials = Trials(
+            workload, machine, self._reporter.report, show_output=options.show_output, deadline=deadline
+        )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
         self._results = Results(self._entries, self._measured)
@@ -129,10 +134,16 @@ class _Tuning:
 
     def _session(self) -> None:
         self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, self._options.seed))
-        self._trials.setup()
-        self._measure_baseline()
-        with contextlib.suppress(OutOfBudget):
+        try:
+            self._trials.setup()
+            self._measure_baseline()
+        except OutOfBudget as error:
+            raise _too_slow(error, self._options.budget_s) from error
+        try:
             self._tune()
+        except OutOfBudget as error:
+            if error.during:
+                self._reporter.warn(f"the budget ended during {error.during}, which does not count")
 
     def _tune(self) -> None:
         race = self._first_race()
@@ -156,7 +167,9 @@ class _Tuning:
         warmups = [self._runs.baseline("warmup", number + 1) for number in range(self._options.warmup)]
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         runs = max(BASELINE_RUNS, self._options.min_rounds)
-        measured = [self._runs.baseline("baseline", number + 1) for number in range(runs)]
+        measured: list[TrialOutcome] = []
+        while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
+            measured.append(self._runs.baseline("baseline", len(measured) + 1))
         pairs = budget.reserve(self._budget.runs_left()) // 2
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
@@ -363,3 +376,9 @@ class _Tuning:
             transcript=self._planner.transcript,
             failure=self._failure,
         )
+
+
+def _too_slow(error: OutOfBudget, budget_s: float) -> WorkloadError:
+    """Return the error of a workload that the budget has no room for."""
+    what = f"{error.during} did not end" if error.during else "the baseline was not measured"
+    return WorkloadError(f"{what} within the budget of {duration_flag(budget_s)}", hint="give a larger --budget")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import durable, resources
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
 from autotune.machine.vm import microvm
@@ -54,13 +55,16 @@ class Verification:
         return next((report for report in self.reports if not report.passed), None)
 
 
-def verify(submission: Submission, kernel: Kernel, progress: Progress) -> Verification:
+def verify(
+    submission: Submission, kernel: Kernel, progress: Progress, deadline: Deadline | None = None
+) -> Verification:
     """Verify a source under a kernel. Faults of the source are in the result. Raises BusyError when its name is being
-    verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
+    verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM. The micro-VM is given
+    up at the `deadline`."""
     started = time.monotonic()
     reports: list[GateReport] = []
     with custom.reserved(submission.name), _scratch() as scratch:
-        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress))
+        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress, deadline))
         rejected = custom.keep_rejected(submission.name, submission.source, reports) if kept is None else None
     return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
@@ -71,6 +75,7 @@ class _Steps:
 
     reports: list[GateReport]
     progress: Progress
+    deadline: Deadline | None = None
 
     def begin(self, gate: Gate, what: str) -> None:
         self.progress(f"Gate {GATES.index(gate) + 1} of {len(GATES)}, {gate}: {what}")
@@ -147,7 +152,7 @@ def _in_a_vm(submission: Submission, kernel: Kernel, object_path: Path, steps: _
     steps.begin("load", f"the verifier of Linux {kernel.version}, in a micro-VM")
     place = Place(str(object_path.parent), False, Identity(0, 0, (0,)))
     options = microvm.VmOptions(VM_CPUS, VM_MEMORY_BYTES)
-    with closing(microvm.boot(kernel, place, options, "verifying a scheduler")) as vm:
+    with closing(microvm.boot(kernel, place, options, "verifying a scheduler", deadline=steps.deadline)) as vm:
         if not steps.passed(load_gate.check(object_path, submission.name, submission.source, vm, library)):
             return False
         steps.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")

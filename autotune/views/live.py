@@ -118,7 +118,7 @@ class LiveView:
             self.console.print(Text(documents.session_footnote(session)))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
-        if session.spending is not None:
+        if session.spending is not None and session.spending.calls:
             self.console.print(Text(documents.spending_sentence(session.spending)))
         if session.transcript is not None:
             self.console.print(Text(f"The conversation: {printable(session.transcript)}"), soft_wrap=True)

@@ -28,7 +28,7 @@ from tests.support.guest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
 
 PROBE = INSIDE / "bad_input.py"
 VM = ("--machine", "vm", "--memory", "512M")
-SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--min-runs", "2", "--max-runs", "2", "--budget", "1s")
+SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--min-runs", "2", "--max-runs", "2", "--budget", "3m")
 """Three runs of the baseline, and the budget is gone."""
 SMALL_DISK = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"'
 NO_CLANG = 'for it in /usr/bin/clang-[0-9]*; do mount --bind /dev/null "$(readlink -f "$it")"; done; exec "$@"'
@@ -86,7 +86,7 @@ def error_of(seen: dict[str, Any], exit_code: int) -> str:
     [
         (("--", "no-such-command", "x"), "no-such-command: command not found", "Check the command"),
         (("no-such-command x",), "exit code 127", "no-such-command: not found; make it succeed first"),
-        (("--timeout", "1s", "sleep 60"), "timed out after 1.", "Give it more time with --timeout"),
+        (("--timeout", "1s", "sleep 60"), "timed out after 1 s", "Give it more time with --timeout"),
         (("--metric", "rps: (.*)", "echo nothing"), "matched nothing in the output", "by hand"),
         (("--metric", "v: (.*)", "echo v: 1; echo v: 2"), "matched 2 times; it must match once", "by hand"),
         (("--metric", "v: (.*)", "echo v: fast"), "found 'fast', which is not a number", "by hand"),

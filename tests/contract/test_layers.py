@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("errors", "records", "resources"),
+        ("deadline", "errors", "records", "resources"),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
@@ -60,7 +60,8 @@ RANKS: Mapping[str, Ranks] = {
 their parts may import each other in any order, but for circles."""
 
 LEAN = (
-    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
+    "lease.keeper",
     "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.capture",
@@ -68,8 +69,8 @@ LEAN = (
     "process",
     "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
     "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget",
+    "schedext.holding.program", "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal",
+    "signals", "trust", "verdict.budget",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
     "wire",
 )  # fmt: skip

@@ -17,6 +17,7 @@ import pytest
 
 from autotune import digests
 from autotune.commands import requirements
+from autotune.deadline import unlimited
 from autotune.errors import BuildError, FetchError, NoMachineError
 from autotune.events import Event, Warned
 from autotune.machine.vm import healing, kernels
@@ -290,7 +291,8 @@ def test_a_session_says_what_was_compiled_anew(monkeypatch: pytest.MonkeyPatch, 
 
     from autotune.schedext.catalogue.catalog import Catalog
 
-    Engine().resolver(Catalog.load(), Place(), events.append)(Candidate("at_fifo"))  # type: ignore[arg-type]
+    resolve = Engine().resolver(Catalog.load(), Place(), events.append, unlimited())  # type: ignore[arg-type]
+    resolve(Candidate("at_fifo"))
     assert events == [Warned("x.o has changed; it was compiled anew")]
 
 

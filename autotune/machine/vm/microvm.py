@@ -12,6 +12,7 @@ What always holds:
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import re
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune import durable, trust
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
@@ -63,6 +65,10 @@ ANSWER_S = 60.0
 """Deadline of every request except runs."""
 RUN_MARGIN_S = 60.0
 """Time that a run may take beyond its own timeout: ending its processes, transferring the output."""
+ENDING_S = 15.0
+"""Time that a request gets at least, also when the session's budget is used up."""
+KVM_LEAST_S = 10.0
+"""A boot with KVM that got less time shows nothing about KVM."""
 
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
@@ -143,7 +149,8 @@ def guest_program() -> list[str]:
 
 
 class MicroVM:
-    """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`."""
+    """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`. A request that
+    outlasts the `deadline` is given up: the VM is lost."""
 
     def __init__(
         self,
@@ -155,8 +162,10 @@ class MicroVM:
         acceleration: Acceleration,
         why: str,
         boot_s: float,
+        deadline: Deadline | None = None,
     ) -> None:
         self._options = options
+        self._deadline = deadline or unlimited()
         self._headers = kernel.headers
         self._scratch = durable.Scratch(Path(tempfile.gettempdir()), "autotune-vm")
         self._directory = self._scratch.path
@@ -201,7 +210,7 @@ class MicroVM:
         return initrd
 
     def _begin(self, kernel: Kernel, place: Place, acceleration: Acceleration, why: str, boot_s: float) -> MachineInfo:
-        answer = self._ask(
+        answer = self._request(
             "begin",
             timeout_s=boot_s,
             cwd=place.cwd,
@@ -258,7 +267,7 @@ class MicroVM:
 
     def keep_writes(self) -> Message:
         """Copy what was written inside to the directory of `keep_writes`. Returns the fields of `writes.KeptWrites`."""
-        answer: Message = self._ask("keep_writes", timeout_s=600.0)
+        answer: Message = self._request("keep_writes", timeout_s=600.0)  # the session is over
         return answer
 
     def release(self) -> None:
@@ -278,10 +287,11 @@ class MicroVM:
     # --- requests to the agent ---
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
-        limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        own_s = math.inf if spec.timeout_s is None else spec.timeout_s
+        limit_s = self._deadline.bound(own_s + RUN_MARGIN_S, least_s=own_s + ENDING_S)
         spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         with self._nobody_blamed_for_pauses():
-            return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+            return self._request(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
 
     @contextlib.contextmanager
     def _nobody_blamed_for_pauses(self) -> Iterator[None]:
@@ -307,13 +317,15 @@ class MicroVM:
         if self._pauses.stopped_s >= STOPPED_S:
             raise self._lost(f"QEMU has been stopped for {STOPPED_S:.0f} s")
 
-    def _ask(
-        self, op: str, *, timeout_s: float | None = ANSWER_S, on_event: EventHandler | None = None, **fields: Any
-    ) -> Any:
+    def _ask(self, op: str, *, timeout_s: float = ANSWER_S, **fields: Any) -> Any:
+        return self._request(op, timeout_s=self._deadline.bound(timeout_s, least_s=ENDING_S), **fields)
+
+    def _request(self, op: str, *, timeout_s: float, on_event: EventHandler | None = None, **fields: Any) -> Any:
         if self._worker is None:
             raise MachineLost("the micro-VM has been closed")
+        limit_s = timeout_s if math.isfinite(timeout_s) else None
         try:
-            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=self._look, **fields)
+            return self._worker.request(op, timeout_s=limit_s, on_event=on_event, look=self._look, **fields)
         except AutotuneError:
             raise
         except BaseException:
@@ -377,9 +389,11 @@ def boot(
     *,
     kvm_results: KvmResults | None = None,
     notify: Callable[[str], None] = lambda _text: None,
+    deadline: Deadline | None = None,
 ) -> MicroVM:
-    """Boot with KVM where that works, else under emulation; the result is remembered."""
-    kvm_results = kvm_results or KvmResults()
+    """Boot with KVM where that works, else under emulation; the result is remembered. Raises MachineLost when neither
+    boots before the `deadline`."""
+    deadline, kvm_results = deadline or unlimited(), kvm_results or KvmResults()
     qemu = qemu_program(kernel)[0]
     trust.refuse_foreign(Path(qemu), would="would run the micro-VM", stage="boot")
     account = choose(find_setpriv(), keeps_writes=options.keep_writes is not None)
@@ -387,19 +401,36 @@ def boot(
         notify(f"QEMU runs as root: {account.why_root}")
     if account.kvm and kvm_results.recall(kernel.version, qemu) is not False:
         notify("booting a micro-VM with KVM")
+        kvm_s = min(KVM_BOOT_S, deadline.left_s() / 2)  # emulation needs the other half
         try:
-            vm = MicroVM(kernel, place, options, account=account, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
+            vm = MicroVM(
+                kernel, place, options, account=account, acceleration="kvm", why=why, boot_s=kvm_s, deadline=deadline
+            )
         except MachineLost:
-            kvm_results.remember(kernel.version, qemu, False)
-            notify("KVM does not boot here; remembered for next time")
+            if kvm_s >= KVM_LEAST_S:
+                kvm_results.remember(kernel.version, qemu, False)
+            notify("KVM does not boot here" + ("; remembered for next time" if kvm_s >= KVM_LEAST_S else ""))
         else:
             kvm_results.remember(kernel.version, qemu, True)
             return vm
     notify("booting a micro-VM under emulation")
+    return _boot_emulated(
+        lambda boot_s: MicroVM(
+            kernel, place, options, account=account, acceleration="tcg", why=why, boot_s=boot_s, deadline=deadline
+        ),
+        notify,
+        deadline,
+    )
+
+
+def _boot_emulated(start: Callable[[float], MicroVM], notify: Callable[[str], None], deadline: Deadline) -> MicroVM:
     for left in reversed(range(BOOT_TRIES)):
         try:
-            return MicroVM(kernel, place, options, account=account, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+            return start(deadline.bound(TCG_BOOT_S))
         except MachineLost as error:
+            if deadline.is_over:
+                what, hint = "the micro-VM did not boot within the budget", "give a larger --budget"
+                raise MachineLost(what, hint=hint, detail=error.detail) from error
             if not left:
                 raise
             notify(f"{error.message}; trying again")

@@ -399,10 +399,15 @@ def test_the_planner_hears_what_its_first_set_showed() -> None:
 
 
 def test_a_budget_that_is_used_up_ends_without_a_claim_and_says_so() -> None:
-    machine = ScriptedMachine({BASELINE: 60.0, "x": 30.0})
-    result = session(machine, ["x"], budget_s=0.0)
+    result = timed_session(60.0, 130.0, ["x"], "x")
     assert result.winner is None
+    assert [one.phase for one in result.trials] == ["warmup", "baseline", "baseline"]
     assert any("budget" in warning for warning in result.warnings)
+
+
+def test_a_budget_that_ends_before_the_baseline_is_an_error_that_says_so() -> None:
+    with pytest.raises(WorkloadError, match="the baseline was not measured within the budget of 50s"):
+        timed_session(60.0, 50.0, ["x"], "x")
 
 
 def test_the_same_seed_gives_the_same_order_of_runs() -> None:
