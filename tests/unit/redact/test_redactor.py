@@ -150,6 +150,10 @@ HOSTILE = [
     "password: ",
     "A_KEY='",
     "authorization:",
+    "mysql -pa ",
+    'curl "\\" ',
+    "echo pass ",
+    "<<< a ",
 ]
 
 
