@@ -23,7 +23,7 @@ from autotune.commands import apply, cc, custom, doctor, export, prompt, replay,
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.secrecy import redacted
+from autotune.secrecy import redact_python, redacted
 from autotune.views.steady import open_standard_streams
 
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
@@ -116,6 +116,7 @@ apply.register(app)
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
     open_standard_streams()
+    redact_python()
     app()
 
 

@@ -11,6 +11,7 @@ import typer
 
 from autotune.commands import asking
 from autotune.errors import NoMachineError
+from autotune.secrecy import redacted
 
 
 def register(app: typer.Typer) -> None:
@@ -66,7 +67,7 @@ def notify(text: str) -> None:
     """Print one line at once, also into a pipe."""
     from autotune.report.text import printable
 
-    print(printable(text), flush=True)
+    print(printable(redacted(text)), flush=True)
 
 
 def _stop() -> None:

@@ -13,6 +13,7 @@ import typer
 
 from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
+from autotune.secrecy import redacted
 
 if TYPE_CHECKING:
     from autotune.verify.gates import Verification
@@ -57,7 +58,7 @@ def _verify(
 
     submitted = _submission(file, entry, unfair)
     stream = sys.stderr if as_json else sys.stdout
-    outcome = verify(submitted, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
+    outcome = verify(submitted, kernels.find(kernel), lambda text: print(redacted(text), file=stream, flush=True))
     if as_json:
         print_json(_outcome(outcome))
     else:
@@ -118,7 +119,7 @@ def _outcome_lines(outcome: Verification, name: str) -> Iterable[str]:
     from autotune.report.text import printable
 
     for report in outcome.reports:
-        yield from (printable(finding.text()) for finding in report.findings)
+        yield from (printable(redacted(finding.text())) for finding in report.findings)
     if outcome.custom is None:
         if outcome.rejected is not None:
             yield f"The whole report: {outcome.rejected}"

@@ -2,19 +2,62 @@
 """Secrets that must not be seen: keys with white space or worse around them, what libraries say of them, and secrets on
 command lines, which a model is sent first.
 
-Shown elsewhere: keys with line ends, damaged keys, services that quote a key, passwords in addresses
-(tests/cli/test_secrets_and_failures.py, with the real program); tokens of vendors and named fields
+Shown elsewhere: that every event, error and warning is redacted (tests/contract/test_secrecy.py); with the real
+program, keys with line ends or quotes, damaged keys, services that quote a key, passwords in addresses
+(tests/cli/test_secrets_and_failures.py); tokens of vendors and named fields
 (tests/integration/test_redaction_corpus.py).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from autotune.errors import PlannerError
+from autotune.planner.claude import credentials
 from autotune.redact import Redactor
+from autotune.secrecy import known_secrets
 
 NOBODY = Redactor({})
 SECRET = "Zq7hunter"
+
+# --- keys ------------------------------------------------------------------------------------------------
+
+KEY = "sk-live-" + "a1B2c3D4" * 5
+"""Of no form that the redaction knows."""
+AROUND = (
+    *("{}\n", "{}\r", "{}\r\n", "\t{}\t", "  {}  ", "{}\v\f", "\u00a0{}\u00a0", "\ufeff{}", "{}\u200b", "\u2060{}"),
+    *("'{}'", '"{}"', "'{}\n'", '" {} "\r\n', "\ufeff'{}'\u00a0\n"),
+)
+
+
+@pytest.mark.parametrize("around", AROUND, ids=ascii)
+def test_a_key_with_something_unseen_around_it_is_taken_and_shown_nowhere(around: str) -> None:
+    given = around.format(KEY)
+    environ = {credentials.KEY: given}
+    found = credentials.require("auto", Path("/nowhere"), environ)
+    assert found.api_key == KEY
+    for said in (KEY, given, repr(given), f"Illegal header value {given.encode()!r}", f"b'Bearer {KEY}\\n'"):
+        assert KEY not in Redactor(environ).text(said)
+
+
+@pytest.mark.parametrize("inside", ["\n", "\r", "\t", "\x1b", "\x7f", "\u00a0", "\ufeff", "\u00e9", " "], ids=ascii)
+def test_a_key_that_is_broken_inside_is_refused_and_neither_half_is_shown(inside: str) -> None:
+    halves = KEY[:24], KEY[24:]
+    environ = {credentials.KEY: inside.join(halves)}
+    with pytest.raises(PlannerError) as refused:
+        credentials.require("auto", Path("/nowhere"), environ)
+    said = f"{refused.value} {environ[credentials.KEY]!r} {halves[0]} and {halves[1]}"
+    assert not any(half in Redactor(environ).text(said) for half in halves)
+
+
+@pytest.mark.parametrize("line", ["{}={}\r\n", 'export {}="{}"\r\n', "{} = {} \t\r\n", '{}="\\t{}\\r\\n"'])
+def test_a_key_in_a_file_with_line_ends_of_windows_is_taken_and_shown_nowhere(line: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(line.format(credentials.KEY, KEY).encode())
+    assert credentials.require("claude", tmp_path, {}).api_key == KEY
+    assert KEY not in Redactor(known_secrets(tmp_path, {})).text(f"Illegal header value b'Bearer {KEY}\\r'")
+
 
 # --- command lines ---------------------------------------------------------------------------------------
 
