@@ -112,14 +112,14 @@ def _redaction(known: tuple[tuple[str, str], ...]) -> Callable[[str], str]:
 def redact_python() -> None:
     """Redact what Python prints by itself: warnings of libraries, and exceptions of threads and destructors."""
 
-    def warned(message: Warning | str, category: type[Warning], *_place: object) -> None:
+    def warned(message: Warning | str, category: type[Warning], *_place: Any, **_named: Any) -> None:
         _print(f"{category.__name__}: {message}\n")
 
     def failed(what: Any) -> None:
         if what.exc_type is not SystemExit:
             _print("".join(traceback.format_exception(what.exc_type, what.exc_value, what.exc_traceback)))
 
-    warnings.showwarning = warned  # type: ignore[assignment] - it may be called with fewer arguments
+    warnings.showwarning = warned
     threading.excepthook = failed
     sys.unraisablehook = failed
 

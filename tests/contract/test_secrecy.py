@@ -50,7 +50,8 @@ def made(kind: Any) -> Any:
         return SAID if kind is str else errors.FetchError(SAID, hint=SAID, detail=SAID)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return kind(**{field.name: made(hints[field.name]) for field in dataclasses.fields(kind)})
+        make: Any = kind
+        return make(**{field.name: made(hints[field.name]) for field in dataclasses.fields(kind)})
     return kind(1)
 
 
