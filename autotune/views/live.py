@@ -66,7 +66,12 @@ class LiveView:
         self._wording = Wording()
         self._output = OutputLines()
         self._progress = SessionProgress(started_s=clock())
-        self._live = Live(
+        self._live = self._moving_part()
+
+    def _moving_part(self) -> Live:
+        """Return a moving part that is not drawn yet. One that was stopped is not started again: it remembers how high
+        it was, and would erase as many lines above the cursor, such as a question and its answer."""
+        return Live(
             console=self.console,
             get_renderable=self._draw,
             refresh_per_second=REDRAWS_PER_S,
@@ -76,6 +81,7 @@ class LiveView:
         )
 
     def __enter__(self) -> LiveView:
+        self._live = self._moving_part()
         self._live.start(refresh=True)
         return self
 
@@ -107,7 +113,7 @@ class LiveView:
         try:
             yield
         finally:
-            self._live.start(refresh=True)
+            self.__enter__()
 
     def _finish(self, session: Session) -> None:
         """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
