@@ -63,7 +63,19 @@ def event_without_secrets(event: Any) -> Any:
 
 
 OWN = frozenset(
-    {"candidate", "scheduler", "knobs", "order", "winner", "metric", "planner", "ops", "expected_ops", "transcript"}
+    {
+        "candidate",
+        "scheduler",
+        "knobs",
+        "profile",
+        "order",
+        "winner",
+        "metric",
+        "planner",
+        "ops",
+        "expected_ops",
+        "transcript",
+    }
     | {"phase", "stream", "kind", "verdict", "prediction", "state", "what", "metric_matches", "autotune_version"}
 )
 """Fields whose texts are ours: keys of candidates, names of phases and verdicts, and what `--metric` is."""

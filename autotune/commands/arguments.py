@@ -247,6 +247,9 @@ class CcArguments:
     export_csv: Annotated[
         Path | None, _option("--export-csv", panel=_OUT, metavar="FILE", help="Write the table as CSV.")
     ] = None
+    verbose: Annotated[
+        bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")
+    ] = False
     debug: Annotated[bool, debug_option(_OUT)] = False
 
 

@@ -37,6 +37,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import keeping, tuner
+from autotune.session.busy import host_warning
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -67,6 +68,10 @@ class Engine:
             lease_s=settings.lease,
             listener=listener,
         )
+
+    def busy(self) -> str | None:
+        """Return a warning when the host has more work than its CPUs can do."""
+        return host_warning()
 
     def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs."""
@@ -156,12 +161,15 @@ def _tune(
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
+    busy = engine.busy()  # before a micro-VM adds its own work
     warned = Knowledge(warn=lambda text: recorder(Warned(text)))
     with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine)
         parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)
+            tuner.tune(
+                request.workload, machine, planner, _options(request, (busy,) if busy else ()), recorder, resolve
+            )
 
 
 def _parts(
@@ -186,7 +194,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest) -> tuner.SessionOptions:
+def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -197,6 +205,7 @@ def _options(request: SessionRequest) -> tuner.SessionOptions:
         user_candidates=request.candidates,
         approve=request.approve,
         show_output=request.show_output,
+        known_before=known_before,
     )
 
 

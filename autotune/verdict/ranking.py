@@ -29,7 +29,7 @@ def recommend(
     speedup = best.speedup
     gain = f"{speedup.estimate:.3g} times as {'fast' if is_time else 'good'} as under EEVDF"
     interval = f"{speedup.confidence * 100:.3g} % interval {speedup.low:.3g} to {speedup.high:.3g}"
-    return f"Use {best.candidate.key}: the command runs {gain} ({interval}), confirmed on fresh runs."
+    return f"Use {best.candidate.short}: the command runs {gain} ({interval}), confirmed on fresh runs."
 
 
 def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:

@@ -56,6 +56,7 @@ class LiveView:
         *,
         budget_s: float,
         given: Sequence[str] = (),
+        verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
     ) -> None:
@@ -63,7 +64,7 @@ class LiveView:
         self._budget_s = budget_s
         self._given = given
         self._clock = clock
-        self._wording = Wording()
+        self._wording = Wording(verbose=verbose)
         self._output = OutputLines()
         self._progress = SessionProgress(started_s=clock())
         self._live = self._moving_part()
@@ -123,6 +124,10 @@ class LiveView:
             self.console.print(final_table(session, self.console.width))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
+        for caution in documents.cautions(session):
+            self.console.print(Text(caution, style=TONES["warning"]))
+        for line in documents.next_step(session, self._given):
+            self.console.print(Text(line), soft_wrap=True)
         if session.spending is not None:
             self.console.print(Text(documents.spending_sentence(session.spending)))
         if session.transcript is not None:
