@@ -19,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from autotune import __version__, errors
-from autotune.commands import apply, cc, custom, doctor, export, prompt, replay, schedulers, vm
+from autotune.commands import apply, cc, completion, custom, doctor, export, help, prompt, replay, schedulers, vm
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
@@ -37,6 +37,9 @@ class _Program(TyperGroup):
     def main(self, *args: Any, **extra: Any) -> Any:
         exits = extra.pop("standalone_mode", True)
         self.debug = bool(os.environ.get("AUTOTUNE_DEBUG"))
+        help.tidy(self)
+        if completion.VARIABLE in os.environ:
+            completion.begin()
         code = self._run(*args, **extra, standalone_mode=False)
         if exits:
             sys.exit(code)
@@ -50,7 +53,7 @@ class _Program(TyperGroup):
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
-            code = super().main(*args, **extra)
+            code = super().main(*args, **{"complete_var": completion.VARIABLE, "prog_name": "autotune", **extra})
         except Exception as error:
             return self._report(error)
         return code if isinstance(code, int) else 0
@@ -101,6 +104,7 @@ app = typer.Typer(
     context_settings=HELP,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    add_completion=False,  # its own option detects shells that run scripts; `completion` has the scripts
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
@@ -111,6 +115,7 @@ app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)
+completion.register(app)
 
 
 def main() -> None:
@@ -133,6 +138,16 @@ def _root(
         bool,
         typer.Option(
             "--version", metavar="", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    _completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            metavar="",
+            help="Print the completion script of your shell; 'autotune completion' is for any.",
+            callback=completion.show,
+            is_eager=True,
         ),
     ] = False,
     _debug: Annotated[bool, debug_option()] = False,

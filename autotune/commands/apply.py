@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from autotune.commands import asking
+from autotune.commands import asking, completion
 from autotune.errors import NoMachineError
 from autotune.secrecy import redacted
 
@@ -23,7 +23,11 @@ def register(app: typer.Typer) -> None:
 def _apply(
     scheduler: Annotated[
         str,
-        typer.Argument(metavar="NAME[:knob=value,...]", help="Scheduler to attach, as for 'autotune cc --scheduler'."),
+        typer.Argument(
+            metavar="NAME[:knob=value,...]",
+            help="Scheduler to attach, as for 'autotune cc --scheduler'.",
+            autocompletion=completion.candidates,
+        ),
     ],
     replace_current: Annotated[
         bool,

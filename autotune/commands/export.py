@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune.commands import completion
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +34,21 @@ def register(app: typer.Typer) -> None:
 
 
 def _export(
-    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="Tool to write a configuration for.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="scx-loader|systemd|tuned",
+            help="Tool to write a configuration for.",
+            autocompletion=completion.values("scx-loader", "systemd", "tuned"),
+        ),
+    ],
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="NAME[:knob=value,...]", help="Scheduler to export. Default: the last winner here."
+            "--scheduler",
+            metavar="NAME[:knob=value,...]",
+            help="Scheduler to export. Default: the last winner here.",
+            autocompletion=completion.candidates,
         ),
     ] = None,
     report: Annotated[

@@ -112,7 +112,7 @@ class Wording:
         return [Line(allotment_sentence(event.allotted))]
 
     def _planner(self, event: events.PlannerChosen) -> list[Line]:
-        why = sentence(printable(event.why)).removesuffix(".")
+        why = printable(event.why).strip().rstrip(". ")
         return [Line(f"Planner: {printable(event.name)} ({why})")]
 
     def _left_out(self, event: events.LeftOut) -> list[Line]:
@@ -167,7 +167,7 @@ class Wording:
         return [Line(f"  speedups so far: {places}", lasting=False)]
 
     def _warned(self, event: events.Warned) -> list[Line]:
-        return [Line(f"Warning: {sentence(printable(event.text))}", "warning")]
+        return [Line(f"Warning: {printable(event.text)}", "warning")]
 
 
 def _sentences(*texts: str) -> str:

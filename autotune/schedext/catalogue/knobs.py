@@ -184,7 +184,7 @@ def unknown(what: str, name: str, names: Sequence[str], where: str) -> UsageErro
     """Return the error for a name that does not exist: with the few that are near, or else `where` all are listed."""
     near = difflib.get_close_matches(name, names, MOST_NEAR) or [one for one in names if name and name in one]
     if 0 < len(near) <= MOST_NEAR:
-        return UsageError(what, hint=f"did you mean {' or '.join(near)}?")
+        return UsageError(what, hint=f"did you mean {' or '.join(repr(one) for one in near)}?")
     return UsageError(what, hint=f"there are: {', '.join(names)}" if 0 < len(names) <= FEW else where)
 
 
