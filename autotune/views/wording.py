@@ -102,10 +102,12 @@ class Wording:
         count = counted(len(event.proposals), "candidate")
         origin = "from you" if event.planner == "user" else f"from the {printable(event.planner)} planner"
         lines = [Line(f"{count} {origin}:", "strong")]
+        named: dict[str, list[str]] = {}  # by reason: planners give the same one for several
         for proposal in event.proposals:
-            lines.append(Line(f"  {printable(proposal.candidate.short)}"))
             expected = f"expected: {proposal.expected}" if proposal.expected else ""
-            lines += [Line(f"    {text}") for text in [_sentences(proposal.reason, expected)] if text]
+            named.setdefault(_sentences(proposal.reason, expected), []).append(printable(proposal.candidate.short))
+        for reason, names in named.items():
+            lines += [Line(f"  {', '.join(names)}"), *([Line(f"    {reason}")] if reason else [])]
         return lines
 
     def _race_planned(self, event: events.RacePlanned) -> list[Line]:
@@ -117,7 +119,8 @@ class Wording:
 
     def _left_out(self, event: events.LeftOut) -> list[Line]:
         absent = len(event.names_by_reason.get("", ()))
-        advice = f"{absent} more schedulers are not installed: 'autotune schedulers' says how to get them"
+        are = "scheduler is" if absent == 1 else "schedulers are"
+        advice = f"{absent} more {are} not installed: 'autotune schedulers' says how to get more"
         if not self._verbose:
             return [Line(advice)] if absent and not event.programs_here else []
         lines = [Line(f"  {', '.join(names)}: {printable(why)}") for why, names in event.names_by_reason.items() if why]
@@ -178,7 +181,7 @@ def _sentences(*texts: str) -> str:
 def _capital(text: str) -> str:
     """Return the text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
     first = text.partition(" ")[0]
-    return text[:1].upper() + text[1:] if first.rstrip(",:;").isalpha() else text
+    return text[:1].upper() + text[1:] if first.rstrip(",:;.?!").isalpha() else text
 
 
 STEPS = {

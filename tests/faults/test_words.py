@@ -153,10 +153,18 @@ LEFT_OUT = events.LeftOut({"it needs NUMA": ("scx_a", "scx_b"), "": ("scx_c", "s
 def test_what_is_not_proposed_is_listed_only_when_it_is_asked_for() -> None:
     assert wording.Wording().lines(LEFT_OUT) == []
     (only,) = wording.Wording().lines(replace(LEFT_OUT, programs_here=False))
-    assert only.text == "2 more schedulers are not installed: 'autotune schedulers' says how to get them"
+    assert only.text == "2 more schedulers are not installed: 'autotune schedulers' says how to get more"
     whole = [line.text for line in wording.Wording(verbose=True).lines(LEFT_OUT)]
     assert whole[:2] == ["Not proposed here:", "  scx_a, scx_b: it needs NUMA"]
     assert "2 more schedulers are not installed" in whole[2]
+
+
+def test_candidates_with_the_same_reason_share_its_line() -> None:
+    proposals = tuple(
+        Proposal(one, why) for one, why in ((sessions.FIFO, "a"), (sessions.BATCH, "b"), (sessions.VTIME, "a"))
+    )
+    lines = [line.text for line in wording.Wording().lines(events.Proposed("offline", proposals))]
+    assert lines[1:] == ["  at_fifo:slice_us=5000, at_vtime", "    A.", "  at_batch:slice_us=20000,stay=true", "    B."]
 
 
 # --- names that do not exist -------------------------------------------------------------------------------
