@@ -182,10 +182,21 @@ def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
 
 def unknown(what: str, name: str, names: Sequence[str], where: str) -> UsageError:
     """Return the error for a name that does not exist: with the few that are near, or else `where` all are listed."""
-    near = difflib.get_close_matches(name, names, MOST_NEAR) or [one for one in names if name and name in one]
-    if 0 < len(near) <= MOST_NEAR:
-        return UsageError(what, hint=f"did you mean {' or '.join(repr(one) for one in near)}?")
+    near = _near(name, names)
+    if near:
+        *others, last = (f"'{one}'" for one in near)
+        return UsageError(what, hint=f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?")
     return UsageError(what, hint=f"there are: {', '.join(names)}" if 0 < len(names) <= FEW else where)
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """Return the nearest names, the best first, without those that are clearly further away than the best."""
+    near = difflib.get_close_matches(name, names, MOST_NEAR)
+    if near:
+        ratios = [difflib.SequenceMatcher(None, one, name).ratio() for one in near]
+        return [one for one, ratio in zip(near, ratios, strict=True) if ratio >= ratios[0] - 0.1]
+    inside = [one for one in names if name and name in one]
+    return inside if len(inside) <= MOST_NEAR else []
 
 
 # --- between knobs ---------------------------------------------------------------------------------------
