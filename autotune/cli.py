@@ -19,12 +19,12 @@ import typer
 from typer.core import TyperGroup
 
 from autotune import __version__, errors, signals
-from autotune.commands import apply, cc, custom, doctor, export, prompt, replay, schedulers, vm
+from autotune.commands import apply, cc, completion, custom, doctor, export, help, prompt, replay, schedulers, vm
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
 from autotune.report import program
-from autotune.secrecy import redacted
+from autotune.secrecy import redact_python, redacted
 from autotune.views.steady import open_standard_streams
 
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
@@ -38,6 +38,9 @@ class _Program(TyperGroup):
     def main(self, *args: Any, **extra: Any) -> Any:
         exits = extra.pop("standalone_mode", True)
         self.debug = bool(os.environ.get("AUTOTUNE_DEBUG"))
+        help.tidy(self)
+        if completion.VARIABLE in os.environ:
+            completion.begin()
         code = self._run(*args, **extra, standalone_mode=False)
         if exits:
             sys.exit(code)
@@ -52,7 +55,7 @@ class _Program(TyperGroup):
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
-            code = super().main(*args, **extra)
+            code = super().main(*args, **{"complete_var": completion.VARIABLE, "prog_name": "autotune", **extra})
         except (KeyboardInterrupt, Exception) as error:
             return self._report(error)
         return code if isinstance(code, int) else 0
@@ -103,6 +106,7 @@ app = typer.Typer(
     context_settings=HELP,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    add_completion=False,  # its own option detects shells that run scripts; `completion` has the scripts
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
@@ -113,6 +117,7 @@ app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)
+completion.register(app)
 
 
 def main() -> None:
@@ -120,6 +125,7 @@ def main() -> None:
     with signals.program():
         program.start(sys.argv[0])
         open_standard_streams()
+        redact_python()
         app()
 
 
@@ -136,6 +142,16 @@ def _root(
         bool,
         typer.Option(
             "--version", metavar="", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    _completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            metavar="",
+            help="Print the completion script of your shell; 'autotune completion' is for any.",
+            callback=completion.show,
+            is_eager=True,
         ),
     ] = False,
     _debug: Annotated[bool, debug_option()] = False,

@@ -133,7 +133,8 @@ def machine_text(info: MachineInfo | None) -> str:
 
 
 def workload_text(workload: Workload, redact: Redact) -> str:
-    """Describe the workload's command and settings, fenced as data: they may contain anything."""
+    """Describe the workload's command and settings, fenced as data: they may contain anything. They are redacted before
+    they are cut, so that no secret is cut in half."""
     facts = {
         "command": workload.command,
         "directory": workload.cwd,
@@ -141,7 +142,7 @@ def workload_text(workload: Workload, redact: Redact) -> str:
         "prepare (before every run)": workload.prepare,
         "cleanup (once)": workload.cleanup,
     }
-    lines = [f"{name}: {redact(text[:COMMAND_CHARACTERS])}" for name, text in facts.items() if text]
+    lines = [f"{name}: {redact(text)[:COMMAND_CHARACTERS]}" for name, text in facts.items() if text]
     if workload.pristine:
         lines.append("every run starts from the same files")
     return fenced("\n".join(lines), "the command") + f"\nMetric: {metric_text(workload, redact)}"

@@ -191,6 +191,13 @@ class Candidate:
 
     scheduler: str
     knobs: tuple[tuple[str, KnobValue], ...] = ()
+    profile: str = field(default="", compare=False)
+    """Name of the scheduler's profile that has exactly these settings; empty when none has."""
+
+    @property
+    def short(self) -> str:
+        """The key with a profile's name in place of its settings: `scx_lavd:mode=server`."""
+        return f"{self.scheduler}:mode={self.profile}" if self.profile else self.key
 
     @property
     def key(self) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from autotune.commands import completion
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ def debug_option(panel: str | None = None) -> Any:
 _RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "Metric", "Candidates", "Machine", "Output"
 
 
-def _option(*names: str, panel: str, help: str, metavar: str = "") -> Any:
-    """Return an option of `cc`; one without a metavar is a switch."""
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+def _option(
+    *names: str, panel: str, help: str, metavar: str = "", complete: Callable[[str], list[str]] | None = None
+) -> Any:
+    """Return an option of `cc`; one without a metavar is a switch. `complete` completes its value in shells; without
+    it, that of `a|b` is one of these words."""
+    if complete is None and "|" in metavar and metavar.replace("|", "").islower():
+        complete = completion.values(*metavar.split("|"))
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=complete)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,7 @@ class CcArguments:
             "--scheduler",
             panel=_TRY,
             metavar="NAME[:knob=value,...]",
+            complete=completion.candidates,
             help="Try this scheduler; no planner is used. May be repeated.",
         ),
     ] = None
@@ -253,6 +260,9 @@ class CcArguments:
     export_csv: Annotated[
         Path | None, _option("--export-csv", panel=_OUT, metavar="FILE", help="Write the table as CSV.")
     ] = None
+    verbose: Annotated[
+        bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")
+    ] = False
     debug: Annotated[bool, debug_option(_OUT)] = False
 
 

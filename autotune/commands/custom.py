@@ -13,6 +13,7 @@ import typer
 
 from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
+from autotune.secrecy import redacted
 
 if TYPE_CHECKING:
     from autotune.verify.gates import Verification
@@ -59,7 +60,7 @@ def _verify(
     stream = sys.stderr if as_json else sys.stdout
 
     def show(text: str) -> None:
-        print(text, file=stream, flush=True)
+        print(redacted(text), file=stream, flush=True)
 
     outcome = verify(submitted, healing.sound(kernel, show), show)
     if as_json:
@@ -122,7 +123,7 @@ def _outcome_lines(outcome: Verification, name: str) -> Iterable[str]:
     from autotune.report.text import printable
 
     for report in outcome.reports:
-        yield from (printable(finding.text()) for finding in report.findings)
+        yield from (printable(redacted(finding.text())) for finding in report.findings)
     if outcome.custom is None:
         if outcome.rejected is not None:
             yield f"The whole report: {outcome.rejected}"

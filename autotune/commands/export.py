@@ -7,12 +7,13 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune.commands import completion
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +34,21 @@ def register(app: typer.Typer) -> None:
 
 
 def _export(
-    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="Tool to write a configuration for.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="scx-loader|systemd|tuned",
+            help="Tool to write a configuration for.",
+            autocompletion=completion.values("scx-loader", "systemd", "tuned"),
+        ),
+    ],
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="NAME[:knob=value,...]", help="Scheduler to export. Default: the last winner here."
+            "--scheduler",
+            metavar="NAME[:knob=value,...]",
+            help="Scheduler to export. Default: the last winner here.",
+            autocompletion=completion.candidates,
         ),
     ] = None,
     report: Annotated[
@@ -126,18 +137,20 @@ def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool
     from autotune.report.export import Winner
 
     scheduler = catalog.get(candidate.scheduler)
+    candidate = replace(candidate, profile=scheduler.profile_of(dict(candidate.knobs)))
+    key = candidate.short
     if scheduler.program is None:
         places = {"XDG_CACHE_HOME": resources.cache_dir(), "XDG_STATE_HOME": resources.state_dir()}
         environment = {name: str(place.parent) for name, place in places.items()}
-        argv = (*own_command(), "apply", candidate.key)
-        return Winner(candidate.key, why, argv, None, environment=environment)
+        argv = (*own_command(), "apply", key)
+        return Winner(key, why, argv, None, environment=environment)
     argv = (scheduler.name, *scheduler.arguments(dict(candidate.knobs)))
     if needs_path:
         from autotune.schedext.resolve import CatalogResolver
 
         spec = CatalogResolver(None, catalog)(candidate)
         argv = spec.program.argv if spec.program is not None else argv
-    return Winner(candidate.key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected)
+    return Winner(key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected, profile=candidate.profile)
 
 
 def own_command() -> tuple[str, ...]:

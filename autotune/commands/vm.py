@@ -9,6 +9,7 @@ import typer
 
 from autotune.commands.printing import print_lines, show_help
 from autotune.errors import AutotuneError
+from autotune.secrecy import redacted
 
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]}, help="Manage the kernel of the micro-VM.")
 
@@ -30,7 +31,7 @@ def _setup(
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
     from autotune.machine.vm import kernels
 
-    kernel = kernels.fetch(lambda text: print(text, flush=True), version)
+    kernel = kernels.fetch(lambda text: print(redacted(text), flush=True), version)
     print(f"Ready: Linux {kernel.version}")
 
 

@@ -118,7 +118,8 @@ def planning(parts: Parts) -> Iterator[Planner]:
     assert parts.machine is not None
     reasons = unusable(parts.catalog, parts.machine.info)
     if parts.proposes:
-        parts.listener(LeftOut(by_reason(reasons)))
+        programs = any(one.kind == "binary" and one.name not in reasons for one in parts.catalog.schedulers)
+        parts.listener(LeftOut(by_reason(reasons), programs_here=programs))
     offline = OfflinePlanner(parts.catalog, reasons)
     if parts.settings.planner == "offline":
         yield offline

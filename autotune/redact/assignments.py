@@ -18,6 +18,7 @@ from autotune.redact.values import (
     hides_weak,
     is_path,
     looks_mixed,
+    looks_typed,
 )
 
 # NAME = value, NAME: value, "name": "value", --name value. The look ahead spares the names that cannot be secret.
@@ -56,6 +57,8 @@ def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[i
     """Return where the secret is that is assigned to a name; None when the value is no secret."""
     start = named.end()
     opened = _OPEN.match(text, start)
+    if opened is not None and named["quote"] is None and _closes(text, named.start(), opened.group()):
+        return None
     if opened is not None:
         start, end = opened.end(), _quoted_end(text, opened)
     elif (bare := (_BARE_SHORT if strength == "weak" else _BARE).match(text, start)) is not None:
@@ -74,6 +77,11 @@ def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[i
     if opened is None and named["between"] in (" = ", "= ", " =") and strength == "password":
         end = _ini_end(text, named, end)
     return (start, end) if _hides(text, named, strength, (start, end), opened is not None) else None
+
+
+def _closes(text: str, at: int, quote: str) -> bool:
+    """Return whether the quote after a name ends a string that the name is in: `"Enter the password: "`."""
+    return text[max(0, at - 200) : at].rpartition("\n")[2].count(quote) % 2 == 1
 
 
 def _quoted_end(text: str, opened: re.Match[str]) -> int:
@@ -102,7 +110,8 @@ def _ini_end(text: str, named: re.Match[str], end: int) -> int:
 def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int, int], quoted: bool) -> bool:
     value, between = text[slice(*span)], named["between"]
     if strength == "weak":
-        return bool(between.strip()) and hides_weak(value)
+        is_header = ":" in between and named["name"].lower().startswith("x-")
+        return bool(between.strip()) and (hides_weak(value) or (is_header and len(value) >= 6 and looks_typed(value)))
     if len(value) > LONGEST_SPARED and between.strip():
         return True
     if not between.strip():

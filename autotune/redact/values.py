@@ -40,6 +40,11 @@ def looks_mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
+def looks_typed(value: str) -> bool:
+    """Return whether it has letters and digits and is no digest: a password that a person chose, or a token."""
+    return any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and not _DIGEST.fullmatch(value)
+
+
 def is_generated(value: str, changes: float = 0.4) -> bool:
     """Return whether letters and digits read as a generator writes them: about as many capitals as small letters, and
     `changes` (of 1) from one kind to another. Names of tests and symbols have fewer capitals, in front of words. Of
@@ -122,7 +127,7 @@ def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
 
 def is_real(value: str) -> bool:
     """Return whether it is neither a placeholder (`$TOKEN`, `<password>`, `***`) nor redacted already."""
-    return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted: ")
+    return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted:")
 
 
 def is_random(value: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from autotune.records import (
     BASELINE,
+    Candidate,
     CandidateResult,
     Interval,
     knob_text,
@@ -90,7 +91,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         kind="winner" if result.candidate.key == winner else kind,
         rank=place,
         scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
-        knobs=tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(result.candidate.knobs)),
+        knobs=_knobs(result.candidate),
         median="-" if result.median is None else scale.text(result.median),
         baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
@@ -98,6 +99,13 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         runs=str(result.runs),
         note=_note(result, winner),
     )
+
+
+def _knobs(candidate: Candidate) -> tuple[str, ...]:
+    """Return the settings as `--scheduler` takes them: those of a profile by its name."""
+    if candidate.profile:
+        return (f"mode={printable(candidate.profile)}",)
+    return tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(candidate.knobs))
 
 
 def interval_text(interval: Interval) -> str:

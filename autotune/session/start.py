@@ -40,6 +40,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import keeping, tuner
+from autotune.session.busy import host_warning
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
@@ -75,6 +76,10 @@ class Engine:
             listener=listener,
             deadline=deadline,
         )
+
+    def busy(self) -> str | None:
+        """Return a warning when the host has more work than its CPUs can do."""
+        return host_warning()
 
     def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
@@ -203,14 +208,16 @@ def _tune(
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
+    busy = engine.busy()  # before a micro-VM adds its own work
     warned = Knowledge(warn=recorder.about_knowledge)
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         parts = dataclasses.replace(
             _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
         )
+        options = _options(request, (busy,) if busy else ())
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve, deadline=deadline)
+            tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
 
 def _parts(
@@ -234,7 +241,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest) -> tuner.SessionOptions:
+def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -245,6 +252,7 @@ def _options(request: SessionRequest) -> tuner.SessionOptions:
         user_candidates=request.candidates,
         approve=request.approve,
         show_output=request.show_output,
+        known_before=known_before,
     )
 
 

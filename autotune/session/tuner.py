@@ -64,6 +64,8 @@ class SessionOptions:
     """Candidates of `--scheduler`; without any, the planner proposes."""
     approve: Approve | None = None
     show_output: bool = False
+    known_before: tuple[str, ...] = ()
+    """Warnings about the machine from before the session."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -134,6 +136,8 @@ class _Tuning:
 
     def _session(self) -> None:
         self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, self._options.seed))
+        for warning in self._options.known_before:
+            self._reporter.warn(warning)
         try:
             self._trials.setup()
             self._measure_baseline()

@@ -38,7 +38,7 @@ def recommend(
 def _won(best: CandidateResult, speedup: Interval, *, is_time: bool) -> str:
     gain = f"{speedup.estimate:.3g} times as {'fast' if is_time else 'good'} as under EEVDF"
     interval = f"{speedup.confidence * 100:.3g} % interval {speedup.low:.3g} to {speedup.high:.3g}"
-    sure = f"Use {best.candidate.key}: the command runs {gain} ({interval}), confirmed on fresh runs."
+    sure = f"Use {best.candidate.short}: the command runs {gain} ({interval}), confirmed on fresh runs."
     return f"{sure} {_tail(best)}" if best.slowest is not None else sure
 
 
@@ -57,11 +57,11 @@ def _not_shown(leader: CandidateResult, speedup: Interval, outlook: Outlook) -> 
     excluded = (
         f"gains over {percent_text(speedup.high - 1.0)} are excluded" if speedup.high > 1.0 else "a gain is excluded"
     )
-    known = f"The leader {outlook.candidate} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
-    if outlook.more_pairs is None or outlook.more_s is None or outlook.budget_s is None:
+    known = f"The leader {leader.candidate.short} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
+    if outlook.more_pairs is None or outlook.more_s is None:
         return known
     more = f"{outlook.more_pairs} more pairs (about {duration_flag(math.ceil(outlook.more_s))})"
-    return f"{known} If its gain is real, {more} would show it: --budget {duration_flag(outlook.budget_s)}."
+    return f"{known} If its gain is real, {more} would show it."
 
 
 MOST_MORE_PAIRS = 200

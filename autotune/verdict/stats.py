@@ -151,7 +151,7 @@ def _exp(exponent: float) -> float:
 CautionKind = Literal["already done", "slow start", "outliers", "drift"]
 
 _DONE_SHARE = 0.25
-_DONE_LEAST_S = 0.1
+_DONE_LEAST_S = 0.5
 _SLOW_START_SHARE = 1.2
 _OUTLIER_DEVIATIONS = 6.0
 _OUTLIER_SHARE = 0.1
@@ -169,7 +169,8 @@ class Caution:
 
 def looks_already_done(first_s: float, later_s: Sequence[float]) -> bool:
     """Return whether later runs take a quarter of the first or less: the first did the work, as a build does, and
-    the others found it done. A gain below 0.1 s is a cold start instead."""
+    the others found it done. A gain below 0.5 s may be a cold start instead: programs and
+    files that were not in memory yet."""
     typical_s = median(later_s)
     if typical_s is None:
         return False

@@ -36,12 +36,18 @@ def error_of(ended: Ended) -> str:
 # --- keys ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("after", "debug"), [("\n", ()), ("\r\n", ("--debug",)), ("\t \r", ())])
-def test_a_key_with_white_space_around_it_works_and_is_shown_nowhere(
-    program: Program, after: str, debug: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("around", "debug"),
+    [("{}\n", ()), ("{}\r\n", ("--debug",)), ("\t{}\t \r", ()), ("\ufeff'{}\u00a0'", ("--debug",))],
+)
+def test_a_key_with_white_space_or_quotes_around_it_works_and_is_shown_nowhere(
+    program: Program, around: str, debug: tuple[str, ...]
 ) -> None:
     ended = program.run(
-        *GOOD, arguments=debug, ANTHROPIC_API_KEY=KEY + after, ANTHROPIC_BASE_URL=program.script.url + after
+        *GOOD,
+        arguments=debug,
+        ANTHROPIC_API_KEY=around.format(KEY),
+        ANTHROPIC_BASE_URL=around.format(program.script.url),
     )
     assert ended.code == 0, ended.err
     assert "with ANTHROPIC_API_KEY in the environment" in ended.out

@@ -18,7 +18,7 @@ from autotune import resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
 from autotune.schedext.catalogue import knobs as knob_rules
-from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, nearest
+from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, unknown
 
 CUSTOM = "custom:"
 """Prefix of the names of generated schedulers."""
@@ -131,10 +131,7 @@ class Scheduler(Strict):
     def mode(self, name: str) -> dict[str, KnobValue]:
         """Return the settings of a profile. Raises UsageError naming the existing ones."""
         if name not in self.modes:
-            known = ", ".join(self.modes) or "none"
-            raise UsageError(
-                f"{self.name} has no mode '{name}'{nearest(name, list(self.modes))}", hint=f"it has: {known}"
-            )
+            raise unknown(f"{self.name} has no mode '{name}'", name, list(self.modes), "it has no modes")
         return dict(self.modes[name])
 
     def settings(self, given: Mapping[str, str]) -> dict[str, KnobValue]:
@@ -155,8 +152,18 @@ class Scheduler(Strict):
 
     def candidate(self, settings: Mapping[str, KnobValue]) -> Candidate:
         """Build a candidate without settings that equal the defaults: the same settings are the same candidate."""
-        changed = {name: value for name, value in settings.items() if value != self.knob(name).default}
-        return Candidate(self.name, tuple(sorted(changed.items())))
+        changed = self._changed(settings)
+        return Candidate(self.name, tuple(sorted(changed.items())), self.profile_of(changed))
+
+    def _changed(self, settings: Mapping[str, KnobValue]) -> dict[str, KnobValue]:
+        return {name: value for name, value in settings.items() if value != self.knob(name).default}
+
+    def profile_of(self, settings: Mapping[str, KnobValue]) -> str:
+        """Return the name of the profile that has exactly these settings; empty when none has, for the defaults, and
+        where `mode` is a knob."""
+        changed = self._changed(settings)
+        found = (name for name, own in self.modes.items() if changed and self._changed(own) == changed)
+        return "" if self.has(MODE) else next(found, "")
 
     def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
         """Turn checked settings into arguments of its program, in the order of the catalogue."""
@@ -201,8 +208,7 @@ class Catalog:
             if scheduler.name == name:
                 return scheduler
         names = [scheduler.name for scheduler in self.schedulers]
-        known = ", ".join(names)
-        raise UsageError(f"no scheduler is called '{name}'{nearest(name, names)}", hint=f"there are: {known}")
+        raise unknown(f"no scheduler is called '{name}'", name, names, "'autotune schedulers' lists them")
 
     def parse_candidate(self, text: str) -> Candidate:
         """Parse `NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile,
@@ -215,7 +221,8 @@ class Catalog:
             if knob in given:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
             given[knob] = value
-        return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
+        chosen = scheduler.settings(given)
+        return Candidate(scheduler.name, tuple(sorted(chosen.items())), scheduler.profile_of(chosen))
 
     def validate(self, candidate: Candidate) -> None:
         """Raise UsageError for an unknown scheduler or knob, a value that it does not take, and settings that exclude

@@ -22,6 +22,7 @@ from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.records import AttachSpec, Candidate, Seal
 from autotune.schedext import seal
 from autotune.schedext.catalogue.catalog import CUSTOM, Catalog, Scheduler
+from autotune.schedext.catalogue.knobs import unknown
 from autotune.wire import from_json, to_json
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -78,8 +79,8 @@ def load(name: str) -> Custom:
         entry = Scheduler.model_validate_json((place / ENTRY).read_text(encoding="utf-8"))
         token = from_json(Seal, json.loads((place / SEAL).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        known = ", ".join(names()) or "none"
-        raise UsageError(f"no generated scheduler is called '{bare}'", hint=f"there are: {known}") from None
+        where = "'autotune schedulers' lists them" if names() else "there is none yet: autotune schedulers verify FILE"
+        raise unknown(f"no generated scheduler is called '{bare}'", bare, names(), where) from None
     except (OSError, ValidationError, ValueError, KeyError, TypeError) as error:
         raise AutotuneError(
             f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",

@@ -66,7 +66,7 @@ def test_without_a_winner_it_says_what_is_excluded_and_what_would_show_the_gain(
     assert text == (
         "Stay with EEVDF: no scheduler was shown to beat it here. The leader at_fifo:slice_us=5000 is at 1.042 [0.998, "
         "1.087] after 10 fresh pairs; gains over 8.7 % are excluded. If its gain is real, 15 more pairs (about 1m40s) "
-        "would show it: --budget 7m."
+        "would show it."
     )
 
 
