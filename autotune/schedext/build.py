@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources, trust
+from autotune import durable, reading, resources, trust
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -58,7 +58,7 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     cached = target.is_file() and not trust.is_foreign(target)  # a cache in a place that others share is not believed
     if not cached:
         _compile(clang, source, include, target)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    digest = hashlib.sha256(reading.data(target, most_bytes=reading.MOST_OBJECT_BYTES)).hexdigest()
     return Build(target, digest, clang.version, 0.0 if cached else time.monotonic() - started, cached)
 
 
@@ -132,7 +132,7 @@ def _key(source: Path, include: Path, clang: Clang) -> str:
     try:
         parts = [source, *sorted(_include_dir(source).glob("*.h")), include / VMLINUX]
         for part in parts:
-            digest.update(hashlib.sha256(part.read_bytes()).digest())
+            digest.update(hashlib.sha256(reading.data(part, most_bytes=reading.MOST_OBJECT_BYTES)).digest())
     except OSError as error:
         raise BuildError(f"{error.filename}: {error.strerror}", hint="install autotune again") from error
     return digest.hexdigest()[:24]
@@ -151,7 +151,7 @@ def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
             made = scratch / "object.o"
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
             _run_clang([*argv, "-c", str(source), "-o", str(made)], source)
-            durable.replace(target, made.read_bytes(), mode=durable.SHARED)
+            durable.replace(target, reading.data(made, most_bytes=reading.MOST_OBJECT_BYTES), mode=durable.SHARED)
 
 
 def _run_clang(argv: list[str], source: Path) -> None:

@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("errors", "records", "resources"),
+        ("errors", "reading", "records", "resources"),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
         ("secrecy", "signals"),
         ("verdict",),
@@ -64,9 +64,9 @@ LEAN = (
     "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
     "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
-    "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
-    "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
+    "reading", "records", "resources", "runner", "schedext.evidence", "schedext.holding.client",
+    "schedext.holding.fence", "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder",
+    "schedext.holding.last_words", "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
     "verdict.budget",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
     "wire",

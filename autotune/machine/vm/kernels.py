@@ -18,9 +18,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
@@ -85,7 +85,7 @@ def installed() -> list[Kernel]:
 
 def _from_manifest(path: Path) -> Kernel | None:
     try:
-        data = json.loads(path.read_text())
+        data = reading.record(_manifest, path)
         if data["format"] != FORMAT:
             return None
         top = path.parent
@@ -100,10 +100,21 @@ def _from_manifest(path: Path) -> Kernel | None:
             qemu=top / data["qemu"] if data.get("qemu") else None,
             config=top / data["config"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return None
     whole = kernel.image.is_file() and kernel.modules.is_dir()
     return kernel if whole else None
+
+
+_NAMED = ("version", "image", "modules", "headers", "libbpf", "unpacked", "qemu", "config")
+
+
+def _manifest(found: Any) -> dict[str, Any]:
+    """Return what a manifest says. Raises ValueError, TypeError for one of another shape."""
+    for name in _NAMED:
+        if not isinstance(found.get(name), (str, type(None))):
+            raise ValueError(f"{name} is not a text")
+    return {**found}
 
 
 def _given(image: Path) -> Kernel:
@@ -151,8 +162,8 @@ def _host() -> Kernel | None:
     image, config = Path(f"/boot/vmlinuz-{version}"), Path(f"/boot/config-{version}")
     modules = Path("/lib/modules") / version
     try:
-        text = config.read_text()
-    except OSError:
+        text = reading.text(config)
+    except (OSError, ValueError):
         return None
     needs = ("CONFIG_SCHED_CLASS_EXT=y", "CONFIG_9P_FS=", "CONFIG_OVERLAY_FS=")
     if not all(f"\n{need}" in text for need in needs) or not os.access(image, os.R_OK):
@@ -249,12 +260,12 @@ def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Prog
     for one that cannot load schedulers."""
     _unpack(apt, build.packages[:1], place, progress)
     image = _first(place, "**/vmlinuz*")
-    fault = fault_of(vmlinux.unpack(image.read_bytes()) or b"")
+    fault = fault_of(vmlinux.unpack(reading.data(image, most_bytes=reading.MOST_IMAGE_BYTES)) or b"")
     if fault is not None:
         raise _unusable(fault)
     _unpack(apt, build.packages[1:], place, progress)
     _first(place, f"**/lib/modules/{build.release}/kernel")
-    if "\nCONFIG_SCHED_CLASS_EXT=y" not in _config(place, build.release).read_text():
+    if "\nCONFIG_SCHED_CLASS_EXT=y" not in reading.text(_config(place, build.release)):
         raise _unusable("it was built without sched_ext")
 
 
@@ -321,7 +332,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)
-    elf = vmlinux.unpack((modules / "vmlinuz").read_bytes())
+    elf = vmlinux.unpack(reading.data(modules / "vmlinuz", most_bytes=reading.MOST_IMAGE_BYTES))
     if elf is not None:
         (modules / "vmlinux").write_bytes(elf)
     manifest = {

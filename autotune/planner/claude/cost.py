@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from autotune import resources
+from autotune import reading, resources
 from autotune.errors import UsageError
 from autotune.records import Spending
 
@@ -51,16 +50,16 @@ def _is_release(model: str, name: str) -> bool:
 def load(override: Path | None) -> PriceList:
     """Load the built-in list, with the models of `override` in place of its own. Raises UsageError for a file that is
     not such a list."""
-    prices = PriceList.model_validate_json(resources.model_prices_json().read_text())
+    prices = reading.record(PriceList.model_validate, resources.model_prices_json())
     if override is None:
         return prices
     try:
-        given = PriceList.model_validate(json.loads(override.read_text()))
+        given = reading.record(PriceList.model_validate, override)
     except OSError as error:
         raise UsageError(
             f"prices in {override}: {error.strerror}", hint="give a file in the format of model_prices.json"
         ) from error
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         detail = str(error).splitlines()[0]
         raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
     return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
