@@ -28,7 +28,11 @@ def _load() -> Callable[[], None]:
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
-    from autotune import cli
+    try:
+        from autotune import cli
+    except (OSError, MemoryError) as error:  # Python cannot even read our files
+        os.write(2, f"autotune: it cannot start: {error}. Raise the limits that 'ulimit -a' shows.\n".encode())
+        os._exit(1)
 
     signal.signal(signal.SIGINT, before)
     return cli.main

@@ -38,11 +38,11 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 def data(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True, check: Check | None = None) -> bytes:
     """Read a regular file. Without `follow`, the last part of the path must be no link; `check` sees the opened file
     and may raise. Raises OSError, also for a file that is larger or of another kind."""
-    _require_regular(os.stat(path, follow_symlinks=follow))
+    require_regular(os.stat(path, follow_symlinks=follow))
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
     with open(os.open(path, flags), "rb") as file:
         found = os.fstat(file.fileno())
-        _require_regular(found)
+        require_regular(found)
         if check is not None:
             check(found)
         if found.st_size <= most_bytes:
@@ -92,7 +92,8 @@ def record(make: Callable[[Any], T], path: Path, *, most_bytes: int = MOST_BYTES
     return shaped(make, json_of(path, most_bytes=most_bytes, follow=follow))
 
 
-def _require_regular(found: os.stat_result) -> None:
+def require_regular(found: os.stat_result) -> None:
+    """Raise OSError for what is no regular file."""
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if stat.S_ISLNK(found.st_mode):

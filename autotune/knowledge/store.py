@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import Candidate, CandidateResult, Interval, Session, Workload
+from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Session, Workload
 from autotune.verdict.stats import CONFIDENCE
 
 TEXT_CHARACTERS = 2000
@@ -177,7 +177,7 @@ class Knowledge:
             db = self._open()
             with sqlite.all_or_nothing(db, "IMMEDIATE" if writes else "DEFERRED"):
                 yield db
-        except (sqlite3.Error, OSError, OverflowError) as error:
+        except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
             self.close()
             raise AutotuneError(
                 f"the knowledge store cannot be read or written: {error}",
@@ -274,11 +274,16 @@ def _past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     return PastSession(**fields, results=tuple(_past_result(result) for result in results))
 
 
+def _knobs(text: Any) -> tuple[tuple[str, KnobValue], ...]:
+    """Raises ValueError for what is no object of JSON."""
+    return reading.shaped(lambda knobs: tuple(knobs.items()), reading.parsed_json(str(text)))
+
+
 def _past_result(row: sqlite3.Row) -> PastResult:
     speedup = (row["speedup"], row["low"], row["high"])
     return PastResult(
         key=row["key"],
-        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
+        candidate=Candidate(row["scheduler"], _knobs(row["knobs"])),
         verdict=row["verdict"],
         speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
         median=row["median"],

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune import config
-from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
+from autotune.errors import AutotuneError, Interrupted, as_ours
 from autotune.events import Listener, Problem, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover, replacing
@@ -36,7 +36,7 @@ from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import keeping, tuner
+from autotune.session import keeping, preflight, tuner
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -85,7 +85,7 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     recorder, engine = Recorder(listener), engine or Engine()
     with _errors_as_ours(), contextlib.closing(recorder):
         catalog = custom.catalog()
-        check(request, catalog, engine)
+        preflight.check(request, catalog, engine, warn=lambda text: recorder(Warned(text)))
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
         try:
             with replacing.replaced(other, recorder.notice):
@@ -95,14 +95,6 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
         except _EndedEarlyError as early:
             session = early.session
     return session
-
-
-def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
-    """Check the request before anything starts. Raises AutotuneError, mostly UsageError."""
-    _check_outputs(request)
-    for candidate in request.candidates:
-        catalog.validate(candidate)
-    engine.require(catalog, request.candidates)
 
 
 def ending(session: Session, error: BaseException | None) -> BaseException | None:
@@ -200,12 +192,6 @@ def _options(request: SessionRequest) -> tuner.SessionOptions:
     )
 
 
-def _check_outputs(request: SessionRequest) -> None:
-    if request.settings.machine == "host" and request.keep_writes is not None:
-        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
-    keeping.check(request.reports)
-
-
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
     """Yield a remark for each given knob that the program accepts but that has no effect."""
     for candidate in candidates:
@@ -235,8 +221,9 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
     recorder = Recorder(listener)
     requests: list[dict[str, Any]] = []
     with _errors_as_ours(), contextlib.closing(recorder):
-        alone = dataclasses.replace(request, candidates=(), approve=None)
-        _tune(alone, custom.catalog(), recorder, engine or Engine(), requests.append)
+        alone, catalog = dataclasses.replace(request, candidates=(), approve=None), custom.catalog()
+        preflight.check(alone, catalog, engine or Engine(), baseline_only=True)
+        _tune(alone, catalog, recorder, engine or Engine(), requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")
@@ -258,12 +245,12 @@ class Plan:
     """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
-def describe(request: SessionRequest) -> Plan:
+def describe(request: SessionRequest, engine: Engine | None = None) -> Plan:
     """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
     far as that can be checked without a machine."""
     with _errors_as_ours():
-        _check_outputs(request)
         settings, catalog = request.settings, custom.catalog()
+        preflight.check(request, catalog, engine or Engine())
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )

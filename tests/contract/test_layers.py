@@ -60,16 +60,15 @@ RANKS: Mapping[str, Ranks] = {
 their parts may import each other in any order, but for circles."""
 
 LEAN = (
-    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
-    "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
-    "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes", "measure.capture",
-    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege", "process",
-    "reading", "records", "resources", "runner", "schedext.evidence", "schedext.holding.client",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events",
+    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
+    "machine.base", "machine.executor", "machine.traits", "machine.vm.guest", "machine.vm.writes",
+    "measure.capture", "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "privilege",
+    "process", "reading", "records", "resources", "runner", "schedext.evidence", "schedext.holding.client",
     "schedext.holding.fence", "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder",
-    "schedext.holding.last_words", "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget",
-    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
-    "wire",
+    "schedext.holding.last_words", "schedext.holding.program", "schedext.kernel", "schedext.libbpf",
+    "schedext.seal", "signals", "trust", "verdict.budget", "verify.behaviour.loads", "verify.findings",
+    "verify.inside", "verify.load.gate", "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""
 

@@ -59,6 +59,8 @@ ANSWER_S = 60.0
 RUN_MARGIN_S = 60.0
 """Time that a run may take beyond its own timeout: ending its processes, transferring the output."""
 
+_PROGRAMS = {"setpriv": "util-linux", "busybox": "busybox-static", "modprobe": "kmod"}
+"""Programs that a boot needs beside QEMU, by Debian package."""
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
 
@@ -77,6 +79,13 @@ def find_tool(name: str, package: str) -> str:
     if path is None:
         raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
     return path
+
+
+def require_programs(kernel: Kernel) -> None:
+    """Raise NoMachineError unless there is all that booting a kernel runs on the host."""
+    qemu_program(kernel)
+    for name, package in _PROGRAMS.items():
+        find_tool(name, package)
 
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"

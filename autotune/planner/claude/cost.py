@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from autotune import reading, resources
-from autotune.errors import UsageError
+from autotune.errors import PlannerError, UsageError
 from autotune.records import Spending
 
 CACHE_WRITE_1H = 2.0
@@ -63,6 +63,15 @@ def load(override: Path | None) -> PriceList:
         detail = str(error).splitlines()[0]
         raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
     return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
+
+
+def refuse_unkept_limit(model: str, prices: PriceList, max_cost: float | None) -> None:
+    """Raise PlannerError for a limit on the cost of a model without a price."""
+    if max_cost is not None and prices.of(model) is None:
+        raise PlannerError(
+            f"--max-cost cannot be kept: there is no price for {model}",
+            hint="give one with --prices, or limit the calls with --max-calls",
+        )
 
 
 @dataclass(frozen=True)
