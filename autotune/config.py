@@ -503,9 +503,9 @@ def _refuse_unknown(found: Mapping[str, _Found]) -> None:
         if name in ALL:
             continue
         is_variable = name.startswith(PREFIX)
-        known = [key.variable if is_variable else key.name for key in ALL.values()]
-        close = difflib.get_close_matches(name.upper() if is_variable else name, known, n=1)
-        advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        close = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ALL, n=1)
+        names = [key.variable if is_variable else key.name for key in (ALL[known] for known in close or ALL)]
+        advice = f"did you mean {names[0]}?" if close else f"known are {', '.join(names)}"
         raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
 
 

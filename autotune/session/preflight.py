@@ -17,7 +17,7 @@ import shutil
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from autotune.config import size_flag
 from autotune.errors import AutotuneError, UsageError, WorkloadError
@@ -89,58 +89,59 @@ def _keep_writes(start: Start) -> None:
     if start.request.settings.machine == "host":
         raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
     there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
-    problem = (
-        "Not a directory" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "no permission"
-    )
-    if problem:
-        raise UsageError(f"--keep-writes {path}: {there}: {problem}", hint="name a directory you may write")
+    problem = "Permission denied" if there.is_dir() else "Not a directory"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--keep-writes {path}: {problem}", hint="name a directory you may write")
 
 
 def _input(start: Start) -> None:
     """Every run must read the same: a pipe or a terminal is empty after the first, and would be waited for."""
-    path = start.request.workload.input_path
+    path, cwd = start.request.workload.input_path, start.request.workload.cwd
     if path is None or path == os.devnull:
         return
+    shown = os.path.relpath(path, cwd) if Path(path).is_relative_to(cwd) else path
     try:
         found = os.stat(path)
         readable = os.access(path, os.R_OK)
     except OSError as error:
-        raise UsageError(f"--input {path}: {error.strerror}", hint="give a file that can be read") from None
+        raise UsageError(f"--input {shown}: {error.strerror}", hint="give a file that can be read") from None
     if not stat.S_ISREG(found.st_mode):
         what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "it is not a regular file, and every run reads it"
-        raise UsageError(f"--input {path}: {what}", hint="write what it gives to a file, and give that")
+        raise UsageError(f"--input {shown}: {what}", hint="write what it gives to a file, and give that")
     if not readable:
-        raise UsageError(f"--input {path}: Permission denied", hint="give a file that can be read")
+        raise UsageError(f"--input {shown}: Permission denied", hint="give a file that can be read")
 
 
 # --- the commands ----------------------------------------------------------------------------------------
 
 
-def _command(start: Start) -> None:
+def program(start: Start) -> None:
     workload = start.request.workload
-    made_first = workload.setup is not None or workload.prepare is not None
+    may_make: MayMake = "programs" if workload.setup is not None else "files" if workload.prepare is not None else ""
     is_shell = workload.argv[:2] == ("sh", "-c") and len(workload.argv) == 3
     word = _first_word(workload.argv[2]) if is_shell else workload.argv[0]
-    problem = _missing(word, workload.cwd, workload.env, made_first=made_first, shell=is_shell) if word else ""
+    problem = _missing(word, workload.cwd, workload.env, may_make, shell=is_shell) if word else ""
     if problem:
         hint = "check the command, its directory and PATH"
         raise WorkloadError(f"the workload cannot be measured: {word}: {problem}", hint=hint)
 
 
-def _commands_around(start: Start) -> None:
-    """Setup comes first and may make what prepare and cleanup run."""
+def programs_around(start: Start) -> None:
     workload = start.request.workload
-    made_first = False
+    may_make: MayMake = ""
     for option, text in (("setup", workload.setup), ("prepare", workload.prepare), ("cleanup", workload.cleanup)):
+        may_make = may_make or ("files" if option == "cleanup" else "")
         if text is None:
             continue
         word = _first_word(text)
-        problem = _missing(word, workload.cwd, workload.env, made_first=made_first, shell=True) if word else ""
+        problem = _missing(word, workload.cwd, workload.env, may_make, shell=True) if word else ""
         if problem:
             raise UsageError(f"--{option}: {word}: {problem}", hint="check the command, its directory and PATH")
-        made_first = True
+        may_make = "programs" if workload.setup is not None else "files"
 
 
+MayMake: TypeAlias = Literal["", "files", "programs"]
+"""What may be made before a program is run: nothing; files, by `--prepare` and the command; all, by `--setup`."""
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+@:-]*")
 _OF_THE_SHELL = re.compile(
     r"[.:\[{}!]|\[\[|alias|bg|break|builtin|caller|case|cd|command|compgen|complete|continue|coproc|declare|dirs|disown|do"
@@ -165,7 +166,7 @@ def _first_word(text: str) -> str:
     return first if begins and rest in ("", " ", "\t", "\n", ";", "&", "|") and _PLAIN_WORD.fullmatch(first) else ""
 
 
-def _missing(word: str, cwd: str, env: Mapping[str, str], *, made_first: bool, shell: bool) -> str:
+def _missing(word: str, cwd: str, env: Mapping[str, str], may_make: MayMake, *, shell: bool) -> str:
     """Return why a program cannot be run; empty when it can, or may be made before it is."""
     if shell and _OF_THE_SHELL.fullmatch(word):
         return ""
@@ -173,8 +174,8 @@ def _missing(word: str, cwd: str, env: Mapping[str, str], *, made_first: bool, s
         path = Path(cwd, word)
         if path.is_file():
             return "" if os.access(path, os.X_OK) else "Permission denied"
-        return "" if made_first else "Is a directory" if path.is_dir() else "No such file or directory"
-    if made_first or shutil.which(word, path=_absolute(env.get("PATH", os.defpath), cwd)) is not None:
+        return "" if may_make else "Is a directory" if path.is_dir() else "No such file or directory"
+    if may_make == "programs" or shutil.which(word, path=_absolute(env.get("PATH", os.defpath), cwd)) is not None:
         return ""
     return "command not found"
 
@@ -198,7 +199,7 @@ def _metric(start: Start) -> None:
 # --- the machine -----------------------------------------------------------------------------------------
 
 
-def _machine(start: Start) -> None:
+def machine(start: Start) -> None:
     settings = start.request.settings
     if start.place == "host":
         select.refuse_vm_options(
@@ -212,7 +213,7 @@ def _machine(start: Start) -> None:
     microvm.require_programs(kernels.find(settings.kernel))
 
 
-def _size(start: Start) -> None:
+def size(start: Start) -> None:
     settings = start.request.settings
     has_cpus, has_bytes = os.cpu_count() or 1, select.host_memory_bytes()
     if settings.cpus is not None and settings.cpus > has_cpus:
@@ -286,14 +287,14 @@ CHECKS: tuple[Callable[[Start], None], ...] = (
     _input,
     _reports,
     _keep_writes,
-    _command,
-    _commands_around,
+    program,
+    programs_around,
     _planner,
     _apply,
-    _machine,
-    _size,
-    _candidates,
     _budget,
+    size,
+    machine,
+    _candidates,
 )
 """All checks, the cheapest first."""
 OF_CANDIDATES = (_planner, _apply, _candidates)

@@ -106,13 +106,15 @@ def _from_manifest(path: Path) -> Kernel | None:
     return kernel if whole else None
 
 
-_NAMED = ("version", "image", "modules", "headers", "libbpf", "unpacked", "qemu", "config")
+_NAMED = ("version", "image", "modules", "headers", "libbpf", "config")
+_OPTIONAL = ("unpacked", "qemu")
 
 
 def _manifest(found: Any) -> dict[str, Any]:
     """Return what a manifest says. Raises ValueError, TypeError for one of another shape."""
-    for name in _NAMED:
-        if not isinstance(found.get(name), (str, type(None))):
+    for name in (*_NAMED, *_OPTIONAL):
+        value = found[name] if name in _NAMED else found.get(name, "")
+        if not isinstance(value, str) and (value is not None or name in _NAMED):
             raise ValueError(f"{name} is not a text")
     return {**found}
 

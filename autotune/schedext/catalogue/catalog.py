@@ -190,6 +190,8 @@ class Catalog:
 
     @classmethod
     def _from_json(cls, found: Any) -> Catalog:
+        if not isinstance(found["schedulers"], list) or not found["schedulers"]:
+            raise TypeError("'schedulers' is not a list of schedulers")
         return cls([Scheduler.model_validate(entry) for entry in found["schedulers"]])
 
     def add(self, scheduler: Scheduler) -> None:
