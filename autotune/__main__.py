@@ -7,6 +7,10 @@ import os
 import signal
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LAUNCHER = "AUTOTUNE_LAUNCHER"
 """Set by scripts/autotune, which blocks Ctrl-C until we can answer it: how that script was called."""
 
@@ -25,9 +29,17 @@ def main() -> None:
         print(f"autotune {__version__}", flush=True)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
-    from autotune import cli
+    _load()()
 
-    cli.main()
+
+def _load() -> Callable[[], None]:
+    """Load the command line."""
+    try:
+        from autotune import cli
+    except (OSError, MemoryError) as error:  # Python cannot even read our files
+        os.write(2, f"autotune: it cannot start: {error}. Raise the limits that 'ulimit -a' shows.\n".encode())
+        os._exit(1)
+    return cli.main
 
 
 def _leave(*_signal: object) -> None:

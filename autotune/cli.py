@@ -30,6 +30,10 @@ from autotune.views.steady import open_standard_streams
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
 
 
+WIDEST = 10_000
+"""Most columns that are believed."""
+
+
 class _Program(TyperGroup):
     """The program. It turns whatever a command raises into one line and an exit code."""
 
@@ -61,6 +65,14 @@ class _Program(TyperGroup):
         return code if isinstance(code, int) else 0
 
     def _report(self, error: BaseException) -> int:
+        try:
+            return self._shown(error)
+        except Exception:  # no memory or no descriptors are left to say it well
+            with contextlib.suppress(OSError):
+                os.write(2, b"autotune: an error cannot be shown: memory or descriptors ran out. See 'ulimit -a'.\n")
+            return 1
+
+    def _shown(self, error: BaseException) -> int:
         if self.debug:
             import traceback
 
@@ -125,8 +137,16 @@ def main() -> None:
     with signals.program():
         program.start(sys.argv[0])
         open_standard_streams()
+        _ignore_impossible_width()
         redact_python()
         app()
+
+
+def _ignore_impossible_width() -> None:
+    """Unset COLUMNS when no terminal is that wide: tables as wide as that take all memory."""
+    width = os.environ.get("COLUMNS", "")
+    if width.isdecimal() and int(width[:6]) > WIDEST:
+        del os.environ["COLUMNS"]
 
 
 def _print_version(wanted: bool) -> None:

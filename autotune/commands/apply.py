@@ -46,7 +46,7 @@ def _apply(
     from autotune.machine import select
     from autotune.schedext.catalogue import custom
 
-    settings = config.load({}, cwd=current_directory(), environ=os.environ)
+    settings = config.load({}, cwd=current_directory(), environ=os.environ, only=("lease",))
     catalog = custom.catalog()
     candidate = catalog.parse_candidate(scheduler)
     problem = select.host_problem()

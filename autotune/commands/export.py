@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune import reading
 from autotune.commands import completion
+from autotune.commands.arguments import current_directory
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class ExportChoice:
 def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> ExportChoice:
     if scheduler is not None:
         return ExportChoice(catalog.parse_candidate(scheduler), "Chosen by the user, not measured.")
-    return _of_report(report) if report is not None else _of_history(os.getcwd())
+    return _of_report(report) if report is not None else _of_history(str(current_directory()))
 
 
 def _of_report(path: Path) -> ExportChoice:
@@ -98,12 +99,11 @@ def _of_report(path: Path) -> ExportChoice:
     from autotune.wire import from_json
 
     try:
-        with open(path, "rb") as file:
-            session = from_json(Session, json.loads(file.read(MOST_REPORT_BYTES)))
-        results = {result.candidate.key: result for result in session.results}
+        session = reading.record(lambda found: from_json(Session, found), path, most_bytes=MOST_REPORT_BYTES)
+        results = reading.shaped(lambda one: {result.candidate.key: result for result in one.results}, session)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="give a report that 'autotune cc --json' wrote") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not a report of autotune", hint="write one: autotune cc --json FILE") from error
     if session.winner is None or session.winner not in results:
         raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from autotune import privilege, resources
+from autotune import privilege, reading, resources
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
@@ -30,6 +30,8 @@ OPTIONAL: tuple[str, ...] = ()
 """Machines that a requirement is for; without an optional one, nothing fails."""
 LEAST_FREE_BYTES = 1 << 30
 LEAST_MEMORY_BYTES = 1 << 30
+MOST_WRONG = 5
+"""Most problems of the settings that are named."""
 
 
 def collect() -> list[Check]:
@@ -169,7 +171,7 @@ def _vm_kernel() -> Check:
 def _fault(kernel: Path) -> str | None:
     """Return why no scheduler can be loaded into a kernel; None if one can, or if the file cannot be read."""
     try:
-        return kernels.fault_of(kernel.read_bytes())
+        return kernels.fault_of(reading.data(kernel, most_bytes=reading.MOST_IMAGE_BYTES))
     except OSError:
         return None
 
@@ -235,10 +237,28 @@ def _claude() -> Check:
 
     purpose = "planning with a model"
     try:
-        found = credentials.require("auto", Path.cwd(), os.environ)
+        found = credentials.require("auto", _directory(), os.environ)
     except AutotuneError as error:
         return Check("Claude", False, f"{error.message}; the offline planner is used", purpose, error.hint, OPTIONAL)
     return Check("Claude", True, found.origin, purpose, f"set {credentials.KEY}", OPTIONAL)
+
+
+def _directory() -> Path:
+    """Return the current directory; the root when it is gone, which configures nothing."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
+
+
+def _settings() -> Check:
+    """Name what is wrong with the settings: a session would end with it."""
+    from autotune import config
+
+    wrong = [error.message for error in config.problems(_directory(), os.environ)]
+    more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
+    detail = "; ".join(wrong[:MOST_WRONG]) + more if wrong else "valid"
+    return Check("settings", not wrong, detail, "defaults of sessions here", "see docs/SETTINGS.md", OPTIONAL)
 
 
 def _sandbox() -> Check:
@@ -315,6 +335,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _sandbox,
     _objects,
     _programs,
+    _settings,
     _claude,
     _disk,
     _memory,

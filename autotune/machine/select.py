@@ -76,8 +76,11 @@ def default_cpus() -> int:
 
 def default_memory_bytes() -> int:
     """Return half of the host's memory, 4 GiB at most: what the workload writes lives there too."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(4 << 30, total // 2)
+    return min(4 << 30, host_memory_bytes() // 2)
+
+
+def host_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextlib.contextmanager
@@ -98,7 +101,7 @@ def choose(
     none, UsageError for options that do not fit the machine."""
     choice = decide(kind)
     if choice.kind == "host":
-        _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
+        refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
         with _host(place, choice.why, lease_s, listener) as machine:
             yield machine
         return
@@ -106,7 +109,8 @@ def choose(
         yield machine
 
 
-def _refuse_vm_options(**options: object) -> None:
+def refuse_vm_options(**options: object) -> None:
+    """Raise UsageError for options of the micro-VM that were given for a session on the host."""
     given = [f"--{name.removesuffix('_bytes').replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise UsageError(
@@ -145,7 +149,7 @@ def _vm(
     from autotune.machine.vm import microvm
     from autotune.machine.vm.resilient import ResilientVM
 
-    _refuse_hidden(place.cwd)
+    refuse_hidden(place.cwd)
     options = microvm.VmOptions(
         cpus=cpus or default_cpus(),
         memory_bytes=memory_bytes or default_memory_bytes(),
@@ -179,7 +183,8 @@ def _keep(machine: ResilientVM, directory: Path, listener: Listener) -> None:
         listener(Warned(f"not kept: {problem}"))
 
 
-def _refuse_hidden(cwd: str) -> None:
+def refuse_hidden(cwd: str) -> None:
+    """Raise UsageError for a directory that the micro-VM does not share."""
     if any(cwd == top or cwd.startswith(f"{top}/") for top in HIDDEN_IN_VM):
         raise UsageError(f"directory {cwd} does not exist inside the micro-VM", hint="run from another directory")
 

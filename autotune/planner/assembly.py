@@ -142,12 +142,9 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
     """Return the conversation of a session with the given service."""
     settings, workload = parts.settings, parts.workload
     redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
-    account = cost.Account(settings.model, cost.load(settings.prices))
-    if settings.max_cost is not None and account.spent.cost_usd is None:
-        raise PlannerError(
-            f"--max-cost cannot be kept: there is no price for {settings.model}",
-            hint="give one with --prices, or limit the calls with --max-calls",
-        )
+    prices = cost.load(settings.prices)
+    cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
+    account = cost.Account(settings.model, prices)
     shop = workshop(parts) if rehearsal else None
     toolbox = Toolbox(
         catalog=parts.catalog,

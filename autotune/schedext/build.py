@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import digests, durable, resources, trust
+from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -62,7 +62,7 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     damage = digests.problem(target) if cached else None
     if not cached or damage is not None:
         _compile(clang, source, include, target, limit_s)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
+    digest = hashlib.sha256(reading.data(target, most_bytes=reading.MOST_OBJECT_BYTES)).hexdigest()
     build_s = time.monotonic() - started
     if damage is not None:
         return Build(target, digest, clang.version, build_s, False, f"{target.name} {damage}; it was compiled anew")
@@ -146,7 +146,7 @@ def _key(source: Path, include: Path, clang: Clang) -> str:
     try:
         parts = [source, *sorted(_include_dir(source).glob("*.h")), include / VMLINUX]
         for part in parts:
-            digest.update(hashlib.sha256(part.read_bytes()).digest())
+            digest.update(hashlib.sha256(reading.data(part, most_bytes=reading.MOST_OBJECT_BYTES)).digest())
     except OSError as error:
         raise BuildError(f"{error.filename}: {error.strerror}", hint="install autotune again") from error
     return digest.hexdigest()[:24]
@@ -165,7 +165,7 @@ def _compile(clang: Clang, source: Path, include: Path, target: Path, limit_s: f
             made = scratch / "object.o"
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
             _run_clang([*argv, "-c", str(source), "-o", str(made)], source, limit_s)
-            durable.replace(target, made.read_bytes(), mode=durable.SHARED)
+            durable.replace(target, reading.data(made, most_bytes=reading.MOST_OBJECT_BYTES), mode=durable.SHARED)
             digests.note(target)
 
 

@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AttachError, AutotuneError
 from autotune.records import Seal
 
@@ -76,23 +76,26 @@ def key_path() -> Path:
     return resources.state_dir() / "seal.key"
 
 
+def _insist_on_private(status: os.stat_result) -> None:
+    """Raise unless only its owner, who is us, can read the key."""
+    if status.st_mode & 0o077 or status.st_uid != os.geteuid():
+        raise AutotuneError(
+            f"{key_path()} can be read by others, so its tokens prove nothing",
+            hint="remove it; schedulers must be verified again",
+        )
+
+
 def _key(*, make: bool) -> bytes:
     path = key_path()
     try:
         if make and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             durable.create(path, secrets.token_bytes(KEY_BYTES))  # of two processes, the second uses the first one's
-        status = path.stat()
-        data = path.read_bytes()
+        data = reading.data(path, most_bytes=1024, check=_insist_on_private)
     except FileNotFoundError:
         return secrets.token_bytes(KEY_BYTES)  # no key was ever made: no token can be valid
     except OSError as error:
         raise AutotuneError(f"{path}: {error.strerror}", hint=durable.advice(error, path)) from error
-    if status.st_mode & 0o077 or status.st_uid != os.geteuid():
-        raise AutotuneError(
-            f"{path} can be read by others, so its tokens prove nothing",
-            hint="remove it; schedulers must be verified again",
-        )
     if len(data) != KEY_BYTES:
         raise AutotuneError(f"{path} is damaged", hint="remove it; schedulers must be verified again")
     return data

@@ -24,7 +24,7 @@ from typing import Any
 from autotune import config
 from autotune.config import Settings
 from autotune.deadline import Deadline
-from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
+from autotune.errors import AutotuneError, Interrupted, as_ours
 from autotune.events import Listener, Problem, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover, replacing
@@ -39,7 +39,7 @@ from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import keeping, tuner
+from autotune.session import keeping, preflight, tuner
 from autotune.session.busy import host_warning
 from autotune.session.ending import described
 from autotune.session.journal import Journal
@@ -100,7 +100,7 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     recorder = Recorder(listener, journal)
     with _errors_as_ours(), contextlib.closing(recorder), contextlib.closing(journal):
         catalog = custom.catalog()
-        check(request, catalog, engine)
+        preflight.check(request, catalog, engine, warn=lambda text: recorder(Warned(text)))
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
         deadline = Deadline(request.settings.budget)
         try:
@@ -120,14 +120,6 @@ def _contacted(request: SessionRequest, deadline: Deadline) -> AbstractContextMa
 def _planning_settings(request: SessionRequest) -> Settings:
     """Return the settings, with a planner that needs no key where the user named the candidates."""
     return dataclasses.replace(request.settings, planner="offline") if request.candidates else request.settings
-
-
-def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
-    """Check the request before anything starts. Raises AutotuneError, mostly UsageError."""
-    _check_outputs(request)
-    for candidate in request.candidates:
-        catalog.validate(candidate)
-    engine.require(catalog, request.candidates)
 
 
 def ending(session: Session, error: BaseException | None) -> BaseException | None:
@@ -256,12 +248,6 @@ def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.Se
     )
 
 
-def _check_outputs(request: SessionRequest) -> None:
-    if request.settings.machine == "host" and request.keep_writes is not None:
-        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
-    keeping.check(request.reports)
-
-
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
     """Yield a remark for each given knob that the program accepts but that has no effect."""
     for candidate in candidates:
@@ -291,9 +277,10 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
     recorder = Recorder(listener)
     requests: list[dict[str, Any]] = []
     with _errors_as_ours(), contextlib.closing(recorder):
-        alone = dataclasses.replace(request, candidates=(), approve=None)
+        alone, catalog = dataclasses.replace(request, candidates=(), approve=None), custom.catalog()
+        preflight.check(alone, catalog, engine or Engine(), baseline_only=True)
         deadline = Deadline(request.settings.budget)
-        _tune(alone, custom.catalog(), recorder, engine or Engine(), deadline, None, requests.append)
+        _tune(alone, catalog, recorder, engine or Engine(), deadline, None, requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")
@@ -315,12 +302,12 @@ class Plan:
     """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
-def describe(request: SessionRequest) -> Plan:
+def describe(request: SessionRequest, engine: Engine | None = None) -> Plan:
     """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
     far as that can be checked without a machine."""
     with _errors_as_ours():
-        _check_outputs(request)
         settings, catalog = request.settings, custom.catalog()
+        preflight.check(request, catalog, engine or Engine())
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )

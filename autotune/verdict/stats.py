@@ -25,9 +25,6 @@ from autotune.records import (
     Verdict,
 )
 
-CONFIDENCE = 0.95
-"""Confidence of the intervals that people read."""
-
 SAME_MARGIN = 0.01
 """A speedup is `same` when its whole interval lies within this relative distance of 1."""
 

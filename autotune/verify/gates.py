@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
@@ -106,7 +106,7 @@ def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _
         return None
     if not _proven(submission, kernel, object_path, steps):
         return None
-    content = object_path.read_bytes()
+    content = reading.data(object_path, most_bytes=reading.MOST_OBJECT_BYTES)
     token = seal.sign(
         Seal(
             name=submission.name,
@@ -157,7 +157,12 @@ def _in_a_vm(submission: Submission, kernel: Kernel, object_path: Path, steps: _
             return False
         steps.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
         reference = behaviour_gate.reference(vm, steps.within)
-        spec = AttachSpec(submission.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
+        spec = AttachSpec(
+            submission.name,
+            str(object_path),
+            {},
+            object_sha256=seal.sha256(reading.data(object_path, most_bytes=reading.MOST_OBJECT_BYTES)),
+        )
         report = behaviour_gate.check(
             spec,
             vm,

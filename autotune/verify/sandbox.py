@@ -104,8 +104,9 @@ def _start(command: Sequence[str], descriptors: tuple[int, ...], limits: Sandbox
             start_new_session=True,
             preexec_fn=lambda: _bound(limits),
         )
-    except OSError as error:
-        raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise BuildError(f"the sandbox cannot be started: {why}", hint="see 'autotune doctor'") from error
 
 
 @contextlib.contextmanager
@@ -215,13 +216,20 @@ def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
 def _bound(limits: SandboxLimits) -> None:
     """Set the limits in the child, before the program begins; everything that it starts inherits them."""
     # SIGXCPU first, which shows the reason; a program that ignores it is killed.
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    _limit(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(what, (most, most))
+        _limit(what, most, most)
+
+
+def _limit(what: int, soft: int, hard: int) -> None:
+    """Set a limit, or keep the lower one that we have ourselves: only root could raise it."""
+    own = resource.getrlimit(what)[1]
+    hard = hard if own == resource.RLIM_INFINITY else min(hard, own)
+    resource.setrlimit(what, (min(soft, hard), hard))
 
 
 def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: float) -> int:

@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "records", "resources"),
+        ("deadline", "errors", "reading", "records", "resources"),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
@@ -61,18 +61,15 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
-    "lease.keeper",
-    "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
+    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
-    "machine.vm.writes", "measure.capture",
-    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "measure.shown", "privilege",
-    "process",
-    "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
-    "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal",
-    "signals", "trust", "verdict.budget",
-    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
-    "wire",
+    "machine.vm.writes", "measure.capture", "measure.client", "measure.counters", "measure.descendants",
+    "measure.pristine", "measure.shown", "privilege", "process", "reading", "records", "resources", "runner",
+    "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
+    "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",
+    "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
+    "verdict.budget", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
+    "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""
 

@@ -19,9 +19,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from autotune import digests, durable, resources
+from autotune import digests, durable, reading, resources
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
@@ -86,7 +86,7 @@ def installed() -> list[Kernel]:
 
 def _from_manifest(path: Path) -> Kernel | None:
     try:
-        data = json.loads(path.read_text())
+        data = reading.record(_manifest, path)
         if data["format"] != FORMAT:
             return None
         top = path.parent
@@ -101,7 +101,7 @@ def _from_manifest(path: Path) -> Kernel | None:
             qemu=top / data["qemu"] if data.get("qemu") else None,
             config=top / data["config"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return None
     whole = kernel.image.is_file() and kernel.modules.is_dir()
     return kernel if whole else None
@@ -111,6 +111,19 @@ def _whole(top: Path) -> Kernel | None:
     """Return a fetched set that has all its files as they were fetched; None otherwise."""
     kernel = _from_manifest(top / MANIFEST)
     return None if kernel is None or digests.damaged(top) else kernel
+
+
+_NAMED = ("version", "image", "modules", "headers", "libbpf", "config")
+_OPTIONAL = ("unpacked", "qemu")
+
+
+def _manifest(found: Any) -> dict[str, Any]:
+    """Return what a manifest says. Raises ValueError, TypeError for one of another shape."""
+    for name in (*_NAMED, *_OPTIONAL):
+        value = found[name] if name in _NAMED else found.get(name, "")
+        if not isinstance(value, str) and (value is not None or name in _NAMED):
+            raise ValueError(f"{name} is not a text")
+    return {**found}
 
 
 def _given(image: Path) -> Kernel:
@@ -158,8 +171,8 @@ def _host() -> Kernel | None:
     image, config = Path(f"/boot/vmlinuz-{version}"), Path(f"/boot/config-{version}")
     modules = Path("/lib/modules") / version
     try:
-        text = config.read_text()
-    except OSError:
+        text = reading.text(config)
+    except (OSError, ValueError):
         return None
     needs = ("CONFIG_SCHED_CLASS_EXT=y", "CONFIG_9P_FS=", "CONFIG_OVERLAY_FS=")
     if not all(f"\n{need}" in text for need in needs) or not os.access(image, os.R_OK):
@@ -256,12 +269,12 @@ def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Prog
     for one that cannot load schedulers."""
     _unpack(apt, build.packages[:1], place, progress)
     image = _first(place, "**/vmlinuz*")
-    fault = fault_of(vmlinux.unpack(image.read_bytes()) or b"")
+    fault = fault_of(vmlinux.unpack(reading.data(image, most_bytes=reading.MOST_IMAGE_BYTES)) or b"")
     if fault is not None:
         raise _unusable(fault)
     _unpack(apt, build.packages[1:], place, progress)
     _first(place, f"**/lib/modules/{build.release}/kernel")
-    if "\nCONFIG_SCHED_CLASS_EXT=y" not in _config(place, build.release).read_text():
+    if "\nCONFIG_SCHED_CLASS_EXT=y" not in reading.text(_config(place, build.release)):
         raise _unusable("it was built without sched_ext")
 
 
@@ -328,7 +341,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)
-    elf = vmlinux.unpack((modules / "vmlinuz").read_bytes())
+    elf = vmlinux.unpack(reading.data(modules / "vmlinuz", most_bytes=reading.MOST_IMAGE_BYTES))
     if elf is not None:
         (modules / "vmlinux").write_bytes(elf)
     manifest = {

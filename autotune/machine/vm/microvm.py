@@ -70,6 +70,8 @@ ENDING_S = 15.0
 KVM_LEAST_S = 10.0
 """A boot with KVM that got less time shows nothing about KVM."""
 
+_PROGRAMS = {"setpriv": "util-linux", "busybox": "busybox-static", "modprobe": "kmod"}
+"""Programs that a boot needs beside QEMU, by Debian package."""
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
 
@@ -93,6 +95,13 @@ def find_tool(name: str, package: str) -> str:
 def find_setpriv() -> str:
     """Find setpriv, which starts QEMU as who it should be."""
     return find_tool("setpriv", "util-linux")
+
+
+def require_programs(kernel: Kernel) -> None:
+    """Raise NoMachineError unless there is all that booting a kernel runs on the host."""
+    qemu_program(kernel)
+    for name, package in _PROGRAMS.items():
+        find_tool(name, package)
 
 
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"

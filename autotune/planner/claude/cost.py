@@ -5,14 +5,13 @@ scripts/model-prices makes."""
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from autotune import resources
-from autotune.errors import UsageError
+from autotune import reading, resources
+from autotune.errors import PlannerError, UsageError
 from autotune.records import Spending
 
 CACHE_WRITE_1H = 2.0
@@ -94,19 +93,28 @@ def _is_release(model: str, name: str) -> bool:
 def load(override: Path | None) -> PriceList:
     """Load the built-in list, with the models of `override` in place of its own. Raises UsageError for a file that is
     not such a list."""
-    prices = PriceList.model_validate_json(resources.model_prices_json().read_text())
+    prices = reading.record(PriceList.model_validate, resources.model_prices_json())
     if override is None:
         return prices
     try:
-        given = PriceList.model_validate(json.loads(override.read_text()))
+        given = reading.record(PriceList.model_validate, override)
     except OSError as error:
         raise UsageError(
             f"prices in {override}: {error.strerror}", hint="give a file in the format of model_prices.json"
         ) from error
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         detail = str(error).splitlines()[0]
         raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
     return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
+
+
+def refuse_unkept_limit(model: str, prices: PriceList, max_cost: float | None) -> None:
+    """Raise PlannerError for a limit on the cost of a model without a price."""
+    if max_cost is not None and prices.of(model) is None:
+        raise PlannerError(
+            f"--max-cost cannot be kept: there is no price for {model}",
+            hint="give one with --prices, or limit the calls with --max-calls",
+        )
 
 
 class Account:

@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from autotune import resources
+from autotune import reading, resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
 from autotune.schedext.catalogue import knobs as knob_rules
@@ -186,16 +185,21 @@ class Catalog:
         """Read and check the list. Raises AutotuneError naming the faulty place."""
         path = path or resources.schedulers_json()
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls([Scheduler.model_validate(entry) for entry in data["schedulers"]])
+            return reading.record(cls._from_json, path)
         except OSError as error:
             raise AutotuneError(f"{path.name}: {error.strerror}", hint="install autotune again") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise AutotuneError(f"{path.name} is wrong at {where or 'top'}: {first['msg']}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
+        except ValueError as error:
+            raise AutotuneError(f"{path.name} is not a catalogue: {error}", hint="install autotune again") from error
+
+    @classmethod
+    def _from_json(cls, found: Any) -> Catalog:
+        if not isinstance(found["schedulers"], list) or not found["schedulers"]:
+            raise TypeError("'schedulers' is not a list of schedulers")
+        return cls([Scheduler.model_validate(entry) for entry in found["schedulers"]])
 
     def add(self, scheduler: Scheduler) -> None:
         """Add a scheduler that was just verified; all users of this catalogue see it."""
