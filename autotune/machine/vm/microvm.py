@@ -27,7 +27,7 @@ from autotune import durable, trust
 from autotune.errors import AutotuneError, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
-from autotune.machine.vm import guest, initramfs
+from autotune.machine.vm import debugger, guest, initramfs
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults, usable_device
 from autotune.process import EventHandler, Message, Worker
@@ -58,6 +58,8 @@ ANSWER_S = 60.0
 """Deadline of every request except runs."""
 RUN_MARGIN_S = 60.0
 """Time that a run may take beyond its own timeout: ending its processes, transferring the output."""
+DEBUGGER = "debugger"
+"""QEMU's debugger stub, a socket beside the console."""
 
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
@@ -69,6 +71,11 @@ class VmOptions:
     cpus: int
     memory_bytes: int
     keep_writes: Path | None = None
+    process_1: str = ""
+    """Name that process 1 shows; empty: the shell's."""
+    open_memory: bool = False
+    """Whether `add_to_memory` works."""
+    run_margin_s: float = RUN_MARGIN_S
 
 
 def find_tool(name: str, package: str) -> str:
@@ -95,6 +102,8 @@ def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, in
     argv += ["-sandbox", SANDBOX]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
     argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
+    if options.open_memory:
+        argv += ["-gdb", debugger.listening(console.parent / DEBUGGER)]
     argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
     argv += ["-chardev", "stdio,id=agent,signal=off", "-device", f"virtserialport,name={PORT},chardev=agent"]
     argv += _share("root", Path("/"), readonly=True)
@@ -163,6 +172,7 @@ class MicroVM:
             program=guest_program(),
             hostname=platform.node() or "autotune",
             keep=self._options.keep_writes is not None,
+            process_1=self._options.process_1,
             config=kernel.config,
         )
         return initrd
@@ -223,6 +233,10 @@ class MicroVM:
         answer: Message = self._ask("keep_writes", timeout_s=600.0)
         return answer
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        """Add to a number of 64 bits in the kernel's data (`open_memory`). Raises AutotuneError."""
+        debugger.add(self._directory / DEBUGGER, address, amount)
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -233,7 +247,7 @@ class MicroVM:
     # --- requests to the agent ---
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
-        limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        limit_s = None if spec.timeout_s is None else spec.timeout_s + self._options.run_margin_s
         return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
 
     def _ask(

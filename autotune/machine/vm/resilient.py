@@ -81,6 +81,9 @@ class ResilientVM:
     def keep_writes(self) -> Message:
         return self._vm.keep_writes()
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        self._vm.add_to_memory(address, amount)
+
     def close(self) -> None:
         self._closed, self._attached = True, False
         self._vm.close()

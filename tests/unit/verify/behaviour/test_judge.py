@@ -209,6 +209,7 @@ class ScriptedVM:
 
     def __init__(self, *scenes: Callable[[OutputHandler], Run]) -> None:
         self._scenes = list(scenes)
+        self.clocks: list[tuple[int, int]] = []
         self.asked: list[tuple[str | None, list[str]]] = []
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
@@ -217,6 +218,9 @@ class ScriptedVM:
         asked = json.loads(spec.argv[-1])
         self.asked.append((asked["spec"] and asked["spec"]["ops"], asked["loads"]))
         return self._scenes.pop(0)(on_output)
+
+    def add_to_memory(self, address: int, amount: int) -> None:
+        self.clocks.append((address, amount))
 
 
 def went(name: str, **numbers: Any) -> list[Any]:
