@@ -235,6 +235,8 @@ class Seal:
     kernel: str
     """Release of the kernel in which it was proven."""
     token: str = ""
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The lowest and the highest value of each knob with which it was proven; a switch counts as 0 and 1."""
 
 
 @dataclass(frozen=True)

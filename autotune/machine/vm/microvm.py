@@ -31,7 +31,7 @@ from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineE
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.pauses import PauseWatch
-from autotune.machine.vm import guest, inherited, initramfs
+from autotune.machine.vm import debugger, guest, inherited, initramfs
 from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults
@@ -69,6 +69,8 @@ ENDING_S = 15.0
 """Time that a request gets at least, also when the session's budget is used up."""
 KVM_LEAST_S = 10.0
 """A boot with KVM that got less time shows nothing about KVM."""
+DEBUGGER = "debugger/socket"
+"""QEMU's debugger stub, a socket in a directory of its own beside the console."""
 
 _PROGRAMS = {"setpriv": "util-linux", "busybox": "busybox-static", "modprobe": "kmod"}
 """Programs that a boot needs beside QEMU, by Debian package."""
@@ -82,6 +84,11 @@ class VmOptions:
     cpus: int
     memory_bytes: int
     keep_writes: Path | None = None
+    process_1: str = ""
+    """Name that process 1 shows; empty: the shell's."""
+    open_memory: bool = False
+    """Whether `add_to_memory` works."""
+    run_margin_s: float = RUN_MARGIN_S
 
 
 def find_tool(name: str, package: str) -> str:
@@ -122,6 +129,8 @@ def qemu_argv(
     argv += ["-sandbox", SANDBOX]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
     argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
+    if options.open_memory:
+        argv += ["-gdb", debugger.listening(console.parent / DEBUGGER)]
     argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
     argv += ["-chardev", "stdio,id=agent,signal=off", "-device", f"virtserialport,name={PORT},chardev=agent"]
     argv += _share("root", Path("/"), readonly=True)
@@ -186,6 +195,8 @@ class MicroVM:
         try:
             initrd = self._write_initrd(kernel)
             self._make_console(account)
+            if options.open_memory:
+                self._make_place_of_debugger(account)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
             started = time.monotonic()
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
@@ -205,6 +216,16 @@ class MicroVM:
         finally:
             os.close(fd)
 
+    def _make_place_of_debugger(self, account: Account) -> None:
+        """Make the directory in which QEMU makes the socket of its debugger stub."""
+        place = (self._directory / DEBUGGER).parent
+        place.mkdir(mode=0o700)
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            account.own(fd)
+        finally:
+            os.close(fd)
+
     def _write_initrd(self, kernel: Kernel) -> Path:
         initrd = self._directory / "initrd"
         initramfs.write_initramfs(
@@ -214,6 +235,7 @@ class MicroVM:
             program=guest_program(),
             hostname=platform.node() or "autotune",
             keep=self._options.keep_writes is not None,
+            process_1=self._options.process_1,
             config=kernel.config,
         )
         return initrd
@@ -286,6 +308,10 @@ class MicroVM:
         else:
             self._ask("release")
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        """Add to a number of 64 bits in the kernel's data (`open_memory`). Raises AutotuneError."""
+        debugger.add(self._directory / DEBUGGER, address, amount)
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
@@ -297,7 +323,7 @@ class MicroVM:
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
         own_s = math.inf if spec.timeout_s is None else spec.timeout_s
-        limit_s = self._deadline.bound(own_s + RUN_MARGIN_S, least_s=own_s + ENDING_S)
+        limit_s = self._deadline.bound(own_s + self._options.run_margin_s, least_s=own_s + ENDING_S)
         spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         with self._nobody_blamed_for_pauses():
             return self._request(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)

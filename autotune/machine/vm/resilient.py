@@ -94,6 +94,9 @@ class ResilientVM:
         except AutotuneError:
             self._vm.close()
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        self._vm.add_to_memory(address, amount)
+
     def close(self) -> None:
         self._closed, self._attached = True, False
         self._vm.close()

@@ -17,7 +17,7 @@ from typing import Any
 
 from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.records import AttachSpec, Candidate, Seal
+from autotune.records import AttachSpec, Candidate, KnobValue, Seal
 from autotune.schedext import seal
 from autotune.schedext.catalogue.catalog import CUSTOM, Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import unknown
@@ -108,10 +108,10 @@ def catalog() -> Catalog:
 
 def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
     """Return what a machine must know to attach a checked candidate. Raises AttachError when source or object changed
-    since they passed."""
+    since they passed, and for a setting with which they did not."""
     custom = load(scheduler.name)
-    digest = checked(custom)
     settings = dict(candidate.knobs)
+    digest = checked(custom, settings)
     return AttachSpec(
         ops=scheduler.ops_name,
         object_path=str(custom.object_path),
@@ -124,10 +124,11 @@ def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
     )
 
 
-def checked(custom: Custom) -> str:
-    """Return the object's hash. Raises AttachError when it or the source has changed since they passed."""
+def checked(custom: Custom, settings: Mapping[str, KnobValue] | None = None) -> str:
+    """Return the object's hash. Raises AttachError when it or the source has changed since they passed, and for a
+    setting with which they did not."""
     digest = seal.sha256(_read(custom.object_path))
-    seal.check(custom.seal, digest)
+    seal.check(custom.seal, digest, settings=settings or {})
     if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
         seal.refuse("its source has changed since it passed the gates", custom.seal.name)
     return digest

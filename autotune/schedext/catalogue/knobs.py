@@ -38,11 +38,12 @@ class Strict(BaseModel):
 
 
 class Range(Strict):
-    """Both ends included; None is open. `how` names who enforces it (known for binaries): `stated` is only advice."""
+    """Both ends included; None is open. `how` names who enforces it: `stated` is only advice, `proven` are the values
+    for which the seal of a generated scheduler holds; the others are known of binaries."""
 
     min: int | float | None = None
     max: int | float | None = None
-    how: Literal["parser", "startup", "clamped", "stated", "implied"] | None = None
+    how: Literal["parser", "startup", "clamped", "stated", "implied", "proven"] | None = None
     note: str | None = None
 
     def holds(self, value: float) -> bool:
@@ -117,7 +118,7 @@ class Knob(Strict):
             return f"one of {', '.join(self.options)}"
         words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
         if self.range is not None and (self.range.min is not None or self.range.max is not None):
-            words += _between(self.range)
+            words += _between(self.range) + (" as it was proven" if self.range.how == "proven" else "")
         words += f" ({self.unit})" if self.unit else ""
         words += f", or {', '.join(self.keywords)}" if self.keywords else ""
         return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words

@@ -112,7 +112,7 @@ class HolderClient:
         if spec.generated and self._guarded:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 
-            seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
+            seal.check(spec.seal, spec.object_sha256, settings=spec.rodata, kernel=os.uname().release)
         lease_s = self._lease_of(spec)
         if lease_s is not None:
             self._heart.start(lease_s / BEATS)
