@@ -50,7 +50,7 @@ def test_the_page_about_schedulers_is_what_the_catalogue_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["scripts/autotune", "scripts/test", "scripts/bench", "scripts/schedulers-doc", ".ci/run"]
+    "name", ["scripts/autotune", "scripts/test", "scripts/bench", "scripts/schedulers-doc", "scripts/lock", ".ci/run"]
 )
 def test_scripts_are_executable_and_parse(name: str) -> None:
     assert os.access(TOP / name, os.X_OK)
