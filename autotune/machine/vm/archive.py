@@ -24,6 +24,13 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _FETCH_S = 1800.0
 
 
+_UNSIGNED = re.compile(
+    r"is not signed|no longer signed|NO_PUBKEY|GPG error|signatures (?:couldn't be verified|were invalid)|"
+    r"Clearsigned file isn't valid"
+)
+"""What apt says of a mirror whose lists are not Debian's, or not what Debian signed."""
+
+
 class DiskFull(FetchError):
     """The disk is full, so another kernel would not help."""
 
@@ -71,6 +78,7 @@ class Archive:
 
     def update(self) -> None:
         output = run(["apt-get", *self._options, "update"], "the list of packages could not be read")
+        _refuse_unsigned(output)
         if "Failed to fetch" in output or "\nE: " in output or "\nW: Some index files failed" in output:
             raise FetchError("the list of packages could not be read", hint="check the network", detail=output)
 
@@ -156,11 +164,20 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
     if done.returncode != 0:
         if "No space left" in output:
             raise DiskFull(f"{failure}: the disk is full", hint="free about 600 MB", detail=output)
+        _refuse_unsigned(output)
         last = next((line for line in reversed(output.splitlines()) if line.startswith(("E:", "dpkg"))), "")
         raise FetchError(
             f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=output
         )
     return output
+
+
+def _refuse_unsigned(output: str) -> None:
+    """Raise FetchError when apt found no valid signature of Debian's: no fault of the network."""
+    found = next((line for line in output.splitlines() if _UNSIGNED.search(line)), None)
+    if found is not None:
+        hint = "its packages were not signed by Debian and are not taken: use another mirror in your apt sources"
+        raise FetchError(f"the list of packages cannot be trusted: {found[:300]}", hint=hint, detail=output)
 
 
 def _debian_release() -> str:

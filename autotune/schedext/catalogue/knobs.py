@@ -26,6 +26,8 @@ MOST_NEAR = 3
 """Most names that are suggested in place of a wrong one."""
 FEW = 6
 """So many names are listed in an error; for more it says where they are listed."""
+_PATHS: Mapping[str | None, str] = {"path": "/sys/fs/bpf/", "cgroup path": "/"}
+"""Units of texts that are paths, and where these begin. A cgroup's counts from the mount of cgroup v2."""
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
 """Characters allowed in a text value: CPU lists, masks, names. Models propose such values too, and they become
 arguments of a program."""
@@ -105,10 +107,15 @@ class Knob(Strict):
         if value is None or not _is_of(self.type, value) or (self.options and value not in self.options):
             return False
         if isinstance(value, str):
-            return _SAFE_TEXT.fullmatch(value) is not None
+            return _SAFE_TEXT.fullmatch(value) is not None and self._leads_nowhere_else(value)
         if isinstance(value, bool):
             return True
         return _LEAST <= value <= _MOST and (self.range is None or self.range.holds(value))
+
+    def _leads_nowhere_else(self, text: str) -> bool:
+        """Return whether a text is no path, or one of where this knob looks: the program opens it as root."""
+        begins_well = text.startswith(_PATHS[self.unit]) if self.unit in _PATHS else not text.startswith("/")
+        return begins_well and ".." not in text.split("/")
 
     def allowed(self) -> str:
         """Describe the values that it takes."""
@@ -120,6 +127,7 @@ class Knob(Strict):
         if self.range is not None and (self.range.min is not None or self.range.max is not None):
             words += _between(self.range) + (" as it was proven" if self.range.how == "proven" else "")
         words += f" ({self.unit})" if self.unit else ""
+        words += f" below {_PATHS[self.unit]}" if self.unit in _PATHS else ""
         words += f", or {', '.join(self.keywords)}" if self.keywords else ""
         return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words
 

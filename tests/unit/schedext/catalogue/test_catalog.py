@@ -54,6 +54,40 @@ def test_what_cannot_be_is_refused_with_what_can(text: str, said: str) -> None:
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scx_layered:task_hint_map=/etc/shadow",
+        "scx_layered:task_hint_map=etc/shadow",
+        "scx_layered:task_hint_map=/sys/fs/bpf/../../../etc/shadow",
+        "scx_layered:task_hint_map=/sys/fs/bpfx",
+        "scx_layered:hi_fb_thread_name=/etc/shadow",
+        "scx_mitosis:cell_parent_cgroup=/../../etc",
+        "scx_mitosis:cell_parent_cgroup=/,cell_exclude=/etc/shadow",
+        "scx_mitosis:cell_parent_cgroup=/,cell_exclude=a+../b",
+        "scx_bpfland:primary_domain=/etc/passwd",
+        "scx_rusty:cpumasks=0x1+/etc/passwd",
+    ],
+)
+def test_a_path_that_a_program_would_open_as_root_is_only_one_of_where_it_looks(text: str) -> None:
+    """SECURITY review: `task_hint_map=/etc/shadow` was accepted from a model."""
+    with pytest.raises(UsageError, match="takes"):
+        CATALOG.parse_candidate(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scx_layered:task_hint_map=/sys/fs/bpf/hints",
+        "scx_layered:hi_fb_thread_name=kworker/u8",
+        "scx_mitosis:cell_parent_cgroup=/user.slice/user-1000.slice,cell_exclude=init.scope",
+        "scx_bpfland:primary_domain=0-3",
+    ],
+)
+def test_paths_and_names_that_these_programs_take_are_accepted(text: str) -> None:
+    assert CATALOG.parse_candidate(text).knobs
+
+
 def test_partial_mode_reaches_the_loader(tmp_path: Path) -> None:
     spec = CATALOG.attach_spec(CATALOG.parse_candidate("at_vtime:partial=true"), tmp_path / "x.o")
     assert spec.partial
