@@ -76,6 +76,7 @@ class Knowledge:
         number is gone with a store that was moved aside). `running` is the claim of a session that goes on; without
         one it is over. Its runs are never removed or changed. Returns its number."""
         with self._transaction(writes=True) as db:
+            self._note_lost(db)
             row = rows.session_row(session, self._workload_id(db, session))
             row |= {"state": "running" if running else "ended", "claim": running.number if running else None}
             if number is None or not sqlite.update(db, "sessions", number, row):
@@ -142,8 +143,14 @@ class Knowledge:
     def _running(self, db: sqlite3.Connection) -> list[int]:
         """Return the sessions that are going on, of whatever process; the others that are noted as running are
         lost."""
-        noted = sqlite.run(db, "SELECT id, claim FROM sessions WHERE state = 'running'")
+        noted = sqlite.run(db, "SELECT id, claim FROM sessions WHERE state = 'running'").fetchall()
         return [int(row["id"]) for row in noted if is_held(self._claims, row["claim"])]
+
+    def _note_lost(self, db: sqlite3.Connection) -> None:
+        """Note the sessions whose process is gone as lost."""
+        running = ", ".join(map(str, self._running(db)))
+        query = "UPDATE sessions SET state = 'lost', claim = NULL WHERE state = 'running' AND id NOT IN ({running})"
+        sqlite.run(db, query.format(running=running))
 
     def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
         workload = session.workload

@@ -72,13 +72,17 @@ def session(*arguments: str, pause_s: float = 0.1) -> Iterator[subprocess.Popen[
 
 
 def wait_for_runs(store: Path, phase: str, count: int) -> None:
+    wait_until(store, f"SELECT COUNT(*) >= {count} FROM runs WHERE phase = '{phase}'")
+
+
+def wait_until(store: Path, query: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with contextlib.suppress(sqlite3.Error):
-            if rows(store, f"SELECT COUNT(*) FROM runs WHERE phase = '{phase}'")[0][0] >= count:
+            if rows(store, query)[0][0]:
                 return
         time.sleep(0.01)
-    pytest.fail(f"there were never {count} runs of {phase}")
+    pytest.fail(f"it never became true: {query}")
 
 
 def exported() -> str:
@@ -129,8 +133,8 @@ def test_kill_9_before_the_baseline_is_known_leaves_the_runs_and_no_answer(store
 
 @pytest.mark.slow
 def test_of_two_sessions_at_once_only_the_killed_one_is_lost(store: Path) -> None:
-    with session() as killed, session() as other:
-        wait_for_runs(store, "race", 4)
+    with session() as other, session(pause_s=1.0) as killed:
+        wait_until(store, "SELECT COUNT(DISTINCT session) = 2 FROM runs")
         killed.kill()
         killed.communicate()
         other.communicate(timeout=PATIENCE_S)
@@ -139,6 +143,7 @@ def test_of_two_sessions_at_once_only_the_killed_one_is_lost(store: Path) -> Non
         past = [knowledge._sessions("1", (), 9)][0]
     assert sorted((one.state, one.winner) for one in past if one.state == "ended") == [("ended", "at_fifo")]
     assert [one.state for one in past].count("lost") == 1
+    assert sorted(rows(store, "SELECT state FROM sessions")) == [("ended",), ("lost",)]
     by_session = dict(rows(store, "SELECT session, COUNT(*) FROM runs GROUP BY session"))
     assert {one.id: one.measured_runs for one in past} == by_session
 

@@ -30,7 +30,7 @@ def sound(given: Path | None, notify: Notify) -> Kernel:
     top = _top(kernel)
     if top is None:
         return kernel
-    damage = _damage(top)
+    damage = _damage(top, kernel.version, notify)
     return kernel if damage is None else _healed(kernel, top, damage, notify)
 
 
@@ -68,15 +68,19 @@ def _top(kernel: Kernel) -> Path | None:
     return top if kernel.source != "host" else None
 
 
-def _damage(top: Path) -> str | None:
-    """Check a set. One that was fetched before digests were kept is taken for whole, and noted."""
+def _damage(top: Path, release: str, notify: Notify) -> str | None:
+    """Check a set; what can be made anew without fetching is. One that was fetched before digests were kept is taken
+    for whole, and noted."""
     if not digests.is_noted(top):
         with contextlib.suppress(OSError):
             digests.note_all(top)
         return None
     found = digests.damaged(top)
     if found and _unpacked_again(top, list(found)):
-        found = digests.damaged(top)
+        left = digests.damaged(top)
+        if not left:
+            notify(f"kernel {release} in the cache was damaged: {digests.described(found)}; it was unpacked anew")
+        found = left
     return digests.described(found) if found else None
 
 
