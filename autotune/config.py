@@ -33,8 +33,9 @@ MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
-OTHER_VARIABLES = ("AUTOTUNE_DEBUG", "AUTOTUNE_PYTHON", "AUTOTUNE_REQUIRE_VM")
-"""Variables that are no settings: `--debug`, the Python of `scripts/autotune`, and a switch of our tests."""
+OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM"))
+"""Variables that are no settings: `--debug`, the mark of a scheduler's program, the Python of `scripts/autotune`, and
+two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
