@@ -204,7 +204,7 @@ class Peer:
         except ChannelClosed as error:
             raise self._lost(f"it is gone ({error})") from error
         except ChannelTimeout as error:
-            raise self._lost(f"no answer to '{op}' within {timeout_s:g} s") from error
+            raise self._lost(f"no answer to '{op}' within {round(timeout_s or 0.0, 1):g} s") from error
 
     def _receive(self, deadline: float | None, look: Callable[[], None] | None) -> Message:
         while True:
