@@ -45,12 +45,19 @@ def without_assigned(text: str) -> str:
     kept, at, position = [], 0, 0
     while (named := _NAMED.search(text, position)) is not None:
         position = named.end()
-        strength = name_strength(named["name"])
+        strength = _strength(text, named)
         span = _secret_span(text, named, strength) if strength else None
         if span is not None:
             kept += [text[at : span[0]], "[redacted: value]"]
             at = position = span[1]
     return "".join([*kept, text[at:]])
+
+
+def _strength(text: str, named: re.Match[str]) -> Strength:
+    """Judge the name; `pass` alone is what tests do, but as an option or in a list of options it is a password."""
+    name = named["name"].lower()
+    is_option = name in ("-pass", "--pass") or (name == "pass" and text[named.start() - 1 : named.start()] == ",")
+    return "password" if (is_option and "=" in named["between"]) or name == "--pass" else name_strength(named["name"])
 
 
 def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[int, int] | None:

@@ -149,7 +149,7 @@ def _places(form: Form, name: str, words: Sequence[str], first: int) -> Iterator
     for number in range(first, len(words)):
         word = words[number]
         if missing:
-            missing = missing[1:] if word == missing[0] else missing
+            missing = missing[1:] if word.lower() == missing[0] else missing
             if missing or form.option or form.separator == "=":
                 continue
             yield from _behind(form, words, number)
@@ -210,9 +210,11 @@ def _within(text: str, span: Span, form: Form) -> Span | None:
     start, end = span
     if form.separator:
         found = text.find(form.separator, start, end)
-        if found < 0:
+        if found < 0 or (form.of_key and not name_strength(text[start:found])):
             return None
         start = found + 1
+        while start < end and text[start] == " ":
+            start += 1
     if form.end:
         found = text.rfind(form.end, start, end)
         end = found if found >= 0 else end
@@ -220,7 +222,7 @@ def _within(text: str, span: Span, form: Form) -> Span | None:
     while end > start and text[end - 1] in "\"'\\" and text[start] not in "\"'":
         end -= 1
     value = text[start:end]
-    if not value or value[0] in "$`" or _MAPPING.fullmatch(value) or not is_real(value):
+    if not value or value[0] in "$`" or _MAPPING.fullmatch(value) or not is_real(value) or "[redacted: " in value:
         return None
     return None if form.only_with_digits and not any(map(str.isdigit, value)) else (start, end)
 

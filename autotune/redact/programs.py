@@ -3,8 +3,8 @@
 
 A form shows the words. SECRET is removed; of USER:SECRET and the like, only what follows the separator. Before it
 stands its option, or the sub-commands that must precede it; then, in capitals, the words between: LAST for all but the
-last word, KEY for a word that is itself a secret's name. WORD is a SECRET that is taken only when it has a digit, since
-its sub-command is an ordinary word too.
+last word, KEY for a word that is itself a secret's name (also before a separator). WORD is a SECRET that is taken only
+when it has a digit, since its sub-command is an ordinary word too.
 
 An option whose name says that it takes a secret (`--password`) needs no entry: `assignments` knows it everywhere.
 """
@@ -21,7 +21,7 @@ _TABLE = {
     "mycli xtrabackup mariabackup innobackupex mydumper myloader": "-pSECRET",
     "mydumper myloader couchbase-cli cqlsh": "-p SECRET",
     "mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop": "-p SECRET; -pSECRET",
-    "redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli": "-a SECRET",
+    "redis-cli redis-benchmark valkey-cli valkey-benchmark keydb-cli": "-a SECRET; auth SECRET; auth NAME SECRET",
     "memtier_benchmark": "-a SECRET; --authenticate SECRET; --authenticate USER:SECRET",
     "sqlcmd isql tsql bcp osql cbc cbbackupmgr": "-P SECRET; -PSECRET",
     "sqlplus sqlldr expdp impdp rman sqlcl": "USER/SECRET@HOST; USER/SECRET",
@@ -35,6 +35,10 @@ _TABLE = {
     "--cert FILE:SECRET",
     "http https httpie xh xhs": "-a USER:SECRET; -aUSER:SECRET; --auth USER:SECRET",
     "ab hey oha bombardier siege": "-A USER:SECRET; -P USER:SECRET; -a USER:SECRET",
+    "curl http https xh wrk wrk2 hey ab oha siege bombardier": "-H KEY:SECRET; --header KEY:SECRET",
+    "curl wget": "-d KEY=SECRET; --data KEY=SECRET; --data-raw KEY=SECRET; --data-urlencode KEY=SECRET; "
+    "-F KEY=SECRET; --form KEY=SECRET; --post-data KEY=SECRET; -b NAME=SECRET; --cookie NAME=SECRET",
+    "wget": "--header KEY:SECRET",
     "aria2c": "--http-passwd SECRET; --ftp-passwd SECRET; --rpc-secret SECRET",
     "lftp": "-u USER,SECRET; -uUSER,SECRET; --user USER,SECRET",
     "ncftp ncftpput ncftpget wput twine": "-p SECRET",
@@ -56,6 +60,8 @@ _TABLE = {
     "kubectl oc": "--from-literal NAME=SECRET; login -p SECRET",
     "helm": "registry login -p SECRET",
     "aws awslocal gcloud git npm pnpm yarn pip pip3 poetry": "KEY SECRET",
+    "aws awslocal": "put-parameter --value SECRET",
+    "rclone": "obscure SECRET; create pass SECRET; KEY SECRET",
     "nmcli": "KEY SECRET; wifi-sec.psk SECRET",
     "glab gitea tea doctl hcloud fly flyctl": "login -t SECRET; init -t SECRET",
     "az": "login -p SECRET",
@@ -109,10 +115,14 @@ class Form:
     between: tuple[str, ...] = ()
     separator: str = ""
     end: str = ""
+    of_key: bool = False
+    """What precedes the separator must be a secret's name."""
     only_with_digits: bool = False
 
 
-_SHAPE = re.compile(r"(?P<glued>-[A-Z]|[^A-Z]*)(?:[A-Z]+(?P<separator>[:%,/=]))?(?P<what>SECRET|WORD)(?P<end>@HOST)?")
+_SHAPE = re.compile(
+    r"(?P<glued>-[A-Z]|[^A-Z]*)(?:(?P<label>[A-Z]+)(?P<separator>[:%,/=]))?(?P<what>SECRET|WORD)(?P<end>@HOST)?"
+)
 
 
 def _form(text: str) -> Form:
@@ -127,6 +137,7 @@ def _form(text: str) -> Form:
         between=tuple(word for word in words if word.isupper() and word not in options),
         separator=shape["separator"] or "",
         end="@" if shape["end"] else "",
+        of_key=shape["label"] == "KEY",
         only_with_digits=shape["what"] == "WORD",
     )
 

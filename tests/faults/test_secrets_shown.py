@@ -250,6 +250,20 @@ bash -lc "cd /x && curl -u 'me:SECRET' h"
 zip -rP SECRET x.zip dir
 curl -fsSLu me:SECRET https://example.org
 openssl enc -aes-256-cbc -pass pass:SECRET -in x
+curl -H 'PRIVATE-TOKEN: SECRET' x
+curl -b "session=SECRET" x
+curl --data-urlencode "user_pwd=SECRET" x
+redis-cli AUTH SECRET
+redis-cli -h h auth user SECRET
+redis-cli --pass SECRET
+rclone obscure SECRET
+rclone config create x sftp pass SECRET
+aws ssm put-parameter --name x --value SECRET --type SecureString
+mount -t cifs //h/s /m -o user=u,pass=SECRET
+./bench --pass=SECRET
+ssh h "mysql -pSECRET x"
+docker exec -e MYSQL_PWD=SECRET db mysql
+java -Djavax.net.ssl.keyStorePassword=SECRET -jar x
 """.strip()
 
 WITHOUT = r"""
@@ -393,6 +407,14 @@ bench.sh -p 3
 ./mysql.sh -pfoo
 xmysql -pfoo
 mysql.server -pfoo
+curl -H 'Content-Type: application/json' -d a=b x
+curl -H 'X-Request-Id: abc' -F file=@x h
+wrk -H 'Accept: a' -t2 h
+rclone copy pass x:
+redis-cli get auth
+gcc --pass=2 x
+ffmpeg -i x -pass 2 y
+test pass 3 of 4
 """.strip()
 
 
