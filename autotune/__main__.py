@@ -4,39 +4,49 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LAUNCHER = "AUTOTUNE_LAUNCHER"
+"""Set by scripts/autotune, which blocks Ctrl-C until we can answer it: how that script was called."""
+
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)  # until a command runs, nothing has started that must be ended
+    launcher = os.environ.pop(LAUNCHER, None)  # the user's command never sees it
+    if launcher is not None:
+        sys.argv[0] = launcher
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     if sys.argv[1:] == ["--version"]:
         from autotune import __version__
 
-        print(f"autotune {__version__}")
+        print(f"autotune {__version__}", flush=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
     _load()()
 
 
 def _load() -> Callable[[], None]:
-    """Load the command line. Until then nothing has started, so Ctrl-C simply ends the process."""
-    import signal
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
-    from autotune import cli
-
-    signal.signal(signal.SIGINT, before)
+    """Load the command line."""
+    try:
+        from autotune import cli
+    except (OSError, MemoryError) as error:  # Python cannot even read our files
+        os.write(2, f"autotune: it cannot start: {error}. Raise the limits that 'ulimit -a' shows.\n".encode())
+        os._exit(1)
     return cli.main
 
 
 def _leave(*_signal: object) -> None:
-    os.write(2, b"autotune: session: interrupted.\n")
-    os._exit(130)
+    try:
+        os.write(2, b"autotune: session: interrupted.\n")
+    finally:
+        os._exit(130)
 
 
 if __name__ == "__main__":

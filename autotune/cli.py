@@ -18,15 +18,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from autotune import __version__, errors
-from autotune.commands import apply, cc, custom, doctor, export, prompt, replay, schedulers, vm
+from autotune import __version__, errors, signals
+from autotune.commands import apply, cc, completion, custom, doctor, export, help, prompt, replay, schedulers, vm
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
-from autotune.secrecy import redacted
+from autotune.report import program
+from autotune.secrecy import redact_python, redacted
 from autotune.views.steady import open_standard_streams
 
 # --- the edge: errors become a line and an exit code -----------------------------------------------------
+
+
+WIDEST = 10_000
+"""Most columns that are believed."""
 
 
 class _Program(TyperGroup):
@@ -37,6 +42,9 @@ class _Program(TyperGroup):
     def main(self, *args: Any, **extra: Any) -> Any:
         exits = extra.pop("standalone_mode", True)
         self.debug = bool(os.environ.get("AUTOTUNE_DEBUG"))
+        help.tidy(self)
+        if completion.VARIABLE in os.environ:
+            completion.begin()
         code = self._run(*args, **extra, standalone_mode=False)
         if exits:
             sys.exit(code)
@@ -44,18 +52,27 @@ class _Program(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with signals.interruptible():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
 
     def _run(self, *args: Any, **extra: Any) -> int:
         try:
-            code = super().main(*args, **extra)
-        except Exception as error:
+            code = super().main(*args, **{"complete_var": completion.VARIABLE, "prog_name": "autotune", **extra})
+        except (KeyboardInterrupt, Exception) as error:
             return self._report(error)
         return code if isinstance(code, int) else 0
 
-    def _report(self, error: Exception) -> int:
+    def _report(self, error: BaseException) -> int:
+        try:
+            return self._shown(error)
+        except Exception:  # no memory or no descriptors are left to say it well
+            with contextlib.suppress(OSError):
+                os.write(2, b"autotune: an error cannot be shown: memory or descriptors ran out. See 'ulimit -a'.\n")
+            return 1
+
+    def _shown(self, error: BaseException) -> int:
         if self.debug:
             import traceback
 
@@ -74,7 +91,7 @@ def _print_to_stderr(text: str) -> None:
         print(text, file=sys.stderr, end="")
 
 
-def _as_ours(error: Exception) -> AutotuneError:
+def _as_ours(error: BaseException) -> AutotuneError:
     """Return any exception as an AutotuneError; typer's own are about usage."""
     if isinstance(error, typer.Abort):
         return Interrupted("interrupted")
@@ -101,6 +118,7 @@ app = typer.Typer(
     context_settings=HELP,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
+    add_completion=False,  # its own option detects shells that run scripts; `completion` has the scripts
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
@@ -111,12 +129,24 @@ app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)
+completion.register(app)
 
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
-    open_standard_streams()
-    app()
+    with signals.program():
+        program.start(sys.argv[0])
+        open_standard_streams()
+        _ignore_impossible_width()
+        redact_python()
+        app()
+
+
+def _ignore_impossible_width() -> None:
+    """Unset COLUMNS when no terminal is that wide: tables as wide as that take all memory."""
+    width = os.environ.get("COLUMNS", "")
+    if width.isdecimal() and int(width[:6]) > WIDEST:
+        del os.environ["COLUMNS"]
 
 
 def _print_version(wanted: bool) -> None:
@@ -132,6 +162,16 @@ def _root(
         bool,
         typer.Option(
             "--version", metavar="", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+    _completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            metavar="",
+            help="Print the completion script of your shell; 'autotune completion' is for any.",
+            callback=completion.show,
+            is_eager=True,
         ),
     ] = False,
     _debug: Annotated[bool, debug_option()] = False,

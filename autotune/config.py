@@ -6,11 +6,12 @@ What always holds here:
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
 - every setting has owners, in the same table: a project (the files of the directory a session runs in) may only bound
   or describe a session, never name what is run, whom it talks to or what it may cost;
+- a name that is no setting is an error wherever it stands: a misspelt limit would limit nothing;
+- a command reads the settings that it needs, and no wrong value of another keeps it from its work;
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
-directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins. Of both at most `MOST_BYTES` are read, and
-only from regular files: a pipe would hang every command, and an endless device would fill memory.
+directory and in `$XDG_CONFIG_HOME/autotune`; a key in the nearer file wins.
 """
 
 from __future__ import annotations
@@ -18,23 +19,22 @@ from __future__ import annotations
 import errno
 import importlib
 import math
-import os
 import re
-import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from autotune import reading
 from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
-MOST_BYTES = 1 << 20
-"""Most bytes read of `.env` and of `autotune.toml`."""
+OTHER_VARIABLES = ("AUTOTUNE_DEBUG", "AUTOTUNE_PYTHON", "AUTOTUNE_REQUIRE_VM")
+"""Variables that are no settings: `--debug`, the Python of `scripts/autotune`, and a switch of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
@@ -54,7 +54,7 @@ class Settings:
     budget: float = 600.0
     """Seconds for the whole session."""
     warmup: int = 1
-    min_runs: int = 3
+    min_runs: int = 2
     max_runs: int = 4
     seed: int | None = None
     """None means a new one for every session, which its report names."""
@@ -259,33 +259,93 @@ KEYS = {name: key for name, key in ALL.items() if "command line" in key.owners}
 
 @dataclass(frozen=True)
 class _Found:
-    """A setting's text, its origin, and the directory that relative paths in it start from."""
+    """What is given for a setting, its origin, and the directory that relative paths in it start from."""
 
-    text: str
+    given: object
     origin: str
     base: Path
+    of_project: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value as text. Raises UsageError for a value that a file gives in a kind that no setting takes."""
+        value = self.given
+        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+            value = ":".join(value)
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise UsageError(f"{self.origin} must be a text or a number")
+        try:
+            return str(value)
+        except ValueError:  # more digits than Python writes
+            raise UsageError(f"{self.origin} is too large a number") from None
 
 
 # --- loading ---------------------------------------------------------------------------------------------
 
 
 def load(
-    flags: Mapping[str, str | None], *, cwd: Path, environ: Mapping[str, str], config_dir: Path | None = None
+    flags: Mapping[str, str | None],
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    config_dir: Path | None = None,
+    only: Collection[str] | None = None,
 ) -> Settings:
-    """Load the settings of this session. `flags` are those of the command line, by setting; None: not given.
-    Raises UsageError naming the origin of a wrong value."""
+    """Load the settings of this session. `flags` are those of the command line, by setting; None: not given. `only`
+    names the settings that the caller needs; the others keep their defaults, whatever is given. Raises UsageError
+    naming the origin of a wrong value."""
     found: dict[str, _Found] = {}
-    for source in (
-        _from_files(cwd, config_dir or default_config_dir(environ)),
-        _from_dotenv(cwd),
-        _from_environ(environ, cwd),
-        _from_flags(flags, cwd),
-    ):
-        found.update(source)
-    values = {name: _value(ALL[name], item) for name, item in found.items()}
-    settings = Settings(**values)
+    for source in _sources(flags, cwd, environ, config_dir or default_config_dir(environ)):
+        given = source()
+        _refuse_unknown(given)
+        needed = {name: item for name, item in given.items() if only is None or name in only}
+        _refuse_what_is_not_the_projects(needed)
+        found.update(needed)
+    settings = Settings(**{name: _value(ALL[name], item) for name, item in found.items()})
     _check_together(settings, found)
     return settings
+
+
+def users_own(name: str, environ: Mapping[str, str], config_dir: Path | None = None) -> Any:
+    """Return one setting that only the user's environment and own file may give; what else is in them does not matter.
+    Raises UsageError."""
+    assert "project" not in ALL[name].owners
+    found = _from_environ(environ, Path("/")).get(name)
+    if found is None:
+        path = (config_dir or default_config_dir(environ)) / FILE_NAME
+        found = _from_file(path, str(path)).get(name)
+    return getattr(Settings(), name) if found is None else _value(ALL[name], found)
+
+
+def problems(cwd: Path, environ: Mapping[str, str], config_dir: Path | None = None) -> Iterator[UsageError]:
+    """Yield everything that is wrong with the settings of this directory, environment and user, for `doctor`."""
+    for source in _sources({}, cwd, environ, config_dir or default_config_dir(environ)):
+        try:
+            given = source()
+        except UsageError as error:
+            yield error
+            continue
+        for name, item in given.items():
+            try:
+                _refuse_unknown({name: item})
+                _refuse_what_is_not_the_projects({name: item})
+                _value(ALL[name], item)
+            except UsageError as error:
+                yield error
+    yield from _unusable_dotenv(cwd)
+
+
+def _sources(
+    flags: Mapping[str, str | None], cwd: Path, environ: Mapping[str, str], config_dir: Path
+) -> Iterator[Callable[[], dict[str, _Found]]]:
+    """Yield functions that read each source, the last one first to win."""
+    far, near = config_dir / FILE_NAME, cwd / FILE_NAME
+    yield lambda: _from_file(far, str(far))
+    if near != far:
+        yield lambda: _from_file(near, f"./{FILE_NAME}", of_project=True)
+    yield lambda: _from_dotenv(cwd)
+    yield lambda: _from_environ(environ, cwd)
+    yield lambda: _from_flags(flags, cwd)
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
@@ -332,63 +392,121 @@ def _check_together(settings: Settings, found: Mapping[str, _Found]) -> None:
 _RUNS = ("min_runs", "max_runs")
 
 
+# --- sources ---------------------------------------------------------------------------------------------
+
+
 def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Found]:
     return {name: _Found(text, KEYS[name].flag, cwd) for name, text in flags.items() if text is not None}
 
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Found]:
-    """Read the settings of an environment. An empty variable counts as unset, as usual."""
-    given = ((key, environ.get(key.variable)) for key in ALL.values())
-    return {key.name: _Found(text, f"{key.variable}{where}", cwd) for key, text in given if text}
+    """Read the variables of an environment that begin with our prefix; one that is no setting keeps its whole name. An
+    empty variable counts as unset, as usual."""
+    ours = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    names = {key.variable: key.name for key in ALL.values()}
+    return {
+        names.get(name, name): _Found(text, f"{name}{where}", cwd, of_project=bool(where))
+        for name, text in ours.items()
+        if name not in OTHER_VARIABLES
+    }
 
 
 def _from_dotenv(cwd: Path) -> dict[str, _Found]:
-    found = _from_environ(read_dotenv(cwd, PREFIX), cwd, " in .env")
-    _refuse_what_is_not_the_projects(found)
-    return found
+    """Read the settings in `.env`. A file of another kind is ignored, and so is one that we may not read: it is not
+    meant for us. Raises UsageError for one of our lines that means nothing, and for a file that is too large."""
+    try:
+        values = _dotenv(cwd, PREFIX)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _unreadable(".env", error) from None
+        return {}
+    except ValueError as error:
+        raise UsageError(f".env: {error}", hint='write AUTOTUNE_NAME="value"') from None
+    return _from_environ(values, cwd, " in .env")
+
+
+def _unusable_dotenv(cwd: Path) -> Iterator[UsageError]:
+    try:
+        reading.data(cwd / ".env")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno != errno.EFBIG:  # said already
+            yield _unreadable(".env", error)
 
 
 def read_dotenv(cwd: Path, prefix: str) -> dict[str, str]:
     """Read the variables of `.env` whose names begin with `prefix`. The file usually belongs to the user's own project:
-    one that we may not read is not meant for us, and its other lines are none of our business."""
+    one that cannot be read is not meant for us, and its other lines are none of our business."""
     try:
-        text = _read_small(cwd / ".env").decode("utf-8", "replace")
-    except OSError:
+        return _dotenv(cwd, prefix)
+    except (OSError, ValueError):
         return {}
+
+
+def _dotenv(cwd: Path, prefix: str) -> dict[str, str]:
+    """Raises OSError, and ValueError for a line of ours that cannot be parsed."""
+    text = reading.data(cwd / ".env").decode("utf-8-sig", "surrogateescape")
     wanted = re.compile(rf"\s*(export\s+)?{prefix}")
     ours = [line for line in text.splitlines() if wanted.match(line)]
     if not ours:
         return {}
     import io
 
-    from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    values = dotenv_values(stream=io.StringIO("\n".join(ours)), interpolate=False)
-    return {name: value for name, value in values.items() if value}
-
-
-def _read_small(path: Path) -> bytes:
-    """Read a regular file, at most MOST_BYTES. Raises OSError for any other kind of file. The kind is checked before
-    opening, because opening a device may have an effect, and again afterwards."""
-    _require_regular(os.stat(path))
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        _require_regular(os.fstat(file.fileno()))
-        return file.read(MOST_BYTES)
+    lines = list(parse_stream(io.StringIO("\n".join(ours))))
+    broken = next((line for line in lines if line.error), None)
+    if broken is not None:
+        name = re.split(r"[=\s]", broken.original.string.strip(), maxsplit=1)[0]
+        raise ValueError(f"the line of {name[:80]} cannot be parsed")
+    return {line.key: line.value for line in lines if line.key and line.value}
 
 
-def _require_regular(found: os.stat_result) -> None:
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
+def _from_file(path: Path, shown: str, *, of_project: bool = False) -> dict[str, _Found]:
+    try:
+        text = reading.text(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise _unreadable(shown, error) from None
+    except ValueError as error:
+        raise UsageError(f"{shown} cannot be read: {error}", hint="save it as UTF-8") from None
+    table = _parse_toml(text, shown)
+    return {name: _Found(value, f"{name} in {shown}", path.parent, of_project) for name, value in table.items()}
 
 
-def _from_files(cwd: Path, config_dir: Path) -> dict[str, _Found]:
-    far, near = config_dir / FILE_NAME, cwd / FILE_NAME
-    nearer = _from_file(near, f"./{FILE_NAME}")
-    if near != far:
-        _refuse_what_is_not_the_projects(nearer)
-    return {**_from_file(far, str(far)), **nearer}
+def _unreadable(shown: str, error: OSError) -> UsageError:
+    hint = "keep it short" if error.errno == errno.EFBIG else "make it a readable file, or remove it"
+    return UsageError(f"{shown} cannot be read: {error.strerror}", hint=hint)
+
+
+def _parse_toml(text: str, shown: str) -> dict[str, object]:
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        table: dict[str, object] = tomllib.loads(text)
+    except RecursionError:
+        raise UsageError(f"{shown} is not valid TOML: it is nested too deeply") from None
+    except ValueError as error:
+        raise UsageError(f"{shown} is not valid TOML: {error}") from None
+    return table
+
+
+# --- refusals --------------------------------------------------------------------------------------------
+
+
+def _refuse_unknown(found: Mapping[str, _Found]) -> None:
+    """Refuse names that are no settings. Raises UsageError with the nearest one."""
+    import difflib
+
+    for name, item in found.items():
+        if name in ALL:
+            continue
+        is_variable = name.startswith(PREFIX)
+        close = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ALL, n=1)
+        names = [key.variable if is_variable else key.name for key in (ALL[known] for known in close or ALL)]
+        advice = f"did you mean {names[0]}?" if close else f"known are {', '.join(names)}"
+        raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
 
 
 def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
@@ -396,7 +514,7 @@ def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
     programs run, what is spent or which service gets the data. Raises UsageError."""
     for name, item in found.items():
         key = ALL[name]
-        if "project" in key.owners or item.text in key.project_may:
+        if not item.of_project or "project" in key.owners or item.text in key.project_may:
             continue
         if key.project_may:
             _value(key, item)  # a wrong value is reported first
@@ -407,51 +525,3 @@ def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
             hint=f"{flag}set {key.variable} in the environment, or {name} in {FILE_NAME} of your own "
             "configuration directory (~/.config/autotune)",
         )
-
-
-def _from_file(path: Path, shown: str) -> dict[str, _Found]:
-    try:
-        data = _read_small(path)
-        text = data.decode("utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{shown} is not UTF-8 text", hint="save it as UTF-8") from None
-    if len(data) >= MOST_BYTES:
-        raise UsageError(f"{shown} is too large", hint=f"keep it below {MOST_BYTES >> 20} MiB")
-    table = _parse_toml(text, shown)
-    _refuse_unknown(table, shown)
-    return {name: _found_in_file(name, value, path, shown) for name, value in table.items()}
-
-
-def _found_in_file(name: str, value: object, path: Path, shown: str) -> _Found:
-    origin = f"{name} in {shown}"
-    if name == "scheduler_dirs" and isinstance(value, list) and all(isinstance(part, str) for part in value):
-        value = ":".join(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise UsageError(f"{origin} must be a text or a number")
-    try:
-        return _Found(str(value), origin, path.parent)
-    except ValueError:  # more digits than Python writes
-        raise UsageError(f"{origin} is too large a number") from None
-
-
-def _parse_toml(text: str, shown: str) -> dict[str, object]:
-    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    try:
-        table: dict[str, object] = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{shown} is not valid TOML: {error}") from None
-    return table
-
-
-def _refuse_unknown(names: Iterable[str], shown: str) -> None:
-    import difflib
-
-    for name in names:
-        if name not in ALL:
-            close = difflib.get_close_matches(name, ALL, n=1)
-            advice = f"did you mean {close[0]}?" if close else f"known keys are {', '.join(ALL)}"
-            raise UsageError(f"{shown} has an unknown key {name!r}", hint=advice)

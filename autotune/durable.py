@@ -5,6 +5,7 @@ What always holds here:
 - a reader sees the old content or the new content, never a part: the new file is written beside the old one, brought
   to the disk, and renamed over it;
 - whatever fails (a full disk, a directory that vanishes, Ctrl-C), no draft stays behind;
+- a scratch directory has a lock, so that what a killed process left can be told from what is in use;
 - a lock is a separate file, because the file that it protects is replaced; the kernel drops it with the process, so no
   lock outlives a crash;
 - waiting for a lock takes a stated time at most; then an error names who has it.
@@ -34,6 +35,10 @@ SHARED = 0o644
 """Mode of files that anybody may read: caches."""
 
 _POLL_S = 0.02
+_OWNED = ".owned"
+"""Lock file of a scratch directory."""
+_UNMARKED_S = 60.0
+"""Age from which a scratch directory without a lock file has no owner: it is not just being made."""
 _EXCHANGE = 2
 """RENAME_EXCHANGE of renameat2(2)."""
 _IN_PLACE = (errno.EPERM, errno.EACCES, errno.EBUSY)
@@ -280,9 +285,22 @@ def _remove_tree(path: Path) -> None:
 
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and os.geteuid() != 0:
+            _make_enterable(path)
+            shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+def _make_enterable(top: Path) -> None:
+    """Let the user enter all directories: overlayfs leaves one that only root may enter as it is."""
+    for place, names, _ in os.walk(top):
+        for name in names:
+            directory = Path(place, name)
+            if not directory.is_symlink():
+                with contextlib.suppress(OSError):
+                    directory.chmod(0o700)
 
 
 def sweep(directory: Path, name: str | None = None) -> None:
@@ -292,6 +310,59 @@ def sweep(directory: Path, name: str | None = None) -> None:
     with contextlib.suppress(OSError):
         for left in directory.glob(f"{DRAFT_PREFIX}{which}"):
             _remove_tree(left)
+
+
+# --- scratch directories ---------------------------------------------------------------------------------
+
+
+class Scratch:
+    """A new private directory `path` below `parent`, until it is closed or its process ends. What killed processes left
+    of the same kind is removed first. `owner`, a user and group ID, may write into it too. Raises OSError."""
+
+    def __init__(self, parent: Path, kind: str, owner: tuple[int, int] | None = None) -> None:
+        import tempfile  # here, not above: the holder needs none
+
+        sweep_scratch(parent, kind, owner)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
+        self._lock = -1
+        try:
+            self._lock = open_lock(self.path / f"{_OWNED}-soon")
+            try_lock(self._lock)
+            os.rename(self.path / f"{_OWNED}-soon", self.path / _OWNED)  # free for nobody, not even for a moment
+            if owner is not None:
+                os.chown(self.path, *owner)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Remove the directory; never raises, and may be called again."""
+        _remove_tree(self.path)
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
+
+
+def sweep_scratch(parent: Path, kind: str, owner: tuple[int, int] | None = None) -> None:
+    """Remove the scratch directories of a kind that no process owns any more: ours, and those of `owner`."""
+    users = {os.geteuid(), *(owner or ())[:1]}
+    with contextlib.suppress(OSError):
+        for path in parent.glob(f"{glob.escape(kind)}-*"):
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                if stat.S_ISDIR(status.st_mode) and status.st_uid in users and not _is_owned(path, status):
+                    _remove_tree(path)
+
+
+def _is_owned(path: Path, status: os.stat_result) -> bool:
+    try:
+        lock = os.open(path / _OWNED, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return time.time() - status.st_mtime < _UNMARKED_S
+    try:
+        return not try_lock(lock)
+    finally:
+        os.close(lock)
 
 
 # --- locks -----------------------------------------------------------------------------------------------

@@ -170,13 +170,36 @@ INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
 
 _FULL = ("the disk is full", "make room where temporary files go (TMPDIR, else /tmp) and in your home directory")
 _CLOSED = ("a file cannot be used", "change its permissions or those of its directory, or name another")
-_NO_BUGS = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EACCES: _CLOSED, errno.EROFS: _CLOSED}
+_NO_PLACE = (
+    "a file or directory cannot be used",
+    "move away what is in its place, or point HOME, XDG_STATE_HOME, XDG_CACHE_HOME or TMPDIR elsewhere",
+)
+_LIMIT = (
+    "a limit of this shell or system is reached",
+    "raise it ('ulimit -a' shows the shell's), or end other programs",
+)
+_NO_MEMORY = ("there is no memory left", "end other programs, or raise the limit ('ulimit -v')")
+_DISK = ("a disk fails", "see the kernel's log (dmesg)")
+_NO_BUGS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO), _NO_PLACE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.EFBIG, errno.EAGAIN), _LIMIT),
+    errno.ENOMEM: _NO_MEMORY,
+    **dict.fromkeys((errno.EIO, errno.ESTALE), _DISK),
+}
 """Errors that any system call may meet: what happened, and what to do."""
 
 
+def _cannot_start_threads(error: BaseException) -> bool:
+    """Return whether the limit on processes is reached; Python has no error of its own for it."""
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
+
+
 def as_ours(error: BaseException) -> AutotuneError:
-    """Turn any exception into an AutotuneError: Ctrl-C into Interrupted, a full disk into an error about the disk, all
-    others into bugs."""
+    """Turn any exception into an AutotuneError: Ctrl-C into Interrupted, what the system refuses (a full disk, a limit)
+    into an error about that, all others into bugs."""
     if isinstance(error, AutotuneError):
         return error
     if isinstance(error, KeyboardInterrupt):
@@ -185,4 +208,8 @@ def as_ours(error: BaseException) -> AutotuneError:
         what, hint = _NO_BUGS[error.errno]
         where = f"{error.filename}: " if error.filename else ""
         return AutotuneError(f"{what}: {where}{error.strerror}", hint=hint)
+    if isinstance(error, MemoryError):
+        return AutotuneError(_NO_MEMORY[0], hint=_NO_MEMORY[1])
+    if _cannot_start_threads(error):
+        return AutotuneError(f"{_LIMIT[0]}: {error}", hint=_LIMIT[1])
     return AutotuneError(f"{type(error).__name__}: {error}", hint=INTERNAL_HINT, stage="internal")

@@ -80,6 +80,8 @@ class LeftOut:
     not installed."""
 
     names_by_reason: dict[str, tuple[str, ...]]
+    programs_here: bool = False
+    """Whether any scx program can be proposed."""
 
 
 @dataclass(frozen=True)

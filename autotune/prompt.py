@@ -54,7 +54,7 @@ How to propose well
 - Start from what the baseline shows: are CPUs busy or idle, do tasks wait, are there many short processes, is one long
   job the last to end? Say in one sentence why a candidate could help with exactly that.
 - Few and different candidates first (three or four), knobs later. Each candidate costs runs; the budget is limited, and
-  you get the number of candidates that it allows. A difference below the noise floor cannot be shown.
+  you get the number of candidates that it allows. A gain well below what the budget can find is not worth a candidate.
 - A candidate is a scheduler with values for its knobs; the knob mode stands for the settings of one of its profiles.
   Never propose again what was tried, unless its knobs differ.
 - Schedulers are our own (at_...) or scx programs (scx_...). Those marked cannot_run_here are refused,
@@ -133,7 +133,8 @@ def machine_text(info: MachineInfo | None) -> str:
 
 
 def workload_text(workload: Workload, redact: Redact) -> str:
-    """Describe the workload's command and settings, fenced as data: they may contain anything."""
+    """Describe the workload's command and settings, fenced as data: they may contain anything. They are redacted before
+    they are cut, so that no secret is cut in half."""
     facts = {
         "command": workload.command,
         "directory": workload.cwd,
@@ -141,7 +142,7 @@ def workload_text(workload: Workload, redact: Redact) -> str:
         "prepare (before every run)": workload.prepare,
         "cleanup (once)": workload.cleanup,
     }
-    lines = [f"{name}: {redact(text[:COMMAND_CHARACTERS])}" for name, text in facts.items() if text]
+    lines = [f"{name}: {redact(text)[:COMMAND_CHARACTERS]}" for name, text in facts.items() if text]
     if workload.pristine:
         lines.append("every run starts from the same files")
     return fenced("\n".join(lines), "the command") + f"\nMetric: {metric_text(workload, redact)}"
@@ -214,8 +215,11 @@ def results_message(
 ) -> str:
     """Build the answer to a submission: the results so far."""
     lines = [_result(result, is_time) for result in results if result.candidate.scheduler != BASELINE]
-    parts = ["Measured so far (speedup above 1 is better than EEVDF; intervals are 95 %):", *(lines or ["nothing"])]
-    parts.append(f"Differences under {percent_text(baseline.floor)} cannot be detected here.")
+    parts = [
+        "Measured so far (a speedup above 1 is better than EEVDF; its verdict used the interval):",
+        *(lines or ["nothing"]),
+    ]
+    parts.append(documents.detectable_sentence(baseline))
     if refused:
         parts.append("Not taken: " + "; ".join(refused))
     parts.append(budget_text(left_s, affordable))

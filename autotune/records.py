@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 KnobValue: TypeAlias = bool | int | float | str
 Goal = Literal["min", "max"]
-Phase = Literal["warmup", "baseline", "race", "confirm"]
+Phase = Literal["warmup", "baseline", "race", "confirm", "tail"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
 Stage = Literal["setup", "prepare", "run", "cleanup"]
@@ -191,6 +191,13 @@ class Candidate:
 
     scheduler: str
     knobs: tuple[tuple[str, KnobValue], ...] = ()
+    profile: str = field(default="", compare=False)
+    """Name of the scheduler's profile that has exactly these settings; empty when none has."""
+
+    @property
+    def short(self) -> str:
+        """The key with a profile's name in place of its settings: `scx_lavd:mode=server`."""
+        return f"{self.scheduler}:mode={self.profile}" if self.profile else self.key
 
     @property
     def key(self) -> str:
@@ -228,6 +235,8 @@ class Seal:
     kernel: str
     """Release of the kernel in which it was proven."""
     token: str = ""
+    settings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The lowest and the highest value of each knob with which it was proven; a switch counts as 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -240,8 +249,8 @@ class ProgramSpec:
     mtime_ns: int
     """Identity of the file whose options were read; another file is not started."""
     start_s: float = 150.0
-    """How long it may take to attach: the kernel verifies it meanwhile, which is slow under emulation (scx_lavd takes
-    29 s on an idle emulated machine)."""
+    """How long it may take to attach while it makes progress (`schedext.holding.progress`): the kernel verifies it,
+    which is slow under emulation (scx_lavd takes 29 s on an idle emulated machine)."""
 
 
 @dataclass(frozen=True)
@@ -388,13 +397,14 @@ class CandidateResult:
     verdict: Verdict | None
     """None for the baseline."""
     speedup: Interval | None
-    """Baseline over candidate (goal min) or candidate over baseline (goal max), so above 1 is better; None when
-    fewer than two rounds are valid, and for the baseline."""
+    """Baseline over candidate (goal min) or candidate over baseline (goal max), so above 1 is better. The interval is
+    the one that the verdict rests on: `faster` or `slower` if and only if it excludes 1. None when fewer than two
+    rounds are valid, and for the baseline."""
     median: float | None
     """Median of the metric over the rounds that the speedup rests on, or over all valid trials where there is no such
     round; None without any."""
     runs: int
-    """Valid trials in race and confirmation."""
+    """Valid trials in race, confirmation and tail."""
     invalid_runs: int
     confirmed: bool
     """It is the winner: it was faster in new rounds that did not choose it."""
@@ -407,6 +417,11 @@ class CandidateResult:
     baseline_median: float | None = None
     """The baseline's median over the rounds that the speedup rests on; None without such a round, and for the
     baseline."""
+    fresh_pairs: int = 0
+    """Pairs of rounds that did not choose it: those of its confirmation, whatever came of that."""
+    slowest: float | None = None
+    """The slowest of its valid runs over their median; for a metric to be raised, the same of its inverse. None without
+    a valid run, and for the baseline."""
 
 
 @dataclass(frozen=True)
@@ -456,8 +471,25 @@ class Baseline:
     runs: int
     noise: float
     """Relative standard deviation of the metric."""
-    floor: float
-    """Relative difference below which the planned number of rounds detects nothing."""
+    detectable: float | None
+    """Gain (0.05 for 5 %) from which on a true one is found in 8 of 10 sessions with this budget, as far as the
+    baseline's few runs tell the noise; None when the budget has no room for a confirmation."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Where a session without a winner leads: what the leader's runs exclude, and what would show its gain if it is
+    real."""
+
+    candidate: str
+    """Key of the leader, whose confirmation did not show a gain."""
+    more_pairs: int | None
+    """Fresh pairs beyond those it had that would show such a gain with a probability of 80 %; None when its estimate is
+    not above 1, or so many pairs would be needed that nobody would run them."""
+    more_s: float | None
+    """About how long those take."""
+    budget_s: float | None
+    """Budget that has room for them, from the start."""
 
 
 @dataclass(frozen=True)
@@ -508,6 +540,8 @@ class Session:
     """Key of the confirmed winner; None when nothing beats EEVDF here."""
     recommendation: str
     trials: tuple[Trial, ...]
+    outlook: Outlook | None = None
+    """None with a winner, and when no candidate was confirmed."""
     warnings: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False

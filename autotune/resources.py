@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from autotune import reading
+
 _PACKAGE = Path(__file__).resolve().parent
 WRITING_EXAMPLES = (
     ("at_fifo", "one queue, first in, first out"),
@@ -27,9 +29,9 @@ def bpf_source_dir() -> Path:
 def writing_guide() -> str:
     """Return the guide to writing a scheduler, for people and models, with two complete examples from our own."""
     sources = bpf_source_dir()
-    parts = [(sources / "WRITING.md").read_text(encoding="utf-8")]
+    parts = [reading.text(sources / "WRITING.md")]
     for name, what in WRITING_EXAMPLES:
-        text = (sources / f"{name}.bpf.c").read_text(encoding="utf-8")
+        text = reading.text(sources / f"{name}.bpf.c")
         parts.append(f"## Example: {what}\n\n```c\n{text}```\n")
     return "\n".join(parts)
 

@@ -1,22 +1,103 @@
 # SPDX-License-Identifier: MIT
-"""Signals that end programs: turned into Ctrl-C, or delayed while something short must not be lost."""
+"""Signals that end programs: what Ctrl-C does when, what counts as Ctrl-C, and how to delay it.
+
+What always holds in a program (`program`):
+- outside of a command, Ctrl-C does what it did before the program began: it ends the process;
+- inside (`interruptible`) it raises KeyboardInterrupt, once for a key that is held down or pressed again at once, so
+  that what is being cleaned up is cleaned up;
+- a KeyboardInterrupt that Python could only print, in a finalizer, is raised again a moment later;
+- once all is done, Ctrl-C does nothing: the exit code is decided.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+AGAIN_S = 0.5
+"""Ctrl-C within this time after another one means the same."""
+_RETRY_S = 0.01
+
+
+class CtrlC:
+    """Handler of SIGINT for a whole program. `outside` handles what comes while no command runs."""
+
+    def __init__(self, outside: Callable[[int, Any], Any]) -> None:
+        self.inside = False
+        self._outside = outside
+        self._raised = False
+        self._last_s = float("-inf")
+
+    def __call__(self, number: int, frame: Any) -> None:
+        again = time.monotonic() - self._last_s < AGAIN_S
+        self._last_s = time.monotonic()
+        if self.inside and not again:
+            self._raised = True
+            raise KeyboardInterrupt
+        if not self.inside and not (again and self._raised):
+            self._outside(number, frame)
+
+    def retry(self) -> None:
+        """Raise a KeyboardInterrupt again that was lost. Outside of what runs now: that would lose it once more."""
+        self._last_s = float("-inf")
+        later = threading.Timer(_RETRY_S, os.kill, (os.getpid(), signal.SIGINT))
+        later.daemon = True
+        later.start()
+
+
+@contextlib.contextmanager
+def program() -> Iterator[None]:
+    """Handle Ctrl-C as a program does, from its first command until its process ends. Where Ctrl-C is ignored, as in
+    what a shell starts in the background, it stays ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield
+        return
+    handler = CtrlC(before)
+
+    def unraisable(lost: Any) -> None:
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            handler.retry()
+        else:
+            sys.__unraisablehook__(lost)
+
+    sys.unraisablehook = unraisable
+    signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()  # it may wait for a reader, and can be interrupted
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt while a command of a `program` runs."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, CtrlC):
+        yield
+        return
+    try:
+        handler.inside = True
+        yield
+    finally:
+        handler.inside = False
 
 
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into KeyboardInterrupt, so that they end a session as Ctrl-C does. A signal that is
     ignored (SIGHUP under nohup) stays ignored."""
-
-    def interrupt(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
+    handler = signal.getsignal(signal.SIGINT)
+    interrupt = handler if isinstance(handler, CtrlC) else signal.default_int_handler
     heeded = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heeded}
     try:

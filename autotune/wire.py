@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from typing import Any, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 R = TypeVar("R")
 
@@ -38,13 +38,23 @@ def _build(hint: Any, data: Any) -> Any:
     args = typing.get_args(hint)
     if origin in (Union, types.UnionType):
         return _build_union(args, data)
+    if origin is Literal:
+        return _of_kind(tuple({type(arg) for arg in args}), data)
     if origin is tuple:
+        _of_kind((list, tuple), data)
         inner = args[:1] * len(data) if len(args) == 2 and args[1] is Ellipsis else args
         return tuple(_build(kind, item) for kind, item in zip(inner, data, strict=True))
     if origin is dict:
-        return {key: _build(args[1], value) for key, value in data.items()}
-    if hint is float and isinstance(data, int):
-        return float(data)
+        return {key: _build(args[1], value) for key, value in _of_kind((dict,), data).items()}
+    if hint is float:
+        return float(_of_kind((float, int), data))
+    return _of_kind((hint,), data) if hint in (str, int, bool) else data
+
+
+def _of_kind(kinds: tuple[type, ...], data: Any) -> Any:
+    """Return the data when it is of one of these kinds; a truth value is no number. Raises TypeError."""
+    if not isinstance(data, kinds) or (isinstance(data, bool) and bool not in kinds):
+        raise TypeError(f"{kinds[0].__name__} is wanted, not {type(data).__name__}")
     return data
 
 
@@ -54,8 +64,6 @@ def _build_union(args: tuple[Any, ...], data: Any) -> Any:
     records = [kind for kind in args if dataclasses.is_dataclass(kind)]
     if records:
         return _build(records[0], data)
-    if args == (float, type(None)):
-        return float(data)
     others = [kind for kind in args if kind is not type(None)]
     return _build(others[0], data) if len(others) == 1 else data
 

@@ -17,7 +17,8 @@ from typer.main import get_command
 
 from autotune import cli
 
-NEEDS = {"doctor": "", "stop": "", "export": "", "replay": "", "schedulers": "packages", "vm": "packages"}
+NEEDS = dict.fromkeys(["doctor", "stop", "export", "replay", "completion"], "")
+NEEDS |= {"schedulers": "packages", "vm": "packages"}
 ALL = "packages kernel"
 HELP = ("-h", "--help")
 STAND_IN = "help-was-here"

@@ -6,18 +6,44 @@
 # it anew, however the first one ended.
 
 say() { printf 'autotune setup: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
+
+die() {
+    local full
+    full=$(full_disk)
+    say "${full:-$*}"
+    exit 1
+}
+
+full_disk() {
+    local left_kb
+    { read -r _ && read -r _ _ _ left_kb _; } < <(df -Pk "$top" 2> /dev/null) || return 0
+    case $left_kb in '' | *[!0-9]*) return ;; esac
+    [ "$left_kb" -gt 20000 ] || echo "the disk of $top is full; free about 500 MB there and start again"
+}
+
+# What is started would be given other files under their numbers; bash itself leaves the script open there.
+is_open() { [ -L "/proc/self/fd/$1" ] && ! [ "/proc/self/fd/$1" -ef "$0" ]; }
+is_open 0 || exec < /dev/null
+is_open 1 || exec > /dev/null
+is_open 2 || exec 2> /dev/null
 
 venv=$top/.venv
 unfinished=$venv/.unfinished # there from before the first change to .venv until after the last
+errors=$venv/.errors         # shown when a step failed, and not when it was interrupted: then it is a traceback
 lock=
+
+interrupted() {
+    if [ -n "$lock" ]; then say "interrupted; the next start makes it anew"; else echo "autotune: session: interrupted." >&2; fi
+    exit 130
+}
+trap interrupted INT # what is started by exec does not get it
 
 # Children inherit the lock on purpose: a pip that outlives a killed start is still changing .venv.
 setup_lock() {
     [ -z "$lock" ] || return 0
     [ -w "$top" ] || die "$top cannot be written; run it once as a user who may write it"
+    { true > "$top/.venv.lock"; } 2> /dev/null || die "$top/.venv.lock cannot be written; remove it and start again"
     exec {lock}> "$top/.venv.lock"
-    trap 'say "interrupted; the next start makes it anew"; exit 130' INT
     command -v flock > /dev/null || return 0
     flock -n "$lock" || {
         say "waiting for another start that is setting up"
@@ -25,12 +51,11 @@ setup_lock() {
     }
 }
 
-# Before anything that stays: the command itself must neither have the lock nor our handler.
+# Before anything that stays: the command itself must not have the lock.
 setup_done() {
     [ -n "$lock" ] || return 0
     exec {lock}>&-
     lock=
-    trap - INT
 }
 
 # A Python that autotune runs under and that can make a virtual environment; fails when there is none.
@@ -57,7 +82,7 @@ stamp_is_current() {
     local stamp=$venv/.stamp-$1 file place=
     shift
     [ -f "$stamp" ] || return 1
-    IFS= read -r place < "$stamp" || true
+    place=$(< "$stamp")
     [ "$place" -ef "$top" ] || return 1
     for file; do [ "$stamp" -nt "$file" ] || return 1; done
 }
@@ -66,8 +91,8 @@ stamp() { printf '%s\n' "$top" > "$venv/.stamp-$1"; }
 
 venv_is_current() { # [extras]
     [ -x "$venv/bin/python" ] && [ ! -e "$unfinished" ] || return 1
-    stamp_is_current "venv${1:-}" "$top/pyproject.toml" ||
-        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml"; }
+    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$(locked_packages "${1:-}")" ||
+        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$(locked_packages dev)"; }
 }
 
 # Prints why .venv must be made anew, if it must. A virtual environment contains absolute paths: one that was copied
@@ -77,7 +102,7 @@ venv_fault() {
     [ -e "$venv" ] || [ -L "$venv" ] || return 0
     for stamp in "$venv"/.stamp-*; do
         [ -f "$stamp" ] || continue
-        IFS= read -r place < "$stamp" || true
+        place=$(< "$stamp")
         [ -z "$place" ] || [ "$place" -ef "$top" ] || { echo "it belongs to $place" && return; }
     done
     if [ -e "$unfinished" ] || [ ! -x "$venv/bin/autotune" ]; then echo "it was not finished"; return; fi
@@ -95,6 +120,7 @@ setup_venv() { # [extras]
     local python fault was_whole=yes
     setup_lock
     venv_is_current "${1:-}" && return
+    case $top in *:*) die "Python cannot make a virtual environment below $top: it has a colon; move the checkout" ;; esac
     python=$(setup_python) || exit 1
     fault=$(venv_fault)
     [ -z "$fault" ] || {
@@ -105,24 +131,35 @@ setup_venv() { # [extras]
     [ -e "$venv" ] || was_whole=
     mkdir -p "$venv"
     : > "$unfinished"
-    [ -n "$was_whole" ] || "$python" -m venv "$venv" || {
+    [ -n "$was_whole" ] || "$python" -m venv "$venv" 2> "$errors" || {
+        cat "$errors" >&2
         drop_venv
         die "a virtual environment could not be made with $python; name another Python in AUTOTUNE_PYTHON"
     }
-    install_python_packages "${1:-}" "$was_whole"
+    (install_python_packages "${1:-}" "$was_whole") 2> "$errors" || {
+        cat "$errors" >&2
+        exit 1
+    }
     stamp "venv${1:-}"
     rm -f "$unfinished"
     [ -n "$was_whole" ] || say_how_to_call_it
 }
 
+locked_packages() { printf '%s\n' "$top/scripts/requirements${1:+-$1}.txt"; } # [extras]; made by scripts/lock
+
+# Packages come by hash only. What builds the checkout is among them: pip would fetch that unchecked.
 install_python_packages() { # EXTRAS WAS_WHOLE
     local code=0
-    (cd "$top" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -e ".${1:+[$1]}") || code=$?
-    [ $code != 0 ] || return 0
-    # pip changes nothing before it has all that it needs: what was whole before it failed by itself still is.
-    [ -z "$2" ] || [ $code -ge 128 ] || rm -f "$unfinished"
-    die "the Python packages could not be installed; check the network and try again"
+    pip_install --require-hashes -r "$(locked_packages "$1")" || code=$?
+    if [ $code != 0 ]; then
+        # pip changes nothing before it has all that it needs: what was whole before it failed by itself still is.
+        [ -z "$2" ] || [ $code -ge 128 ] || rm -f "$unfinished"
+        die "the Python packages could not be installed; check the network and try again"
+    fi
+    pip_install --no-deps --no-build-isolation -e . || die "autotune could not be installed into $venv; see above"
 }
+
+pip_install() { (cd "$top" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"); }
 
 # Nothing is written into the user's directories without a request.
 say_how_to_call_it() {
@@ -160,6 +197,7 @@ packages_are_current() { # STAMP
 
 setup_packages() { # STAMP GROUPS (a pattern)
     if [ "$2" != base ] && packages_are_current "$1"; then return; fi
+    if [ ! -w "$top" ] && [ -z "$(missing_packages "$2" 2> /dev/null)" ]; then return; fi # another user's checkout
     setup_lock
     command -v dpkg-query >/dev/null || {
         say "this is not Debian: see 'autotune doctor' for what must be installed by hand"
@@ -207,7 +245,7 @@ setup_kernel() {
 setup_for() {
     packages_are_current run && kernel_is_there && return
     local needs
-    needs=$("$venv/bin/python" "$top/scripts/needs.py" "$@") || needs='packages kernel'
+    needs=$("$venv/bin/python" "$top/scripts/needs.py" "$@" 2> /dev/null) || needs='packages kernel'
     case $needs in *packages*) setup_packages run run ;; esac
     case $needs in *kernel*) setup_kernel ;; esac
 }

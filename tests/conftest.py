@@ -12,6 +12,7 @@ import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from autotune.schedext.programs.binaries import Binary
@@ -20,6 +21,9 @@ from tests.support import built_programs, busy
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 _BEFORE = pytest.StashKey[busy.Reading]()
 _BUSY = "machine was busy"
+
+hypothesis.settings.register_profile("laws", deadline=None)  # a law does not depend on how busy the machine is
+hypothesis.settings.load_profile("laws")
 
 
 def pytest_configure() -> None:

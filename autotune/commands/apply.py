@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from autotune.commands import asking
+from autotune.commands import asking, completion
 from autotune.errors import NoMachineError
+from autotune.secrecy import redacted
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,11 @@ def register(app: typer.Typer) -> None:
 def _apply(
     scheduler: Annotated[
         str,
-        typer.Argument(metavar="NAME[:knob=value,...]", help="Scheduler to attach, as for 'autotune cc --scheduler'."),
+        typer.Argument(
+            metavar="NAME[:knob=value,...]",
+            help="Scheduler to attach, as for 'autotune cc --scheduler'.",
+            autocompletion=completion.candidates,
+        ),
     ],
     replace_current: Annotated[
         bool,
@@ -41,7 +46,7 @@ def _apply(
     from autotune.machine import select
     from autotune.schedext.catalogue import custom
 
-    settings = config.load({}, cwd=current_directory(), environ=os.environ)
+    settings = config.load({}, cwd=current_directory(), environ=os.environ, only=("lease",))
     catalog = custom.catalog()
     candidate = catalog.parse_candidate(scheduler)
     problem = select.host_problem()
@@ -66,7 +71,7 @@ def notify(text: str) -> None:
     """Print one line at once, also into a pipe."""
     from autotune.report.text import printable
 
-    print(printable(text), flush=True)
+    print(printable(redacted(text)), flush=True)
 
 
 def _stop() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from autotune.commands import completion
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ def debug_option(panel: str | None = None) -> Any:
 _RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "Metric", "Candidates", "Machine", "Output"
 
 
-def _option(*names: str, panel: str, help: str, metavar: str = "") -> Any:
-    """Return an option of `cc`; one without a metavar is a switch."""
-    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+def _option(
+    *names: str, panel: str, help: str, metavar: str = "", complete: Callable[[str], list[str]] | None = None
+) -> Any:
+    """Return an option of `cc`; one without a metavar is a switch. `complete` completes its value in shells; without
+    it, that of `a|b` is one of these words."""
+    if complete is None and "|" in metavar and metavar.replace("|", "").islower():
+        complete = completion.values(*metavar.split("|"))
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=complete)
 
 
 @dataclass(frozen=True)
@@ -152,6 +158,7 @@ class CcArguments:
             "--scheduler",
             panel=_TRY,
             metavar="NAME[:knob=value,...]",
+            complete=completion.candidates,
             help="Try this scheduler; no planner is used. May be repeated.",
         ),
     ] = None
@@ -187,7 +194,7 @@ class CcArguments:
             "--model-timeout",
             panel=_TRY,
             metavar="TIME",
-            help="Give up when the API sends nothing for TIME. Default: 2m.",
+            help="Give up when the API sends nothing for TIME, in all tries together. Default: 2m.",
         ),
     ] = None
     no_output_to_model: Annotated[
@@ -253,6 +260,9 @@ class CcArguments:
     export_csv: Annotated[
         Path | None, _option("--export-csv", panel=_OUT, metavar="FILE", help="Write the table as CSV.")
     ] = None
+    verbose: Annotated[
+        bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")
+    ] = False
     debug: Annotated[bool, debug_option(_OUT)] = False
 
 
@@ -322,13 +332,11 @@ def current_directory() -> Path:
 
 
 def _input_path(path: Path | None) -> str | None:
+    """Return the file, for processes that have other descriptors than this one: /dev/stdin is what it stands for."""
     if path is None:
         return None
-    try:
-        with open(path, "rb"):
-            return str(path.absolute())
-    except OSError as error:
-        raise UsageError(f"--input {path}: {error.strerror}", hint="give a file that can be read") from None
+    is_ours = path.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))
+    return os.path.realpath(path) if is_ours and path.is_file() else str(path.absolute())
 
 
 def _timeout_s(text: str | None) -> float | None:
@@ -346,11 +354,9 @@ def _metric_regex(text: str | None) -> str | None:
     import re
 
     try:
-        groups = re.compile(text).groups
+        re.compile(text)
     except re.error as error:
         raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
-    if groups > 1:
-        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
     return text
 
 

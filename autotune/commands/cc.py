@@ -67,7 +67,8 @@ def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) ->
     from autotune.session import start
     from autotune.views import screen
 
-    view = screen.view(stream, budget_s=request.settings.budget, given=config.as_flags(request.settings))
+    given = config.as_flags(request.settings)
+    view = screen.view(stream, budget_s=request.settings.budget, given=given, verbose=arguments.verbose)
     if arguments.interactive:
         request = replace(request, approve=asking.approver(stream, view.paused, custom.catalog().parse_candidate))
     with screen.Screen(stream, view, say) as shown:

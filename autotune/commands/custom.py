@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune import reading
 from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
+from autotune.secrecy import redacted
 
 if TYPE_CHECKING:
     from autotune.verify.gates import Verification
@@ -52,12 +53,16 @@ def _verify(
 
     A scheduler that passes can be tried as custom:NAME. Exit 0 when it passes.
     """
-    from autotune.machine.vm import kernels
+    from autotune.machine.vm import healing
     from autotune.verify.gates import verify
 
     submitted = _submission(file, entry, unfair)
     stream = sys.stderr if as_json else sys.stdout
-    outcome = verify(submitted, kernels.find(kernel), lambda text: print(text, file=stream, flush=True))
+
+    def show(text: str) -> None:
+        print(redacted(text), file=stream, flush=True)
+
+    outcome = verify(submitted, healing.sound(kernel, show), show)
     if as_json:
         print_json(_outcome(outcome))
     else:
@@ -90,9 +95,9 @@ def _submission(file: Path, entry: Path | None, unfair: bool) -> Submission:
 
 def _entry(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(_text(path))
+        found = reading.parsed_json(_text(path))
     except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}") from error
+        raise UsageError(f"{path}: {error}", hint="give a JSON object with fields such as description") from error
     if not isinstance(found, dict):
         raise UsageError(f"{path} is not a JSON object", hint="give fields such as description and knobs")
     return found
@@ -100,15 +105,11 @@ def _entry(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_SOURCE_BYTES + 1)
-        if len(data) > MOST_SOURCE_BYTES:
-            raise UsageError(f"{path} is larger than {MOST_SOURCE_BYTES >> 10} KiB")
-        return data.decode()
+        return reading.text(path, most_bytes=MOST_SOURCE_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="give a file that can be read") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8: {error.reason}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}", hint="save it as UTF-8") from error
 
 
 # --- the outcome -----------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def _outcome_lines(outcome: Verification, name: str) -> Iterable[str]:
     from autotune.report.text import printable
 
     for report in outcome.reports:
-        yield from (printable(finding.text()) for finding in report.findings)
+        yield from (printable(redacted(finding.text())) for finding in report.findings)
     if outcome.custom is None:
         if outcome.rejected is not None:
             yield f"The whole report: {outcome.rejected}"

@@ -26,7 +26,10 @@ def _doctor(
     from autotune.commands import requirements
     from autotune.views import listing
 
-    checks = [dataclasses.replace(check, detail=redacted(check.detail)) for check in requirements.collect()]
+    checks = [
+        dataclasses.replace(check, detail=redacted(check.detail), fix=redacted(check.fix))
+        for check in requirements.collect()
+    ]
     can_run = requirements.can_run(checks)
     if json:
         print_json({"can_run": can_run, "checks": [dataclasses.asdict(check) for check in checks]})

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune import reading
+from autotune.commands import completion
+from autotune.commands.arguments import current_directory
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +35,21 @@ def register(app: typer.Typer) -> None:
 
 
 def _export(
-    kind: Annotated[str, typer.Argument(metavar="scx-loader|systemd|tuned", help="Tool to write a configuration for.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="scx-loader|systemd|tuned",
+            help="Tool to write a configuration for.",
+            autocompletion=completion.values("scx-loader", "systemd", "tuned"),
+        ),
+    ],
     scheduler: Annotated[
         str | None,
         typer.Option(
-            "--scheduler", metavar="NAME[:knob=value,...]", help="Scheduler to export. Default: the last winner here."
+            "--scheduler",
+            metavar="NAME[:knob=value,...]",
+            help="Scheduler to export. Default: the last winner here.",
+            autocompletion=completion.candidates,
         ),
     ] = None,
     report: Annotated[
@@ -79,7 +91,7 @@ class ExportChoice:
 def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> ExportChoice:
     if scheduler is not None:
         return ExportChoice(catalog.parse_candidate(scheduler), "Chosen by the user, not measured.")
-    return _of_report(report) if report is not None else _of_history(os.getcwd())
+    return _of_report(report) if report is not None else _of_history(str(current_directory()))
 
 
 def _of_report(path: Path) -> ExportChoice:
@@ -87,12 +99,11 @@ def _of_report(path: Path) -> ExportChoice:
     from autotune.wire import from_json
 
     try:
-        with open(path, "rb") as file:
-            session = from_json(Session, json.loads(file.read(MOST_REPORT_BYTES)))
-        results = {result.candidate.key: result for result in session.results}
+        session = reading.record(lambda found: from_json(Session, found), path, most_bytes=MOST_REPORT_BYTES)
+        results = reading.shaped(lambda one: {result.candidate.key: result for result in one.results}, session)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="give a report that 'autotune cc --json' wrote") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not a report of autotune", hint="write one: autotune cc --json FILE") from error
     if session.winner is None or session.winner not in results:
         raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
@@ -126,18 +137,20 @@ def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool
     from autotune.report.export import Winner
 
     scheduler = catalog.get(candidate.scheduler)
+    candidate = replace(candidate, profile=scheduler.profile_of(dict(candidate.knobs)))
+    key = candidate.short
     if scheduler.program is None:
         places = {"XDG_CACHE_HOME": resources.cache_dir(), "XDG_STATE_HOME": resources.state_dir()}
         environment = {name: str(place.parent) for name, place in places.items()}
-        argv = (*own_command(), "apply", candidate.key)
-        return Winner(candidate.key, why, argv, None, environment=environment)
+        argv = (*own_command(), "apply", key)
+        return Winner(key, why, argv, None, environment=environment)
     argv = (scheduler.name, *scheduler.arguments(dict(candidate.knobs)))
     if needs_path:
         from autotune.schedext.resolve import CatalogResolver
 
         spec = CatalogResolver(None, catalog)(candidate)
         argv = spec.program.argv if spec.program is not None else argv
-    return Winner(candidate.key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected)
+    return Winner(key, why, argv, scheduler.name, scheduler.program.exits_zero_when_ejected, profile=candidate.profile)
 
 
 def own_command() -> tuple[str, ...]:

@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from autotune.commands.printing import encode_anything, say
 from autotune.errors import AutotuneError
-from autotune.views.steady import Steady, reader_left
+from autotune.views.steady import Steady, reader_left, stdout_was_closed
 
 
 def shown(*, document: bool) -> Steady:
     """Return the stream for people: standard error when the document goes to standard output. Writing to it never
     fails, even when its reader is gone."""
     stream = sys.stderr if document else sys.stdout
-    if stream is None:  # closed before autotune started
-        stream = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
     encode_anything(stream)
     return Steady(stream)
 
@@ -35,7 +32,7 @@ class Document:
 
     def __call__(self, text: str) -> None:
         """Write the text. Raises AutotuneError when it cannot be written."""
-        if sys.stdout is None:  # closed before autotune started
+        if stdout_was_closed():
             raise AutotuneError("--json - could not be written: standard output is closed", stage="report")
         encode_anything(sys.stdout)
         out = Steady(sys.stdout)

@@ -42,12 +42,12 @@ def columns() -> int:
 
 def error_line(error: AutotuneError) -> str:
     """Format the error as one printable line without secrets: `autotune: STAGE: what happened. What to do.`"""
-    from autotune.report.text import printable
+    from autotune.report.text import printable, sentence
 
     stage = "" if error.stage == AutotuneError.default_stage else f"{error.stage}: "
-    message, hint = (printable(" ".join(redacted(part).split())).rstrip(".") for part in (error.message, error.hint))
-    advice = f" {hint[:1].upper()}{hint[1:]}." if hint else ""
-    return f"autotune: {stage}{message}.{advice}"
+    message, hint = (sentence(printable(" ".join(redacted(part).split()))) for part in (error.message, error.hint))
+    advice = f" {hint[:1].upper()}{hint[1:]}" if hint else ""
+    return f"autotune: {stage}{message}{advice}"
 
 
 def say(error: AutotuneError) -> None:

@@ -14,11 +14,11 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from autotune import privilege, resources
+from autotune import privilege, reading, resources
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
-from autotune.machine.vm import kernels, kvm, microvm
+from autotune.machine.vm import healing, kernels, kvm, microvm
 from autotune.schedext import build, kernel, libbpf
 from autotune.schedext.holding import client
 from autotune.views.checks import Check
@@ -30,6 +30,8 @@ OPTIONAL: tuple[str, ...] = ()
 """Machines that a requirement is for; without an optional one, nothing fails."""
 LEAST_FREE_BYTES = 1 << 30
 LEAST_MEMORY_BYTES = 1 << 30
+MOST_WRONG = 5
+"""Most problems of the settings that are named."""
 
 
 def collect() -> list[Check]:
@@ -71,6 +73,16 @@ def _headers() -> Check:
     except AutotuneError as error:
         return Check("vmlinux.h", False, error.message, purpose, _SETUP, BOTH)
     return Check("vmlinux.h", True, str(found), purpose, "", BOTH)
+
+
+def _objects() -> Check:
+    """Check the compiled schedulers that are kept."""
+    bad = build.damaged_objects()
+    purpose = "schedulers that are compiled already"
+    if not bad:
+        return Check("BPF objects", True, "none is damaged", purpose, "", OPTIONAL)
+    detail = f"{len(bad)} damaged, such as {bad[0].name}; compiled anew at the next use"
+    return Check("BPF objects", False, detail, purpose, f"rm {bad[0]}", OPTIONAL)
 
 
 def _libbpf() -> Check:
@@ -147,6 +159,9 @@ def _vm_kernel() -> Check:
         found = kernels.find(None)
     except AutotuneError as error:
         return Check("VM kernel", False, error.message, "the micro-VM boots it", _SETUP, VM)
+    damage = healing.damage_of(found)
+    if damage is not None:
+        return Check("VM kernel", False, f"{found.version} is damaged: {damage}", "the micro-VM boots it", _SETUP, VM)
     looked_at = found.source == "fetched"  # checked when it was fetched; it takes a while
     fault = _fault(found.unpacked) if found.unpacked and not looked_at else None
     detail = f"{found.version} ({found.source}){f': {fault}' if fault else ''}"
@@ -156,7 +171,7 @@ def _vm_kernel() -> Check:
 def _fault(kernel: Path) -> str | None:
     """Return why no scheduler can be loaded into a kernel; None if one can, or if the file cannot be read."""
     try:
-        return kernels.fault_of(kernel.read_bytes())
+        return kernels.fault_of(reading.data(kernel, most_bytes=reading.MOST_IMAGE_BYTES))
     except OSError:
         return None
 
@@ -222,10 +237,28 @@ def _claude() -> Check:
 
     purpose = "planning with a model"
     try:
-        found = credentials.require("auto", Path.cwd(), os.environ)
+        found = credentials.require("auto", _directory(), os.environ)
     except AutotuneError as error:
         return Check("Claude", False, f"{error.message}; the offline planner is used", purpose, error.hint, OPTIONAL)
     return Check("Claude", True, found.origin, purpose, f"set {credentials.KEY}", OPTIONAL)
+
+
+def _directory() -> Path:
+    """Return the current directory; the root when it is gone, which configures nothing."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path("/")
+
+
+def _settings() -> Check:
+    """Name what is wrong with the settings: a session would end with it."""
+    from autotune import config
+
+    wrong = [error.message for error in config.problems(_directory(), os.environ)]
+    more = f"; and {len(wrong) - MOST_WRONG} more" if len(wrong) > MOST_WRONG else ""
+    detail = "; ".join(wrong[:MOST_WRONG]) + more if wrong else "valid"
+    return Check("settings", not wrong, detail, "defaults of sessions here", "see docs/SETTINGS.md", OPTIONAL)
 
 
 def _sandbox() -> Check:
@@ -237,7 +270,8 @@ def _sandbox() -> Check:
         done = sandbox.run(["true"], shown={})
     except AutotuneError as error:
         return Check("sandbox", False, error.message, purpose, "apt-get install bubblewrap", OPTIONAL)
-    detail = "bubblewrap" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
+    weaker = "".join(f"; {clause}" for clause in sandbox.hardening().missing)
+    detail = f"bubblewrap{weaker}" if done.exit_code == 0 else done.stderr.decode(errors="replace").strip()[:100]
     return Check("sandbox", done.exit_code == 0, detail, purpose, "allow user namespaces", OPTIONAL)
 
 
@@ -299,7 +333,9 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _kvm,
     _user_namespaces,
     _sandbox,
+    _objects,
     _programs,
+    _settings,
     _claude,
     _disk,
     _memory,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotune import signals
+from autotune.commands import completion
 from autotune.commands.printing import columns, error_line, print_json, print_lines
 from autotune.errors import AutotuneError, UsageError
 
@@ -44,7 +45,12 @@ def _list(as_json: _Json = False) -> None:
 
 @app.command("show")
 def _show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that 'autotune schedulers' lists.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A name that 'autotune schedulers' lists.", autocompletion=completion.schedulers
+        ),
+    ],
     as_json: _Json = False,
 ) -> None:
     """Describe a scheduler, its knobs, and where it was found; for one of your own, also what the gates proved."""
@@ -61,7 +67,12 @@ def _show(
 
 
 _Names = Annotated[
-    list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to check. Default: all that are installed.")
+    list[str] | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Schedulers to check. Default: all that are installed.",
+        autocompletion=completion.schedulers,
+    ),
 ]
 
 
@@ -93,7 +104,10 @@ CARGO_TARGET_DIR), a few GB; deleting them only makes the next install slower. T
 
 @app.command("install", help=INSTALL_HELP)
 def _install(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Schedulers to build.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Schedulers to build.", autocompletion=completion.schedulers),
+    ] = None,
     version: Annotated[
         str | None,
         typer.Option("--version", metavar="VERSION", help="Version to build instead of the catalogue's; for one NAME."),

@@ -9,6 +9,7 @@ import typer
 
 from autotune.commands.printing import print_lines, show_help
 from autotune.errors import AutotuneError
+from autotune.secrecy import redacted
 
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]}, help="Manage the kernel of the micro-VM.")
 
@@ -30,14 +31,14 @@ def _setup(
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
     from autotune.machine.vm import kernels
 
-    kernel = kernels.fetch(lambda text: print(text, flush=True), version)
+    kernel = kernels.fetch(lambda text: print(redacted(text), flush=True), version)
     print(f"Ready: Linux {kernel.version}")
 
 
 @app.command("status")
 def _status() -> int:
     """List the kernels a micro-VM can boot."""
-    from autotune.machine.vm import kernels
+    from autotune.machine.vm import healing, kernels
     from autotune.views import listing
 
     try:
@@ -45,4 +46,5 @@ def _status() -> int:
     except AutotuneError:
         chosen = None
     print_lines(listing.kernels(kernels.installed(), chosen))
+    print_lines(healing.damages())
     return 0 if chosen is not None else 4

@@ -8,10 +8,10 @@ import json
 import sqlite3
 from typing import Any
 
+from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
-from autotune.records import Candidate, CandidateResult, Interval, Session, Trial
-from autotune.verdict.stats import CONFIDENCE
+from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Session, Trial
 from autotune.wire import to_json
 
 TEXT_CHARACTERS = 2000
@@ -53,6 +53,7 @@ def result_row(session: int, rank: int, result: CandidateResult) -> dict[str, An
         "speedup": speedup.estimate if speedup else None,
         "low": speedup.low if speedup else None,
         "high": speedup.high if speedup else None,
+        "confidence": speedup.confidence if speedup else None,
         "median": result.median,
         "runs": result.runs,
         "invalid_runs": result.invalid_runs,
@@ -106,13 +107,18 @@ def bounded(text: str | None) -> str | None:
     return None if text is None else str(sqlite.storable(text))[:TEXT_CHARACTERS]
 
 
+def _knobs(text: Any) -> tuple[tuple[str, KnobValue], ...]:
+    """Raises ValueError for what is no object of JSON."""
+    return reading.shaped(lambda knobs: tuple(knobs.items()), reading.parsed_json(str(text)))
+
+
 def _past_result(row: sqlite3.Row) -> PastResult:
-    speedup = (row["speedup"], row["low"], row["high"])
+    speedup = (row["speedup"], row["low"], row["high"], row["confidence"])
     return PastResult(
         key=row["key"],
-        candidate=Candidate(row["scheduler"], tuple(json.loads(row["knobs"]).items())),
+        candidate=Candidate(row["scheduler"], _knobs(row["knobs"])),
         verdict=row["verdict"],
-        speedup=None if None in speedup else Interval(*speedup, CONFIDENCE),
+        speedup=None if None in speedup else Interval(*speedup),
         median=row["median"],
         runs=row["runs"],
         invalid_runs=row["invalid_runs"],

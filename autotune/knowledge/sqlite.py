@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from autotune import reading
 from autotune.errors import AutotuneError
 
 
@@ -78,6 +79,10 @@ MIGRATIONS = (
         PRIMARY KEY (session, number)
     );
     """,
+    """
+    ALTER TABLE results ADD COLUMN confidence REAL;
+    UPDATE results SET confidence = 0.95 WHERE speedup IS NOT NULL;
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 
@@ -117,8 +122,10 @@ def connect(path: Path, wait_s: float, *, sync: str = "FULL") -> sqlite3.Connect
 def _create_private(path: Path) -> None:
     """Create an empty file that only the user can read; sqlite3 itself would go by the umask. An existing file is not
     opened: closing it would drop the locks that this process holds on it through other connections (fcntl(2))."""
-    with contextlib.suppress(FileExistsError):
+    try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        reading.require_regular(os.stat(path))  # SQLite would wait for a pipe for ever
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -227,7 +227,7 @@ class Knowledge:
             db = self._open()
             with sqlite.all_or_nothing(db, "IMMEDIATE" if writes else "DEFERRED"):
                 yield db
-        except (sqlite3.Error, OSError, OverflowError) as error:
+        except (sqlite3.Error, OSError, OverflowError, ValueError) as error:
             self.close()
             raise AutotuneError(
                 f"the knowledge store cannot be read or written: {error}",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.lease import owners
 from autotune.machine.base import Machine
@@ -217,8 +217,8 @@ def path() -> Path:
 def current() -> Applied | None:
     """Return what is applied now; None when nothing is, even if an old record exists."""
     try:
-        record = from_json(Applied, json.loads(path().read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        record = reading.record(lambda found: from_json(Applied, found), path(), follow=False)
+    except (OSError, ValueError):
         return None
     return record if _is_alive(record) else None
 

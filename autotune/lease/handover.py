@@ -31,17 +31,23 @@ def make_way(kind: select.MachineKind, consent: Callable[[Other], bool], *, appl
     """Return the scheduler to replace for the session, with consent; None when there is none, or when the session runs
     in a micro-VM. Raises BusyError without consent, UsageError for `apply` where no winner can stay."""
     on_host = select.decide(kind).kind == "host"
-    if apply and not on_host:
-        problem = select.host_problem() or "--machine vm was given"
-        raise UsageError(
-            f"--apply keeps the winner on the host, which is not possible: {problem}",
-            hint="leave it out, or see 'autotune doctor'",
-        )
+    if apply:
+        refuse_apply(on_host=on_host)
     other = others.look() if on_host else None
     if other is not None:
         replacing.refuse_unless_replaceable(other)
         replacing.consent(other, replace_current=consent(other), ask=None)
     return other
+
+
+def refuse_apply(*, on_host: bool) -> None:
+    """Raise UsageError for `apply` where no winner can stay."""
+    if not on_host:
+        problem = select.host_problem() or "--machine vm was given"
+        raise UsageError(
+            f"--apply keeps the winner on the host, which is not possible: {problem}",
+            hint="leave it out, or see 'autotune doctor'",
+        )
 
 
 def keep_winner(session: Session, catalog: Catalog, lease_s: float, notify: Notify) -> None:

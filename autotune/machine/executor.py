@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
@@ -34,6 +35,9 @@ from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker
 from autotune.schedext.holding.client import LEASE_S, HolderClient
 
+if TYPE_CHECKING:
+    from autotune import durable
+
 
 class Executor:
     """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
@@ -54,7 +58,7 @@ class Executor:
         self._place = place
         self._libbpf = libbpf
         self._scratch = scratch
-        self._own_scratch: str | None = None
+        self._own_scratch: durable.Scratch | None = None
         self._runner: Runner | None = None
         self._outer: Runner | None = None
         """Runs setup and cleanup, below the disposable files, and keeps what setup left running."""
@@ -115,13 +119,15 @@ class Executor:
         if self._scratch is not None:
             return self._scratch
         if self._own_scratch is None:
-            import tempfile  # here and below, not above: starting is slow under emulation
+            import tempfile  # here, not above: starting is slow under emulation
+
+            from autotune import durable
 
             # On disk rather than in memory: a build tree may be large.
             parent = "/var/tmp" if os.access("/var/tmp", os.W_OK) else tempfile.gettempdir()
-            self._own_scratch = tempfile.mkdtemp(prefix="autotune-pristine-", dir=parent)
-            os.chown(self._own_scratch, self._place.identity.uid, self._place.identity.gid)
-        return self._own_scratch
+            owner = (self._place.identity.uid, self._place.identity.gid)
+            self._own_scratch = durable.Scratch(Path(parent), "autotune-pristine", owner)
+        return str(self._own_scratch.path)
 
     def _close_runner(self) -> None:
         if self._runner is not None:
@@ -188,9 +194,7 @@ class Executor:
         self._close_runner()
         self._close_outer()
         if self._own_scratch is not None:
-            import shutil
-
-            shutil.rmtree(self._own_scratch, ignore_errors=True)
+            self._own_scratch.close()
             self._own_scratch = None
 
 

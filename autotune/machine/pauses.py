@@ -13,7 +13,7 @@ from collections.abc import Callable
 from autotune.process import LOOK_EVERY_S
 
 LEAST_SLEEP_S = 0.05
-"""Shorter differences of the two clocks are those of reading one after the other."""
+"""Shorter sleeps are not told from the two clocks' own differences."""
 
 
 class PauseWatch:
@@ -32,7 +32,7 @@ class PauseWatch:
 
     def problem(self) -> str | None:
         """Return what the machine did, None for nothing."""
-        slept_s = _slept_s() - self._slept_before_s
+        slept_s = _slept_s()[0] - self._slept_before_s[1]
         if slept_s > LEAST_SLEEP_S:
             return f"the machine slept for {slept_s:.1f} s during the run"
         if self.stopped_s:
@@ -40,7 +40,10 @@ class PauseWatch:
         return None
 
 
-def _slept_s() -> float:
-    """Return how long the machine has slept since it was booted: only one of the two clocks counts that
-    (clock_gettime(2))."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+def _slept_s() -> tuple[float, float]:
+    """Return how long the machine has slept since it was booted, at least and at most: only one of the two clocks
+    counts that (clock_gettime(2)), and this process may lose the CPU between reading them."""
+    before_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+    with_sleep_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    after_s = time.clock_gettime(time.CLOCK_MONOTONIC)
+    return with_sleep_s - after_s, with_sleep_s - before_s

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
 from autotune.machine.base import Machine, Place
-from autotune.machine.vm import kernels
+from autotune.machine.vm import healing, kernels
 from autotune.schedext import kernel as sched_ext
 from autotune.schedext.holding.client import privilege_problem
 
@@ -75,8 +76,11 @@ def default_cpus() -> int:
 
 def default_memory_bytes() -> int:
     """Return half of the host's memory, 4 GiB at most: what the workload writes lives there too."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(4 << 30, total // 2)
+    return min(4 << 30, host_memory_bytes() // 2)
+
+
+def host_memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextlib.contextmanager
@@ -90,21 +94,23 @@ def choose(
     keep_writes: Path | None,
     lease_s: float,
     listener: Listener,
+    deadline: Deadline | None = None,
 ) -> Iterator[Machine]:
     """Yield the machine of a session and restore it at the end, whatever happens. On the host a scheduler is detached
-    when we are stopped for `lease_s`. Raises NoMachineError when there is none, UsageError for options that do not fit
-    the machine."""
+    when we are stopped for `lease_s`; a micro-VM is given up at the `deadline`. Raises NoMachineError when there is
+    none, UsageError for options that do not fit the machine."""
     choice = decide(kind)
     if choice.kind == "host":
-        _refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
+        refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
         with _host(place, choice.why, lease_s, listener) as machine:
             yield machine
         return
-    with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener) as machine:
+    with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener, deadline) as machine:
         yield machine
 
 
-def _refuse_vm_options(**options: object) -> None:
+def refuse_vm_options(**options: object) -> None:
+    """Raise UsageError for options of the micro-VM that were given for a session on the host."""
     given = [f"--{name.removesuffix('_bytes').replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise UsageError(
@@ -118,7 +124,7 @@ def _host(place: Place, why: str, lease_s: float, listener: Listener) -> Iterato
     from autotune.machine.guarded import GuardedMachine
     from autotune.machine.local import LocalMachine
 
-    fetched = next(iter(kernels.installed()), None)
+    fetched = healing.sound_parts(lambda text: listener(Warned(text)))
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
     host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s)
@@ -138,22 +144,26 @@ def _vm(
     kernel: Path | None,
     keep_writes: Path | None,
     listener: Listener,
+    deadline: Deadline | None,
 ) -> Iterator[Machine]:
     from autotune.machine.vm import microvm
     from autotune.machine.vm.resilient import ResilientVM
 
-    _refuse_hidden(place.cwd)
+    refuse_hidden(place.cwd)
     options = microvm.VmOptions(
         cpus=cpus or default_cpus(),
         memory_bytes=memory_bytes or default_memory_bytes(),
         keep_writes=_writable_directory(keep_writes),
     )
-    found = kernels.find(kernel)
+    found = healing.sound(kernel, lambda text: listener(Warned(text)))
 
     def boot() -> microvm.MicroVM:
-        return microvm.boot(found, place, options, why, notify=lambda text: listener(Step("boot", text)))
+        def notify(text: str) -> None:
+            listener(Step("boot", text))
 
-    machine = ResilientVM(boot, lambda text: listener(Warned(text)))
+        return microvm.boot(found, place, options, why, notify=notify, deadline=deadline)
+
+    machine = ResilientVM(boot, lambda text: listener(Warned(text)), deadline)
     try:
         yield machine
         if keep_writes is not None:
@@ -173,7 +183,8 @@ def _keep(machine: ResilientVM, directory: Path, listener: Listener) -> None:
         listener(Warned(f"not kept: {problem}"))
 
 
-def _refuse_hidden(cwd: str) -> None:
+def refuse_hidden(cwd: str) -> None:
+    """Raise UsageError for a directory that the micro-VM does not share."""
     if any(cwd == top or cwd.startswith(f"{top}/") for top in HIDDEN_IN_VM):
         raise UsageError(f"directory {cwd} does not exist inside the micro-VM", hint="run from another directory")
 
@@ -181,10 +192,16 @@ def _refuse_hidden(cwd: str) -> None:
 def _writable_directory(path: Path | None) -> Path | None:
     if path is None:
         return None
+    from autotune.machine.vm import account, microvm
+
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--keep-writes {path}: {error.strerror}", hint="name a directory you may write") from error
-    if not os.access(path, os.W_OK):
+    setpriv = microvm.find_setpriv()
+    if is_new:
+        account.hand_over(setpriv, path)
+    if not account.may_write(setpriv, path):
         raise UsageError(f"--keep-writes {path} cannot be written", hint="name a directory you may write")
     return path.resolve()

@@ -96,8 +96,7 @@ def _expire(*_signal: object) -> None:
 @contextlib.contextmanager
 def _limited(cpu_s: float) -> Iterator[None]:
     """Raise _TooSlow once the block has taken so much CPU time of this process. The `re` module heeds signals while it
-    searches. For the main thread."""
-    signal.signal(signal.SIGVTALRM, _expire)
+    searches."""
     signal.setitimer(signal.ITIMER_VIRTUAL, cpu_s)
     try:
         yield
@@ -111,7 +110,8 @@ class MetricSearch:
     stopped before the end; None while it did not."""
 
     def __init__(self, expression: str) -> None:
-        """Compile the expression. Raises UsageError when it is not a regular expression."""
+        """Compile the expression; in the main thread only, which gets the signal that ends a search. Raises UsageError
+        when it is not a regular expression."""
         try:
             self._expression = re.compile(expression)
         except (re.error, OverflowError, RecursionError) as error:
@@ -119,6 +119,7 @@ class MetricSearch:
                 f"the metric {expression!r} is not a regular expression: {error}",
                 hint="give a Python regular expression whose first group is the number, such as 'took ([0-9.]+) ms'",
             ) from error
+        signal.signal(signal.SIGVTALRM, _expire)
         self.error: str | None = None
         self.count = 0
         self.matches: list[str] = []

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from autotune import prompt
 from autotune.config import Settings
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.knowledge.past import sentences
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
-from autotune.machine.vm import kernels
+from autotune.machine.vm import healing
 from autotune.planner import fallback
 from autotune.planner.base import Planner, Situation
 from autotune.planner.claude import cost, credentials
@@ -27,6 +28,7 @@ from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.schedext.holding.client import bounded
 from autotune.secrecy import known_secrets
 from autotune.tools.reasons import by_reason, unusable
 from autotune.tools.rehearsal import Rehearsal
@@ -35,6 +37,7 @@ from autotune.tools.workshop import Workshop
 from autotune.verify.submission import Submission
 
 if TYPE_CHECKING:
+    from autotune.planner.claude.service import ClaudeService
     from autotune.verify.gates import Verification
 
 PAST_SESSIONS = 3
@@ -56,6 +59,57 @@ class Parts:
     show_output: bool = True
     proposes: bool = True
     """False when the user named all candidates."""
+    contact: Contact | None = None
+    """Claude's service as it answered before the machine was started; None: it is looked for now."""
+    deadline: Deadline | None = None
+    """The end of the budget, for verifications."""
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Claude's service, as it was found and answered before a session. `problem` says why it cannot be used."""
+
+    service: ClaudeService | None = None
+    origin: str = ""
+    problem: PlannerError | None = None
+
+    def require(self) -> ClaudeService:
+        """Return the service. Raises PlannerError when it cannot be used."""
+        if self.service is None:
+            raise self.problem or PlannerError("Claude is not used in this session", hint="use --planner claude")
+        return self.service
+
+
+@contextlib.contextmanager
+def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -> Iterator[Contact]:
+    """Find the key and ask the service whether it accepts key and model; close the connection at the end. Raises
+    PlannerError when only Claude may plan and cannot."""
+    if settings.planner == "offline":
+        yield Contact()
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            found = credentials.require(settings.planner, cwd, os.environ)
+            service = _connected(found, settings, deadline or unlimited(), stack)
+        except PlannerError as error:
+            if settings.planner == "claude":
+                raise
+            contact = Contact(problem=error)
+        else:
+            contact = Contact(service, found.origin)
+        yield contact
+
+
+def _connected(
+    found: credentials.Credentials, settings: Settings, deadline: Deadline, stack: contextlib.ExitStack
+) -> ClaudeService:
+    from autotune.planner.claude import service as claude_service  # only here: its library takes a second to import
+
+    service = claude_service.ClaudeService(found, silence_s=settings.model_timeout)
+    stack.callback(service.close)
+    within_s = min(deadline.bound(claude_service.CHECK_S), settings.model_timeout)
+    service.check(settings.model, within_s, must_answer=settings.planner == "claude")
+    return service
 
 
 @contextlib.contextmanager
@@ -64,44 +118,33 @@ def planning(parts: Parts) -> Iterator[Planner]:
     assert parts.machine is not None
     reasons = unusable(parts.catalog, parts.machine.info)
     if parts.proposes:
-        parts.listener(LeftOut(by_reason(reasons)))
+        programs = any(one.kind == "binary" and one.name not in reasons for one in parts.catalog.schedulers)
+        parts.listener(LeftOut(by_reason(reasons), programs_here=programs))
     offline = OfflinePlanner(parts.catalog, reasons)
     if parts.settings.planner == "offline":
         yield offline
         return
-    from autotune.planner.claude import service as claude_service
-
-    origin = ""
-    rehearsal = Rehearsal(parts.machine, parts.resolve)
+    deadline = parts.deadline or unlimited()
+    rehearsal = Rehearsal(parts.machine, lambda candidate: bounded(parts.resolve(candidate), deadline))
     with contextlib.ExitStack() as stack:
+        contact = parts.contact or stack.enter_context(contacted(parts.settings, Path(parts.workload.cwd)))
 
-        def connect() -> claude_service.ClaudeService:
-            nonlocal origin
-            found = credentials.require(parts.settings.planner, Path(parts.workload.cwd), os.environ)
-            origin = found.origin
-            service = claude_service.ClaudeService(found, silence_s=parts.settings.model_timeout)
-            stack.callback(service.close)
-            return service
-
-        def make(service: claude_service.ClaudeService) -> tuple[Planner, str]:
+        def make(service: ClaudeService) -> tuple[Planner, str]:
             talk = conversation(parts, service, rehearsal)
             stack.callback(talk.transcript_file.close)
             stack.callback(rehearsal.release)
-            return talk, f"{parts.settings.model}, with {origin}"
+            return talk, f"{parts.settings.model}, with {contact.origin}"
 
-        yield fallback.choose(parts.settings.planner, connect, make, offline, parts.listener)
+        yield fallback.choose(parts.settings.planner, contact.require, make, offline, parts.listener)
 
 
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
     """Return the conversation of a session with the given service."""
     settings, workload = parts.settings, parts.workload
     redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
-    account = cost.Account(settings.model, cost.load(settings.prices))
-    if settings.max_cost is not None and account.spent.cost_usd is None:
-        raise PlannerError(
-            f"--max-cost cannot be kept: there is no price for {settings.model}",
-            hint="give one with --prices, or limit the calls with --max-calls",
-        )
+    prices = cost.load(settings.prices)
+    cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
+    account = cost.Account(settings.model, prices)
     shop = workshop(parts) if rehearsal else None
     toolbox = Toolbox(
         catalog=parts.catalog,
@@ -135,9 +178,12 @@ def workshop(parts: Parts) -> Workshop:
     def verified(submission: Submission) -> Verification:
         from autotune.verify.gates import verify
 
-        kernel = kernels.find(parts.settings.kernel)
+        kernel = healing.sound(parts.settings.kernel, lambda text: parts.listener(Warned(text)))
         return verify(
-            submission, kernel, lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}"))
+            submission,
+            kernel,
+            lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}")),
+            parts.deadline,
         )
 
     return Workshop(parts.catalog, verified)

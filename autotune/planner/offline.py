@@ -124,8 +124,9 @@ class OfflinePlanner:
         known = [result for result in situation.results if result.candidate.scheduler in offered]
         tried = {_without_defaults(offered[one.candidate.scheduler], one.candidate.knobs) for one in known}
         proposals = []
-        for leader in _leaders(known):
-            for proposal in _variations(leader, offered[leader.candidate.scheduler], situation.machine):
+        for place, leader in enumerate(_leaders(known)):
+            scheduler = offered[leader.candidate.scheduler]
+            for proposal in _variations(leader, _place(leader, place), scheduler, situation.machine):
                 if proposal.candidate not in tried:
                     tried.add(proposal.candidate)
                     proposals.append(proposal)
@@ -148,7 +149,7 @@ def _by_turns(*kinds: Sequence[T]) -> list[T]:
 
 
 def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Proposal:
-    candidate = Candidate(scheduler.name)
+    candidate = scheduler.candidate({})
     if not votes:
         return Proposal(candidate, "no hint from the baseline; tried as a default", "about the same")
     tags = ", ".join(sorted(set(scheduler.tags) & votes[0].tags))
@@ -160,28 +161,30 @@ def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
     return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
 
-def _variations(leader: CandidateResult, scheduler: Scheduler, machine: MachineInfo) -> Iterator[Proposal]:
-    """Yield the leader with one knob changed or with a profile, skipping settings that its rules refuse."""
-    for knobs, why in _by_turns(list(_turned(leader, scheduler, machine)), list(_profiles(leader, scheduler))):
+def _variations(leader: CandidateResult, place: str, scheduler: Scheduler, machine: MachineInfo) -> Iterator[Proposal]:
+    """Yield the leader with one knob changed or with a profile, skipping settings that its rules refuse. `place` says
+    where it stands in the race."""
+    named = f"{leader.candidate.short} {place}"
+    turned = _turned(leader, named, scheduler, machine)
+    for knobs, why in _by_turns(list(turned), list(_profiles(named, scheduler))):
         if _goes_together(scheduler, knobs):
             yield Proposal(_without_defaults(scheduler, knobs.items()), why, "better than its neighbour")
 
 
 def _without_defaults(scheduler: Scheduler, knobs: Iterable[tuple[str, KnobValue]]) -> Candidate:
     """The same settings are the same candidate, whether defaults are named or not."""
-    changed = [(name, value) for name, value in knobs if value != scheduler.knob(name).default]
-    return Candidate(scheduler.name, tuple(sorted(changed)))
+    return scheduler.candidate(dict(knobs))
 
 
 def _turned(
-    leader: CandidateResult, scheduler: Scheduler, machine: MachineInfo
+    leader: CandidateResult, named: str, scheduler: Scheduler, machine: MachineInfo
 ) -> Iterator[tuple[dict[str, KnobValue], str]]:
     settings = dict(leader.candidate.knobs)
     for knob in scheduler.knobs:
         if _can_be_turned(knob, scheduler, machine):
             current = settings.get(knob.name, knob.default)
             for value in _steps(knob, current):
-                why = f"{leader.candidate.key} {_place(leader)}; {knob.name} goes from {current} to {value}"
+                why = f"{named}; {knob.name} goes from {current} to {value}"
                 yield {**settings, knob.name: value}, why
 
 
@@ -195,11 +198,11 @@ def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bo
     return machine.traits is None or set(knob.needs) <= set(machine.traits)
 
 
-def _profiles(leader: CandidateResult, scheduler: Scheduler) -> Iterator[tuple[dict[str, KnobValue], str]]:
+def _profiles(named: str, scheduler: Scheduler) -> Iterator[tuple[dict[str, KnobValue], str]]:
     for name in PROFILES:
         settings = scheduler.modes.get(name, {})
         if settings:
-            yield dict(settings), f"{leader.candidate.key} {_place(leader)}; its profile for {name} may do better"
+            yield dict(settings), f"{named}; its profile for {name} may do better"
 
 
 def _goes_together(scheduler: Scheduler, settings: dict[str, KnobValue]) -> bool:
@@ -210,7 +213,10 @@ def _goes_together(scheduler: Scheduler, settings: dict[str, KnobValue]) -> bool
     return True
 
 
-def _place(leader: CandidateResult) -> str:
+def _place(leader: CandidateResult, place: int) -> str:
+    """Say where a candidate stands: one leads at most."""
+    if place:
+        return ("comes second", "comes third")[place - 1]
     return "leads" if leader.speedup is not None and leader.speedup.estimate > 1 else "is nearest to EEVDF"
 
 

@@ -18,6 +18,7 @@ from autotune.redact.values import (
     hides_weak,
     is_path,
     looks_mixed,
+    looks_typed,
 )
 
 # NAME = value, NAME: value, "name": "value", --name value. The look ahead spares the names that cannot be secret.
@@ -30,9 +31,13 @@ _NAMED = re.compile(
 _OPEN = re.compile(r"\\{0,3}[\"']")
 _SINGLE = re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*")
 _DOUBLE = re.compile(r"[^\"\\\n]*(?:\\.[^\"\\\n]*)*")
-_BARE = re.compile(rf"(?:{MARK}|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1,40}}=))+|<[^<>\s]{{1,80}}>")
+_BARE = re.compile(rf"(?:{MARK}|->(?=[A-Za-z_])|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1,40}}=))+|<[^<>\s]{{1,80}}>")
 _BARE_SHORT = re.compile(r"[^\s\"'<>;,&=:]+={0,2}")
 _LINE = re.compile(r"[^\r\n#]*")
+_PROSE_GOES_ON = re.compile(r"[a-z]+ [a-z]")
+"""After a quoted name: `project 'a-token': discarding no candidates`. What JSON or YAML names has no second word."""
+_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=[^=]")
+"""The next variable on a line of them, whose own name decides: `CRATE=my-token VERSION=1.2`."""
 
 
 def without_assigned(text: str) -> str:
@@ -52,6 +57,8 @@ def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[i
     """Return where the secret is that is assigned to a name; None when the value is no secret."""
     start = named.end()
     opened = _OPEN.match(text, start)
+    if opened is not None and named["quote"] is None and _closes(text, named.start(), opened.group()):
+        return None
     if opened is not None:
         start, end = opened.end(), _quoted_end(text, opened)
     elif (bare := (_BARE_SHORT if strength == "weak" else _BARE).match(text, start)) is not None:
@@ -70,6 +77,11 @@ def _secret_span(text: str, named: re.Match[str], strength: Strength) -> tuple[i
     if opened is None and named["between"] in (" = ", "= ", " =") and strength == "password":
         end = _ini_end(text, named, end)
     return (start, end) if _hides(text, named, strength, (start, end), opened is not None) else None
+
+
+def _closes(text: str, at: int, quote: str) -> bool:
+    """Return whether the quote after a name ends a string that the name is in: `"Enter the password: "`."""
+    return text[max(0, at - 200) : at].rpartition("\n")[2].count(quote) % 2 == 1
 
 
 def _quoted_end(text: str, opened: re.Match[str]) -> int:
@@ -98,7 +110,8 @@ def _ini_end(text: str, named: re.Match[str], end: int) -> int:
 def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int, int], quoted: bool) -> bool:
     value, between = text[slice(*span)], named["between"]
     if strength == "weak":
-        return bool(between.strip()) and hides_weak(value)
+        is_header = ":" in between and named["name"].lower().startswith("x-")
+        return bool(between.strip()) and (hides_weak(value) or (is_header and len(value) >= 6 and looks_typed(value)))
     if len(value) > LONGEST_SPARED and between.strip():
         return True
     if not between.strip():
@@ -108,6 +121,8 @@ def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int,
     after = text[span[1] : span[1] + 8]
     if "=" in between:
         return hides_bare(strength, value, between == "=", after)
+    if named["quote"] and strength == "token" and _PROSE_GOES_ON.match(value + after):
+        return False
     alone = not after.strip(" \t").rstrip("\r") or after.lstrip(" \t\r")[:1] in ("\n", "#")
     return bool(named["quote"]) or hides_after_colon(strength, value, alone and _begins_line(text, named.start()))
 
@@ -125,6 +140,8 @@ def _hides_after_space(named: re.Match[str], strength: Strength, value: str, quo
     if named["quote"] is not None or value.startswith("-"):
         return False
     if not named["name"].startswith("-"):
+        if _ASSIGNMENT.match(value):
+            return False
         return not quoted and len(value) >= 16 and looks_mixed(value) and not CALL.match(value) and not is_path(value)
     if value.lower() in AFTER_OPTION or (name_strength(value) and value.isupper()):
         return False

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autotune.redact.assignments import without_assigned
+from autotune.redact.commands import without_command_secrets
 from autotune.redact.containers import name_beside_value, without_contained
 from autotune.redact.contexts import without_placed
 from autotune.redact.formats import without_known_formats
@@ -71,5 +72,8 @@ class Redactor:
         return "[redacted: value]"
 
     def _pass(self, text: str) -> str:
-        nets = (self.known, without_private_keys, without_known_formats, without_placed, without_contained)
+        nets = (
+            *(self.known, without_private_keys, without_known_formats, without_placed),
+            *(without_command_secrets, without_contained),
+        )
         return without_assigned(functools.reduce(lambda caught, net: net(caught), nets, text))

@@ -40,6 +40,11 @@ def looks_mixed(value: str) -> bool:
     return any(map(str.isdigit, value)) and any(map(str.islower, value)) and any(map(str.isupper, value))
 
 
+def looks_typed(value: str) -> bool:
+    """Return whether it has letters and digits and is no digest: a password that a person chose, or a token."""
+    return any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and not _DIGEST.fullmatch(value)
+
+
 def is_generated(value: str, changes: float = 0.4) -> bool:
     """Return whether letters and digits read as a generator writes them: about as many capitals as small letters, and
     `changes` (of 1) from one kind to another. Names of tests and symbols have fewer capitals, in front of words. Of
@@ -63,6 +68,11 @@ def _has_many_digits(value: str) -> bool:
     """Return whether there are as many digits as in hexadecimal; names have a digit or two."""
     digits = sum(map(str.isdigit, value))
     return digits >= 3 and digits >= 0.15 * len(value)
+
+
+def _is_member(value: str) -> bool:
+    """Return whether it is code that reads a member, which no password is: `passwd->pw_passwd`, `Config::kToken2`."""
+    return bool(re.search(r"->|::", value) and re.fullmatch(_NAMES, value)) and not _looks_random(value)
 
 
 def is_path(value: str) -> bool:
@@ -93,7 +103,7 @@ def hides_bare(strength: Strength, value: str, glued: bool, ends: str) -> bool:
         return False
     if strength == "token" and (_NUMBER.fullmatch(value) or is_path(value)):
         return False
-    if re.fullmatch(r"\d{0,3}", value):
+    if re.fullmatch(r"\d{0,3}", value) or (not glued and _is_member(value)):
         return False
     if _IDENTIFIER.fullmatch(value):
         if glued:
@@ -117,7 +127,7 @@ def hides_after_colon(strength: Strength, value: str, alone: bool) -> bool:
 
 def is_real(value: str) -> bool:
     """Return whether it is neither a placeholder (`$TOKEN`, `<password>`, `***`) nor redacted already."""
-    return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted: ")
+    return not NOT_REAL.fullmatch(value) and not value.startswith("[redacted:")
 
 
 def is_random(value: str) -> bool:

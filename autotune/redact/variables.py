@@ -17,8 +17,10 @@ from autotune.redact.values import LEAST_LITERAL, is_path
 LEAST_WORD = 12
 """Values of secret variables that are one plain word are spared below this length: `password`, `production`."""
 _KINDS = frozenset([kind for kind, *_ in FORMATS] + [kind for kind, *_ in CONTEXTS] + ["JWT", "Discord token"])
-_BROKEN = re.compile(r"[\x00-\x20\x7f-\xa0]+")
+_BROKEN = re.compile(r"[^!-~]+")
 """Characters at which a damaged key falls into pieces, each of which is shown by itself."""
+AROUND = " \t\r\n\v\f\x00\x85\xa0\u2007\u202f\u200b\u2060\ufeff"
+"""Characters around a key that are not part of it: white space, a byte order mark, and others that are not seen."""
 _URL_PASSWORD = re.compile(r"://[^\s/:@]{0,256}:([^\s/@]+)@")
 
 
@@ -34,12 +36,20 @@ def literals_of(environ: Mapping[str, str]) -> Iterator[str]:
 def _secrets_of(name: str, value: str) -> Iterator[str]:
     strength = name_strength(name)
     if strength and _worth_hiding(strength, value.strip()):
-        yield value.strip()
+        yield from {value.strip(), without_surroundings(value)}
         yield from (line.strip() for line in value.splitlines() if len(line) >= 20 and " " not in line.strip())
         yield from (piece for piece in _pieces(value) if re.search(r"\d", piece) and re.search(r"[A-Za-z]", piece))
     for password in _URL_PASSWORD.findall(value):
         if _worth_hiding("password", password):
             yield password
+
+
+def without_surroundings(value: str) -> str:
+    """Return a key without what is around it by mistake: white space, a byte order mark, and a pair of quotes, which
+    `docker --env-file` and many a CI system keep."""
+    value = value.strip(AROUND)
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].strip(AROUND) if quoted else value
 
 
 def _pieces(value: str) -> Iterator[str]:

@@ -23,23 +23,28 @@ from autotune.records import (
     BASELINE,
     Allotment,
     Baseline,
+    Candidate,
     MachineInfo,
     Observation,
     Session,
     Spending,
     Workload,
 )
-from autotune.report.table import RIGHT_ALIGNED, Table, plain_table, table
-from autotune.report.text import bytes_text, counted, duration_text, printable, shell_word, value_text
+from autotune.report import program
+from autotune.report.table import RIGHT_ALIGNED, Table, footnote, plain_table, table
+from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the JSON document. Raised when a field changes its meaning or is removed, not when one is added."""
 
 WALL_METRIC = "wall_s"
 """`Session.metric` when it is wall time."""
+
+BUSY = "This machine is busy"
+"""Beginning of the warning that every report repeats, since it is about all numbers."""
 
 ENVIRONMENT_KEPT = frozenset(
     {"PATH", "SHELL", "LANG", "LC_ALL", "PYTHONHASHSEED"}
@@ -79,17 +84,22 @@ def machine_sentence(info: MachineInfo) -> str:
     """Return a sentence on the machine of the runs, and why it was chosen."""
     place = _PLACES[info.acceleration]
     facts = f"Linux {info.kernel}, {counted(info.cpus, 'CPU')}, {bytes_text(info.memory_bytes)}"
-    why = f": {info.why.rstrip('.')}" if info.why else ""
-    return printable(f"Runs on {place}, {facts}{why}.")
+    why = f": {info.why}" if info.why else ""
+    return sentence(printable(f"Runs on {place}, {facts}{why}"))
 
 
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
-    """Return a sentence on the baseline, and the smallest difference that can be detected."""
+    """Return a sentence on the baseline, and the gain that this budget will find."""
     median = value_text(baseline.median, is_time=is_time)
-    return (
-        f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}; "
-        f"differences under {percent_text(baseline.floor)} cannot be detected here."
-    )
+    known = f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}"
+    return f"{known}. {detectable_sentence(baseline)}"
+
+
+def detectable_sentence(baseline: Baseline) -> str:
+    """Return a sentence on the gain that is likely to be found with this budget."""
+    if baseline.detectable is None:
+        return "This budget has no room to confirm a gain."
+    return f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10."
 
 
 def allotment_sentence(allotted: Allotment) -> str:
@@ -119,17 +129,58 @@ def observation_sentence(observation: Observation) -> str:
     return f"Meanwhile: {', '.join(facts)}."
 
 
-def repeat_command(session: Session, given: Sequence[str] = ()) -> str:
+def repeat_command(session: Session, given: Sequence[str] = (), *, seeded: bool = True) -> str:
     """Return the command line that repeats the session, quoted for a shell: with the winner, or with all candidates
     when nothing won. `given` are the options for where and how long to run, which the session's record does not
     keep."""
     workload = session.workload
-    argv = ["autotune", "cc", *_workload_flags(workload), *given]
-    tried = [result.candidate.key for result in session.results if result.candidate.scheduler != BASELINE]
-    for key in tried if session.winner is None else [session.winner]:
-        argv += ["--scheduler", key]
-    argv += ["--seed", str(session.seed), "--", *command_words(workload)]
-    return " ".join(shell_word(word) for word in argv)
+    argv = ["cc", *_workload_flags(workload), *given]
+    tried = [result.candidate for result in session.results if result.candidate.scheduler != BASELINE]
+    for candidate in [one for one in tried if one.key == session.winner] or tried:
+        argv += ["--scheduler", candidate.short]
+    argv += ["--seed", str(session.seed)] if seeded else []
+    argv += ["--", *command_words(workload)]
+    return " ".join((program.called(), *(shell_word(word) for word in argv)))
+
+
+def cautions(session: Session) -> list[str]:
+    """Return the warnings to read beside the result."""
+    return [printable(warning) for warning in session.warnings if warning.startswith(BUSY)]
+
+
+def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
+    """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner
+    and for a session that ended early."""
+    if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
+        return []
+    tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
+    ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
+    if not tried:
+        return ["Next: give a larger --budget, so that candidates can be tried."]
+    if ahead:
+        leader = max(ahead, key=lambda one: (one.fresh_pairs, one.speedup.estimate if one.speedup else 0.0))
+        says = f"Next: {printable(leader.candidate.short)} is undecided; to measure it for longer:"
+        return [says, closer_command(session, leader.candidate, given)]
+    if all(one.verdict == "invalid" for one in tried):
+        return [
+            "Next: no candidate ran without fault; the notes say why, and 'autotune doctor' what this machine lacks."
+        ]
+    return ["Next: keep EEVDF, or try others: 'autotune schedulers' lists them, --scheduler NAME tries one."]
+
+
+def closer_command(session: Session, candidate: Candidate, given: Sequence[str] = ()) -> str:
+    """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or at
+    least twice as long as this session."""
+    own = list(given)
+    if "--budget" in own:
+        del own[own.index("--budget") : own.index("--budget") + 2]
+    outlook = session.outlook
+    is_known = outlook is not None and outlook.candidate == candidate.key and outlook.budget_s is not None
+    wanted_s = (outlook.budget_s if outlook and is_known else None) or 60.0 * max(2, math.ceil(session.elapsed_s / 30))
+    only = dataclasses.replace(
+        session, results=tuple(one for one in session.results if one.candidate == candidate), winner=None
+    )
+    return repeat_command(only, [*own, "--budget", duration_flag(wanted_s)], seeded=False)
 
 
 def keep_command(session: Session) -> str | None:
@@ -137,7 +188,8 @@ def keep_command(session: Session) -> str | None:
     whose scheduler cannot be kept."""
     if session.winner is None or session.machine.kind != "host":
         return None
-    return f"autotune apply {shell_word(session.winner)}"
+    won = next((one.candidate for one in session.results if one.candidate.key == session.winner), None)
+    return f"{program.called()} apply {shell_word(won.short if won else session.winner)}"
 
 
 def command_words(workload: Workload) -> tuple[str, ...]:
@@ -170,6 +222,11 @@ def session_table(session: Session) -> Table:
     return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
 
 
+def session_footnote(session: Session) -> str:
+    """Return what the columns of the session's table mean."""
+    return footnote(is_time=session.metric == WALL_METRIC)
+
+
 # --- whole documents -------------------------------------------------------------------------------------
 
 
@@ -177,15 +234,16 @@ def conclusion(session: Session) -> str:
     """Return the sentence under the table."""
     is_time = session.metric == WALL_METRIC
     return printable(
-        session.recommendation or recommend(session.results, session.winner, session.baseline, is_time=is_time)
+        session.recommendation
+        or recommend(session.results, session.winner, session.baseline, session.outlook, is_time=is_time)
     )
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [plain_table(session_table(session)), ""] if session.results else []
-    parts.append(conclusion(session))
-    if session.spending is not None:
+    parts = [plain_table(session_table(session)), "", session_footnote(session), ""] if session.results else []
+    parts += [conclusion(session), *cautions(session), *next_step(session, given)]
+    if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))
     if session.transcript is not None:
         parts.append(f"The conversation: {printable(session.transcript)}")
@@ -207,10 +265,13 @@ def markdown(session: Session, given: Sequence[str] = ()) -> str:
     text = [f"## autotune: {_markdown_text(session.workload.command)}", "", machine_sentence(session.machine), ""]
     if session.baseline is not None:
         text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
-    text += [*lines, "", _markdown_text(conclusion(session)), ""]
-    if session.warnings:
-        text += [*(f"- {_markdown_text(warning)}" for warning in session.warnings), ""]
-    if session.spending is not None:
+    text += [*lines, "", _markdown_text(session_footnote(session)), "", _markdown_text(conclusion(session)), ""]
+    for warning in session.warnings:
+        text += [f"Warning: {_markdown_text(sentence(warning))}", ""]
+    says, *command = next_step(session, given) or [""]
+    text += [_markdown_text(says), ""] if says else []
+    text += [f"    {command[0]}", ""] if command else []
+    if session.spending is not None and session.spending.calls:
         text += [_markdown_text(spending_sentence(session.spending)), ""]
     text += [f"    {repeat_command(session, given)}", ""]
     return "\n".join(text)
@@ -255,7 +316,7 @@ def csv_text(session: Session) -> str:
         interval = result.speedup
         bounds = (interval.estimate, interval.low, interval.high) if interval else ("", "", "")
         counts = (str(result.confirmed).lower(), result.runs, result.invalid_runs)
-        place = "" if row.rank == "-" else row.rank
+        place = row.rank if row.rank.isdigit() else ""
         medians = ("" if value is None else value for value in (result.median, result.baseline_median))
         texts = (row.note, printable(result.reason))
         writer.writerow(

@@ -20,6 +20,14 @@ UNIT = "autotune-scheduler.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 LOADER_PATH = "/etc/scx_loader/config.toml"
 TUNED_PROFILE = "autotune"
+LOADER_MODES = {
+    "auto": "Auto",
+    "gaming": "Gaming",
+    "lowlatency": "LowLatency",
+    "powersave": "PowerSave",
+    "server": "Server",
+}
+"""Modes of scx_loader, by the name of the profile; settings of the user's own go under Auto."""
 LOADER_KNOWS = frozenset(
     f"scx_{name}"
     for name in (
@@ -44,6 +52,8 @@ class Winner:
     exits_zero_when_ejected: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for autotune under root: the directories of the user who exported it."""
+    profile: str = ""
+    """Name of the profile that has exactly these settings; empty when none has."""
 
 
 def text(kind: Kind, winner: Winner) -> str:
@@ -66,7 +76,8 @@ def _one_line(line: str) -> str:
 
 
 def scx_loader(winner: Winner) -> str:
-    """Return a `config.toml` that starts the program at once, with its options as mode auto."""
+    """Return a `config.toml` that starts the program at once, with its options under the mode of their profile, or
+    under auto. The options are spelled out, since versions of scx_loader differ in what a mode stands for."""
     if winner.program is None:
         raise UsageError(
             f"scx_loader starts programs, and {winner.key} is a BPF object that autotune itself attaches",
@@ -77,6 +88,7 @@ def scx_loader(winner: Winner) -> str:
             f"scx_loader does not know {winner.program}",
             hint=f"it knows {', '.join(sorted(LOADER_KNOWS))}; for others use: autotune export systemd",
         )
+    mode = winner.profile if winner.profile in LOADER_MODES else "auto"
     options = ", ".join(toml_text(word) for word in winner.argv[1:])
     lines = [
         *_head(
@@ -86,10 +98,10 @@ def scx_loader(winner: Winner) -> str:
             f"Your scx_loader must know {winner.program} ('scxctl list'), and find it on its PATH.",
         ),
         f"default_sched = {toml_text(winner.program)}",
-        'default_mode = "Auto"',
+        f"default_mode = {toml_text(LOADER_MODES[mode])}",
         "",
         f"[scheds.{winner.program}]",
-        f"auto_mode = [{options}]",
+        f"{mode}_mode = [{options}]",
     ]
     return "\n".join(lines) + "\n"
 

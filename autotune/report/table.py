@@ -9,6 +9,7 @@ from typing import Literal
 
 from autotune.records import (
     BASELINE,
+    Candidate,
     CandidateResult,
     Interval,
     knob_text,
@@ -20,7 +21,8 @@ RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided",
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as text. `kind` says how a view may colour it."""
+    """One line of the table, as text. `kind` says how a view may colour it; `rank` counts only what was shown to differ
+    from EEVDF, and EEVDF."""
 
     kind: RowKind
     rank: str
@@ -68,16 +70,17 @@ def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | No
     medians = (median for result in results for median in (result.median, result.baseline_median))
     scale = scale_for((median for median in medians if median is not None), is_time=is_time)
     unit = f" [{scale.unit}]" if scale.unit else ""
-    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [95 % interval]", "verdict", "runs", "note")
+    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [interval]", "verdict", "runs", "note")
     return Table(header, tuple(_rows(results, scale, winner)))
 
 
 def _rows(results: Sequence[CandidateResult], scale: Scale, winner: str | None) -> Iterable[Row]:
     place = 0
     for result in results:
-        counts = result.verdict != "invalid" and result.median is not None
-        place += counts
-        yield _row(result, str(place) if counts else "-", scale, winner)
+        is_ranked = result.verdict in (None, "faster", "slower") and result.median is not None
+        place += is_ranked
+        rank = str(place) if is_ranked else "=" if result.verdict in ("same", "undecided") and result.speedup else "-"
+        yield _row(result, rank, scale, winner)
 
 
 def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) -> Row:
@@ -88,7 +91,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         kind="winner" if result.candidate.key == winner else kind,
         rank=place,
         scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
-        knobs=tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(result.candidate.knobs)),
+        knobs=_knobs(result.candidate),
         median="-" if result.median is None else scale.text(result.median),
         baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
@@ -96,6 +99,13 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         runs=str(result.runs),
         note=_note(result, winner),
     )
+
+
+def _knobs(candidate: Candidate) -> tuple[str, ...]:
+    """Return the settings as `--scheduler` takes them: those of a profile by its name."""
+    if candidate.profile:
+        return (f"mode={printable(candidate.profile)}",)
+    return tuple(printable(f"{name}={knob_text(value)}") for name, value in sorted(candidate.knobs))
 
 
 def interval_text(interval: Interval) -> str:
@@ -133,6 +143,15 @@ def _prediction_text(result: CandidateResult) -> str:
     outcome = {True: "came true", False: "did not come true", None: "open"}[result.held]
     reason = printable(result.reason).strip().rstrip(".")
     return f"{reason} (predicted {result.prediction}: {outcome})"
+
+
+def footnote(*, is_time: bool) -> str:
+    """Return a sentence on the columns, to stand below the table."""
+    ratio = "EEVDF's time over the scheduler's" if is_time else "the gain over EEVDF as a ratio"
+    return (
+        f"speedup: {ratio}, round by round; above 1 is better. Its interval is the one that the verdict used. "
+        "EEVDF: its median in the same rounds. =: not shown to differ from EEVDF."
+    )
 
 
 RIGHT_ALIGNED = frozenset({0, 2, 3, 6})

@@ -79,6 +79,14 @@ def scale_for(values: Iterable[float], *, is_time: bool) -> Scale:
     return Scale(("ms" if in_ms else "s") if is_time else "", factor, decimals)
 
 
+def sentence(text: str) -> str:
+    """Return the text with one mark at its end: its own, or a full stop."""
+    text = text.strip()
+    if not text or text.endswith(("?", "!", "\u2026", "...")):
+        return text
+    return f"{text.rstrip('.:;, ')}."
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things: `1 run`, `3 runs`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

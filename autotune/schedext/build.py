@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources, trust
+from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BuildError
 
 LEAST_CLANG = 15
@@ -38,28 +38,41 @@ class Clang:
 
 @dataclass(frozen=True)
 class Build:
-    """A compiled scheduler. `sha256` is the object's; `build_s` is 0 when it came from the cache."""
+    """A compiled scheduler. `sha256` is the object's; `build_s` is 0 when it came from the cache. `note` is a sentence
+    about a cached one that was damaged and compiled anew; empty otherwise."""
 
     object_path: Path
     sha256: str
     clang: str
     build_s: float
     cached: bool
+    note: str = ""
 
 
-def build(source: Path, *, headers: Path | None = None, cache: Path | None = None) -> Build:
-    """Compile a `.bpf.c` file. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for one. Raises
-    BuildError, with the compiler's output in `detail` when the source is wrong."""
+def build(source: Path, *, headers: Path | None = None, cache: Path | None = None, limit_s: float = COMPILE_S) -> Build:
+    """Compile a `.bpf.c` file within `limit_s`. `headers` is a directory with `linux/bpf/vmlinux.h`; None looks for
+    one. Raises BuildError, with the compiler's output in `detail` when the source is wrong."""
     clang = newest_clang()
     include = find_headers(headers)
     directory = cache or resources.cache_dir() / "objects"
     target = directory / f"{source.name.removesuffix('.bpf.c')}-{_key(source, include, clang)}.o"
     started = time.monotonic()
-    cached = target.is_file() and not trust.is_foreign(target)  # a cache in a place that others share is not believed
-    if not cached:
-        _compile(clang, source, include, target)
-    digest = hashlib.sha256(target.read_bytes()).hexdigest()
-    return Build(target, digest, clang.version, 0.0 if cached else time.monotonic() - started, cached)
+    # A cache in a place that others share is not believed.
+    cached = target.is_file() and digests.has_note(target) and not trust.is_foreign(target)
+    damage = digests.problem(target) if cached else None
+    if not cached or damage is not None:
+        _compile(clang, source, include, target, limit_s)
+    digest = hashlib.sha256(reading.data(target, most_bytes=reading.MOST_OBJECT_BYTES)).hexdigest()
+    build_s = time.monotonic() - started
+    if damage is not None:
+        return Build(target, digest, clang.version, build_s, False, f"{target.name} {damage}; it was compiled anew")
+    return Build(target, digest, clang.version, 0.0 if cached else build_s, cached)
+
+
+def damaged_objects(cache: Path | None = None) -> list[Path]:
+    """Return the objects in the cache that are not as they were compiled."""
+    directory = cache or resources.cache_dir() / "objects"
+    return [path for path in sorted(directory.glob("*.o")) if digests.has_note(path) and digests.problem(path)]
 
 
 def newest_clang() -> Clang:
@@ -116,7 +129,7 @@ def _dump_headers() -> Path:
     """Dump the types of the running kernel into the cache, once per kernel release."""
     directory = resources.cache_dir() / "headers" / os.uname().release
     target = directory / VMLINUX
-    if not target.is_file():
+    if not target.is_file() or (digests.has_note(target) and digests.problem(target)):
         bpftool = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin") or "bpftool"
         text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
         if "sched_ext_ops" not in text:
@@ -124,6 +137,7 @@ def _dump_headers() -> Path:
         with durable.explained(f"{target.name} cannot be written", target, error=BuildError):
             target.parent.mkdir(parents=True, exist_ok=True)
             durable.replace(target, text.encode(), mode=durable.SHARED)
+            digests.note(target)
     return directory
 
 
@@ -132,7 +146,7 @@ def _key(source: Path, include: Path, clang: Clang) -> str:
     try:
         parts = [source, *sorted(_include_dir(source).glob("*.h")), include / VMLINUX]
         for part in parts:
-            digest.update(hashlib.sha256(part.read_bytes()).digest())
+            digest.update(hashlib.sha256(reading.data(part, most_bytes=reading.MOST_OBJECT_BYTES)).digest())
     except OSError as error:
         raise BuildError(f"{error.filename}: {error.strerror}", hint="install autotune again") from error
     return digest.hexdigest()[:24]
@@ -144,21 +158,23 @@ def _include_dir(source: Path) -> Path:
     return beside if beside.is_dir() else resources.bpf_source_dir() / "include"
 
 
-def _compile(clang: Clang, source: Path, include: Path, target: Path) -> None:
+def _compile(clang: Clang, source: Path, include: Path, target: Path, limit_s: float) -> None:
     with durable.explained("the object cannot be written", target, error=BuildError):
         target.parent.mkdir(parents=True, exist_ok=True)
         with durable.draft_directory(target) as scratch:
             made = scratch / "object.o"
             argv = [clang.path, *FLAGS, "-I", str(_include_dir(source)), "-I", str(include)]
-            _run_clang([*argv, "-c", str(source), "-o", str(made)], source)
-            durable.replace(target, made.read_bytes(), mode=durable.SHARED)
+            _run_clang([*argv, "-c", str(source), "-o", str(made)], source, limit_s)
+            durable.replace(target, reading.data(made, most_bytes=reading.MOST_OBJECT_BYTES), mode=durable.SHARED)
+            digests.note(target)
 
 
-def _run_clang(argv: list[str], source: Path) -> None:
+def _run_clang(argv: list[str], source: Path, limit_s: float) -> None:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMPILE_S, check=False)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise BuildError(f"{source.name}: the compiler took over {COMPILE_S:g} s", hint="simplify it") from error
+        hint = "simplify it" if limit_s >= COMPILE_S else "give a larger --budget"
+        raise BuildError(f"{source.name}: the compiler took over {limit_s:.3g} s", hint=hint) from error
     if done.returncode != 0:
         output = done.stderr.decode(errors="replace")
         raise BuildError(f"{source.name} does not compile: {_first_error(output)}", hint="see --debug", detail=output)

@@ -16,9 +16,11 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import NamedTuple
 
+from autotune import reading
 from autotune.errors import AttachError, BusyError, UsageError
 from autotune.records import KnobValue, SchedulerExit
 
@@ -190,8 +192,7 @@ def _read_exactly(path: str, sha256: str) -> bytes:
 
     name = os.path.basename(path)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = reading.data(Path(path), most_bytes=reading.MOST_OBJECT_BYTES)
     except OSError as error:
         raise AttachError(f"{name} cannot be opened: {error.strerror}", hint="verify the scheduler again") from error
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from autotune import resources
+from autotune.deadline import Deadline, unlimited
 from autotune.records import AttachSpec, Candidate, ProgramSpec
-from autotune.schedext.build import build
+from autotune.schedext.build import COMPILE_S, build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries, options
@@ -16,7 +18,8 @@ from autotune.schedext.programs.binaries import Places
 
 class CatalogResolver:
     """Resolves candidates. Objects are built into `objects` (None: the user's cache) with the kernel's types from
-    `headers`; programs are searched in `places` (None: those of this machine)."""
+    `headers`; programs are searched in `places` (None: those of this machine). `notify` gets a text for each cached
+    object that was damaged. The compiler ends at the `deadline`."""
 
     def __init__(
         self,
@@ -24,11 +27,15 @@ class CatalogResolver:
         catalog: Catalog | None = None,
         objects: Path | None = None,
         places: Places | None = None,
+        notify: Callable[[str], None] = lambda _text: None,
+        deadline: Deadline | None = None,
     ) -> None:
+        self._deadline = deadline or unlimited()
         self._headers = Path(headers) if headers else None
         self._catalog = catalog or Catalog.load()
         self._objects = objects
         self._places = places
+        self._notify = notify
 
     def __call__(self, candidate: Candidate) -> AttachSpec:
         """Resolve a candidate. Raises UsageError for an impossible one, BuildError when it does not build,
@@ -41,7 +48,10 @@ class CatalogResolver:
         if scheduler.is_generated:
             return custom.attach_spec(candidate, scheduler)
         source = resources.bpf_source_dir() / scheduler.source
-        built = build(source, headers=self._headers, cache=self._objects)
+        limit_s = self._deadline.bound(COMPILE_S)
+        built = build(source, headers=self._headers, cache=self._objects, limit_s=limit_s)
+        if built.note:
+            self._notify(built.note)
         return self._catalog.attach_spec(candidate, built.object_path)
 
 

@@ -14,16 +14,17 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AttachError, AutotuneError
-from autotune.records import Seal
+from autotune.records import KnobValue, Seal, knob_text
 
 KEY_BYTES = 32
-GATES_VERSION = "3"
+GATES_VERSION = "4"
 """Incremented whenever a gate becomes stricter: what passed before must pass again."""
 
 
@@ -36,20 +37,38 @@ def sign(seal: Seal) -> Seal:
     return replace(seal, token=_token(seal, _key(make=True)))
 
 
-def check(seal: Seal | None, object_sha256: str | None, *, kernel: str | None = None) -> None:
-    """Raise AttachError unless the token is ours and names this object, these gates and, if one is given, a kernel of
-    the same series (6.18): what a kernel offers to schedulers changes from one series to the next."""
+def check(
+    seal: Seal | None,
+    object_sha256: str | None,
+    *,
+    settings: Mapping[str, KnobValue],
+    kernel: str | None = None,
+) -> None:
+    """Raise AttachError unless the token is ours and names this object, these gates, these settings and, if one is
+    given, a kernel of the same series (6.18): what a kernel offers to schedulers changes from one series to the
+    next."""
     if seal is None:
         raise _refused("it has no token")
     again = f"run 'autotune schedulers verify' for {seal.name} again"
+    if seal.gates != GATES_VERSION:
+        raise _refused(f"it passed version {seal.gates} of the gates, and this is version {GATES_VERSION}", again)
     if not hmac.compare_digest(seal.token, _token(seal, _key(make=False))):
         raise _refused("its token is not valid", again)
     if seal.object_sha256 != object_sha256:
         raise _refused("the object is not the one that passed the gates", again)
-    if seal.gates != GATES_VERSION:
-        raise _refused(f"it passed version {seal.gates} of the gates, and this is version {GATES_VERSION}", again)
+    for name, value in settings.items():
+        _check_setting(seal, name, value)
     if kernel is not None and series(seal.kernel) != series(kernel):
         raise _refused(f"it was proven on Linux {seal.kernel}, and this is {kernel}", f"{again}, on this kernel")
+
+
+def _check_setting(seal: Seal, name: str, value: KnobValue) -> None:
+    if name not in seal.settings:
+        raise _refused(f"{name} is no knob that the gates have set", "leave it out")
+    low, high = seal.settings[name]
+    if not isinstance(value, int) or not low <= value <= high:
+        proven = f"{knob_text(value)} for {name} was not proven, only {low} to {high}"
+        raise _refused(proven, f"choose a value from {low} to {high}, or verify it with a wider range")
 
 
 def refuse(why: str, name: str) -> NoReturn:
@@ -76,23 +95,26 @@ def key_path() -> Path:
     return resources.state_dir() / "seal.key"
 
 
+def _insist_on_private(status: os.stat_result) -> None:
+    """Raise unless only its owner, who is us, can read the key."""
+    if status.st_mode & 0o077 or status.st_uid != os.geteuid():
+        raise AutotuneError(
+            f"{key_path()} can be read by others, so its tokens prove nothing",
+            hint="remove it; schedulers must be verified again",
+        )
+
+
 def _key(*, make: bool) -> bytes:
     path = key_path()
     try:
         if make and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             durable.create(path, secrets.token_bytes(KEY_BYTES))  # of two processes, the second uses the first one's
-        status = path.stat()
-        data = path.read_bytes()
+        data = reading.data(path, most_bytes=1024, check=_insist_on_private)
     except FileNotFoundError:
         return secrets.token_bytes(KEY_BYTES)  # no key was ever made: no token can be valid
     except OSError as error:
         raise AutotuneError(f"{path}: {error.strerror}", hint=durable.advice(error, path)) from error
-    if status.st_mode & 0o077 or status.st_uid != os.geteuid():
-        raise AutotuneError(
-            f"{path} can be read by others, so its tokens prove nothing",
-            hint="remove it; schedulers must be verified again",
-        )
     if len(data) != KEY_BYTES:
         raise AutotuneError(f"{path} is damaged", hint="remove it; schedulers must be verified again")
     return data

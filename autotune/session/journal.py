@@ -77,7 +77,8 @@ class Journal:
         """Give up the claim: from now on nobody takes the session for a running one."""
         if self._claim is not None:
             self._claim.close()
-        self.knowledge.close()
+        with contextlib.suppress(Exception):
+            self.knowledge.close()
 
 
 def _begun(event: MachineReady) -> Session:

@@ -11,7 +11,7 @@ from autotune.records import Baseline, Observation, Run, Trial
 from autotune.session.entries import RoundOf
 from autotune.session.trials import TrialOutcome
 from autotune.verdict import stats
-from autotune.verdict.race import confirmable
+from autotune.verdict.confirm import detectable
 
 
 @dataclass
@@ -24,15 +24,19 @@ class Measured:
     observation: Observation | None = None
     last_run: Run | None = None
 
-    def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int) -> tuple[Baseline, Observation]:
-        """Set the baseline from its first runs, without the warm-up."""
+    def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int, pairs: int) -> tuple[Baseline, Observation]:
+        """Set the baseline from its first runs, without the warm-up. `pairs` are those that the budget has for a
+        confirmation, 0 when it has no room for one."""
         trials = [outcome.trial for outcome in measured]
         self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
         values = list(self.baseline_values.values())
         noise = stats.noise(values) or 0.0
         self.last_run = trials[-1].run
         self.baseline = Baseline(
-            median=stats.median(values) or 0.0, runs=len(values), noise=noise, floor=confirmable(noise)
+            median=stats.median(values) or 0.0,
+            runs=len(values),
+            noise=noise,
+            detectable=detectable(noise, pairs) if pairs else None,
         )
         self.observation = counters.average(
             [counters.observe(item.before, item.after, item.trial.run, cpus) for item in measured]

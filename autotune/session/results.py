@@ -39,7 +39,7 @@ class Results:
             candidate=entry.proposal.candidate,
             reason=entry.proposal.reason,
             verdict=standing.verdict,
-            speedup=standing.plain,
+            speedup=standing.interval,
             median=stats.median(own),
             baseline_median=stats.median([self.measured.baseline_values[one] for one in compared]),
             runs=len(entry.values),
@@ -49,12 +49,14 @@ class Results:
             expected=entry.proposal.expected,
             prediction=entry.proposal.prediction,
             held=ranking.held(entry.proposal.prediction, standing.verdict),
+            fresh_pairs=standing.fresh_pairs,
+            slowest=standing.tail.slowest if standing.tail is not None else None,
         )
 
     def note_of(self, standing: Standing) -> str:
         """Return the note of a candidate in the table."""
         entry = self.entries[standing.key]
-        if standing.fresh and not standing.confirmed and not entry.last_problem:
+        if standing.fresh and not standing.confirmed and not entry.last_problem and not standing.dropped:
             return f"not confirmed in {standing.pairs} fresh rounds"
         if standing.dropped is None or standing.dropped == entry.last_problem:
             return entry.last_problem

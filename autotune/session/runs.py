@@ -52,7 +52,9 @@ class Runs:
 
     def baseline(self, phase: Phase, number: int) -> TrialOutcome:
         """Run the baseline before the race. Raises WorkloadError when it cannot be measured, MachineLost when the
-        machine is to blame for that."""
+        machine is to blame for that, OutOfBudget."""
+        if self._budget.left_s() <= 0.0:
+            raise OutOfBudget
         outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
         if isinstance(outcome, LostTrial):
             error = MachineLost if outcome.by_machine else WorkloadError
@@ -81,7 +83,8 @@ class Runs:
             return key
         entry = self._entries[key]
         editable = not entry.values and not entry.last_problem
-        chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
+        with self._budget.paused():
+            chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
         if chosen is None or chosen == entry.proposal.candidate:
             return None if chosen is None else key
         replaced = self._entries.replace(key, chosen)

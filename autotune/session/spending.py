@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from autotune.deadline import Deadline
 from autotune.verdict import budget
 
 LEAST_MARGIN, MOST_MARGIN = 0.01, 0.1
@@ -20,23 +22,30 @@ T = TypeVar("T")
 
 
 class OutOfBudget(Exception):
-    """The budget of the session is used up."""
+    """The budget of the session is used up. `during` is what was ended for that; empty when nothing was."""
+
+    def __init__(self, during: str = "") -> None:
+        super().__init__(during)
+        self.during = during
 
 
 class BudgetClock:
-    """Counts the seconds of a session from when the clock is created."""
+    """Counts the seconds of a session, and what its trials take."""
 
-    def __init__(self, budget_s: float, clock: Callable[[], float]) -> None:
-        self._budget_s = budget_s
+    def __init__(self, deadline: Deadline, clock: Callable[[], float]) -> None:
+        self._deadline = deadline
         self._clock = clock
-        self._started = clock()
         self._trials_s: list[float] = []
 
     def spent_s(self) -> float:
-        return self._clock() - self._started
+        return self._deadline.spent_s()
 
     def left_s(self) -> float:
-        return self._budget_s - self.spent_s()
+        return self._deadline.left_s()
+
+    def paused(self) -> AbstractContextManager[None]:
+        """Stop the clock for a block in which a person is asked."""
+        return self._deadline.paused()
 
     def timed(self, trial: Callable[[], T]) -> T:
         """Run a trial and use its time for later estimates."""
@@ -58,7 +67,9 @@ class BudgetClock:
         """Estimate how many runs fit into the rest of the budget."""
         return max(0, math.floor(self.left_s() / max(1e-3, self.cost_s(1))))
 
-    def candidates_affordable(self, most_rounds: int, *, first: bool) -> int:
-        """Estimate how many candidates to propose now, in the first set or in a further one."""
-        worth = budget.candidates_worth_proposing if first else budget.more_candidates
-        return worth(self.runs_left(), most_rounds)
+    def candidates_affordable(self, most_rounds: int, *, reserved: int | None = None) -> int:
+        """Estimate how many candidates to propose now: in the first set, or in a further one, when so many runs are
+        `reserved` for the confirmation."""
+        if reserved is None:
+            return budget.candidates_worth_proposing(self.runs_left(), most_rounds)
+        return budget.more_candidates(self.runs_left(), most_rounds, reserved)

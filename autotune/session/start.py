@@ -22,14 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from autotune import config
-from autotune.errors import AutotuneError, Interrupted, UsageError, as_ours
+from autotune.config import Settings
+from autotune.deadline import Deadline
+from autotune.errors import AutotuneError, Interrupted, as_ours
 from autotune.events import Listener, Problem, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover, replacing
 from autotune.machine import select
 from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
-from autotune.planner.assembly import Parts, Show, planning, showing, unsent_request
+from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
 from autotune.records import Candidate, Session
 from autotune.schedext import build
@@ -37,7 +39,8 @@ from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import keeping, tuner
+from autotune.session import keeping, preflight, tuner
+from autotune.session.busy import host_warning
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
@@ -57,8 +60,10 @@ class Engine:
         if not programs or len(programs) < len(candidates):
             build.newest_clang()
 
-    def machine(self, request: SessionRequest, listener: Listener) -> AbstractContextManager[Machine]:
-        """Return the machine as a context manager that releases it."""
+    def machine(
+        self, request: SessionRequest, listener: Listener, deadline: Deadline
+    ) -> AbstractContextManager[Machine]:
+        """Return the machine as a context manager that releases it. It boots, and answers, before the deadline."""
         workload, settings = request.workload, request.settings
         return select.choose(
             settings.machine,
@@ -69,11 +74,16 @@ class Engine:
             keep_writes=request.keep_writes,
             lease_s=settings.lease,
             listener=listener,
+            deadline=deadline,
         )
 
-    def resolver(self, catalog: Catalog, machine: Machine) -> tuner.Resolver:
-        """Return the function that finds or builds what attaching a candidate needs."""
-        return CatalogResolver(machine.headers, catalog)
+    def busy(self) -> str | None:
+        """Return a warning when the host has more work than its CPUs can do."""
+        return host_warning()
+
+    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
+        """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
+        return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)), deadline=deadline)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -90,11 +100,12 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     recorder = Recorder(listener, journal)
     with _errors_as_ours(), contextlib.closing(recorder), contextlib.closing(journal):
         catalog = custom.catalog()
-        check(request, catalog, engine)
+        preflight.check(request, catalog, engine, warn=lambda text: recorder(Warned(text)))
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
+        deadline = Deadline(request.settings.budget)
         try:
-            with replacing.replaced(other, recorder.notice):
-                session = _session(request, catalog, recorder, engine, journal)
+            with _contacted(request, deadline) as contact, replacing.replaced(other, recorder.notice):
+                session = _session(request, catalog, recorder, engine, journal, (deadline, contact))
                 if request.apply:
                     handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
@@ -102,12 +113,13 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     return session
 
 
-def check(request: SessionRequest, catalog: Catalog, engine: Engine) -> None:
-    """Check the request before anything starts. Raises AutotuneError, mostly UsageError."""
-    _check_outputs(request)
-    for candidate in request.candidates:
-        catalog.validate(candidate)
-    engine.require(catalog, request.candidates)
+def _contacted(request: SessionRequest, deadline: Deadline) -> AbstractContextManager[Contact]:
+    return contacted(_planning_settings(request), Path(request.workload.cwd), deadline)
+
+
+def _planning_settings(request: SessionRequest) -> Settings:
+    """Return the settings, with a planner that needs no key where the user named the candidates."""
+    return dataclasses.replace(request.settings, planner="offline") if request.candidates else request.settings
 
 
 def ending(session: Session, error: BaseException | None) -> BaseException | None:
@@ -136,14 +148,19 @@ class _EndedEarlyError(Exception):
 
 
 def _session(
-    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, journal: Journal
+    request: SessionRequest,
+    catalog: Catalog,
+    recorder: Recorder,
+    engine: Engine,
+    journal: Journal,
+    given: tuple[Deadline, Contact],
 ) -> Session:
     """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
     early."""
     try:
         for remark in _without_effect(catalog, request.candidates):
             recorder(Warned(remark))
-        _tune(request, catalog, recorder, engine)
+        _tune(request, catalog, recorder, engine, *given)
     except BaseException as ended:
         _keep(request, recorder, journal, described(ended))
         raise
@@ -173,16 +190,26 @@ def _keep(request: SessionRequest, recorder: Recorder, journal: Journal, failure
 
 
 def _tune(
-    request: SessionRequest, catalog: Catalog, recorder: Recorder, engine: Engine, show: Show | None = None
+    request: SessionRequest,
+    catalog: Catalog,
+    recorder: Recorder,
+    engine: Engine,
+    deadline: Deadline,
+    contact: Contact | None,
+    show: Show | None = None,
 ) -> None:
     """Compose the parts and run the tuner. With `show`, only up to the first request to the model, which is passed to
     `show` instead of sent."""
+    busy = engine.busy()  # before a micro-VM adds its own work
     warned = Knowledge(warn=recorder.about_knowledge)
-    with engine.machine(request, recorder) as machine, contextlib.closing(warned) as knowledge:
-        resolve = engine.resolver(catalog, machine)
-        parts = _parts(request, catalog, machine, resolve, recorder, knowledge)
+    with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
+        resolve = engine.resolver(catalog, machine, recorder, deadline)
+        parts = dataclasses.replace(
+            _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
+        )
+        options = _options(request, (busy,) if busy else ())
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, _options(request), recorder, resolve)
+            tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
 
 def _parts(
@@ -193,9 +220,8 @@ def _parts(
     listener: Listener,
     knowledge: Knowledge,
 ) -> Parts:
-    settings = request.settings
     return Parts(
-        dataclasses.replace(settings, planner="offline") if request.candidates else settings,
+        _planning_settings(request),
         request.workload,
         catalog,
         machine,
@@ -207,7 +233,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest) -> tuner.SessionOptions:
+def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -218,13 +244,8 @@ def _options(request: SessionRequest) -> tuner.SessionOptions:
         user_candidates=request.candidates,
         approve=request.approve,
         show_output=request.show_output,
+        known_before=known_before,
     )
-
-
-def _check_outputs(request: SessionRequest) -> None:
-    if request.settings.machine == "host" and request.keep_writes is not None:
-        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
-    keeping.check(request.reports)
 
 
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:
@@ -256,8 +277,10 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
     recorder = Recorder(listener)
     requests: list[dict[str, Any]] = []
     with _errors_as_ours(), contextlib.closing(recorder):
-        alone = dataclasses.replace(request, candidates=(), approve=None)
-        _tune(alone, custom.catalog(), recorder, engine or Engine(), requests.append)
+        alone, catalog = dataclasses.replace(request, candidates=(), approve=None), custom.catalog()
+        preflight.check(alone, catalog, engine or Engine(), baseline_only=True)
+        deadline = Deadline(request.settings.budget)
+        _tune(alone, catalog, recorder, engine or Engine(), deadline, None, requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")
@@ -279,12 +302,12 @@ class Plan:
     """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
-def describe(request: SessionRequest) -> Plan:
+def describe(request: SessionRequest, engine: Engine | None = None) -> Plan:
     """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
     far as that can be checked without a machine."""
     with _errors_as_ours():
-        _check_outputs(request)
         settings, catalog = request.settings, custom.catalog()
+        preflight.check(request, catalog, engine or Engine())
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )

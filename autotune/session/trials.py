@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import (
     AttachError,
     AutotuneError,
@@ -51,13 +52,12 @@ from autotune.records import (
     Trial,
     Workload,
 )
+from autotune.schedext.holding.client import bounded
 from autotune.schedext.holding.holder import refuse_unless_free
+from autotune.session.limits import CLEANUP, COMMAND, Limits, timed_out_text
 from autotune.session.nearest import nearest_line
 from autotune.session.remarks import Remarks
-
-LEAST_TIMEOUT_S = 30.0
-TIMEOUT_FACTOR = 5.0
-"""Without `--timeout`, a run may take five times the slowest baseline run, or 30 s if that is longer."""
+from autotune.session.spending import OutOfBudget
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,25 @@ def _lost(error: AutotuneError) -> LostTrial:
 
 
 class Trials:
-    """Runs trials of one workload on one machine."""
+    """Runs trials of one workload on one machine. No command outlasts the `deadline`: OutOfBudget is raised for one
+    that it ended."""
 
-    def __init__(self, workload: Workload, machine: Machine, listener: Listener, *, show_output: bool) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        machine: Machine,
+        listener: Listener,
+        *,
+        show_output: bool,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._deadline = deadline or unlimited()
+        self._limits = Limits(self._deadline, workload.timeout_s)
         self._workload = workload
         self._machine = machine
         self._listener = listener
         self._show_output = show_output
         self._expected_exit: int | None = 0
-        self.timeout_s = workload.timeout_s
         self._noted: set[str] = set()
         self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
@@ -135,7 +145,8 @@ class Trials:
     def _end_setup(self) -> None:
         """End what setup left running, where no cleanup command does."""
         if self._workload.setup is not None:
-            spec = replace(self._run_spec(shell_argv(":")), metric_regex=None, stage="cleanup")
+            spec = self._run_spec(CLEANUP, shell_argv(":"))
+            spec = replace(spec, metric_regex=None, stage="cleanup")
             with contextlib.suppress(RunnerLost):  # then it is ended with its helper
                 self._remarks.see_ended(self._machine.run(spec), "setup")
 
@@ -148,9 +159,7 @@ class Trials:
             advice = _advice(trial, self._workload)
             raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=advice)
         self._expected_exit = trial.run.exit_code
-        if self._workload.timeout_s is None:
-            longest_s = max(LEAST_TIMEOUT_S, TIMEOUT_FACTOR * trial.run.wall_s)
-            self.timeout_s = max(self.timeout_s or 0.0, longest_s)
+        self._limits.learn_from_baseline(trial.run)
 
     # --- trials ---
 
@@ -168,10 +177,12 @@ class Trials:
         try:
             self._prepare()
             self._listener(Step("attach" if spec.program is None else "start", candidate.key))
-            attachment = self._machine.attach(spec)
+            attachment = self._machine.attach(bounded(spec, self._deadline))
         except (HolderLost, RunnerLost) as error:
             return _lost(error)
         except AttachError as error:
+            if self._deadline.is_over:
+                raise OutOfBudget(f"attaching {candidate.key}") from error
             self._listener(AttachFailed(candidate.key, error.message, error.detail))
             raise
         self._listener(Attached(candidate.key, attachment))
@@ -195,7 +206,7 @@ class Trials:
         detach: Callable[[], Detachment] | None,
     ) -> TrialOutcome | LostTrial:
         started_at = time.time()
-        run_spec = self._run_spec(self._workload.argv, partial=spec is not None and spec.partial)
+        run_spec = self._run_spec(COMMAND, self._workload.argv, partial=spec is not None and spec.partial)
         try:
             measurement = self._machine.measure(run_spec, spec.ops if spec else None, self._show())
         except RunnerLost as error:
@@ -207,9 +218,11 @@ class Trials:
             return lost if measurement is None else _lost(error)
         if measurement is None:
             return lost
+        self._limits.note(COMMAND, measurement.run, run_spec.timeout_s)
         by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
         by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
-        return self._outcome(phase, number, key, started_at, measurement, ejected=by_error or by_itself)
+        ejected = by_error or by_itself
+        return self._outcome(phase, number, key, started_at, measurement, run_spec.timeout_s, ejected=ejected)
 
     def _outcome(
         self,
@@ -218,11 +231,12 @@ class Trials:
         key: str,
         started_at: float,
         measurement: Measurement,
+        limit_s: float | None,
         *,
         ejected: bool,
     ) -> TrialOutcome:
         ignore_exit = self._workload.ignore_failure  # one rule for the baseline and the candidates
-        invalid = problem_of(measurement, self._workload, self._expected_exit, ignore_exit=ignore_exit)
+        invalid = problem_of(measurement, self._workload, self._expected_exit, ignore_exit=ignore_exit, limit_s=limit_s)
         value = None if invalid else metric_value(measurement.run, self._workload)
         trial = Trial(
             phase=phase,
@@ -256,30 +270,33 @@ class Trials:
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
         self._listener(Step("warm up", "once, since the machine is a new one"))
-        self._machine.run(self._run_spec(self._workload.argv), self._show())
+        spec = self._run_spec(COMMAND, self._workload.argv)
+        self._limits.note(COMMAND, self._machine.run(spec, self._show()), spec.timeout_s)
         self._generation = generation
 
     def _helper(self, name: Stage, command: str) -> None:
         """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""
         self._listener(Step(name, command))
-        spec = replace(self._run_spec(shell_argv(command)), metric_regex=None, stage=name)
+        what = f"the {name} command"
+        spec = replace(self._run_spec(what, shell_argv(command)), metric_regex=None, stage=name)
         run = self._machine.run(spec, self._show())
+        self._limits.note(what, run, spec.timeout_s)
         self._remarks.see_ended(run, "setup" if name == "cleanup" else name)
         if run.exit_code != 0:
             raise WorkloadError(
-                f"the {name} command failed: {exit_text(run)}",
+                f"{what} failed: {exit_text(run, spec.timeout_s)}",
                 hint=f"try it by hand: {command}",
                 stage=name,
                 detail=last_lines(run.stderr) or last_lines(run.stdout),
             )
 
-    def _run_spec(self, argv: tuple[str, ...], *, partial: bool = False) -> RunSpec:
+    def _run_spec(self, what: str, argv: tuple[str, ...], *, partial: bool = False) -> RunSpec:
         return RunSpec(
             argv=argv,
             cwd=self._workload.cwd,
             env=self._workload.env,
             stdin_path=self._workload.input_path,
-            timeout_s=self.timeout_s,
+            timeout_s=self._limits.of(what),
             stream=self._show_output,
             metric_regex=self._workload.metric_regex,
             policy_ext=partial,
@@ -295,7 +312,12 @@ class Trials:
 
 
 def problem_of(
-    measurement: Measurement, workload: Workload, expected_exit: int | None, *, ignore_exit: bool
+    measurement: Measurement,
+    workload: Workload,
+    expected_exit: int | None,
+    *,
+    ignore_exit: bool,
+    limit_s: float | None = None,
 ) -> str | None:
     """Return why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
     run = measurement.run
@@ -304,7 +326,7 @@ def problem_of(
     if run.start_error is not None:
         return run.start_error
     if run.timed_out:
-        return f"timed out after {run.wall_s:.1f} s"
+        return timed_out_text(run, limit_s)
     if not ignore_exit and run.exit_code != expected_exit:
         return exit_text(run)
     if workload.metric_regex is not None:
@@ -334,12 +356,12 @@ def metric_value(run: Run, workload: Workload) -> float:
     return run.wall_s if workload.metric_regex is None else float(run.metric_matches[0])
 
 
-def exit_text(run: Run) -> str:
+def exit_text(run: Run, limit_s: float | None = None) -> str:
     """Describe how a run ended."""
     if run.start_error is not None:
         return run.start_error
     if run.timed_out:
-        return f"timed out after {run.wall_s:.1f} s"
+        return timed_out_text(run, limit_s)
     return f"killed by signal {run.signal}" if run.signal is not None else f"exit code {run.exit_code}"
 
 

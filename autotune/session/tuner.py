@@ -7,7 +7,6 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 
 from __future__ import annotations
 
-import contextlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 
 import autotune
 from autotune.config import duration_flag
-from autotune.errors import PlannerError
+from autotune.deadline import Deadline
+from autotune.errors import PlannerError, WorkloadError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -30,7 +30,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Candidate, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -39,12 +39,13 @@ from autotune.session.reporter import Reporter
 from autotune.session.results import Results
 from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
-from autotune.session.trials import Trials
+from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
+from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race
 
 BASELINE_RUNS = 3
-"""Runs of the baseline before the race, which give the noise floor."""
+"""Runs of the baseline before the race, which give the noise."""
 
 MAX_SETS = 4
 """Most sets of candidates, however large the budget."""
@@ -63,6 +64,8 @@ class SessionOptions:
     """Candidates of `--scheduler`; without any, the planner proposes."""
     approve: Approve | None = None
     show_output: bool = False
+    known_before: tuple[str, ...] = ()
+    """Warnings about the machine from before the session."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -77,13 +80,15 @@ def tune(
     listener: Listener,
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
+    deadline: Deadline | None = None,
 ) -> Session:
     """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
 
     Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
-    `clock` counts the seconds of the budget. Raises WorkloadError when the workload cannot be measured under the
-    baseline."""
-    return _Tuning(workload, machine, planner, options, listener, resolve, clock).run()
+    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). Raises WorkloadError
+    when the workload cannot be measured under the baseline."""
+    deadline = deadline or Deadline(options.budget_s, clock)
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline).run()
 
 
 class _Tuning:
@@ -98,6 +103,7 @@ class _Tuning:
         listener: Listener,
         resolve: Resolver,
         clock: Callable[[], float],
+        deadline: Deadline,
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -105,8 +111,10 @@ class _Tuning:
         self._options = options
         self._started_at = time.time()
         self._reporter = Reporter(listener)
-        self._budget = BudgetClock(options.budget_s, clock)
-        self._trials = Trials(workload, machine, self._reporter.report, show_output=options.show_output)
+        self._budget = BudgetClock(deadline, clock)
+        self._trials = Trials(
+            workload, machine, self._reporter.report, show_output=options.show_output, deadline=deadline
+        )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
         self._results = Results(self._entries, self._measured)
@@ -128,10 +136,18 @@ class _Tuning:
 
     def _session(self) -> None:
         self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, self._options.seed))
-        self._trials.setup()
-        self._measure_baseline()
-        with contextlib.suppress(OutOfBudget):
+        for warning in self._options.known_before:
+            self._reporter.warn(warning)
+        try:
+            self._trials.setup()
+            self._measure_baseline()
+        except OutOfBudget as error:
+            raise _too_slow(error, self._options.budget_s) from error
+        try:
             self._tune()
+        except OutOfBudget as error:
+            if error.during:
+                self._reporter.warn(f"the budget ended during {error.during}, which does not count")
 
     def _tune(self) -> None:
         race = self._first_race()
@@ -155,8 +171,11 @@ class _Tuning:
         warmups = [self._runs.baseline("warmup", number + 1) for number in range(self._options.warmup)]
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         runs = max(BASELINE_RUNS, self._options.min_rounds)
-        measured = [self._runs.baseline("baseline", number + 1) for number in range(runs)]
-        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus)
+        measured: list[TrialOutcome] = []
+        while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
+            measured.append(self._runs.baseline("baseline", len(measured) + 1))
+        pairs = budget.reserve(self._budget.runs_left()) // 2
+        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
@@ -256,7 +275,8 @@ class _Tuning:
         return fresh, untried
 
     def _affordable(self) -> int:
-        return self._budget.candidates_affordable(self._options.max_rounds, first=self._race is None)
+        reserved = None if self._race is None else self._reserve_runs
+        return self._budget.candidates_affordable(self._options.max_rounds, reserved=reserved)
 
     def _planner_name(self) -> str:
         return "user" if self._options.user_candidates else self._planner.name
@@ -264,7 +284,7 @@ class _Tuning:
     # --- rounds ---
 
     def _race_on(self, race: Race) -> None:
-        """Run the rounds of one set while the budget leaves room for a first look at the leader."""
+        """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
             if self._budget.runs_left() < race.racing + 1 + self._reserve_runs:
                 self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
@@ -274,15 +294,15 @@ class _Tuning:
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        looks_at = budget.looks(self._budget.runs_left() // 2)
-        if not looks_at:
+        pairs = self._budget.runs_left() // 2
+        if pairs < LEAST_PAIRS:
             self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
             return
-        if race.begin_confirm(looks_at) is None:
-            return
+        race.begin_confirm(pairs)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
-                self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
+                if race.confirming:
+                    self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
                 return
             self._one_round(race)
 
@@ -320,10 +340,21 @@ class _Tuning:
         if error is not None:
             self._reporter.warn(ending.described_cleanup(error))
 
+    def _outlook(self) -> Outlook | None:
+        """Return what would show the leader's gain; None when no leader was confirmed."""
+        leader = self._race.shown_leader if self._race is not None else None
+        if self._race is None or leader is None or leader.interval is None:
+            return None
+        pairs = ranking.more_pairs(leader.interval.estimate, self._race.pair_deviation, leader.fresh_pairs)
+        more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
+        wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
+        return Outlook(leader.key, pairs, more_s, wanted_s)
+
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
         results = tuple(self._results.ranked(self._race))
         baseline = self._measured.baseline
+        outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
         return Session(
             schema=documents.SCHEMA_VERSION,
@@ -339,8 +370,9 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(results, winner, baseline, is_time=is_time),
+            recommendation=ranking.recommend(results, winner, baseline, outlook, is_time=is_time),
             trials=tuple(self._measured.trials),
+            outlook=outlook,
             warnings=tuple(self._reporter.warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
             interrupted=interrupted,
@@ -348,3 +380,9 @@ class _Tuning:
             transcript=self._planner.transcript,
             failure=self._failure,
         )
+
+
+def _too_slow(error: OutOfBudget, budget_s: float) -> WorkloadError:
+    """Return the error of a workload that the budget has no room for."""
+    what = f"{error.during} did not end" if error.during else "the baseline was not measured"
+    return WorkloadError(f"{what} within the budget of {duration_flag(budget_s)}", hint="give a larger --budget")

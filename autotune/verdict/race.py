@@ -11,24 +11,27 @@ values, until nothing is left to run.
         if race.done:
             break
         more = planner.propose(race.standings())        # a set is finished
-        race.add(more) if more else race.begin_confirm()
+        race.add(more) if more else race.begin_confirm(pairs)
 
-The race only picks a leader; the confirmation decides. This keeps the risk of a false claim at `alpha` (0.05), although
+The race only picks a leader; the confirmation decides. This keeps the risk of a false winner at `alpha` (0.05), though
 results are looked at after every round, candidates join later, and the best of many is picked:
 
-- *Winner.* The leader runs fresh pairs; the rounds that picked it do not count. At each look it wins if its interval
-  lies above 1. It loses if its estimate is at most 1 or, from half of the pairs on, less than one standard error above
-  1. Otherwise it runs on to the next look, and loses at the last one. The looks are fixed when the confirmation begins
-  (by default after `CONFIRM_ROUNDS` pairs and after twice as many) and share alpha evenly. If the leader fails, the
-  next best is confirmed with the alpha that is left.
+- *Winner.* The leader runs fresh pairs; the rounds that picked it do not count. How many at most is fixed before the
+  first of them. At each look (`verdict.confirm`) it wins if its interval lies above 1, and is given up if it is not
+  far enough above 1 to go on. Then the next best is confirmed, over the pairs that are left and with half the alpha of
+  the one before: 1/2, 1/4, 1/8 and so on, never more than alpha in all. Nothing is handed on that a leader "has not
+  spent": whether it was given up depends on its data. Only a leader that fails before its first look hands on all.
+- *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
+  Then it runs alone until `TAIL_RUNS` of its runs are known, as far as the budget goes: a run that takes far longer
+  than its median counts into the mean, and may cost it the win.
 - *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left; its candidates
   share that evenly. A candidate has a look at each pair from the second on. Its first `max_rounds - 1` looks share 3/4
   of its alpha evenly, the next as many share 3/4 of the rest, and so on. So an interval holds at whatever round a
-  candidate stopped, and no verdict changes when candidates are added.
+  candidate stopped. The noise is moderated as in the confirmation.
 - *Dropping* claims nothing: a wrong decision costs power, never a false winner. So it may assume that all runs of a set
-  have the same relative noise, and three rounds of seven runs decide what three pairs alone cannot. After `min_rounds`
-  rounds, a candidate is dropped if it is behind the best (candidate or baseline) by more than noise explains, at
-  one-sided alpha divided by the set's candidates and looks.
+  have the same relative noise. After `min_rounds`, a candidate is dropped if it is behind the best one by more than
+  noise explains, at one-sided `OUTPACED_LEVEL`; behind the baseline only after `BASELINE_ROUNDS`.
+- *Cold starts.* Where the first run of every candidate of a set was its slowest by far, that round is left out for all.
 
 A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set only the
 leader goes on, as the one to beat. The others rest: they run no more, yet may still be confirmed.
@@ -38,14 +41,12 @@ looks: Lan and DeMets, "Discrete sequential boundaries for clinical trials" (Bio
 up by Bonferroni's inequality, which holds however looks and candidates depend on each other: Dunn, "Multiple
 comparisons among means" (JASA 56, 1961).
 
-The defaults were chosen by simulation (tests/integration/test_race_simulation.py): with six candidates and 2 % noise
-they find one that is 5 % better in 99 of 100 sessions, in about 38 runs. More rounds hardly help.
+The defaults were chosen by simulation (tests/integration/test_race_simulation.py prints the numbers).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,31 +54,40 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
+from autotune.verdict.coldstart import BY_FAR, cold_round
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, Confirmation, Estimate, Scatter
 from autotune.verdict.stats import (
-    CONFIDENCE,
     SAME_MARGIN,
-    excludes_one,
     log_speedup,
-    mean_and_error,
-    noise_floor,
-    speedup_interval,
     student_t_quantile,
     usable,
     verdict,
 )
+from autotune.verdict.tail import Tail
 
-MIN_ROUNDS = 3
+MIN_ROUNDS = 2
 """Rounds of a set before anything is decided about its candidates."""
+
+BASELINE_ROUNDS = 3
+"""Rounds of a set before a candidate is dropped for being slower than the baseline, or a set of one is finished, if
+`min_rounds` is less: a cold start has shown by then."""
 
 MAX_ROUNDS = 4
 """Most rounds of a set."""
 
-CONFIRM_ROUNDS = 5
-"""Fresh pairs before the first look of a confirmation, by default. The second and last look comes after twice as
-many."""
-
 ALPHA = 0.05
 """Risk of a false claim in a session."""
+
+OUTPACED_LEVEL = 0.05
+"""One-sided level of being behind the best, for each comparison. It claims nothing, so it may be loose."""
+
+PRIOR_PAIRS = 4
+"""Weight of the expectation that a candidate makes no difference. In simulation, with 15 candidates and noise as large
+as the gain, it finds 5 of 100 winners more."""
+
+TAIL_RUNS = 24
+"""Valid runs of a winner after which its slow tail is known well enough: stalls in one run of eight would have shown
+with a probability of 95 % (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)."""
 
 INVALID_IN_A_ROW = 2
 INVALID_IN_ALL = 3
@@ -86,16 +96,13 @@ INVALID_IN_ALL = 3
 _SPENT_AT_ONCE = 0.75
 """Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
 
-_WORTH_ANOTHER_LOOK = 1.0
-"""Standard errors above 1 that a look must show to go on, from half of the pairs on."""
-
 
 @dataclass(frozen=True)
 class Round:
-    """One round to run: every key of `order` once, in that order. `number` counts from 1 within the phase. `at_most`
-    is the number of rounds of the phase as known now; a confirmation may repeat invalid ones."""
+    """One round to run: every key of `order` once, in that order; in the tail the winner alone. `number` counts from 1
+    within the phase. `at_most` is the number of rounds of the phase as known now; invalid ones may be repeated."""
 
-    phase: Literal["race", "confirm"]
+    phase: Literal["race", "confirm", "tail"]
     number: int
     at_most: int
     order: tuple[str, ...]
@@ -103,30 +110,32 @@ class Round:
 
 @dataclass(frozen=True)
 class Standing:
-    """A candidate's standing. Its intervals come from its fresh rounds once its confirmation has ended, and from the
-    race before that. They are None with fewer than two pairs."""
+    """A candidate's standing. Its interval comes from its fresh rounds once its confirmation has ended, and from the
+    race before that. It is None with fewer than two pairs."""
 
     key: str
     rounds: tuple[int, ...]
-    """Rounds that the intervals rest on: of the confirmation when `fresh`, else of the race."""
+    """Rounds that the interval rests on: of the confirmation when `fresh`, else of the race."""
     fresh: bool
-    """True when the intervals come from fresh rounds: its confirmation was won or lost, or was ended by the budget
+    """True when the interval comes from fresh rounds: its confirmation was won or lost, or was ended by the budget
     after a race of fewer than two pairs. The last claims nothing."""
     invalid: int
     """Invalid trials, race and confirmation together."""
     interval: Interval | None
-    """Interval at the corrected confidence, which the verdict rests on."""
-    plain: Interval | None
-    """The same estimate with its uncorrected 95 % interval, for people to read."""
+    """The interval that the verdict rests on: `faster` or `slower` if and only if it excludes 1."""
     verdict: Verdict
     dropped: str | None
     """Reason why it was dropped; None while it races or rests."""
     confirmed: bool
     """True when it won its confirmation."""
+    fresh_pairs: int = 0
+    """Pairs of its confirmation, won, lost or still running."""
+    tail: Tail | None = None
+    """What its runs show of rare slow ones; None without a valid run."""
 
     @property
     def pairs(self) -> int:
-        """Number of pairs that the intervals rest on."""
+        """Number of pairs that the interval rests on."""
         return len(self.rounds)
 
 
@@ -148,7 +157,7 @@ class _Reliability:
 
 @dataclass
 class _Entrant:
-    """A candidate in the race. `pairs` are logarithms of speedups, by round."""
+    """A candidate in the race. `pairs` are logarithms of speedups in the race, by round."""
 
     key: str
     alpha: float
@@ -158,54 +167,22 @@ class _Entrant:
     """Dropped for a failure, not for being behind: its times mean nothing."""
     dropped: str | None = None
     resting: bool = False
+    tail: Tail = field(default_factory=Tail)
+    joined_at: int = 0
+    """Number of the last round of the race before it joined."""
+    confirmation: Confirmation | None = None
+    costs: dict[int, float] = field(default_factory=dict)
+    """What is to be small, by round of the race."""
 
     @property
     def estimate(self) -> float:
-        """Mean logarithm of the speedup; minus infinity without a pair."""
-        return math.fsum(self.pairs.values()) / len(self.pairs) if self.pairs else -math.inf
+        """Mean logarithm of the speedup, shrunk as if `PRIOR_PAIRS` more had shown no difference: the best of many by
+        few pairs is often lucky. Minus infinity without a pair."""
+        return math.fsum(self.pairs.values()) / (len(self.pairs) + PRIOR_PAIRS) if self.pairs else -math.inf
 
     @property
     def racing(self) -> bool:
         return self.dropped is None and not self.resting
-
-
-@dataclass
-class _Confirmation:
-    """Fresh rounds of the one candidate that may win. Its looks come after `looks_at` pairs and together may spend
-    `alpha`."""
-
-    key: str
-    alpha: float
-    looks_at: tuple[int, ...]
-    pairs: dict[int, float] = field(default_factory=dict)
-    """Logarithms of speedups, by round."""
-    looks: int = 0
-    outcome: Literal["won", "lost"] | None = None
-
-    @property
-    def confidence(self) -> float:
-        """Confidence of the interval at one look."""
-        return 1.0 - self.alpha / len(self.looks_at)
-
-    @property
-    def alpha_left(self) -> float:
-        return self.alpha * (1 - self.looks / len(self.looks_at))
-
-    def add(self, number: int, pair: float) -> None:
-        self.pairs[number] = pair
-        if len(self.pairs) == self.looks_at[self.looks]:
-            self.looks += 1
-            self.outcome = self._look()
-
-    def _look(self) -> Literal["won", "lost"] | None:
-        pairs = list(self.pairs.values())
-        interval = speedup_interval(pairs, self.confidence)
-        if interval is not None and excludes_one(interval) == "faster":
-            return "won"
-        mean, error = mean_and_error(pairs)
-        is_early = 2 * len(pairs) < self.looks_at[-1]  # with so few pairs a small gain often does not show yet
-        hopeless = mean <= (0.0 if is_early else _WORTH_ANOTHER_LOOK * error)
-        return "lost" if hopeless or self.looks == len(self.looks_at) else None
 
 
 class Race:
@@ -222,29 +199,31 @@ class Race:
         rng: random.Random,
         min_rounds: int = MIN_ROUNDS,
         max_rounds: int = MAX_ROUNDS,
-        confirm_rounds: int = CONFIRM_ROUNDS,
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
     ) -> None:
-        if not 2 <= min_rounds <= max_rounds or confirm_rounds < 2 or not 0.0 < alpha < 1.0:
-            raise ValueError(f"no race with {min_rounds=} {max_rounds=} {confirm_rounds=} {alpha=}")
+        if not 2 <= min_rounds <= max_rounds or not 0.0 < alpha < 1.0:
+            raise ValueError(f"no race with {min_rounds=} {max_rounds=} {alpha=}")
         self._goal = goal
         self._rng = rng
         self._min_rounds = min_rounds
         self._max_rounds = max_rounds
-        self._looks_at: tuple[int, ...] = (confirm_rounds, 2 * confirm_rounds)
+        self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
         self._entrants: dict[str, _Entrant] = {}
         self._baseline = _Reliability()
         self._alpha_for_sets = alpha
         self._set_size = 0
+        self._set_began_at = 0
         self._set_ends_at = 0
         self._race_rounds = 0
         self._confirm_rounds_run = 0
+        self._tail_rounds_run = 0
+        self._pairs_left = 0
         self._open: Round | None = None
         self._confirming = False
-        self._confirmation: _Confirmation | None = None
+        self._confirmation: Confirmation | None = None
         self.add(candidates)
 
     # --- what the tuner calls ---
@@ -264,28 +243,31 @@ class Race:
             entrant.resting = entrant.dropped is None and entrant.key != leader
         share = self._alpha_for_sets * _SPENT_AT_ONCE
         self._alpha_for_sets -= share
-        self._entrants.update((key, _Entrant(key, share / len(keys))) for key in keys)
+        joined_at = self._race_rounds
+        self._entrants.update((key, _Entrant(key, share / len(keys), joined_at=joined_at)) for key in keys)
         self._set_size = len(self._racing())
+        self._set_began_at = self._race_rounds
         self._set_ends_at = self._race_rounds + self._max_rounds
 
     def next_round(self) -> Round | None:
-        """Return the next round, which always includes the baseline; None when the set is finished (`set_finished`) or
-        all is (`done`). Each round must be recorded before the next call."""
+        """Return the next round, which includes the baseline except in the tail; None when the set is finished
+        (`set_finished`) or all is (`done`). Each round must be recorded before the next call."""
         self._refuse_open_round()
         if self.done or self.set_finished:
             return None
         confirmation = self._confirmation
-        keys = [entrant.key for entrant in self._racing()] if confirmation is None else [confirmation.key]
-        order = [BASELINE, *keys]
-        self._rng.shuffle(order)
         if confirmation is None:
             self._race_rounds += 1
-            self._open = Round("race", self._race_rounds, self._set_ends_at, tuple(order))
-        else:
+            order = self._shuffled(entrant.key for entrant in self._racing())
+            self._open = Round("race", self._race_rounds, self._set_ends_at, order)
+        elif confirmation.outcome is None:
             self._confirm_rounds_run += 1
-            pairs_left = confirmation.looks_at[-1] - len(confirmation.pairs)
-            most = self._confirm_rounds_run - 1 + pairs_left
-            self._open = Round("confirm", self._confirm_rounds_run, most, tuple(order))
+            most = self._confirm_rounds_run - 1 + confirmation.pairs_left
+            self._open = Round("confirm", self._confirm_rounds_run, most, self._shuffled([confirmation.key]))
+        else:
+            self._tail_rounds_run += 1
+            most = self._tail_rounds_run - 1 + self._tail_runs_left()
+            self._open = Round("tail", self._tail_rounds_run, most, (confirmation.key,))
         return self._open
 
     def record(self, values: Mapping[str, float | None]) -> None:
@@ -298,12 +280,14 @@ class Race:
         if not expected <= values.keys() <= set(opened.order):
             raise ValueError(f"values of {sorted(values)} do not fit the round {opened.order}")
         self._open = None
-        baseline = _valid(values[BASELINE])
-        self._baseline.count(baseline is not None)
+        baseline = _valid(values.get(BASELINE))
+        if BASELINE in opened.order:
+            self._baseline.count(baseline is not None)
         for key in opened.order:
             if key in expected and key != BASELINE:
                 self._record_one(self._entrants[key], opened, baseline, _valid(values[key]))
         if opened.phase == "race":
+            self._leave_out_cold_starts()
             self._drop_outpaced()
 
     def drop(self, key: str, reason: str, *, failed: bool = True) -> None:
@@ -316,8 +300,9 @@ class Race:
         if entrant.dropped is not None:
             return
         entrant.dropped, entrant.failed = reason, failed
-        if self._confirmation and self._confirmation.key == key and self._confirmation.outcome is None:
-            self._choose_for_confirmation(self._confirmation.alpha_left)
+        ended = self._confirmation
+        if ended is not None and ended.key == key and ended.outcome != "lost":
+            self._choose_for_confirmation(ended.alpha / 2 if ended.looked else ended.alpha)
 
     def rename(self, old: str, new: str) -> None:
         """Replace a candidate that has not run yet by another, also in the middle of a round."""
@@ -330,17 +315,19 @@ class Race:
             order = tuple(new if key == old else key for key in self._open.order)
             self._open = dataclasses.replace(self._open, order=order)
 
-    def begin_confirm(self, looks_at: Sequence[int] | None = None) -> str | None:
-        """End racing and begin to confirm the leader, with a look after each number of fresh pairs in `looks_at`, which
-        must not depend on those pairs. Return its key, or None when no candidate has an estimate above 1: then there
-        is no winner and the race is done. May be called before a set is finished (the budget ends), but only once."""
+    def begin_confirm(self, pairs: int = MOST_PAIRS) -> str | None:
+        """End racing and begin to confirm the leader, after it the next best, over `pairs` fresh pairs in all. Their
+        number must not depend on their data; one candidate gets at most `MOST_PAIRS`. Return its key, or None when no
+        candidate has an estimate above 1: then there is no winner and the race is done. May be called before a set is
+        finished (the budget ends), but only once."""
         self._refuse_open_round()
         if self._confirming:
             raise ValueError("confirmation has begun already")
-        if looks_at is not None:
-            self._looks_at = _checked_looks(looks_at)
+        if pairs < LEAST_PAIRS:
+            raise ValueError(f"no confirmation with {pairs} pairs")
         self._confirming = True
-        self._choose_for_confirmation(self._alpha)
+        self._pairs_left = pairs
+        self._choose_for_confirmation(self._alpha / 2)
         return self._confirmation.key if self._confirmation else None
 
     # --- state ---
@@ -351,17 +338,27 @@ class Race:
         if self._confirming:
             return False
         racing = self._racing()
+        if self._race_rounds >= self._set_ends_at or not racing:
+            return True
         if len(racing) > 1:
-            return self._race_rounds >= self._set_ends_at
-        return self._race_rounds >= self._set_ends_at or all(len(e.pairs) >= self._min_rounds for e in racing)
+            return False
+        early = self._set_size > 1 and not self._may_have_started_cold(racing[0])  # it outpaced the others
+        return len(racing[0].pairs) >= (self._min_rounds if early else self._baseline_rounds)
 
     @property
     def done(self) -> bool:
-        """True when nothing is left to run: the confirmation is over, there was nothing to confirm, or the baseline
-        keeps failing (`baseline_failed`)."""
+        """True when nothing is left to run: the confirmation and the winner's tail are over, there was nothing to
+        confirm, or the baseline keeps failing (`baseline_failed`)."""
         if self.baseline_failed:
             return True
-        return self._confirming and (self._confirmation is None or self._confirmation.outcome is not None)
+        if not self._confirming or self.confirming:
+            return False
+        return self.winner is None or not self._tail_runs_left()
+
+    @property
+    def confirming(self) -> bool:
+        """True while a leader runs its fresh pairs."""
+        return self._confirmation is not None and self._confirmation.outcome is None
 
     @property
     def baseline_failed(self) -> bool:
@@ -375,21 +372,41 @@ class Race:
 
     @property
     def leader(self) -> str | None:
-        """Key of the candidate being confirmed, or else of the one with the best estimate; None without any. Candidates
-        with fewer than `min_rounds` pairs count only while there are no others."""
+        """Key of the candidate being confirmed, or else of the one with the best estimate; None without any. A single
+        pair counts only while there are no others."""
         if self._confirmation is not None:
             return self._confirmation.key
-        known = [entrant for entrant in self._entrants.values() if entrant.dropped is None and entrant.pairs]
-        settled = [entrant for entrant in known if len(entrant.pairs) >= self._min_rounds]
+        known = [
+            entrant
+            for entrant in self._entrants.values()
+            if entrant.dropped is None and entrant.pairs and entrant.confirmation is None
+        ]
+        settled = [entrant for entrant in known if len(entrant.pairs) >= 2]
         best = max(settled or known, key=lambda entrant: entrant.estimate, default=None)
         return best.key if best else None
 
     @property
     def winner(self) -> str | None:
-        """Key of the candidate that won its confirmation; None when there is none, or not yet."""
+        """Key of the candidate that won its confirmation, and whose mean is better too; None when there is none, or not
+        yet."""
         confirmation = self._confirmation
-        won = confirmation is not None and confirmation.outcome == "won"
-        return confirmation.key if confirmation and won and not self._entrants[confirmation.key].dropped else None
+        if confirmation is None or confirmation.outcome != "won":
+            return None
+        entrant = self._entrants[confirmation.key]
+        return None if entrant.dropped else entrant.key
+
+    @property
+    def shown_leader(self) -> Standing | None:
+        """Standing of the first candidate that was confirmed; without a winner, it is the one to speak of."""
+        confirmed = (one for one in self._entrants.values() if one.confirmation is not None and not one.failed)
+        first = max(confirmed, key=lambda one: one.confirmation.alpha if one.confirmation else 0.0, default=None)
+        return self._standing(first) if first is not None else None
+
+    @property
+    def pair_deviation(self) -> float | None:
+        """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known."""
+        fresh = (Scatter.of(one.confirmation.pairs.values()) for one in self._entrants.values() if one.confirmation)
+        return sum(fresh, self._shared()).deviation
 
     def standings(self) -> list[Standing]:
         """Return all candidates, best first: the winner, then by estimate; last those without an estimate and those
@@ -398,8 +415,8 @@ class Race:
         standings = {entrant.key: self._standing(entrant) for entrant in entrants}
 
         def rank(entrant: _Entrant) -> tuple[bool, bool, float]:
-            plain = standings[entrant.key].plain
-            return entrant.key != self.winner, entrant.failed, -plain.estimate if plain else math.inf
+            interval = standings[entrant.key].interval
+            return entrant.key != self.winner, entrant.failed, -interval.estimate if interval else math.inf
 
         return [standings[entrant.key] for entrant in sorted(entrants, key=rank)]
 
@@ -409,80 +426,134 @@ class Race:
         if self._open is not None:
             raise ValueError(f"round {self._open.number} has not been recorded")
 
+    def _shuffled(self, keys: Iterable[str]) -> tuple[str, ...]:
+        order = [BASELINE, *keys]
+        self._rng.shuffle(order)
+        return tuple(order)
+
     def _racing(self) -> list[_Entrant]:
         return [entrant for entrant in self._entrants.values() if entrant.racing]
+
+    def _may_have_started_cold(self, entrant: _Entrant) -> bool:
+        """Return whether a candidate's first run of this set was slower by far than its last."""
+        costs = [cost for number, cost in entrant.costs.items() if number > self._set_began_at]
+        return bool(costs) and costs[0] > (1.0 + BY_FAR) * costs[-1]
+
+    def _tail_runs_left(self) -> int:
+        entrant = self._entrants[self._confirmation.key] if self._confirmation else None
+        return max(0, TAIL_RUNS - entrant.tail.runs) if entrant else 0
 
     def _record_one(self, entrant: _Entrant, opened: Round, baseline: float | None, value: float | None) -> None:
         entrant.reliability.count(value is not None)
         if entrant.reliability.lost:
             self.drop(entrant.key, f"{entrant.reliability.invalid} invalid runs")
+        elif value is not None and opened.phase == "tail":
+            entrant.tail.alone.append(self._cost(value))
+            if not self._tail_runs_left():
+                self._judge_tail(entrant)
         elif baseline is not None and value is not None:
+            entrant.tail.compared.append((self._cost(baseline), self._cost(value)))
             pair = log_speedup(baseline, value, self._goal)
             if opened.phase == "race":
                 entrant.pairs[opened.number] = pair
+                entrant.costs[opened.number] = self._cost(value)
             elif self._confirmation is not None and self._confirmation.key == entrant.key:
-                self._confirmation.add(opened.number, pair)
+                self._confirm_one(entrant, self._confirmation, opened.number, pair)
+
+    def _cost(self, value: float) -> float:
+        """Return what is to be small: the value itself, or time per work where it is to be large."""
+        return value if self._goal == "min" else 1.0 / value
+
+    def _confirm_one(self, entrant: _Entrant, confirmation: Confirmation, number: int, pair: float) -> None:
+        confirmation.add(number, pair)
+        self._pairs_left -= 1
+        if confirmation.outcome == "won":
+            self._judge_tail(entrant)
+        elif confirmation.outcome == "lost":
+            self._choose_for_confirmation(confirmation.alpha / 2)
+
+    def _judge_tail(self, entrant: _Entrant) -> None:
+        """End the win of a candidate whose rare stalls cost more than its typical run gains."""
+        if not entrant.tail.mean_is_better:
+            self.drop(entrant.key, entrant.tail.problem, failed=False)
+
+    def _leave_out_cold_starts(self) -> None:
+        """Leave out the first round of the set for all alike, where it was the slowest by far for each candidate."""
+        if self._race_rounds != self._set_began_at + self._baseline_rounds:
+            return
+        first = self._set_began_at + 1
+        new = [entrant for entrant in self._racing() if entrant.joined_at == self._set_began_at]
+        if cold_round([entrant.costs for entrant in new], first):
+            for entrant in self._entrants.values():
+                entrant.pairs.pop(first, None)
 
     def _drop_outpaced(self) -> None:
         """Drop the candidates that are behind the best by more than noise explains."""
         racing = self._racing()
         rounds = set.intersection(*(set(entrant.pairs) for entrant in racing)) if racing else set()
-        if len(rounds) < self._min_rounds:
+        if len(rounds) < 2 or self._race_rounds - self._set_began_at < self._min_rounds:
             return
         columns = {entrant.key: [entrant.pairs[number] for number in sorted(rounds)] for entrant in racing}
-        columns[BASELINE] = [0.0] * len(rounds)
-        looks = self._max_rounds - self._min_rounds + 1
-        best, behind = outpaced(columns, self._alpha / (looks * self._set_size))
+        if self._race_rounds - self._set_began_at >= self._baseline_rounds:
+            columns[BASELINE] = [0.0] * len(rounds)
+        if len(columns) < 2:
+            return
+        best, behind = outpaced(columns, OUTPACED_LEVEL)
         for key in behind.keys() - {BASELINE}:
             gap = -math.expm1(-behind[key]) * 100
             place = "slower than" if best == BASELINE else "behind"
             self._entrants[key].dropped = f"{gap:.1f} % {place} {best} after {len(rounds)} rounds"
 
     def _choose_for_confirmation(self, alpha: float) -> None:
-        self._confirmation = None
-        leader = self.leader
-        if leader is not None and self._entrants[leader].estimate > 0.0 and alpha > 0.0:
-            self._confirmation = _Confirmation(leader, alpha, self._looks_at)
+        """Begin to confirm the best that has not been confirmed yet, where its estimate is above 1 and pairs are left.
+        Without one, the confirmation that has ended stays: it is the one that is shown."""
+        ended, self._confirmation = self._confirmation, None
+        leader = self.leader if self._pairs_left >= LEAST_PAIRS else None
+        if leader is None or self._entrants[leader].estimate <= 0.0:
+            self._confirmation = ended if ended is not None and ended.outcome is not None else None
+            return
+        entrant = self._entrants[leader]
+        lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
+        pairs = min(self._pairs_left, MOST_PAIRS)
+        self._confirmation = entrant.confirmation = Confirmation(leader, alpha, pairs, lent)
+
+    def _shared(self) -> Scatter:
+        """Scatter of the race's pairs, each around its candidate's mean."""
+        return sum((Scatter.of(entrant.pairs.values()) for entrant in self._entrants.values()), Scatter())
 
     def _standing(self, entrant: _Entrant) -> Standing:
-        confirmation = self._confirmation
-        judged = confirmation is not None and confirmation.key == entrant.key and confirmation.outcome is not None
-        if confirmation and (judged or self._knows_more(confirmation, entrant)):
-            pairs, confidence, fresh = confirmation.pairs, confirmation.confidence, True
+        confirmation = entrant.confirmation
+        judged = confirmation is not None and confirmation.outcome is not None
+        if confirmation and (judged or len(entrant.pairs) < 2 <= len(confirmation.pairs)):
+            rounds, fresh, interval = tuple(confirmation.pairs), True, confirmation.interval()
         else:
-            pairs, confidence, fresh = entrant.pairs, self._race_confidence(entrant), False
-        interval = speedup_interval(list(pairs.values()), confidence)
-        plain = speedup_interval(list(pairs.values()), CONFIDENCE)
+            rounds, fresh, interval = tuple(entrant.pairs), False, self._race_interval(entrant)
         return Standing(
             key=entrant.key,
-            rounds=tuple(pairs),
+            rounds=rounds,
             fresh=fresh,
             invalid=entrant.reliability.invalid,
             interval=interval,
-            plain=plain,
-            verdict=self._verdict(entrant, interval, plain, claims=judged or not fresh),
+            verdict=self._verdict(entrant, interval, claims=judged or not fresh),
             dropped=entrant.dropped,
             confirmed=entrant.key == self.winner,
+            fresh_pairs=len(confirmation.pairs) if confirmation else 0,
+            tail=entrant.tail if entrant.tail.runs else None,
         )
 
-    def _knows_more(self, confirmation: _Confirmation, entrant: _Entrant) -> bool:
-        """Return whether only the confirmation, which the budget ended before a look, has an interval."""
-        return confirmation.key == entrant.key and len(entrant.pairs) < 2 <= len(confirmation.pairs)
-
-    def _verdict(
-        self, entrant: _Entrant, interval: Interval | None, plain: Interval | None, *, claims: bool
-    ) -> Verdict:
+    def _verdict(self, entrant: _Entrant, interval: Interval | None, *, claims: bool) -> Verdict:
         """Return the verdict; fresh pairs claim nothing before their look."""
         if entrant.failed:
             return "invalid"
-        return verdict(interval, plain, self._same_margin) if claims else "undecided"
+        return verdict(interval, self._same_margin) if claims else "undecided"
 
-    def _race_confidence(self, entrant: _Entrant) -> float:
-        """Return the confidence of a candidate's interval at its current look; the looks of a series share evenly."""
+    def _race_interval(self, entrant: _Entrant) -> Interval | None:
+        """Return a candidate's interval at its current look; the looks of a series share evenly."""
+        estimate = Estimate.of(list(entrant.pairs.values()), self._shared().lent())
         looks_in_series = self._max_rounds - 1
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
         left = entrant.alpha * (1.0 - _SPENT_AT_ONCE) ** series
-        return 1.0 - left * _SPENT_AT_ONCE / looks_in_series
+        return estimate.interval(left * _SPENT_AT_ONCE / looks_in_series / 2) if estimate is not None else None
 
 
 def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str, dict[str, float]]:
@@ -507,23 +578,6 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
     noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
     best = max(means, key=lambda key: means[key])
     return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
-
-
-def confirmable(noise: float, confirm_rounds: int = CONFIRM_ROUNDS, alpha: float = ALPHA) -> float:
-    """Return the noise floor of a session: the relative difference that even the second look of a confirmation cannot
-    detect. `noise` is the relative standard deviation of a run (0.02)."""
-    looks = 2
-    floor = noise_floor(noise, looks * confirm_rounds, looks, 1.0 - alpha)
-    assert floor is not None
-    return floor
-
-
-def _checked_looks(looks_at: Sequence[int]) -> tuple[int, ...]:
-    """Raise ValueError unless there is a look, none comes before the second pair, and their pairs increase."""
-    looks = tuple(looks_at)
-    if not looks or looks[0] < 2 or any(after <= before for before, after in itertools.pairwise(looks)):
-        raise ValueError(f"no confirmation looks after {looks} pairs")
-    return looks
 
 
 def _valid(value: float | None) -> float | None:

@@ -3,33 +3,78 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
-from autotune.records import (
-    Baseline,
-    CandidateResult,
-    Prediction,
-    Verdict,
-)
+from autotune.config import duration_flag
+from autotune.records import Baseline, CandidateResult, Interval, Outlook, Prediction, Verdict
+from autotune.verdict.confirm import FIRST_LOOK_PAIRS, pairs_to_show
 from autotune.verdict.stats import percent_text
 
 
 def recommend(
-    results: Sequence[CandidateResult], winner: str | None, baseline: Baseline | None, *, is_time: bool
+    results: Sequence[CandidateResult],
+    winner: str | None,
+    baseline: Baseline | None,
+    outlook: Outlook | None = None,
+    *,
+    is_time: bool,
 ) -> str:
-    """Return one sentence: what to use, how much better it is and how sure that is; or to stay with EEVDF."""
+    """Return what to use, how much better it is and how sure that is; or to stay with EEVDF, what is excluded, and what
+    would show more."""
     if baseline is None:
         return "Nothing can be said: the session ended before the baseline was known."
     if all(result.speedup is None for result in results):
         return "Nothing can be said: no scheduler ran often enough to be compared with EEVDF."
     best = next((result for result in results if result.candidate.key == winner), None)
-    if best is None or best.speedup is None:
-        floor = percent_text(baseline.floor)
-        return f"Stay with EEVDF: no scheduler was shown to beat it here (differences under {floor} do not show)."
-    speedup = best.speedup
+    if best is not None and best.speedup is not None:
+        return _won(best, best.speedup, is_time=is_time)
+    leader = next((one for one in results if outlook is not None and one.candidate.key == outlook.candidate), None)
+    if outlook is None or leader is None or leader.speedup is None:
+        return "Stay with EEVDF: no scheduler was shown to beat it here."
+    return f"Stay with EEVDF: no scheduler was shown to beat it here. {_not_shown(leader, leader.speedup, outlook)}"
+
+
+def _won(best: CandidateResult, speedup: Interval, *, is_time: bool) -> str:
     gain = f"{speedup.estimate:.3g} times as {'fast' if is_time else 'good'} as under EEVDF"
     interval = f"{speedup.confidence * 100:.3g} % interval {speedup.low:.3g} to {speedup.high:.3g}"
-    return f"Use {best.candidate.key}: the command runs {gain} ({interval}), confirmed on fresh runs."
+    sure = f"Use {best.candidate.short}: the command runs {gain} ({interval}), confirmed on fresh runs."
+    return f"{sure} {_tail(best)}" if best.slowest is not None else sure
+
+
+def _tail(best: CandidateResult) -> str:
+    """Say what the runs could show of rare stalls: of those in fewer than 3 of n runs nothing (the rule of three)."""
+    one_in = max(1, best.runs // 3)
+    return (
+        f"The slowest of its {best.runs} runs took {best.slowest:.2f} x the median; "
+        f"stalls in fewer than 1 of {one_in} runs could not have shown."
+    )
+
+
+def _not_shown(leader: CandidateResult, speedup: Interval, outlook: Outlook) -> str:
+    """Say where the leader stands, which gains are excluded, and what would show its gain."""
+    place = f"{speedup.estimate:.3f} [{speedup.low:.3f}, {speedup.high:.3f}]"
+    excluded = (
+        f"gains over {percent_text(speedup.high - 1.0)} are excluded" if speedup.high > 1.0 else "a gain is excluded"
+    )
+    known = f"The leader {leader.candidate.short} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
+    if outlook.more_pairs is None or outlook.more_s is None:
+        return known
+    more = f"{outlook.more_pairs} more pairs (about {duration_flag(math.ceil(outlook.more_s))})"
+    return f"{known} If its gain is real, {more} would show it."
+
+
+MOST_MORE_PAIRS = 200
+"""Nobody runs more pairs for one gain."""
+
+
+def more_pairs(estimate: float, pair_deviation: float | None, had: int) -> int | None:
+    """Return how many pairs more than it `had` would show a gain (the speedup `estimate`) with a probability of 80 %.
+    None where there is no gain, or more than `MOST_MORE_PAIRS` would be needed."""
+    if estimate <= 1.0 or not pair_deviation:
+        return None
+    more = max(FIRST_LOOK_PAIRS, pairs_to_show(math.log(estimate), pair_deviation) - had)
+    return more if more <= MOST_MORE_PAIRS else None
 
 
 def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
@@ -41,11 +86,13 @@ def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
 
 def rank(results: Iterable[CandidateResult], winner: str | None) -> list[CandidateResult]:
     """Sort results as the table shows them: the winner, those shown to be faster, EEVDF itself, those not shown to
-    differ, the slower, the invalid; each group by its estimate. So only a proven gain ranks above EEVDF."""
+    differ, the slower, the invalid. So only a proven gain ranks above EEVDF. In each group those that had fresh rounds
+    come first, the rest by estimate."""
 
-    def place(result: CandidateResult) -> tuple[int, float]:
+    def place(result: CandidateResult) -> tuple[int, bool, float]:
         estimate = result.speedup.estimate if result.speedup else 0.0
-        return (0 if result.candidate.key == winner else _PLACE[result.verdict], -estimate)
+        group = 0 if result.candidate.key == winner else _PLACE[result.verdict]
+        return group, result.fresh_pairs == 0, -estimate
 
     return sorted(results, key=place)
 

@@ -25,9 +25,6 @@ from autotune.records import (
     Verdict,
 )
 
-CONFIDENCE = 0.95
-"""Confidence of the intervals that people read."""
-
 SAME_MARGIN = 0.01
 """A speedup is `same` when its whole interval lies within this relative distance of 1."""
 
@@ -105,23 +102,6 @@ def noise(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) / statistics.fmean(values)
 
 
-def noise_floor(noise: float, rounds: int, comparisons: int = 1, confidence: float = CONFIDENCE) -> float | None:
-    """Return the relative difference below which two schedulers cannot be distinguished: the half width of the
-    interval that `rounds` pairs will give when each run has the relative standard deviation `noise`,
-
-        exp(t * noise * sqrt(2 / rounds)) - 1,   t two-sided at (1 - confidence) / comparisons with rounds - 1 df.
-
-    This is the paired t interval of `speedup_interval`; the 2 is there because both runs of a pair are noisy.
-    `comparisons` are the candidates and looks that share the risk of error (Bonferroni; Dunn, JASA 56, 1961). None
-    with fewer than two rounds. Raises ValueError for a negative noise."""
-    if noise < 0.0:
-        raise ValueError(f"noise cannot be negative: {noise!r}")
-    if rounds < 2:
-        return None
-    t = student_t_quantile(1.0 - (1.0 - confidence) / (2 * comparisons), rounds - 1)
-    return _exp(t * noise * math.sqrt(2.0 / rounds)) - 1.0
-
-
 # --- speedups --------------------------------------------------------------------------------------------
 
 
@@ -131,24 +111,10 @@ def log_speedup(baseline: float, candidate: float, goal: Goal) -> float:
     return gain if goal == "min" else -gain
 
 
-def speedup_interval(log_speedups: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
-    """Return the geometric mean of speedups with its interval; None with fewer than two.
-
-    The interval is that of a paired t test (Student, "The probable error of a mean", Biometrika 6, 1908), on the
-    logarithms. Pairs that agree exactly, as counts can, give an interval without width."""
-    if len(log_speedups) < 2:
-        return None
-    mean, error = mean_and_error(log_speedups)
-    half = error * student_t_quantile((1.0 + confidence) / 2, len(log_speedups) - 1)
+def interval_of(mean: float, half: float, confidence: float) -> Interval:
+    """Return the interval of a speedup: the geometric mean of ratios, from their mean logarithm and its half width.
+    Pairs that agree exactly, as counts can, give an interval without width."""
     return Interval(estimate=_exp(mean), low=_exp(mean - half), high=_exp(mean + half), confidence=confidence)
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean of two or more values and its standard error."""
-    count = len(values)
-    mean = math.fsum(values) / count
-    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
-    return mean, math.sqrt(variance / count)
 
 
 def excludes_one(interval: Interval) -> Literal["faster", "slower"] | None:
@@ -158,17 +124,15 @@ def excludes_one(interval: Interval) -> Literal["faster", "slower"] | None:
     return "slower" if interval.high < 1.0 - _ROUNDING else None
 
 
-def verdict(corrected: Interval | None, plain: Interval | None = None, margin: float = SAME_MARGIN) -> Verdict:
-    """Return the verdict of an interval. `faster` and `slower` need the interval `corrected` for the number of
-    candidates and looks to exclude 1. `same` needs the `plain` interval, by default the corrected one, to lie within
-    1/(1 + margin) and 1 + margin. Anything else, and no interval, is `undecided`."""
-    if corrected is None:
+def verdict(interval: Interval | None, margin: float = SAME_MARGIN) -> Verdict:
+    """Return the verdict of an interval: `faster` and `slower` when it excludes 1, `same` when it lies within
+    1/(1 + margin) and 1 + margin, else `undecided`, as without an interval."""
+    if interval is None:
         return "undecided"
-    side = excludes_one(corrected)
+    side = excludes_one(interval)
     if side is not None:
         return side
-    shown = plain or corrected
-    return "same" if 1.0 / (1.0 + margin) <= shown.low and shown.high <= 1.0 + margin else "undecided"
+    return "same" if 1.0 / (1.0 + margin) <= interval.low and interval.high <= 1.0 + margin else "undecided"
 
 
 def _exp(exponent: float) -> float:
@@ -184,7 +148,7 @@ def _exp(exponent: float) -> float:
 CautionKind = Literal["already done", "slow start", "outliers", "drift"]
 
 _DONE_SHARE = 0.25
-_DONE_LEAST_S = 0.1
+_DONE_LEAST_S = 0.5
 _SLOW_START_SHARE = 1.2
 _OUTLIER_DEVIATIONS = 6.0
 _OUTLIER_SHARE = 0.1
@@ -202,7 +166,8 @@ class Caution:
 
 def looks_already_done(first_s: float, later_s: Sequence[float]) -> bool:
     """Return whether later runs take a quarter of the first or less: the first did the work, as a build does, and
-    the others found it done. A gain below 0.1 s is a cold start instead."""
+    the others found it done. A gain below 0.5 s may be a cold start instead: programs and
+    files that were not in memory yet."""
     typical_s = median(later_s)
     if typical_s is None:
         return False

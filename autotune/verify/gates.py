@@ -7,15 +7,14 @@ and only into a micro-VM of its own that is discarded afterwards: a session's ma
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import resources
+from autotune import durable, reading, resources
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
 from autotune.machine.vm import microvm
@@ -26,19 +25,17 @@ from autotune.schedext.build import find_headers
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.knobs import Knob
 from autotune.verify.behaviour import gate as behaviour_gate
+from autotune.verify.behaviour import shapes
 from autotune.verify.compile import Compiled, compile_source
 from autotune.verify.findings import GATES, Finding, Gate, GateReport
 from autotune.verify.load import gate as load_gate
 from autotune.verify.source import gate as source_gate
-from autotune.verify.submission import Submission, entry, knobs_of
+from autotune.verify.submission import PARTIAL, Submission, ends, entry, knobs_of
 
 Progress = Callable[[str], None]
-VM_CPUS = 2
 VM_MEMORY_BYTES = 1 << 30
 SYSTEM_LIBBPF = "libbpf.so.1"
 """The library where the kernel set has none of its own."""
-VM_LOST = "vm-lost"
-"""The rule of a finding that the micro-VM died or hung."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,16 @@ class Verification:
         return next((report for report in self.reports if not report.passed), None)
 
 
-def verify(submission: Submission, kernel: Kernel, progress: Progress) -> Verification:
+def verify(
+    submission: Submission, kernel: Kernel, progress: Progress, deadline: Deadline | None = None
+) -> Verification:
     """Verify a source under a kernel. Faults of the source are in the result. Raises BusyError when its name is being
-    verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM."""
+    verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM. The micro-VM is given
+    up at the `deadline`."""
     started = time.monotonic()
     reports: list[GateReport] = []
     with custom.reserved(submission.name), _scratch() as scratch:
-        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress))
+        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress, deadline))
         rejected = custom.keep_rejected(submission.name, submission.source, reports) if kept is None else None
     return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
@@ -73,6 +73,7 @@ class _Steps:
 
     reports: list[GateReport]
     progress: Progress
+    deadline: Deadline | None = None
 
     def begin(self, gate: Gate, what: str) -> None:
         self.progress(f"Gate {GATES.index(gate) + 1} of {len(GATES)}, {gate}: {what}")
@@ -101,9 +102,9 @@ def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _
     knobs, report = _with_knobs(submission, compiled, object_path, kernel)
     if not steps.passed(report):
         return None
-    if not _proven(submission, kernel, object_path, steps):
+    if not _proven(submission, kernel, object_path, knobs, steps):
         return None
-    content = object_path.read_bytes()
+    content = reading.data(object_path, most_bytes=reading.MOST_OBJECT_BYTES)
     token = seal.sign(
         Seal(
             name=submission.name,
@@ -112,6 +113,7 @@ def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _
             clang=compiled.clang.version,
             gates=seal.GATES_VERSION,
             kernel=kernel.version,
+            settings={name: (int(low), int(high)) for name, (low, high) in ends(knobs).items()},
         )
     )
     return custom.keep(submission.name, submission.source, content, entry(submission, knobs), token, steps.reports)
@@ -132,38 +134,114 @@ def _with_knobs(
     return knobs, GateReport(report.gate, findings, report.numbers, report.took_s, report.log)
 
 
-def _proven(submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> bool:
-    """Run gates 3 and 4. An emulated kernel dies now and then by itself, so a lost VM is tried once more."""
+def _proven(submission: Submission, kernel: Kernel, object_path: Path, knobs: tuple[Knob, ...], steps: _Steps) -> bool:
+    """Run gates 3 and 4. An emulated kernel dies now and then by itself, so a VM lost under the long loads is tried
+    once more; `shapes` does so itself."""
+    proof = _Proof(submission, kernel, object_path, steps)
     before = len(steps.reports)
     for _ in range(2):
         del steps.reports[before:]
-        if _in_a_vm(submission, kernel, object_path, steps):
+        if proof.passes(knobs):
             return True
-        if not any(finding.rule == VM_LOST for finding in steps.reports[-1].findings):
+        if not proof.lost_vm:
             return False
     return False
 
 
-def _in_a_vm(submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> bool:
-    library = str(kernel.libbpf or SYSTEM_LIBBPF)
-    steps.begin("load", f"the verifier of Linux {kernel.version}, in a micro-VM")
-    place = Place(str(object_path.parent), False, Identity(0, 0, (0,)))
-    options = microvm.VmOptions(VM_CPUS, VM_MEMORY_BYTES)
-    with closing(microvm.boot(kernel, place, options, "verifying a scheduler")) as vm:
-        if not steps.passed(load_gate.check(object_path, submission.name, submission.source, vm, library)):
-            return False
-        steps.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
-        reference = behaviour_gate.reference(vm, steps.within)
-        spec = AttachSpec(submission.name, str(object_path), {}, object_sha256=seal.sha256(object_path.read_bytes()))
-        report = behaviour_gate.check(
-            spec,
+class _Proof:
+    """Gates 3 and 4 of one object."""
+
+    def __init__(self, submission: Submission, kernel: Kernel, object_path: Path, steps: _Steps) -> None:
+        self._submission = submission
+        self._kernel = kernel
+        self._object_path = object_path
+        self._steps = steps
+        self._libbpf = str(kernel.libbpf or SYSTEM_LIBBPF)
+        self.lost_vm = False
+        """Whether the VM of the long loads was lost last time."""
+
+    def passes(self, knobs: tuple[Knob, ...]) -> bool:
+        steps, self.lost_vm = self._steps, False
+        steps.begin("load", f"the verifier of Linux {self._kernel.version}, in a micro-VM")
+        with closing(self._booted(shapes.USUAL)) as vm:
+            loaded = load_gate.check(
+                self._object_path, self._submission.name, self._submission.source, vm, self._libbpf
+            )
+            if not self._passed(loaded):
+                return False
+            steps.begin("behaviour", "under loads that are known to break schedulers, beside EEVDF")
+            report = self._long_loads(vm)
+            if not report.passed:
+                return self._passed(report)
+            return steps.passed(self._in_shapes(report, vm, knobs))
+
+    def _booted(self, machine: shapes.Machine) -> microvm.MicroVM:
+        return booted(self._kernel, self._object_path.parent, machine, deadline=self._steps.deadline)
+
+    def _passed(self, report: GateReport) -> bool:
+        self.lost_vm = any(finding.rule == shapes.VM_LOST for finding in report.findings)
+        return self._steps.passed(report)
+
+    def _spec(self) -> AttachSpec:
+        digest = seal.sha256(reading.data(self._object_path, most_bytes=reading.MOST_OBJECT_BYTES))
+        return AttachSpec(self._submission.name, str(self._object_path), {}, object_sha256=digest)
+
+    def _long_loads(self, vm: microvm.MicroVM) -> GateReport:
+        return behaviour_gate.check(
+            self._spec(),
             vm,
-            reference=reference,
-            declared_unfair=submission.unfair_by_design,
-            progress=steps.within,
-            libbpf=library,
+            reference=behaviour_gate.reference(vm, self._steps.within),
+            declared_unfair=self._submission.unfair_by_design,
+            progress=self._steps.within,
+            libbpf=self._libbpf,
         )
-        return steps.passed(report)
+
+    def _in_shapes(self, long: GateReport, vm: microvm.MicroVM, knobs: tuple[Knob, ...]) -> GateReport:
+        """Return the report of gate 4 with that of the shapes. Those of the usual machine run in `vm`."""
+        started, ready = time.monotonic(), [vm]
+
+        @contextmanager
+        def boot(machine: shapes.Machine) -> Iterator[microvm.MicroVM]:
+            if machine == shapes.USUAL and ready:
+                yield ready.pop()
+                return
+            with closing(self._booted(machine)) as other:
+                yield other
+
+        proven = ends(knobs)
+        can_be_partial = proven.pop(PARTIAL.name, None) is not None
+        findings, numbers, log = shapes.check(
+            self._spec(),
+            shapes.shapes(proven, can_be_partial=can_be_partial),
+            boot,
+            progress=self._steps.within,
+            libbpf=self._libbpf,
+        )
+        took_s = long.took_s + time.monotonic() - started
+        settings = {name: [low, high] for name, (low, high) in proven.items()}
+        more = {**long.numbers, "shapes": numbers, "settings": settings}
+        return GateReport(long.gate, (*long.findings, *findings), more, took_s, log or long.log)
+
+
+def booted(
+    kernel: Kernel,
+    directory: Path,
+    machine: shapes.Machine,
+    *,
+    run_margin_s: float = microvm.RUN_MARGIN_S,
+    deadline: Deadline | None = None,
+) -> microvm.MicroVM:
+    """Boot a machine of gate 4. `directory` is where its commands begin; an answer that is late by more than
+    `run_margin_s` means that the machine hangs."""
+    place = Place(str(directory), False, Identity(0, 0, (0,)))
+    options = microvm.VmOptions(
+        machine.cpus,
+        VM_MEMORY_BYTES,
+        process_1=machine.process_1,
+        open_memory=machine != shapes.USUAL,
+        run_margin_s=run_margin_s,
+    )
+    return microvm.boot(kernel, place, options, "verifying a scheduler", deadline=deadline)
 
 
 @contextmanager
@@ -171,8 +249,5 @@ def _scratch() -> Iterator[Path]:
     """Yield a directory that a micro-VM sees as well."""
     base = resources.cache_dir() / "verify"
     base.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=base))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with closing(durable.Scratch(base, "gate")) as scratch:
+        yield scratch.path

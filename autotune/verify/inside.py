@@ -37,6 +37,8 @@ class VM(Protocol):
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run: ...
 
+    def add_to_memory(self, address: int, amount: int) -> None: ...
+
 
 class Lines:
     """Reassembles output chunks into lines and passes each JSON object to `hear`; ignores other lines."""

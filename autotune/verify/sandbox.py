@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs a program that reads untrusted text: no network, no files but those it is given, all resources bounded.
 
-bubblewrap isolates it (its own namespaces for users, mounts, processes, network and IPC; no privilege inside; it ends
-with us). Limits of the kernel (`prlimit`) bound memory, CPU time and file sizes; wall time and output are bounded here.
-CPU time is the bound that does not depend on how busy the machine is; wall time ends the rest.
+bubblewrap isolates it (its own namespaces for users, mounts, processes, network and IPC; no privilege and no further
+namespaces inside; it ends with us), and a seccomp filter leaves it the system calls of a compiler (`syscalls`). Limits
+of the kernel (`prlimit`) bound memory, CPU time and file sizes; wall time and output are bounded here. CPU time is the
+bound that does not depend on how busy the machine is; wall time ends the rest.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from autotune.errors import BuildError
+from autotune.verify import syscalls
 
 NOBODY = "65534"
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin")
 """Programs and their libraries; no configuration, no home, no user's files, no devices, no /proc."""
 WORK = "/scratch"
 """The one writable directory inside: a file system in memory."""
+NO_NAMESPACES = ("--disable-userns",)
+"""Options of bubblewrap 0.8, not of one that is setuid, nor of one that cannot write to /proc/sys."""
 _READ_BYTES = 65536
 
 
@@ -66,10 +71,16 @@ def run(
     the content of a file there. Untrusted or judged content goes in by `given` and `stdin` and comes out by `stdout`:
     by descriptors, which nobody else can open, never by a path that another user could name. Raises BuildError when
     bubblewrap is missing, or not allowed to work."""
+    extra = hardening()
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         files = {place: stack.enter_context(_in_memory(content)) for place, content in (given or {}).items()}
-        child = _start([*_walls(shown, files), "--", *argv], tuple(files.values()), limits)
+        walls, fds = _walls(shown, files), tuple(files.values())
+        walls += extra.options
+        if extra.seccomp_filter is not None:
+            fds += (stack.enter_context(_in_memory(extra.seccomp_filter)),)
+            walls += ["--seccomp", str(fds[-1])]
+        child = _start([*walls, "--", *argv], fds, limits)
     stdout, stderr, ended_for = _drained(child, stdin, limits, started)
     exit_code = _reaped(child, limits, started)
     if exit_code == 1 and stderr.startswith(b"bwrap: "):
@@ -93,8 +104,9 @@ def _start(command: Sequence[str], descriptors: tuple[int, ...], limits: Sandbox
             start_new_session=True,
             preexec_fn=lambda: _bound(limits),
         )
-    except OSError as error:
-        raise BuildError(f"the sandbox cannot be started: {error.strerror}", hint="see 'autotune doctor'") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise BuildError(f"the sandbox cannot be started: {why}", hint="see 'autotune doctor'") from error
 
 
 @contextlib.contextmanager
@@ -110,6 +122,62 @@ def _in_memory(content: bytes) -> Iterator[int]:
         os.close(fd)
 
 
+@dataclass(frozen=True)
+class Hardening:
+    """Walls that not every machine can build. `missing` has a clause for each that this one cannot."""
+
+    options: tuple[str, ...] = ()
+    seccomp_filter: bytes | None = None
+    missing: tuple[str, ...] = ()
+
+
+@cache
+def hardening() -> Hardening:
+    """Find out, once, which of the further walls work here, by building each around `true`. Raises BuildError when
+    bubblewrap is missing."""
+    options: tuple[str, ...] = NO_NAMESPACES
+    missing: list[str] = []
+    seccomp_filter: bytes | None = None
+    fault = _fault_with(options, None)
+    if fault is not None:
+        options = ()
+        missing.append(f"further namespaces are not forbidden: {fault}")
+    try:
+        seccomp_filter = syscalls.compiler_filter()
+        fault = _fault_with((), seccomp_filter)
+    except syscalls.FilterError as error:
+        fault = str(error)
+    if fault is not None:
+        seccomp_filter = None
+        missing.append(f"system calls are not filtered: {fault}")
+    return Hardening(options, seccomp_filter, tuple(missing))
+
+
+def _fault_with(options: Sequence[str], seccomp_filter: bytes | None) -> str | None:
+    """Return why bubblewrap cannot use the options, in its own words; None when it can, or could not do without them
+    either."""
+    argv = [find_bubblewrap(), "--unshare-user", "--ro-bind", "/", "/"]
+    with contextlib.ExitStack() as stack:
+        fds: tuple[int, ...] = ()
+        wanted = [*options]
+        if seccomp_filter is not None:
+            fds = (stack.enter_context(_in_memory(seccomp_filter)),)
+            wanted += ["--seccomp", str(fds[0])]
+        done = _probe([*argv, *wanted, "--", "true"], fds)
+    if done.returncode == 0 or _probe([*argv, "--", "true"]).returncode != 0:
+        return None
+    return (done.stderr.decode(errors="replace").strip().splitlines() or ["it failed"])[0][:200]
+
+
+def _probe(argv: Sequence[str], fds: tuple[int, ...] = ()) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, pass_fds=fds, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"the sandbox cannot be started: {error}", hint="see 'autotune doctor'") from error
+
+
 def find_bubblewrap() -> str:
     """Return the path of bubblewrap. Raises BuildError when it is not installed."""
     found = shutil.which("bwrap")
@@ -122,6 +190,7 @@ def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
     walls = [
         find_bubblewrap(),
         "--unshare-all",
+        "--unshare-user",
         "--die-with-parent",
         "--new-session",
         "--clearenv",
@@ -147,13 +216,20 @@ def _walls(shown: Mapping[Path, str], files: Mapping[str, int]) -> list[str]:
 def _bound(limits: SandboxLimits) -> None:
     """Set the limits in the child, before the program begins; everything that it starts inherits them."""
     # SIGXCPU first, which shows the reason; a program that ignores it is killed.
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    _limit(resource.RLIMIT_CPU, limits.cpu_s, limits.cpu_s + 1)
     for what, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(what, (most, most))
+        _limit(what, most, most)
+
+
+def _limit(what: int, soft: int, hard: int) -> None:
+    """Set a limit, or keep the lower one that we have ourselves: only root could raise it."""
+    own = resource.getrlimit(what)[1]
+    hard = hard if own == resource.RLIM_INFINITY else min(hard, own)
+    resource.setrlimit(what, (min(soft, hard), hard))
 
 
 def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: float) -> int:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -39,7 +40,7 @@ class Submission(BaseModel):
     limitations: tuple[str, ...] = Field((), max_length=8)
     performance_profile: str = Field("", max_length=MOST_TEXT)
     knobs: tuple[Knob, ...] | None = Field(None, max_length=MOST_KNOBS)
-    """None: the object's own knobs, with whatever values they can have."""
+    """None: the object's own knobs. A knob without a range takes from half to twice its default."""
     unfair_by_design: bool = False
     """It is unfair by design: the behaviour gate notes unfairness without failing it."""
 
@@ -91,22 +92,66 @@ def knobs_of(given: Submission, content_path: Path, library: str | None) -> tupl
         )
         return (*(knob for knob in inferred if knob is not None), *partial), []
     declared = tuple(knob for knob in given.knobs if knob.name != PARTIAL.name)
-    return (*declared, *partial), list(_misfits(declared, found))
+    misfits = list(_misfits(declared, found))
+    if misfits:
+        return (), misfits
+    return (*(_ranged(knob, found[knob.name]) for knob in declared), *partial), []
+
+
+def ends(knobs: Sequence[Knob]) -> dict[str, tuple[int | bool, int | bool]]:
+    """Return the lowest and the highest value of each knob of an entry: those with which it is proven."""
+    found: dict[str, tuple[int | bool, int | bool]] = {}
+    for knob in knobs:
+        if knob.range is None:
+            found[knob.name] = (False, True)
+        else:
+            assert isinstance(knob.range.min, int), knob
+            assert isinstance(knob.range.max, int), knob
+            found[knob.name] = (knob.range.min, knob.range.max)
+    return found
+
+
+def _ranged(knob: Knob, there: libbpf.ObjectKnob) -> Knob:
+    """Give a knob the range for which it is proven: the declared one, with whole numbers that its variable can hold; an
+    end that is not declared is half or twice the default."""
+    if knob.type == "boolean":
+        return knob.model_copy(update={"range": None})
+    low, high = _span(knob, there)
+    return knob.model_copy(update={"range": Range(min=low, max=high, how="proven")})
+
+
+def _span(knob: Knob, there: libbpf.ObjectKnob) -> tuple[int, int]:
+    default = int(there.value)
+    least, most = _holds(there)
+    half = default // 2 if default >= 0 else -(-default // 2)
+    near = sorted((half, 2 * default or 1))
+    declared = knob.range or Range()
+    low = near[0] if declared.min is None else _whole(declared.min, math.ceil)
+    high = near[1] if declared.max is None else _whole(declared.max, math.floor)
+    return max(least, low), min(most, high)
+
+
+def _holds(there: libbpf.ObjectKnob) -> tuple[int, int]:
+    """Return the least and the greatest number that a variable can hold."""
+    bits = 8 * there.width
+    return (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if there.signed else (0, (1 << bits) - 1)
+
+
+def _whole(end: float, rounded: Callable[[float], int]) -> int:
+    """Return the nearest whole number inside a range; an infinite end is as good as the largest numbers."""
+    if isinstance(end, int):
+        return end
+    return rounded(end) if math.isfinite(end) else int(math.copysign(1 << 64, end))
 
 
 def _inferred(knob: libbpf.ObjectKnob, description: str) -> Knob | None:
-    """Make a knob that no entry names: it takes what its variable can hold. Returns None for a variable that is no such
-    scalar."""
+    """Make a knob that no entry names. Returns None for a variable that is no whole number and no switch."""
     description = description or "Not described."
     if knob.kind == "bool":
         return Knob(name=knob.name, type="boolean", default=knob.value, description=description)
     if knob.kind != "int":
         return None
-    bits = 8 * knob.width
-    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if knob.signed else (0, (1 << bits) - 1)
-    return Knob(
-        name=knob.name, type="integer", default=knob.value, range=Range(min=low, max=high), description=description
-    )
+    return _ranged(Knob(name=knob.name, type="integer", default=knob.value, description=description), knob)
 
 
 def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.ObjectKnob]) -> Iterator[Finding]:
@@ -121,5 +166,9 @@ def _misfits(declared: Sequence[Knob], found: dict[str, libbpf.ObjectKnob]) -> I
         elif knob.default != there.value:
             text = f"the knob '{knob.name}' begins with {there.value} in the source, not {knob.default}"
             yield Finding("knob-default", text, "make both the same")
+        elif knob.type == "integer" and not _span(knob, there)[0] <= int(there.value) <= _span(knob, there)[1]:
+            low, high = _span(knob, there)
+            text = f"the knob '{knob.name}' begins with {there.value}, outside its range of {low} to {high}"
+            yield Finding("knob-range", text, "declare a range that has the default")
     for name in sorted(set(found) - {knob.name for knob in declared} - {PARTIAL.name}):
         yield Finding("knob-undeclared", f"the source has a knob '{name}' that is not declared", "declare it as well")

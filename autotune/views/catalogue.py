@@ -33,6 +33,7 @@ ENFORCED = {
     "clamped": "the program uses the nearest value in the range",
     "stated": "the program accepts it, against its documentation",
     "implied": "the program does not check it, and misbehaves; autotune refuses it",
+    "proven": "it was not proven, and autotune refuses it",
 }
 """Treatment of values out of range, by `Range.how`."""
 

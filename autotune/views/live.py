@@ -56,6 +56,7 @@ class LiveView:
         *,
         budget_s: float,
         given: Sequence[str] = (),
+        verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
     ) -> None:
@@ -63,10 +64,15 @@ class LiveView:
         self._budget_s = budget_s
         self._given = given
         self._clock = clock
-        self._wording = Wording()
+        self._wording = Wording(verbose=verbose)
         self._output = OutputLines()
         self._progress = SessionProgress(started_s=clock())
-        self._live = Live(
+        self._live = self._moving_part()
+
+    def _moving_part(self) -> Live:
+        """Return a moving part that is not drawn yet. One that was stopped is not started again: it remembers how high
+        it was, and would erase as many lines above the cursor, such as a question and its answer."""
+        return Live(
             console=self.console,
             get_renderable=self._draw,
             refresh_per_second=REDRAWS_PER_S,
@@ -76,6 +82,7 @@ class LiveView:
         )
 
     def __enter__(self) -> LiveView:
+        self._live = self._moving_part()
         self._live.start(refresh=True)
         return self
 
@@ -107,7 +114,7 @@ class LiveView:
         try:
             yield
         finally:
-            self._live.start(refresh=True)
+            self.__enter__()
 
     def _finish(self, session: Session) -> None:
         """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
@@ -115,9 +122,14 @@ class LiveView:
         self.console.print()
         if session.results:
             self.console.print(final_table(session, self.console.width))
+            self.console.print(Text(documents.session_footnote(session)))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
-        if session.spending is not None:
+        for caution in documents.cautions(session):
+            self.console.print(Text(caution, style=TONES["warning"]))
+        for line in documents.next_step(session, self._given):
+            self.console.print(Text(line), soft_wrap=True)
+        if session.spending is not None and session.spending.calls:
             self.console.print(Text(documents.spending_sentence(session.spending)))
         if session.transcript is not None:
             self.console.print(Text(f"The conversation: {printable(session.transcript)}"), soft_wrap=True)

@@ -18,10 +18,10 @@ class PlainView:
     """Writes events to `stream`, and the report at the end. `given` are the options to name in the command that repeats
     the session."""
 
-    def __init__(self, stream: TextIO, *, given: Sequence[str] = ()) -> None:
+    def __init__(self, stream: TextIO, *, given: Sequence[str] = (), verbose: bool = False) -> None:
         self._stream = stream
         self._given = given
-        self._wording = Wording()
+        self._wording = Wording(verbose=verbose)
         self._output = OutputLines()
 
     def __enter__(self) -> PlainView:

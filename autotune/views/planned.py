@@ -65,4 +65,4 @@ def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], model
         return
     yield "Candidates:"
     for candidate in candidates:
-        yield f"  {printable(candidate.key)}"
+        yield f"  {printable(candidate.short)}"

@@ -69,4 +69,4 @@ def question(candidate: Candidate, proposal: Proposal, *, editable: bool) -> str
     """Return the question, ending where the answer goes."""
     why = f"\n  {printable(proposal.reason)}" if proposal.reason else ""
     edit = "[e]dit the knobs, " if editable else ""
-    return f"Attach {printable(candidate.key)}?{why}\n  [y]es, [n]o, {edit}[a]ll from here on, [q]uit: "
+    return f"Attach {printable(candidate.short)}?{why}\n  [y]es, [n]o, {edit}[a]ll from here on, [q]uit: "

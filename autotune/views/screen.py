@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from autotune.views.live import LiveView
 
 
-def view(stream: TextIO, *, budget_s: float, given: Sequence[str]) -> LiveView | PlainView:
+def view(stream: TextIO, *, budget_s: float, given: Sequence[str], verbose: bool = False) -> LiveView | PlainView:
     """Return the live view at a terminal that can move its cursor, the plain view elsewhere."""
     if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
         from autotune.views.live import LiveView
 
-        return LiveView(stream, budget_s=budget_s, given=given)
-    return PlainView(stream, given=given)
+        return LiveView(stream, budget_s=budget_s, given=given, verbose=verbose)
+    return PlainView(stream, given=given, verbose=verbose)
 
 
 class Screen:

@@ -64,11 +64,22 @@ def reader_left(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EPIPE
 
 
+_stdout_was_closed = False
+
+
+def stdout_was_closed() -> bool:
+    """Return whether standard output was closed before autotune started, so that a document on it is lost."""
+    return _stdout_was_closed
+
+
 def open_standard_streams() -> None:
     """Open /dev/null on each of the descriptors 0, 1 and 2 that is closed. Otherwise the next file opened would take
     its number and receive what is printed there."""
+    global _stdout_was_closed
+    _stdout_was_closed = sys.stdout is None
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115

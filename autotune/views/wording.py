@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from autotune import events
-from autotune.records import BASELINE, Phase
+from autotune.records import BASELINE, Candidate, Phase
 from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
@@ -20,7 +20,7 @@ from autotune.report.documents import (
     spending_text,
 )
 from autotune.report.table import interval_text
-from autotune.report.text import bytes_text, counted, duration_text, printable, value_text
+from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, value_text
 
 Tone = Literal["plain", "strong", "good", "bad", "warning"]
 
@@ -29,6 +29,7 @@ PHASES: dict[Phase, str] = {
     "baseline": "Baseline",
     "race": "Race",
     "confirm": "Confirmation",
+    "tail": "Slow runs",
 }
 
 
@@ -46,10 +47,16 @@ def shown_key(key: str) -> str:
     return "EEVDF" if key == BASELINE else printable(key)
 
 
+def _name(candidate: Candidate) -> str:
+    return "EEVDF" if candidate.scheduler == BASELINE else printable(candidate.short)
+
+
 class Wording:
     """Turns each event of a session into lines; none for events that only a moving view needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
+        """Leave out what is seldom of use, unless `verbose`."""
+        self._verbose = verbose
         self.is_time = True
         """True when wall time is the metric; set when the machine is ready."""
         self._words: dict[type[Any], Callable[[Any], list[Line]]] = {
@@ -96,25 +103,29 @@ class Wording:
         count = counted(len(event.proposals), "candidate")
         origin = "from you" if event.planner == "user" else f"from the {printable(event.planner)} planner"
         lines = [Line(f"{count} {origin}:", "strong")]
+        named: dict[str, list[str]] = {}  # by reason: planners give the same one for several
         for proposal in event.proposals:
-            lines.append(Line(f"  {shown_key(proposal.candidate.key)}"))
             expected = f"expected: {proposal.expected}" if proposal.expected else ""
-            lines += [Line(f"    {text}") for text in [_sentences(proposal.reason, expected)] if text]
+            named.setdefault(_sentences(proposal.reason, expected), []).append(printable(proposal.candidate.short))
+        for reason, names in named.items():
+            lines += [Line(f"  {', '.join(names)}"), *([Line(f"    {reason}")] if reason else [])]
         return lines
 
     def _race_planned(self, event: events.RacePlanned) -> list[Line]:
         return [Line(allotment_sentence(event.allotted))]
 
     def _planner(self, event: events.PlannerChosen) -> list[Line]:
-        why = printable(event.why).strip().rstrip(".")
+        why = printable(event.why).strip().rstrip(". ")
         return [Line(f"Planner: {printable(event.name)} ({why})")]
 
     def _left_out(self, event: events.LeftOut) -> list[Line]:
-        lines = [Line(f"  {', '.join(names)}: {printable(why)}") for why, names in event.names_by_reason.items() if why]
         absent = len(event.names_by_reason.get("", ()))
-        lines += (
-            [Line(f"  {absent} that are not installed ('autotune schedulers' says how to get them)")] if absent else []
-        )
+        are = "scheduler is" if absent == 1 else "schedulers are"
+        advice = f"{absent} more {are} not installed: 'autotune schedulers' says how to get more"
+        if not self._verbose:
+            return [Line(advice)] if absent and not event.programs_here else []
+        lines = [Line(f"  {', '.join(names)}: {printable(why)}") for why, names in event.names_by_reason.items() if why]
+        lines += [Line(f"  {advice}")] if absent else []
         return [Line("Not proposed here:"), *lines] if lines else []
 
     def _planning(self, event: events.PlannerActed) -> list[Line]:
@@ -153,7 +164,7 @@ class Wording:
         return [Line(f"  {shown_key(event.candidate)} is dropped: {printable(event.reason)}")]
 
     def _standings(self, event: events.Standings) -> list[Line]:
-        known = [(shown_key(r.candidate.key), r.speedup) for r in event.results if r.speedup is not None]
+        known = [(_name(r.candidate), r.speedup) for r in event.results if r.speedup is not None]
         if not known:
             return []
         places = "; ".join(f"{name} {interval_text(speedup)}" for name, speedup in known)
@@ -165,14 +176,13 @@ class Wording:
 
 def _sentences(*texts: str) -> str:
     """Join texts as sentences, with capitals and full stops."""
-    trimmed = [printable(text).strip().rstrip(".") for text in texts]
-    return " ".join(f"{_capital(text)}." for text in trimmed if text)
+    return " ".join(_capital(text) for text in (sentence(printable(text)) for text in texts) if text)
 
 
 def _capital(text: str) -> str:
     """Return the text with a capital first letter, unless it begins with a name (`at_fifo leads`)."""
     first = text.partition(" ")[0]
-    return text[:1].upper() + text[1:] if first.rstrip(",:;").isalpha() else text
+    return text[:1].upper() + text[1:] if first.rstrip(",:;.?!").isalpha() else text
 
 
 STEPS = {

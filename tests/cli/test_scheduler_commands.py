@@ -88,8 +88,8 @@ def test_what_is_removed_is_gone() -> None:
         ("x.c", b"", "does not end in .bpf.c"),
         ("none.bpf.c", None, "No such file"),
         ("Big-Name.bpf.c", b"", "cannot be a scheduler's name"),
-        ("x.bpf.c", b"\xff\xfe", "is not text in UTF-8"),
-        ("x.bpf.c", b" " * (1 << 21), "is larger than 1024 KiB"),
+        ("x.bpf.c", b"\xff\xfe", "is not UTF-8 text"),
+        ("x.bpf.c", b" " * (1 << 21), "is larger than 1 MiB"),
     ],
 )
 def test_a_file_that_cannot_be_taken_is_one_line(name: str, content: bytes | None, said: str) -> None:

@@ -173,7 +173,7 @@ def test_check_names_what_is_no_scheduler(small_catalogue: Callable[..., None], 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("scx_lavdd",), "no scheduler is called 'scx_lavdd' (did you mean 'scx_lavd'?)"),
+        (("scx_lavdd",), "no scheduler is called 'scx_lavdd'. Did you mean 'scx_lavd'?"),
         (("scx_simple",), "scx_simple is written in C. Install your distribution's scx-scheds"),
         (("scx_mitosis",), "scx_mitosis is not on crates.io. Install your distribution's scx-scheds"),
         (("at_fifo",), "at_fifo needs no installing"),

@@ -5,77 +5,19 @@ it ends. The planner, the client, its socket and the session are real; only the 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.command_line import ROOT
-from tests.support.messages_server import PING, Answer, Drip, Raw, Script, Status, Step, beginning, serving, text
+from tests.support.messages_server import PING, Answer, Drip, Raw, Status, Step, beginning, serving, text
+from tests.support.planned_program import KEY, Ended, Program
 from tests.support.planning_room import GOOD
 
 pytestmark = pytest.mark.slow  # each is a session with the real client, whose import alone costs seconds of CPU
 
-KEY = "sk-live-" + "a1B2c3D4e5F6g7H8" * 3
-"""Of no form that the redaction knows."""
 PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
-PROGRAM = f"""
-import contextlib, sys
-sys.path.insert(0, {str(ROOT)!r})
-from tests.support.planning_room import TIMES, attach_spec
-from tests.support.scripted_machine import ScriptedMachine
-from autotune import cli; from autotune.session.start import Engine
-from autotune.machine import select
-from autotune.tools import reasons
-from autotune.schedext.programs.binaries import Places
-
-@contextlib.contextmanager
-def choose(kind, **choice):
-    yield ScriptedMachine(dict(TIMES))
-
-select.choose, reasons.here = choose, Places
-select.describe = lambda *_args, **_choice: "a test"
-Engine.resolver = lambda self, catalog, machine: attach_spec
-cli.main()
-"""
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-    kept: str
-    """All that the program wrote into files."""
-
-    @property
-    def all(self) -> str:
-        return self.out + self.err + self.kept
-
-
-class Program:
-    def __init__(self, script: Script, place: Path) -> None:
-        self.script, self.place = script, place
-        self.cwd = place / "work"
-        self.environ = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        self.environ |= {"HOME": str(place), "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": script.url}
-        script.key = KEY
-
-    def run(self, *steps: Step, arguments: tuple[str, ...] = (), budget: str = "10m", **environ: str) -> Ended:
-        self.script.steps[:] = steps
-        argv = [sys.executable, "-c", PROGRAM, "cc", "make", "--budget", budget, *arguments]
-        argv += ["--json", str(self.place / "report.json")]
-        done = subprocess.run(
-            argv, cwd=self.cwd, env={**self.environ, **environ}, capture_output=True, timeout=900, check=False
-        )
-        files = [path for path in self.place.rglob("*") if path.is_file() and path.name != ".env"]
-        kept = "".join(path.read_bytes().decode(errors="replace") for path in files)
-        return Ended(done.returncode, done.stdout.decode(), done.stderr.decode(), kept)
 
 
 @pytest.fixture
@@ -94,12 +36,18 @@ def error_of(ended: Ended) -> str:
 # --- keys ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("after", "debug"), [("\n", ()), ("\r\n", ("--debug",)), ("\t \r", ())])
-def test_a_key_with_white_space_around_it_works_and_is_shown_nowhere(
-    program: Program, after: str, debug: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("around", "debug"),
+    [("{}\n", ()), ("{}\r\n", ("--debug",)), ("\t{}\t \r", ()), ("\ufeff'{}\u00a0'", ("--debug",))],
+)
+def test_a_key_with_white_space_or_quotes_around_it_works_and_is_shown_nowhere(
+    program: Program, around: str, debug: tuple[str, ...]
 ) -> None:
     ended = program.run(
-        *GOOD, arguments=debug, ANTHROPIC_API_KEY=KEY + after, ANTHROPIC_BASE_URL=program.script.url + after
+        *GOOD,
+        arguments=debug,
+        ANTHROPIC_API_KEY=around.format(KEY),
+        ANTHROPIC_BASE_URL=around.format(program.script.url),
     )
     assert ended.code == 0, ended.err
     assert "with ANTHROPIC_API_KEY in the environment" in ended.out

@@ -21,8 +21,8 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("errors", "records", "resources"),
-        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact"),
+        ("deadline", "errors", "reading", "records", "resources"),
+        ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
         ("report", "prompt"),
@@ -48,8 +48,8 @@ RANKS: Mapping[str, Ranks] = {
         ("resolve",),
     ),
     "verify": (
-        ("comments", "findings", "inside", "sandbox", "summary"),
-        ("calls",),
+        ("comments", "findings", "inside", "summary", "syscalls"),
+        ("calls", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),
@@ -60,18 +60,16 @@ RANKS: Mapping[str, Ranks] = {
 their parts may import each other in any order, but for circles."""
 
 LEAN = (
-    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "durable", "errors", "events", "lease.keeper",
-    "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
+    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
-    "machine.vm.writes", "measure.capture",
-    "measure.client", "measure.counters", "measure.descendants", "measure.pristine", "measure.shown", "privilege",
-    "process",
-    "records", "resources", "runner", "schedext.evidence", "schedext.holding.client", "schedext.holding.fence",
-    "schedext.holding.attached", "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words",
-    "schedext.holding.program", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget",
-    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate", "verify.load.verifier_log",
-    "wire",
+    "machine.vm.writes", "measure.capture", "measure.client", "measure.counters", "measure.descendants",
+    "measure.pristine", "measure.shown", "privilege", "process", "reading", "records", "resources", "runner",
+    "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
+    "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",
+    "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
+    "verdict.budget", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
+    "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""
 

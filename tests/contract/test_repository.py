@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -49,9 +50,33 @@ def test_the_page_about_schedulers_is_what_the_catalogue_says() -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
 
 
-@pytest.mark.parametrize(
-    "name", ["scripts/autotune", "scripts/test", "scripts/bench", "scripts/schedulers-doc", ".ci/run"]
-)
+def test_the_prices_of_models_are_what_the_package_says() -> None:
+    pytest.importorskip("genai_prices", reason="genai-prices is a development package, for Python 3.11 and later")
+    shown = subprocess.run(
+        [sys.executable, "scripts/model_prices.py", "--check"], cwd=TOP, capture_output=True, text=True, check=False
+    )
+    assert (shown.returncode, shown.stderr) == (0, "")
+
+
+def test_prices_that_were_edited_by_hand_are_found(tmp_path: Path) -> None:
+    pytest.importorskip("genai_prices", reason="genai-prices is a development package, for Python 3.11 and later")
+    edited = json.loads((TOP / "autotune/planner/model_prices.json").read_text())
+    edited["models"]["claude-opus-5-5"]["output"] += 0.1
+    (tmp_path / "prices.json").write_text(json.dumps(edited))
+    program = (
+        "import sys; from pathlib import Path; from autotune import resources; from scripts import model_prices\n"
+        "resources.model_prices_json = lambda: Path(sys.argv[1])\n"
+        "sys.exit(model_prices.main(['--check']))"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "prices.json")]
+    shown = subprocess.run(argv, cwd=TOP, capture_output=True, text=True, check=False)
+    assert (shown.returncode, "does not agree" in shown.stderr) == (1, True)
+
+
+SCRIPTS = ("autotune", "test", "bench", "schedulers-doc", "model-prices")
+
+
+@pytest.mark.parametrize("name", [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"])
 def test_scripts_are_executable_and_parse(name: str) -> None:
     assert os.access(TOP / name, os.X_OK)
     assert subprocess.run(["bash", "-n", str(TOP / name)], check=False).returncode == 0

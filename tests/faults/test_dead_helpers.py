@@ -90,7 +90,7 @@ def test_in_the_middle_of_a_run(any_hands: Hands, tmp_path: Path, measured: bool
     assert any_hands.run(sh("echo again", tmp_path)).stdout.head == "again\n"
     assert any_hands.measure(sh("echo again", tmp_path), None).run.stdout.head == "again\n"
     layers = any_hands.executor._own_scratch
-    assert layers is None or len(os.listdir(layers)) == 1, "files of lost runs are left behind"
+    assert layers is None or len(list(layers.path.glob("layers-*"))) == 1, "files of lost runs are left behind"
 
 
 def test_between_two_runs(hands: Hands, tmp_path: Path) -> None:
@@ -320,6 +320,15 @@ def test_a_sleep_during_a_run_is_seen_and_one_between_runs_is_not(
     spec = replace(sh("echo asleep", tmp_path), stream=True)
     with pytest.raises(MachineFault, match=r"slept for 31\.0 s"):
         hands.measure(spec, None, lambda *_output: sleeping.__setitem__(0, 1031.0))
+    assert hands.measure(sh("true", tmp_path), None).run.exit_code == 0
+
+
+def test_losing_the_cpu_between_two_clocks_is_no_sleep(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading comes 0.3 s after the one before."""
+    readings, real = iter(range(1000)), time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 0.3 * next(readings))
     assert hands.measure(sh("true", tmp_path), None).run.exit_code == 0
 
 

@@ -5,10 +5,12 @@ them; and what is marked in the output of real tools that holds none."""
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from autotune.redact import Redactor
+from tests.support.build_logs import logs
 from tests.support.secret_corpus import AFTER_TOKEN, ALONE, NAMED, VENDORS, of, values
 
 pytestmark = pytest.mark.slow
@@ -50,3 +52,26 @@ def test_values_of_named_fields_are_replaced(place: str, form: str) -> None:
         if is_there(value, NOBODY.text(text))
     ]
     assert len(missed) <= MOST_MISSED * COUNT, missed[:3]
+
+
+def test_in_two_megabytes_of_real_build_logs_at_most_one_word_is_marked(tmp_path: Path) -> None:
+    """Made here by compilers, make, linkers, Python, pip, cargo and dpkg, of a program about tokens and keys."""
+    total, marked = 0, []
+    for name, text in logs(tmp_path):
+        assert "[redacted: " not in text
+        shown = NOBODY.text(text)
+        total += len(text.encode())
+        changed = [
+            after for before, after in zip(text.splitlines(), shown.splitlines(), strict=True) if before != after
+        ]
+        marked += [f"{name}: {line[:300]}" for line in changed]
+    assert total >= 2_000_000
+    assert len(marked) <= 1, marked[:20]
+
+
+def test_a_secret_among_the_same_logs_is_still_found(tmp_path: Path) -> None:
+    """A net that never marks would pass the test above."""
+    log = dict(logs(tmp_path, ("make",)))["make"]
+    value = values(of("{a40}"), 1)[0]
+    for line in (f"export API_TOKEN={value}", f"token: {value}", f"password = {value}", f"my-token {value}"):
+        assert value not in NOBODY.text(f"{log}{line}\n{log}")

@@ -57,7 +57,9 @@ class Story:
         finally:
             self.given_back = True
 
-    def tune(self, workload: Any, _machine: Any, _planner: Any, options: Any, listener: Any, *_rest: Any) -> Session:
+    def tune(
+        self, workload: Any, _machine: Any, _planner: Any, options: Any, listener: Any, *_rest: Any, **_more: Any
+    ) -> Session:
         self.workload, self.options = workload, options
         if self.raises is not None:
             raise self.raises
@@ -82,7 +84,7 @@ def choose(kind, **choice):
     finally:
         open("given-back", "w").close()
 
-def tune(workload, machine, planner, options, listener, *rest):
+def tune(workload, machine, planner, options, listener, *rest, **more):
     interrupted = False
     try:
         listener(events.MachineReady(machine.info, workload))

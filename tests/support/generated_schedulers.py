@@ -29,13 +29,21 @@ def an_entry(name: str) -> Scheduler:
         limitations=(),
         performance_profile="",
         tags=("generated",),
-        knobs=(Knob(name="slice_us", type="integer", default=5000, range=Range(min=1, max=9000), description="x"),),
+        knobs=(
+            Knob(
+                name="slice_us",
+                type="integer",
+                default=5000,
+                range=Range(min=1, max=9000, how="proven"),
+                description="x",
+            ),
+        ),
     )
 
 
 def kept(name: str = "mine", content: bytes = OBJECT, reports: Sequence[Any] = ()) -> custom.Custom:
-    token = seal.sign(
-        Seal(name, seal.sha256(SOURCE.encode()), seal.sha256(content), "19", seal.GATES_VERSION, "6.18.15")
-    )
+    digests = seal.sha256(SOURCE.encode()), seal.sha256(content)
+    settings = {"slice_us": (1, 9000)}
+    token = seal.sign(Seal(name, *digests, "19", seal.GATES_VERSION, "6.18.15", settings=settings))
     with custom.reserved(name):
         return custom.keep(name, SOURCE, content, an_entry(name), token, reports)

@@ -91,6 +91,10 @@ SECRETS = {
 
 PASSWORD = chars(6, string.ascii_lowercase) + "7!" + chars(6)
 HIDDEN = {
+    "an arrow in a value": f"token = x->{PASSWORD}",
+    "an arrow in front of a quote": f"password = 'x->{PASSWORD}'",
+    "json in prose": f"the answer was 'access_token': {PASSWORD} and so on",
+    "a variable beside": f"API_TOKEN=x{PASSWORD} CRATE_NAME=my-crate",
     "bearer": f"Authorization: Bearer {PASSWORD}",
     "basic": f'curl -H "authorization: Basic {PASSWORD}="',
     "cookie": f"Set-Cookie: sid={PASSWORD}; HttpOnly",
@@ -137,6 +141,11 @@ SPARED = (
     "error: unexpected token ')' before ';'",
     "bash: syntax error near unexpected token `newline'",
     "password = NULL;",
+    "case TOKEN_KEY: password = passwd->pw_passwd; }",
+    "    token = parser->tokens->current_token2;",
+    "secret = Config::kSecret2, next",
+    "CARGO_CRATE_NAME=my-token CARGO_PKG_VERSION=1.2.3-rc1-Final",
+    "Given no hashes to check 0 links for project 'no-such-token': discarding no candidates",
     "char *password = getenv(name);",
     "key = value",
     "monkey: 3 keys: 12",

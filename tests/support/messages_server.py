@@ -102,6 +102,7 @@ class Close:
 
 Step = Answer | Status | Reset | ErrorEvent | Hang | Raw | Drip | Close
 
+WRONG_KEY = Status(401, "authentication_error", "invalid x-api-key")
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
@@ -243,6 +244,10 @@ class Script:
 
     steps: list[Step]
     key: str = "test-key"
+    check: Step | None = None
+    """The answer to the question for the model that comes before a session; None: it is there."""
+    checks: list[str] = field(default_factory=list)
+    """Paths of those questions."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     at_s: list[float] = field(default_factory=list)
@@ -265,6 +270,21 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def do_GET(self) -> None:
+        script = self.server.script
+        with script.lock:
+            script.checks.append(self.path)
+        step = script.check if self._has_key() else WRONG_KEY
+        if step is None:
+            model = {"type": "model", "id": self.path.rpartition("/")[2], "display_name": "a model"}
+            body = json.dumps({**model, "created_at": "2026-01-01T00:00:00Z"}).encode()
+            step = Raw(body, kind="application/json")
+        self._answer(step, {})
+
+    def _has_key(self) -> bool:
+        bearer = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return self.server.script.key in (self.headers.get("x-api-key"), bearer)
+
     def do_POST(self) -> None:
         script = self.server.script
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -277,11 +297,8 @@ class _Handler(BaseHTTPRequestHandler):
             problem = problem_of(body)
             if problem is not None:
                 script.problems.append(problem)
-        if script.key not in (
-            self.headers.get("x-api-key"),
-            self.headers.get("authorization", "").removeprefix("Bearer "),
-        ):
-            step = Status(401, "authentication_error", "invalid x-api-key")
+        if not self._has_key():
+            step = WRONG_KEY
         elif problem is not None:
             step = Status(400, "invalid_request_error", problem)
         self._answer(step, body)

@@ -33,6 +33,7 @@ from autotune.records import (
     Verdict,
     Workload,
 )
+from autotune.report.documents import SCHEMA_VERSION
 
 OFF = KernelState(state="disabled", ops=None, enable_seq=3, nr_rejected=0, switch_all=None)
 BATCH = Candidate("at_batch", (("slice_us", 20000), ("stay", True)))
@@ -153,7 +154,7 @@ def results() -> tuple[CandidateResult, ...]:
     )
 
 
-BASE = Baseline(median=2.408, runs=5, noise=0.011, floor=0.021)
+BASE = Baseline(median=2.408, runs=5, noise=0.011, detectable=0.021)
 OBSERVED = Observation(
     wall_s=2.41,
     cpu_utilisation=0.94,
@@ -171,7 +172,7 @@ OBSERVED = Observation(
 def session(**changed: Any) -> Session:
     """A finished session with a winner."""
     basis = Session(
-        schema=1,
+        schema=SCHEMA_VERSION,
         autotune_version="0.1.0",
         started_at=1_790_000_000.0,
         elapsed_s=161.2,

@@ -318,3 +318,94 @@ def test_sweeping_the_drafts_of_one_name_leaves_those_of_others(tmp_path: Path) 
         (tmp_path / f"{durable.DRAFT_PREFIX}{name}").write_bytes(b"half")
     durable.sweep(tmp_path, "mine")
     assert names(tmp_path) == [".draft-mine.old.12345678", ".draft-other.12345678"]
+
+
+# --- scratch directories ---
+
+
+LEFT = """
+import os, signal, sys
+from pathlib import Path
+from autotune import durable
+kept = durable.Scratch(Path(sys.argv[1]), "autotune-vm")
+(kept.path / "initrd").write_bytes(b"4 MB")
+print(kept.path, flush=True)
+sys.stdin.read()
+"""
+
+
+def scratch_of_another(parent: Path) -> tuple[subprocess.Popen[str], Path]:
+    argv = [sys.executable, "-c", LEFT, str(parent)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    child = subprocess.Popen(argv, text=True, **pipes)  # type: ignore[call-overload]
+    return child, Path(child.stdout.readline().strip())
+
+
+def test_what_killed_processes_left_is_removed_by_the_next_and_what_is_in_use_is_not(tmp_path: Path) -> None:
+    (killed, left), (lives, used) = scratch_of_another(tmp_path), scratch_of_another(tmp_path)
+    with killed, lives:
+        killed.kill()
+        killed.wait()
+        scratch = durable.Scratch(tmp_path, "autotune-vm")
+        assert (left.exists(), (used / "initrd").exists(), scratch.path.is_dir()) == (False, True, True)
+        scratch.close()
+        scratch.close()
+        assert list(tmp_path.iterdir()) == [used]
+        lives.kill()
+
+
+@pytest.mark.parametrize(("age_s", "stays"), [(0, True), (600, False)])
+def test_one_without_a_lock_file_is_just_being_made_or_an_older_versions(
+    tmp_path: Path, age_s: int, stays: bool
+) -> None:
+    left = tmp_path / "autotune-vm-x"
+    left.mkdir()
+    os.utime(left, (time.time() - age_s,) * 2)
+    durable.sweep_scratch(tmp_path, "autotune-vm")
+    assert left.exists() is stays
+
+
+def test_links_files_and_other_names_are_no_scratch_directories(tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "autotune-vm-link").symlink_to("precious")
+    (tmp_path / "autotune-vm-file").touch()
+    for path in tmp_path.iterdir():
+        os.utime(path, (0, 0), follow_symlinks=False)
+    durable.sweep_scratch(tmp_path, "autotune-vm")
+    durable.sweep_scratch(tmp_path / "nowhere", "autotune-vm")
+    assert names(tmp_path) == ["autotune-vm-file", "autotune-vm-link", "precious"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as others")
+def test_another_users_directory_is_left_alone_unless_it_was_made_for_them(tmp_path: Path) -> None:
+    left = tmp_path / "autotune-pristine-x"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    os.chown(left, 65534, 65534)
+    durable.sweep_scratch(tmp_path, "autotune-pristine")
+    assert left.exists()
+    scratch = durable.Scratch(tmp_path, "autotune-pristine", (65534, 65534))
+    assert (left.exists(), scratch.path.stat().st_uid) == (False, 65534)
+    scratch.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may act as others")
+def test_an_ordinary_users_overlay_is_removed_whole(tmp_path: Path) -> None:
+    """Overlayfs leaves a directory that nobody but root may enter."""
+    os.chown(tmp_path, 65534, 65534)
+    for directory in tmp_path.parents:
+        if directory.stat().st_uid == 0 and directory != Path("/"):
+            directory.chmod(directory.stat().st_mode | 0o011)
+    program = """
+import os, random, shutil, sys, tempfile
+from pathlib import Path
+sys.path[:0] = [sys.argv[2]]
+from autotune import durable
+os.setgroups([]); os.setgid(65534); os.setuid(65534)  # who may not read our Python
+scratch = durable.Scratch(Path(sys.argv[1]), "autotune-pristine")
+(scratch.path / "layers/work/work").mkdir(parents=True)
+(scratch.path / "layers/work/work").chmod(0)
+scratch.close()
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path, ROOT], capture_output=True, text=True, check=False)
+    assert (done.returncode, names(tmp_path)) == (0, []), done.stderr

@@ -260,6 +260,35 @@ def test_events_without_end_do_not_outlast_the_deadline(worker: Worker) -> None:
     assert time.monotonic() - began >= 0.2  # without a deadline it would go on for ever
 
 
+@pytest.mark.slow
+def test_a_client_that_waits_looks_at_the_helper_and_may_stop_waiting(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotune.process.LOOK_EVERY_S", 0.05)
+    states: list[bool] = []
+
+    def look() -> None:
+        states.append(worker.is_stopped())
+        if len(states) == 3:
+            worker.process.send_signal(signal.SIGSTOP)
+        if states[-1]:
+            raise lost("it was stopped")
+
+    with pytest.raises(RunnerLost, match="it was stopped"):
+        worker.request("sleep", timeout_s=None, look=look, seconds=60)
+    assert states[:3] == [False] * 3
+    worker.kill()
+
+
+def test_looking_does_not_move_the_deadline(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotune.process.LOOK_EVERY_S", 0.05)
+    looks: list[None] = []
+    with pytest.raises(RunnerLost, match=r"no answer to 'sleep' within 0\.3 s"):
+        worker.request("sleep", timeout_s=0.3, look=lambda: looks.append(None), seconds=60)
+    assert looks
+    worker.kill()
+
+
 def test_a_note_needs_no_answer_and_disturbs_none(worker: Worker) -> None:
     worker.notify("echo", text="a note")
     assert ask(worker, "echo", text="a question") == {"text": "a question"}

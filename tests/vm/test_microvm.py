@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,10 @@ from autotune.records import RunSpec
 from tests.support.guest import guest_env, guest_run, own_vm
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+DAEMON = 1
+READ = 1 << 2
+"""CAP_DAC_READ_SEARCH."""
 
 
 @pytest.fixture
@@ -44,12 +49,20 @@ def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: ResilientVM, kernel
     assert vm.state().state == "disabled"
 
 
-def test_qemu_runs_under_a_filter_of_system_calls(vm: ResilientVM) -> None:
+def qemus() -> list[dict[str, str]]:
+    """What the kernel says of each QEMU of ours."""
+    running = [child for child in psutil.Process().children(recursive=True) if child.name().startswith("qemu-system")]
+    texts = [Path(f"/proc/{program.pid}/status").read_text() for program in running]
+    return [dict(line.split(":\t", 1) for line in text.splitlines()) for text in texts]
+
+
+def test_qemu_runs_under_a_filter_of_system_calls_and_not_as_root(vm: ResilientVM) -> None:
     assert vm.info.kind == "vm"
-    programs = [child for child in psutil.Process().children(recursive=True) if child.name().startswith("qemu-system")]
-    assert programs
-    for program in programs:
-        assert "Seccomp:\t2" in Path(f"/proc/{program.pid}/status").read_text()
+    assert qemus()
+    for status in qemus():
+        assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+        assert "0" not in status["Uid"].split() + status["Gid"].split() + status["Groups"].split()
+        assert int(status["CapPrm"], 16) == int(status["CapBnd"], 16) == (READ if os.geteuid() == 0 else 0)
 
 
 def test_a_command_that_fails_is_not_a_machine_that_is_lost(vm: ResilientVM) -> None:
@@ -125,16 +138,29 @@ def test_unless_it_is_to_be_kept(kernel: Kernel, tmp_path: Path) -> None:
     assert counts["problems"] == []
 
 
-def test_pristine_runs_start_from_the_same_files_as_an_ordinary_user(kernel: Kernel, public: Path) -> None:
-    tmp_path = public
+def test_pristine_runs_start_from_the_same_files_as_the_user_who_called_sudo(
+    kernel: Kernel, public: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QEMU runs as that user too; what is kept is theirs."""
+    tmp_path, kept = public, public / "kept"
     (tmp_path / "input").write_text("host\n")
-    machine = own_vm(kernel, tmp_path, pristine=True, uid=65534)
+    kept.mkdir()
+    if os.geteuid() == 0:
+        monkeypatch.setenv("SUDO_UID", str(DAEMON))
+        os.chown(kept, DAEMON, DAEMON)
+    machine = own_vm(kernel, tmp_path, pristine=True, uid=DAEMON, keep=kept)
     try:
+        if os.geteuid() == 0:
+            assert {one for status in qemus() for one in status["Uid"].split()} >= {str(DAEMON)}
+            assert all("0" not in status["Uid"].split() for status in qemus())
+        machine.run(shell("touch /var/tmp/outside", tmp_path))
+        assert machine.keep_writes()["problems"] == []
+        assert {path.stat().st_uid for path in kept.rglob("*")} == {DAEMON if os.geteuid() == 0 else os.geteuid()}
         for _ in range(2):
             machine.fresh()
             machine.run(shell("echo prepared > made", tmp_path))
             seen = machine.measure(shell("id -u; cat made; ls; rm input; echo x >> made", tmp_path), None)
-            assert seen.run.stdout.head == "65534\nprepared\ninput\nmade\n", seen.run
+            assert seen.run.stdout.head == f"{DAEMON}\nprepared\ninput\nkept\nmade\n", seen.run
             assert seen.evidence.problem is None
     finally:
         machine.close()

@@ -38,7 +38,7 @@ def test_they_are_raced_and_one_that_ends_by_itself_is_invalid_with_its_reason(t
 @pytest.mark.usefixtures("built_schedulers")
 def test_what_a_program_has_not_is_refused_before_anything_starts() -> None:
     for candidate, said in (
-        ("scx_bpfland:slice=1", "has no knob 'slice' (did you mean 'slice_us'?)"),
+        ("scx_bpfland:slice=1", "has no knob 'slice'. Did you mean 'slice_us'?"),
         ("scx_nest", "scx_nest is not installed"),
         ("scx_bpfland:slice_us=fast", "takes a whole number"),
     ):

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from autotune import reading
 from autotune.errors import FetchError
 
 SUITES = ("trixie-backports", "bookworm-backports")
@@ -165,8 +166,8 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
 def _debian_release() -> str:
     """Return the number of this Debian (12); empty elsewhere."""
     try:
-        text = Path("/etc/os-release").read_text()
-    except OSError:
+        text = reading.text(Path("/etc/os-release"))
+    except (OSError, ValueError):
         return ""
     found = re.search(r'^VERSION_ID="?(\d+)"?$', text, re.MULTILINE)
     return found[1] if found and "debian" in text else ""

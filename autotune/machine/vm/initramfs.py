@@ -79,9 +79,11 @@ class Modules:
     overlay: tuple[str, ...]
 
 
-def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostname: str, keep: bool) -> str:
+def init_script(
+    modules: Modules, program: Sequence[str], *, busybox: str, hostname: str, keep: bool, process_1: str = ""
+) -> str:
     """Return the text of init. `program` runs as early as possible, while the rest is being mounted; when it ends, the
-    VM powers off. `busybox` is its path on the host."""
+    VM powers off. `busybox` is its path on the host, `process_1` a name for process 1."""
     mount_keep = "$b mount -t 9p -o rw,version=9p2000.L,trans=virtio,access=any,msize=512000 keep /run/autotune/keep"
     meanwhile = _MEANWHILE.format(
         busybox=shlex.quote(busybox),
@@ -90,9 +92,10 @@ def init_script(modules: Modules, program: Sequence[str], *, busybox: str, hostn
         ready=guest.READY,
     )
     # PID 1 stays a shell: it reaps what the workload leaves behind, and powers off however the program ends.
+    named = f"echo {shlex.quote(process_1)} >/proc/self/comm; " if process_1 else ""
     then_off = f"({meanwhile}) & {shlex.join(program)}; sync; echo o >/proc/sysrq-trigger; while :; do sleep 1; done"
     return _INIT.format(
-        load_overlay=_insmods(modules.overlay), load_root=_insmods(modules.root), program=shlex.quote(then_off)
+        load_overlay=_insmods(modules.overlay), load_root=_insmods(modules.root), program=shlex.quote(named + then_off)
     )
 
 
@@ -129,6 +132,7 @@ def write_initramfs(
     program: Sequence[str],
     hostname: str,
     keep: bool,
+    process_1: str = "",
     config: Path | None = None,
 ) -> None:
     """Write the cpio archive. `config` is the kernel's configuration. Raises OSError when the disk is full."""
@@ -145,6 +149,6 @@ def write_initramfs(
         for name, path in (files | ({"config": str(config)} if config else {})).items():
             with open(path, "rb") as body:
                 archive.write_file(name.encode(), body=body, mode=0o644)
-        script = init_script(modules, program, busybox=busybox, hostname=hostname, keep=keep)
+        script = init_script(modules, program, busybox=busybox, hostname=hostname, keep=keep, process_1=process_1)
         archive.write_file(b"init", body=script.encode(), mode=0o755)
         archive.write_trailer()

@@ -2,7 +2,8 @@
 """Finds a kernel with sched_ext for the micro-VM, or fetches one from the machine's own Debian mirror.
 
 A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
-for BPF programs, and a libbpf that is new enough. It is made elsewhere and renamed, so that nobody finds a part of one.
+for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so that
+nobody finds a part of one.
 The system's own package manager is not touched: everything happens in a private apt root.
 """
 
@@ -18,9 +19,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from autotune import durable, resources
+from autotune import digests, durable, reading, resources
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
@@ -85,7 +86,7 @@ def installed() -> list[Kernel]:
 
 def _from_manifest(path: Path) -> Kernel | None:
     try:
-        data = json.loads(path.read_text())
+        data = reading.record(_manifest, path)
         if data["format"] != FORMAT:
             return None
         top = path.parent
@@ -100,10 +101,29 @@ def _from_manifest(path: Path) -> Kernel | None:
             qemu=top / data["qemu"] if data.get("qemu") else None,
             config=top / data["config"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):
         return None
     whole = kernel.image.is_file() and kernel.modules.is_dir()
     return kernel if whole else None
+
+
+def _whole(top: Path) -> Kernel | None:
+    """Return a fetched set that has all its files as they were fetched; None otherwise."""
+    kernel = _from_manifest(top / MANIFEST)
+    return None if kernel is None or digests.damaged(top) else kernel
+
+
+_NAMED = ("version", "image", "modules", "headers", "libbpf", "config")
+_OPTIONAL = ("unpacked", "qemu")
+
+
+def _manifest(found: Any) -> dict[str, Any]:
+    """Return what a manifest says. Raises ValueError, TypeError for one of another shape."""
+    for name in (*_NAMED, *_OPTIONAL):
+        value = found[name] if name in _NAMED else found.get(name, "")
+        if not isinstance(value, str) and (value is not None or name in _NAMED):
+            raise ValueError(f"{name} is not a text")
+    return {**found}
 
 
 def _given(image: Path) -> Kernel:
@@ -151,8 +171,8 @@ def _host() -> Kernel | None:
     image, config = Path(f"/boot/vmlinuz-{version}"), Path(f"/boot/config-{version}")
     modules = Path("/lib/modules") / version
     try:
-        text = config.read_text()
-    except OSError:
+        text = reading.text(config)
+    except (OSError, ValueError):
         return None
     needs = ("CONFIG_SCHED_CLASS_EXT=y", "CONFIG_9P_FS=", "CONFIG_OVERLAY_FS=")
     if not all(f"\n{need}" in text for need in needs) or not os.access(image, os.R_OK):
@@ -197,7 +217,7 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
     apt.update()
     build, unpacked = _first_usable(apt, scratch, progress, version)
     target = store() / build.release
-    existing = _from_manifest(target / MANIFEST)
+    existing = _whole(target)
     if existing is not None:
         progress(f"kernel {build.release} is there already")
         return existing
@@ -222,7 +242,7 @@ def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, versi
     for build in choices(apt.parts_of(images), available, version):
         place = scratch / build.release
         try:
-            if _from_manifest(store() / build.release / MANIFEST) is None:
+            if _whole(store() / build.release) is None:
                 _fetch_build(apt, build, place, progress)
         except archive.DiskFull:
             raise
@@ -249,12 +269,12 @@ def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Prog
     for one that cannot load schedulers."""
     _unpack(apt, build.packages[:1], place, progress)
     image = _first(place, "**/vmlinuz*")
-    fault = fault_of(vmlinux.unpack(image.read_bytes()) or b"")
+    fault = fault_of(vmlinux.unpack(reading.data(image, most_bytes=reading.MOST_IMAGE_BYTES)) or b"")
     if fault is not None:
         raise _unusable(fault)
     _unpack(apt, build.packages[1:], place, progress)
     _first(place, f"**/lib/modules/{build.release}/kernel")
-    if "\nCONFIG_SCHED_CLASS_EXT=y" not in _config(place, build.release).read_text():
+    if "\nCONFIG_SCHED_CLASS_EXT=y" not in reading.text(_config(place, build.release)):
         raise _unusable("it was built without sched_ext")
 
 
@@ -321,7 +341,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
     shutil.move(_first(unpacked, "**/linux/bpf/vmlinux.h").parents[2], made / "include")
     shutil.move(_first(unpacked, "**/libbpf.so.1.*"), made / "libbpf.so.1")
     qemu = _arrange_qemu(unpacked, made)
-    elf = vmlinux.unpack((modules / "vmlinuz").read_bytes())
+    elf = vmlinux.unpack(reading.data(modules / "vmlinuz", most_bytes=reading.MOST_IMAGE_BYTES))
     if elf is not None:
         (modules / "vmlinux").write_bytes(elf)
     manifest = {
@@ -337,6 +357,7 @@ def _arrange(unpacked: Path, made: Path, release: str, packages: Sequence[str]) 
         "packages": list(packages),
     }
     (made / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    digests.note_all(made)
 
 
 def _arrange_qemu(unpacked: Path, made: Path) -> str | None:

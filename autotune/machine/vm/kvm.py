@@ -13,7 +13,7 @@ import os
 import platform
 from pathlib import Path
 
-from autotune import durable
+from autotune import durable, reading
 from autotune.resources import state_dir
 
 DEVICE = Path("/dev/kvm")
@@ -45,7 +45,7 @@ class KvmResults:
 
     def _load(self) -> dict[str, object]:
         try:
-            answers = json.loads(self._path.read_text())
+            answers = reading.json_of(self._path)
         except (OSError, ValueError):
             return {}
         return answers if isinstance(answers, dict) else {}

@@ -5,12 +5,14 @@ What always holds:
 - the host's files are shared read-only; everything written inside lives in the VM's memory;
 - QEMU dies with autotune, even when that is killed: the kernel sees to it (`setpriv --pdeathsig`), and the agent powers
   the VM off when its port closes;
+- QEMU is not root, where that can be (`account`);
 - every request has a deadline on this side; "the VM is lost" (MachineLost) differs from "the command failed".
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import platform
 import re
@@ -24,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from autotune import durable, trust
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineError
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.pauses import PauseWatch
-from autotune.machine.vm import guest, inherited, initramfs
+from autotune.machine.vm import debugger, guest, inherited, initramfs
+from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
-from autotune.machine.vm.kvm import KvmResults, usable_device
+from autotune.machine.vm.kvm import KvmResults
 from autotune.process import EventHandler, Message, Worker
 from autotune.records import (
     Acceleration,
@@ -61,7 +65,15 @@ ANSWER_S = 60.0
 """Deadline of every request except runs."""
 RUN_MARGIN_S = 60.0
 """Time that a run may take beyond its own timeout: ending its processes, transferring the output."""
+ENDING_S = 15.0
+"""Time that a request gets at least, also when the session's budget is used up."""
+KVM_LEAST_S = 10.0
+"""A boot with KVM that got less time shows nothing about KVM."""
+DEBUGGER = "debugger/socket"
+"""QEMU's debugger stub, a socket in a directory of its own beside the console."""
 
+_PROGRAMS = {"setpriv": "util-linux", "busybox": "busybox-static", "modprobe": "kmod"}
+"""Programs that a boot needs beside QEMU, by Debian package."""
 _QEMU = {"x86_64": "qemu-system-x86_64"}
 
 
@@ -72,6 +84,11 @@ class VmOptions:
     cpus: int
     memory_bytes: int
     keep_writes: Path | None = None
+    process_1: str = ""
+    """Name that process 1 shows; empty: the shell's."""
+    open_memory: bool = False
+    """Whether `add_to_memory` works."""
+    run_margin_s: float = RUN_MARGIN_S
 
 
 def find_tool(name: str, package: str) -> str:
@@ -82,22 +99,38 @@ def find_tool(name: str, package: str) -> str:
     return path
 
 
+def find_setpriv() -> str:
+    """Find setpriv, which starts QEMU as who it should be."""
+    return find_tool("setpriv", "util-linux")
+
+
+def require_programs(kernel: Kernel) -> None:
+    """Raise NoMachineError unless there is all that booting a kernel runs on the host."""
+    qemu_program(kernel)
+    for name, package in _PROGRAMS.items():
+        find_tool(name, package)
+
+
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 """Privileges that QEMU drops by seccomp, should a guest break out of the machine: other programs, other users,
 priorities."""
 
 
-def qemu_argv(kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path) -> list[str]:
+def qemu_argv(
+    kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path, account: Account
+) -> list[str]:
     """Return the command line of QEMU, with no device that is not used."""
     machine = platform.machine()
     if machine not in _QEMU:
         raise NoMachineError(f"micro-VMs are not supported on {machine}", hint="use --machine host")
     accel = "kvm" if acceleration == "kvm" else "tcg,thread=multi"
-    argv = [find_tool("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+    argv = [find_setpriv(), *account.options(), "--pdeathsig", "KILL", "--"]
     argv += [*qemu_program(kernel), "-nodefaults", "-no-user-config", "-no-reboot"]
     argv += ["-sandbox", SANDBOX]
     argv += ["-machine", "q35", "-accel", accel, "-cpu", "host" if acceleration == "kvm" else "max"]
     argv += ["-smp", str(options.cpus), "-m", f"{options.memory_bytes >> 20}M", "-display", "none"]
+    if options.open_memory:
+        argv += ["-gdb", debugger.listening(console.parent / DEBUGGER)]
     argv += ["-serial", f"file:{console}", "-device", "virtio-serial-pci"]
     argv += ["-chardev", "stdio,id=agent,signal=off", "-device", f"virtserialport,name={PORT},chardev=agent"]
     argv += _share("root", Path("/"), readonly=True)
@@ -134,14 +167,26 @@ def guest_program() -> list[str]:
 
 
 class MicroVM:
-    """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`."""
+    """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`. A request that
+    outlasts the `deadline` is given up: the VM is lost."""
 
     def __init__(
-        self, kernel: Kernel, place: Place, options: VmOptions, *, acceleration: Acceleration, why: str, boot_s: float
+        self,
+        kernel: Kernel,
+        place: Place,
+        options: VmOptions,
+        *,
+        account: Account,
+        acceleration: Acceleration,
+        why: str,
+        boot_s: float,
+        deadline: Deadline | None = None,
     ) -> None:
         self._options = options
+        self._deadline = deadline or unlimited()
         self._headers = kernel.headers
-        self._directory = Path(tempfile.mkdtemp(prefix="autotune-vm-"))
+        self._scratch = durable.Scratch(Path(tempfile.gettempdir()), "autotune-vm")
+        self._directory = self._scratch.path
         self._console = self._directory / "console"
         self._worker: Worker | None = None
         self._is_busy = False
@@ -149,7 +194,10 @@ class MicroVM:
         self._pauses = PauseWatch()
         try:
             initrd = self._write_initrd(kernel)
-            argv = qemu_argv(kernel, options, acceleration, initrd, self._console)
+            self._make_console(account)
+            if options.open_memory:
+                self._make_place_of_debugger(account)
+            argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
             started = time.monotonic()
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
             log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -160,6 +208,24 @@ class MicroVM:
             self.close()
             raise
 
+    def _make_console(self, account: Account) -> None:
+        """Make the console's file QEMU's, in a directory that stays ours: what we read later is what we made."""
+        fd = os.open(self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            account.own(fd)
+        finally:
+            os.close(fd)
+
+    def _make_place_of_debugger(self, account: Account) -> None:
+        """Make the directory in which QEMU makes the socket of its debugger stub."""
+        place = (self._directory / DEBUGGER).parent
+        place.mkdir(mode=0o700)
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            account.own(fd)
+        finally:
+            os.close(fd)
+
     def _write_initrd(self, kernel: Kernel) -> Path:
         initrd = self._directory / "initrd"
         initramfs.write_initramfs(
@@ -169,12 +235,13 @@ class MicroVM:
             program=guest_program(),
             hostname=platform.node() or "autotune",
             keep=self._options.keep_writes is not None,
+            process_1=self._options.process_1,
             config=kernel.config,
         )
         return initrd
 
     def _begin(self, kernel: Kernel, place: Place, acceleration: Acceleration, why: str, boot_s: float) -> MachineInfo:
-        answer = self._ask(
+        answer = self._request(
             "begin",
             timeout_s=boot_s,
             cwd=place.cwd,
@@ -231,7 +298,7 @@ class MicroVM:
 
     def keep_writes(self) -> Message:
         """Copy what was written inside to the directory of `keep_writes`. Returns the fields of `writes.KeptWrites`."""
-        answer: Message = self._ask("keep_writes", timeout_s=600.0)
+        answer: Message = self._request("keep_writes", timeout_s=600.0)  # the session is over
         return answer
 
     def release(self) -> None:
@@ -241,20 +308,25 @@ class MicroVM:
         else:
             self._ask("release")
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        """Add to a number of 64 bits in the kernel's data (`open_memory`). Raises AutotuneError."""
+        debugger.add(self._directory / DEBUGGER, address, amount)
+
     def close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.kill()  # nothing inside is worth a shutdown: its disk is memory
             worker.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._scratch.close()
 
     # --- requests to the agent ---
 
     def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
-        limit_s = None if spec.timeout_s is None else spec.timeout_s + RUN_MARGIN_S
+        own_s = math.inf if spec.timeout_s is None else spec.timeout_s
+        limit_s = self._deadline.bound(own_s + self._options.run_margin_s, least_s=own_s + ENDING_S)
         spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         with self._nobody_blamed_for_pauses():
-            return self._ask(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+            return self._request(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
 
     @contextlib.contextmanager
     def _nobody_blamed_for_pauses(self) -> Iterator[None]:
@@ -280,13 +352,15 @@ class MicroVM:
         if self._pauses.stopped_s >= STOPPED_S:
             raise self._lost(f"QEMU has been stopped for {STOPPED_S:.0f} s")
 
-    def _ask(
-        self, op: str, *, timeout_s: float | None = ANSWER_S, on_event: EventHandler | None = None, **fields: Any
-    ) -> Any:
+    def _ask(self, op: str, *, timeout_s: float = ANSWER_S, **fields: Any) -> Any:
+        return self._request(op, timeout_s=self._deadline.bound(timeout_s, least_s=ENDING_S), **fields)
+
+    def _request(self, op: str, *, timeout_s: float, on_event: EventHandler | None = None, **fields: Any) -> Any:
         if self._worker is None:
             raise MachineLost("the micro-VM has been closed")
+        limit_s = timeout_s if math.isfinite(timeout_s) else None
         try:
-            return self._worker.request(op, timeout_s=timeout_s, on_event=on_event, look=self._look, **fields)
+            return self._worker.request(op, timeout_s=limit_s, on_event=on_event, look=self._look, **fields)
         except AutotuneError:
             raise
         except BaseException:
@@ -350,26 +424,48 @@ def boot(
     *,
     kvm_results: KvmResults | None = None,
     notify: Callable[[str], None] = lambda _text: None,
+    deadline: Deadline | None = None,
 ) -> MicroVM:
-    """Boot with KVM where that works, else under emulation; the result is remembered."""
-    kvm_results = kvm_results or KvmResults()
+    """Boot with KVM where that works, else under emulation; the result is remembered. Raises MachineLost when neither
+    boots before the `deadline`."""
+    deadline, kvm_results = deadline or unlimited(), kvm_results or KvmResults()
     qemu = qemu_program(kernel)[0]
     trust.refuse_foreign(Path(qemu), would="would run the micro-VM", stage="boot")
-    if usable_device() and kvm_results.recall(kernel.version, qemu) is not False:
+    account = choose(find_setpriv(), keeps_writes=options.keep_writes is not None)
+    if account.why_root:
+        notify(f"QEMU runs as root: {account.why_root}")
+    if account.kvm and kvm_results.recall(kernel.version, qemu) is not False:
         notify("booting a micro-VM with KVM")
+        kvm_s = min(KVM_BOOT_S, deadline.left_s() / 2)  # emulation needs the other half
         try:
-            vm = MicroVM(kernel, place, options, acceleration="kvm", why=why, boot_s=KVM_BOOT_S)
+            vm = MicroVM(
+                kernel, place, options, account=account, acceleration="kvm", why=why, boot_s=kvm_s, deadline=deadline
+            )
         except MachineLost:
-            kvm_results.remember(kernel.version, qemu, False)
-            notify("KVM does not boot here; remembered for next time")
+            if kvm_s >= KVM_LEAST_S:
+                kvm_results.remember(kernel.version, qemu, False)
+            notify("KVM does not boot here" + ("; remembered for next time" if kvm_s >= KVM_LEAST_S else ""))
         else:
             kvm_results.remember(kernel.version, qemu, True)
             return vm
     notify("booting a micro-VM under emulation")
+    return _boot_emulated(
+        lambda boot_s: MicroVM(
+            kernel, place, options, account=account, acceleration="tcg", why=why, boot_s=boot_s, deadline=deadline
+        ),
+        notify,
+        deadline,
+    )
+
+
+def _boot_emulated(start: Callable[[float], MicroVM], notify: Callable[[str], None], deadline: Deadline) -> MicroVM:
     for left in reversed(range(BOOT_TRIES)):
         try:
-            return MicroVM(kernel, place, options, acceleration="tcg", why=why, boot_s=TCG_BOOT_S)
+            return start(deadline.bound(TCG_BOOT_S))
         except MachineLost as error:
+            if deadline.is_over:
+                what, hint = "the micro-VM did not boot within the budget", "give a larger --budget"
+                raise MachineLost(what, hint=hint, detail=error.detail) from error
             if not left:
                 raise
             notify(f"{error.message}; trying again")

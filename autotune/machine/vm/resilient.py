@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, MachineFault, MachineLost, NotAttached
 from autotune.machine.base import OutputHandler
 from autotune.machine.vm.microvm import MicroVM
@@ -33,9 +34,13 @@ T = TypeVar("T")
 
 
 class ResilientVM:
-    """The Machine protocol over one micro-VM after another. `notify` gets a sentence about each loss."""
+    """The Machine protocol over one micro-VM after another. `notify` gets a sentence about each loss. After the
+    `deadline` no other is booted."""
 
-    def __init__(self, boot: Callable[[], MicroVM], notify: Callable[[str], None]) -> None:
+    def __init__(
+        self, boot: Callable[[], MicroVM], notify: Callable[[str], None], deadline: Deadline | None = None
+    ) -> None:
+        self._deadline = deadline or unlimited()
         self._boot = boot
         self._notify = notify
         self._vm = boot()
@@ -89,6 +94,9 @@ class ResilientVM:
         except AutotuneError:
             self._vm.close()
 
+    def add_to_memory(self, address: int, amount: int) -> None:
+        self._vm.add_to_memory(address, amount)
+
     def close(self) -> None:
         self._closed, self._attached = True, False
         self._vm.close()
@@ -98,7 +106,7 @@ class ResilientVM:
         try:
             return ask(self._vm)
         except MachineLost as error:
-            if self._closed or self.generation >= MAX_REBOOTS:
+            if self._closed or self.generation >= MAX_REBOOTS or self._deadline.is_over:
                 raise
             self._vm.close()
             self._attached = False

@@ -1,24 +1,36 @@
 # SPDX-License-Identifier: MIT
-"""Cost of planning with a model: tokens by kind, calls, seconds, and money by a dated list of prices."""
+"""Cost of planning with a model: tokens by kind, calls, seconds, and money by a dated list of prices, which
+scripts/model-prices makes."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from autotune import resources
-from autotune.errors import UsageError
+from autotune import reading, resources
+from autotune.errors import PlannerError, UsageError
 from autotune.records import Spending
 
 CACHE_WRITE_1H = 2.0
-"""Price of caching for an hour, relative to an input token (the vendor's multiplier; five minutes cost 1.25 times)."""
+"""Price of caching for an hour, relative to an input token, where a list does not name it."""
 
 
-class Price(BaseModel):
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call, as counted by the service."""
+
+    input_tokens: int = 0
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    """The part of `cache_write_tokens` that is cached for an hour."""
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Prices(BaseModel):
     """Prices in USD per million tokens."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -27,6 +39,36 @@ class Price(BaseModel):
     output: float
     cache_read: float
     cache_write_5m: float
+    cache_write_1h: float | None = None
+
+    def cost_usd(self, usage: Usage) -> float:
+        """Return the cost of one call."""
+        for_5m = usage.cache_write_tokens - usage.cache_write_1h_tokens
+        for_1h_usd = self.input * CACHE_WRITE_1H if self.cache_write_1h is None else self.cache_write_1h
+        return (
+            usage.input_tokens * self.input
+            + for_5m * self.cache_write_5m
+            + usage.cache_write_1h_tokens * for_1h_usd
+            + usage.cache_read_tokens * self.cache_read
+            + usage.output_tokens * self.output
+        ) / 1e6
+
+
+class LongPrices(Prices):
+    """Prices of all tokens of a call whose input has more tokens than this."""
+
+    over_tokens: int
+
+
+class Price(Prices):
+    """Prices of a model; `long` are those of long calls, where they differ."""
+
+    long: LongPrices | None = None
+
+    def of(self, usage: Usage) -> Prices:
+        """Return the prices that hold for a call."""
+        prompt = usage.input_tokens + usage.cache_write_tokens + usage.cache_read_tokens
+        return self.long if self.long is not None and prompt > self.long.over_tokens else self
 
 
 class PriceList(BaseModel):
@@ -51,31 +93,28 @@ def _is_release(model: str, name: str) -> bool:
 def load(override: Path | None) -> PriceList:
     """Load the built-in list, with the models of `override` in place of its own. Raises UsageError for a file that is
     not such a list."""
-    prices = PriceList.model_validate_json(resources.model_prices_json().read_text())
+    prices = reading.record(PriceList.model_validate, resources.model_prices_json())
     if override is None:
         return prices
     try:
-        given = PriceList.model_validate(json.loads(override.read_text()))
+        given = reading.record(PriceList.model_validate, override)
     except OSError as error:
         raise UsageError(
             f"prices in {override}: {error.strerror}", hint="give a file in the format of model_prices.json"
         ) from error
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         detail = str(error).splitlines()[0]
         raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
     return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Tokens of one call, as counted by the service."""
-
-    input_tokens: int = 0
-    cache_write_tokens: int = 0
-    cache_write_1h_tokens: int = 0
-    """The part of `cache_write_tokens` that is cached for an hour."""
-    cache_read_tokens: int = 0
-    output_tokens: int = 0
+def refuse_unkept_limit(model: str, prices: PriceList, max_cost: float | None) -> None:
+    """Raise PlannerError for a limit on the cost of a model without a price."""
+    if max_cost is not None and prices.of(model) is None:
+        raise PlannerError(
+            f"--max-cost cannot be kept: there is no price for {model}",
+            hint="give one with --prices, or limit the calls with --max-calls",
+        )
 
 
 class Account:
@@ -107,14 +146,4 @@ class Account:
         self.spent = dataclasses.replace(self.spent, own_s=self.spent.own_s + own_s)
 
     def _cost_usd(self, usage: Usage) -> float:
-        price = self._price
-        if price is None:
-            return 0.0
-        for_5m = usage.cache_write_tokens - usage.cache_write_1h_tokens
-        return (
-            usage.input_tokens * price.input
-            + for_5m * price.cache_write_5m
-            + usage.cache_write_1h_tokens * price.input * CACHE_WRITE_1H
-            + usage.cache_read_tokens * price.cache_read
-            + usage.output_tokens * price.output
-        ) / 1e6
+        return 0.0 if self._price is None else self._price.of(usage).cost_usd(usage)

@@ -5,7 +5,8 @@ What always holds here:
 - the address comes from the user's environment only, never from `.env`;
 - a key in `.env` belongs to whoever made the directory. It is used only with the user's consent (`--planner claude`, or
   planner in their own settings), and is sent to the vendor's own address only;
-- white space around a value is stripped, and a value that cannot be sent is refused without being shown.
+- white space, quotes and the like around a value are stripped, and a value that cannot be sent is refused without
+  being shown.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from autotune.errors import PlannerError
+from autotune.redact import without_surroundings
 from autotune.secrecy import dotenv_keys
 
 KEY, TOKEN, BASE_URL = "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"
@@ -64,7 +66,7 @@ def find_credentials(cwd: Path, environ: Mapping[str, str], *, directory_too: bo
 
 def _none(cwd: Path) -> PlannerError:
     values = dotenv_keys(cwd)
-    name = next((name for name in (KEY, TOKEN) if values.get(name, "").strip()), None)
+    name = next((name for name in (KEY, TOKEN) if without_surroundings(values.get(name, ""))), None)
     if name is None:
         return PlannerError("Claude needs a key, and there is none", hint=f"set {KEY} in the environment to use it")
     return PlannerError(
@@ -76,7 +78,7 @@ def _none(cwd: Path) -> PlannerError:
 def _credentials(values: Mapping[str, str], where: str, address: str) -> Credentials | None:
     """Take the key, else the token: the library accepts one of them."""
     for name in (KEY, TOKEN):
-        secret = values.get(name, "").strip()
+        secret = without_surroundings(values.get(name, ""))
         if not secret:
             continue
         origin = f"{name} in {where}"
@@ -92,7 +94,7 @@ def _credentials(values: Mapping[str, str], where: str, address: str) -> Credent
 def _address(environ: Mapping[str, str]) -> str | None:
     """Read the address from the user's environment. The PlannerError for an invalid one does not show it, since it may
     hold a password."""
-    text = environ.get(BASE_URL, "").strip()
+    text = without_surroundings(environ.get(BASE_URL, ""))
     if not text:
         return None
     try:

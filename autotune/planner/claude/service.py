@@ -4,8 +4,8 @@
 What always holds here:
 - every failure is a PlannerError: of setting up the client (proxies, certificates, addresses), of the connection, of
   the service's answer;
-- `send` takes no longer than its limit, including retries and the waits between them, and reads at most MOST_BYTES of
-  an answer;
+- `send` takes no longer than its limit, including retries and the waits between them, reads at most MOST_BYTES of an
+  answer, and waits in silence for at most `silence_s` in all its tries together;
 - text of the library or the service is redacted before it is passed on.
 
 Replies are streamed, so that a hung connection shows by its silence, not by the length of a long answer. The library's
@@ -19,7 +19,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import anthropic
@@ -27,7 +27,7 @@ import anthropic
 from autotune.errors import PlannerError
 from autotune.planner.claude.conversation import Reply
 from autotune.planner.claude.cost import Usage
-from autotune.planner.claude.credentials import BASE_URL, KEY, TOKEN, Credentials
+from autotune.planner.claude.credentials import BASE_URL, KEY, TOKEN, VENDOR_URL, Credentials
 from autotune.planner.claude.within import Call, Late
 from autotune.redact import Redactor
 
@@ -38,6 +38,8 @@ BROKEN_RETRIES = 2
 SILENCE_S = 120.0
 """Silence after which a stream counts as hung (the service sends a ping every few seconds)."""
 CONNECT_S = 10.0
+CHECK_S = 10.0
+"""How long `check` may take."""
 PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 MOST_BYTES = 8 << 20
@@ -66,6 +68,7 @@ class ClaudeService:
         self._silence_s, self._retries = silence_s, retries
         self._no_thinking = False
         self._call = Call()
+        self._is_vendor = credentials.base_url == VENDOR_URL
         secrets = {KEY: credentials.api_key or "", TOKEN: credentials.auth_token or ""}
         self._redact = Redactor({**os.environ, **secrets}).text
         try:
@@ -77,28 +80,59 @@ class ClaudeService:
                 http_client=anthropic.DefaultHttpxClient(event_hooks={"response": [self._bounded]}),
             )
         except Exception as error:
-            raise PlannerError(
-                f"a connection to Claude cannot be set up: {self._said(error)}",
-                hint=f"check ALL_PROXY, HTTPS_PROXY, SSL_CERT_FILE and {BASE_URL}, or {_OFFLINE}",
-            ) from error
+            said = self._said(error)
+            hint = f"check {_surroundings(os.environ)}, or {_OFFLINE}"
+            raise PlannerError(f"a connection to Claude cannot be set up: {said}", hint=hint) from error
 
     def close(self) -> None:
         self._client.close()
+
+    # --- before the session ---
+
+    def check(self, model: str, within_s: float = CHECK_S, *, must_answer: bool = False) -> None:
+        """Ask for the model, which costs nothing. Raises PlannerError when the key or the model is refused, and, where
+        the service `must_answer`, when nobody can be reached. Other failures may pass, or concern this question alone:
+        the first request will show."""
+        end, tries = time.monotonic() + within_s, 0
+        while True:
+            try:
+                self._ask_for(model, end - time.monotonic())
+            except Exception as error:
+                if _is_refusal(error, self._is_vendor):
+                    raise self._planner_error(error, None) from error
+                if not must_answer or not _is_unreachable(error):
+                    return
+                wait_s = _wait_s(error, tries, self._retries)
+                if wait_s is None or wait_s >= end - time.monotonic():
+                    raise self._planner_error(error, None) from error
+                tries += 1
+                self._pause(wait_s)
+            else:
+                return
+
+    def _ask_for(self, model: str, left_s: float) -> None:
+        self._call = Call()
+        timeout = anthropic.Timeout(max(0.0, left_s))
+        self._call.within(left_s, lambda: self._client.models.retrieve(model, timeout=timeout))
 
     # --- one request ---
 
     def send(self, request: dict[str, Any], within_s: float = math.inf) -> Reply:
         """Send a request and wait for the whole reply, at most this long. Raises PlannerError, with what to do."""
         end = time.monotonic() + within_s
+        silence_s = self._silence_s
         tries = 0
         while True:
+            began = time.monotonic()
             try:
-                return self._attempt(request, end - time.monotonic())
+                return self._attempt(request, end - began, silence_s)
             except Exception as error:
                 if self._is_about_thinking(error):
                     self._no_thinking = True  # an older model, which does not know the adaptive kind
                     continue
-                wait_s = _wait_s(error, tries, self._retries)
+                if isinstance(error, anthropic.APITimeoutError):
+                    silence_s -= time.monotonic() - began
+                wait_s = _wait_s(error, tries, self._retries) if silence_s > 0.0 else None
                 if wait_s is None or wait_s >= end - time.monotonic():
                     raise self._planner_error(error, wait_s) from error
             tries += 1
@@ -107,12 +141,12 @@ class ClaudeService:
     def _is_about_thinking(self, error: Exception) -> bool:
         return isinstance(error, anthropic.BadRequestError) and not self._no_thinking and "thinking" in error.message
 
-    def _attempt(self, request: dict[str, Any], left_s: float) -> Reply:
+    def _attempt(self, request: dict[str, Any], left_s: float, silence_s: float) -> Reply:
         if left_s <= 0:
             raise Late
         self._call = Call()
         fields = {name: value for name, value in request.items() if name != "thinking" or not self._no_thinking}
-        silence_s = min(self._silence_s, left_s)
+        silence_s = min(silence_s, left_s)
         timeout = anthropic.Timeout(silence_s, connect=min(CONNECT_S, silence_s))
         return self._call.within(left_s, lambda: self._stream(fields, timeout))
 
@@ -150,11 +184,12 @@ class ClaudeService:
         if isinstance(error, anthropic.APIStatusError):
             return _status_error(error, self._said(error), wait_s)
         if isinstance(error, (Late, anthropic.APITimeoutError)):
-            hint = f"give a larger --budget, or {_OFFLINE}" if isinstance(error, Late) else f"try again, or {_OFFLINE}"
-            return PlannerError("Claude did not answer in time", hint=hint)
+            wanted = "give a larger --budget" if isinstance(error, Late) else "try again, with a larger --model-timeout"
+            return PlannerError("Claude did not answer in time", hint=f"{wanted}, or {_OFFLINE}")
         if isinstance(error, anthropic.APIConnectionError):
             said = self._said(error.__cause__ or error)
-            return PlannerError(f"Claude cannot be reached: {said}", hint=f"check the network, or {_OFFLINE}")
+            hint = f"check {_surroundings(os.environ, otherwise='the network')}, or {_OFFLINE}"
+            return PlannerError(f"Claude cannot be reached: {said}", hint=hint)
         if _is_transport(error):
             said = self._said(error)
             return PlannerError(f"the connection to Claude broke: {said}", hint=f"try again, or {_OFFLINE}")
@@ -170,6 +205,16 @@ class ClaudeService:
             kind = "" if isinstance(error, (_BrokenOff, _NotTheApi)) else f"{type(error).__name__}: "
             text = f"{kind}{str(error)[:4000]}".removesuffix(": ")
         return " ".join(self._redact(text).split())[:300]
+
+
+_SURROUNDINGS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", BASE_URL)
+"""Variables that decide how the service is reached. Those of proxies count in lower case too."""
+
+
+def _surroundings(environ: Mapping[str, str], otherwise: str = "proxies and certificates") -> str:
+    """Name the variables that decide how the service is reached and are set."""
+    named = (name for upper in _SURROUNDINGS for name in (upper, upper.lower()))
+    return ", ".join(name for name in named if environ.get(name, "").strip()) or otherwise
 
 
 class _BrokenOff(Exception):
@@ -196,6 +241,20 @@ def _wait_s(error: Exception, tries: int, retries: int) -> float | None:
     if isinstance(error, anthropic.APIStatusError) or _is_transport(error):
         return pause_s if tries < BROKEN_RETRIES else None
     return None
+
+
+def _is_refusal(error: Exception, is_vendor: bool) -> bool:
+    """Return whether the service refused the key, or the vendor does not know the model. Other servers may lack the
+    question itself."""
+    return isinstance(error, anthropic.AuthenticationError) or (
+        is_vendor and isinstance(error, anthropic.NotFoundError) and error.type == "not_found_error"
+    )
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return whether no connection was made, or it broke at once. Our own limits end a request in the same class."""
+    is_ours = isinstance(error.__cause__, (_NotTheApi, Late)) or isinstance(error, anthropic.APITimeoutError)
+    return isinstance(error, anthropic.APIConnectionError) and not is_ours
 
 
 def _passes(error: anthropic.APIStatusError) -> bool:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import autotune
-from autotune import resources
+from autotune import reading, resources
 from autotune.errors import UsageError
 from autotune.redact import Redactor
 
 FORMAT = 1
+MOST_BYTES = 256 << 20
+"""Most bytes of a transcript that is read."""
 
 
 class Transcript:
@@ -62,13 +64,13 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
     """Read the entries of a transcript, without a torn last line. Raises UsageError for a file that is not a
     transcript."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        lines = reading.text(path, most_bytes=MOST_BYTES).splitlines()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: {reason}", hint="give a transcript that a session has written") from None
     for number, line in enumerate(lines, 1):
         try:
-            entry = json.loads(line)
+            entry = reading.parsed_json(line)
             known = isinstance(entry, dict) and isinstance(entry.get("kind"), str)
         except ValueError:
             known = False

@@ -7,18 +7,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from autotune import resources
+from autotune import reading, resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
 from autotune.schedext.catalogue import knobs as knob_rules
-from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, nearest
+from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, unknown
 
 CUSTOM = "custom:"
 """Prefix of the names of generated schedulers."""
@@ -131,10 +130,7 @@ class Scheduler(Strict):
     def mode(self, name: str) -> dict[str, KnobValue]:
         """Return the settings of a profile. Raises UsageError naming the existing ones."""
         if name not in self.modes:
-            known = ", ".join(self.modes) or "none"
-            raise UsageError(
-                f"{self.name} has no mode '{name}'{nearest(name, list(self.modes))}", hint=f"it has: {known}"
-            )
+            raise unknown(f"{self.name} has no mode '{name}'", name, list(self.modes), "it has no modes")
         return dict(self.modes[name])
 
     def settings(self, given: Mapping[str, str]) -> dict[str, KnobValue]:
@@ -155,8 +151,18 @@ class Scheduler(Strict):
 
     def candidate(self, settings: Mapping[str, KnobValue]) -> Candidate:
         """Build a candidate without settings that equal the defaults: the same settings are the same candidate."""
-        changed = {name: value for name, value in settings.items() if value != self.knob(name).default}
-        return Candidate(self.name, tuple(sorted(changed.items())))
+        changed = self._changed(settings)
+        return Candidate(self.name, tuple(sorted(changed.items())), self.profile_of(changed))
+
+    def _changed(self, settings: Mapping[str, KnobValue]) -> dict[str, KnobValue]:
+        return {name: value for name, value in settings.items() if value != self.knob(name).default}
+
+    def profile_of(self, settings: Mapping[str, KnobValue]) -> str:
+        """Return the name of the profile that has exactly these settings; empty when none has, for the defaults, and
+        where `mode` is a knob."""
+        changed = self._changed(settings)
+        found = (name for name, own in self.modes.items() if changed and self._changed(own) == changed)
+        return "" if self.has(MODE) else next(found, "")
 
     def arguments(self, settings: Mapping[str, KnobValue]) -> tuple[str, ...]:
         """Turn checked settings into arguments of its program, in the order of the catalogue."""
@@ -179,16 +185,21 @@ class Catalog:
         """Read and check the list. Raises AutotuneError naming the faulty place."""
         path = path or resources.schedulers_json()
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            return cls([Scheduler.model_validate(entry) for entry in data["schedulers"]])
+            return reading.record(cls._from_json, path)
         except OSError as error:
             raise AutotuneError(f"{path.name}: {error.strerror}", hint="install autotune again") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise AutotuneError(f"{path.name} is wrong at {where or 'top'}: {first['msg']}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise AutotuneError(f"{path.name} is not a catalogue: {error}") from error
+        except ValueError as error:
+            raise AutotuneError(f"{path.name} is not a catalogue: {error}", hint="install autotune again") from error
+
+    @classmethod
+    def _from_json(cls, found: Any) -> Catalog:
+        if not isinstance(found["schedulers"], list) or not found["schedulers"]:
+            raise TypeError("'schedulers' is not a list of schedulers")
+        return cls([Scheduler.model_validate(entry) for entry in found["schedulers"]])
 
     def add(self, scheduler: Scheduler) -> None:
         """Add a scheduler that was just verified; all users of this catalogue see it."""
@@ -201,8 +212,7 @@ class Catalog:
             if scheduler.name == name:
                 return scheduler
         names = [scheduler.name for scheduler in self.schedulers]
-        known = ", ".join(names)
-        raise UsageError(f"no scheduler is called '{name}'{nearest(name, names)}", hint=f"there are: {known}")
+        raise unknown(f"no scheduler is called '{name}'", name, names, "'autotune schedulers' lists them")
 
     def parse_candidate(self, text: str) -> Candidate:
         """Parse `NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile,
@@ -215,7 +225,8 @@ class Catalog:
             if knob in given:
                 raise UsageError(f"knob '{knob}' is given twice in '{text}'")
             given[knob] = value
-        return Candidate(scheduler.name, tuple(sorted(scheduler.settings(given).items())))
+        chosen = scheduler.settings(given)
+        return Candidate(scheduler.name, tuple(sorted(chosen.items())), scheduler.profile_of(chosen))
 
     def validate(self, candidate: Candidate) -> None:
         """Raise UsageError for an unknown scheduler or knob, a value that it does not take, and settings that exclude

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.records import AttachSpec, Candidate, Seal
+from autotune.records import AttachSpec, Candidate, KnobValue, Seal
 from autotune.schedext import seal
 from autotune.schedext.catalogue.catalog import CUSTOM, Catalog, Scheduler
+from autotune.schedext.catalogue.knobs import unknown
 from autotune.wire import from_json, to_json
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -64,8 +63,13 @@ def names() -> list[str]:
     """Return the existing names, without `custom:`."""
     try:
         found = [place.name for place in directory().iterdir() if NAME.fullmatch(place.name)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # something else than a directory may be in its place or above it
         return []
+    except OSError as error:
+        raise AutotuneError(
+            f"your own schedulers in {directory()} cannot be listed: {error.strerror}",
+            hint=durable.advice(error, directory()),
+        ) from error
     return sorted(name for name in found if (directory() / name / ENTRY).is_file())
 
 
@@ -75,12 +79,12 @@ def load(name: str) -> Custom:
     bare = checked_name(name)
     place = directory() / bare
     try:
-        entry = Scheduler.model_validate_json((place / ENTRY).read_text(encoding="utf-8"))
-        token = from_json(Seal, json.loads((place / SEAL).read_text(encoding="utf-8")))
+        entry = reading.record(Scheduler.model_validate, place / ENTRY)
+        token = reading.record(lambda found: from_json(Seal, found), place / SEAL)
     except FileNotFoundError:
-        known = ", ".join(names()) or "none"
-        raise UsageError(f"no generated scheduler is called '{bare}'", hint=f"there are: {known}") from None
-    except (OSError, ValidationError, ValueError, KeyError, TypeError) as error:
+        where = "'autotune schedulers' lists them" if names() else "there is none yet: autotune schedulers verify FILE"
+        raise unknown(f"no generated scheduler is called '{bare}'", bare, names(), where) from None
+    except (OSError, ValueError) as error:
         raise AutotuneError(
             f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",
             hint=f"remove it: autotune schedulers remove {bare}",
@@ -104,10 +108,10 @@ def catalog() -> Catalog:
 
 def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
     """Return what a machine must know to attach a checked candidate. Raises AttachError when source or object changed
-    since they passed."""
+    since they passed, and for a setting with which they did not."""
     custom = load(scheduler.name)
-    digest = checked(custom)
     settings = dict(candidate.knobs)
+    digest = checked(custom, settings)
     return AttachSpec(
         ops=scheduler.ops_name,
         object_path=str(custom.object_path),
@@ -120,10 +124,11 @@ def attach_spec(candidate: Candidate, scheduler: Scheduler) -> AttachSpec:
     )
 
 
-def checked(custom: Custom) -> str:
-    """Return the object's hash. Raises AttachError when it or the source has changed since they passed."""
+def checked(custom: Custom, settings: Mapping[str, KnobValue] | None = None) -> str:
+    """Return the object's hash. Raises AttachError when it or the source has changed since they passed, and for a
+    setting with which they did not."""
     digest = seal.sha256(_read(custom.object_path))
-    seal.check(custom.seal, digest)
+    seal.check(custom.seal, digest, settings=settings or {})
     if seal.sha256(_read(custom.source)) != custom.seal.source_sha256:
         seal.refuse("its source has changed since it passed the gates", custom.seal.name)
     return digest
@@ -131,7 +136,7 @@ def checked(custom: Custom) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return reading.data(path, most_bytes=reading.MOST_OBJECT_BYTES)
     except OSError as error:
         hint = "verify it again, or remove it"
         raise AutotuneError(f"{path.parent.name}/{path.name}: {error.strerror}", hint=hint) from error
@@ -195,7 +200,7 @@ def remove(name: str) -> None:
 def read_reports(custom: Custom) -> list[Any]:
     """Return the reports of the gates as they were written; empty when they cannot be read."""
     try:
-        found = json.loads((custom.directory / f"{REPORTS}.json").read_text(encoding="utf-8"))
+        found = reading.json_of(custom.directory / f"{REPORTS}.json", most_bytes=reading.MOST_OBJECT_BYTES)
     except (OSError, ValueError):
         return []
     return found if isinstance(found, list) else []

@@ -22,6 +22,10 @@ _LEAST, _MOST = -(2**63), 2**64 - 1
 """What the 64 bits of a program's number hold. A float that is infinite or no number is outside too."""
 BETWEEN = "+"
 """Separates the values of a knob that takes several: `dsq_time_slices=500+2500`. A comma separates knobs."""
+MOST_NEAR = 3
+"""Most names that are suggested in place of a wrong one."""
+FEW = 6
+"""So many names are listed in an error; for more it says where they are listed."""
 _SAFE_TEXT = re.compile(r"[A-Za-z0-9_.:/*][A-Za-z0-9_.,:/*+ -]{0,255}")
 """Characters allowed in a text value: CPU lists, masks, names. Models propose such values too, and they become
 arguments of a program."""
@@ -34,11 +38,12 @@ class Strict(BaseModel):
 
 
 class Range(Strict):
-    """Both ends included; None is open. `how` names who enforces it (known for binaries): `stated` is only advice."""
+    """Both ends included; None is open. `how` names who enforces it: `stated` is only advice, `proven` are the values
+    for which the seal of a generated scheduler holds; the others are known of binaries."""
 
     min: int | float | None = None
     max: int | float | None = None
-    how: Literal["parser", "startup", "clamped", "stated", "implied"] | None = None
+    how: Literal["parser", "startup", "clamped", "stated", "implied", "proven"] | None = None
     note: str | None = None
 
     def holds(self, value: float) -> bool:
@@ -113,7 +118,7 @@ class Knob(Strict):
             return f"one of {', '.join(self.options)}"
         words = {"integer": "a whole number", "float": "a number", "string": "a text"}[self.type]
         if self.range is not None and (self.range.min is not None or self.range.max is not None):
-            words += _between(self.range)
+            words += _between(self.range) + (" as it was proven" if self.range.how == "proven" else "")
         words += f" ({self.unit})" if self.unit else ""
         words += f", or {', '.join(self.keywords)}" if self.keywords else ""
         return f"{words}; several are joined by {BETWEEN}" if self.repeatable else words
@@ -172,16 +177,27 @@ def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
     for knob in knobs:
         if knob.name == name:
             return knob
-    names = [knob.name for knob in knobs]
-    raise UsageError(
-        f"{owner} has no knob '{name}'{nearest(name, names)}", hint=f"it has: {', '.join(names) or 'none'}"
-    )
+    where = f"'autotune schedulers show {owner}' lists them" if knobs else "it has no knobs"
+    raise unknown(f"{owner} has no knob '{name}'", name, [knob.name for knob in knobs], where)
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """Suggest the nearest name; empty when none is near."""
-    near = difflib.get_close_matches(name, names, 1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+def unknown(what: str, name: str, names: Sequence[str], where: str) -> UsageError:
+    """Return the error for a name that does not exist: with the few that are near, or else `where` all are listed."""
+    near = _near(name, names)
+    if near:
+        *others, last = (f"'{one}'" for one in near)
+        return UsageError(what, hint=f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?")
+    return UsageError(what, hint=f"there are: {', '.join(names)}" if 0 < len(names) <= FEW else where)
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """Return the nearest names, the best first, without those that are clearly further away than the best."""
+    near = difflib.get_close_matches(name, names, MOST_NEAR)
+    if near:
+        ratios = [difflib.SequenceMatcher(None, one, name).ratio() for one in near]
+        return [one for one, ratio in zip(near, ratios, strict=True) if ratio >= ratios[0] - 0.1]
+    inside = [one for one in names if name and name in one]
+    return inside if len(inside) <= MOST_NEAR else []
 
 
 # --- between knobs ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from autotune.errors import AttachError
 from autotune.records import AttachSpec, KernelState, Output, ProgramSpec, SchedulerExit
 from autotune.schedext.holding import last_words
 from autotune.schedext.holding.program import RunningProgram
+from autotune.schedext.holding.progress import Progress
 from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, kind_of, ops_matches, wait_for
 from autotune.schedext.libbpf import BpfObject
 
@@ -125,23 +126,26 @@ class AttachedProgram:
 
     def attach(self, before: KernelState) -> KernelState:
         attached = attached_since(before, self.ops)
-        _, state = wait_for(
-            lambda seen: attached(seen) or self.program.ended() or _other(seen, self.ops), self._start_s
-        )
+        progress = Progress(self.program.pids)
+
+        def decided(seen: KernelState) -> bool:
+            return attached(seen) or self.program.ended() or _other(seen, self.ops) or progress.problem() is not None
+
+        _, state = wait_for(decided, self._start_s)
         if attached(state) and not self.program.ended():
             self.program.guard.watch(state.ops or self.ops, state.enable_seq)
             return state
-        why = self._why_not(state)
+        why = self._why_not(state, progress)
         self.program.stop()
         raise AttachError(f"{self.program.name} {why}", hint="--debug shows its output", detail=self.program.text())
 
-    def _why_not(self, state: KernelState) -> str:
+    def _why_not(self, state: KernelState, progress: Progress) -> str:
         """Return why it is not attached, as a phrase that follows the program's name."""
         program = self.program
         if _other(state, self.ops):
             return f"attached the scheduler '{state.ops}', not '{self.ops}'"
         if not program.ended():
-            return f"was not attached within {self._start_s:g} s"
+            return progress.problem() or f"was not attached within {round(self._start_s, 1):g} s"
         ending = program.ending().removeprefix("it ")
         if program.strays():
             return f"went to the background ({ending}): it must stay in the foreground"

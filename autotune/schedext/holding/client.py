@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.privilege import program_as_root, program_problem
 from autotune.process import Worker
@@ -52,6 +54,13 @@ def _refuse_foreign(path: str | None) -> None:
 def start_s(spec: AttachSpec) -> float:
     """Return the extra time to attach for a program, which attaches by itself."""
     return spec.program.start_s if spec.program is not None else 0.0
+
+
+def bounded(spec: AttachSpec, deadline: Deadline) -> AttachSpec:
+    """Bound the time to attach of a program by what is left."""
+    if spec.program is None:
+        return spec
+    return replace(spec, program=replace(spec.program, start_s=deadline.bound(spec.program.start_s)))
 
 
 def holder_argv(libbpf: str | None, token: str) -> list[str]:
@@ -103,7 +112,7 @@ class HolderClient:
         if spec.generated and self._guarded:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 
-            seal.check(spec.seal, spec.object_sha256, kernel=os.uname().release)
+            seal.check(spec.seal, spec.object_sha256, settings=spec.rodata, kernel=os.uname().release)
         lease_s = self._lease_of(spec)
         if lease_s is not None:
             self._heart.start(lease_s / BEATS)

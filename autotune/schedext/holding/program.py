@@ -101,9 +101,10 @@ class RunningProgram:
 
     def strays(self) -> int:
         """Count its processes that still run although it ended: it forked away."""
-        return len(self._descendants()) if self.ended() else 0
+        return len(self.pids()) if self.ended() else 0
 
-    def _descendants(self) -> list[int]:
+    def pids(self) -> list[int]:
+        """Return its process and all that it forked."""
         return [process.pid for process in descendants.descendants() if process.pid != self.guard.pid]
 
     # --- the end ---
@@ -141,12 +142,10 @@ class RunningProgram:
         """End what it forked: SIGTERM first, then SIGKILL."""
         if self._over:
             return
-        if self.ended() and (left := self._descendants()):
+        if self.ended() and (left := self.pids()):
             descendants.signal_each(left, signal.SIGTERM)
             self._reap_until(time.monotonic() + TERMINATE_S, lambda: None)
-        self._reap_until(
-            time.monotonic() + KILL_S, lambda: descendants.signal_each(self._descendants(), signal.SIGKILL)
-        )
+        self._reap_until(time.monotonic() + KILL_S, lambda: descendants.signal_each(self.pids(), signal.SIGKILL))
         if self.ended() and self._fence.end():
             self._over = True
             self.guard.dismiss()  # it stays while there is something left to end
@@ -154,7 +153,7 @@ class RunningProgram:
 
     def _reap_until(self, deadline: float, again: Callable[[], None]) -> None:
         """Reap until nothing is left below us, or the deadline passes."""
-        while self.ended() and self._descendants() and time.monotonic() < deadline:
+        while self.ended() and self.pids() and time.monotonic() < deadline:
             again()
             descendants.reap_orphans(self._process.pid)
             time.sleep(0.005)

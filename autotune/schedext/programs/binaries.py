@@ -77,21 +77,13 @@ class Places:
 def here(environ: Mapping[str, str] | None = None) -> Places:
     """Return the places of this machine and user. Raises UsageError for a wrong configuration."""
     environ = os.environ if environ is None else environ
-    settings = config.load({}, cwd=_cwd(), environ=environ)
     entries = (Path(entry) for entry in environ.get("PATH", os.defpath).split(os.pathsep))
     return Places(
-        configured=settings.scheduler_dirs,
+        configured=config.users_own("scheduler_dirs", environ),
         path=tuple(dict.fromkeys(entry for entry in entries if entry.is_absolute())),
         distribution=tuple(Path(place) for place in DISTRIBUTION),
         stores=stores(),
     )
-
-
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError:  # the directory was removed and configures nothing
-        return Path("/")
 
 
 def store() -> Path:

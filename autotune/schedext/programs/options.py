@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotune import durable, resources
+from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import KnobValue
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -200,7 +200,7 @@ class _Kept:
 
     def _read(self) -> dict[str, Any]:
         try:
-            whole = json.loads(self._path.read_bytes()[: 4 * asking.MOST_BYTES])
-        except (OSError, ValueError, RecursionError):
+            whole = reading.json_of(self._path, most_bytes=4 * asking.MOST_BYTES)
+        except (OSError, ValueError):
             return {}
         return whole if isinstance(whole, dict) and whole.get("key") == self._key else {}

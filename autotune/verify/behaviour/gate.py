@@ -19,7 +19,7 @@ from typing import Any
 from autotune.errors import AutotuneError, MachineLost, RunnerLost
 from autotune.records import AttachSpec
 from autotune.verify.behaviour.judge import TIMED, LoadFinding, Seen, jain, judge
-from autotune.verify.behaviour.loads import LOADS
+from autotune.verify.behaviour.loads import LOADS, SHORT
 from autotune.verify.findings import Finding, GateReport
 from autotune.verify.inside import VM, run_inside
 from autotune.wire import to_json
@@ -31,10 +31,20 @@ MARGIN_S = 30.0
 to 30 s to eject a scheduler that starves everything, the watching process included."""
 MORE_LOOKS = 2
 """How often doubtful loads are repeated. Each costs 8 s, and only doubtful ones pay."""
-TRIES = 2
-"""How many lost VMs are tolerated: an emulated kernel dies now and then by itself (`machine/resilient`)."""
+AHEAD_S = 50 * 86400
+"""How far the clock is set ahead: past the 49.7 days after which milliseconds in 32 bits begin anew."""
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a run inside may take beyond its loads, how often it begins when the VM dies (an emulated kernel dies
+    now and then by itself: `machine/resilient`), and how often doubtful loads are repeated."""
+
+    margin_s: float = MARGIN_S
+    tries: int = 2
+    more_looks: int = MORE_LOOKS
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,7 @@ class LostVM(Exception):
 def reference(vm: VM, progress: Progress, *, only: Sequence[str] | None = None) -> Reference:
     """Measure EEVDF. `only` names the loads; None: all. Raises AutotuneError when the VM is lost."""
     try:
-        return _reference(vm, progress, _names(only))
+        return _Inside(vm, progress).reference(_names(only))
     except LostVM as lost:
         raise lost.error from lost
 
@@ -74,13 +84,14 @@ def check(
     progress: Progress,
     libbpf: str,
     only: Sequence[str] | None = None,
+    patience: Patience = Patience(),
 ) -> GateReport:
     """Run the loads under the scheduler. `reference` is measured again if it is of another boot or lacks a load. `only`
-    names the loads to run (None: all, as the gate demands). Raises AutotuneError when the gate itself cannot work."""
+    names the loads to run (None: all long ones). Raises AutotuneError when the gate itself cannot work."""
     started = time.monotonic()
-    gate = _Gate(spec, vm, _names(only), declared_unfair, progress, libbpf)
+    gate = _Gate(spec, vm, _names(only), declared_unfair, progress, libbpf, patience)
     lost = None
-    for _ in range(TRIES):
+    for _ in range(patience.tries):
         try:
             found, numbers, log = gate.verdict(reference)
             return GateReport("behaviour", tuple(found), numbers, time.monotonic() - started, log)
@@ -101,10 +112,12 @@ def check(
 
 
 def _names(only: Sequence[str] | None) -> list[str]:
-    unknown = sorted(set(only or ()) - set(LOADS))
+    everything = [*LOADS, *SHORT]
+    unknown = sorted(set(only or ()) - set(everything))
     if unknown:
-        raise AutotuneError(f"there is no load '{unknown[0]}'", hint=f"there are: {', '.join(LOADS)}", stage="verify")
-    return [name for name in LOADS if only is None or name in only]
+        known = ", ".join(everything)
+        raise AutotuneError(f"there is no load '{unknown[0]}'", hint=f"there are: {known}", stage="verify")
+    return list(LOADS) if only is None else [name for name in everything if name in only]
 
 
 @dataclass(frozen=True)
@@ -117,11 +130,12 @@ class _Gate:
     declared_unfair: bool
     progress: Progress
     libbpf: str
+    patience: Patience
 
     def verdict(self, given: Reference | None) -> tuple[list[Finding], dict[str, Any], str]:
         """Return findings, numbers, and the kernel's log. Raises LostVM."""
         known = given is not None and given.generation == self.vm.generation and set(self.names) <= set(given.loads)
-        eevdf = given if known and given is not None else _reference(self.vm, self.progress, self.names)
+        eevdf = given if known and given is not None else self._reference(self.names)
         seen = self._measure(self.names)
         found = judge(seen, eevdf.loads, declared_unfair=self.declared_unfair)
         numbers = _numbers(seen, eevdf)
@@ -131,17 +145,23 @@ class _Gate:
 
     def _measure(self, names: list[str]) -> Seen:
         self.progress(f"loads under {self.spec.ops}")
-        return _run(self.vm, self.spec, names, self.progress, self.libbpf)
+        return self._inside().loads(names, self.spec, self.libbpf)
+
+    def _reference(self, names: list[str]) -> Reference:
+        return self._inside().reference(names)
+
+    def _inside(self) -> _Inside:
+        return _Inside(self.vm, self.progress, self.spec.partial, self.patience.margin_s)
 
     def _confirmed(self, found: list[LoadFinding], numbers: dict[str, Any]) -> list[LoadFinding]:
         """Return the findings that recur each time the doubtful loads are repeated; those not about time stay."""
         looks: list[dict[str, Any]] = []
-        for _ in range(MORE_LOOKS):
+        for _ in range(self.patience.more_looks):
             doubtful = [name for name in self.names if name in {item.load for item in found if _is_doubtful(item)}]
             if not doubtful:
                 break
             self.progress(f"once more: {', '.join(doubtful)}")
-            eevdf = _reference(self.vm, self.progress, doubtful)
+            eevdf = self._reference(doubtful)
             seen = self._measure(doubtful)
             looks.append(_numbers(seen, eevdf))
             again = judge(seen, eevdf.loads, declared_unfair=self.declared_unfair)
@@ -169,42 +189,73 @@ def _is_doubtful(item: LoadFinding) -> bool:
 # --- running ---------------------------------------------------------------------------------------------
 
 
-def _reference(vm: VM, progress: Progress, names: list[str]) -> Reference:
-    progress("loads under EEVDF")
-    seen = _run(vm, None, names, progress, None)
-    return Reference(seen.loads, vm.generation)
+@dataclass(frozen=True)
+class _Inside:
+    """Runs of loads in a VM. `partial`: their tasks ask for SCHED_EXT."""
+
+    vm: VM
+    progress: Progress
+    partial: bool = False
+    margin_s: float = MARGIN_S
+
+    def reference(self, names: list[str]) -> Reference:
+        self.progress("loads under EEVDF")
+        return Reference(self.loads(names, None, None).loads, self.vm.generation)
+
+    def loads(self, names: list[str], spec: AttachSpec | None, libbpf: str | None) -> Seen:
+        """Run loads. Raises LostVM when the VM is lost, AutotuneError when the program inside failed."""
+        request = {
+            "spec": None if spec is None else to_json(spec),
+            "loads": names,
+            "seconds": SECONDS,
+            "libbpf": libbpf,
+            "partial": self.partial,
+        }
+        timeout_s = len(names) * SECONDS * 1.5 + self.margin_s
+        started = time.monotonic()
+        heard = _Heard(self.vm, self.progress)
+        try:
+            run = run_inside(self.vm, "autotune.verify.behaviour.loads", request, timeout_s=timeout_s, hear=heard.hear)
+        except (MachineLost, RunnerLost) as error:
+            died = time.monotonic() - started < timeout_s
+            raise LostVM(error, heard.begun, theirs=spec is None, again=died) from error
+        if run.timed_out:
+            late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
+            raise LostVM(late, heard.begun, theirs=spec is None, again=False)
+        if "end" not in heard.end:
+            output = (run.stderr.tail or run.stderr.head).strip()
+            raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=output)
+        return Seen(heard.loads, heard.begun, heard.end)
 
 
-def _run(vm: VM, spec: AttachSpec | None, names: list[str], progress: Progress, libbpf: str | None) -> Seen:
-    """Run loads inside. Raises LostVM when the VM is lost, AutotuneError when the program inside failed."""
-    loads: dict[str, Any] = {}
-    end: dict[str, Any] = {}
-    begun = ["attaching"]
+class _Heard:
+    """What the program inside reported so far."""
 
-    def hear(message: dict[str, Any]) -> None:
+    def __init__(self, vm: VM, progress: Progress) -> None:
+        self._vm = vm
+        self._progress = progress
+        self.loads: dict[str, Any] = {}
+        self.end: dict[str, Any] = {}
+        self.begun = "attaching"
+
+    def hear(self, message: dict[str, Any]) -> None:
         if "begin" in message:
-            begun[0] = message["begin"]
-            progress(message["begin"])
+            self.begun = message["begin"]
+            self._progress(self.begun)
         elif "load" in message:
-            loads[message["load"]] = message["numbers"]
+            self.loads[message["load"]] = message["numbers"]
+        elif "clock" in message:
+            _set_clock_ahead(self._vm, message["clock"], self._progress)
         else:
-            end.update(message)
+            self.end.update(message)
 
-    request = {"spec": None if spec is None else to_json(spec), "loads": names, "seconds": SECONDS, "libbpf": libbpf}
-    timeout_s = len(names) * SECONDS * 1.5 + MARGIN_S
-    started = time.monotonic()
+
+def _set_clock_ahead(vm: VM, address: int, progress: Progress) -> None:
+    """Set the clock that schedulers see ahead; where that fails, the load is skipped."""
     try:
-        run = run_inside(vm, "autotune.verify.behaviour.loads", request, timeout_s=timeout_s, hear=hear)
-    except (MachineLost, RunnerLost) as error:
-        died = time.monotonic() - started < timeout_s
-        raise LostVM(error, begun[0], theirs=spec is None, again=died) from error
-    if run.timed_out:
-        late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
-        raise LostVM(late, begun[0], theirs=spec is None, again=False)
-    if "end" not in end:
-        output = (run.stderr.tail or run.stderr.head).strip()
-        raise AutotuneError("the loads failed inside the micro-VM", stage="verify", detail=output)
-    return Seen(loads, begun[0], end)
+        vm.add_to_memory(address, AHEAD_S * 1_000_000_000)
+    except AutotuneError as error:
+        progress(error.message)
 
 
 # --- the report ------------------------------------------------------------------------------------------

@@ -102,6 +102,9 @@ def _ending(seen: Seen) -> Iterator[LoadFinding]:
         yield LoadFinding(seen.begun, _error("attach", f"it could not be attached: {end['error']['message']}"))
     if end.get("gone"):
         yield LoadFinding(seen.begun, _error("ejected", f"under load '{seen.begun}' {exit_words(end.get('exit'))}"))
+    elif end.get("undead"):
+        what = f"under load '{seen.begun}' {end['undead']} tasks that were killed did not get on to die"
+        yield LoadFinding(seen.begun, _error("starved", what))
     if end.get("detach_error"):
         yield LoadFinding("", _error("detach", end["detach_error"]))
     elif end.get("state", "disabled") != "disabled":

@@ -42,12 +42,21 @@ GONE_S = 3.0
 """How long a scheduler may take to leave after CPUs were plugged."""
 NOTICE_S = 0.3
 """How long after plugging the kernel may take to begin an ejection."""
+DIE_S = 2.0
+"""How long a killed task may take to die."""
+CLOCK_S = 10.0
+"""How long the host may take to set the clock ahead."""
+CLOCK_OFFSET = b" __sched_clock_offset\n"
+"""The kernel's offset of the clock that schedulers see (kernel/sched/clock.c)."""
 RESTART = 1 << 48
 """SCX_ECODE_ACT_RESTART: the scheduler requests a restart, as it may when CPUs come and go."""
 HOG_LOOPS = 100
 """Turns between two counts of a hog: about 0.1 ms under emulation."""
 SPEED_LOOPS = 4000
 """Turns of this process's own work at every look: about 0.5 ms under emulation."""
+
+SCHED_EXT = 7
+"""The policy of tasks for a scheduler in partial mode."""
 
 WORK, WRONG = 0, 1
 """Cells of a task: its progress, and how often it found itself on a CPU that it may not run on."""
@@ -134,12 +143,15 @@ def cpu_ns(pid: int) -> int:
 
 
 class Crew:
-    """The tasks of one load, killed at the end of the block."""
+    """The tasks of one load, killed at the end of the block. In partial mode they are the scheduler's own tasks. A task
+    must run to die: `undead` are those that did not in DIE_S, and do so once the scheduler is gone."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, *, partial: bool = False) -> None:
         board.clear()
         self._board = board
+        self._partial = partial
         self.tasks: list[Task] = []
+        self.undead: list[int] = []
 
     def start(
         self, name: str, body: Body, *, nice: int = 0, cpus: set[int] | None = None, fifo: int = 0, wakes: int = 0
@@ -153,7 +165,7 @@ class Crew:
         if pid == 0:
             os.closerange(3, _MOST_FDS)  # above all the scheduler's link, which keeps it attached while it is open
             with contextlib.suppress(BaseException):
-                _settle(nice, cpus, fifo)
+                _settle(nice, cpus, fifo, ext=self._partial and not fifo)
                 body(slot)
             os._exit(0)
         self.tasks.append(Task(name, pid, slot))
@@ -166,12 +178,23 @@ class Crew:
         for task in self.tasks:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(task.pid, signal.SIGKILL)
-        for task in self.tasks:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(task.pid, 0)
+        self.undead += [task.pid for task in self.tasks]
+        deadline = time.monotonic() + DIE_S
+        while self.undead and time.monotonic() < deadline:
+            self.undead[:] = [pid for pid in self.undead if not _has_ended(pid)]
+            time.sleep(0.005)
 
 
-def _settle(nice: int, cpus: set[int] | None, fifo: int) -> None:
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def _settle(nice: int, cpus: set[int] | None, fifo: int, *, ext: bool) -> None:
+    if ext:
+        os.sched_setscheduler(0, SCHED_EXT, os.sched_param(0))
     if nice:
         os.setpriority(os.PRIO_PROCESS, 0, nice)
     if cpus is not None:
@@ -308,23 +331,28 @@ class Charge:
 class Bench:
     """The environment of loads: shared memory, the scheduler, the CPUs."""
 
-    def __init__(self, charge: Charge, seconds: float) -> None:
+    def __init__(self, charge: Charge, seconds: float, *, partial: bool = False) -> None:
         self.board = Board()
         self.charge = charge
         self.seconds = seconds
+        self.partial = partial
         self.cpus = sorted(os.sched_getaffinity(0))
         self.watched_s = 0.0
         """Seconds since `crew` was called, without those that the watcher missed."""
         self.spent_s = 0.0
         """Time spent on measuring the machine's speed since `crew` was called, and the number of looks:"""
         self.looks = 0
+        self.undead: list[int] = []
+        """Tasks of the last load that were killed and do not die."""
         self.gone: Gone | None = None
         """The exit seen while watching; the numbers until then are still reported."""
 
     def crew(self) -> Crew:
         """Make the crew of a new load."""
         self.watched_s, self.spent_s, self.looks = 0.0, 0.0, 0
-        return Crew(self.board)
+        made = Crew(self.board, partial=self.partial)
+        self.undead = made.undead
+        return made
 
     def speed(self) -> float:
         """Return the turns of a loop a second of this process, which nothing inside the VM delays."""
@@ -527,6 +555,60 @@ def _write(path: str, value: str) -> None:
         file.write(value)
 
 
+def mixed(bench: Bench) -> Numbers:
+    """Run a little of everything: more hogs than CPUs, one bound to the last CPU, sleepers, forks, and a pair that
+    passes a byte to and fro."""
+    with bench.crew() as crew:
+        for _ in range(len(bench.cpus) + 1):
+            crew.start("hog", hog)
+        crew.start(f"cpu{bench.cpus[-1]}", bound_hog, cpus={bench.cpus[-1]})
+        for _ in range(2):
+            crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+        crew.start("forker", forker).counts = False
+        crew.start("pair", pingpong)
+        return _summed(crew, bench.watch(crew, bench.seconds))
+
+
+def later(bench: Bench) -> Numbers:
+    """Run a little of everything once the host has set the clock ahead."""
+    ahead_s = set_ahead()
+    if not ahead_s:
+        return {"skipped": "the clock of this VM cannot be set ahead"}
+    return {**mixed(bench), "clock_ahead_s": ahead_s}
+
+
+def set_ahead() -> float:
+    """Request a later clock, and return by how much it moved; 0 when it did not. Nothing of a load may run meanwhile:
+    it would be charged for that time."""
+    with open("/proc/kallsyms", "rb") as file:
+        symbols = file.read()
+    line = symbols[: symbols.find(CLOCK_OFFSET) + 1].rpartition(b"\n")[2].split()
+    if len(line) != 2:
+        return 0.0
+    with contextlib.suppress(OSError):  # it would take the time for that of a task that never yields
+        _write("/proc/sys/kernel/soft_watchdog", "0")
+    before, deadline = scheduler_clock_s(), time.monotonic() + CLOCK_S
+    say(clock=int(line[0], 16))
+    while time.monotonic() < deadline:
+        time.sleep(0.6)  # the kernel drops all but ten lines in five seconds
+        with contextlib.suppress(BlockingIOError):
+            moved_s = scheduler_clock_s() - before
+            if moved_s > 2 * CLOCK_S:
+                return round(moved_s)
+    return 0.0
+
+
+def scheduler_clock_s() -> float:
+    """Return the clock that schedulers see, by the time of a line in the kernel's log."""
+    fd = os.open("/dev/kmsg", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.lseek(fd, 0, os.SEEK_END)
+        os.write(fd, b"autotune: clock\n")  # without its end it would wait for more
+        return int(os.read(fd, 8192).split(b",")[2]) / 1e6
+    finally:
+        os.close(fd)
+
+
 LOADS: dict[str, Callable[[Bench], Numbers]] = {
     "nice_hogs": nice_hogs,
     "equal_hogs": equal_hogs,
@@ -540,6 +622,9 @@ LOADS: dict[str, Callable[[Bench], Numbers]] = {
 }
 """Loads in the order in which they run: plugging comes last, since most schedulers are attached again for it."""
 
+SHORT: dict[str, Callable[[Bench], Numbers]] = {"mixed": mixed, "later": later}
+"""Loads of the shapes (`shapes`)."""
+
 
 # --- the program -----------------------------------------------------------------------------------------
 
@@ -551,7 +636,8 @@ def say(**message: Any) -> None:
 
 
 def main(text: str) -> None:
-    """Run the loads. `text` is JSON: `loads` (names), `seconds` (of most), `libbpf`, `spec` (AttachSpec or null)."""
+    """Run the loads. `text` is JSON: `loads` (names), `seconds` (of most), `libbpf`, `spec` (AttachSpec or null),
+    `partial` (whether the tasks ask for SCHED_EXT)."""
     request = json.loads(text)
     spec = None if request["spec"] is None else from_json(AttachSpec, request["spec"])
     os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(10))
@@ -560,7 +646,7 @@ def main(text: str) -> None:
     messages: list[str] = []
     try:
         charge.attach()
-        run_loads(Bench(charge, request["seconds"]), request["loads"])
+        run_loads(Bench(charge, request["seconds"], partial=request["partial"]), request["loads"])
     except Gone as gone:
         messages += log.read()
         logged = exit_in_log(messages, spec.ops) if spec is not None else None
@@ -580,8 +666,11 @@ def main(text: str) -> None:
 def run_loads(bench: Bench, names: list[str]) -> None:
     for name in names:
         say(begin=name)
-        numbers = LOADS[name](bench)
+        numbers = (LOADS | SHORT)[name](bench)
         say(load=name, numbers={**numbers, "watched_s": round(bench.watched_s, 2), "speed": bench.speed()})
         if bench.gone is not None:
             raise bench.gone
         bench.charge.check()
+        if bench.undead:  # nothing gets on: the next load would show no more
+            say(undead=len(bench.undead))
+            return

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * two_levels: tasks that wake wait in a queue of their own, which is looked at first; every `turns`-th time the other
- * queue is, so that those that never sleep are not kept waiting for ever.
+ * two_levels: tasks that wake wait in a queue of their own, which is looked at first; after `turns` times the other
+ * queue is once, so that those that never sleep are not kept waiting for ever.
  */
 #include "at.h"
 
 /* How long a task may run. */
 AT_KNOB(u64, slice_us, 3000);
-/* Every so many times the second queue goes first. */
+/* After so many times the second queue goes first once. */
 AT_KNOB(u32, turns, 3);
 
 #define WOKEN 1ULL
@@ -31,7 +31,7 @@ AT_OP2(void, two_levels_enqueue, struct task_struct *, p, u64, enq_flags)
 AT_OP2(void, two_levels_dispatch, s32, cpu, struct task_struct *, prev)
 {
 	u32 now = __sync_fetch_and_add(&turn, 1);
-	bool rest_first = turns < 2 || now % turns == 0;
+	bool rest_first = now % ((turns ?: 1) + 1) == 0;
 
 	if (rest_first && scx_bpf_dsq_move_to_local(REST))
 		return;

@@ -211,3 +211,59 @@ def test_of_several_processes_that_find_it_damaged_one_puts_it_aside_and_none_lo
     assert [file.name for file in path.parent.glob("*.damaged-*")] == ["history.sqlite3.damaged-1"]
     with Knowledge(path) as knowledge:
         assert len(knowledge.sessions_of(sessions.workload(), limit=1000)) == 20 * WRITERS
+
+
+def test_a_store_from_before_runs_were_kept_keeps_its_sessions(path: Path) -> None:
+    """Version 2: what it has of runs is their number in each result."""
+    path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for script in sqlite.MIGRATIONS[:2]:
+            db.executescript(script)
+        db.execute("PRAGMA user_version = 2")
+        db.execute("INSERT INTO workloads VALUES (1, 'f', 'make', 'make', '/x', NULL, NULL, 'wall_s', 'min', 1.0)")
+        where = "'0.1', 'vm', '6.18', 2, 'cpu', 'tcg', 'offline'"
+        db.execute(f"INSERT INTO sessions VALUES (7, 1, 1.0, 9.0, {where}, 3, 1.0, 0.1, 3, NULL, 'none', 0, NULL)")
+        kept = "'eevdf', 'eevdf', '{}', NULL, NULL, NULL, NULL, 1.0, 5, 2, 0, 'own', NULL, NULL, ''"
+        db.execute(f"INSERT INTO results VALUES (7, 1, {kept})")
+    with Knowledge(path) as knowledge:
+        past = knowledge.newest_in("/x")
+        assert past is not None
+        assert (past.id, past.state, past.measured_runs) == (7, "ended", 7)
+        assert knowledge.runs_of(7) == []
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from autotune.knowledge.store import Knowledge
+from tests.support import sessions
+
+with Knowledge(Path(sys.argv[1]), between_runs=True) as knowledge:
+    while True:
+        claim, number, session = knowledge.claim(), None, sessions.session()
+        for count in range(1, 9):
+            session = replace(session, trials=(sessions.trial(),) * count)
+            number = knowledge.keep(session, number, claim)
+            print(number, count, flush=True)
+        knowledge.keep(session, number)
+        claim.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_writer_that_is_killed_at_any_moment_loses_no_run_that_it_had_written(path: Path) -> None:
+    top = Path(__file__).parents[3]
+    for lines in (1, 5, 14, 23):
+        argv = [sys.executable, "-c", KILLED, str(path)]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=top) as writer:
+            assert writer.stdout is not None
+            for _ in range(lines):
+                number, count = map(int, writer.stdout.readline().split())
+            writer.kill()
+        with Knowledge(path) as knowledge:
+            assert len(knowledge.runs_of(number)) >= count
+            past = knowledge.sessions_of(sessions.workload(), limit=100)
+            assert {one.measured_runs for one in past if one.state == "ended"} <= {8}
+            assert sum(one.state == "lost" for one in past) <= 4
+            assert all(len(one.results) == 5 for one in past)

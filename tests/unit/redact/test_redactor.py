@@ -68,7 +68,9 @@ def test_data_replaces_everything_under_a_secret_name() -> None:
 PIECES = [*SECRETS.values(), *HIDDEN.values(), *SPARED,
           PASSWORD, " ", "=", "\n", "token=", "'", '"', "\\", ";", "@", "]",
           "://a:", "password: ", "--token ", "Cookie: ", "a=", "Bearer ", "[redacted: ", "[redacted: value]", DASHES,
-          "Authorization: ", "password ", "login a ", "{", "}", "&sig=", "eyJ", "."]  # fmt: skip
+          "Authorization: ", "password ", "login a ", "{", "}", "&sig=", "eyJ", ".",
+          "mysql -p", "curl -u a:", "echo password: ", " | sudo -S ", "<<< ", "sshpass -p ", "zip -rP ",
+          '"curl", ']  # fmt: skip
 
 
 @given(
@@ -150,6 +152,10 @@ HOSTILE = [
     "password: ",
     "A_KEY='",
     "authorization:",
+    "mysql -pa ",
+    'curl "\\" ',
+    "echo pass ",
+    "<<< a ",
 ]
 
 

@@ -180,7 +180,7 @@ def test_a_listener_that_fails_ends_no_session(tmp_path: Path) -> None:
 
 def test_a_cleanup_that_fails_is_a_problem_beside_the_session(tmp_path: Path) -> None:
     heard: list[Event] = []
-    work = {"workload": {"cleanup": "fail to clean"}}
+    work = {"workload": {"cleanup": "false; fail to clean"}}
     assert start.run(request(tmp_path, **work), heard.append, ScriptedEngine()).winner == "at_fifo"
     assert [what for what, _ in problems(heard)] == ["cleanup"]
 

@@ -126,7 +126,7 @@ def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_t
     told = [warning for warning in done.warnings if "Not tried" in warning]
     assert len(told) == 1
     assert "room for 1 of 6 candidates" in told[0]
-    assert "--budget 43m has room for all" in told[0]
+    assert "--budget 1h1m has room for all" in told[0]
     assert told[0].endswith("Not tried: b, c, d, e, f.")
 
 
@@ -138,7 +138,7 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     assert planner.seen == []
     assert done.failure is None
     assert [warning for warning in done.warnings if "budget" in warning] == [
-        "the budget has no room for a candidate; --budget 15m has room for 6"
+        "the budget has no room for a candidate; --budget 21m has room for 6"
     ]
 
 
@@ -399,10 +399,15 @@ def test_the_planner_hears_what_its_first_set_showed() -> None:
 
 
 def test_a_budget_that_is_used_up_ends_without_a_claim_and_says_so() -> None:
-    machine = ScriptedMachine({BASELINE: 60.0, "x": 30.0})
-    result = session(machine, ["x"], budget_s=0.0)
+    result = timed_session(60.0, 130.0, ["x"], "x")
     assert result.winner is None
+    assert [one.phase for one in result.trials] == ["warmup", "baseline", "baseline"]
     assert any("budget" in warning for warning in result.warnings)
+
+
+def test_a_budget_that_ends_before_the_baseline_is_an_error_that_says_so() -> None:
+    with pytest.raises(WorkloadError, match="the baseline was not measured within the budget of 50s"):
+        timed_session(60.0, 50.0, ["x"], "x")
 
 
 def test_the_same_seed_gives_the_same_order_of_runs() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from autotune.records import Allotment
 from autotune.verdict import budget
+from autotune.verdict.confirm import LEAST_PAIRS
 
 RUNS = st.integers(0, 5000)
 ROUNDS = st.integers(2, 20)
@@ -20,17 +21,17 @@ def allot(runs: int, proposed: int = 6, most_rounds: int = 4) -> Allotment:
 
 
 @given(RUNS)
-def test_no_more_is_kept_back_than_a_first_look_takes_and_never_more_than_there_is(runs: int) -> None:
+def test_half_of_the_runs_are_for_the_confirmation_and_never_more_than_one_can_take(runs: int) -> None:
     kept = budget.reserve(runs)
     assert kept % 2 == 0
-    assert 0 <= kept <= min(runs, budget.FIRST_LOOK_RUNS)
+    assert 0 <= kept <= max(budget.LEAST_CONFIRM_RUNS, min(runs // 2, budget.MOST_RESERVED_RUNS))
 
 
 @given(st.integers(6, 5000))
 def test_where_six_runs_fit_a_candidate_runs_and_can_be_confirmed(runs: int) -> None:
     kept = budget.reserve(runs)
     assert runs - kept >= 2
-    assert budget.looks(kept // 2)
+    assert kept // 2 >= LEAST_PAIRS
 
 
 @given(st.integers(2, 5000), PROPOSED)
@@ -43,22 +44,9 @@ def test_what_is_said_to_fit_does_fit(runs: int, proposed: int) -> None:
 
 @given(RUNS, ROUNDS)
 def test_a_larger_budget_never_has_room_for_less(runs: int, rounds: int) -> None:
-    for room in (budget.reserve, lambda count: budget.more_candidates(count, rounds)):
+    for room in (budget.reserve, lambda count: budget.more_candidates(count, rounds, reserved=10)):
         assert room(runs) <= room(runs + 1)
     assert budget.candidates_that_run(runs) <= budget.candidates_that_run(runs + 2)
-
-
-@given(st.integers(2, 2000))
-def test_looks_come_in_order_and_the_last_one_uses_all_pairs_up_to_the_most(pairs: int) -> None:
-    looks = budget.looks(pairs)
-    assert looks[-1] == min(pairs, budget.MOST_PAIRS)
-    assert list(looks) == sorted(set(looks))
-    assert looks[0] >= 2
-
-
-@pytest.mark.parametrize("pairs", [0, 1])
-def test_one_pair_has_no_interval_and_makes_no_look(pairs: int) -> None:
-    assert budget.looks(pairs) == ()
 
 
 def test_the_budget_that_is_named_has_room_for_all_in_all_rounds() -> None:

@@ -21,7 +21,7 @@ def test_a_source_describes_itself_and_its_knobs() -> None:
     assert said == "tasks that wake wait in a queue of their own, which is looked at first"
     assert comments.knob_descriptions(GOOD) == {
         "slice_us": "How long a task may run.",
-        "turns": "Every so many times the second queue goes first.",
+        "turns": "After so many times the second queue goes first once.",
     }
 
 

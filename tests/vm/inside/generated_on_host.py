@@ -24,7 +24,7 @@ from autotune.records import Seal
 from autotune.schedext import seal
 from autotune.schedext.catalogue import custom
 from autotune.schedext.kernel import read_state
-from autotune.verify.submission import entry, knobs_of, submission
+from autotune.verify.submission import ends, entry, knobs_of, submission
 
 SOURCE = "/* kept by a test */\n"
 
@@ -34,7 +34,8 @@ def keep(name: str, path: str) -> str:
     asked = submission(name=name, source=SOURCE, description="Of a test.")
     knobs, _ = knobs_of(asked, Path(path), os.environ.get("TEST_LIBBPF"))
     digests = seal.sha256(SOURCE.encode()), seal.sha256(content)
-    token = seal.sign(Seal(name, *digests, "19", seal.GATES_VERSION, os.uname().release))
+    settings = {knob: (int(low), int(high)) for knob, (low, high) in ends(knobs).items()}
+    token = seal.sign(Seal(name, *digests, "19", seal.GATES_VERSION, os.uname().release, settings=settings))
     with custom.reserved(name):
         custom.keep(name, SOURCE, content, entry(asked, knobs), token, [])
     return digests[1]

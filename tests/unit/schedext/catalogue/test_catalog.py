@@ -38,7 +38,7 @@ def test_every_default_is_a_value_its_knob_takes(scheduler: Scheduler) -> None:
     ("text", "said"),
     [
         ("at_fif", "did you mean 'at_fifo'"),
-        ("nothing", "there are: at_fifo"),
+        ("nothing", "'autotune schedulers' lists them"),
         ("at_fifo:slice=1", "did you mean 'slice_us'"),
         ("at_fifo:slice_us=1", "from 100 to 1000000 (us), not 1"),
         ("at_fifo:slice_us=fast", "a whole number from 100"),

@@ -25,13 +25,23 @@ def test_what_was_kept_joins_the_catalogue_and_can_be_a_candidate() -> None:
     spec = CatalogResolver(None, known)(candidate)
     assert (spec.ops, spec.rodata, spec.generated) == ("mine", {"slice_us": 100}, True)
     assert spec.object_sha256 == seal.sha256(OBJECT)
-    seal.check(spec.seal, spec.object_sha256, kernel="6.18.1")
+    seal.check(spec.seal, spec.object_sha256, settings=spec.rodata, kernel="6.18.1")
 
 
 def test_a_knob_out_of_range_is_refused_as_for_any_other() -> None:
     kept()
     with pytest.raises(UsageError, match="a whole number from 1 to 9000"):
         custom.catalog().parse_candidate("custom:mine:slice_us=0")
+
+
+def test_a_setting_outside_what_was_proven_is_refused_though_the_entry_was_widened_afterwards() -> None:
+    entry = kept().directory / custom.ENTRY
+    entry.write_text(entry.read_text().replace("9000", "90000"))
+    known = custom.catalog()
+    candidate = known.parse_candidate("custom:mine:slice_us=80000")
+    with pytest.raises(AttachError, match="80000 for slice_us was not proven, only 1 to 9000"):
+        CatalogResolver(None, known)(candidate)
+    CatalogResolver(None, known)(known.parse_candidate("custom:mine:slice_us=8000"))
 
 
 @pytest.mark.parametrize(("part", "said"), [(custom.OBJECT, "not the one that passed"), (custom.SOURCE, "has changed")])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autotune import config
 from autotune.errors import AutotuneError, UsageError
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries
@@ -185,6 +186,9 @@ def test_a_project_cannot_say_which_programs_run_as_root(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / file).write_text(text.format(tmp_path))
+    scx_programs.put(tmp_path / "bin", "scx_good")
+    environ = {"HOME": str(tmp_path), "PATH": "/nonesuch"}
+    assert binaries.find(GOOD, places=binaries.here(environ)) is None
     with pytest.raises(UsageError, match="not taken from a project: it decides which programs run as root") as caught:
-        binaries.here({"HOME": str(tmp_path)})
+        config.load({}, cwd=tmp_path, environ=environ)  # a session says so
     assert "AUTOTUNE_SCHEDULER_DIRS" in caught.value.hint

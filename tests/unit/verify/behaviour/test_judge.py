@@ -3,29 +3,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from autotune.errors import AutotuneError, MachineLost
-from autotune.machine.base import OutputHandler
-from autotune.records import AttachSpec, Output, Run, RunSpec
+from autotune.records import AttachSpec
 from autotune.verify.behaviour import bounds
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour.judge import Seen, exit_words, jain, judge, speed_ratio
+from tests.support.scripted_loads import FINE, ScriptedVM, dies, ended, load, task
 
 STALL = {"kind": 1026, "code": 0, "reason": "runnable task stall", "message": "hog[7] failed to run for 2.1s"}
-FINE = {"end": True, "state": "disabled", "detach_error": "", "kernel_log": []}
-
-
-def task(name: str = "hog", *, cpu_s: float = 1.0, work: int = 1000, wait_s: float = 0.05, elsewhere: int = 0) -> Any:
-    return {"name": name, "cpu_s": cpu_s, "work": work, "longest_wait_s": wait_s, "ran_elsewhere": elsewhere}
-
-
-def load(*tasks: Any, passed_s: float = 2.5, **more: Any) -> dict[str, Any]:
-    return {"passed_s": passed_s, "tasks": list(tasks) or [task()], **more}
 
 
 def rules(
@@ -179,44 +168,6 @@ def test_jains_index() -> None:
 
 
 # --- the gate around it ----------------------------------------------------------------------------------
-
-
-def ended(*lines: Any, exit_code: int | None = 0, timed_out: bool = False) -> Callable[[OutputHandler], Run]:
-    """A run inside that says these lines."""
-
-    def play(on_output: OutputHandler) -> Run:
-        for line in lines:
-            on_output("stdout", json.dumps(line).encode() + b"\n")
-        nothing = Output("", "", 0, 0)
-        said = Output("Traceback: broken", "", 17, 0) if exit_code else nothing
-        return Run(1.0, 0, 0, 0, 0, 0, 0, 0, exit_code, None, timed_out, nothing, said)
-
-    return play
-
-
-def dies(*lines: Any) -> Callable[[OutputHandler], Run]:
-    def play(on_output: OutputHandler) -> Run:
-        ended(*lines)(on_output)
-        raise MachineLost("the micro-VM is lost, it ended: Oops", detail="console")
-
-    return play
-
-
-class ScriptedVM:
-    """Plays one scene for each run inside; a VM that can die at the wished moment cannot be had for real."""
-
-    generation = 0
-
-    def __init__(self, *scenes: Callable[[OutputHandler], Run]) -> None:
-        self._scenes = list(scenes)
-        self.asked: list[tuple[str | None, list[str]]] = []
-
-    def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        assert on_output is not None
-        assert spec.timeout_s is not None
-        asked = json.loads(spec.argv[-1])
-        self.asked.append((asked["spec"] and asked["spec"]["ops"], asked["loads"]))
-        return self._scenes.pop(0)(on_output)
 
 
 def went(name: str, **numbers: Any) -> list[Any]:

@@ -42,12 +42,17 @@ case "$1 $2" in
         ;;
     "-m pip")
         trap 'exit 1' INT
-        log pip
+        case " $* " in
+            *' --require-hashes -r '*) step=pip ;;
+            *' --no-deps --no-build-isolation -e . ') step=project ;;
+            *) echo "packages without hashes: $*" >&2; exit 1 ;;
+        esac
+        log $step
         [ -e "$(dirname "$0")/pip-is-there" ] || { echo "No module named pip" >&2; exit 1; }
-        reach pip-begun
-        [ ! -e "$FIRST_START/no-network" ] || { echo "no network" >&2; exit 1; }
-        cp "$FIRST_START/autotune" "$(dirname "$0")/autotune"
-        reach pip-half
+        reach $step-begun
+        [ $step = project ] || [ ! -e "$FIRST_START/no-network" ] || { echo "no network" >&2; exit 1; }
+        [ $step = pip ] || cp "$FIRST_START/autotune" "$(dirname "$0")/autotune"
+        reach $step-half
         ;;
     "-c "*) exit 0 ;;
     *) exec "$FIRST_START_PYTHON" "$@" ;;
@@ -146,7 +151,7 @@ def reached(checkout: Checkout, place: str, seconds: float = 600) -> Iterator[su
         child.communicate()
 
 
-PLACES = ("venv-begun", "venv-half", "pip-begun", "pip-half")
+PLACES = ("venv-begun", "venv-half", "pip-begun", "pip-half", "project-half")
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -235,6 +240,15 @@ def test_a_whole_one_survives_a_failing_update(checkout: Checkout) -> None:
     (checkout.around / "no-network").unlink()
     checkout.works()
     assert checkout.log().count("venv") == 1
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements.txt"])
+def test_what_decides_the_packages_is_followed_by_an_update(checkout: Checkout, name: str) -> None:
+    checkout.works()
+    time.sleep(0.02)
+    (checkout.top / name).touch()
+    checkout.works()
+    assert checkout.log() == ["venv", "pip", "project", "run doctor", "pip", "project", "run doctor"]
 
 
 def test_an_update_that_is_killed_is_made_anew(checkout: Checkout) -> None:
@@ -365,7 +379,7 @@ def test_a_command_that_runs_gets_a_kernel_first(checkout: Checkout, arguments: 
 @pytest.mark.parametrize("arguments", FETCHES_NOT, ids=" ".join)
 def test_help_mistakes_and_what_needs_no_kernel_get_none(checkout: Checkout, arguments: list[str]) -> None:
     checkout.start(*arguments)
-    assert checkout.log() == ["venv", "pip", f"run {' '.join(arguments)}"]
+    assert checkout.log() == ["venv", "pip", "project", f"run {' '.join(arguments)}"]
 
 
 def test_a_relative_cache_directory_is_ignored_as_autotune_does(checkout: Checkout) -> None:

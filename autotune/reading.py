@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+"""One way to read a small file: settings, state, catalogues, manifests. Standard library only.
+
+What always holds here:
+- only regular files are read: a pipe would hang, an endless device would fill memory, and opening a device may have an
+  effect, so the kind is checked before opening and again afterwards;
+- no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file says something
+  else;
+- whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (what is in it is of no use),
+  with a text for people. Callers add the file's name and what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+MOST_BYTES = 1 << 20
+"""Most bytes of a file, unless the caller says otherwise."""
+MOST_OBJECT_BYTES = 64 << 20
+"""Most bytes of a BPF object, or of a header that it is compiled from."""
+MOST_IMAGE_BYTES = 1 << 30
+"""Most bytes of a kernel image."""
+MOST_DEPTH = 64
+"""Most brackets open at once in JSON. Nobody nests deeper on purpose, and parsers recurse."""
+
+T = TypeVar("T")
+Check = Callable[[os.stat_result], None]
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
+
+
+def data(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True, check: Check | None = None) -> bytes:
+    """Read a regular file. Without `follow`, the last part of the path must be no link; `check` sees the opened file
+    and may raise. Raises OSError, also for a file that is larger or of another kind."""
+    require_regular(os.stat(path, follow_symlinks=follow))
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    with open(os.open(path, flags), "rb") as file:
+        found = os.fstat(file.fileno())
+        require_regular(found)
+        if check is not None:
+            check(found)
+        if found.st_size <= most_bytes:
+            content = file.read(most_bytes + 1)  # the files of /proc and /sys, and growing ones, hide their size
+            if len(content) <= most_bytes:
+                return content
+    raise OSError(errno.EFBIG, f"it is larger than {_size(most_bytes)}", str(path))
+
+
+def text(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True) -> str:
+    """Read a file of UTF-8 text; a byte order mark at its start is left out. Raises OSError, ValueError."""
+    content = data(path, most_bytes=most_bytes, follow=follow)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text (byte {error.start + 1})") from None
+
+
+def json_of(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True) -> Any:
+    """Read a file of JSON. Raises OSError, ValueError."""
+    return parsed_json(text(path, most_bytes=most_bytes, follow=follow))
+
+
+def parsed_json(content: str) -> Any:
+    """Parse JSON that somebody else wrote. Raises ValueError."""
+    if _depth(content) > MOST_DEPTH:
+        raise ValueError("it is nested too deeply")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def shaped(make: Callable[[Any], T], found: Any) -> T:
+    """Make a record from parsed data. Raises ValueError for data of another shape."""
+    try:
+        return make(found)
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+        raise ValueError(f"it has another shape: {what}") from error
+
+
+def record(make: Callable[[Any], T], path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True) -> T:
+    """Read a file of JSON and make a record from it. Raises OSError, ValueError."""
+    return shaped(make, json_of(path, most_bytes=most_bytes, follow=follow))
+
+
+def require_regular(found: os.stat_result) -> None:
+    """Raise OSError for what is no regular file."""
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "it is a link")
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes >> 20} MiB" if size_bytes >= 1 << 20 else f"{size_bytes >> 10} KiB"
+
+
+def _depth(content: str) -> int:
+    """Return how many brackets are open at once, outside of strings."""
+    deepest = depth = 0
+    for token in _STRING_OR_BRACKET.finditer(content):
+        first = token[0][0]
+        depth += 1 if first in "[{" else -1 if first in "]}" else 0
+        deepest = max(deepest, depth)
+    return deepest

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: MIT
+"""Everything that can be known before a session starts: one list, for `cc`, `--dry-run` and `prompt`.
+
+What always holds here:
+- nothing is started, attached or written, and nothing is waited for;
+- a check refuses only what cannot work. What `--setup` or `--prepare` may still make is given the benefit of the doubt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shlex
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from autotune.config import size_flag
+from autotune.errors import AutotuneError, UsageError, WorkloadError
+from autotune.knowledge.store import Knowledge
+from autotune.lease import handover
+from autotune.machine import select
+from autotune.machine.vm import kernels, microvm
+from autotune.planner.claude import cost, credentials
+from autotune.records import Candidate
+from autotune.schedext.catalogue.catalog import Catalog
+from autotune.session import keeping, tuner
+from autotune.session.request import SessionRequest
+from autotune.verdict.budget import LEAST_RACE_RUNS
+
+LEAST_VM_BYTES = 128 << 20
+"""Less memory does not hold the kernel and what starts the session in the micro-VM."""
+LEAST_RUN_S = 0.1
+"""Shortest time that one run takes, with all that is around it."""
+
+
+class Needs(Protocol):
+    """Checks what the candidates need; an Engine does."""
+
+    def require(self, catalog: Catalog, candidates: tuple[Candidate, ...]) -> None: ...
+
+
+class Start:
+    """A request, with what several checks want to know about it."""
+
+    def __init__(self, request: SessionRequest, catalog: Catalog, needs: Needs, warn: Callable[[str], None]) -> None:
+        self.request = request
+        self.catalog = catalog
+        self.needs = needs
+        self.warn = warn
+
+    @functools.cached_property
+    def place(self) -> Literal["host", "vm"]:
+        """Where the session would run. Raises NoMachineError."""
+        return select.decide(self.request.settings.machine).kind
+
+
+def check(
+    request: SessionRequest,
+    catalog: Catalog,
+    needs: Needs,
+    *,
+    warn: Callable[[str], None] = lambda _text: None,
+    baseline_only: bool = False,
+) -> None:
+    """Check the request before anything starts; with `baseline_only`, without what candidates need. `warn` gets a
+    sentence about a damaged knowledge store. Raises AutotuneError, mostly UsageError, for what cannot work."""
+    start = Start(request, catalog, needs, warn)
+    for one in CHECKS:
+        if not (baseline_only and one in OF_CANDIDATES):
+            one(start)
+
+
+# --- what the session reads and writes -------------------------------------------------------------------
+
+
+def _reports(start: Start) -> None:
+    keeping.check(start.request.reports)
+
+
+def _keep_writes(start: Start) -> None:
+    path = start.request.keep_writes
+    if path is None:
+        return
+    if start.request.settings.machine == "host":
+        raise UsageError("--keep-writes is for the micro-VM; on the host everything is kept anyway")
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place))
+    problem = "Permission denied" if there.is_dir() else "Not a directory"
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"--keep-writes {path}: {problem}", hint="name a directory you may write")
+
+
+def _input(start: Start) -> None:
+    """Every run must read the same: a pipe or a terminal is empty after the first, and would be waited for."""
+    path, cwd = start.request.workload.input_path, start.request.workload.cwd
+    if path is None or path == os.devnull:
+        return
+    shown = os.path.relpath(path, cwd) if Path(path).is_relative_to(cwd) else path
+    try:
+        found = os.stat(path)
+        readable = os.access(path, os.R_OK)
+    except OSError as error:
+        raise UsageError(f"--input {shown}: {error.strerror}", hint="give a file that can be read") from None
+    if not stat.S_ISREG(found.st_mode):
+        what = "Is a directory" if stat.S_ISDIR(found.st_mode) else "it is not a regular file, and every run reads it"
+        raise UsageError(f"--input {shown}: {what}", hint="write what it gives to a file, and give that")
+    if not readable:
+        raise UsageError(f"--input {shown}: Permission denied", hint="give a file that can be read")
+
+
+# --- the commands ----------------------------------------------------------------------------------------
+
+
+def program(start: Start) -> None:
+    workload = start.request.workload
+    may_make: MayMake = "programs" if workload.setup is not None else "files" if workload.prepare is not None else ""
+    is_shell = workload.argv[:2] == ("sh", "-c") and len(workload.argv) == 3
+    word = _first_word(workload.argv[2]) if is_shell else workload.argv[0]
+    problem = _missing(word, workload.cwd, workload.env, may_make, shell=is_shell) if word else ""
+    if problem:
+        hint = "check the command, its directory and PATH"
+        raise WorkloadError(f"the workload cannot be measured: {word}: {problem}", hint=hint)
+
+
+def programs_around(start: Start) -> None:
+    workload = start.request.workload
+    may_make: MayMake = ""
+    for option, text in (("setup", workload.setup), ("prepare", workload.prepare), ("cleanup", workload.cleanup)):
+        may_make = may_make or ("files" if option == "cleanup" else "")
+        if text is None:
+            continue
+        word = _first_word(text)
+        problem = _missing(word, workload.cwd, workload.env, may_make, shell=True) if word else ""
+        if problem:
+            raise UsageError(f"--{option}: {word}: {problem}", hint="check the command, its directory and PATH")
+        may_make = "programs" if workload.setup is not None else "files"
+
+
+MayMake: TypeAlias = Literal["", "files", "programs"]
+"""What may be made before a program is run: nothing; files, by `--prepare` and the command; all, by `--setup`."""
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_./+@:-]*")
+_OF_THE_SHELL = re.compile(
+    r"[.:\[{}!]|\[\[|alias|bg|break|builtin|caller|case|cd|command|compgen|complete|continue|coproc|declare|dirs|disown|do"
+    r"|done|echo|elif|else|enable|esac|eval|exec|exit|export|false|fc|fg|fi|for|function|getopts|hash|help|history|if|in"
+    r"|jobs|kill|let|local|mapfile|popd|printf|pushd|pwd|read|readarray|readonly|return|select|set|shift|shopt|source"
+    r"|suspend|test|then|time|times|trap|true|type|typeset|ulimit|umask|unalias|unset|until|wait|while"
+)
+"""Builtins and reserved words of common shells."""
+
+
+def _first_word(text: str) -> str:
+    """Return the program that a line of shell runs first; empty when only the shell could say. Assignments, quotes,
+    substitutions, functions and aliases are left to the shell."""
+    if re.search(r"\(\s*\)|\balias\b", text):
+        return ""
+    try:
+        first = next(iter(shlex.split(text, comments=True)), "")
+    except ValueError:
+        return ""
+    begins = text.lstrip().startswith(first)
+    rest = text.lstrip()[len(first) : len(first) + 1]
+    return first if begins and rest in ("", " ", "\t", "\n", ";", "&", "|") and _PLAIN_WORD.fullmatch(first) else ""
+
+
+def _missing(word: str, cwd: str, env: Mapping[str, str], may_make: MayMake, *, shell: bool) -> str:
+    """Return why a program cannot be run; empty when it can, or may be made before it is."""
+    if shell and _OF_THE_SHELL.fullmatch(word):
+        return ""
+    if "/" in word:
+        path = Path(cwd, word)
+        if path.is_file():
+            return "" if os.access(path, os.X_OK) else "Permission denied"
+        return "" if may_make else "Is a directory" if path.is_dir() else "No such file or directory"
+    if may_make == "programs" or shutil.which(word, path=_absolute(env.get("PATH", os.defpath), cwd)) is not None:
+        return ""
+    return "command not found"
+
+
+def _absolute(path: str, cwd: str) -> str:
+    """Return PATH with the entries that start from the directory of the workload spelled out."""
+    return os.pathsep.join(os.path.join(cwd, place) for place in path.split(os.pathsep))
+
+
+def _metric(start: Start) -> None:
+    expression = start.request.workload.metric_regex
+    if expression is None:
+        return
+    groups = re.compile(expression).groups
+    if groups == 0:
+        raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
+    if groups > 1:
+        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
+
+
+# --- the machine -----------------------------------------------------------------------------------------
+
+
+def machine(start: Start) -> None:
+    settings = start.request.settings
+    if start.place == "host":
+        select.refuse_vm_options(
+            cpus=settings.cpus,
+            memory_bytes=settings.memory,
+            kernel=settings.kernel,
+            keep_writes=start.request.keep_writes,
+        )
+        return
+    select.refuse_hidden(start.request.workload.cwd)
+    microvm.require_programs(kernels.find(settings.kernel))
+
+
+def size(start: Start) -> None:
+    settings = start.request.settings
+    has_cpus, has_bytes = os.cpu_count() or 1, select.host_memory_bytes()
+    if settings.cpus is not None and settings.cpus > has_cpus:
+        raise UsageError(
+            f"{settings.cpus} CPUs are too many for the micro-VM: this machine has {has_cpus}",
+            hint=f"give --cpus {has_cpus} or less",
+        )
+    if settings.memory is not None and not LEAST_VM_BYTES <= settings.memory <= has_bytes:
+        bounds = f"{size_flag(LEAST_VM_BYTES)} and this machine's {has_bytes >> 20}M"
+        raise UsageError(
+            f"{size_flag(settings.memory)} of memory for the micro-VM is not between {bounds}",
+            hint=f"give a --memory such as {size_flag(max(LEAST_VM_BYTES, min(4 << 30, has_bytes // 2) >> 20 << 20))}",
+        )
+
+
+def _apply(start: Start) -> None:
+    if start.request.apply:
+        handover.refuse_apply(on_host=start.place == "host")
+
+
+# --- who proposes, and for how long ----------------------------------------------------------------------
+
+
+def _candidates(start: Start) -> None:
+    for candidate in start.request.candidates:
+        start.catalog.validate(candidate)
+    start.needs.require(start.catalog, start.request.candidates)
+
+
+def _planner(start: Start) -> None:
+    settings = start.request.settings
+    if start.request.candidates or settings.planner == "offline":
+        return
+    prices = cost.load(settings.prices)
+    if settings.planner != "claude":
+        with contextlib.suppress(AutotuneError):  # then the offline planner plans
+            credentials.require("auto", Path(start.request.workload.cwd), os.environ)
+            cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
+        return
+    credentials.require("claude", Path(start.request.workload.cwd), os.environ)
+    cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
+
+
+def _budget(start: Start) -> None:
+    """Refuse a budget that ends before one candidate has run, as far as past sessions here, or common sense, tell."""
+    settings = start.request.settings
+    runs = settings.warmup + max(tuner.BASELINE_RUNS, settings.min_runs) + LEAST_RACE_RUNS
+    run_s, why = _known_run_s(start)
+    if settings.budget < runs * run_s:
+        raise UsageError(
+            f"a budget of {settings.budget:g} s is too small for one candidate: that takes {runs} runs{why}",
+            hint=f"give --budget {max(1, round(2 * runs * run_s + 0.5))}s or more",
+        )
+
+
+def _known_run_s(start: Start) -> tuple[float, str]:
+    workload = start.request.workload
+    if workload.metric_regex is not None:  # the store has the metric instead of the time
+        return LEAST_RUN_S, ""
+    with contextlib.suppress(AutotuneError), contextlib.closing(Knowledge(warn=start.warn)) as knowledge:
+        past = knowledge.sessions_of(workload, 1)
+        if past and past[0].machine == start.place and past[0].baseline_median is not None:
+            return max(
+                LEAST_RUN_S, past[0].baseline_median
+            ), f" of {past[0].baseline_median:.3g} s, as in the last session"
+    return LEAST_RUN_S, ""
+
+
+CHECKS: tuple[Callable[[Start], None], ...] = (
+    _metric,
+    _input,
+    _reports,
+    _keep_writes,
+    program,
+    programs_around,
+    _planner,
+    _apply,
+    _budget,
+    size,
+    machine,
+    _candidates,
+)
+"""All checks, the cheapest first."""
+OF_CANDIDATES = (_planner, _apply, _candidates)

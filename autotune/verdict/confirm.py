@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""The confirmation of one candidate: fresh pairs, and looks at them that are fixed beforehand. Pure.
+
+The noise is moderated: beside its own pairs' scatter, an interval uses that of the candidate's pairs in the race, and a
+little of what all candidates' pairs share (Smyth, "Linear models and empirical Bayes methods", SAGMB 3, 2004, with a
+fixed weight). The mean is that of the fresh pairs alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from autotune.records import Interval
+from autotune.verdict.levels import levels
+from autotune.verdict.stats import excludes_one, interval_of, student_t_quantile
+
+LEAST_PAIRS = 2
+"""A single pair has no interval."""
+
+FIRST_LOOK_PAIRS = 4
+"""Pairs before the first look, where more are planned: fewer see neither noise nor stalls."""
+
+MOST_PAIRS = 40
+"""Most pairs of a confirmation. In simulation, more hardly find more."""
+
+SHARED_DF = 4
+"""Degrees of freedom that the scatter of all candidates may lend to one. With 12, a candidate whose noise is three
+times the others' would win falsely more often than promised."""
+
+GIVING_UP = ((0.25, 0.0), (0.5, 0.5), (0.75, 1.0))
+"""From which share of the pairs on a leader is given up that is not more than so many standard errors above 1."""
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Squares of logarithms of speedups around their means, and their degrees of freedom."""
+
+    squares: float = 0.0
+    df: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Scatter:
+        """Scatter around the mean of the values."""
+        known = list(values)
+        if len(known) < 2:
+            return cls()
+        mean = math.fsum(known) / len(known)
+        return cls(math.fsum((value - mean) ** 2 for value in known), len(known) - 1)
+
+    def __add__(self, other: Scatter) -> Scatter:
+        return Scatter(self.squares + other.squares, self.df + other.df)
+
+    def lent(self) -> Scatter:
+        """Return the same variance with at most `SHARED_DF` degrees of freedom."""
+        df = min(self.df, SHARED_DF)
+        return Scatter(self.squares / self.df * df, df) if self.df else self
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation of a pair; None without degrees of freedom."""
+        return math.sqrt(self.squares / self.df) if self.df else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Mean logarithm of the speedup with its standard error, which has `df` degrees of freedom."""
+
+    mean: float
+    error: float
+    df: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[float], lent: Scatter) -> Estimate | None:
+        """Return the estimate from the pairs, with the noise that `lent` adds; None with fewer than two pairs."""
+        if len(pairs) < 2:
+            return None
+        scatter = Scatter.of(pairs) + lent
+        return cls(math.fsum(pairs) / len(pairs), math.sqrt(scatter.squares / scatter.df / len(pairs)), scatter.df)
+
+    def interval(self, level: float) -> Interval:
+        """Return the two-sided interval whose each side has the risk `level`."""
+        half = self.error * student_t_quantile(1.0 - level, self.df)
+        return interval_of(self.mean, half, 1.0 - 2 * level)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look at the pairs: after how many, its one-sided level, and how many standard errors above 1 the mean must be
+    for the confirmation to go on."""
+
+    pairs: int
+    level: float
+    least_errors: float
+
+
+def looks(pairs: int, alpha: float) -> tuple[Look, ...]:
+    """Return the looks of a confirmation of at most `pairs` pairs, which may risk `alpha` on its one side: after a
+    quarter, half, three quarters and all, none before `FIRST_LOOK_PAIRS`, and one there for clear cases. Raises
+    ValueError for fewer than two pairs."""
+    if pairs < LEAST_PAIRS:
+        raise ValueError(f"no confirmation with {pairs} pairs")
+    first = min(FIRST_LOOK_PAIRS, pairs)
+    places = sorted({first, *(max(first, math.ceil(pairs * quarter / 4)) for quarter in (1, 2, 3, 4))})
+    strictness = levels(tuple(place / pairs for place in places), alpha)
+    return tuple(
+        Look(place, level, _least_errors(place / pairs)) for place, level in zip(places, strictness, strict=True)
+    )
+
+
+def _least_errors(share: float) -> float:
+    """Return what a look must show to go on. Before a quarter of the pairs only a clear loss ends it."""
+    reached = [errors for from_share, errors in GIVING_UP if share >= from_share]
+    return reached[-1] if reached else -1.0
+
+
+@dataclass
+class Confirmation:
+    """Fresh pairs of the one candidate that may win, of which at most `most_pairs` are run. Risks `alpha` (one-sided).
+    `lent` is the noise known from the race."""
+
+    key: str
+    alpha: float
+    most_pairs: int
+    lent: Scatter = Scatter()
+    pairs: dict[int, float] = field(default_factory=dict)
+    """Logarithms of speedups, by round."""
+    looked: int = 0
+    """Looks so far."""
+    outcome: Literal["won", "lost"] | None = None
+
+    def __post_init__(self) -> None:
+        self.looks = looks(self.most_pairs, self.alpha)
+
+    @property
+    def level(self) -> float:
+        """One-sided level of the last look; before it, of the first."""
+        return self.looks[max(0, self.looked - 1)].level
+
+    @property
+    def pairs_left(self) -> int:
+        return self.most_pairs - len(self.pairs)
+
+    def interval(self) -> Interval | None:
+        """Return the interval that the last look used; None with fewer than two pairs."""
+        estimate = Estimate.of(list(self.pairs.values()), self.lent)
+        return estimate.interval(self.level) if estimate is not None else None
+
+    def add(self, number: int, pair: float) -> None:
+        """Add the pair of a round, and look where a look is due."""
+        self.pairs[number] = pair
+        if self.outcome is None and len(self.pairs) == self.looks[self.looked].pairs:
+            self.looked += 1
+            self.outcome = self._look(self.looks[self.looked - 1])
+
+    def _look(self, look: Look) -> Literal["won", "lost"] | None:
+        estimate = Estimate.of(list(self.pairs.values()), self.lent)
+        assert estimate is not None  # no look comes before the second pair
+        if excludes_one(estimate.interval(look.level)) == "faster":
+            return "won"
+        hopeless = estimate.mean <= look.least_errors * estimate.error
+        return "lost" if hopeless or self.looked == len(self.looks) else None
+
+
+def detectable(noise: float, pairs: int) -> float:
+    """Return the gain (0.05 for 5 %) that a confirmation of `pairs` pairs finds with a probability of 80 %, when each
+    run has the relative standard deviation `noise`:
+
+        exp((1.96 + 0.84) * noise * sqrt(2 / pairs)) - 1
+
+    the textbook's sum of the normal quantiles of the one-sided risk of 2.5 % and of the power (Cohen, Statistical Power
+    Analysis for the Behavioral Sciences, chapter 2)."""
+    return math.expm1(min(_POWER * noise * math.sqrt(2.0 / pairs), 700.0))
+
+
+def pairs_to_show(gain_log: float, pair_deviation: float) -> int:
+    """Return how many pairs show a true gain (its logarithm, above 0) with a probability of 80 %: the inverse of
+    `detectable`, for the deviation of a pair."""
+    return max(FIRST_LOOK_PAIRS, math.ceil((_POWER * pair_deviation / gain_log) ** 2))
+
+
+_POWER = 1.96 + 0.8416

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""The service's library takes a second of CPU to import: only a session that uses it does so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.planned_program import PROGRAM
+
+pytestmark = pytest.mark.slow
+
+HEAVY = {"anthropic", "httpx", "httpx2"}
+REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
+COMMANDS = {
+    "doctor": (("doctor",), ""),
+    "--help": (("--help",), ""),
+    "cc --help": (("cc", "--help"), ""),
+    "schedulers": (("schedulers",), ""),
+    "offline": (("cc", "make", "--planner", "offline"), "test-key"),
+    "named candidates": (("cc", "make", "--scheduler", "at_fifo"), "test-key"),
+    "auto without a key": (("cc", "make"), ""),
+    "what would be done": (("cc", "make", "--dry-run"), "test-key"),
+}
+
+
+def imported(tmp_path: Path, arguments: tuple[str, ...], key: str) -> set[str]:
+    nobody = "http://127.0.0.1:9"
+    environ = {"HOME": str(tmp_path), "ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": nobody}
+    environ |= {"PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-c", REPORT + PROGRAM, *arguments]
+    done = subprocess.run(argv, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return set((tmp_path / "modules").read_text().split())
+
+
+@pytest.mark.parametrize(("arguments", "key"), COMMANDS.values(), ids=COMMANDS.keys())
+def test_what_needs_no_service_does_not_import_its_library(
+    tmp_path: Path, arguments: tuple[str, ...], key: str
+) -> None:
+    modules = imported(tmp_path, arguments, key)
+    assert "autotune.cli" in modules
+    assert modules & HEAVY == set()
+
+
+def test_a_session_with_a_key_does_import_it(tmp_path: Path) -> None:
+    """So that the test above can fail."""
+    assert "anthropic" in imported(tmp_path, ("cc", "make", "--planner", "claude", "--model-timeout", "1s"), "test-key")
