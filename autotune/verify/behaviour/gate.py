@@ -220,7 +220,7 @@ class _Inside:
             died = time.monotonic() - started < timeout_s
             raise LostVM(error, heard.begun, theirs=spec is None, again=died) from error
         if run.timed_out:
-            late = AutotuneError(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
+            late = MachineLost(f"the loads did not end within {timeout_s:.0f} s", stage="verify")
             raise LostVM(late, heard.begun, theirs=spec is None, again=False)
         if "end" not in heard.end:
             output = (run.stderr.tail or run.stderr.head).strip()

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from autotune.errors import MachineLost, RunnerLost
 from autotune.records import AttachSpec, KnobValue
 from autotune.verify.behaviour import gate
 from autotune.verify.behaviour.gate import Patience, Progress, Reference
@@ -85,7 +86,8 @@ def check(
     patience: Patience = PATIENCE,
 ) -> tuple[list[Finding], dict[str, Any], str]:
     """Run the shapes one after another, until one fails. `boot` yields a machine for a block. Returns findings, numbers
-    by shape, and the log of the one that failed. Raises AutotuneError when the gate itself cannot work."""
+    by shape, and the log of the one that failed. Raises MachineLost when a machine is lost twice under EEVDF, and
+    AutotuneError when the gate itself cannot work."""
     numbers: dict[str, Any] = {}
     left, again = list(wanted), False
     while left:
@@ -94,8 +96,13 @@ def check(
             while left and left[0].machine == machine:
                 shape = left[0]
                 started = time.monotonic()
-                report = _check(spec, shape, vm, progress, libbpf, patience)
-                if not again and _is_lost(report):
+                try:
+                    report = _check(spec, shape, vm, progress, libbpf, patience)
+                except (MachineLost, RunnerLost):  # under EEVDF
+                    if again:
+                        raise
+                    report = None
+                if report is None or (not again and _is_lost(report)):
                     again = True
                     break
                 numbers[shape.name] = {**_short(report), "took_s": round(time.monotonic() - started, 1)}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from autotune.errors import MachineLost
 from autotune.machine.base import OutputHandler
 from autotune.records import AttachSpec, Run
 from autotune.verify.behaviour import gate as behaviour_gate
@@ -136,6 +137,14 @@ def test_a_machine_that_is_lost_twice_in_a_shape_is_a_finding(hangs: bool) -> No
         f"[vm-lost] in the shape 'high (a=4)' the micro-VM {'hung' if hangs else 'died'} under load 'mixed'" in finding
     )
     assert booted.wanted == [Machine(2)] * 2
+
+
+def test_a_machine_that_is_lost_under_eevdf_is_booted_again_and_then_is_nobodys_fault() -> None:
+    late = ended({"begin": "mixed"}, timed_out=True)
+    booted = Booted(ScriptedVM(stalled(), late), ScriptedVM(went("mixed")))
+    assert checked(booted, LOW, more_looks=2)[0] == []
+    with pytest.raises(MachineLost, match="did not end within"):
+        checked(Booted(ScriptedVM(stalled(), late), ScriptedVM(stalled(), late)), LOW, more_looks=2)
 
 
 def test_the_clock_is_set_by_the_host_when_a_load_wants_it_and_a_failure_skips_the_load() -> None:
