@@ -95,8 +95,8 @@ stamp() { { printf '%s\n' "$top" > "$venv/.stamp-$1"; } 2> /dev/null || die "$ve
 
 venv_is_current() { # [extras]
     [ -x "$venv/bin/python" ] && [ ! -e "$unfinished" ] || return 1
-    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$(locked_packages "${1:-}")" ||
-        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$(locked_packages dev)"; }
+    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$top/scripts/launcher" "$(locked_packages "${1:-}")" ||
+        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$top/scripts/launcher" "$(locked_packages dev)"; }
 }
 
 # Prints why .venv must be made anew, if it must. A virtual environment contains absolute paths: one that was copied

@@ -243,7 +243,7 @@ def test_a_whole_one_survives_a_failing_update(checkout: Checkout) -> None:
     assert checkout.log().count("venv") == 1
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements.txt", "scripts/launcher"])
 def test_what_decides_the_packages_is_followed_by_an_update(checkout: Checkout, name: str) -> None:
     checkout.works()
     time.sleep(0.02)
