@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LAUNCHER = "AUTOTUNE_LAUNCHER"
-"""Set by scripts/autotune, which blocks Ctrl-C until we can answer it: how that script was called."""
+"""Set by scripts/launcher, which blocks Ctrl-C until we can answer it: how the program was called."""
 
 
 def main() -> None:

@@ -29,7 +29,6 @@ is_open 2 || exec 2> /dev/null
 
 venv=$top/.venv
 unfinished=$venv/.unfinished # there from before the first change to .venv until after the last
-errors=$venv/.errors         # shown when a step failed, and not when it was interrupted: then it is a traceback
 lock=
 
 interrupted() {
@@ -77,6 +76,11 @@ setup_python() {
     find_python || die "Python 3.10 or later with venv was not found; install it: apt-get install python3 python3-venv"
 }
 
+path_is_usable() { # PYTHON
+    case $top in *:* | *$'\n'*) return 1 ;; esac
+    "$1" -c 'import os, sys; os.fsencode(sys.argv[1]).decode()' "$top" 2> /dev/null
+}
+
 # stamp_is_current GROUP FILE...: true when the group was set up here from these very files
 stamp_is_current() {
     local stamp=$venv/.stamp-$1 file place=
@@ -87,12 +91,12 @@ stamp_is_current() {
     for file; do [ "$stamp" -nt "$file" ] || return 1; done
 }
 
-stamp() { printf '%s\n' "$top" > "$venv/.stamp-$1"; }
+stamp() { { printf '%s\n' "$top" > "$venv/.stamp-$1"; } 2> /dev/null || die "$venv cannot be written"; }
 
 venv_is_current() { # [extras]
     [ -x "$venv/bin/python" ] && [ ! -e "$unfinished" ] || return 1
-    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$(locked_packages "${1:-}")" ||
-        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$(locked_packages dev)"; }
+    stamp_is_current "venv${1:-}" "$top/pyproject.toml" "$top/scripts/launcher" "$(locked_packages "${1:-}")" ||
+        { [ -z "${1:-}" ] && stamp_is_current venvdev "$top/pyproject.toml" "$top/scripts/launcher" "$(locked_packages dev)"; }
 }
 
 # Prints why .venv must be made anew, if it must. A virtual environment contains absolute paths: one that was copied
@@ -117,11 +121,11 @@ drop_venv() {
 
 setup_venv() { # [extras]
     venv_is_current "${1:-}" && return
-    local python fault was_whole=yes
+    local python fault errors was_whole=yes
     setup_lock
     venv_is_current "${1:-}" && return
-    case $top in *:*) die "Python cannot make a virtual environment below $top: it has a colon; move the checkout" ;; esac
     python=$(setup_python) || exit 1
+    path_is_usable "$python" || die "Python cannot use $top: move it to a path in UTF-8 without : and line breaks"
     fault=$(venv_fault)
     [ -z "$fault" ] || {
         say "remaking .venv: $fault"
@@ -129,15 +133,15 @@ setup_venv() { # [extras]
     }
     say "setting up the virtual environment .venv"
     [ -e "$venv" ] || was_whole=
-    mkdir -p "$venv"
-    : > "$unfinished"
-    [ -n "$was_whole" ] || "$python" -m venv "$venv" 2> "$errors" || {
-        cat "$errors" >&2
+    { mkdir -p "$venv" && : > "$unfinished"; } 2> /dev/null || die "$venv cannot be written"
+    # Errors are shown when a step failed, and not when it was interrupted: then they are a traceback.
+    [ -n "$was_whole" ] || errors=$("$python" -m venv "$venv" 2>&1) || {
+        printf '%s\n' "$errors" >&2
         drop_venv
         die "a virtual environment could not be made with $python; name another Python in AUTOTUNE_PYTHON"
     }
-    (install_python_packages "${1:-}" "$was_whole") 2> "$errors" || {
-        cat "$errors" >&2
+    errors=$(install_python_packages "${1:-}" "$was_whole" 2>&1) || {
+        printf '%s\n' "$errors" >&2
         exit 1
     }
     stamp "venv${1:-}"
@@ -163,16 +167,7 @@ pip_install() { (cd "$top" && "$venv/bin/python" -m pip install --quiet --disabl
 
 # Nothing is written into the user's directories without a request.
 say_how_to_call_it() {
-    command -v autotune > /dev/null && return
-    local place home=${HOME-~} script
-    script=$(printf %q "$top/scripts/autotune")
-    for place in "$home/.local/bin" "$home/bin"; do
-        case :$PATH: in *":$place:"*) ;; *) continue ;; esac
-        place=$(printf %q "$place")
-        say "to call it 'autotune' from everywhere: mkdir -p $place && ln -s $script $place/"
-        return
-    done
-    say "to call it 'autotune' in this shell: alias autotune=$script"
+    command -v autotune > /dev/null || say "to call it 'autotune' from everywhere: $(printf %q "$top/scripts/install")"
 }
 
 missing_packages() { # GROUPS (a pattern)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from autotune import signals
 from autotune.commands.printing import print_lines, show_help
 from autotune.errors import AutotuneError
 from autotune.secrecy import redacted
@@ -31,7 +32,8 @@ def _setup(
     """Fetch a kernel with sched_ext and the files to build and load schedulers. Changes nothing on the system."""
     from autotune.machine.vm import kernels
 
-    kernel = kernels.fetch(lambda text: print(redacted(text), flush=True), version)
+    with signals.as_interrupts():
+        kernel = kernels.fetch(lambda text: print(redacted(text), flush=True), version)
     print(f"Ready: Linux {kernel.version}")
 
 

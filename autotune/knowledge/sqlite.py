@@ -23,13 +23,16 @@ class NewerStore(AutotuneError):
     """The database was made by a newer autotune. `version` is its version."""
 
     default_stage = "history"
+    version = 0
 
-    def __init__(self, version: int) -> None:
-        super().__init__(
+    @classmethod
+    def of(cls, version: int) -> NewerStore:
+        error = cls(
             f"the knowledge store has version {version}, which this autotune does not know",
             hint="use a newer autotune, or set XDG_STATE_HOME to another directory",
         )
-        self.version = version
+        error.version = version
+        return error
 
 
 BUSY_S = 5.0
@@ -132,7 +135,7 @@ def _version(db: sqlite3.Connection) -> int:
     """Return the version of the database. Raises NewerStore for one of a newer autotune."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     if version > len(MIGRATIONS):
-        raise NewerStore(version)
+        raise NewerStore.of(version)
     return version
 
 

@@ -100,7 +100,7 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
     recorder = Recorder(listener, journal)
     with _errors_as_ours(), contextlib.closing(recorder), contextlib.closing(journal):
         catalog = custom.catalog()
-        preflight.check(request, catalog, engine, warn=lambda text: recorder(Warned(text)))
+        preflight.check(request, catalog, engine, warn=recorder.about_knowledge)
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
         deadline = Deadline(request.settings.budget)
         try:

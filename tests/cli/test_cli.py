@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 import autotune
+from autotune.report import documents
 from autotune.commands import requirements
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import select
@@ -134,7 +135,7 @@ def test_with_json_on_standard_output_nothing_else_is_there(story: Story) -> Non
 def test_the_report_is_written_in_every_form_that_was_asked_for() -> None:
     result = run("cc", "make", "--json", "r.json", "--export-markdown", "r.md", "--export-csv", "r.csv")
     assert result.exit_code == 0
-    assert json.loads(Path("r.json").read_text())["schema"] == 1
+    assert json.loads(Path("r.json").read_text())["schema"] == documents.SCHEMA_VERSION
     assert Path("r.md").read_text().startswith("## autotune: make -j8")
     assert len(list(csv.reader(Path("r.csv").read_text().splitlines()))) == 6
     assert sorted(path.name for path in Path().iterdir()) == ["r.csv", "r.json", "r.md"]

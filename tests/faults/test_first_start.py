@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The first start from a checkout: the real scripts in copies of it, with a Python and a pip that only seem to work.
 
-The stand-ins make what the real ones make (a `.venv` with a Python, then the program), and can be stopped on the way.
+Which kernel is fetched, and what a killed or failing fetch leaves, is in tests/unit/machine/vm/test_kernels.py. The
+stand-ins make what the real ones make (a `.venv` with a Python, then the program), and can be stopped on the way.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ def test_a_whole_one_survives_a_failing_update(checkout: Checkout) -> None:
     assert checkout.log().count("venv") == 1
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements.txt"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "scripts/requirements.txt", "scripts/launcher"])
 def test_what_decides_the_packages_is_followed_by_an_update(checkout: Checkout, name: str) -> None:
     checkout.works()
     time.sleep(0.02)
@@ -318,12 +319,142 @@ def test_a_home_that_is_unset_empty_or_not_there_does_not_matter(checkout: Check
     checkout.works("--version")
 
 
-@pytest.mark.parametrize("name", ["with a space", "it's", "a$b", "[x]", "-rf", "a#b;c"])
+ODD_NAMES = [
+    "with a space",
+    "it's",
+    "a$b",
+    "[x]",
+    "-rf",
+    "a#b;c",
+    'q"q',
+    "%s",
+    "ünï",
+    "`id`",
+    "a\\b",
+    "*",
+    "~",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     checkout = Checkout(tmp_path / name / "the checkout", tmp_path / "around")
     checkout.works("cc", "true")
     checkout.works("cc", "true", script="./autotune", cwd=checkout.top / "scripts")
     assert checkout.log().count("venv") == 1
+
+
+def test_five_first_starts_through_links_and_sh_make_one(checkout: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(checkout.script)
+    (tmp_path / "two").symlink_to("one")
+    ways: list[list[str | Path]] = [
+        [checkout.script],
+        ["./two"],
+        ["sh", "./two"],
+        ["bash", "two"],
+        ["sh", checkout.script],
+    ]
+    starts = [
+        subprocess.Popen(
+            [*(str(word) for word in way), "doctor"],
+            env=checkout.env,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for way in ways
+    ]
+    ended = [(*start.communicate(timeout=120), start.returncode) for start in starts]
+    assert [(out, code) for out, _err, code in ended] == [("ran: doctor\n", 0)] * 5, ended
+    assert checkout.log().count("venv") == 1
+
+
+CLOSED = ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
+
+
+@pytest.mark.parametrize("closed", CLOSED)
+def test_closed_descriptors_do_not_matter(checkout: Checkout, closed: str) -> None:
+    argv = ["bash", "-c", f'exec "$0" doctor {closed}', str(checkout.script)]
+    done = subprocess.run(argv, env=checkout.env, capture_output=True, text=True, check=False)
+    shown = "" if closed.startswith(">") or " >" in closed else "ran: doctor\n"
+    assert (done.returncode, done.stdout, checkout.log()[-1]) == (0, shown, "run doctor"), done.stderr
+
+
+# --- what cannot be done is one line that says what to do -------------------------------------------------
+
+
+def refused(checkout: Checkout) -> str:
+    code, out, err = checkout.start("doctor")
+    lines = [line for line in err.splitlines() if line != "autotune setup: setting up the virtual environment .venv"]
+    assert (code, out, len(lines)) == (1, "", 1), err
+    return lines[0].removeprefix("autotune setup: ")
+
+
+@pytest.mark.parametrize("name", ["a:b", "new\nline", os.fsdecode(b"latin-\xe9")])
+def test_a_path_that_python_cannot_use_is_refused_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    checkout = Checkout(tmp_path / name, tmp_path / "around")
+    checkout.env["AUTOTUNE_PYTHON"] = sys.executable
+    code, _out, err = checkout.start("doctor", errors="surrogateescape")
+    assert (code, err.endswith("move it to a path in UTF-8 without : and line breaks\n")) == (1, True)
+    assert not (checkout.top / ".venv").exists()
+    assert checkout.log() == []
+
+
+@pytest.mark.parametrize("fault", ["none", "too old", "no ensurepip"])
+def test_without_a_python_that_will_do_it_says_what_to_install(checkout: Checkout, fault: str) -> None:
+    tools = checkout.around / "bin"
+    for name in ("bash", "env", "readlink", "flock", "df", "rm", "mkdir", "id"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    checkout.env["PATH"] = str(tools)
+    checkout.env["AUTOTUNE_PYTHON"] = str(tools / "python")
+    if fault != "none":
+        (tools / "python").write_text("#!/bin/sh\nexit 1\n")
+        (tools / "python").chmod(0o755)
+    expected = "Python 3.10 or later with venv was not found; install it: apt-get install python3 python3-venv"
+    assert refused(checkout) == expected
+
+
+def test_a_lock_that_cannot_be_made_is_named(checkout: Checkout) -> None:
+    (checkout.top / ".venv.lock").mkdir()
+    assert refused(checkout) == f"{checkout.top}/.venv.lock cannot be written; remove it and start again"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_disk_that_is_full_or_read_only_is_said_to_be_so(checkout: Checkout, state: str) -> None:
+    """On a real small file system, in a mount namespace of its own."""
+    mount = f"""set -e
+        top={checkout.top} && cp -a $top $top.kept
+        mount -t tmpfs -o size=64m none $top && cp -a $top.kept/. $top
+        [ {state} = full ] || mount -o remount,ro $top
+        [ {state} != full ] || dd if=/dev/zero of=$top/filler bs=64k 2> /dev/null || true
+        exec $top/scripts/autotune doctor"""
+    argv = ["unshare", "-m", "bash", "-c", mount]
+    done = subprocess.run(argv, env=checkout.env, capture_output=True, text=True, check=False)
+    said = {
+        "full": f"the disk of {checkout.top} is full; free about 500 MB there and start again",
+        "read-only": f"{checkout.top} cannot be written; run it once as a user who may write it",
+    }
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(f"autotune setup: {said[state]}\n"), done.stderr
+
+
+def test_what_is_whole_needs_no_write_access(checkout: Checkout) -> None:
+    """A checkout that root set up, and that a user starts; here the whole file system is read-only."""
+    checkout.works("doctor")
+    kernels = Path(checkout.env["XDG_CACHE_HOME"]) / "autotune/kernels/1"
+    kernels.mkdir(parents=True)
+    (kernels / "manifest.json").write_text('{"format": 3}')
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    shell = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$0/scripts/autotune" cc true'
+    argv = ["unshare", "-m", "bash", "-c", shell, str(checkout.top)]
+    done = subprocess.run(argv, env=checkout.env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ran: cc true\n", "")
+
+
+# --- how it is called ------------------------------------------------------------------------------------
 
 
 def test_how_to_call_it_is_said_once_and_works(checkout: Checkout, tmp_path: Path) -> None:
@@ -332,9 +463,51 @@ def test_how_to_call_it_is_said_once_and_works(checkout: Checkout, tmp_path: Pat
     _code, _out, err = checkout.start("doctor")
     advice = next(line.split(": ", 2)[2] for line in err.splitlines() if "to call it" in line)
     assert not place.exists(), "nothing is written there unasked"
-    subprocess.run(["sh", "-c", advice], check=True)
+    for _ in range(2):  # a second time changes nothing
+        done = subprocess.run(["sh", "-c", advice], env=checkout.env, capture_output=True, text=True, check=True)
+        assert done.stdout == f"autotune: {place}/autotune starts {checkout.script}\n"
     checkout.works(script=shutil.which("autotune", path=checkout.env["PATH"]), cwd=tmp_path)
     assert "to call it" not in checkout.start("doctor")[2]
+
+
+def install(checkout: Checkout, *arguments: str) -> tuple[int, str]:
+    argv = [str(checkout.top / "scripts/install"), *arguments]
+    done = subprocess.run(argv, env=checkout.env, capture_output=True, text=True, check=False, cwd=checkout.around)
+    return done.returncode, (done.stdout + done.stderr).removeprefix("autotune: ").strip()
+
+
+def test_a_directory_that_is_not_on_path_is_linked_into_and_said_to_be_so(checkout: Checkout) -> None:
+    checkout.env["SHELL"] = "/bin/bash"
+    code, said = install(checkout, "my bin")
+    place = checkout.around / "my bin"
+    assert code == 0
+    assert f"{place} is not on your PATH" in said
+    checkout.works(script=place / "autotune")
+
+
+def test_a_link_of_another_checkout_is_replaced_and_a_file_is_not(checkout: Checkout) -> None:
+    place = checkout.around / "bin"
+    (place / "autotune").symlink_to("/another/checkout/scripts/autotune")
+    assert install(checkout, str(place))[0] == 0
+    assert (place / "autotune").resolve() == checkout.script
+    (place / "autotune").unlink()
+    (place / "autotune").write_text("mine")
+    assert install(checkout, str(place)) == (
+        1,
+        f"{place}/autotune is there and no link; remove it, or name another place",
+    )
+    assert (place / "autotune").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"], ["--nonsense"], ["a", "b"]])
+def test_other_arguments_show_how_it_is_used(checkout: Checkout, arguments: list[str]) -> None:
+    code, said = install(checkout, *arguments)
+    assert (code, said) == (0 if "h" in arguments[0][:3] else 2, "usage: scripts/install [DIRECTORY]")
+
+
+def test_without_a_home_a_directory_must_be_named(checkout: Checkout) -> None:
+    del checkout.env["HOME"]
+    assert install(checkout) == (1, "HOME is not set; name a directory: scripts/install DIRECTORY")
 
 
 # --- what is set up for which command --------------------------------------------------------------------
@@ -393,7 +566,8 @@ def test_a_relative_cache_directory_is_ignored_as_autotune_does(checkout: Checko
 
 @pytest.mark.slow
 def test_with_the_real_python_a_start_after_an_interrupted_one_works(tmp_path: Path) -> None:
-    top = tmp_path / "a checkout"
+    """Below a path that no shell reads without quotes: nothing that is installed may contain it."""
+    top = tmp_path / 'it\'s a "checkout" $(touch no) 100% ünï'
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().splitlines():
         if (ROOT / name).is_file():

@@ -374,7 +374,7 @@ def test_the_first_error_is_the_one_that_is_reported(tmp_path: Path) -> None:
     store_path = Path(os.environ["XDG_STATE_HOME"]) / "autotune"
     store_path.mkdir(parents=True)
     (store_path / "history.sqlite3").mkdir()
-    asked = request(tmp_path, reports={"json": Path("/dev/full")}, workload={"cleanup": "fail to clean"})
+    asked = request(tmp_path, reports={"json": Path("/dev/full")}, workload={"cleanup": "false # fail to clean"})
     done = start.run(asked, events.append, engine)
     finished = next(event for event in events if isinstance(event, Finished))
     error = start.ending(done, finished.error)

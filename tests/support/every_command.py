@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("export", "scx-loader"),
     "apply": ("apply", "at_fifo"),
     "stop": ("stop",),
+    "completion": ("completion", "bash"),
     "--help": ("--help",),
     "--version": ("--version",),
 }

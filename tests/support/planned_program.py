@@ -35,6 +35,7 @@ def choose(kind, **choice):
 select.choose, reasons.here = choose, Places
 select.describe = lambda *_args, **_choice: "a test"
 Engine.resolver = lambda *_given: attach_spec
+Engine.busy = lambda *_given: None
 cli.main()
 """
 

@@ -39,6 +39,9 @@ class ScriptedEngine(start.Engine):
             self.scripted.close()
             self.given_back += 1
 
+    def busy(self) -> None:
+        """How busy the machine of the tests is changes nothing here."""
+
     def resolver(self, *_given: Any) -> Callable[[Candidate], AttachSpec]:
         return lambda candidate: AttachSpec(candidate.scheduler, "x.o")
 

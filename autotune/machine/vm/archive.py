@@ -6,16 +6,19 @@ Knows only the backports suites of the machine's own mirror.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from autotune import reading
 from autotune.errors import FetchError
+from autotune.measure import descendants
 
 SUITES = ("trixie-backports", "bookworm-backports")
 """Suites with kernels that have sched_ext (6.16 and later), and libbpf 1.4, QEMU 10 and bpftool 7.5 for Debian 12."""
@@ -147,27 +150,31 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
     """Run a tool and return its output. Raises FetchError with its last line when it fails."""
     program = tool(argv[0]) or argv[0]
     env = {**os.environ, "LC_ALL": "C"}
+    child = subprocess.Popen(
+        [program, *argv[1:]],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=cwd,
+        env=env,
+        start_new_session=True,
+        preexec_fn=lambda: descendants.die_with_parent(signal.SIGKILL),
+    )
     try:
-        done = subprocess.run(
-            [program, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_FETCH_S,
-            check=False,
-            cwd=cwd,
-            env=env,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
-    output = done.stdout.decode(errors="replace")
-    if done.returncode != 0:
+        written, _ = child.communicate(timeout=_FETCH_S)
+    except BaseException as error:
+        _end_all(child)
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
+        raise
+    output = written.decode(errors="replace")
+    if child.returncode != 0:
         if "No space left" in output:
             raise DiskFull(f"{failure}: the disk is full", hint="free about 600 MB", detail=output)
         _refuse_unsigned(output)
         last = next((line for line in reversed(output.splitlines()) if line.startswith(("E:", "dpkg"))), "")
         raise FetchError(
-            f"{failure}: {last or f'exit code {done.returncode}'}", hint="check the network", detail=output
+            f"{failure}: {last or f'exit code {child.returncode}'}", hint="check the network", detail=output
         )
     return output
 
@@ -178,6 +185,13 @@ def _refuse_unsigned(output: str) -> None:
     if found is not None:
         hint = "its packages were not signed by Debian and are not taken: use another mirror in your apt sources"
         raise FetchError(f"the list of packages cannot be trusted: {found[:300]}", hint=hint, detail=output)
+
+
+def _end_all(child: subprocess.Popen[bytes]) -> None:
+    """End a tool with all that it started, which would go on writing into what is removed now."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def _debian_release() -> str:

@@ -97,7 +97,7 @@ def test_under_planner_claude_a_failure_at_once_is_an_error_beside_the_baseline(
     assert session.baseline is not None
     assert isinstance(room.told[-1], Finished)
     assert isinstance(room.told[-1].error, PlannerError)
-    assert room.machine.closed
+    assert room.machine.released
 
 
 def test_under_planner_claude_a_later_failure_ends_the_planning_but_keeps_what_is_known(room: Room) -> None:
@@ -159,7 +159,7 @@ def test_ctrl_c_while_waiting_for_the_service_ends_at_once_and_gives_the_machine
     assert session.interrupted
     assert time.monotonic() - started < 20.0  # not when the service would have answered
     assert room.machine.attached is None
-    assert room.machine.closed
+    assert room.machine.released
 
 
 def test_orders_in_the_output_are_data_and_a_model_that_follows_them_does_no_harm(room: Room) -> None:

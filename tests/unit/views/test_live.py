@@ -91,7 +91,7 @@ def test_very_wide_intervals_and_many_rows_do_not_push_the_table_off_the_screen(
     results = tuple(sessions.result(sessions.BATCH, "undecided", speedup=wide, median=0.7 + n) for n in range(12))
     text = drawn(final_table(sessions.session(results=results, winner=None), 80), 80)
     assert text.count("1.796 [0.000, >999]") == 12
-    assert all(f"\n{number:>2}  at_batch" in text for number in range(1, 13))
+    assert text.count("\n=  at_batch") == 12
 
 
 def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:

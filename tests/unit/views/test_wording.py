@@ -12,6 +12,6 @@ from tests.support import sessions
 
 def test_every_event_has_words_or_is_known_to_need_none() -> None:
     silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished}
-    silent |= {events.Notice, events.Problem}  # the screen shows these beside every view
+    silent |= {events.Notice, events.Problem, events.Unmeasured}  # the screen shows these beside every view
     spoken = {type(event) for event in sessions.session_events() if Wording().lines(event)}
     assert spoken | silent == set(typing.get_args(events.Event))

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Which mirror the machine's own archive is, and that only what Debian signed is taken from it."""
+"""Which mirror the machine's own archive is, that only what Debian signed is taken, and the end of its tools."""
 
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +57,29 @@ def test_a_mirror_that_is_not_signed_by_debian_is_refused_and_the_network_is_not
         Archive(tmp_path / "root").update()
     assert "network" not in str(error.value.hint)
     assert "\n" not in str(error.value)
+
+
+ROOT = Path(__file__).resolve().parents[4]
+WRITER = "sh -c 'while :; do echo > left; sleep 0.02; done' & wait"
+LEAVES_A_WRITER = f"""
+import sys
+from pathlib import Path
+from autotune.machine.vm import archive
+archive.run(["sh", "-c", {WRITER!r}], "x", Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_tool_leaves_nothing_running_that_writes(tmp_path: Path, number: signal.Signals) -> None:
+    """apt-get has helpers; one that outlived it wrote into the directory while that was removed."""
+    heeds = "import signal; signal.signal(signal.SIGTERM, signal.default_int_handler)"
+    child = subprocess.Popen(
+        [sys.executable, "-c", heeds + LEAVES_A_WRITER, tmp_path], stderr=subprocess.DEVNULL, cwd=ROOT
+    )
+    while not (tmp_path / "left").exists():
+        time.sleep(0.01)
+    child.send_signal(number)
+    child.wait(60)
+    (tmp_path / "left").unlink()
+    time.sleep(0.2)
+    assert not (tmp_path / "left").exists()
