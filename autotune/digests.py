@@ -96,7 +96,6 @@ def _difference(path: Path, noted: Any) -> str | None:
 
 def _read(path: Path) -> Any:
     try:
-        with open(path, "rb") as file:
-            return json.loads(file.read(_MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return reading.parsed_json(reading.text(path, most_bytes=_MOST_BYTES))
+    except (OSError, ValueError):
         return None
