@@ -349,16 +349,21 @@ class RunningWorkload:
 
     def _finish(self) -> None:
         if self._spec["stage"] in KEEPING and not (self._timed_out or self._cancelled or self._gone):
-            self._ended = descendants.Ended(self._room.keep(self._pid, [one.read_fd for one in self._streams]))
+            self._take_rest()  # first: what comes later is dropped by the drain
+            left = self._room.keep(self._pid, [one.read_fd for one in self._streams])
+            self._ended = descendants.Ended(left)
         else:
             self._ended = self._room.end(self._limits.grace_left_s())
+            self._take_rest()
+        if self._metric is not None:
+            self._metric.finish()
+
+    def _take_rest(self) -> None:
         try:
             for stream in self._streams:
                 stream.take_rest()
         except ChannelClosed as gone:
             self._gone = gone
-        if self._metric is not None:
-            self._metric.finish()
 
     def _leave(self) -> None:
         """Close what was opened; when something went wrong, end the command too."""

@@ -283,6 +283,15 @@ def test_a_server_that_ignores_sigterm_is_killed_when_its_time_is_over(ended_by:
 
 
 @pytest.mark.slow
+def test_what_setup_and_prepare_print_themselves_is_kept() -> None:
+    """And not dropped with what their servers print later."""
+    with Runner() as runner:
+        for number in range(30):
+            printed = runner.run(shell(f"sleep 300 & echo {number}", stage="prepare")).stdout.head
+            assert printed == f"{number}\n"
+
+
+@pytest.mark.slow
 def test_it_ends_with_a_helper_that_is_killed() -> None:
     started = shell("sleep 300 & echo $!", stage="prepare")
     with Runner() as runner:
