@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from autotune import durable
+from autotune import durable, reading
 
 LIST = "digests.json"
 """File of a directory with the sizes and digests of all others."""
@@ -96,6 +96,6 @@ def _difference(path: Path, noted: Any) -> str | None:
 
 def _read(path: Path) -> Any:
     try:
-        return reading.parsed_json(reading.text(path, most_bytes=_MOST_BYTES))
+        return reading.json_of(path, most_bytes=_MOST_BYTES)
     except (OSError, ValueError):
         return None

@@ -22,12 +22,12 @@ from typing import Any
 import pytest
 
 import autotune
-from autotune.report import documents
 from autotune.commands import requirements
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import select
 from autotune.machine.vm import kernels
 from autotune.records import Candidate
+from autotune.report import documents
 from autotune.session import start
 from autotune.views.checks import Check
 from tests.support import sessions
