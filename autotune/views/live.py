@@ -8,6 +8,7 @@ enough not to disturb the measurement.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,10 +174,19 @@ def moving(
     """Draw the moving part. On a low terminal, the end of the standings is cut off."""
     parts: list[RenderableType] = [Text(), *_where(progress, now_s)]
     parts.append(_budget(progress, now_s, budget_s, width, ascii_only))
-    room = height - len(parts) - 4
-    if progress.results and room > 0:
-        parts += [Text(), standings(progress.results[:room], width, is_time=is_time)]
+    room = height - len(parts) - 2  # one for the gap, one for the cursor
+    for count in range(min(room, len(progress.results)), 0, -1):
+        shown = standings(progress.results[:count], width, is_time=is_time)
+        if _height(shown, width) <= room:
+            return Group(*parts, Text(), shown)
     return Group(*parts)
+
+
+def _height(drawn: RenderableType, width: int) -> int:
+    """Return how many lines it takes; rows of a narrow table take several. What is higher than the terminal could not
+    be erased."""
+    console = Console(width=width, file=io.StringIO())
+    return len(console.render_lines(drawn))
 
 
 def _where(progress: SessionProgress, now_s: float) -> list[Text]:
@@ -230,21 +240,28 @@ _NOTE_COLUMNS = 24
 """Width of the column of notes, with the gap before it; longer notes wrap."""
 
 
-def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> Table:
+def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> RenderableType:
     """Draw the table during the race: without notes and colour, since nothing is decided yet."""
     return _table(report_table.table(results, is_time=is_time), width, notes="none", coloured=False)
 
 
-def final_table(session: Session, width: int) -> Table:
-    """Draw the table at the end of a session. Narrow terminals show notes below the name of the scheduler."""
+def final_table(session: Session, width: int) -> RenderableType:
+    """Draw the table at the end of a session. Narrow terminals show notes below the name of the scheduler; those that
+    have no room for names show a block of lines for each."""
     notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
     return _table(documents.session_table(session), width, notes=notes, coloured=True)
 
 
-def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: bool) -> Table:
+_LEAST_NAME_COLUMNS = 14
+"""With less room for names, a table is a row of single letters."""
+
+
+def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: bool) -> RenderableType:
     has_column = notes == "column" and any(row.note for row in shown.rows)
     columns = shown.header if has_column else shown.header[:-1]
     room = width - _taken(shown) - (_NOTE_COLUMNS if has_column else 0)
+    if room < _LEAST_NAME_COLUMNS:
+        return _blocks(shown, notes=notes, coloured=coloured)
     flexible = {"note"} if notes != "below" and _names_fit(shown, room) else {"note", "scheduler"}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="bold")
     for number, name in enumerate(columns):
@@ -255,6 +272,29 @@ def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: boo
         cells[1] = _name(row, room, below=notes == "below")
         table.add_row(*cells, style=ROWS[row.kind] if coloured else "")
     return table
+
+
+def _blocks(shown: report_table.Table, *, notes: Notes, coloured: bool) -> Group:
+    """Draw each row as its name and, below it, what the columns hold."""
+    drawn: list[RenderableType] = []
+    for row in shown.rows:
+        style = ROWS[row.kind] if coloured else ""
+        cells = dict(zip(shown.header, row.cells, strict=True))
+        facts = [
+            f"{name.removesuffix(' [interval]')} {cell}"
+            for name, cell in list(cells.items())[2:5]
+            if cell not in ("", "-")
+        ]
+        facts += [row.verdict, f"{row.runs} {'run' if row.runs == '1' else 'runs'}"]
+        drawn.append(Text(f"{row.rank:>2}  {row.name}", style=style, overflow="fold"))
+        drawn.append(_indented(Text(", ".join(facts), style=style, overflow="fold"), _BLOCK_INDENT))
+        if notes != "none" and row.note:
+            drawn.append(_indented(Text(row.note, overflow="fold"), _BLOCK_INDENT))
+    return Group(*drawn)
+
+
+_BLOCK_INDENT = 4
+"""Indent of what is below a name in a block: past the rank."""
 
 
 def _taken(shown: report_table.Table) -> int:

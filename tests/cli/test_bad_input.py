@@ -114,9 +114,17 @@ def error_of(seen: dict[str, Any], exit_code: int) -> str:
     [
         (("true && no-such-command x",), "exit code 127", "no-such-command: not found; make it succeed first"),
         (("--timeout", "1s", "sleep 60"), "timed out after 1 s", "Give it more time with --timeout"),
-        (("--metric", "rps: (.*)", "echo nothing"), "matched nothing in the output", "by hand"),
-        (("--metric", "v: (.*)", "echo v: 1; echo v: 2"), "matched 2 times; it must match once", "by hand"),
-        (("--metric", "v: (.*)", "echo v: fast"), "found 'fast', which is not a number", "by hand"),
+        (("--metric", "rps: (.*)", "echo nothing"), "matched nothing in the output", "The command printed no number"),
+        (
+            ("--metric", "v: (.*)", "echo v: 1; echo v: 2"),
+            "matched 2 times; it must match once",
+            "Name more of the line",
+        ),
+        (
+            ("--metric", "v: (.*)", "echo v: fast"),
+            "found 'fast', which is not a number",
+            "Group 1 must be a number above 0",
+        ),
         (("printf '\\377\\033[31m\\n' >&2; exit 4",), "exit code 4", "Its last line: \\xff"),
         (("head -c 1 /dev/zero > /dev/full",), "exit code 1", "No space left on device"),
     ],

@@ -27,6 +27,7 @@ from autotune.machine import select
 from autotune.machine.base import Place
 from autotune.machine.select import MachineChoice
 from autotune.machine.vm import kernels, microvm
+from autotune.machine.vm.account import Account
 from autotune.machine.vm.kvm import KvmResults
 from autotune.machine.vm.microvm import VmOptions
 from autotune.machine.vm.resilient import ResilientVM
@@ -292,7 +293,8 @@ def test_a_boot_that_never_ends_is_given_up_with_the_budget(
         started.append(acceleration)
         return ["sleep", "600"]
 
-    monkeypatch.setattr(microvm, "usable_device", lambda: has_kvm)
+    monkeypatch.setattr(microvm, "choose", lambda *_given, **_more: Account(kvm=has_kvm))
+    monkeypatch.setattr(microvm, "find_setpriv", lambda: "/bin/false")
     monkeypatch.setattr(microvm, "qemu_argv", argv)
     monkeypatch.setattr(microvm, "qemu_program", lambda _kernel: ["/bin/sleep"])
     monkeypatch.setattr(microvm.MicroVM, "_write_initrd", lambda _self, _kernel: tmp_path)

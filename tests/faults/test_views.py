@@ -32,7 +32,7 @@ from tests.support import sessions as builders
 def choose(kind, **choice):
     yield SimpleNamespace(info=builders.machine(), headers=None)
 
-def tune(workload, machine, planner, options, listener, *rest):
+def tune(workload, machine, planner, options, listener, *rest, **more):
     listener(events.Step("boot", "booting"))
     listener(events.MachineReady(machine.info, workload))
     for one in (builders.BATCH, builders.FIFO, builders.VTIME):
@@ -73,7 +73,7 @@ def test_questions_and_answers_stay_on_the_screen(columns: int, lines: int) -> N
     assert "slice_us=7000" in text
     for lasting in ("Command: make", "Warning: after at_batch", "Warning: after at_fifo", "To repeat it:"):
         assert lasting in text
-    assert text.count("Budget ") == 0
+    assert text.count("Budget ") == 0, text
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(100, 40), (60, 10)])

@@ -294,7 +294,7 @@ def test_the_load_ends_with_the_canary_and_with_us() -> None:
     code = "from autotune.canary import Hogs\nimport os\nload = Hogs(1).__enter__()\n"
     code += "print(load._hogs[0].pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stdout
-    deadline = time.monotonic() + 10.0
+    deadline = time.monotonic() + 120.0  # at nice 19, on a busy machine, it takes a while to notice
     while os.path.exists(f"/proc/{int(said)}") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not os.path.exists(f"/proc/{int(said)}")

@@ -94,6 +94,23 @@ def test_very_wide_intervals_and_many_rows_do_not_push_the_table_off_the_screen(
     assert text.count("\n=  at_batch") == 12
 
 
+def test_a_terminal_without_room_for_names_shows_a_block_for_each_scheduler() -> None:
+    text = drawn(final_table(sessions.session(), 60), 60)
+    assert " 1  at_batch:slice_us=20000,stay=true\n" in text
+    assert "median [s] 2.221, EEVDF [s] 2.408, speedup 1.084" in text
+    assert "11.8 % slower than eevdf after 3 rounds" in text
+    assert all(len(line) <= 60 for line in text.splitlines())
+
+
+@pytest.mark.parametrize("height", [8, 12, 20, 40])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_the_moving_part_is_never_higher_than_the_terminal(width: int, height: int) -> None:
+    """What is higher could not be erased, and would stay on the screen at each redraw."""
+    progress = SessionProgress(started_s=0.0, phase="race", results=sessions.results() * 4, order=("a", "b"))
+    part = moving(progress, now_s=5.0, budget_s=600.0, width=width, height=height, is_time=True)
+    assert drawn(part, width).rstrip("\n").count("\n") + 1 < height
+
+
 def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:
     console, stream = terminal(width, **options), io.StringIO()
     console.file = stream
