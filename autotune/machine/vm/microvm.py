@@ -360,12 +360,14 @@ class MicroVM:
             raise MachineLost("the micro-VM has been closed")
         limit_s = timeout_s if math.isfinite(timeout_s) else None
         try:
-            return self._worker.request(op, timeout_s=limit_s, on_event=on_event, look=self._look, **fields)
+            answer = self._worker.request(op, timeout_s=limit_s, on_event=on_event, look=self._look, **fields)
         except AutotuneError:
             raise
         except BaseException:
             self._is_busy = True
             raise
+        self._is_busy = False  # it answers one after the other
+        return answer
 
     def _keep_console(self, detail: str) -> None:
         """Keep the console of the last lost VM, for a bug report."""
