@@ -103,6 +103,8 @@ class Channel:
 
 
 Handler = Callable[[Message, EventHandler], Any]
+CLOSED_GRACE_S = 1.0
+"""A helper whose pipe is closed is most likely ending: how long to wait for how it did."""
 LOOK_EVERY_S = 1.0
 """How often a client that waits for an answer looks at the helper."""
 BEAT = "beat"
@@ -300,12 +302,16 @@ class Worker:
         """Return why the helper cannot answer any more: it ended, or closed its end; None while it lives. Sends no
         request; what the helper wrote before is ignored."""
         if (code := self.process.poll()) is not None:
-            return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
+            return _ended(code)
         if self.peer.channel.read_fd < 0:
             return "it was closed"
         poller = select.poll()
         poller.register(self.peer.channel.read_fd, 0)  # the end of the other side is always reported
-        return "it is gone" if poller.poll(0) else None
+        if not poller.poll(0):
+            return None
+        self._ended_within(CLOSED_GRACE_S)
+        code = self.process.poll()
+        return "it is gone" if code is None else _ended(code)
 
     def close(self, grace_s: float = 5.0) -> int | None:
         """End the helper: end of file, a wait, then SIGKILL. Returns the exit status, None if it could not be reaped.
@@ -335,6 +341,10 @@ class Worker:
         with contextlib.suppress(OSError):
             self.process.send_signal(signal.SIGKILL)
         self._ended_within(2.0)
+
+
+def _ended(code: int) -> str:
+    return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
 
 
 def _signal_name(number: int) -> str:
