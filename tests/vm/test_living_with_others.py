@@ -23,7 +23,7 @@ def living(vm: ResilientVM, kernel: Kernel) -> Any:
 
 @pytest.fixture(scope="module")
 def applying(vm: ResilientVM, kernel: Kernel) -> Any:
-    return guest_json(vm, "applying.py", built_object("at_vtime", kernel), str(kernel.libbpf), timeout_s=400.0)
+    return guest_json(vm, "applying.py", built_object("at_vtime", kernel), str(kernel.libbpf), timeout_s=900.0)
 
 
 # --- somebody else's ---
