@@ -103,8 +103,8 @@ def test_a_stall_in_one_shape_only_is_found_in_that_shape(
     findings, _ = checked(kernel, machines, [named(shape)], fault)
     assert {"starved", "pinned-stuck", "ejected"} & {finding.rule for finding in findings}, findings
     assert all(f"in the shape '{shape}" in finding.message for finding in findings)
-    if fault in (6, 7):
-        assert "under load 'later'" in findings[0].message
+    if fault in (6, 7):  # by the clock set ahead; on a slow machine their time comes by itself before that
+        assert any(f"under load '{load}'" in findings[0].message for load in ("later", "mixed"))
     assert machines(named(shape).machine).state().state == "disabled"
 
 
