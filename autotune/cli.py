@@ -134,11 +134,11 @@ completion.register(app)
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
-    with signals.program():
+    redact_python()
+    with signals.program():  # after the hook above, which it puts its own before
         program.start(sys.argv[0])
         open_standard_streams()
         _ignore_impossible_width()
-        redact_python()
         app()
 
 

@@ -195,10 +195,8 @@ class Peer:
                 if "event" in message:
                     if on_event is not None:
                         on_event(message["event"])
-                    if (
-                        deadline is not None and time.monotonic() > deadline
-                    ):  # events without end must not keep a late answer waiting for ever
-                        raise ChannelTimeout
+                    if deadline is not None and time.monotonic() > deadline:
+                        raise ChannelTimeout  # events without end must not keep a late answer waiting for ever
                     continue
                 if "error" in message:
                     raise from_wire(message["error"])

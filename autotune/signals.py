@@ -59,13 +59,13 @@ def program() -> Iterator[None]:
     if not callable(before):
         yield
         return
-    handler = CtrlC(before)
+    handler, others = CtrlC(before), sys.unraisablehook
 
     def unraisable(lost: Any) -> None:
         if issubclass(lost.exc_type, KeyboardInterrupt):
             handler.retry()
         else:
-            sys.__unraisablehook__(lost)
+            others(lost)
 
     sys.unraisablehook = unraisable
     signal.signal(signal.SIGINT, handler)

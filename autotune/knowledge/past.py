@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autotune.records import BASELINE, Candidate, Interval
+from autotune.report.text import counted
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,9 @@ def finding(session: PastSession) -> str:
 
 
 def _cut_off(session: PastSession) -> str:
-    runs = "1 run" if session.measured_runs == 1 else f"{session.measured_runs} runs"
     led = next((one for one in session.results if one.speedup is not None and one.speedup.estimate > 1.0), None)
     leader = f"; {led.key} led by{_speedup(led)}, not confirmed" if led is not None else ""
-    return f"cut off after {runs}, since autotune was killed{leader}"
+    return f"cut off after {counted(session.measured_runs, 'run')}, since autotune was killed{leader}"
 
 
 def _speedup(result: PastResult) -> str:

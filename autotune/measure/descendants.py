@@ -79,6 +79,12 @@ def signal_each(pids: Iterable[int], number: int) -> None:
             os.kill(pid, number)
 
 
+def kill_group(group: int) -> None:
+    """Send SIGKILL to a process group, if it still exists."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
+
+
 def ask_to_end(group: int) -> None:
     """Send SIGTERM, once each, to a process group and to the descendants outside of it; stopped ones are continued
     first."""

@@ -157,7 +157,7 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
         return ["Next: give a larger --budget, so that candidates can be tried."]
-    if ahead:
+    if ahead and not _is_hopeless(session):
         leader = max(ahead, key=lambda one: (one.fresh_pairs, one.speedup.estimate if one.speedup else 0.0))
         says = f"Next: {printable(leader.candidate.short)} is undecided; to measure it for longer:"
         return [says, closer_command(session, leader.candidate, given)]
@@ -168,15 +168,20 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     return ["Next: keep EEVDF, or try others: 'autotune schedulers' lists them, --scheduler NAME tries one."]
 
 
+def _is_hopeless(session: Session) -> bool:
+    """Return whether a leader was confirmed in vain and no reasonable number of runs would show its gain."""
+    return session.outlook is not None and session.outlook.more_pairs is None
+
+
 def closer_command(session: Session, candidate: Candidate, given: Sequence[str] = ()) -> str:
-    """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or at
-    least twice as long as this session."""
+    """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or else
+    twice as long as this session."""
     own = list(given)
     if "--budget" in own:
         del own[own.index("--budget") : own.index("--budget") + 2]
-    outlook = session.outlook
-    is_known = outlook is not None and outlook.candidate == candidate.key and outlook.budget_s is not None
-    wanted_s = (outlook.budget_s if outlook and is_known else None) or 60.0 * max(2, math.ceil(session.elapsed_s / 30))
+    wanted_s = 60.0 * max(2, math.ceil(session.elapsed_s / 30))
+    if session.outlook is not None and session.outlook.candidate == candidate.key:
+        wanted_s = session.outlook.budget_s or wanted_s
     only = dataclasses.replace(
         session, results=tuple(one for one in session.results if one.candidate == candidate), winner=None
     )

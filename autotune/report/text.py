@@ -87,9 +87,9 @@ def sentence(text: str) -> str:
     return f"{text.rstrip('.:;, ')}."
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things: `1 run`, `3 runs`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number of things: `1 run`, `3 runs`. `plural` is for nouns that take more than an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {plural or noun + 's'}"
 
 
 def value_text(value: float, *, is_time: bool) -> str:

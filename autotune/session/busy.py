@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from autotune.report.documents import BUSY
+from autotune.report.text import counted
 
 PROC = Path("/proc")
 MOST_WAITING = 0.25
@@ -39,7 +40,7 @@ def _load(cpus: int, proc: Path) -> str | None:
         load = float((proc / "loadavg").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return f"load {load:.1f} on {cpus} {'CPU' if cpus == 1 else 'CPUs'}" if load > cpus else None
+    return f"load {load:.1f} on {counted(cpus, 'CPU')}" if load > cpus else None
 
 
 def _waiting(proc: Path) -> str | None:

@@ -7,6 +7,7 @@ import re
 
 from autotune.events import Listener, Warned
 from autotune.records import BASELINE, Run, Trial, Workload
+from autotune.report.text import counted
 
 _AMPERSAND_REDIRECT = re.compile(r"&>")
 _IN_BACKGROUND = re.compile(r"(?<![&|<>])&(?![&>\d])")
@@ -33,7 +34,7 @@ class Remarks:
         """Look at what was to be ended with a run, and was not."""
         if run.still_running:
             pids = ", ".join(map(str, run.still_running))
-            what = _processes(len(run.still_running))
+            what = counted(len(run.still_running), "process", "processes")
             text = f"{what} that {whose} left cannot be ended, and may disturb what is measured: end {pids} by hand"
             self._once(f"still running {run.still_running}", text)
 
@@ -57,7 +58,7 @@ class Remarks:
 
 def left_running(count: int, workload: Workload) -> str:
     """Say what it means that a command returned while processes of it ran on, and what to do."""
-    what = _processes(count)
+    what = counted(count, "process", "processes")
     ended = "it was" if count == 1 else "they were"
     return (
         f"when the command returned, {what} that it had started still ran: {ended} ended, and only the time until "
@@ -76,7 +77,3 @@ def _advice(workload: Workload) -> str:
         )
     advice = "let it wait for them, unless they are no part of the work"
     return f"one argument is run by sh; {advice}" if shell else advice
-
-
-def _processes(count: int) -> str:
-    return "1 process" if count == 1 else f"{count} processes"

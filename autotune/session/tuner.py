@@ -345,6 +345,8 @@ class _Tuning:
         leader = self._race.shown_leader if self._race is not None else None
         if self._race is None or leader is None or leader.interval is None:
             return None
+        if leader.dropped is not None:  # more runs would not undo stalls
+            return Outlook(leader.key, None, None, None)
         pairs = ranking.more_pairs(leader.interval.estimate, self._race.pair_deviation, leader.fresh_pairs)
         more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
         wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)

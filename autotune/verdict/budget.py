@@ -13,15 +13,15 @@ from __future__ import annotations
 import math
 
 from autotune.records import Allotment
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS
 
 CONFIRM_SHARE = 0.5
 """Share of the runs after the baseline that is reserved for the confirmation."""
 
-MOST_RESERVED_RUNS = 80
+MOST_RESERVED_RUNS = 2 * MOST_PAIRS
 """More runs than one confirmation takes are not reserved."""
 
-LEAST_CONFIRM_RUNS = 4
-"""Two pairs: a single pair has no interval."""
+LEAST_CONFIRM_RUNS = 2 * LEAST_PAIRS
 
 LEAST_RACE_RUNS = 2
 """One run of a candidate and one of EEVDF."""

@@ -222,7 +222,7 @@ class Race:
         self._tail_rounds_run = 0
         self._pairs_left = 0
         self._open: Round | None = None
-        self._confirming = False
+        self._race_is_over = False
         self._confirmation: Confirmation | None = None
         self.add(candidates)
 
@@ -232,7 +232,7 @@ class Race:
         """Add candidates; they and the leader run a new set of rounds. Not after `begin_confirm`."""
         keys = list(candidates)
         self._refuse_open_round()
-        if self._confirming:
+        if self._race_is_over:
             raise ValueError("no candidate can join once confirmation has begun")
         if len(set(keys)) < len(keys) or self._entrants.keys() & {*keys} or BASELINE in keys:
             raise ValueError(f"candidates must be new and named once: {keys}")
@@ -321,11 +321,11 @@ class Race:
         candidate has an estimate above 1: then there is no winner and the race is done. May be called before a set is
         finished (the budget ends), but only once."""
         self._refuse_open_round()
-        if self._confirming:
+        if self._race_is_over:
             raise ValueError("confirmation has begun already")
         if pairs < LEAST_PAIRS:
             raise ValueError(f"no confirmation with {pairs} pairs")
-        self._confirming = True
+        self._race_is_over = True
         self._pairs_left = pairs
         self._choose_for_confirmation(self._alpha / 2)
         return self._confirmation.key if self._confirmation else None
@@ -335,7 +335,7 @@ class Race:
     @property
     def set_finished(self) -> bool:
         """True when the current set needs no more rounds: `add` candidates or `begin_confirm`."""
-        if self._confirming:
+        if self._race_is_over:
             return False
         racing = self._racing()
         if self._race_rounds >= self._set_ends_at or not racing:
@@ -351,9 +351,9 @@ class Race:
         confirm, or the baseline keeps failing (`baseline_failed`)."""
         if self.baseline_failed:
             return True
-        if not self._confirming or self.confirming:
+        if not self._race_is_over or self.confirming:
             return False
-        return self.winner is None or not self._tail_runs_left()
+        return self._won() is None or not self._tail_runs_left()
 
     @property
     def confirming(self) -> bool:
@@ -387,13 +387,10 @@ class Race:
 
     @property
     def winner(self) -> str | None:
-        """Key of the candidate that won its confirmation, and whose mean is better too; None when there is none, or not
-        yet."""
-        confirmation = self._confirmation
-        if confirmation is None or confirmation.outcome != "won":
-            return None
-        entrant = self._entrants[confirmation.key]
-        return None if entrant.dropped else entrant.key
+        """Key of the candidate that won its confirmation, and whose mean is better too as far as its runs show; None
+        when there is none, or not yet."""
+        won = self._won()
+        return won.key if won is not None and won.tail.mean_is_better else None
 
     @property
     def shown_leader(self) -> Standing | None:
@@ -425,6 +422,14 @@ class Race:
     def _refuse_open_round(self) -> None:
         if self._open is not None:
             raise ValueError(f"round {self._open.number} has not been recorded")
+
+    def _won(self) -> _Entrant | None:
+        """Return the candidate that won its confirmation, whatever its runs alone show."""
+        confirmation = self._confirmation
+        if confirmation is None or confirmation.outcome != "won":
+            return None
+        entrant = self._entrants[confirmation.key]
+        return None if entrant.dropped else entrant
 
     def _shuffled(self, keys: Iterable[str]) -> tuple[str, ...]:
         order = [BASELINE, *keys]
@@ -528,6 +533,7 @@ class Race:
             rounds, fresh, interval = tuple(confirmation.pairs), True, confirmation.interval()
         else:
             rounds, fresh, interval = tuple(entrant.pairs), False, self._race_interval(entrant)
+        stalls = self._won() is entrant and not entrant.tail.mean_is_better  # its runs alone were cut short
         return Standing(
             key=entrant.key,
             rounds=rounds,
@@ -535,7 +541,7 @@ class Race:
             invalid=entrant.reliability.invalid,
             interval=interval,
             verdict=self._verdict(entrant, interval, claims=judged or not fresh),
-            dropped=entrant.dropped,
+            dropped=entrant.dropped or (entrant.tail.problem if stalls else None),
             confirmed=entrant.key == self.winner,
             fresh_pairs=len(confirmation.pairs) if confirmation else 0,
             tail=entrant.tail if entrant.tail.runs else None,

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from autotune.config import duration_flag
 from autotune.records import Baseline, CandidateResult, Interval, Outlook, Prediction, Verdict
 from autotune.verdict.confirm import FIRST_LOOK_PAIRS, pairs_to_show
-from autotune.verdict.stats import percent_text
+from autotune.verdict.stats import excludes_one, percent_text
+from autotune.verdict.tail import unseen_one_in
 
 
 def recommend(
@@ -43,17 +44,18 @@ def _won(best: CandidateResult, speedup: Interval, *, is_time: bool) -> str:
 
 
 def _tail(best: CandidateResult) -> str:
-    """Say what the runs could show of rare stalls: of those in fewer than 3 of n runs nothing (the rule of three)."""
-    one_in = max(1, best.runs // 3)
+    """Say what the runs could show of rare stalls."""
     return (
         f"The slowest of its {best.runs} runs took {best.slowest:.2f} x the median; "
-        f"stalls in fewer than 1 of {one_in} runs could not have shown."
+        f"stalls in fewer than 1 of {unseen_one_in(best.runs)} runs could not have shown."
     )
 
 
 def _not_shown(leader: CandidateResult, speedup: Interval, outlook: Outlook) -> str:
     """Say where the leader stands, which gains are excluded, and what would show its gain."""
     place = f"{speedup.estimate:.3f} [{speedup.low:.3f}, {speedup.high:.3f}]"
+    if excludes_one(speedup) == "faster":  # and yet no winner
+        return f"The typical run of {leader.candidate.short} is faster, at {place}; {leader.note}."
     excluded = (
         f"gains over {percent_text(speedup.high - 1.0)} are excluded" if speedup.high > 1.0 else "a gain is excluded"
     )

@@ -11,6 +11,13 @@ STALL = 1.25
 """A run is a stall when it takes so many times the median."""
 
 
+def unseen_one_in(runs: int) -> int:
+    """Return in one of how many runs stalls are too rare to have shown: with a probability of 95 %, what did not occur
+    in n runs occurs in fewer than 3 of n (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?",
+    JAMA 249, 1983)."""
+    return max(1, runs // 3)
+
+
 @dataclass
 class Tail:
     """Costs (run times, or time per work) of a candidate: beside EEVDF's in the same round, and of runs alone."""
@@ -31,13 +38,6 @@ class Tail:
     def slowest(self) -> float:
         """The slowest run over the median."""
         return max(self.costs) / statistics.median(self.costs)
-
-    @property
-    def unseen_one_in(self) -> int:
-        """Stalls in fewer than one run of so many could not have shown: with a probability of 95 %, an event that did
-        not occur in n runs occurs in fewer than 3 of n (Hanley and Lippman-Hand, "If nothing goes wrong, is everything
-        all right?", JAMA 249, 1983)."""
-        return max(1, self.runs // 3)
 
     @property
     def stalls(self) -> int:

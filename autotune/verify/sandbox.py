@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from autotune.errors import BuildError
+from autotune.measure import descendants
 from autotune.verify import syscalls
 
 NOBODY = "65534"
@@ -237,8 +238,7 @@ def _reaped(child: subprocess.Popen[bytes], limits: SandboxLimits, started: floa
     try:
         return child.wait(max(0.1, started + limits.wall_s - time.monotonic()))
     except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        descendants.kill_group(child.pid)
         return child.wait()
 
 
@@ -280,8 +280,7 @@ def _drained(
             if time.monotonic() >= started + limits.wall_s:
                 ended_for = ended_for or f"it took over {limits.wall_s:g} s"
         if ended_for:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+            descendants.kill_group(child.pid)
     most = limits.output_bytes
     return bytes(kept[child.stdout][:most]), bytes(kept[child.stderr][:most]), ended_for
 

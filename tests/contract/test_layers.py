@@ -68,7 +68,8 @@ LEAN = (
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",
     "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
+    "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats",
+    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
     "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""

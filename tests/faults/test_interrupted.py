@@ -155,3 +155,33 @@ def test_at_many_moments_of_a_start(installed: Path, arguments: list[str]) -> No
     left = {path.name for path in installed.parent.iterdir()} - {"autotune", "python"}
     assert not {name for name in left if name.startswith(("autotune-", "tmp"))}
     assert not list(installed.parent.glob("**/.draft-*"))
+
+
+BOTH = """
+import os, signal, sys, time
+from autotune import cli, signals
+class Interrupted:
+    def __del__(self): os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)
+class Fails:
+    def __del__(self): raise ValueError(f"it says {os.environ['ANTHROPIC_API_KEY']}")
+def app():
+    with signals.interruptible():
+        Fails()
+        Interrupted()
+        while True: time.sleep(0.01)
+cli.app = app
+try: cli.main()
+except KeyboardInterrupt: print("interrupted")
+"""
+
+
+def test_a_ctrl_c_that_python_could_only_print_ends_the_program_and_what_it_prints_is_redacted() -> None:
+    """Both want the same hook of Python's."""
+    secret = "of-no-form-that-is-known"
+    environ = {**os.environ, "ANTHROPIC_API_KEY": secret}
+    done = subprocess.run(
+        [sys.executable, "-c", BOTH], env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "interrupted\n"
+    assert "it says [redacted: variable]" in done.stderr
+    assert secret not in done.stderr

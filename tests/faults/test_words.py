@@ -23,7 +23,7 @@ import pytest
 from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
-from autotune.records import Candidate, CandidateResult, Proposal
+from autotune.records import Candidate, CandidateResult, Outlook, Proposal
 from autotune.report import documents
 from autotune.report import export as formats
 from autotune.report.text import sentence
@@ -65,6 +65,18 @@ def test_without_a_winner_the_leader_is_to_be_measured_for_longer_by_a_command_t
     assert command == (
         "autotune cc --machine vm --budget 6m --scheduler at_batch:slice_us=20000,stay=true -- 'make -j8'"
     )
+
+
+def test_the_command_to_copy_has_the_budget_that_would_show_the_gain() -> None:
+    outlook = Outlook(sessions.FIFO.key, more_pairs=15, more_s=99.0, budget_s=420.0)
+    session = without_winner(undecided(sessions.FIFO, 1.04), elapsed_s=161.0, outlook=outlook)
+    assert "--budget 7m" in documents.next_step(session)[1]
+
+
+def test_nobody_is_told_to_measure_longer_what_no_reasonable_number_of_runs_would_show() -> None:
+    outlook = Outlook(sessions.FIFO.key, more_pairs=None, more_s=None, budget_s=None)
+    session = without_winner(undecided(sessions.FIFO, 1.001), outlook=outlook)
+    assert documents.next_step(session)[0].startswith("Next: keep EEVDF")
 
 
 @pytest.mark.parametrize(

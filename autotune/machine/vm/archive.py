@@ -6,7 +6,6 @@ Knows only the backports suites of the machine's own mirror.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
@@ -163,7 +162,8 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
     try:
         written, _ = child.communicate(timeout=_FETCH_S)
     except BaseException as error:
-        _end_all(child)
+        descendants.kill_group(child.pid)  # what it started would go on writing into what is removed now
+        child.wait()
         if isinstance(error, subprocess.TimeoutExpired):
             raise FetchError(f"{failure}: it took over {_FETCH_S:g} s", hint="check the network") from error
         raise
@@ -185,13 +185,6 @@ def _refuse_unsigned(output: str) -> None:
     if found is not None:
         hint = "its packages were not signed by Debian and are not taken: use another mirror in your apt sources"
         raise FetchError(f"the list of packages cannot be trusted: {found[:300]}", hint=hint, detail=output)
-
-
-def _end_all(child: subprocess.Popen[bytes]) -> None:
-    """End a tool with all that it started, which would go on writing into what is removed now."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
 
 
 def _debian_release() -> str:

@@ -210,21 +210,13 @@ class MicroVM:
 
     def _make_console(self, account: Account) -> None:
         """Make the console's file QEMU's, in a directory that stays ours: what we read later is what we made."""
-        fd = os.open(self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            account.own(fd)
-        finally:
-            os.close(fd)
+        _give(account, self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def _make_place_of_debugger(self, account: Account) -> None:
         """Make the directory in which QEMU makes the socket of its debugger stub."""
         place = (self._directory / DEBUGGER).parent
         place.mkdir(mode=0o700)
-        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            account.own(fd)
-        finally:
-            os.close(fd)
+        _give(account, place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
     def _write_initrd(self, kernel: Kernel) -> Path:
         initrd = self._directory / "initrd"
@@ -458,6 +450,15 @@ def boot(
         notify,
         deadline,
     )
+
+
+def _give(account: Account, path: Path, flags: int) -> None:
+    """Open or make a file, or open a directory, and make it the account's."""
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    try:
+        account.own(fd)
+    finally:
+        os.close(fd)
 
 
 def _boot_emulated(start: Callable[[float], MicroVM], notify: Callable[[str], None], deadline: Deadline) -> MicroVM:

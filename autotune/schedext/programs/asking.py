@@ -11,7 +11,6 @@ What always holds here:
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import re
@@ -59,8 +58,7 @@ def ask(binary: Binary, *arguments: str, answer_s: float = ANSWER_S) -> Answer:
     try:
         return _heard(child, started + answer_s, answer_s)
     finally:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
+        descendants.kill_group(child.pid)
         child.wait()
 
 

@@ -117,6 +117,23 @@ def test_rare_stalls_cost_a_win() -> None:
     assert str(found.dropped).startswith("stalls: 2 of 24 runs took far longer")
 
 
+def test_a_stall_that_was_seen_costs_the_win_when_the_budget_ends_before_the_last_run_alone() -> None:
+    tried = race("a")
+    runs = Runs({BASELINE: 10.0, "a": 9.5})
+    run_set(tried, runs.of)
+    tried.begin_confirm()
+    for stalled in [False] * 6 + [True]:
+        while (opened := tried.next_round()) is not None and opened.phase == "confirm":
+            tried.record(runs.of(opened))
+        assert opened is not None
+        tried.record({"a": 19.0 if stalled else 9.5})
+    assert not tried.done, "more runs may still show that it was the only one"
+    assert tried.winner is None
+    found = standing(tried, "a")
+    assert not found.confirmed
+    assert str(found.dropped).startswith("stalls: 1 of ")
+
+
 def test_a_winner_that_has_no_valid_runs_alone_is_none() -> None:
     tried = race("a")
     runs = Runs({BASELINE: 10.0, "a": 8.0})

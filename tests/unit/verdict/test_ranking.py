@@ -78,6 +78,16 @@ def test_a_leader_without_a_gain_is_not_worth_more_runs() -> None:
     assert text.endswith("after 10 fresh pairs; a gain is excluded.")
 
 
+def test_a_leader_that_lost_by_its_stalls_is_said_to_and_no_more_runs_are_advised() -> None:
+    outlook = Outlook(sessions.FIFO.key, more_pairs=None, more_s=None, budget_s=None)
+    results = leader(speedup=sessions.interval(1.05, 1.02, 1.08), note="stalls: 2 of 24 runs took far longer")
+    text = ranking.recommend(results, None, sessions.BASE, outlook, is_time=True)
+    assert text.endswith(
+        "The typical run of at_fifo:slice_us=5000 is faster, at 1.050 [1.020, 1.080]; "
+        "stalls: 2 of 24 runs took far longer."
+    )
+
+
 def test_without_a_confirmation_nothing_is_said_of_a_leader() -> None:
     text = ranking.recommend(leader(), None, sessions.BASE, None, is_time=True)
     assert text == "Stay with EEVDF: no scheduler was shown to beat it here."
