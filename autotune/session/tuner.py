@@ -122,6 +122,7 @@ class _Tuning:
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
         self._reserve_runs = 0
+        self._reserve_s = 0.0
         self._failure: str | None = None
 
     def run(self) -> Session:
@@ -189,6 +190,7 @@ class _Tuning:
         proposals = self._first_proposals()
         runs = self._budget.runs_left()  # after planning, which takes time
         self._reserve_runs = budget.reserve(runs)
+        self._reserve_s = self._budget.cost_s(self._reserve_runs)
         allotted = self._allotted(len(proposals), runs)
         entries, untried = self._admit(proposals, allotted.fitting)
         if proposals:
@@ -275,8 +277,15 @@ class _Tuning:
         return fresh, untried
 
     def _affordable(self) -> int:
-        reserved = None if self._race is None else self._reserve_runs
+        reserved = None if self._race is None else self._reserved()
         return self._budget.candidates_affordable(self._options.max_rounds, reserved=reserved)
+
+    def _reserved(self) -> int:
+        """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
+        baseline's, race and confirmation share the loss."""
+        fitting = int(self._reserve_s / max(1e-3, self._budget.cost_s(1)))
+        least = min(budget.LEAST_CONFIRM_RUNS, self._reserve_runs)
+        return max(least, min(self._reserve_runs, fitting))
 
     def _planner_name(self) -> str:
         return "user" if self._options.user_candidates else self._planner.name
@@ -286,7 +295,7 @@ class _Tuning:
     def _race_on(self, race: Race) -> None:
         """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
-            if self._budget.runs_left() < race.racing + 1 + self._reserve_runs:
+            if self._budget.runs_left() < race.racing + 1 + self._reserved():
                 self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
                 return
             self._one_round(race)

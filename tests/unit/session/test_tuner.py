@@ -142,6 +142,24 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     ]
 
 
+def test_where_switching_costs_as_much_as_a_run_race_and_confirmation_share_the_loss() -> None:
+    """Before the race only EEVDF's runs are known, which need no switch."""
+    clock = Clock()
+
+    class SlowToAttach(TimedMachine):
+        def attach(self, spec: AttachSpec) -> Attachment:
+            clock.now_s += 2.0
+            return super().attach(spec)
+
+    names = SIX[:4]
+    machine = SlowToAttach({BASELINE: 2.0, **dict.fromkeys(names, 2.0)}, clock)
+    told: list[Event] = []
+    options = SessionOptions(seed=3, budget_s=150.0)
+    tune(Workload("true", ("true",), "/"), machine, ListPlanner([names]), options, told.append, resolve, clock)
+    phases = [event.phase for event in told if isinstance(event, RoundStarted)]
+    assert phases.count("race") >= 3
+
+
 def test_the_time_that_planning_took_is_not_promised_to_candidates() -> None:
     clock = Clock()
 
