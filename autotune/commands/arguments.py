@@ -254,6 +254,10 @@ class CcArguments:
         Path | None,
         _option("--json", panel=_OUT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),
     ] = None
+    export_html: Annotated[
+        Path | None,
+        _option("--export-html", panel=_OUT, metavar="FILE|-", help="Write the report as one HTML page with charts."),
+    ] = None
     export_markdown: Annotated[
         Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE|-", help="Write the report as Markdown.")
     ] = None

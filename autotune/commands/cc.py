@@ -113,6 +113,7 @@ def _targets(arguments: CcArguments) -> dict[ReportKind, Path]:
         "asciidoc": arguments.export_asciidoc,
         "orgmode": arguments.export_orgmode,
         "hyperfine": arguments.export_json,
+        "html": arguments.export_html,
     }
     return {kind: target for kind, target in wanted.items() if target is not None}
 

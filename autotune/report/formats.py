@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from autotune.records import Session
-from autotune.report import documents, hyperfine, markup
+from autotune.report import documents, html, hyperfine, markup
 
-ReportKind: TypeAlias = Literal["json", "markdown", "csv", "asciidoc", "orgmode", "hyperfine"]
+ReportKind: TypeAlias = Literal["json", "markdown", "csv", "asciidoc", "orgmode", "hyperfine", "html"]
 
 OPTIONS: Mapping[ReportKind, str] = {
     "json": "--json",
@@ -18,6 +18,7 @@ OPTIONS: Mapping[ReportKind, str] = {
     "asciidoc": "--export-asciidoc",
     "orgmode": "--export-orgmode",
     "hyperfine": "--export-json",
+    "html": "--export-html",
 }
 """Option of `autotune cc` that asks for a report, which messages name."""
 
@@ -28,6 +29,7 @@ _TEXTS: Mapping[ReportKind, Callable[[Session, Sequence[str]], str]] = {
     "asciidoc": markup.asciidoc,
     "orgmode": markup.orgmode,
     "hyperfine": lambda session, _given: hyperfine.hyperfine_json(session),
+    "html": html.page,
 }
 
 
