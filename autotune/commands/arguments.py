@@ -250,6 +250,9 @@ class CcArguments:
         ),
     ] = None
     show_output: Annotated[bool, _option("--show-output", panel=_OUT, help="Show what the command prints.")] = False
+    plot: Annotated[bool, _option("--plot", panel=_OUT, help="Plot every run, by scheduler and in order of time.")] = (
+        False
+    )
     json: Annotated[
         Path | None,
         _option("--json", panel=_OUT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),

@@ -13,10 +13,11 @@ import typer
 from autotune import signals
 from autotune.commands import asking, dry_run, output
 from autotune.commands.arguments import CcArguments, current_directory, flags, takes, workload_from
-from autotune.commands.printing import say
-from autotune.errors import UsageError
+from autotune.commands.printing import columns, say
+from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
+    from autotune.records import Session
     from autotune.report.formats import ReportKind
     from autotune.session.request import SessionRequest, Sink
 
@@ -75,10 +76,23 @@ def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) ->
         request = replace(request, approve=asking.approver(stream, view.paused, custom.catalog().parse_candidate))
     with screen.Screen(stream, view, say) as shown:
         session = start.run(request, shown)
+    plotted = not arguments.plot or _plotted(session, stream)
     ended = start.ending(session, shown.finished.error if shown.finished else None)
     if ended is not None:
         raise ended
-    return shown.complete
+    return shown.complete and plotted
+
+
+def _plotted(session: Session, stream: TextIO) -> bool:
+    """Plot the runs; return whether that worked, after an error line otherwise."""
+    from autotune.views import plot
+
+    try:
+        plot.show(session, stream, columns())
+    except AutotuneError as error:
+        say(error)
+        return False
+    return True
 
 
 def _request(arguments: CcArguments, stream: TextIO, reports: dict[ReportKind, Path | Sink]) -> SessionRequest:
@@ -91,6 +105,10 @@ def _request(arguments: CcArguments, stream: TextIO, reports: dict[ReportKind, P
     workload = workload_from(arguments)
     if arguments.interactive and not asking.at_terminal(stream):
         raise UsageError("--interactive needs a terminal", hint="leave it out, or run at a terminal")
+    if arguments.plot:
+        from autotune.views import plot
+
+        plot.require()
     catalog = custom.catalog()
     return SessionRequest(
         workload=workload,

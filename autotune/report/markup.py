@@ -116,9 +116,9 @@ ASCIIDOC = Dialect(_asciidoc_escaped, "== {}".format, _asciidoc_table, "[listing
 
 _ORG_SPECIAL = str.maketrans(
     {
-        "\\": r"\backslash{}",
+        "\\": "\\\u200b",
         "|": r"\vert{}",
-        "*": r"\ast{}",
+        "*": "\u200b*",
         "_": r"\under{}",
         "/": r"\slash{}",
         "=": r"\equal{}",
@@ -128,8 +128,7 @@ _ORG_SPECIAL = str.maketrans(
         "$": r"\dollar{}",
         "<": r"\lt{}",
         ">": r"\gt{}",
-        "{": r"\lbrace{}",
-        "}": r"\rbrace{}",
+        "{": "{\u200b",
     }
 )
 _NO_BREAK = "\u200b"
