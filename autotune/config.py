@@ -57,6 +57,9 @@ class Settings:
     warmup: int = 1
     min_runs: int = 2
     max_runs: int = 4
+    runs: int | None = None
+    """Rounds of the race, exactly, and most fresh pairs; None means from `min_runs` to `max_runs` rounds, and as many
+    pairs as the budget has room for."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -73,6 +76,16 @@ class Settings:
     """Directories that are searched first for scheduler programs."""
     lease: float = 30.0
     """Seconds after which a scheduler on the host is detached when autotune is stopped (Ctrl-Z)."""
+
+    @property
+    def least_rounds(self) -> int:
+        """Rounds before a candidate may be dropped."""
+        return self.min_runs if self.runs is None else self.runs
+
+    @property
+    def most_rounds(self) -> int:
+        """Most rounds of a set of candidates."""
+        return self.max_runs if self.runs is None else self.runs
 
 
 # --- values as people write them -------------------------------------------------------------------------
@@ -241,6 +254,7 @@ ALL = {
         Key("warmup", _parse_count(0)),
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
+        Key("runs", _parse_count(2)),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
@@ -382,6 +396,9 @@ def _value(key: Key, item: _Found) -> Any:
 
 
 def _check_together(settings: Settings, found: Mapping[str, _Found]) -> None:
+    if settings.runs is not None:
+        _refuse_bounds_beside_runs(found)
+        return
     if settings.min_runs > settings.max_runs:
         names = [found[name].origin if name in found else f"the default of {KEYS[name].flag}" for name in _RUNS]
         raise UsageError(
@@ -391,6 +408,15 @@ def _check_together(settings: Settings, found: Mapping[str, _Found]) -> None:
 
 
 _RUNS = ("min_runs", "max_runs")
+
+
+def _refuse_bounds_beside_runs(found: Mapping[str, _Found]) -> None:
+    """`runs` goes before bounds from a file or the environment; beside it on the command line they are a mistake."""
+    flags = [name for name in (*_RUNS, "runs") if name in found and found[name].origin == KEYS[name].flag]
+    if "runs" in flags and len(flags) > 1:
+        raise UsageError(
+            f"--runs is an exact number of rounds, {KEYS[flags[0]].flag} a bound of it", hint="leave out one of the two"
+        )
 
 
 # --- sources ---------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class CcArguments:
             "-m",
             panel=_RUNS,
             metavar="N",
-            help="Rounds before a candidate may be dropped. Default: 3.",
+            help="Rounds before a candidate may be dropped. Default: 2.",
         ),
     ] = None
     max_runs: Annotated[
@@ -105,6 +105,16 @@ class CcArguments:
             panel=_RUNS,
             metavar="N",
             help="Most rounds per set of candidates before the planner proposes again. Default: 4.",
+        ),
+    ] = None
+    runs: Annotated[
+        str | None,
+        _option(
+            "--runs",
+            "-r",
+            panel=_RUNS,
+            metavar="N",
+            help="Exactly N rounds of EEVDF and each candidate, and at most N fresh pairs to confirm the best.",
         ),
     ] = None
     budget: Annotated[

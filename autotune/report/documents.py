@@ -177,8 +177,9 @@ def closer_command(session: Session, candidate: Candidate, given: Sequence[str] 
     """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or else
     twice as long as this session."""
     own = list(given)
-    if "--budget" in own:
-        del own[own.index("--budget") : own.index("--budget") + 2]
+    for bound in ("--budget", "--runs"):
+        if bound in own:
+            del own[own.index(bound) : own.index(bound) + 2]
     wanted_s = 60.0 * max(2, math.ceil(session.elapsed_s / 30))
     if session.outlook is not None and session.outlook.candidate == candidate.key:
         wanted_s = session.outlook.budget_s or wanted_s

@@ -22,7 +22,7 @@ results are looked at after every round, candidates join later, and the best of 
   the one before: 1/2, 1/4, 1/8 and so on, never more than alpha in all. Nothing is handed on that a leader "has not
   spent": whether it was given up depends on its data. Only a leader that fails before its first look hands on all.
 - *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
-  Then it runs alone until `TAIL_RUNS` of its runs are known, as far as the budget goes: a run that takes far longer
+  Then it runs alone until `tail_runs` of its runs are known, as far as the budget goes: a run that takes far longer
   than its median counts into the mean, and may cost it the win.
 - *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left; its candidates
   share that evenly. A candidate has a look at each pair from the second on. Its first `max_rounds - 1` looks share 3/4
@@ -205,6 +205,7 @@ class Race:
         rng: random.Random,
         min_rounds: int = MIN_ROUNDS,
         max_rounds: int = MAX_ROUNDS,
+        tail_runs: int = TAIL_RUNS,
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
         baseline: str = BASELINE,
@@ -216,6 +217,7 @@ class Race:
         self._rng = rng
         self._min_rounds = min_rounds
         self._max_rounds = max_rounds
+        self._tail_runs = tail_runs
         self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
@@ -458,7 +460,7 @@ class Race:
 
     def _tail_runs_left(self) -> int:
         entrant = self._entrants[self._confirmation.key] if self._confirmation else None
-        return max(0, TAIL_RUNS - entrant.tail.runs) if entrant else 0
+        return max(0, self._tail_runs - entrant.tail.runs) if entrant else 0
 
     def _record_one(
         self, entrant: _Entrant, opened: Round, baselines: Mapping[str, float], value: float | None

@@ -237,6 +237,21 @@ def test_fewest_runs_above_most_runs_names_both(load: Load) -> None:
         load({"AUTOTUNE_MIN_RUNS": "9"}, max_runs="8")
 
 
+def test_an_exact_number_of_runs_takes_the_place_of_bounds_from_elsewhere(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "work/autotune.toml").write_text("min_runs = 3\nmax_runs = 9\n")
+    settings = load(runs="5")
+    assert (settings.least_rounds, settings.most_rounds, settings.runs) == (5, 5, 5)
+    settings = load({"AUTOTUNE_MAX_RUNS": "2"}, runs="5")
+    assert (settings.least_rounds, settings.most_rounds) == (5, 5)
+    assert (load().least_rounds, load().most_rounds) == (3, 9)
+
+
+@pytest.mark.parametrize(("bound", "flag"), [("min_runs", "--min-runs"), ("max_runs", "--max-runs")])
+def test_an_exact_number_of_runs_beside_a_bound_is_a_mistake(load: Load, bound: str, flag: str) -> None:
+    with pytest.raises(UsageError, match=f"--runs is an exact number of rounds, {flag} a bound of it"):
+        load(runs="5", **{bound: "4"})
+
+
 def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load: Load, tmp_path: Path) -> None:
     (tmp_path / "work/autotune.toml").write_text("buget = 90\n")
     with pytest.raises(UsageError, match=r"^buget in \./autotune\.toml is no setting of autotune") as caught:
@@ -306,7 +321,7 @@ VALUES = {
 
 def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() -> None:
     own = {name for name, key in config.ALL.items() if "project" in key.owners}
-    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "seed"}
+    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "runs", "seed"}
     assert set(config.ALL) == own | set(VALUES)
     assert all("user" in key.owners for key in config.ALL.values())
 

@@ -20,7 +20,7 @@ BPF = Path(__file__).parents[1] / "bpf"
 ESCAPES = "at_gate_escape"
 ESCAPE = BPF / f"{ESCAPES}.bpf.c"
 """Passes every gate and its canary; what it does under the workload is what is told here."""
-SHORT = ["--warmup", "0", "--min-runs", "2", "--max-runs", "2"]
+SHORT = ["--warmup", "0", "--runs", "2"]
 BUSY = "timeout 3 sh -c 'while :; do :; done'"
 TRIGGERED = f"printf trigger > /proc/self/comm; for n in 1 2 3; do {BUSY} & done; {BUSY}; wait; true"
 """Becomes the program that at_gate_escape waits for, and has more tasks than there are CPUs."""

@@ -70,7 +70,7 @@ def test_a_script_that_starts_the_real_scheduler_is_no_way_to_stay(vm: Resilient
     place = f"d=/run/wrapped; mkdir -p $d; {fill}; chmod 755 $d/*"
     assert guest_run(vm, "sh", "-c", place, script).exit_code == 0
     path = f"/run/wrapped:{os.environ['PATH']}"
-    argv = (*CC[:6], "--scheduler", "scx_cosmos", "--max-runs", "3", *WORKLOAD)
+    argv = (*CC[:6], "--scheduler", "scx_cosmos", "--runs", "3", *WORKLOAD)
     seen = guest_json(vm, "giveback.py", "attached", how, *argv, timeout_s=600.0, PATH=path)
     assert seen["state"] == "disabled", seen
     assert seen["left"] == [], seen
