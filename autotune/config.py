@@ -22,7 +22,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -317,8 +317,7 @@ def load(
         _refuse_what_is_not_the_projects(needed)
         found.update(needed)
     settings = Settings(**{name: _value(ALL[name], item) for name, item in found.items()})
-    _check_together(settings, found)
-    return settings
+    return _together(settings, found)
 
 
 def users_own(name: str, environ: Mapping[str, str], config_dir: Path | None = None) -> Any:
@@ -395,16 +394,22 @@ def _value(key: Key, item: _Found) -> Any:
     return (item.base / value.expanduser()).resolve() if isinstance(value, Path) else value
 
 
-def _check_together(settings: Settings, found: Mapping[str, _Found]) -> None:
+def _together(settings: Settings, found: Mapping[str, _Found]) -> Settings:
+    """Return settings that fit each other: a bound that was given moves the default of the other one."""
     if settings.runs is not None:
         _refuse_bounds_beside_runs(found)
-        return
-    if settings.min_runs > settings.max_runs:
-        names = [found[name].origin if name in found else f"the default of {KEYS[name].flag}" for name in _RUNS]
-        raise UsageError(
-            f"{names[0]} is {settings.min_runs}, more than {names[1]}, which is {settings.max_runs}",
-            hint="give a --max-runs that is not below --min-runs",
-        )
+        return settings
+    least, most = settings.min_runs, settings.max_runs
+    if least <= most:
+        return settings
+    if "max_runs" not in found:
+        return replace(settings, max_runs=least)
+    if "min_runs" not in found:
+        return replace(settings, min_runs=most)
+    raise UsageError(
+        f"{found['min_runs'].origin} is {least}, more than {found['max_runs'].origin}, which is {most}",
+        hint="give a --max-runs that is not below --min-runs",
+    )
 
 
 _RUNS = ("min_runs", "max_runs")
