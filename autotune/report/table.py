@@ -35,6 +35,8 @@ class Row:
     verdict: str
     runs: str
     note: str
+    interval: Interval | None = None
+    """What `speedup` says; None without one, and for EEVDF."""
 
     @property
     def name(self) -> str:
@@ -98,6 +100,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         verdict="baseline" if result.verdict is None else result.verdict,
         runs=str(result.runs),
         note=_note(result, winner),
+        interval=result.speedup,
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from autotune.records import Session
-from autotune.report import documents
+from autotune.report import documents, markup
 from autotune.wire import from_json
 from tests.support import sessions
 
@@ -135,7 +135,7 @@ def test_the_command_keeps_every_option_of_the_workload() -> None:
 def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is() -> None:
     hostile = sessions.result(sessions.VTIME, "invalid", median=None, note="a|b\n| c | `x` <script>")
     done = sessions.session(results=(*sessions.results(), hostile), workload=sessions.workload(command="a | b\n# c"))
-    text = documents.markdown(done)
+    text = markup.markdown(done)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 6
     bare = [line.replace("\\|", "") for line in lines]
