@@ -31,7 +31,7 @@ def on_host(vm: ResilientVM, kernel: Kernel, sources: list[Path], **asked: Any) 
         source.name.removesuffix(".bpf.c"): str(build(source, headers=kernel.headers).object_path) for source in sources
     }
     given = json.dumps({"objects": objects, **asked})
-    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=400, TEST_LIBBPF=str(kernel.libbpf))
+    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=900, TEST_LIBBPF=str(kernel.libbpf))
     for session in seen["sessions"]:
         print(session["said"][-3000:])
         assert session["state"] == "disabled"

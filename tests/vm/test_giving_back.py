@@ -15,7 +15,20 @@ from tests.support.guest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
-CC = (sys.executable, "-m", "autotune", "cc", "--machine", "host", "--scheduler", "at_fifo", "--scheduler", "at_vtime")
+CC = (
+    sys.executable,
+    "-m",
+    "autotune",
+    "cc",
+    "--machine",
+    "host",
+    "--scheduler",
+    "at_fifo",
+    "--scheduler",
+    "at_vtime",
+    "--runs",
+    "3",
+)
 # Its metric is better under any of our schedulers, so that there always is a leader to confirm.
 SCRIPT = "sleep 0.7531; grep -qs at_ /sys/kernel/sched_ext/root/ops && echo v: 1 || echo v: 2"
 WORKLOAD = ("--prepare", "sleep 0.7001", "--metric", "v: (.*)", "--", "sh", "-c", SCRIPT)
