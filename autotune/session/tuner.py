@@ -31,7 +31,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import BASELINE, Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -120,7 +120,7 @@ class _Tuning:
         )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
-        self._results = Results(self._entries, self._measured)
+        self._results = Results(self._entries, self._measured, workload.goal)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
@@ -183,8 +183,8 @@ class _Tuning:
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
-            if caution.kind != "slow start" or not self._options.warmup:  # a warm-up run takes the slow start
-                self._reporter.warn(caution.text)
+            if caution.kind == "already done" or (caution.kind == "slow start" and not self._options.warmup):
+                self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
         self._reporter.report(BaselineKnown(baseline, observation))
 
     # --- candidates ---
@@ -345,6 +345,7 @@ class _Tuning:
             self._failure = self._failure or ending.described(ended)
             self._reporter.warn(ending.described(ended))
         self._warn_of_cleanup(cleaning)
+        self._warn_of_the_baseline()
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
@@ -354,6 +355,13 @@ class _Tuning:
         self._failure = ending.described(ended)
         self._warn_of_cleanup(cleaning)
         self._reporter.report(Unmeasured(self._summary(interrupted=False)))
+
+    def _warn_of_the_baseline(self) -> None:
+        """Warn of drift and outliers, which only all runs of the baseline show."""
+        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.value is not None]
+        for caution in stats.cautions([one.run.wall_s for one in trials], prepared=False):
+            if caution.kind in ("drift", "outliers"):
+                self._reporter.warn(caution.text)
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:
