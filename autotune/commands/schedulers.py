@@ -122,10 +122,8 @@ def _install(
         return 0
     if not names:
         raise UsageError("no scheduler is named", hint="'autotune schedulers' lists them")
-    if version is not None and len(set(names)) > 1:
-        raise UsageError("--version is for one scheduler", hint="install them one by one")
     with signals.as_interrupts():
-        return _install_all(list(dict.fromkeys(names)), version)
+        return _install_all(names, version)
 
 
 # --- listing ---------------------------------------------------------------------------------------------
@@ -219,9 +217,10 @@ def _install_all(names: Sequence[str], version: str | None) -> int:
     from autotune.schedext.programs import crates, needs
 
     catalog = _catalog()
-    wanted = [
-        (scheduler, crates.version_of(scheduler, version)) for scheduler in map(catalog.named, dict.fromkeys(names))
-    ]
+    named = {scheduler.name: scheduler for scheduler in map(catalog.named, names)}  # lavd and scx_lavd are one
+    if version is not None and len(named) > 1:
+        raise UsageError("--version is for one scheduler", hint="install them one by one")
+    wanted = [(scheduler, crates.version_of(scheduler, version)) for scheduler in named.values()]
     crates.refuse_sudo()
     needs.require([scheduler for scheduler, _ in wanted])
     failed: list[AutotuneError] = []

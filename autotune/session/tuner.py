@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import autotune
+from autotune import signals
 from autotune.config import duration_flag
 from autotune.deadline import Deadline
 from autotune.errors import PlannerError, WorkloadError
@@ -133,7 +134,7 @@ class _Tuning:
         if ended is not None:
             ended = ending.give_back(self._machine) or ended
         cleaning = ending.clean_up(self._trials)  # starts a helper of its own
-        if ended is not None and self._measured.baseline is None and not ending.is_interruption(ended):
+        if ended is not None and self._measured.baseline is None and not signals.is_interruption(ended):
             self._unmeasured(ended, cleaning)
             raise ended
         return self._finish(ended, cleaning)
@@ -339,7 +340,7 @@ class _Tuning:
 
     def _finish(self, ended: BaseException | None, cleaning: BaseException | None) -> Session:
         """Return and report the session, whatever `ended` it early and whether or not cleanup failed."""
-        interrupted = ended is not None and ending.is_interruption(ended)
+        interrupted = ended is not None and signals.is_interruption(ended)
         first = None if self._failure else ended or cleaning
         if ended is not None and not interrupted:
             self._failure = self._failure or ending.described(ended)
@@ -358,8 +359,9 @@ class _Tuning:
 
     def _warn_of_the_baseline(self) -> None:
         """Warn of drift and outliers, which only all runs of the baseline show."""
-        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.value is not None]
-        for caution in stats.cautions([one.run.wall_s for one in trials], prepared=False):
+        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.phase != "warmup"]
+        wall_s = [one.run.wall_s for one in trials if one.value is not None]
+        for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
                 self._reporter.warn(caution.text)
 
