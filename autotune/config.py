@@ -31,6 +31,7 @@ from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline"]
+Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM"))
@@ -74,6 +75,9 @@ class Settings:
     """Seconds that the model's API may send nothing."""
     scheduler_dirs: tuple[Path, ...] = ()
     """Directories that are searched first for scheduler programs."""
+    style: Style = "auto"
+    """What people see: `basic` has neither colours nor a moving part, `full` both, even without a terminal; `nocolor`
+    has no colours, `color` no moving part; `none` is silent but for errors."""
     lease: float = 30.0
     """Seconds after which a scheduler on the host is detached when autotune is stopped (Ctrl-Z)."""
 
@@ -242,6 +246,7 @@ class Key:
 
 
 _MACHINES = _parse_choice("auto", "host", "vm")
+_STYLES = _parse_choice("auto", "basic", "full", "nocolor", "color", "none")
 _PLANNERS = _parse_choice("auto", "claude", "offline")
 ALL = {
     key.name: key
@@ -262,6 +267,7 @@ ALL = {
         Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),
         Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
         Key("model_timeout", parse_duration, duration_flag, _USER, why_not="it decides how long a service may hang"),
+        Key("style", _STYLES, owners=_USER, why_not="it is about your terminal, not about the project"),
         Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
         Key("lease", _parse_lease, duration_flag, _MACHINE, why_not="it decides how long nobody watches a scheduler"),
     )
@@ -370,9 +376,9 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return (given if given.is_absolute() else own / ".config") / "autotune"
 
 
-_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout"})
-"""Settings that a repetition leaves out: each session names its seed itself, and a repetition names its schedulers, so
-that nobody plans."""
+_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style"})
+"""Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that
+nobody plans, and how it looks changes no result."""
 
 
 def as_flags(settings: Settings) -> list[str]:

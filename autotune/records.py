@@ -19,8 +19,9 @@ Goal = Literal["min", "max"]
 Phase = Literal["warmup", "baseline", "race", "confirm", "tail"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
-Stage = Literal["setup", "prepare", "run", "cleanup"]
-"""What a command is for. What setup leaves running is ended by cleanup, what prepare leaves by the next run."""
+Stage = Literal["setup", "prepare", "run", "conclude", "cleanup"]
+"""What a command is for. What setup leaves running is ended by cleanup, what prepare leaves by the next run, or by
+conclude where there is one."""
 Prediction = Literal["faster", "same", "slower"]
 """The effect that a proposer expects of a candidate; code later compares it with the result."""
 
@@ -54,8 +55,10 @@ class Workload:
     env: dict[str, str] = field(default_factory=dict)
     setup: str | None = None
     """Shell command run once before everything, outside of the disposable files of `pristine`; what it leaves running
-    is ended after cleanup. None when there is none (so for prepare and cleanup)."""
+    is ended after cleanup. None when there is none (so for prepare, conclude and cleanup)."""
     prepare: str | None = None
+    conclude: str | None = None
+    """Shell command run after every run, once the scheduler is detached."""
     cleanup: str | None = None
     input_path: str | None = None
     """File for standard input; None means /dev/null."""
@@ -65,9 +68,25 @@ class Workload:
     """Finds one number in the output; None means that wall time is the metric."""
     goal: Goal = "min"
     ignore_failure: bool = False
+    """Count runs that fail, under the baseline and under candidates alike."""
+    ignored_exits: tuple[int, ...] = ()
+    """With `ignore_failure`: the only exit codes that count beside 0, 128 + N for signal N; empty: all count."""
     pristine: bool = False
     parameters: tuple[Parameter, ...] = ()
-    """What `{name}` stands for in command, argv, setup, prepare and cleanup; runs try all combinations."""
+    """What `{name}` stands for in command, argv, setup, prepare, conclude and cleanup; runs try all combinations."""
+    name: str = ""
+    """Shown in place of the command; empty when the user gave none."""
+
+    @property
+    def title(self) -> str:
+        """The name for people: the user's own, or else the command."""
+        return self.name or self.command
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        """The shell that runs the command, with its options but for `-c`; empty when the command is executed as it
+        is."""
+        return self.argv[:-2] if self.argv[-2:] == ("-c", self.command) else ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +106,8 @@ class RunSpec:
     policy_ext: bool = False
     """Start the command under SCHED_EXT, for schedulers attached in partial mode."""
     stage: Stage = "run"
+    keeps_prepared: bool = False
+    """What prepare left runs on after this run: a conclude command follows, which ends it."""
 
 
 @dataclass(frozen=True)

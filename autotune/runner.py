@@ -200,6 +200,12 @@ class Room:
         self.mark(0)
         return ended
 
+    def end_others(self, grace_s: float) -> descendants.Ended:
+        """End what the command left, but not what setup or prepare did."""
+        ended = descendants.end_others(grace_s, self._kept)
+        self.mark(0)
+        return ended
+
 
 class RunningWorkload:
     """One command from its spawn until nothing of it is left."""
@@ -348,7 +354,11 @@ class RunningWorkload:
     # --- the end ---
 
     def _finish(self) -> None:
-        if self._spec["stage"] in KEEPING and not (self._timed_out or self._cancelled or self._gone):
+        stopped = self._cancelled or self._gone is not None
+        if self._spec["keeps_prepared"] and not stopped:
+            self._ended = self._room.end_others(self._limits.grace_left_s())
+            self._take_rest()
+        elif self._spec["stage"] in KEEPING and not (self._timed_out or stopped):
             self._take_rest()  # first: what comes later is dropped by the drain
             left = self._room.keep(self._pid, [one.read_fd for one in self._streams])
             self._ended = descendants.Ended(left)
@@ -532,6 +542,7 @@ SPEC_DEFAULTS: Message = {
     "metric_regex": None,
     "policy_ext": False,
     "stage": "run",
+    "keeps_prepared": False,
 }
 """Defaults of `records.RunSpec`, for a client that leaves fields out."""
 

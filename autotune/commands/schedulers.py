@@ -139,11 +139,13 @@ def _named(name: str) -> Scheduler:
     """Return a scheduler of the catalogue; `custom:` may be left out. Raises UsageError for an unknown name,
     AutotuneError for a damaged scheduler."""
     from autotune.schedext.catalogue import custom
-    from autotune.schedext.catalogue.catalog import CUSTOM, Catalog
+    from autotune.schedext.catalogue.catalog import CUSTOM
 
-    bare = name.removeprefix(CUSTOM)
-    is_own = name != bare or (bare in custom.names() and bare not in {one.name for one in Catalog.load().schedulers})
-    return custom.load(bare).entry if is_own else _catalog().named(name)
+    catalog = _catalog()
+    is_damaged = name in custom.names() and CUSTOM + name not in {one.name for one in catalog.schedulers}
+    if name.startswith(CUSTOM) or is_damaged:
+        return custom.load(name).entry
+    return catalog.named(name)
 
 
 def _proof(scheduler: Scheduler) -> Iterator[str]:

@@ -14,6 +14,7 @@ import dataclasses
 import io
 import json
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -78,6 +79,12 @@ _PLACES = {
     "kvm": "a micro-VM with KVM",
     "tcg": "a micro-VM under emulation (slow: only comparisons within it mean something)",
 }
+
+
+def named_command(workload: Workload) -> str:
+    """Return the command, after the name that the user gave it."""
+    command = printable(workload.command)
+    return f"{printable(workload.name)}: {command}" if workload.name else command
 
 
 def machine_sentence(info: MachineInfo) -> str:
@@ -200,14 +207,16 @@ def keep_command(session: Session) -> str | None:
 
 def command_words(workload: Workload) -> tuple[str, ...]:
     """Return the command as the user gave it to `autotune cc`: one string for a shell, or an argument vector."""
-    as_string = workload.argv == ("sh", "-c", workload.command)
-    return (workload.command,) if as_string else workload.argv
+    return (workload.command,) if workload.shell else workload.argv
 
 
 def _workload_flags(workload: Workload) -> list[str]:
     valued = {
+        "--command-name": workload.name or None,
+        "--shell": shell_flag(workload),
         "--setup": workload.setup,
         "--prepare": workload.prepare,
+        "--conclude": workload.conclude,
         "--cleanup": workload.cleanup,
         "--input": workload.input_path,
         "--timeout": None if workload.timeout_s is None else f"{workload.timeout_s:g}s",
@@ -216,8 +225,16 @@ def _workload_flags(workload: Workload) -> list[str]:
     flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
     if workload.metric_regex is not None:
         flags += ["--goal", workload.goal]
-    switches = {"--ignore-failure": workload.ignore_failure, "--pristine": workload.pristine}
+    ignored = f"={','.join(map(str, workload.ignored_exits))}" if workload.ignored_exits else ""
+    switches = {f"--ignore-failure{ignored}": workload.ignore_failure, "--pristine": workload.pristine}
     return flags + [name for name, on in switches.items() if on]
+
+
+def shell_flag(workload: Workload) -> str | None:
+    """Return the value of `--shell`; None where the command's words alone say how it is run."""
+    if not workload.shell:
+        return "none" if len(workload.argv) == 1 else None
+    return None if workload.shell == ("sh",) else shlex.join(workload.shell)
 
 
 # --- the table -------------------------------------------------------------------------------------------
@@ -231,6 +248,11 @@ def session_table(session: Session) -> Table:
 def session_footnote(session: Session) -> str:
     """Return what the columns of the session's table mean."""
     return footnote(is_time=session.metric == WALL_METRIC)
+
+
+def heading(session: Session) -> list[str]:
+    """Return the line above the table: the name that the user gave the command; none without one."""
+    return [printable(session.workload.name)] if session.workload.name else []
 
 
 # --- whole documents -------------------------------------------------------------------------------------
@@ -247,7 +269,8 @@ def conclusion(session: Session) -> str:
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [plain_table(session_table(session)), "", session_footnote(session), ""] if session.results else []
+    parts = [*heading(session), plain_table(session_table(session)), "", session_footnote(session), ""]
+    parts = parts if session.results else heading(session)
     parts += [conclusion(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))

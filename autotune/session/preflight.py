@@ -26,7 +26,7 @@ from autotune.lease import handover
 from autotune.machine import select
 from autotune.machine.vm import kernels, microvm
 from autotune.planner.claude import cost, credentials
-from autotune.records import Candidate
+from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.session import keeping, tuner
 from autotune.session.request import SessionRequest
@@ -117,23 +117,37 @@ def _input(start: Start) -> None:
 
 def program(start: Start) -> None:
     workload = start.request.workload
+    _shell(workload)
     may_make: MayMake = "programs" if workload.setup is not None else "files" if workload.prepare is not None else ""
-    is_shell = workload.argv[:2] == ("sh", "-c") and len(workload.argv) == 3
-    word = _first_word(workload.argv[2]) if is_shell else workload.argv[0]
-    problem = _missing(word, workload.cwd, workload.env, may_make, shell=is_shell) if word else ""
+    word = _first_word(workload.command, workload.shell) if workload.shell else workload.argv[0]
+    problem = _missing(word, workload.cwd, workload.env, may_make, shell=bool(workload.shell)) if word else ""
     if problem:
         hint = "check the command, its directory and PATH"
         raise WorkloadError(f"the workload cannot be measured: {word}: {problem}", hint=hint)
 
 
+def _shell(workload: Workload) -> None:
+    if workload.shell in ((), ("sh",)):
+        return
+    problem = _missing(workload.shell[0], workload.cwd, workload.env, "", shell=False)
+    if problem:
+        raise UsageError(f"--shell: {workload.shell[0]}: {problem}", hint="name an installed shell, or none")
+
+
 def programs_around(start: Start) -> None:
     workload = start.request.workload
     may_make: MayMake = ""
-    for option, text in (("setup", workload.setup), ("prepare", workload.prepare), ("cleanup", workload.cleanup)):
-        may_make = may_make or ("files" if option == "cleanup" else "")
+    around = {
+        "setup": workload.setup,
+        "prepare": workload.prepare,
+        "conclude": workload.conclude,
+        "cleanup": workload.cleanup,
+    }
+    for option, text in around.items():
+        may_make = may_make or ("files" if option in ("conclude", "cleanup") else "")
         if text is None:
             continue
-        word = _first_word(text)
+        word = _first_word(text, workload.shell)
         problem = _missing(word, workload.cwd, workload.env, may_make, shell=True) if word else ""
         if problem:
             raise UsageError(f"--{option}: {word}: {problem}", hint="check the command, its directory and PATH")
@@ -152,9 +166,15 @@ _OF_THE_SHELL = re.compile(
 """Builtins and reserved words of common shells."""
 
 
-def _first_word(text: str) -> str:
+_SHELLS = frozenset({"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"})
+"""Shells whose lines are read here; others (fish, python) have words of their own."""
+
+
+def _first_word(text: str, shell: tuple[str, ...]) -> str:
     """Return the program that a line of shell runs first; empty when only the shell could say. Assignments, quotes,
     substitutions, functions and aliases are left to the shell."""
+    if shell and os.path.basename(shell[0]) not in _SHELLS:
+        return ""
     if re.search(r"\(\s*\)|\balias\b", text):
         return ""
     try:

@@ -133,6 +133,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "max_calls": "20",
         "prices": "/prices.json",
         "model_timeout": "90s",
+        "style": "basic",
     }
     assert {*texts, "runs"} == set(config.KEYS)  # --runs has no bounds beside it; its own test is below
     by_flag = load(**texts)
@@ -141,7 +142,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
     assert by_flag == by_variable == load()
     runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7)
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
-    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0)
+    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
 
 
 def test_numbers_in_a_file_need_no_quotes(load: Load, tmp_path: Path) -> None:
@@ -326,6 +327,7 @@ VALUES = {
     "max_calls": "9",
     "prices": "p.json",
     "model_timeout": "365d",
+    "style": "none",
     "scheduler_dirs": "/opt/a",
     "lease": "1h",
 }
