@@ -12,9 +12,10 @@ from autotune.records import (
     Candidate,
     CandidateResult,
     Interval,
+    MetricResult,
     knob_text,
 )
-from autotune.report.text import Scale, counted, printable, scale_for
+from autotune.report.text import Scale, counted, printable, scale_for, value_text
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
 
@@ -97,7 +98,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         median="-" if result.median is None else scale.text(result.median),
         baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
-        verdict="baseline" if result.verdict is None else result.verdict,
+        verdict=verdict_text(result),
         runs=str(result.runs),
         note=_note(result, winner),
         interval=result.speedup,
@@ -128,10 +129,13 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     parts = []
     if result.candidate.key == winner:
         parts.append("confirmed")
-    elif result.verdict == "faster" and "not confirmed" not in result.note:
+    elif result.verdict == "faster" and "not confirmed" not in result.note and not (result.but and result.fresh_pairs):
         parts.append("not confirmed")
     if result.note and result.note not in parts:
         parts.append(printable(result.note))
+    if result.verdict == "faster" and result.but and result.but not in result.note:
+        parts.append(printable(result.but))
+    parts += [_metric_text(metric) for metric in result.metrics]
     if result.prediction is not None:
         parts.append(_prediction_text(result))
     if result.invalid_runs and "invalid" not in result.note:
@@ -139,6 +143,18 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     if not parts and not result.runs and result.verdict is not None:
         parts.append("not run")
     return "; ".join(parts)
+
+
+def verdict_text(result: CandidateResult) -> str:
+    """Return the verdict in words; a candidate that breaks a guard is `faster, but`, and the note says what."""
+    if result.verdict is None:
+        return "baseline"
+    return "faster, but" if result.verdict == "faster" and result.but else result.verdict
+
+
+def _metric_text(metric: MetricResult) -> str:
+    eevdf = "" if metric.baseline_median is None else f" (EEVDF {value_text(metric.baseline_median, is_time=False)})"
+    return f"{printable(metric.name)} {value_text(metric.median, is_time=False)}{eevdf}"
 
 
 def _prediction_text(result: CandidateResult) -> str:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.records import BASELINE, Candidate, CandidateResult, Phase
-from autotune.session.entries import Entries
+from autotune.records import BASELINE, Candidate, CandidateResult, GuardResult, MetricResult, Phase, Workload
+from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
-from autotune.verdict import ranking, stats
+from autotune.verdict import guards, ranking, stats
 from autotune.verdict.race import Race, Standing
 
 
@@ -19,6 +19,7 @@ class Results:
 
     entries: Entries
     measured: Measured
+    workload: Workload
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
         """Return all candidates and the baseline, best first."""
@@ -51,7 +52,31 @@ class Results:
             held=ranking.held(entry.proposal.prediction, standing.verdict),
             fresh_pairs=standing.fresh_pairs,
             slowest=standing.tail.slowest if standing.tail is not None else None,
+            guards=self.guards_of(standing),
+            metrics=self._metrics(entry.others, compared),
         )
+
+    def guards_of(self, standing: Standing) -> tuple[GuardResult, ...]:
+        """Judge a candidate's guards over the rounds that its interval rests on."""
+        phase: Phase = "confirm" if standing.fresh else "race"
+        known, own = self.measured.baseline_others, self.entries[standing.key].others
+        compared = [(phase, number) for number in standing.rounds]
+        rounds = [(known[one], own[one]) for one in compared if one in known and one in own]
+        return guards.judge(self.workload.guards, rounds)
+
+    def _metrics(
+        self, own: Mapping[RoundOf, Mapping[str, float]], compared: Sequence[RoundOf] | None
+    ) -> tuple[MetricResult, ...]:
+        """Return medians of further metrics over the `compared` rounds; None: over all of EEVDF's own."""
+        known = self.measured.baseline_others
+        found = []
+        for metric in self.workload.metrics:
+            rounds = [one for one in (own if compared is None else compared) if one in own and metric.name in own[one]]
+            eevdf = [known[one][metric.name] for one in rounds if metric.name in known.get(one, {})]
+            median = stats.median([own[one][metric.name] for one in rounds])
+            if median is not None:
+                found.append(MetricResult(metric.name, median, None if compared is None else stats.median(eevdf)))
+        return tuple(found)
 
     def note_of(self, standing: Standing) -> str:
         """Return the note of a candidate in the table."""
@@ -76,4 +101,5 @@ class Results:
             runs=len(values),
             invalid_runs=sum(1 for trial in trials if trial.invalid is not None),
             confirmed=False,
+            metrics=self._metrics(self.measured.baseline_others, None),
         )

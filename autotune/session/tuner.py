@@ -7,11 +7,12 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import autotune
 from autotune.config import duration_flag
@@ -31,7 +32,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -42,7 +43,7 @@ from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
-from autotune.verdict.confirm import LEAST_PAIRS
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, pairs_to_show
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
 
 BASELINE_RUNS = 3
@@ -61,6 +62,8 @@ class SessionOptions:
     max_rounds: int = MAX_ROUNDS
     most_pairs: int | None = None
     """Most fresh pairs of a confirmation; None: as many as the budget has room for."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply (0.03 for 3 %)."""
     budget_s: float = 600.0
     seed: int = 0
     user_candidates: tuple[Candidate, ...] = ()
@@ -120,7 +123,7 @@ class _Tuning:
         )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
-        self._results = Results(self._entries, self._measured)
+        self._results = Results(self._entries, self._measured, workload)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
@@ -180,12 +183,23 @@ class _Tuning:
             measured.append(self._runs.baseline("baseline", len(measured) + 1))
         pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
+        if self._options.min_effect:
+            baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
             if caution.kind != "slow start" or not self._options.warmup:  # a warm-up run takes the slow start
                 self._reporter.warn(caution.text)
         self._reporter.report(BaselineKnown(baseline, observation))
+
+    def _with_min_effect(self, baseline: Baseline, pairs: int) -> Baseline:
+        """Return the baseline with what `--min-effect` asks of the budget: half of all runs are for a confirmation."""
+        least = self._options.min_effect
+        wanted = pairs_to_show(math.log1p(least), math.sqrt(2.0) * baseline.noise)
+        if wanted <= pairs or wanted > MOST_PAIRS:
+            return replace(baseline, min_effect=least)
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * wanted))
+        return replace(baseline, min_effect=least, wanted_s=wanted_s)
 
     # --- candidates ---
 
@@ -207,6 +221,7 @@ class _Tuning:
             min_rounds=self._options.min_rounds,
             max_rounds=self._options.max_rounds,
             tail_runs=min(TAIL_RUNS, self._most_reserved),
+            min_effect=self._options.min_effect,
         )
         return self._race
 
@@ -331,9 +346,19 @@ class _Tuning:
             return
         self._reporter.report(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
+        if upcoming.phase == "confirm":
+            self._judge_guards(race)
         self._reporter.report_drops(race.standings(), self._results.note_of)
         if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
+
+    def _judge_guards(self, race: Race) -> None:
+        """Take a win away that breaks a guard; the next best is confirmed then, as after a loss. It is judged once,
+        over the pairs that won."""
+        won = next((one for one in race.standings() if one.confirmed), None)
+        broken = [one.reason for one in self._results.guards_of(won) if one.outcome == "broken"] if won else []
+        if won is not None and broken:
+            race.refuse(won.key, "; ".join(broken))
 
     # --- ending ---
 
@@ -365,11 +390,12 @@ class _Tuning:
         if self._race is None or leader is None or leader.interval is None:
             return None
         if leader.dropped is not None:  # more runs would not undo stalls
-            return Outlook(leader.key, None, None, None)
-        pairs = ranking.more_pairs(leader.interval.estimate, self._race.pair_deviation, leader.fresh_pairs)
+            return Outlook(leader.key, None, None, None, self._options.min_effect)
+        least = self._options.min_effect
+        pairs = ranking.more_pairs(leader.interval, self._race.pair_deviation, leader.fresh_pairs, least)
         more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
         wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
-        return Outlook(leader.key, pairs, more_s, wanted_s)
+        return Outlook(leader.key, pairs, more_s, wanted_s, least)
 
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
@@ -391,7 +417,9 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(results, winner, baseline, outlook, is_time=is_time),
+            recommendation=ranking.recommend(
+                results, winner, baseline, outlook, is_time=is_time, min_effect=self._options.min_effect
+            ),
             trials=tuple(self._measured.trials),
             outlook=outlook,
             warnings=tuple(self._reporter.warnings),
@@ -400,6 +428,7 @@ class _Tuning:
             spending=self._planner.spending,
             transcript=self._planner.transcript,
             failure=self._failure,
+            min_effect=self._options.min_effect,
         )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal
 
 from autotune.records import Interval
@@ -34,6 +35,9 @@ MOST_PAIRS = 40
 SHARED_DF = 4
 """Degrees of freedom that the scatter of all candidates may lend to one. With 12, a candidate whose noise is three
 times the others' would win falsely more often than promised."""
+
+TOO_SMALL_LEVEL = 0.05
+"""One-sided level at which a gain is shown to be less than what is wanted. It claims nothing."""
 
 GIVING_UP = ((0.25, 0.0), (0.5, 0.5), (0.75, 1.0))
 """From which share of the pairs on a leader is given up that is not more than so many standard errors above 1."""
@@ -85,10 +89,13 @@ class Estimate:
         scatter = Scatter.of(pairs) + lent
         return cls(math.fsum(pairs) / len(pairs), math.sqrt(scatter.squares / scatter.df / len(pairs)), scatter.df)
 
+    def half_width(self, level: float) -> float:
+        """Return how far the two-sided interval whose each side has the risk `level` reaches from the mean."""
+        return self.error * student_t_quantile(1.0 - level, self.df)
+
     def interval(self, level: float) -> Interval:
-        """Return the two-sided interval whose each side has the risk `level`."""
-        half = self.error * student_t_quantile(1.0 - level, self.df)
-        return interval_of(self.mean, half, 1.0 - 2 * level)
+        """Return that interval, of the speedup."""
+        return interval_of(self.mean, self.half_width(level), 1.0 - 2 * level)
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,8 @@ class Confirmation:
     """Logarithms of speedups, by round."""
     rivals: dict[str, dict[int, float]] = field(default_factory=dict)
     """The same over each further baseline, by its key."""
+    least_log: float = 0.0
+    """Logarithm of the least gain that is wanted; a leader that does not reach it is given up."""
     looked: int = 0
     """Looks so far."""
     outcome: Literal["won", "lost"] | None = None
@@ -175,7 +184,10 @@ class Confirmation:
         estimates = self._estimates().values()  # no look comes before the second pair
         if all(excludes_one(one.interval(look.level)) == "faster" for one in estimates):
             return "won"
-        hopeless = any(one.mean <= look.least_errors * one.error for one in estimates)
+        hopeless = any(
+            one.mean <= look.least_errors * one.error or one.mean + one.half_width(TOO_SMALL_LEVEL) < self.least_log
+            for one in estimates
+        )
         return "lost" if hopeless or self.looked == len(self.looks) else None
 
     def _estimates(self) -> dict[str | None, Estimate]:
@@ -196,10 +208,12 @@ def detectable(noise: float, pairs: int) -> float:
     return math.expm1(min(_POWER * noise * math.sqrt(2.0 / pairs), 700.0))
 
 
-def pairs_to_show(gain_log: float, pair_deviation: float) -> int:
+def pairs_to_show(gain_log: float, pair_deviation: float, alpha: float = 0.025) -> int:
     """Return how many pairs show a true gain (its logarithm, above 0) with a probability of 80 %: the inverse of
-    `detectable`, for the deviation of a pair."""
-    return max(FIRST_LOOK_PAIRS, math.ceil((_POWER * pair_deviation / gain_log) ** 2))
+    `detectable`, for the deviation of a pair and a one-sided risk of `alpha`."""
+    power = NormalDist().inv_cdf(1.0 - alpha) + _OF_POWER
+    return max(FIRST_LOOK_PAIRS, math.ceil(min(power * pair_deviation / gain_log, 1e6) ** 2))
 
 
-_POWER = 1.96 + 0.8416
+_OF_POWER = 0.8416
+_POWER = 1.96 + _OF_POWER

@@ -21,6 +21,9 @@ results are looked at after every round, candidates join later, and the best of 
   far enough above 1 to go on. Then the next best is confirmed, over the pairs that are left and with half the alpha of
   the one before: 1/2, 1/4, 1/8 and so on, never more than alpha in all. Nothing is handed on that a leader "has not
   spent": whether it was given up depends on its data. Only a leader that fails before its first look hands on all.
+- *The least gain that is wanted.* With `min_effect`, a leader runs no more pairs than would show such a gain, and is
+  given up once its gain is shown to be smaller. Both are fixed by the race's noise, or end a confirmation without a
+  claim, so they add no false winner.
 - *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
   Then it runs alone until `tail_runs` of its runs are known, as far as the budget goes: a run that takes far longer
   than its median counts into the mean, and may cost it the win.
@@ -58,7 +61,7 @@ from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
 from autotune.verdict.coldstart import BY_FAR, cold_round
-from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, Confirmation, Estimate, Scatter
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, Confirmation, Estimate, Scatter, pairs_to_show
 from autotune.verdict.stats import (
     SAME_MARGIN,
     log_speedup,
@@ -172,6 +175,8 @@ class _Entrant:
     failed: bool = False
     """Dropped for a failure, not for being behind: its times mean nothing."""
     dropped: str | None = None
+    behind: str | None = None
+    """Key of the candidate that it was dropped for being behind."""
     resting: bool = False
     tail: Tail = field(default_factory=Tail)
     joined_at: int = 0
@@ -208,6 +213,7 @@ class Race:
         tail_runs: int = TAIL_RUNS,
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
+        min_effect: float = 0.0,
         baseline: str = BASELINE,
         rivals: Sequence[str] = (),
     ) -> None:
@@ -221,6 +227,7 @@ class Race:
         self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
+        self._least_log = math.log1p(min_effect)
         self._entrants: dict[str, _Entrant] = {}
         self.baselines = (baseline, *rivals)
         self._baseline = _Reliability()
@@ -317,6 +324,16 @@ class Race:
         ended = self._confirmation
         if ended is not None and ended.key == key and ended.outcome != "lost":
             self._choose_for_confirmation(ended.alpha / 2 if ended.looked else ended.alpha)
+
+    def refuse(self, key: str, reason: str) -> None:
+        """Refuse a winner that costs too much of something else. The next best takes its place, as after a loss: those
+        dropped for being behind this one are among them, since they may be the best of what is left."""
+        if key != self.winner:
+            raise ValueError(f"{key!r} has not won")
+        for entrant in self._entrants.values():
+            if entrant.behind == key and not entrant.failed:
+                entrant.dropped, entrant.behind, entrant.resting = None, None, True
+        self.drop(key, reason, failed=False)
 
     def rename(self, old: str, new: str) -> None:
         """Replace a candidate that has not run yet by another, also in the middle of a round."""
@@ -531,6 +548,7 @@ class Race:
             gap = -math.expm1(-behind[key]) * 100
             place = "slower than" if best == self.baselines[0] else "behind"
             self._entrants[key].dropped = f"{gap:.1f} % {place} {best} after {len(rounds)} rounds"
+            self._entrants[key].behind = best
 
     def _choose_for_confirmation(self, alpha: float) -> None:
         """Begin to confirm the best that has not been confirmed yet, where its estimate is above 1 and pairs are left.
@@ -542,8 +560,15 @@ class Race:
             return
         entrant = self._entrants[leader]
         lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
-        pairs = min(self._pairs_left, MOST_PAIRS)
-        self._confirmation = entrant.confirmation = Confirmation(leader, alpha, pairs, lent)
+        pairs = min(self._pairs_left, MOST_PAIRS, self._pairs_worth_running(alpha))
+        self._confirmation = entrant.confirmation = Confirmation(leader, alpha, pairs, lent, least_log=self._least_log)
+
+    def _pairs_worth_running(self, alpha: float) -> int:
+        """Return how many pairs would show the least gain that is wanted, as far as the race tells the noise."""
+        deviation = self._shared().deviation
+        if not self._least_log or deviation is None:
+            return MOST_PAIRS
+        return pairs_to_show(self._least_log, deviation, alpha)
 
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
