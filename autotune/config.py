@@ -62,6 +62,8 @@ class Settings:
     pairs as the budget has room for."""
     min_effect: float = 0.0
     """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
+    statistic: str = "typical"
+    """What is judged of the runs: the typical run, `mean`, `median`, or `p50` to `p99`."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -196,6 +198,12 @@ def _parse_choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _parse_statistic(text: str) -> str:
+    if not re.fullmatch(r"typical|mean|median|p[5-9]\d", text):
+        raise ValueError(f"{text!r} is not one of typical, mean, median, p50 to p99")
+    return text
+
+
 def _parse_money(text: str) -> float:
     if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text.strip()):
         raise ValueError(f"{text!r} is not an amount of USD such as 0.50")
@@ -274,6 +282,7 @@ ALL = {
         Key("max_runs", _parse_count(2)),
         Key("runs", _parse_count(2)),
         Key("min_effect", parse_share, share_flag),
+        Key("statistic", _parse_statistic),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),

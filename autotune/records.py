@@ -532,8 +532,8 @@ class CandidateResult:
     the one that the verdict rests on: `faster` or `slower` if and only if it excludes 1. None when fewer than two
     rounds are valid, and for the baseline."""
     median: float | None
-    """Median of the metric over the rounds that the speedup rests on, or over all valid trials where there is no such
-    round; None without any."""
+    """Median of the metric (or what `Session.statistic` says) over the rounds that the speedup rests on, or over all
+    valid trials where there is no such round; None without any."""
     runs: int
     """Valid trials in race, confirmation and tail."""
     invalid_runs: int
@@ -700,6 +700,9 @@ class Session:
     """What ended it early (the micro-VM was lost, the baseline failed); None when it went to its end."""
     min_effect: float = 0.0
     """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
+
+    statistic: str = "typical"
+    """What of the runs was judged: the typical run, `mean`, `median`, or a percentile such as `p90`."""
 
     @property
     def is_worth_it(self) -> bool:

@@ -184,6 +184,16 @@ class CcArguments:
             help="The least gain that you would bother to apply, such as 3%. Default: any.",
         ),
     ] = None
+    statistic: Annotated[
+        str | None,
+        _option(
+            "--statistic",
+            panel=_MEASURE,
+            metavar="NAME",
+            complete=completion.values("typical", "mean", "median", "p75", "p90", "p95", "p99"),
+            help="What to judge of the runs: typical, mean, median, or p50 to p99. Default: typical.",
+        ),
+    ] = None
     scheduler: Annotated[
         list[str] | None,
         _option(
@@ -406,7 +416,7 @@ def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...],
     from autotune.verdict import metrics
 
     given = metrics.named(_metric_regex(text) for text in arguments.metric or ())
-    if len(given) < len(arguments.metric or ()):
+    if len({*(arguments.metric or ())}) < len(arguments.metric or ()):
         raise UsageError("the same --metric is given twice", hint="leave one out")
     name, colon, goal = (arguments.goal or "min").rpartition(":")
     if arguments.goal is not None and not given:

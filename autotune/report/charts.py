@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from autotune.records import BASELINE, Interval, Session, Trial
+from autotune.records import BASELINE, Candidate, Interval, Session, Trial
 from autotune.report.elements import Safe, element, joined
 from autotune.report.text import Scale, value_text
 
@@ -204,13 +204,18 @@ def ends(axis: Axis, scale: Scale) -> tuple[str, str]:
     return f"{scale.text(axis.low)}{unit}", f"{scale.text(axis.high)}{unit}"
 
 
+def baseline_of(candidate: Candidate) -> str:
+    """Return the key of EEVDF's runs with the same values of the workload's parameters."""
+    return Candidate(BASELINE, params=candidate.params).key
+
+
 def compared(session: Session, runs: dict[str, list[Trial]]) -> list[str]:
-    """Return EEVDF and the first candidate of the table that has values, as far as there are runs."""
-    first = next(
-        (one.candidate.key for one in session.results
-         if one.candidate.scheduler != BASELINE and values(runs.get(one.candidate.key, []))), None
-    )  # fmt: skip
-    return [key for key in (BASELINE, first) if key is not None and values(runs.get(key, []))]
+    """Return the first candidate of the table that has values, and EEVDF's runs with the same parameters before it, as
+    far as there are runs."""
+    tried = [one.candidate for one in session.results if one.candidate.scheduler != BASELINE]
+    first = next((one for one in tried if values(runs.get(one.key, []))), None)
+    keys = [BASELINE] if first is None else [baseline_of(first), first.key]
+    return [key for key in keys if values(runs.get(key, []))]
 
 
 def _chart(kind: str, height: int, label: str, *parts: Safe) -> Safe:

@@ -244,12 +244,17 @@ def _workload_flags(workload: Workload) -> list[str]:
 
 def session_table(session: Session) -> Table:
     """Return the table of a session."""
-    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
+    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner, of=judged_of(session))
+
+
+def judged_of(session: Session) -> str:
+    """Return what the columns of values show: `median`, or the statistic that was judged instead."""
+    return "median" if session.statistic == "typical" else session.statistic
 
 
 def session_footnote(session: Session) -> str:
     """Return what the columns of the session's table mean."""
-    return footnote(is_time=session.metric == WALL_METRIC)
+    return footnote(is_time=session.metric == WALL_METRIC, of=judged_of(session))
 
 
 # --- whole documents -------------------------------------------------------------------------------------
@@ -267,6 +272,7 @@ def conclusion(session: Session) -> str:
             session.outlook,
             is_time=is_time,
             min_effect=session.min_effect,
+            statistic=session.statistic,
         )
     )
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from autotune.records import BASELINE, CandidateResult, Session, Trial
+from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
 from autotune.report import charts, documents
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
@@ -132,10 +132,11 @@ def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) 
     is_time = session.metric == documents.WALL_METRIC
     scale = scale_for((value.low, value.high), is_time=is_time)
     low, high = charts.ends(value, scale)
-    base = median(charts.values(runs.get(BASELINE, [])))
     across = charts.time_axis(session)
-    for key, name, kind in _named(session):
+    for candidate, name, kind in _named(session):
+        key = candidate.key
         if key in runs:
+            base = median(charts.values(runs.get(charts.baseline_of(candidate), [])))
             drawn = charts.runs_in_order(runs[key], across, value, base, is_time=is_time)
             yield _panel(name, kind, element("span", high), element("span", low), chart=drawn)
 
@@ -145,19 +146,21 @@ def _histograms(session: Session, numbers: dict[str, list[float]]) -> Iterator[S
     most = max(max(charts.bin_counts(several, axis)) for several in numbers.values())
     scale = scale_for((axis.low, axis.high), is_time=session.metric == documents.WALL_METRIC)
     low, high = charts.ends(axis, scale)
-    for key, name, kind in _named(session):
+    for candidate, name, kind in _named(session):
+        key = candidate.key
         if key in numbers:
             drawn = charts.histogram(numbers[key], axis, most)
             yield _panel(name, kind, element("span", f"{most}"), element("span", "0"), chart=drawn)
     yield element("div", element("span", low), element("span", high), class_="ends")
 
 
-def _named(session: Session) -> Iterator[tuple[str, str, str]]:
-    """Yield key, name and kind of each row, EEVDF first; EEVDF alone for a session without rows."""
+def _named(session: Session) -> Iterator[tuple[Candidate, str, str]]:
+    """Yield candidate, name and kind of each row, EEVDF first; EEVDF alone for a session without rows."""
     rows = documents.session_table(session).rows
-    named = [(one.candidate.key, row.name, row.kind) for one, row in zip(session.results, rows, strict=True)]
-    named = named if any(key == BASELINE for key, _, _ in named) else [(BASELINE, "EEVDF", "baseline"), *named]
-    yield from sorted(named, key=lambda one: one[0] != BASELINE)
+    named = [(one.candidate, row.name, row.kind) for one, row in zip(session.results, rows, strict=True)]
+    if not any(candidate.scheduler == BASELINE for candidate, _, _ in named):
+        named = [(Candidate(BASELINE), "EEVDF", "baseline"), *named]
+    yield from sorted(named, key=lambda one: one[0].scheduler != BASELINE)
 
 
 def _panel(name: str, kind: str, *labels: Safe, chart: Safe) -> Safe:

@@ -58,7 +58,10 @@ def _result(command: str, candidate: Candidate, runs: Sequence[Run]) -> dict[str
     return {
         "command": command,
         "name": candidate.short,
-        "parameters": {"scheduler": {"value": candidate.short}},
+        "parameters": {
+            "scheduler": {"value": candidate.alone.short},
+            **{name: {"value": value} for name, value in candidate.params},
+        },
         "measurements": measured,
         "summary": summary,
         **_as_before(runs, summary),

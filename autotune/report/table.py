@@ -16,6 +16,7 @@ from autotune.records import (
     knob_text,
 )
 from autotune.report.text import Scale, counted, printable, scale_for, value_text
+from autotune.verdict.stats import ratio_text
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
 
@@ -67,13 +68,13 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None) -> Table:
-    """Return the table of results, in their order. Both median columns have the same unit; EEVDF's median is of the
-    same rounds as the candidate's, those that the speedup rests on."""
+def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None, of: str = "median") -> Table:
+    """Return the table of results, in their order; `of` is what the columns of values show. Both have the same unit;
+    EEVDF's value is of the same rounds as the candidate's, those that the speedup rests on."""
     medians = (median for result in results for median in (result.median, result.baseline_median))
     scale = scale_for((median for median in medians if median is not None), is_time=is_time)
     unit = f" [{scale.unit}]" if scale.unit else ""
-    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [interval]", "verdict", "runs", "note")
+    header = ("#", "scheduler", f"{of}{unit}", f"EEVDF{unit}", "speedup [interval]", "verdict", "runs", "note")
     return Table(header, tuple(_rows(results, scale, winner)))
 
 
@@ -114,15 +115,8 @@ def _knobs(candidate: Candidate) -> tuple[str, ...]:
 
 def interval_text(interval: Interval) -> str:
     """Format an interval: `1.084 [1.051, 1.118]`."""
-    low, high = _ratio_text(interval.low), _ratio_text(interval.high)
-    return f"{_ratio_text(interval.estimate)} [{low}, {high}]"
-
-
-def _ratio_text(ratio: float) -> str:
-    """Format a ratio in at most five characters; intervals of few noisy runs can be very wide."""
-    if ratio >= 999.5:
-        return ">999"
-    return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
+    low, high = ratio_text(interval.low), ratio_text(interval.high)
+    return f"{ratio_text(interval.estimate)} [{low}, {high}]"
 
 
 def _note(result: CandidateResult, winner: str | None) -> str:
@@ -164,8 +158,13 @@ def _prediction_text(result: CandidateResult) -> str:
     return f"{reason} (predicted {result.prediction}: {outcome})"
 
 
-def footnote(*, is_time: bool) -> str:
-    """Return a sentence on the columns, to stand below the table."""
+def footnote(*, is_time: bool, of: str = "median") -> str:
+    """Return a sentence on the columns, to stand below the table; `of` is what the columns of values show."""
+    if of != "median":
+        return (
+            f"speedup: EEVDF's {of} over the scheduler's, or the inverse where more is better; above 1 is better. Its "
+            f"interval is the one that the verdict used. EEVDF: its {of} in the same rounds."
+        )
     ratio = "EEVDF's time over the scheduler's" if is_time else "the gain over EEVDF as a ratio"
     return (
         f"speedup: {ratio}, round by round; above 1 is better. Its interval is the one that the verdict used. "

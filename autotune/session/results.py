@@ -11,6 +11,9 @@ from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
 from autotune.verdict import guards, ranking, stats
 from autotune.verdict.race import Race, Standing
+from autotune.verdict.statistic import Statistic
+
+MEDIANS_DIFFER = "the medians say otherwise, since rounds differ widely: the speedup compares round by round"
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,17 @@ class Results:
     entries: Entries
     measured: Measured
     workload: Workload
+    statistic: Statistic | None = None
+    """What is judged of the runs; None: the typical run."""
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
         """Return all candidates and the baseline, best first."""
         standings = race.standings() if race is not None else ()
         winner = race.winner if race is not None else None
-        return ranking.rank([*self.of_candidates(standings), self._of_baseline()], winner)
+        leader = race.shown_leader if race is not None else None
+        return ranking.rank(
+            [*self.of_candidates(standings), self._of_baseline()], winner, leader.key if leader is not None else None
+        )
 
     def of_candidates(self, standings: Iterable[Standing]) -> list[CandidateResult]:
         return [self._of_candidate(standing) for standing in standings]
@@ -36,17 +44,21 @@ class Results:
         phase: Phase = "confirm" if standing.fresh else "race"
         compared = [(phase, number) for number in standing.rounds]
         own = [entry.values[one] for one in compared] or list(entry.values.values())
+        median, eevdf = self._middle(own), self._middle([self.measured.baseline_values[one] for one in compared])
+        note = self.note_of(standing)
+        if self.statistic is None and stats.medians_contradict(standing.interval, eevdf, median, self.workload.goal):
+            note = f"{note}; {MEDIANS_DIFFER}" if note else MEDIANS_DIFFER
         return CandidateResult(
             candidate=entry.proposal.candidate,
             reason=entry.proposal.reason,
             verdict=standing.verdict,
             speedup=standing.interval,
-            median=stats.median(own),
-            baseline_median=stats.median([self.measured.baseline_values[one] for one in compared]),
+            median=median,
+            baseline_median=eevdf,
             runs=len(entry.values),
             invalid_runs=standing.invalid,
             confirmed=standing.confirmed,
-            note=self.note_of(standing),
+            note=note,
             expected=entry.proposal.expected,
             prediction=entry.proposal.prediction,
             held=ranking.held(entry.proposal.prediction, standing.verdict),
@@ -55,6 +67,10 @@ class Results:
             guards=self.guards_of(standing),
             metrics=self._metrics(entry.others, compared),
         )
+
+    def _middle(self, values: Sequence[float]) -> float | None:
+        """Return the median, or what is judged instead."""
+        return stats.median(values) if self.statistic is None else self.statistic.of(values, self.workload.goal)
 
     def guards_of(self, standing: Standing) -> tuple[GuardResult, ...]:
         """Judge a candidate's guards over the rounds that its interval rests on."""
@@ -84,10 +100,16 @@ class Results:
         if standing.fresh and not standing.confirmed and not entry.last_problem and not standing.dropped:
             return f"not confirmed in {standing.pairs} fresh rounds"
         if standing.dropped is None or standing.dropped == entry.last_problem:
-            return entry.last_problem
+            return entry.last_problem or self._too_few(standing)
         if standing.verdict == "invalid" and entry.last_problem:
             return entry.last_problem
         return standing.dropped
+
+    def _too_few(self, standing: Standing) -> str:
+        """Return why a candidate has no interval; empty where the typical run is judged, or there is one."""
+        if self.statistic is None or standing.fresh or not standing.rounds:
+            return ""
+        return f"too few rounds to judge its {self.statistic.name}"
 
     def _of_baseline(self) -> CandidateResult:
         values = list(self.measured.baseline_values.values())
@@ -97,7 +119,7 @@ class Results:
             reason="the kernel's own scheduler",
             verdict=None,
             speedup=None,
-            median=stats.median(values),
+            median=self._middle(values),
             runs=len(values),
             invalid_runs=sum(1 for trial in trials if trial.invalid is not None),
             confirmed=False,

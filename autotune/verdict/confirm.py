@@ -14,10 +14,10 @@ hypothesis testing and acceptance sampling", Technometrics 24, 1982).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from autotune.records import Interval
 from autotune.verdict.levels import levels
@@ -108,13 +108,13 @@ class Look:
     least_errors: float
 
 
-def looks(pairs: int, alpha: float) -> tuple[Look, ...]:
+def looks(pairs: int, alpha: float, first: int = FIRST_LOOK_PAIRS) -> tuple[Look, ...]:
     """Return the looks of a confirmation of at most `pairs` pairs, which may risk `alpha` on its one side: after a
-    quarter, half, three quarters and all, none before `FIRST_LOOK_PAIRS`, and one there for clear cases. Raises
-    ValueError for fewer than two pairs."""
+    quarter, half, three quarters and all, none before the `first`, and one there for clear cases. Raises ValueError for
+    fewer than two pairs."""
     if pairs < LEAST_PAIRS:
         raise ValueError(f"no confirmation with {pairs} pairs")
-    first = min(FIRST_LOOK_PAIRS, pairs)
+    first = min(first, pairs)
     places = sorted({first, *(max(first, math.ceil(pairs * quarter / 4)) for quarter in (1, 2, 3, 4))})
     strictness = levels(tuple(place / pairs for place in places), alpha)
     return tuple(
@@ -126,6 +126,11 @@ def _least_errors(share: float) -> float:
     """Return what a look must show to go on. Before a quarter of the pairs only a clear loss ends it."""
     reached = [errors for from_share, errors in GIVING_UP if share >= from_share]
     return reached[-1] if reached else -1.0
+
+
+Values: TypeAlias = tuple[float, float]
+"""EEVDF's value and the candidate's in one round."""
+Judge: TypeAlias = Callable[[Sequence[Values]], "Estimate | None"]
 
 
 @dataclass
@@ -143,12 +148,17 @@ class Confirmation:
     """The same over each further baseline, by its key."""
     least_log: float = 0.0
     """Logarithm of the least gain that is wanted; a leader that does not reach it is given up."""
+    judge: Judge | None = None
+    """Estimates from values instead of `pairs` (`verdict.statistic`); None: the typical run is judged."""
+    first_look: int = FIRST_LOOK_PAIRS
+    values: dict[str | None, list[Values]] = field(default_factory=dict)
+    """Values over each baseline, the first under None."""
     looked: int = 0
     """Looks so far."""
     outcome: Literal["won", "lost"] | None = None
 
     def __post_init__(self) -> None:
-        self.looks = looks(self.most_pairs, self.alpha)
+        self.looks = looks(self.most_pairs, self.alpha, self.first_look)
 
     @property
     def level(self) -> float:
@@ -171,8 +181,16 @@ class Confirmation:
         estimate = self._estimates().get(self.against)
         return estimate.interval(self.level) if estimate is not None else None
 
-    def add(self, number: int, pair: float, rivals: Mapping[str, float] | None = None) -> None:
-        """Add the pair of a round, those over the `rivals` with it, and look where a look is due."""
+    def add(
+        self,
+        number: int,
+        pair: float,
+        rivals: Mapping[str, float] | None = None,
+        values: Mapping[str | None, Values] | None = None,
+    ) -> None:
+        """Add the pair of a round, those over the `rivals` and the values with it, and look where a look is due."""
+        for baseline, both in (values or {}).items():
+            self.values.setdefault(baseline, []).append(both)
         self.pairs[number] = pair
         for key, over in (rivals or {}).items():
             self.rivals.setdefault(key, {})[number] = over
@@ -181,7 +199,8 @@ class Confirmation:
             self.outcome = self._look(self.looks[self.looked - 1])
 
     def _look(self, look: Look) -> Literal["won", "lost"] | None:
-        estimates = self._estimates().values()  # no look comes before the second pair
+        estimates = self._estimates().values()  # no look comes before there are enough pairs
+        assert estimates
         if all(excludes_one(one.interval(look.level)) == "faster" for one in estimates):
             return "won"
         hopeless = any(
@@ -193,7 +212,10 @@ class Confirmation:
     def _estimates(self) -> dict[str | None, Estimate]:
         """Return the estimate over each baseline, the first under None; none with fewer than two pairs."""
         series: list[tuple[str | None, dict[int, float]]] = [(None, self.pairs), *self.rivals.items()]
-        found = {key: Estimate.of(list(pairs.values()), self.lent) for key, pairs in series}
+        if self.judge is not None:
+            found = {key: self.judge(self.values.get(key, ())) for key, _ in series}
+        else:
+            found = {key: Estimate.of(list(pairs.values()), self.lent) for key, pairs in series}
         return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 

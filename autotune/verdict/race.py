@@ -24,6 +24,9 @@ results are looked at after every round, candidates join later, and the best of 
 - *The least gain that is wanted.* With `min_effect`, a leader runs no more pairs than would show such a gain, and is
   given up once its gain is shown to be smaller. Both are fixed by the race's noise, or end a confirmation without a
   claim, so they add no false winner.
+- *Another statistic.* With `statistic` the confirmation judges the mean or a percentile of the runs
+  (`verdict.statistic`), at the same looks and levels but none before that has enough pairs. The race still chooses by
+  the typical run, and claims nothing: its rows have no interval.
 - *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
   Then it runs alone until `tail_runs` of its runs are known, as far as the budget goes: a run that takes far longer
   than its median counts into the mean, and may cost it the win.
@@ -61,7 +64,17 @@ from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
 from autotune.verdict.coldstart import BY_FAR, cold_round
-from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, Confirmation, Estimate, Scatter, pairs_to_show
+from autotune.verdict.confirm import (
+    FIRST_LOOK_PAIRS,
+    LEAST_PAIRS,
+    MOST_PAIRS,
+    Confirmation,
+    Estimate,
+    Judge,
+    Scatter,
+    pairs_to_show,
+)
+from autotune.verdict.statistic import Statistic
 from autotune.verdict.stats import (
     SAME_MARGIN,
     log_speedup,
@@ -214,6 +227,7 @@ class Race:
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
         min_effect: float = 0.0,
+        statistic: Statistic | None = None,
         baseline: str = BASELINE,
         rivals: Sequence[str] = (),
     ) -> None:
@@ -228,6 +242,8 @@ class Race:
         self._alpha = alpha
         self._same_margin = same_margin
         self._least_log = math.log1p(min_effect)
+        self._statistic = statistic
+        self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
         self._entrants: dict[str, _Entrant] = {}
         self.baselines = (baseline, *rivals)
         self._baseline = _Reliability()
@@ -349,12 +365,12 @@ class Race:
     def begin_confirm(self, pairs: int = MOST_PAIRS) -> str | None:
         """End racing and begin to confirm the leader, after it the next best, over `pairs` fresh pairs in all. Their
         number must not depend on their data; one candidate gets at most `MOST_PAIRS`. Return its key, or None when no
-        candidate has an estimate above 1: then there is no winner and the race is done. May be called before a set is
-        finished (the budget ends), but only once."""
+        candidate has an estimate above 1 (another statistic: none is left): then there is no winner and the
+        race is done. May be called before a set is finished (the budget ends), but only once."""
         self._refuse_open_round()
         if self._race_is_over:
             raise ValueError("confirmation has begun already")
-        if pairs < LEAST_PAIRS:
+        if pairs < self.least_pairs:
             raise ValueError(f"no confirmation with {pairs} pairs")
         self._race_is_over = True
         self._pairs_left = pairs
@@ -421,7 +437,12 @@ class Race:
         """Key of the candidate that won its confirmation, and whose mean is better too as far as its runs show; None
         when there is none, or not yet."""
         won = self._won()
-        return won.key if won is not None and won.tail.mean_is_better else None
+        return won.key if won is not None and not self._stalls(won) else None
+
+    @property
+    def least_pairs(self) -> int:
+        """Fewest pairs of a confirmation."""
+        return LEAST_PAIRS if self._statistic is None else self._statistic.least_pairs
 
     @property
     def shown_leader(self) -> Standing | None:
@@ -432,7 +453,10 @@ class Race:
 
     @property
     def pair_deviation(self) -> float | None:
-        """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known."""
+        """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known. Of
+        another statistic, what pairs would have whose mean is as noisy."""
+        if self._statistic is not None:
+            return max((found for one in self._entrants.values() if (found := _deviation(one))), default=None)
         fresh = (Scatter.of(one.confirmation.pairs.values()) for one in self._entrants.values() if one.confirmation)
         return sum(fresh, self._shared()).deviation
 
@@ -497,20 +521,19 @@ class Race:
                 kept = entrant.tail.compared if is_first else entrant.tail.rivals.setdefault(key, [])
                 kept.append((self._cost(baseline), self._cost(value)))
             pair = pairs.pop(self.baselines[0])
+            values = {None if key == self.baselines[0] else key: (one, value) for key, one in baselines.items()}
             if opened.phase == "race":
                 entrant.pairs[opened.number] = pair
                 entrant.costs[opened.number] = self._cost(value)
             elif self._confirmation is not None and self._confirmation.key == entrant.key:
-                self._confirm_one(entrant, self._confirmation, opened.number, pair, pairs)
+                self._confirmation.add(opened.number, pair, pairs, values)
+                self._see_confirmation(entrant, self._confirmation)
 
     def _cost(self, value: float) -> float:
         """Return what is to be small: the value itself, or time per work where it is to be large."""
         return value if self._goal == "min" else 1.0 / value
 
-    def _confirm_one(
-        self, entrant: _Entrant, confirmation: Confirmation, number: int, pair: float, rivals: Mapping[str, float]
-    ) -> None:
-        confirmation.add(number, pair, rivals)
+    def _see_confirmation(self, entrant: _Entrant, confirmation: Confirmation) -> None:
         self._pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
@@ -519,8 +542,13 @@ class Race:
 
     def _judge_tail(self, entrant: _Entrant) -> None:
         """End the win of a candidate whose rare stalls cost more than its typical run gains."""
-        if not entrant.tail.mean_is_better:
+        if self._stalls(entrant):
             self.drop(entrant.key, entrant.tail.problem, failed=False)
+
+    def _stalls(self, entrant: _Entrant) -> bool:
+        """Return whether rare stalls cost more than the typical run gains; what is judged may contain them already."""
+        covered = self._statistic is not None and self._statistic.covers_tail
+        return not covered and not entrant.tail.mean_is_better
 
     def _leave_out_cold_starts(self) -> None:
         """Leave out the first round of the set for all alike, where it was the slowest by far for each candidate."""
@@ -554,21 +582,38 @@ class Race:
         """Begin to confirm the best that has not been confirmed yet, where its estimate is above 1 and pairs are left.
         Without one, the confirmation that has ended stays: it is the one that is shown."""
         ended, self._confirmation = self._confirmation, None
-        leader = self.leader if self._pairs_left >= LEAST_PAIRS else None
-        if leader is None or self._entrants[leader].estimate <= 0.0:
+        leader = self.leader if self._pairs_left >= self.least_pairs else None
+        may_gain = leader is not None and (self._statistic is not None or self._entrants[leader].estimate > 0.0)
+        if leader is None or not may_gain:
             self._confirmation = ended if ended is not None and ended.outcome is not None else None
             return
         entrant = self._entrants[leader]
         lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
-        pairs = min(self._pairs_left, MOST_PAIRS, self._pairs_worth_running(alpha))
-        self._confirmation = entrant.confirmation = Confirmation(leader, alpha, pairs, lent, least_log=self._least_log)
+        pairs = min(self._pairs_left, self._pairs_worth_running(alpha))
+        self._confirmation = entrant.confirmation = Confirmation(
+            leader,
+            alpha,
+            pairs,
+            lent,
+            least_log=self._least_log,
+            judge=self._judge(),
+            first_look=FIRST_LOOK_PAIRS if self._statistic is None else self.least_pairs,
+        )
+
+    def _judge(self) -> Judge | None:
+        """Return what estimates a speedup by the statistic; None for the typical run."""
+        judged, goal, seed = self._statistic, self._goal, self._resampling_seed
+        return None if judged is None else lambda values: judged.estimate(values, goal, seed)
 
     def _pairs_worth_running(self, alpha: float) -> int:
-        """Return how many pairs would show the least gain that is wanted, as far as the race tells the noise."""
+        """Return how many pairs would show the least gain that is wanted, as far as the race tells the noise: of
+        another statistic than the typical run it tells nothing."""
+        if self._statistic is not None:
+            return self._statistic.most_pairs
         deviation = self._shared().deviation
         if not self._least_log or deviation is None:
             return MOST_PAIRS
-        return pairs_to_show(self._least_log, deviation, alpha)
+        return min(MOST_PAIRS, pairs_to_show(self._least_log, deviation, alpha))
 
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
@@ -583,7 +628,7 @@ class Race:
             against = confirmation.against or against
         else:
             rounds, fresh, interval = tuple(entrant.pairs), False, self._race_interval(entrant)
-        stalls = self._won() is entrant and not entrant.tail.mean_is_better  # its runs alone were cut short
+        stalls = self._won() is entrant and self._stalls(entrant)  # its runs alone were cut short
         return Standing(
             key=entrant.key,
             rounds=rounds,
@@ -605,7 +650,10 @@ class Race:
         return verdict(interval, self._same_margin) if claims else "undecided"
 
     def _race_interval(self, entrant: _Entrant) -> Interval | None:
-        """Return a candidate's interval at its current look; the looks of a series share evenly."""
+        """Return a candidate's interval at its current look; the looks of a series share evenly. None for another
+        statistic than the typical run: the race has too few rounds to claim anything of it."""
+        if self._statistic is not None:
+            return None
         estimate = Estimate.of(list(entrant.pairs.values()), self._shared().lent())
         looks_in_series = self._max_rounds - 1
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
@@ -635,6 +683,12 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
     noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
     best = max(means, key=lambda key: means[key])
     return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
+
+
+def _deviation(entrant: _Entrant) -> float | None:
+    confirmation = entrant.confirmation
+    estimate = confirmation.judge(confirmation.values.get(None, ())) if confirmation and confirmation.judge else None
+    return estimate.error * math.sqrt(len(confirmation.pairs)) if estimate and confirmation else None
 
 
 def _valid(value: float | None) -> float | None:

@@ -160,6 +160,36 @@ def test_at_many_moments_of_a_start(installed: Path, arguments: list[str]) -> No
     assert not list(installed.parent.glob("**/.draft-*"))
 
 
+WRAPPED = """
+import os, signal, time, typer
+from autotune import cli
+@cli.app.command("wrapping")
+def _wrapping():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt as error:
+        raise {kind}(f"building a model failed: {{error!r}}") from None
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "ImportError", "RuntimeError"])
+def test_a_ctrl_c_that_a_library_made_an_error_of_its_own_of_is_an_interruption(kind: str) -> None:
+    """As pydantic's core does while it builds a model."""
+    argv = [sys.executable, "-c", WRAPPED.format(kind=kind), "wrapping"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (130, LINE)
+
+
+def test_a_bug_is_a_bug_where_nobody_pressed_ctrl_c() -> None:
+    code = WRAPPED.format(kind="ValueError").replace("os.kill(os.getpid(), signal.SIGINT)", "raise KeyboardInterrupt")
+    argv = [sys.executable, "-c", code, "wrapping"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    assert done.returncode == 1
+    assert "This is a bug in autotune" in done.stderr
+
+
 BOTH = """
 import os, signal, sys, time
 from autotune import cli, signals

@@ -186,8 +186,8 @@ def test_candidates_with_the_same_reason_share_its_line() -> None:
     ("wrong", "says"),
     [
         ("at_fif", "did you mean 'at_fifo'?"),
-        ("bpfland", "did you mean 'scx_bpfland'?"),
-        ("lavd", "did you mean 'scx_lavd'?"),
+        ("bpflnd", "did you mean 'scx_bpfland'?"),
+        ("lavdd", "did you mean 'scx_lavd'?"),
         ("zzz", "'autotune schedulers' lists them"),
         ("", "'autotune schedulers' lists them"),
         ("at_fifo:slice=1", "did you mean 'slice_us'?"),

@@ -127,6 +127,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "min_runs": "4",
         "max_runs": "9",
         "min_effect": "2.5%",
+        "statistic": "p90",
         "seed": "7",
         "planner": "claude",
         "model": "my-model",
@@ -140,7 +141,9 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
     (tmp_path / "config/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
-    runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025)
+    runs = config.Settings(
+        "vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025, statistic="p90"
+    )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
     assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0)
 
@@ -349,7 +352,18 @@ VALUES = {
 
 def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() -> None:
     own = {name for name, key in config.ALL.items() if "project" in key.owners}
-    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "runs", "min_effect", "seed"}
+    assert own == {
+        "cpus",
+        "memory",
+        "budget",
+        "warmup",
+        "min_runs",
+        "max_runs",
+        "runs",
+        "min_effect",
+        "statistic",
+        "seed",
+    }
     assert set(config.ALL) == own | set(VALUES)
     assert all("user" in key.owners for key in config.ALL.values())
 

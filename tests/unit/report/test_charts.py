@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from autotune.records import BASELINE
-from autotune.report import charts
+from autotune.records import BASELINE, Candidate
+from autotune.report import charts, html
 from tests.support import sessions
 
 
@@ -64,3 +65,15 @@ def test_a_long_session_is_thinned_evenly() -> None:
     runs = charts.measured(sessions.session(trials=trials))[BASELINE]
     assert 2000 < len(runs) <= charts.MOST_POINTS
     assert runs[-1].round > 9990
+
+
+def test_a_candidate_is_compared_with_eevdf_under_the_same_parameters() -> None:
+    jobs = (("jobs", "8"),)
+    batch, base = replace(sessions.BATCH, params=jobs), Candidate(BASELINE, params=jobs)
+    other = Candidate(BASELINE, params=(("jobs", "2"),))
+    done = sessions.session(
+        results=(sessions.result(batch, "faster"), sessions.result(base, None), sessions.result(other, None)),
+        trials=tuple(sessions.trial(one.key) for one in (other, base, batch)),
+    )
+    assert charts.compared(done, charts.measured(done)) == [base.key, batch.key]
+    assert html.page(done).count("runs baseline") == 3, "a panel for each of its values, and the histogram"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,3 +79,12 @@ def test_a_run_that_a_signal_ended_has_the_code_that_a_shell_would_show() -> Non
 
 def test_it_does_not_pass_for_hyperfine() -> None:
     assert "hyperfine_version" not in documented()["metadata"]
+
+
+def test_parameters_of_the_workload_are_parameters_there() -> None:
+    with_jobs = replace(sessions.BATCH, params=(("jobs", "8"),))
+    [result] = documented(
+        results=(sessions.result(with_jobs, "faster"),), trials=(sessions.trial(with_jobs.key),), winner=None
+    )["results"]
+    assert result["name"] == f"{sessions.BATCH.short} jobs=8"
+    assert result["parameters"] == {"scheduler": {"value": sessions.BATCH.short}, "jobs": {"value": "8"}}

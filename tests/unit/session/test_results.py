@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from autotune.errors import WorkloadError
+from autotune.config import parse_duration
+from autotune.errors import UsageError, WorkloadError
 from autotune.events import BaselineKnown, Event
 from autotune.lease import handover
 from autotune.machine.base import OutputHandler
@@ -254,3 +255,45 @@ def test_before_the_race_the_budget_is_compared_with_the_least_gain() -> None:
     sentence = documents.baseline_sentence(known, is_time=True)
     assert known.min_effect == 0.02
     assert ("--min-effect) with --budget" in sentence) == (known.wanted_s is not None)
+
+
+# --- another statistic -----------------------------------------------------------------------------------
+
+
+def test_a_percentile_is_judged_and_shown_in_all_places() -> None:
+    done = session(TWO, statistic="p90")
+    assert done.winner == "a"
+    assert documents.session_table(done).header[2].startswith("p90")
+    assert "p90" in documents.session_footnote(done)
+    assert done.recommendation.startswith("Use a: the p90 of the command's runs is 1.2")
+    won = done.results[0]
+    assert won.speedup is not None
+    assert won.median is not None
+    assert won.baseline_median is not None
+    assert won.baseline_median / won.median == pytest.approx(won.speedup.estimate)
+    assert won.fresh_pairs >= 20
+    loser = next(one for one in done.results if one.candidate.key == "b")
+    assert loser.speedup is None
+    again = session(TWO, statistic="p90")
+    assert again.results[0].speedup == won.speedup, "the seed is the same"
+
+
+def percentile_session(budget_s: float) -> Session:
+    """A session that judges the p95; its clock is moved by the runs alone, of about a second each."""
+    now = [0.0]
+
+    def side(_key: str, measured: Measurement) -> Measurement:
+        now[0] += measured.run.wall_s
+        return measured
+
+    workload = Workload("true", ("true",), "/")
+    options = SessionOptions(seed=3, statistic="p95", budget_s=budget_s)
+    planner = ListPlanner([["a"]])
+    return tune(workload, SideMachine(FASTER, side), planner, options, lambda _event: None, resolve, lambda: now[0])
+
+
+def test_a_budget_without_room_for_a_percentile_is_refused_with_one_that_has() -> None:
+    with pytest.raises(UsageError, match=r"--statistic p95 needs 40 pairs .* has room for 13") as refused:
+        percentile_session(60.0)
+    budget = refused.value.hint.removeprefix("give --budget ").partition(",")[0]
+    assert percentile_session(parse_duration(budget)).winner == "a"
