@@ -112,6 +112,9 @@ INVALID_IN_A_ROW = 2
 INVALID_IN_ALL = 3
 """Invalid trials, in a row or in all, after which a candidate (or the baseline) is dropped."""
 
+_COST_OF_LOOKS = 1.25
+"""How many times the textbook's pairs a least gain gets: several looks, and a noise that is only estimated, cost some."""
+
 _SPENT_AT_ONCE = 0.75
 """Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
 
@@ -613,7 +616,7 @@ class Race:
         deviation = self._shared().deviation
         if not self._least_log or deviation is None:
             return MOST_PAIRS
-        return min(MOST_PAIRS, pairs_to_show(self._least_log, deviation, alpha))
+        return min(MOST_PAIRS, math.ceil(_COST_OF_LOOKS * pairs_to_show(self._least_log, deviation, alpha)))
 
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
