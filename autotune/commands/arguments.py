@@ -415,14 +415,15 @@ def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...],
     """Return the metric to judge, None for wall time, the others, and the goal."""
     from autotune.verdict import metrics
 
-    given = metrics.named(_metric_regex(text) for text in arguments.metric or ())
-    if len({*(arguments.metric or ())}) < len(arguments.metric or ()):
-        raise UsageError("the same --metric is given twice", hint="leave one out")
-    name, colon, goal = (arguments.goal or "min").rpartition(":")
-    if arguments.goal is not None and not given:
+    texts = arguments.metric or ()
+    name, colon, goal = ("min" if arguments.goal is None else arguments.goal).rpartition(":")
+    if arguments.goal is not None and not texts:
         raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
     if goal not in ("min", "max"):
         raise UsageError(f"--goal: {goal!r} is not one of min, max", hint="such as --goal max or --goal rps:max")
+    given = metrics.named(_metric_regex(text) for text in texts)
+    if len(set(texts)) < len(texts):
+        raise UsageError("the same --metric is given twice", hint="leave one out")
     names = [metric.name for metric in given]
     if colon and name not in names:
         raise UsageError(f"--goal: no --metric is named {name!r}", hint=f"names are {', '.join(names)}")

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 from autotune.measure import energy
-from autotune.measure.wakeups import Wake, WakeProbe
+from autotune.measure.wakeups import WakeProbe
 from autotune.records import SideEffects
 
 PERIOD_S = 0.05
 """Pause between two wake-ups. A run of a second has 20, and rounds add up."""
 LEAST_WAKES = 3
-"""Fewer wake-ups say nothing about a run."""
+"""A run with room for fewer says nothing."""
 
 
 class Bystander:
@@ -41,10 +42,19 @@ class Bystander:
         spent_j = energy.spent_j(self._energy, energy.read(self._powercap), now_s - self._began_s)
         if self._probe is None:
             return SideEffects(energy_j=spent_j)
-        wakes, due_s = self._probe.take(), self._probe.due_s
-        if due_s is not None and now_s > due_s:  # it should have woken by now
-            wakes.append(Wake(now_s, now_s - due_s))
+        late_s = [wake.late_s for wake in self._probe.take()] + overdue(self._probe.due_s, now_s)
         cpu_s = self._probe.cpu_so_far_s()
         self._probe.stop(wait=False)
-        late_s = math.fsum(wake.late_s for wake in wakes) / len(wakes) if len(wakes) >= LEAST_WAKES else None
-        return SideEffects(late_s, len(wakes), cpu_s, spent_j)
+        return SideEffects(typical(late_s, now_s - self._began_s), len(late_s), cpu_s, spent_j)
+
+
+def overdue(due_s: float | None, now_s: float) -> list[float]:
+    """Return how late a wake-up is that should have come by now: a bystander that starves does not wake at all."""
+    return [] if due_s is None or now_s <= due_s else [now_s - due_s]
+
+
+def typical(late_s: Sequence[float], elapsed_s: float) -> float | None:
+    """Return the mean lateness; None for a run that was too short for `LEAST_WAKES` wake-ups in time."""
+    if elapsed_s < LEAST_WAKES * PERIOD_S or not late_s:
+        return None
+    return math.fsum(late_s) / len(late_s)

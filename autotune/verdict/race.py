@@ -113,7 +113,7 @@ INVALID_IN_ALL = 3
 """Invalid trials, in a row or in all, after which a candidate (or the baseline) is dropped."""
 
 _COST_OF_LOOKS = 1.25
-"""How many times the textbook's pairs a least gain gets: several looks, and a noise that is only estimated, cost some."""
+"""How many times the textbook's pairs a least gain gets: several looks, and noise that is only estimated, cost some."""
 
 _SPENT_AT_ONCE = 0.75
 """Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
