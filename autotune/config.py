@@ -61,6 +61,10 @@ class Settings:
     runs: int | None = None
     """Rounds of the race, exactly, and most fresh pairs; None means from `min_runs` to `max_runs` rounds, and as many
     pairs as the budget has room for."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
+    statistic: str = "typical"
+    """What is judged of the runs: the typical run, `mean`, `median`, or `p50` to `p99`."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -162,6 +166,22 @@ def size_flag(size_bytes: int) -> str:
     return f"{-(-size_bytes // 1024)}K"
 
 
+def parse_share(text: str) -> float:
+    """Parse a share: `3%` is 0.03. Raises ValueError for anything else, and for more than 1000 %; a plain number is
+    refused because it may be meant either way."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*%", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a share such as 3%")
+    if float(match[1]) > 1000.0:
+        raise ValueError(f"{text!r} is more than 1000%")
+    return float(match[1]) / 100.0
+
+
+def share_flag(share: float) -> str:
+    """Write a share as a flag takes it: `3%`."""
+    return f"{round(share * 100.0, 6):g}%"
+
+
 def _parse_count(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?\d{1,18}", text.strip()):
@@ -180,6 +200,12 @@ def _parse_choice(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _parse_statistic(text: str) -> str:
+    if not re.fullmatch(r"typical|mean|median|p[5-9]\d", text):
+        raise ValueError(f"{text!r} is not one of typical, mean, median, p50 to p99")
+    return text
 
 
 def _parse_money(text: str) -> float:
@@ -260,6 +286,8 @@ ALL = {
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
         Key("runs", _parse_count(2)),
+        Key("min_effect", parse_share, share_flag),
+        Key("statistic", _parse_statistic),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -19,7 +19,7 @@ from autotune.commands import completion
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
-    from autotune.records import Workload
+    from autotune.records import Goal, Metric, Workload
 
 
 def _set_debug(context: typer.Context, wanted: bool) -> None:
@@ -208,12 +208,13 @@ class CcArguments:
         ),
     ] = False
     metric: Annotated[
-        str | None,
+        list[str] | None,
         _option(
             "--metric",
             panel=_MEASURE,
             metavar="REGEX",
-            help="Regex whose group 1 is the number to compare, e.g. 'rps: ([0-9.]+)'. Default: wall time.",
+            help="Regex whose group 1 is the number to compare, e.g. 'rps: ([0-9.]+)'. Default: wall time. "
+            "May be repeated: the others are reported.",
         ),
     ] = None
     goal: Annotated[
@@ -221,8 +222,39 @@ class CcArguments:
         _option(
             "--goal",
             panel=_MEASURE,
-            metavar="min|max",
-            help="Which --metric is better: a smaller (min) or a larger one (max). Default: min.",
+            metavar="[NAME:]min|max",
+            help="Which value is better: a smaller (min) or a larger one (max). Default: min. NAME is the --metric to "
+            "compare, by the word before its number. Default: the first.",
+        ),
+    ] = None
+    guard: Annotated[
+        list[str] | None,
+        _option(
+            "--guard",
+            panel=_MEASURE,
+            metavar="NAME[=REGEX]:BOUND",
+            help="What a winner must not cost: memory, cpu, energy, latency, or a number in the output. Bounds: "
+            "max+5%, min-5% of EEVDF's, max=120, off. May be repeated.",
+        ),
+    ] = None
+    no_guards: Annotated[bool, _option("--no-guards", panel=_MEASURE, help="Switch off the built-in guards.")] = False
+    min_effect: Annotated[
+        str | None,
+        _option(
+            "--min-effect",
+            panel=_MEASURE,
+            metavar="PERCENT",
+            help="The least gain that you would bother to apply, such as 3%. Default: any.",
+        ),
+    ] = None
+    statistic: Annotated[
+        str | None,
+        _option(
+            "--statistic",
+            panel=_MEASURE,
+            metavar="NAME",
+            complete=completion.values("typical", "mean", "median", "p75", "p90", "p95", "p99"),
+            help="What to judge of the runs: typical, mean, median, or p50 to p99. Default: typical.",
         ),
     ] = None
     scheduler: Annotated[
@@ -403,8 +435,10 @@ def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
     from autotune.machine.local import invoking_environment
     from autotune.records import Workload
+    from autotune.verdict import guards
 
     command, argv = _command(arguments.command, _shell(arguments))
+    judged, others, goal = _metrics(arguments)
     return Workload(
         name=_name(arguments.name),
         command=command,
@@ -417,11 +451,13 @@ def workload_from(arguments: CcArguments) -> Workload:
         cleanup=arguments.cleanup,
         input_path=_input_path(arguments.input),
         timeout_s=_timeout_s(arguments.timeout),
-        metric_regex=_metric_regex(arguments.metric),
-        goal=_goal(arguments),
+        metric_regex=judged.regex if judged is not None else None,
+        goal=goal,
         ignore_failure=arguments.ignore_failure is not None,
         ignored_exits=_exit_codes(arguments.ignore_failure),
         pristine=arguments.pristine,
+        metrics=others,
+        guards=guards.chosen(arguments.guard or (), metrics=others, defaults=not arguments.no_guards),
     )
 
 
@@ -505,19 +541,35 @@ def _timeout_s(text: str | None) -> float | None:
         raise UsageError(f"--timeout: {error}") from None
 
 
-def _metric_regex(text: str | None) -> str | None:
-    if text is None:
-        return None
+def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...], Goal]:
+    """Return the metric to judge, None for wall time, the others, and the goal."""
+    from autotune.verdict import metrics
+
+    texts = arguments.metric or ()
+    name, colon, goal = ("min" if arguments.goal is None else arguments.goal).rpartition(":")
+    if arguments.goal is not None and not texts:
+        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
+    if goal not in ("min", "max"):
+        raise UsageError(f"--goal: {goal!r} is not one of min, max", hint="such as --goal max or --goal rps:max")
+    given = metrics.named(_metric_regex(text) for text in texts)
+    if len(set(texts)) < len(texts):
+        raise UsageError("the same --metric is given twice", hint="leave one out")
+    names = [metric.name for metric in given]
+    if colon and name not in names:
+        raise UsageError(f"--goal: no --metric is named {name!r}", hint=f"names are {', '.join(names)}")
+    judged = next((metric for metric in given if not colon or metric.name == name), None)
+    return judged, tuple(metric for metric in given if metric is not judged), "max" if goal == "max" else "min"
+
+
+def _metric_regex(text: str) -> str:
+    import re
+
     try:
-        re.compile(text)
+        groups = re.compile(text).groups
     except re.error as error:
         raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
+    if groups == 0:
+        raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
+    if groups > 1:
+        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
     return text
-
-
-def _goal(arguments: CcArguments) -> Literal["min", "max"]:
-    if arguments.goal is not None and arguments.metric is None:
-        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
-    if arguments.goal not in (None, "min", "max"):
-        raise UsageError(f"--goal: {arguments.goal!r} is not one of min, max")
-    return "max" if arguments.goal == "max" else "min"

@@ -25,6 +25,7 @@ from autotune.records import (
     Allotment,
     Baseline,
     Candidate,
+    CandidateResult,
     MachineInfo,
     Observation,
     Session,
@@ -34,6 +35,7 @@ from autotune.records import (
 from autotune.report import program
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
+from autotune.verdict import guards
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
@@ -106,7 +108,11 @@ def detectable_sentence(baseline: Baseline) -> str:
     """Return a sentence on the gain that is likely to be found with this budget."""
     if baseline.detectable is None:
         return "This budget has no room to confirm a gain."
-    return f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10."
+    known = f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10"
+    if baseline.wanted_s is None:
+        return f"{known}."
+    wanted = f"those of {percent_text(baseline.min_effect)} (--min-effect)"
+    return f"{known}; {wanted} with --budget {duration_flag(baseline.wanted_s)}."
 
 
 def allotment_sentence(allotted: Allotment) -> str:
@@ -161,6 +167,9 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
         return []
     tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
+    faster_but = next((one for one in tried if one.verdict == "faster" and one.fresh_pairs and one.but), None)
+    if faster_but is not None:
+        return _wider_guards(session, faster_but, given)
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
         return ["Next: give a larger --budget, so that candidates can be tried."]
@@ -173,6 +182,14 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
             "Next: no candidate ran without fault; the notes say why, and 'autotune doctor' what this machine lacks."
         ]
     return ["Next: keep EEVDF, or try others: 'autotune schedulers' lists them, --scheduler NAME tries one."]
+
+
+def _wider_guards(session: Session, candidate: CandidateResult, given: Sequence[str]) -> list[str]:
+    """Return how to accept what a candidate costs."""
+    accepted = guards.widened(session.workload.guards, candidate.guards)
+    workload = dataclasses.replace(session.workload, guards=accepted)
+    says = f"Next: keep EEVDF; or, if you accept what {printable(candidate.candidate.short)} costs:"
+    return [says, closer_command(dataclasses.replace(session, workload=workload), candidate.candidate, given)]
 
 
 def _is_hopeless(session: Session) -> bool:
@@ -199,7 +216,7 @@ def closer_command(session: Session, candidate: Candidate, given: Sequence[str] 
 def keep_command(session: Session) -> str | None:
     """Return the command line that keeps the winner attached; None without a winner, and for a session in a micro-VM,
     whose scheduler cannot be kept."""
-    if session.winner is None or session.machine.kind != "host":
+    if session.winner is None or session.machine.kind != "host" or not session.is_worth_it:
         return None
     won = next((one.candidate for one in session.results if one.candidate.key == session.winner), None)
     return f"{program.called()} apply {shell_word(won.short if won else session.winner)}"
@@ -225,6 +242,8 @@ def _workload_flags(workload: Workload) -> list[str]:
     flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
     if workload.metric_regex is not None:
         flags += ["--goal", workload.goal]
+    flags += [word for metric in workload.metrics for word in ("--metric", metric.regex)]
+    flags += guards.flags(workload.guards)
     ignored = f"={','.join(map(str, workload.ignored_exits))}" if workload.ignored_exits else ""
     switches = {f"--ignore-failure{ignored}": workload.ignore_failure, "--pristine": workload.pristine}
     return flags + [name for name, on in switches.items() if on]
@@ -242,12 +261,17 @@ def shell_flag(workload: Workload) -> str | None:
 
 def session_table(session: Session) -> Table:
     """Return the table of a session."""
-    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
+    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner, of=judged_of(session))
+
+
+def judged_of(session: Session) -> str:
+    """Return what the columns of values show: `median`, or the statistic that was judged instead."""
+    return "median" if session.statistic == "typical" else session.statistic
 
 
 def session_footnote(session: Session) -> str:
     """Return what the columns of the session's table mean."""
-    return footnote(is_time=session.metric == WALL_METRIC)
+    return footnote(is_time=session.metric == WALL_METRIC, of=judged_of(session))
 
 
 def heading(session: Session) -> list[str]:
@@ -263,7 +287,15 @@ def conclusion(session: Session) -> str:
     is_time = session.metric == WALL_METRIC
     return printable(
         session.recommendation
-        or recommend(session.results, session.winner, session.baseline, session.outlook, is_time=is_time)
+        or recommend(
+            session.results,
+            session.winner,
+            session.baseline,
+            session.outlook,
+            is_time=is_time,
+            min_effect=session.min_effect,
+            statistic=session.statistic,
+        )
     )
 
 

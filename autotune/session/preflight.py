@@ -31,6 +31,7 @@ from autotune.schedext.catalogue.catalog import Catalog
 from autotune.session import keeping, tuner
 from autotune.session.request import SessionRequest
 from autotune.verdict.budget import LEAST_RACE_RUNS
+from autotune.verdict.statistic import Statistic
 
 LEAST_VM_BYTES = 128 << 20
 """Less memory does not hold the kernel and what starts the session in the micro-VM."""
@@ -216,6 +217,15 @@ def _metric(start: Start) -> None:
         raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
 
 
+def _statistic(start: Start) -> None:
+    judged, runs = Statistic.named(start.request.settings.statistic), start.request.settings.runs
+    if judged is not None and runs is not None and runs < judged.least_pairs:
+        raise UsageError(
+            f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs, and --runs {runs} allows {runs}",
+            hint="leave out --runs, or judge the typical run",
+        )
+
+
 # --- the machine -----------------------------------------------------------------------------------------
 
 
@@ -304,6 +314,7 @@ def _known_run_s(start: Start) -> tuple[float, str]:
 
 CHECKS: tuple[Callable[[Start], None], ...] = (
     _metric,
+    _statistic,
     _input,
     _reports,
     _keep_writes,

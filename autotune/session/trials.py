@@ -58,6 +58,7 @@ from autotune.session.limits import CLEANUP, COMMAND, Limits, timed_out_text
 from autotune.session.nearest import nearest_line
 from autotune.session.remarks import Remarks
 from autotune.session.spending import OutOfBudget
+from autotune.verdict import guards, metrics
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Trials:
         self._listener = listener
         self._show_output = show_output
         self._expected_exit: int | None = 0
+        self._is_known = False
         self._noted: set[str] = set()
         self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
@@ -163,6 +165,9 @@ class Trials:
         if trial.invalid is not None:
             advice = _advice(trial, self._workload)
             raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=advice)
+        if not self._is_known:  # what the first output lacks is a mistake of the options
+            _refuse_not_found(trial.run, self._workload)
+        self._is_known = True
         self._expected_exit = trial.run.exit_code
         self._limits.learn_from_baseline(trial.run)
 
@@ -244,6 +249,7 @@ class Trials:
     ) -> TrialOutcome:
         invalid = problem_of(measurement, self._workload, self._expected_exit, limit_s=limit_s)
         value = None if invalid else metric_value(measurement.run, self._workload)
+        others = {} if invalid else other_values(measurement, self._workload)
         trial = Trial(
             phase=phase,
             round=number,
@@ -253,6 +259,7 @@ class Trials:
             evidence=measurement.evidence,
             value=value,
             invalid=invalid,
+            others=others,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)
@@ -327,6 +334,8 @@ class Trials:
             stream=self._show_output,
             metric_regex=self._workload.metric_regex,
             policy_ext=partial,
+            more_regexes=metrics.expressions(self._workload) if what == COMMAND else (),
+            probe=what == COMMAND and any(one.name == "latency" and one.regex is None for one in self._workload.guards),
         )
 
     def _show(self) -> OutputHandler | None:
@@ -390,6 +399,24 @@ def metric_problem(run: Run) -> str | None:
     if not math.isfinite(number) or number <= 0.0:
         return f"the metric is {number:g}; a ratio needs a number above 0"
     return None
+
+
+def _refuse_not_found(run: Run, workload: Workload) -> None:
+    """Raise WorkloadError when a guard's or a further metric's expression does not find its number."""
+    for expression, found in zip(metrics.expressions(workload), run.found, strict=False):
+        problem = metrics.problem_of(found)
+        if problem is not None:
+            guard = next((one for one in workload.guards if one.regex == expression), None)
+            what = f"--guard {guard.name}" if guard is not None else f"--metric {expression!r}"
+            nearest = nearest_line(expression, run)
+            advice = f"the nearest line is '{nearest}'" if nearest else "make its group 1 match one number"
+            raise WorkloadError(f"{what} cannot be measured: {problem}", hint=advice)
+
+
+def other_values(measurement: Measurement, workload: Workload) -> dict[str, float]:
+    """Return the values of guards and of further metrics of a run that counts."""
+    built_in = guards.values(workload.guards, measurement.run, measurement.side)
+    return {**built_in, **metrics.values(workload, measurement.run)}
 
 
 def metric_value(run: Run, workload: Workload) -> float:

@@ -11,6 +11,7 @@ from autotune.config import Settings, duration_flag
 from autotune.records import Candidate, Workload
 from autotune.report.documents import named_command, shell_flag
 from autotune.report.text import counted, printable
+from autotune.verdict import guards
 
 
 def lines(
@@ -32,6 +33,11 @@ def lines(
     yield f"Directory: {printable(workload.cwd)}{' (every run sees it as it is now)' if workload.pristine else ''}"
     yield from _around(workload)
     yield f"Metric: {_metric(workload)}"
+    for metric in workload.metrics:
+        yield f"Reported too: {printable(metric.regex)}"
+    if settings.statistic != "typical":
+        yield f"Judged: the {settings.statistic} of the runs"
+    yield f"Guards: {', '.join(printable(guards.flag_text(one)) for one in workload.guards) or 'none'}"
     yield f"Runs: {_runs(settings)}"
     yield f"Budget: {duration_flag(settings.budget)}"
     yield from _candidates(candidates, catalogue, settings.model if claude_plans else None)

@@ -36,4 +36,5 @@ def test_the_plan_of_a_dry_run_names_machine_command_runs_and_candidates() -> No
         assert piece in text
     assert "the offline planner chooses after the baseline, among at_fifo" in text
     chosen = "\n".join(planned.lines("x", settings, sessions.workload(), [sessions.FIFO], [], claude_plans=False))
+    assert "Guards: memory:max+25%, cpu:max+30%, energy:max+20%, latency:max+100%" in chosen
     assert chosen.endswith("Candidates:\n  at_fifo:slice_us=5000")
