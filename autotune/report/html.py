@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
-from autotune.report import charts, documents
+from autotune.report import charts, documents, sweep
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
 from autotune.report.text import scale_for, sentence
@@ -179,6 +179,8 @@ def _commands(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     keep = documents.keep_command(session)
     if keep is not None:
         parts += [element("p", "To keep the winner attached:"), _command(keep)]
+    for line in sweep.winner_commands(session):
+        parts += [element("p", "The command as it was best:"), _command(line)]
     if session.results:
         parts += [element("p", "To repeat the session:"), _command(documents.repeat_command(session, given))]
     if parts:
@@ -199,6 +201,7 @@ def _about(session: Session) -> Iterator[Safe]:
     began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(session.started_at))
     facts = {
         "Command": documents.named_command(session.workload),
+        **dict(line.split(": ", 1) for line in sweep.parameter_lines(session.workload)),
         "Directory": session.workload.cwd,
         "Began": f"{began}, took {session.elapsed_s:.0f} s",
         "Planner": session.planner,

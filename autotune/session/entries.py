@@ -70,7 +70,7 @@ class Entries:
         key = proposal.candidate.key
         self._reporter.report(Step("build", key))
         try:
-            return Entry(proposal, self._resolve(proposal.candidate))
+            return Entry(proposal, self._resolve(proposal.candidate.alone))
         except (AttachError, BuildError, UsageError) as error:
             self.refuse(key, str(error))
             self._reporter.warn(f"{key} is left out: {error}")
@@ -93,7 +93,7 @@ class Entries:
         proposal = self._entries[key].proposal
         reason = f"{proposal.reason} (knobs changed by the user, from {key})"
         try:
-            spec = self._resolve(chosen)
+            spec = self._resolve(chosen.alone)
         except (AttachError, BuildError, UsageError) as error:
             self._reporter.warn(f"{chosen.key} is left out: {error}")
             return None
