@@ -22,7 +22,8 @@ def parameter_lines(workload: Workload) -> list[str]:
 
 
 def _value(text: str) -> str:
-    return text or "''"
+    """Write a value as `--param` takes it; the empty one is quoted."""
+    return parameters.joined((text,)) or "''"
 
 
 def flags(workload: Workload) -> list[str]:

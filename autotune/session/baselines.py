@@ -104,6 +104,10 @@ class Baselines:
         points = [self.points[key] for key in self.sweep.ranked]
         return [replace(one, candidate=replace(one.candidate, params=point)) for point in points for one in proposals]
 
+    def likely(self, candidates: int) -> int:
+        """Return how many of the expanded candidates, the first ones, are at values with which EEVDF may do best."""
+        return candidates * (1 + len(self.rivals)) // len(self.points)
+
     def schedulers_affordable(self, candidates: int) -> int:
         """Return how many schedulers a planner may propose where so many candidates are affordable."""
         return max(min(candidates, LEAST_SCHEDULERS), candidates // len(self.points))

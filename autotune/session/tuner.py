@@ -280,6 +280,7 @@ class _Tuning:
             spent_s=self._budget.spent_s(),
             run_s=self._budget.cost_s(1),
             most=self._most_reserved,
+            likely=self._baselines.likely(proposed),
         )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
