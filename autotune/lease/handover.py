@@ -59,8 +59,8 @@ def keep_winner(session: Session, catalog: Catalog, lease_s: float, notify: Noti
         return
     won = next((one.candidate.alone for one in session.results if one.candidate.key == session.winner), None)
     candidate = won or catalog.parse_candidate(session.winner)
-    for command in sweep.winner_commands(session):
-        notify(f"The command as it was best: {command}")
+    for line in sweep.winner_lines(session):
+        notify(line)
     with host(lease_s, notify) as machine:
         applied.keep(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, notify)
 

@@ -180,7 +180,7 @@ def _commands(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     if keep is not None:
         parts += [element("p", "To keep the winner attached:"), _command(keep)]
     for line in sweep.winner_commands(session):
-        parts += [element("p", "The command as it was best:"), _command(line)]
+        parts += [element("p", sweep.AT_ITS_BEST), _command(line)]
     if session.results:
         parts += [element("p", "To repeat the session:"), _command(documents.repeat_command(session, given))]
     if parts:

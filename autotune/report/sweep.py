@@ -57,6 +57,9 @@ def footnotes(session: Session) -> list[str]:
     return [f"Every row is compared with EEVDF at its best value, {best}, unless its note says otherwise."]
 
 
+AT_ITS_BEST = "The command at its best:"
+
+
 def winner_commands(session: Session) -> list[str]:
     """Return the command line of the workload at the winner's values, or at EEVDF's best where nothing won; none
     without parameters, and when nothing is known."""
@@ -70,7 +73,7 @@ def winner_commands(session: Session) -> list[str]:
 
 def winner_lines(session: Session) -> list[str]:
     """Return `winner_commands` as lines of a report."""
-    return [f"The command as it was best: {command}" for command in winner_commands(session)]
+    return [f"{AT_ITS_BEST} {command}" for command in winner_commands(session)]
 
 
 def _best_point(session: Session) -> Point:

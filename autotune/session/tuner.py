@@ -190,6 +190,7 @@ class _Tuning:
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         found.measure(self._runs, self._budget, self._reporter)
         pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // found.runs_of_a_pair
+        pairs = pairs if pairs >= LEAST_PAIRS else 0
         self._refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(
             found.measured, found.sweep.places(), self._machine.info.cpus, pairs

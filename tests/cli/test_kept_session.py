@@ -5,6 +5,7 @@ the real tuner as a process of their own, on a machine whose times are given."""
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -67,6 +68,29 @@ def test_a_workload_that_fails_at_once_still_ends_with_its_own_code() -> None:
     report = json.loads(Path("r.json").read_text())
     assert report["failure"].startswith("the prepare command failed")
     assert (report["baseline"], report["trials"]) == (None, [])
+
+
+def test_a_sweep_given_as_to_hyperfine_is_the_same_in_every_report() -> None:
+    """All values are equal here, so each is a rival."""
+    done = ended("-L", "jobs", "2,4", "-P", "n", "1", "2", "--prepare", "clean {jobs} {n}", "--export-json", "h.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(Path("r.json").read_text())
+    assert report["winner"] in {f"at_fifo jobs={jobs} n={n}" for jobs in (2, 4) for n in (1, 2)}
+    keys = [
+        f"{one['candidate']['scheduler']} jobs={dict(one['candidate']['params'])['jobs']}" for one in report["results"]
+    ]
+    assert {key.split()[0] for key in keys} == {"eevdf", "at_fifo"}
+    assert sum(key.startswith("eevdf") for key in keys) == 4
+    lines = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert [f"{one['scheduler']} jobs={one['parameter_jobs']}" for one in lines] == keys
+    hyperfine = json.loads(Path("h.json").read_text())
+    assert [f"{one['parameters']['scheduler']['value']} jobs={one['parameters']['jobs']['value']}"
+            for one in hyperfine["results"]] == [key for key, one in zip(keys, report["results"], strict=True) if one["runs"]]  # fmt: skip
+    assert "--param jobs=2,4 --param n=1,2" in done.stdout
+    memory = sqlite3.connect(Path(os.environ["XDG_STATE_HOME"]) / "autotune" / "history.sqlite3")
+    with contextlib.closing(memory):
+        rows = memory.execute("SELECT winner FROM sessions").fetchall()
+    assert rows == [(report["winner"],)]
 
 
 # --- output that nobody reads ---

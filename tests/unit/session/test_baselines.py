@@ -4,22 +4,29 @@ says of it."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from autotune import records
+from autotune import prompt, records
 from autotune.errors import WorkloadError
 from autotune.events import BaselineKnown, Event, RoundStarted, RunStarted, ValuesKnown
+from autotune.lease import handover
 from autotune.records import BASELINE, Candidate, CandidateResult, Parameter, Proposal, Session, Workload
 from autotune.report import documents, html, hyperfine, markup
+from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
 from autotune.session.tuner import SessionOptions, tune
+from autotune.views import live, plot
 from tests.support import sessions
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
@@ -277,14 +284,14 @@ def test_the_commands_to_go_on_with_name_values_where_they_belong_and_nowhere_el
     repeat = documents.repeat_command(done)
     assert "--param jobs=2,4,8 --scheduler a --seed" in repeat
     assert repeat.endswith("-- ./work '-j{jobs}'")
-    assert "The command as it was best: ./work -j4" in documents.plain_text(done)
+    assert "The command at its best: ./work -j4" in documents.plain_text(done)
     on_host = replace(done, machine=replace(done.machine, kind="host"))
     assert (documents.keep_command(on_host) or "").endswith(" apply a")
 
 
 def test_without_a_winner_the_command_is_shown_with_eevdfs_best_value() -> None:
     done, _ = session(ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.3, 1.1))), "a")
-    assert "The command as it was best: ./work -j8" in documents.plain_text(done)
+    assert "The command at its best: ./work -j8" in documents.plain_text(done)
     assert done.recommendation.endswith("EEVDF does best with jobs=8.")
 
 
@@ -300,3 +307,62 @@ def test_a_session_with_parameters_goes_through_json_and_back() -> None:
 
     done = winning()
     assert from_json(Session, to_json(done)) == done
+
+
+def test_a_winner_is_kept_attached_without_its_value_and_its_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = winning()
+    won = replace(row(done, "a jobs=4"), candidate=Candidate("at_fifo", params=(("jobs", "4"),)))
+    done = replace(done, results=(won,), winner=won.candidate.key)
+    attached: list[Candidate] = []
+
+    @contextlib.contextmanager
+    def host(*_given: Any) -> Iterator[Any]:
+        yield SimpleNamespace(headers=None)
+
+    monkeypatch.setattr(handover, "host", host)
+    monkeypatch.setattr(handover, "CatalogResolver", lambda *_given: lambda _candidate: None)
+    monkeypatch.setattr(handover.applied, "keep", lambda *given: attached.append(given[2]))
+    said: list[str] = []
+    handover.keep_winner(done, custom.catalog(), 30.0, said.append)
+    assert attached == [Candidate("at_fifo")]
+    assert said == ["The command at its best: ./work -j4"]
+
+
+def test_a_model_is_told_the_values_and_that_it_proposes_schedulers_only() -> None:
+    text = prompt.workload_text(WORK, lambda one: one.replace("8", "[redacted]"))
+    assert "Parameters: jobs = 2, 4, [redacted]; autotune tries every candidate with these values itself" in text
+    assert "Parameters" not in prompt.workload_text(replace(WORK, parameters=()), str)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_terminal_shows_each_value_whatever_its_width(width: int) -> None:
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(live.final_table(winning(), width))
+    text = console.export_text()
+    assert all(f"jobs={value}" in text for value in "248")
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_plot_has_a_letter_for_each_of_eevdfs_values_and_o_is_the_best() -> None:
+    drawn = plot.text(winning(), 80)
+    best = next(one for one in winning().results if one.verdict is None).candidate
+    assert f"  o  EEVDF {records.point_text(best.params)}" in drawn
+    assert drawn.count("  EEVDF jobs=") == 3
+
+
+def test_a_budget_without_room_for_two_pairs_of_all_rivals_says_that_it_confirms_nothing() -> None:
+    """A pair of runs takes five where four of EEVDF's values may be the best."""
+    near = Parameter("jobs", ("1", "2", "4", "8"))
+    clock = [0.0]
+    told: list[Event] = []
+
+    def one() -> Any:
+        clock[0] += 10.0
+        return a_run(10.0)
+
+    machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
+    options = SessionOptions(seed=3, budget_s=260.0, user_candidates=(Candidate("a"),))
+    work = replace(WORK, parameters=(near,))
+    tune(work, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: clock[0])
+    (known,) = [one for one in told if isinstance(one, BaselineKnown)]
+    assert known.baseline.detectable is None
