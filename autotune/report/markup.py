@@ -70,9 +70,9 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     yield from (dialect.command(line) for line in command)
     if session.spending is not None and session.spending.calls:
         yield escaped(documents.spending_sentence(session.spending))
-    for command in sweep.winner_commands(session):
+    for best in sweep.winner_commands(session):
         yield escaped(sweep.AT_ITS_BEST)
-        yield dialect.command(command)
+        yield dialect.command(best)
     yield dialect.command(documents.repeat_command(session, given))
 
 

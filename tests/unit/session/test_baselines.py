@@ -18,10 +18,10 @@ import pytest
 from rich.console import Console
 
 from autotune import prompt, records
-from autotune.errors import WorkloadError
+from autotune.errors import BuildError, WorkloadError
 from autotune.events import BaselineKnown, Event, RoundStarted, RunStarted, ValuesKnown
-from autotune.lease import handover
-from autotune.records import BASELINE, Candidate, CandidateResult, Parameter, Proposal, Session, Workload
+from autotune.lease import applied, handover
+from autotune.records import BASELINE, AttachSpec, Candidate, CandidateResult, Parameter, Proposal, Session, Workload
 from autotune.report import documents, html, hyperfine, markup
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
@@ -321,7 +321,7 @@ def test_a_winner_is_kept_attached_without_its_value_and_its_command_is_named(mo
 
     monkeypatch.setattr(handover, "host", host)
     monkeypatch.setattr(handover, "CatalogResolver", lambda *_given: lambda _candidate: None)
-    monkeypatch.setattr(handover.applied, "keep", lambda *given: attached.append(given[2]))
+    monkeypatch.setattr(applied, "keep", lambda *given: attached.append(given[2]))
     said: list[str] = []
     handover.keep_winner(done, custom.catalog(), 30.0, said.append)
     assert attached == [Candidate("at_fifo")]
@@ -366,3 +366,20 @@ def test_a_budget_without_room_for_two_pairs_of_all_rivals_says_that_it_confirms
     tune(work, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: clock[0])
     (known,) = [one for one in told if isinstance(one, BaselineKnown)]
     assert known.baseline.detectable is None
+
+
+def test_a_scheduler_is_built_once_for_all_values_and_one_that_cannot_be_is_named_once() -> None:
+    built: list[str] = []
+
+    def build(candidate: Candidate) -> AttachSpec:
+        built.append(candidate.key)
+        if candidate.scheduler == "bad":
+            raise BuildError("it does not compile")
+        return resolve(candidate)
+
+    machine = ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9)))
+    options = SessionOptions(seed=3, user_candidates=(Candidate("bad"), Candidate("a")))
+    done = tune(WORK, machine, ListPlanner([]), options, lambda _event: None, build)
+    assert built == ["bad", "a"]
+    assert [one for one in done.warnings if "left out" in one] == ["bad is left out: it does not compile"]
+    assert done.winner == "a jobs=8"
