@@ -116,7 +116,9 @@ def _runs(session: Session) -> Iterator[Safe]:
     if not numbers:
         return
     value = charts.value_axis(numbers)
-    yield _section("Runs in order of time", element("p", _RUNS, class_="small"), *_panels(session, runs, value))
+    yield _section(
+        "Runs in order of time", element("p", _says(session), class_="small"), *_panels(session, runs, value)
+    )
     pair = charts.compared(session, runs)
     if pair:
         yield _section("Histogram", *_histograms(session, {key: charts.values(runs[key]) for key in pair}))
@@ -126,6 +128,10 @@ _RUNS = (
     "Across: time; all panels have the same axes. Dashed: the median of EEVDF. Rings: baseline and race; dots: fresh "
     "rounds; crosses: runs that do not count. A slope that all panels share is drift of the machine."
 )
+
+
+def _says(session: Session) -> str:
+    return _RUNS.replace("of EEVDF.", "of EEVDF with the same values.") if session.workload.parameters else _RUNS
 
 
 def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) -> Iterator[Safe]:

@@ -34,7 +34,7 @@ def recommend(
     """Return what to use, how much better it is and how sure that is; or to stay with EEVDF, what is excluded, and what
     would show more; and at which value of the workload's parameters EEVDF does best."""
     says = _recommended(results, winner, baseline, outlook, is_time, min_effect, statistic)
-    return " ".join([says, *_best_values(results)])
+    return " ".join([says, *_best_values(results, winner)])
 
 
 def _recommended(
@@ -72,13 +72,15 @@ def _eevdf(result: CandidateResult, baseline: Baseline) -> str:
     return f"EEVDF with {point}, its best value" if point == point_text(baseline.params) else f"EEVDF with {point}"
 
 
-def _best_values(results: Sequence[CandidateResult]) -> list[str]:
-    """Return a sentence on EEVDF's best value, where there are several."""
+def _best_values(results: Sequence[CandidateResult], winner: str | None) -> list[str]:
+    """Return a sentence on EEVDF's best value, where there are several; none where the winner's sentence says it."""
     values = [one for one in results if one.candidate.scheduler == BASELINE]
     best = next((one for one in values if one.verdict is None), None)
     if best is None or len(values) < 2:
         return []
     near = [point_text(one.candidate.params) for one in values if one is not best and one.verdict != "slower"]
+    if winner is not None and not near:
+        return []
     also = f"; {' and '.join(near)} may be as good" if near else ""
     return [f"EEVDF does best with {point_text(best.candidate.params)}{also}."]
 
@@ -106,10 +108,12 @@ def _won(best: CandidateResult, speedup: Interval, min_effect: float, words: tup
     """Say what to use. `words` go before and after the number."""
     gain = f"{words[0]} {ratio_text(speedup.estimate)} {words[1]}"
     interval = f"{speedup.confidence * 100:.3g} % interval {ratio_text(speedup.low)} to {ratio_text(speedup.high)}"
-    sure = f"Use {best.candidate.short}: {gain} ({interval}), confirmed on fresh runs."
+    at = f" with {point_text(best.candidate.params)}" if best.candidate.params else ""
+    name = f"{best.candidate.alone.short}{at}"
+    sure = f"Use {name}: {gain} ({interval}), confirmed on fresh runs."
     if speedup.estimate < 1.0 + min_effect:
         sure = (
-            f"Stay with EEVDF: under {best.candidate.short} {gain} ({interval}), confirmed on fresh "
+            f"Stay with EEVDF: under {name} {gain} ({interval}), confirmed on fresh "
             f"runs, but that is less than the {percent_text(min_effect)} of --min-effect."
         )
     return " ".join([sure, *([_tail(best)] if best.slowest is not None else []), *_not_judged(best)])

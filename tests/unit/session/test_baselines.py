@@ -77,7 +77,7 @@ def test_a_scheduler_that_is_better_at_the_best_value_wins_with_it() -> None:
     done, _ = session(ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9))), "a")
     assert done.winner == "a jobs=8"
     assert re.match(
-        r"Use a jobs=8: the command runs 1\.1\d* times as fast as under EEVDF with jobs=8, its best",
+        r"Use a with jobs=8: the command runs 1\.1\d* times as fast as under EEVDF with jobs=8, its best",
         done.recommendation,
     )
 
