@@ -131,7 +131,8 @@ _RUNS = (
 
 
 def _says(session: Session) -> str:
-    return _RUNS.replace("of EEVDF.", "of EEVDF with the same values.") if session.workload.parameters else _RUNS
+    compared = "of EEVDF at the value that is compared with."
+    return _RUNS.replace("of EEVDF.", compared) if session.workload.parameters else _RUNS
 
 
 def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) -> Iterator[Safe]:
@@ -142,7 +143,7 @@ def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) 
     for candidate, name, kind in _named(session):
         key = candidate.key
         if key in runs:
-            base = median(charts.values(runs.get(charts.baseline_of(candidate), [])))
+            base = median(charts.values(runs.get(charts.baseline_of(session, candidate), [])))
             drawn = charts.runs_in_order(runs[key], across, value, base, is_time=is_time)
             yield _panel(name, kind, element("span", high), element("span", low), chart=drawn)
 
