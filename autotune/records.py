@@ -638,7 +638,8 @@ class Baseline:
     min_effect: float = 0.0
     """The least gain that the user would bother to apply; 0 for any."""
     wanted_s: float | None = None
-    """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions; None where this one suffices."""
+    """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions or, where `detectable` is None, which has
+    room for a usual set of candidates and a confirmation; None where this one suffices."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ import pytest
 from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
-from autotune.records import Candidate, CandidateResult, Outlook, Proposal
+from autotune.records import Candidate, CandidateResult, Metric, Outlook, Proposal
 from autotune.report import documents, markup
 from autotune.report import export as formats
 from autotune.report.text import sentence
@@ -63,8 +63,36 @@ def test_without_a_winner_the_leader_is_to_be_measured_for_longer_by_a_command_t
     says, command = documents.next_step(session, ["--machine", "vm", "--budget", "3m"])
     assert says == "Next: at_batch:slice_us=20000,stay=true is undecided; to measure it for longer:"
     assert command == (
-        "autotune cc --machine vm --budget 6m --scheduler at_batch:slice_us=20000,stay=true -- 'make -j8'"
+        "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm -- 'make -j8'"
     )
+
+
+def test_the_command_to_copy_is_short_and_measures_the_same() -> None:
+    workload = replace(
+        sessions.session().workload,
+        name="build",
+        prepare="make clean",
+        timeout_s=30.0,
+        metrics=(Metric("rps", "r (.*)"),),
+    )
+    session = without_winner(undecided(sessions.BATCH, 1.04), elapsed_s=161.0, workload=workload)
+    given = ["--machine", "vm", "--budget", "3m", "--runs", "9", "--cpus", "4", "--replace-with", "x", "--lease", "9s"]
+    command = documents.next_step(session, given)[1]
+    assert command == (
+        "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm --cpus 4"
+        " --prepare 'make clean' --timeout 30s -- 'make -j8'"
+    )
+    plain = documents.short_command(session, 240.0, options=["--continue"])
+    assert plain == "autotune cc --budget 4m --continue --prepare 'make clean' --timeout 30s -- 'make -j8'"
+
+
+def test_a_session_without_a_candidate_names_the_budget_to_give() -> None:
+    known = replace(sessions.session().baseline, detectable=None, wanted_s=420.0)
+    session = without_winner(baseline=known, planner="offline")
+    assert documents.next_step(session)[1] == "autotune cc --budget 7m -- 'make -j8'"
+    by_user = replace(session, planner="user")
+    assert documents.next_step(by_user) == ["Next: give --budget 7m, so that candidates can be tried."]
+    assert documents.detectable_sentence(known) == "This budget has no room to confirm a gain; --budget 7m has."
 
 
 def test_the_command_to_copy_has_the_budget_that_would_show_the_gain() -> None:
