@@ -47,7 +47,10 @@ WALL_METRIC = "wall_s"
 """`Session.metric` when it is wall time."""
 
 BUSY = "This machine is busy"
-"""Beginning of the warning that every report repeats, since it is about all numbers."""
+SLOWED = "This machine is slowed down"
+DISTURBED = "Runs were disturbed from outside"
+CAUTIONS = (BUSY, SLOWED, DISTURBED)
+"""Beginnings of the warnings that every report repeats, since they are about all numbers."""
 
 ENVIRONMENT_KEPT = frozenset(
     {"PATH", "SHELL", "LANG", "LC_ALL", "PYTHONHASHSEED"}
@@ -161,7 +164,7 @@ def repeat_command(session: Session, given: Sequence[str] = (), *, seeded: bool 
 
 def cautions(session: Session) -> list[str]:
     """Return the warnings to read beside the result."""
-    return [printable(warning) for warning in session.warnings if warning.startswith(BUSY)]
+    return [printable(warning) for warning in session.warnings if warning.startswith(CAUTIONS)]
 
 
 def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:

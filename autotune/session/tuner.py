@@ -33,10 +33,21 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import BASELINE, Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import (
+    BASELINE,
+    Allotment,
+    AttachSpec,
+    Baseline,
+    Candidate,
+    Outlook,
+    Proposal,
+    Session,
+    Trial,
+    Workload,
+)
 from autotune.report import documents
 from autotune.report.text import duration_text
-from autotune.session import ending
+from autotune.session import disturbed, ending
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
 from autotune.session.reporter import Reporter
@@ -77,6 +88,8 @@ class SessionOptions:
     show_output: bool = False
     known_before: tuple[str, ...] = ()
     """Warnings about the machine from before the session."""
+    others_before: float = 0.0
+    """How many CPUs others used before the session."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -210,10 +223,11 @@ class _Tuning:
         """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes. `baseline_runs`
         are to come before it."""
         if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
-            run_s = self._budget.cost_s(1)
+            run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
+            wanted = duration_flag(self._wanted_s(baseline_runs))
             self._reporter.warn(
-                f"a run takes about {duration_text(run_s)}, so the budget of {duration_flag(self._options.budget_s)} is "
-                f"too small for a verdict; --budget {duration_flag(self._wanted_s(baseline_runs))} has room for one"
+                f"a run takes about {run}, so the budget of {given} is too small for a verdict; "
+                f"--budget {wanted} has room for one"
             )
 
     def _wanted_s(self, before: int = 0) -> float:
@@ -447,6 +461,7 @@ class _Tuning:
             self._reporter.warn(ending.described(ended))
         self._warn_of_cleanup(cleaning)
         self._warn_of_the_baseline()
+        self._warn_of_disturbed_runs()
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
@@ -464,6 +479,14 @@ class _Tuning:
         for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
                 self._reporter.warn(caution.text)
+
+    def _warn_of_disturbed_runs(self) -> None:
+        said = disturbed.warning(self._marked())
+        if said is not None:
+            self._reporter.warn(said)
+
+    def _marked(self) -> tuple[Trial, ...]:
+        return disturbed.marked(self._measured.trials, self._options.others_before)
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:
@@ -484,7 +507,8 @@ class _Tuning:
 
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
-        results = tuple(self._results.ranked(self._race))
+        trials = self._marked()
+        results = disturbed.counts(self._results.ranked(self._race), trials)
         baseline = self._measured.baseline
         outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
@@ -511,7 +535,7 @@ class _Tuning:
                 min_effect=self._options.min_effect,
                 statistic=self._options.statistic,
             ),
-            trials=tuple(self._measured.trials),
+            trials=trials,
             outlook=outlook,
             warnings=tuple(self._reporter.warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},

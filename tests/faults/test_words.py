@@ -28,7 +28,6 @@ from autotune.report import documents, markup
 from autotune.report import export as formats
 from autotune.report.text import sentence
 from autotune.schedext.catalogue.catalog import Catalog
-from autotune.session import busy
 from autotune.verdict import stats
 from autotune.views import wording
 from tests.support import sessions
@@ -87,7 +86,9 @@ def test_the_command_to_copy_is_short_and_measures_the_same() -> None:
 
 
 def test_a_session_without_a_candidate_names_the_budget_to_give() -> None:
-    known = replace(sessions.session().baseline, detectable=None, wanted_s=420.0)
+    baseline = sessions.session().baseline
+    assert baseline is not None
+    known = replace(baseline, detectable=None, wanted_s=420.0)
     session = without_winner(baseline=known, planner="offline")
     assert documents.next_step(session)[1] == "autotune cc --budget 7m -- 'make -j8'"
     by_user = replace(session, planner="user")
@@ -140,45 +141,9 @@ def test_with_a_winner_nothing_else_is_next() -> None:
 # --- a busy machine ----------------------------------------------------------------------------------------
 
 
-def a_proc(place: Path, *, load: str = "0.10 0.1 0.1 1/99 7", waited: float = 0.0, stolen: int = 0) -> Path:
-    (place / "pressure").mkdir(parents=True)
-    (place / "loadavg").write_text(load)
-    (place / "pressure" / "cpu").write_text(f"some avg10={waited:.2f} avg60=0.00 avg300=0.00 total=1\n")
-    (place / "stat").write_text(f"cpu 10 0 10 80 0 0 0 {stolen} 0 0\n")
-    return place
-
-
-@pytest.mark.parametrize(
-    ("facts", "says"),
-    [
-        ({"load": "7.80 3.0 1.0 9/99 7"}, "load 7.8 on 2 CPUs"),
-        ({"load": "2.01 3.0 1.0 9/99 7"}, "load 2.0 on 2 CPUs"),
-        ({"waited": 60.0}, "tasks waited for a CPU 60% of the last 10 s"),
-    ],
-)
-def test_more_work_than_the_cpus_can_do_is_warned_of(tmp_path: Path, facts: dict[str, Any], says: str) -> None:
-    warning = busy.warning(2, a_proc(tmp_path, **facts), watched_s=0.0)
-    assert warning is not None
-    assert warning.startswith(f"{documents.BUSY}: {says}; ")
-    assert "--budget" in warning
-
-
-def test_time_stolen_by_other_virtual_machines_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    proc = a_proc(tmp_path, stolen=5)
-    monkeypatch.setattr("time.sleep", lambda _s: (proc / "stat").write_text("cpu 20 0 20 140 0 0 0 25 0 0\n"))
-    assert "20% of CPU time went to other virtual machines" in str(busy.warning(2, proc))
-
-
-def test_a_machine_with_room_is_not_warned_of(tmp_path: Path) -> None:
-    assert busy.warning(2, a_proc(tmp_path / "idle", stolen=3), watched_s=0.0) is None
-    assert (
-        busy.warning(2, a_proc(tmp_path / "just full", load="2.00 2.0 2.0 3/99 7", waited=20.0), watched_s=0.0) is None
-    )
-    assert busy.warning(2, tmp_path / "nothing is known", watched_s=0.0) is None
-
-
-def test_every_report_repeats_that_the_machine_was_busy() -> None:
-    warning = f"{documents.BUSY}: load 7.8 on 2 CPUs; results will be noisy"
+@pytest.mark.parametrize("about", documents.CAUTIONS)
+def test_every_report_repeats_that_the_machine_was_busy(about: str) -> None:
+    warning = f"{about}: load 7.8 on 2 CPUs; results will be noisy"
     session = sessions.session(warnings=("another", warning))
     assert warning in documents.plain_text(session)
     assert warning in markup.markdown(session)
