@@ -144,6 +144,7 @@ class _Tuning:
         self._statistic = Statistic.named(options.statistic)
         self._results = Results(self._entries, self._measured, workload, self._statistic)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
+        self._runs.on_first_baseline = self._warn_of_a_small_budget
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
         self._sets = 1
@@ -200,8 +201,6 @@ class _Tuning:
         measured: list[TrialOutcome] = []
         while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
             measured.append(self._runs.baseline("baseline", len(measured) + 1))
-            if len(measured) == 1:
-                self._warn_of_a_small_budget(runs - 1)
         pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
         self._refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
@@ -219,9 +218,9 @@ class _Tuning:
                 self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
         self._reporter.report(BaselineKnown(baseline, observation))
 
-    def _warn_of_a_small_budget(self, baseline_runs: int) -> None:
-        """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes. `baseline_runs`
-        are to come before it."""
+    def _warn_of_a_small_budget(self) -> None:
+        """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes."""
+        baseline_runs = max(BASELINE_RUNS, self._options.min_rounds) - 1
         if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
             run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
             wanted = duration_flag(self._wanted_s(baseline_runs))
