@@ -126,7 +126,8 @@ def allotment_sentence(allotted: Allotment) -> str:
     rounds."""
     names = counted(allotted.proposed, "candidate")
     room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
-    room = names if allotted.fitting == allotted.proposed == 1 else room
+    if allotted.fitting == allotted.proposed <= 2:
+        room = names if allotted.proposed == 1 else "both candidates"
     each = f" of about {duration_text(allotted.run_s)} each"
     if allotted.is_complete:
         return f"The budget has room for {room} in {allotted.rounds} rounds{each}, and a confirmation."

@@ -69,6 +69,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     yield from (dialect.command(line) for line in command)
     if session.spending is not None and session.spending.calls:
         yield escaped(documents.spending_sentence(session.spending))
+    yield escaped("To repeat it:")
     yield dialect.command(documents.repeat_command(session, given))
 
 

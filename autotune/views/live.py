@@ -323,7 +323,9 @@ def _table(
     strip = _strip_columns(shown, beside)
     if beside != room and not strip and _strip_columns(shown, room):  # notes have a place elsewhere, the strip has none
         notes, beside, strip = "below", room, _strip_columns(shown, room)
-    if beside < _LEAST_NAME_COLUMNS:
+    if beside != room and not _names_fit(shown, beside):
+        notes, beside = "below", room
+    if beside < _LEAST_NAME_COLUMNS or not _names_fit(shown, beside):  # a number broken in two reads as another one
         return _blocks(shown, notes=notes, coloured=coloured)
     drawn = strips(shown.rows, strip, ascii_only=ascii_only) if strip else None
     return _columns(shown, beside - (strip + _GAP if strip else 0), drawn, notes=notes, coloured=coloured)
