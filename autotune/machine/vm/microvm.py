@@ -35,6 +35,7 @@ from autotune.machine.vm import debugger, guest, inherited, initramfs
 from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults
+from autotune.measure import surroundings
 from autotune.process import EventHandler, Message, Worker
 from autotune.records import (
     Acceleration,
@@ -267,9 +268,12 @@ class MicroVM:
         return run
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        around = surroundings.read()
         answer = self._ask_run("measure", spec, on_output, ops=ops)
+        seen = surroundings.between(around, surroundings.read())
         self._refuse_pause()
-        return from_json(Measurement, answer)
+        measured = from_json(Measurement, answer)
+        return replace(measured, surroundings=surroundings.with_guest(seen, measured.surroundings))
 
     def fresh(self) -> None:
         self._ask("fresh")
