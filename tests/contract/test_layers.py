@@ -50,7 +50,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "verify": (
         ("comments", "findings", "inside", "summary", "syscalls"),
-        ("calls", "sandbox"),
+        ("calls", "maps", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),

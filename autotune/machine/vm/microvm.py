@@ -16,7 +16,6 @@ import math
 import os
 import platform
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -94,7 +93,7 @@ class VmOptions:
 
 def find_tool(name: str, package: str) -> str:
     """Find a program and return its path. Raises NoMachineError naming the Debian package that has it."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    path = trust.find_program(name, "/usr/sbin", "/sbin")
     if path is None:
         raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
     return path
