@@ -116,7 +116,8 @@ def _parse(text: str, known: Mapping[str, str]) -> tuple[str, Guard | None]:
     if not equals:
         return name, _named(text, name, bound, known)
     if name in BUILT_IN:
-        raise UsageError(f"--guard {name} is built in and takes no expression", hint=f"{name}:BOUND, or another name")
+        hint = f"give {name}:BOUND, or another name"
+        raise UsageError(f"--guard {name} is built in and takes no expression", hint=hint)
     side, limit, relative = _bound(text, bound, _number)
     return name, Guard(name, side, limit, relative, _regex(name, regex), chosen=True)
 
