@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.pauses import PauseWatch
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 class Executor:
     """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
     `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
-    schedulers without a seal, and leases what is attached for `lease_s` (`HolderClient`)."""
+    schedulers without a seal, and leases what is attached for `lease_s`; no switch is waited for longer than `deadline`
+    allows (`HolderClient`)."""
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class Executor:
         scratch: str | None = None,
         guarded: bool = True,
         lease_s: float = LEASE_S,
+        deadline: Deadline | None = None,
     ) -> None:
         self._guarded = guarded
         self._lease_s = lease_s
+        self._deadline = deadline
         self._place = place
         self._libbpf = libbpf
         self._scratch = scratch
@@ -149,7 +153,9 @@ class Executor:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         if self._holder is None:
-            self._holder = HolderClient(libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s)
+            self._holder = HolderClient(
+                libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s, deadline=self._deadline
+            )
         try:
             return self._holder.attach(spec)
         except HolderLost:
