@@ -31,7 +31,7 @@ from autotune.report import table as report_table
 from autotune.report.strip import Strips, strips
 from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
-from autotune.views.progress import SessionProgress, advance
+from autotune.views.progress import SessionProgress, advance, later
 from autotune.views.wording import PHASES, Line, Wording, shown_key
 
 REDRAWS_PER_S = 2
@@ -132,11 +132,13 @@ class LiveView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the moving part while the user answers a question."""
+        """Hide the moving part while the user answers a question, whose time does not count against the budget."""
+        began_s = self._clock()
         self._live.stop()
         try:
             yield
         finally:
+            self._progress = later(self._progress, self._clock() - began_s)
             self.__enter__()
 
     def _finish(self, session: Session) -> None:

@@ -57,6 +57,16 @@ class SessionProgress:
         return max(0.0, left * pace_s - spent_s)
 
 
+def later(progress: SessionProgress, by_s: float) -> SessionProgress:
+    """Return the state with all times moved by so much: for that long the session stood still."""
+    return replace(
+        progress,
+        started_s=progress.started_s + by_s,
+        phase_started_s=progress.phase_started_s + by_s,
+        run_started_s=progress.run_started_s + by_s,
+    )
+
+
 def advance(progress: SessionProgress, event: events.Event, now_s: float) -> SessionProgress:
     """Return the state after one more event, which happened at `now_s`."""
     if isinstance(event, events.Step):

@@ -232,3 +232,18 @@ def test_a_terminal_that_is_no_utf8_gets_ascii_strips() -> None:
             view(event)
     stream.flush()
     assert re.search(rb"\|-*o-*\|", written.getvalue())
+
+
+def test_the_bar_does_not_count_the_time_of_a_question() -> None:
+    now_s = 0.0
+    console = terminal(100)
+    with LiveView(io.StringIO(), budget_s=600, console=console, clock=lambda: now_s) as view:
+        view(ROUND)
+        now_s = 20.0
+        with view.paused():
+            now_s = 320.0
+        view(events.RunStarted("race", 2, "a"))
+        now_s = 325.0
+        shown = drawn(view._draw(), width=100)
+    assert "0:25 of 10:00" in shown
+    assert "Running under a for 5 s" in shown
