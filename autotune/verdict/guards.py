@@ -34,6 +34,7 @@ from typing import Literal
 
 from autotune.config import duration_flag, parse_duration, parse_size, size_flag
 from autotune.errors import UsageError
+from autotune.expressions import compiled
 from autotune.records import DEFAULT_GUARDS, Guard, GuardResult, Interval, Metric, Run, SideEffects
 from autotune.verdict.confirm import Estimate, Scatter
 
@@ -161,8 +162,8 @@ def _number(text: str) -> float:
 
 def _regex(name: str, text: str) -> str:
     try:
-        groups = re.compile(text).groups
-    except (re.error, OverflowError, RecursionError) as error:
+        groups = compiled(text).groups
+    except ValueError as error:
         raise UsageError(f"--guard {name} is not a regular expression: {error}", hint=EXAMPLE) from None
     if groups != 1:
         raise UsageError(f"--guard {name} has {groups} groups, not one around the number", hint=EXAMPLE)
