@@ -173,12 +173,12 @@ def test_the_cursor_comes_back_when_the_user_interrupts() -> None:
     assert b"\x1b[?25l" in shown
     child.send_signal(signal.SIGINT)
     shown = read_until(master, b"\x1b[?25h")
-    child.wait(10)
+    child.wait(60)
     os.close(master)
     assert b"\x1b[?25h" in shown
 
 
-def read_until(descriptor: int, wanted: bytes, deadline_s: float = 20.0) -> bytes:
+def read_until(descriptor: int, wanted: bytes, deadline_s: float = 60.0) -> bytes:
     """What arrives up to `wanted`; all there was when it does not come."""
     seen, end = b"", time.monotonic() + deadline_s
     with contextlib.suppress(OSError):  # the other side of a terminal is gone

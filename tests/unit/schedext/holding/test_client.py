@@ -302,7 +302,7 @@ def test_what_a_dead_holder_left_is_ended_by_its_client(tree: Path) -> None:
     wait_until(lambda: holder.is_dead)
     with pytest.raises(HolderLost):
         holder.check()
-    assert left.wait(10) == -signal.SIGKILL
+    assert left.wait(60) == -signal.SIGKILL
     assert other.poll() is None
     other.kill()
     other.wait()

@@ -255,7 +255,7 @@ def test_an_interrupted_build_leaves_nothing_in_the_store_and_nothing_running(
     try:
         _until(lambda: _running("waiting"))
         child.send_signal(number)
-        assert child.wait(20) != 0
+        assert child.wait(60) != 0
     finally:
         child.kill()
         child.communicate()
