@@ -98,7 +98,7 @@ def main() -> None:
     seen["in_the_way"] = autotune("apply", "at_fifo")
     ctrl_c = {"then": lambda child: child.send_signal(signal.SIGINT)}
     seen["replaced"] = applying("at_fifo", "--replace-current", **ctrl_c)
-    seen["replaced"]["ended"] = other.wait(5)
+    seen["replaced"]["ended"] = other.wait(60)
     seen["session"] = tuned_and_kept()  # beside the one that was just restored
     print(json.dumps(seen))
 
