@@ -54,22 +54,27 @@ def test_every_shape_of_program_ends_with_whoever_is_killed(
             assert "the kernel is back on its own scheduler" in seen["said"]["message"], seen
 
 
+APPLIED = (
+    "script:holder",
+    "session:ctrl-c",
+    "script:autotune+holder",
+    "script:autotune",
+    "session:holder",
+    "script:stop",
+)
+
+
+@pytest.fixture(scope="module")
+def applied(vm: ResilientVM) -> Any:
+    real = built("scx_cosmos")["scx_cosmos"].path
+    return guest_json(vm, "holding.py", "applied", str(real), *APPLIED, timeout_s=1200.0)
+
+
 @pytest.mark.built
 @pytest.mark.usefixtures("built_schedulers")
-@pytest.mark.parametrize(
-    ("shape", "how"),
-    [
-        ("script", "holder"),
-        ("session", "ctrl-c"),
-        ("script", "autotune+holder"),
-        ("script", "autotune"),
-        ("session", "holder"),
-        ("script", "stop"),
-    ],
-)
-def test_a_script_around_a_real_scheduler_is_given_back_by_apply(vm: ResilientVM, shape: str, how: str) -> None:
-    real = built("scx_cosmos")["scx_cosmos"].path
-    seen = guest_json(vm, "holding.py", "applied", str(real), shape, how, timeout_s=600.0)
+@pytest.mark.parametrize("case", APPLIED)
+def test_a_script_around_a_real_scheduler_is_given_back_by_apply(applied: Any, case: str) -> None:
+    seen, how = applied[case], case.split(":")[1]
     nothing_is_left(seen)
     if how == "holder":
         assert seen["exit_code"] == 1, seen

@@ -3,7 +3,7 @@
 guard are killed in every combination; prints as JSON what was left.
 
 usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
-       holding.py applied REAL_SCX_COSMOS SHAPE HOW   `autotune apply` as a user runs it, of a script around it
+       holding.py applied REAL_SCX_COSMOS SHAPE:HOW...   `autotune apply` as a user runs it, of a script around it
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, ProgramSpec
 from autotune.schedext.holding.client import HolderClient
 from autotune.schedext.kernel import read_state, wait_for
+from tests.support import forked_program
 
 HERE = Path(__file__).resolve()
 REALLY_GONE_S = 1.0
@@ -178,6 +179,11 @@ WRAPPERS = {
 }
 
 
+def applied(real: str, *cases: str) -> dict[str, Any]:
+    """One process for all, which has imported autotune: see forked_program."""
+    return {case: applying(real, *case.split(":")) for case in cases}
+
+
 def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     """`autotune apply` of a script that starts the real scheduler as its child."""
     place = Path("/run/holding/bin")
@@ -186,8 +192,9 @@ def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     copy = shutil.copy(real, place / "real_cosmos")  # its options are asked by nobody, who may not look into a home
     script.write_text(WRAPPERS[shape].format(real=copy))
     script.chmod(0o755)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "autotune", "apply", "scx_cosmos"],
+    child = forked_program.start(
+        "apply",
+        "scx_cosmos",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -205,8 +212,7 @@ def applying(real: str, shape: str, how: str) -> dict[str, Any]:
     if how == "ctrl-c":
         child.send_signal(signal.SIGINT)
     elif how == "stop":
-        stop = [sys.executable, "-m", "autotune", "stop"]
-        stopped = subprocess.run(stop, capture_output=True, text=True, check=False).stdout
+        stopped = forked_program.run("stop", text=True).stdout
     else:
         kill(how, child.pid)
     seen = left(started)
@@ -225,7 +231,7 @@ def applying(real: str, shape: str, how: str) -> dict[str, Any]:
 
 def main() -> None:
     what, *arguments = sys.argv[1:]
-    play: dict[str, Callable[..., Any]] = {"killed": killed, "applied": applying}
+    play: dict[str, Callable[..., Any]] = {"killed": killed, "applied": applied}
     print(json.dumps(play[what](*arguments)))
 
 
