@@ -29,23 +29,28 @@ def nothing_is_left(seen: dict[str, Any]) -> None:
 SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "group", "deaf")
 
 
-@pytest.mark.parametrize(
-    ("whom", "shapes"),
-    [
-        ("autotune+guard", ("script", "deaf")),
-        ("holder+guard", ("script", "deaf")),
-        ("holder", SHAPES),
-        ("autotune", ("script", "forked twice")),
-        ("autotune+holder", SHAPES),
-        ("", ("direct", "script", "group", "deaf")),
-    ],
-)
-def test_every_shape_of_program_ends_with_whoever_is_killed(
-    vm: ResilientVM, kernel: Kernel, whom: str, shapes: tuple[str, ...]
-) -> None:
+KILLED = {
+    "autotune+guard": ("script", "deaf"),
+    "holder+guard": ("script", "deaf"),
+    "holder": SHAPES,
+    "autotune": ("script", "forked twice"),
+    "autotune+holder": SHAPES,
+    "": ("direct", "script", "group", "deaf"),
+}
+"""Shapes of programs, by who is killed."""
+
+
+@pytest.fixture(scope="module")
+def killed(vm: ResilientVM, kernel: Kernel) -> Any:
     spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate("at_fifo"))
-    argv = ("killed", spec.object_path, str(kernel.libbpf), whom, *shapes)
-    for seen in guest_json(vm, "holding.py", *argv, timeout_s=1200.0):
+    cases = [f"{whom}:{shape}" for whom, shapes in KILLED.items() for shape in shapes]
+    return guest_json(vm, "holding.py", "killed", spec.object_path, str(kernel.libbpf), *cases, timeout_s=3600.0)
+
+
+@pytest.mark.parametrize("whom", KILLED)
+def test_every_shape_of_program_ends_with_whoever_is_killed(killed: Any, whom: str) -> None:
+    for shape in KILLED[whom]:
+        seen = killed[f"{whom}:{shape}"]
         nothing_is_left(seen)
         if not whom:
             assert seen["said"] == {"detached": "disabled"}, seen

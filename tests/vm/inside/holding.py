@@ -2,7 +2,7 @@
 """Runs inside the VM, which plays a host: programs of every shape hold a scheduler, and autotune, its holder and its
 guard are killed in every combination; prints as JSON what was left.
 
-usage: holding.py killed OBJECT LIBBPF WHOM SHAPE...   the client of the holder alone; WHOM may be empty
+usage: holding.py killed OBJECT LIBBPF WHOM:SHAPE...   the client of the holder alone; WHOM may be empty
        holding.py applied REAL_SCX_COSMOS SHAPE:HOW...   `autotune apply` as a user runs it, of a script around it
 """
 
@@ -130,18 +130,20 @@ def left(started: float) -> dict[str, Any]:
 # --- the client alone ---
 
 
-def killed(path: str, libbpf: str, whom: str, *wanted: str) -> list[dict[str, Any]]:
-    return [one(path, libbpf, shape, whom) for shape in wanted]
+def killed(path: str, libbpf: str, *cases: str) -> dict[str, Any]:
+    """One process for all: another start of Python takes seconds here."""
+    return {case: one(path, libbpf, *case.split(":")) for case in cases}
 
 
-def one(path: str, libbpf: str, shape: str, whom: str) -> dict[str, Any]:
+def one(path: str, libbpf: str, whom: str, shape: str) -> dict[str, Any]:
     end = Path("/run/holding.end")
     end.unlink(missing_ok=True)
     child, reading = started_client(path, libbpf, shape)
     with open(reading) as file:
         if file.readline() != "attached\n" or read_state().state != "enabled":
             os.kill(child, signal.SIGKILL)
-            raise SystemExit(f"{shape} was not attached: {file.read()}")
+            os.waitpid(child, 0)
+            return {**left(time.monotonic()), "attached": False, "said": file.read()}
         started = time.monotonic()
         if whom:
             kill(whom, child)
