@@ -46,11 +46,12 @@ def on_host(vm: ResilientVM, kernel: Kernel) -> dict[str, Any]:
     for source, asked in CASES.values():
         built = build(source, headers=kernel.headers)
         given.append({"objects": {source.name.removesuffix(".bpf.c"): str(built.object_path)}, **asked})
-    found = guest_json(vm, "generated_on_host.py", json.dumps(given), timeout_s=1800, TEST_LIBBPF=str(kernel.libbpf))
+    found = guest_json(vm, "generated_on_host.py", json.dumps(given), timeout_s=3600, TEST_LIBBPF=str(kernel.libbpf))
     return dict(zip(CASES, found, strict=True))
 
 
 def sessions(seen: dict[str, Any]) -> list[Any]:
+    assert "error" not in seen, seen["error"]
     for session in seen["sessions"]:
         print(session["said"][-3000:])
         assert session["state"] == "disabled"

@@ -183,7 +183,13 @@ WRAPPERS = {
 
 def applied(real: str, *cases: str) -> dict[str, Any]:
     """One process for all, which has imported autotune: see forked_program."""
-    return {case: applying(real, *case.split(":")) for case in cases}
+    seen: dict[str, Any] = {}
+    for case in cases:
+        try:
+            seen[case] = applying(real, *case.split(":"))
+        except (OSError, subprocess.SubprocessError):  # the others are seen all the same
+            seen[case] = {"attached": False, "stderr": traceback.format_exc()}
+    return seen
 
 
 def applying(real: str, shape: str, how: str) -> dict[str, Any]:
