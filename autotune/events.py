@@ -54,6 +54,14 @@ class BaselineKnown:
 
 
 @dataclass(frozen=True)
+class ValuesKnown:
+    """EEVDF at each value of the workload's parameters, best first; emitted before BaselineKnown where there are
+    several."""
+
+    results: tuple[CandidateResult, ...]
+
+
+@dataclass(frozen=True)
 class Proposed:
     planner: str
     proposals: tuple[Proposal, ...]
@@ -100,6 +108,9 @@ class RoundStarted:
     round: int
     at_most: int
     order: tuple[str, ...]
+    left_s: float | None = None
+    """Estimate of what the session takes at most from here on, sets to come and confirmation included; None where
+    nobody estimated it."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +212,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     Step,
     MachineReady,
     BaselineKnown,
+    ValuesKnown,
     Proposed,
     RacePlanned,
     PlannerChosen,

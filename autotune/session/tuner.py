@@ -30,22 +30,25 @@ from autotune.events import (
     Standings,
     Step,
     Unmeasured,
+    ValuesKnown,
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import BASELINE, Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Trial, Workload
 from autotune.report import documents
-from autotune.session import ending
+from autotune.report.text import duration_text
+from autotune.session import disturbed, ending
+from autotune.session.baselines import Baselines, by_scheduler
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
+from autotune.session.points import PointTrials
 from autotune.session.reporter import Reporter
 from autotune.session.results import Results
 from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
-from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
-from autotune.verdict.confirm import MOST_PAIRS, detectable, pairs_to_show
-from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, detectable, pairs_to_show
+from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
 from autotune.verdict.statistic import Statistic
 
 BASELINE_RUNS = 3
@@ -76,6 +79,8 @@ class SessionOptions:
     show_output: bool = False
     known_before: tuple[str, ...] = ()
     """Warnings about the machine from before the session."""
+    others_before: float = 0.0
+    """How many CPUs others used before the session."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -122,16 +127,21 @@ class _Tuning:
         self._started_at = time.time()
         self._reporter = Reporter(listener)
         self._budget = BudgetClock(deadline, clock)
-        self._trials = Trials(
+        self._trials = PointTrials(
             workload, machine, self._reporter.report, show_output=options.show_output, deadline=deadline
         )
         self._entries = Entries(resolve, self._reporter)
-        self._measured = Measured()
+        self._measured = Measured(points=self._trials.points)
         self._statistic = Statistic.named(options.statistic)
         self._results = Results(self._entries, self._measured, workload, self._statistic)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
+        self._runs.on_first_baseline = self._warn_of_a_small_budget
         self._rng = random.Random(options.seed)
+        self._baselines = Baselines(
+            self._trials.points, workload.goal, self._rng, rounds=max(BASELINE_RUNS, options.min_rounds)
+        )
         self._race: Race | None = None
+        self._sets = 1
         self._reserve_runs = 0
         self._reserve_s = 0.0
         self._failure: str | None = None
@@ -154,7 +164,7 @@ class _Tuning:
             self._trials.setup()
             self._measure_baseline()
         except OutOfBudget as error:
-            raise _too_slow(error, self._options.budget_s) from error
+            raise self._too_slow(error) from error
         try:
             self._tune()
         except OutOfBudget as error:
@@ -165,48 +175,88 @@ class _Tuning:
         race = self._first_race()
         if race is None:
             return
-        sets = 1
         while True:
             self._race_on(race)
-            if sets == MAX_SETS or self._options.user_candidates or not self._affordable():
+            if self._sets == MAX_SETS or self._options.user_candidates or not self._affordable():
                 break
             more = self._further_set()
             if not more:
                 break
             race.add([entry.key for entry in more])
-            sets += 1
+            self._sets += 1
         self._confirm(race)
 
     # --- baseline ---
 
     def _measure_baseline(self) -> None:
-        warmups = [self._runs.baseline("warmup", number + 1) for number in range(self._options.warmup)]
+        found = self._baselines
+        found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
-        runs = max(BASELINE_RUNS, self._options.min_rounds)
-        measured: list[TrialOutcome] = []
-        while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
-            measured.append(self._runs.baseline("baseline", len(measured) + 1))
-        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
+        found.measure(self._runs, self._budget, self._reporter)
+        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // found.runs_of_a_pair
+        pairs = pairs if pairs >= LEAST_PAIRS else 0
         self._refuse_too_few_for_statistic(pairs)
-        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
+        baseline, observation = self._measured.learn_baseline(
+            found.measured, found.sweep.places(), self._machine.info.cpus, pairs
+        )
         if self._statistic is not None:
             gain = detectable(baseline.noise * self._statistic.noise_factor, pairs)
             baseline = self._measured.baseline = replace(baseline, detectable=gain)
-        if self._options.min_effect:
+        if baseline.detectable is None:
+            baseline = self._measured.baseline = replace(baseline, wanted_s=self._wanted_s())
+        elif self._options.min_effect:
             baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
-        wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
+        first_runs = [*found.warmups.get(found.best, ()), *found.measured[found.best]]
+        wall_s = [outcome.trial.run.wall_s for outcome in first_runs]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
             if caution.kind == "already done" or (caution.kind == "slow start" and not self._options.warmup):
                 self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
+        if found.are_several:
+            self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
+
+    def _warn_of_a_small_budget(self) -> None:
+        """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes."""
+        baseline_runs = max(BASELINE_RUNS, self._options.min_rounds) - 1
+        if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
+            run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
+            wanted = duration_flag(self._wanted_s(baseline_runs))
+            self._reporter.warn(
+                f"a run takes about {run}, so the budget of {given} is too small for a verdict; "
+                f"--budget {wanted} has room for one"
+            )
+
+    def _wanted_s(self, before: int = 0) -> float:
+        """Return a budget with room for all rounds of the candidates and a confirmation. So far only runs of the
+        baseline are over, and `before` are still to come."""
+        tried = len(self._options.user_candidates) or budget.FULL_SET
+        return max(self._allotted(tried, 0, before).wanted_s, budget.rounded_up(self._options.budget_s * 1.1))
+
+    def _larger_budget(self) -> str:
+        """Return the advice to give a budget with room for all rounds of those that were tried and a confirmation."""
+        allotted = self._allotted(len(self._entries), 0)
+        raced_s = self._budget.cost_s(len(self._measured.trials))
+        wanted_s = budget.rounded_up(max(self._options.budget_s * 1.1, allotted.wanted_s - raced_s))
+        return f"--budget {duration_flag(wanted_s)} has room for that"
+
+    def _too_slow(self, error: OutOfBudget) -> WorkloadError:
+        """Return the error of a workload that the budget has no room for. How long a run takes is known only from one
+        that ended."""
+        what = f"{error.during} did not end" if error.during else "the baseline was not measured"
+        before = self._options.warmup + max(BASELINE_RUNS, self._options.min_rounds)
+        hint = f"give a larger --budget; a verdict takes at least {before + budget.VERDICT_RUNS} runs"
+        if self._budget.cost_s(1):
+            hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
+        return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
 
     def _refuse_too_few_for_statistic(self, pairs: int) -> None:
         """Raise UsageError where the budget has no room for the pairs that the statistic needs."""
         judged = self._statistic
         if judged is None or pairs >= judged.least_pairs:
             return
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * judged.least_pairs + 2))
+        wanted_runs = self._runs_for(judged.least_pairs) + 2
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(wanted_runs))
         raise UsageError(
             f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs to confirm a gain, and the budget has "
             f"room for {pairs}",
@@ -220,8 +270,12 @@ class _Tuning:
         wanted = pairs_to_show(math.log1p(least), math.sqrt(2.0) * baseline.noise * factor)
         if wanted <= pairs or wanted > MOST_PAIRS:
             return replace(baseline, min_effect=least)
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * wanted))
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(self._runs_for(wanted)))
         return replace(baseline, min_effect=least, wanted_s=wanted_s)
+
+    def _runs_for(self, pairs: int) -> int:
+        """Return the runs after the baseline of which a confirmation of so many pairs takes its half."""
+        return 2 * self._baselines.runs_of_a_pair * pairs
 
     # --- candidates ---
 
@@ -245,6 +299,9 @@ class _Tuning:
             tail_runs=min(TAIL_RUNS, self._most_reserved),
             min_effect=self._options.min_effect,
             statistic=self._statistic,
+            alpha=self._baselines.alpha,
+            baseline=self._baselines.best,
+            rivals=self._baselines.rivals,
         )
         return self._race
 
@@ -256,14 +313,16 @@ class _Tuning:
         self._reporter.warn(f"the budget has no room for a candidate; --budget {wanted} has room for {budget.FULL_SET}")
         return []
 
-    def _allotted(self, proposed: int, runs: int) -> Allotment:
+    def _allotted(self, proposed: int, runs: int, before: int = 0) -> Allotment:
+        """Divide the runs that fit after the baseline; `before` of its runs are still to come."""
         return budget.allot(
             proposed=proposed,
             runs=runs,
             most_rounds=self._options.max_rounds,
-            spent_s=self._budget.spent_s(),
+            spent_s=self._budget.spent_s() + self._budget.cost_s(before),
             run_s=self._budget.cost_s(1),
             most=self._most_reserved,
+            likely=self._baselines.likely(proposed),
         )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
@@ -281,6 +340,10 @@ class _Tuning:
         return fresh
 
     def _proposals(self) -> Sequence[Proposal]:
+        """Return what is proposed, at each value of the workload's parameters."""
+        return self._baselines.expanded(self._proposed())
+
+    def _proposed(self) -> Sequence[Proposal]:
         if self._options.user_candidates:
             return [Proposal(candidate, "chosen with --scheduler") for candidate in self._options.user_candidates]
         self._reporter.report(Step("plan", self._planner.name))
@@ -307,9 +370,9 @@ class _Tuning:
             baseline=known.baseline,
             observation=known.observation,
             run=known.last_run,
-            results=tuple(self._results.of_candidates(self._race.standings() if self._race is not None else ())),
+            results=tuple(by_scheduler(self._results.of_candidates(self._race.standings() if self._race else ()))),
             budget_left_s=self._budget.left_s(),
-            candidates_affordable=self._affordable(),
+            candidates_affordable=self._baselines.schedulers_affordable(self._affordable()),
             refused=self._entries.take_refused(),
         )
 
@@ -325,15 +388,14 @@ class _Tuning:
 
     @property
     def _most_reserved(self) -> int:
-        most = budget.MOST_RESERVED_RUNS if self._statistic is None else 2 * self._statistic.most_pairs
-        pairs = self._options.most_pairs
-        return most if pairs is None else min(most, 2 * pairs)
+        most = MOST_PAIRS if self._statistic is None else self._statistic.most_pairs
+        return self._baselines.runs_of_a_pair * min(most, self._options.most_pairs or sys.maxsize)
 
     def _reserved(self) -> int:
         """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
         baseline's, race and confirmation share the loss."""
         fitting = int(self._reserve_s / max(1e-3, self._budget.cost_s(1)))
-        least = min(budget.LEAST_CONFIRM_RUNS, self._reserve_runs)
+        least = min(self._baselines.runs_of_a_pair * LEAST_PAIRS, self._reserve_runs)
         return max(least, min(self._reserve_runs, fitting))
 
     def _planner_name(self) -> str:
@@ -345,22 +407,22 @@ class _Tuning:
         """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
             if self._budget.runs_left() < race.racing + 1 + self._reserved():
-                self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
+                self._reporter.warn(f"the budget was used up before the race finished; {self._larger_budget()}")
                 return
             self._one_round(race)
 
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        pairs = min(self._budget.runs_left() // 2, self._options.most_pairs or sys.maxsize)
+        pairs = min(self._budget.runs_left() // self._baselines.runs_of_a_pair, self._options.most_pairs or sys.maxsize)
         if pairs < race.least_pairs:
-            self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
+            self._reporter.warn(f"the budget ended before the leader could be confirmed; {self._larger_budget()}")
             return
         race.begin_confirm(pairs)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
                 if race.confirming:
-                    self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
+                    self._reporter.warn(f"the budget ended before the leader was confirmed; {self._larger_budget()}")
                 return
             self._one_round(race)
 
@@ -368,13 +430,26 @@ class _Tuning:
         upcoming = race.next_round()
         if upcoming is None:
             return
-        self._reporter.report(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
+        place = (upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order)
+        self._reporter.report(RoundStarted(*place, left_s=self._left_s(upcoming)))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
         if upcoming.phase == "confirm":
             self._judge_guards(race)
         self._reporter.report_drops(race.standings(), self._results.note_of)
         if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
+
+    def _left_s(self, upcoming: Round) -> float:
+        """Estimate what the session takes at most from this round on, in the budget that is left."""
+        runs = budget.runs_to_come(
+            upcoming.phase,
+            upcoming.at_most - upcoming.number + 1,
+            len(upcoming.order),
+            sets=0 if self._options.user_candidates else MAX_SETS - self._sets,
+            most_rounds=self._options.max_rounds,
+            most=self._most_reserved,
+        )
+        return min(self._budget.left_s(), self._budget.cost_s(runs))
 
     def _judge_guards(self, race: Race) -> None:
         """Take a win away that breaks a guard; the next best is confirmed then, as after a loss. It is judged once,
@@ -395,6 +470,7 @@ class _Tuning:
             self._reporter.warn(ending.described(ended))
         self._warn_of_cleanup(cleaning)
         self._warn_of_the_baseline()
+        self._warn_of_disturbed_runs()
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
@@ -407,11 +483,20 @@ class _Tuning:
 
     def _warn_of_the_baseline(self) -> None:
         """Warn of drift and outliers, which only all runs of the baseline show."""
-        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.phase != "warmup"]
+        best = self._baselines.best
+        trials = [one for one in self._measured.trials if one.candidate == best and one.phase != "warmup"]
         wall_s = [one.run.wall_s for one in trials if one.value is not None]
         for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
                 self._reporter.warn(caution.text)
+
+    def _warn_of_disturbed_runs(self) -> None:
+        said = disturbed.warning(self._marked())
+        if said is not None:
+            self._reporter.warn(said)
+
+    def _marked(self) -> tuple[Trial, ...]:
+        return disturbed.marked(self._measured.trials, self._options.others_before)
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:
@@ -426,13 +511,14 @@ class _Tuning:
             return Outlook(leader.key, None, None, None, self._options.min_effect)
         least = self._options.min_effect
         pairs = ranking.more_pairs(leader.interval, self._race.pair_deviation, leader.fresh_pairs, least)
-        more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
+        more_s = None if pairs is None else self._budget.cost_s(self._baselines.runs_of_a_pair * pairs)
         wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
         return Outlook(leader.key, pairs, more_s, wanted_s, least)
 
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
-        results = tuple(self._results.ranked(self._race))
+        trials = self._marked()
+        results = disturbed.counts(self._results.ranked(self._race), trials)
         baseline = self._measured.baseline
         outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
@@ -459,7 +545,7 @@ class _Tuning:
                 min_effect=self._options.min_effect,
                 statistic=self._options.statistic,
             ),
-            trials=tuple(self._measured.trials),
+            trials=trials,
             outlook=outlook,
             warnings=tuple(self._reporter.warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
@@ -470,9 +556,3 @@ class _Tuning:
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
         )
-
-
-def _too_slow(error: OutOfBudget, budget_s: float) -> WorkloadError:
-    """Return the error of a workload that the budget has no room for."""
-    what = f"{error.during} did not end" if error.during else "the baseline was not measured"
-    return WorkloadError(f"{what} within the budget of {duration_flag(budget_s)}", hint="give a larger --budget")

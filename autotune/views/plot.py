@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from autotune.errors import AutotuneError, UsageError
-from autotune.records import BASELINE, Session, Trial
+from autotune.records import BASELINE, Session, Trial, is_baseline
 from autotune.report import documents
 from autotune.report.text import counted, scale_for
 
@@ -65,9 +65,11 @@ def text(session: Session, width: int) -> str:
         key: [(one.started_at - session.started_at, (one.value or 0.0) * scale.factor) for one in trials]
         for key, trials in runs.items()
     }
+    disturbed = [one.started_at - session.started_at for trials in runs.values() for one in trials if one.disturbed]
+    title = f"Every run in order of time{unit}, seconds since the start"
     parts = [
         _by_scheduler(points, letters, width, f"Every run by scheduler{unit}"),
-        _in_order(points, letters, width, f"Every run in order of time{unit}, seconds since the start"),
+        _in_order(points, letters, width, title, disturbed),
         *_legend(session, letters),
     ]
     return "\n".join(parts) + "\n"
@@ -80,7 +82,8 @@ Points = Mapping[str, Sequence[tuple[float, float]]]
 def _runs(session: Session) -> dict[str, list[Trial]]:
     """Return the valid runs of EEVDF and of each candidate as ranked, in order of time, without warm-up."""
     ranked = [result.candidate.key for result in session.results]
-    found: dict[str, list[Trial]] = {key: [] for key in (BASELINE, *ranked)}
+    eevdf = [key for key in ranked if is_baseline(key)] or [BASELINE]
+    found: dict[str, list[Trial]] = {key: [] for key in (*eevdf, *ranked)}
     for trial in sorted(session.trials, key=lambda one: one.started_at):
         if trial.phase != "warmup" and trial.value is not None and math.isfinite(trial.value):
             found.setdefault(trial.candidate, []).append(trial)
@@ -88,10 +91,11 @@ def _runs(session: Session) -> dict[str, list[Trial]]:
 
 
 def _letters(keys: Sequence[str]) -> dict[str, str]:
-    """Return a letter for each candidate; o is EEVDF. Of very many, the last share one."""
-    others = [key for key in keys if key != BASELINE]
+    """Return a letter for each candidate; o is EEVDF, at its best value. Of very many, the last share one."""
+    best = next((key for key in keys if is_baseline(key)), BASELINE)
+    others = [key for key in keys if key != best]
     given = {key: _LETTERS[number] if number < len(_LETTERS) else "*" for number, key in enumerate(others)}
-    return {key: "o" if key == BASELINE else given[key] for key in keys}
+    return {key: "o" if key == best else given[key] for key in keys}
 
 
 def _by_scheduler(points: Points, letters: Mapping[str, str], width: int, title: str) -> str:
@@ -104,11 +108,18 @@ def _by_scheduler(points: Points, letters: Mapping[str, str], width: int, title:
     return _drawn(figure)
 
 
-def _in_order(points: Points, letters: Mapping[str, str], width: int, title: str) -> str:
+def _in_order(
+    points: Points, letters: Mapping[str, str], width: int, title: str, disturbed: Sequence[float] = ()
+) -> str:
+    """Draw the runs by time, and a mark below each time at which one was `disturbed`."""
     figure = _figure(width, _ROWS, title)
     for key, runs in points.items():
         times, values = zip(*runs, strict=True)
         figure.draw(figure.signal(list(times), list(values), marker=letters[key]))
+    if disturbed:
+        drawn = [value for runs in points.values() for _, value in runs]
+        below = min(drawn) - (max(drawn) - min(drawn)) / (_ROWS - _FRAME_ROWS)
+        figure.draw(figure.signal(list(disturbed), [below] * len(disturbed), marker="!"))
     return _drawn(figure)
 
 
@@ -137,6 +148,9 @@ def _legend(session: Session, letters: Mapping[str, str]) -> list[str]:
     rows = documents.session_table(session).rows
     names = {result.candidate.key: row.name for result, row in zip(session.results, rows, strict=True)}
     lines = [f"  {letter}  {names.get(key, 'EEVDF' if key == BASELINE else key)}" for key, letter in letters.items()]
+    hit = sum(bool(one.disturbed) for one in session.trials if one.phase != "warmup" and one.value is not None)
+    if hit:
+        lines.append(f"  !  at the lower edge: {counted(hit, 'run')} disturbed from outside")
     lost = sum(one.value is None for one in session.trials if one.phase != "warmup")
     counts = "does not count and is" if lost == 1 else "do not count and are"
     return [*lines, *([f"{counted(lost, 'run')} {counts} not drawn."] if lost else [])]
