@@ -33,6 +33,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import program
+from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict import guards
@@ -301,7 +302,8 @@ def conclusion(session: Session) -> str:
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [*heading(session), plain_table(session_table(session)), "", session_footnote(session), ""]
+    shown = [plain_table(session_table(session)), "", session_footnote(session), *continues_sentence(session), ""]
+    parts = [*heading(session), *shown]
     parts = parts if session.results else heading(session)
     parts += [conclusion(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:
@@ -310,6 +312,9 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
         parts.append(f"The conversation: {printable(session.transcript)}")
     if session.results:
         parts.append(f"To repeat it: {repeat_command(session, given)}")
+    more = continue_command(session)
+    if more is not None:
+        parts.append(f"{CONTINUE} {more}")
     keep = keep_command(session)
     if keep is not None:
         parts.append(f"To keep it: {keep}")

@@ -26,9 +26,11 @@ class Measured:
     observation: Observation | None = None
     last_run: Run | None = None
 
-    def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int, pairs: int) -> tuple[Baseline, Observation]:
+    def learn_baseline(
+        self, measured: Sequence[TrialOutcome], cpus: int, pairs: int, alpha: float
+    ) -> tuple[Baseline, Observation]:
         """Set the baseline from its first runs, without the warm-up. `pairs` are those that the budget has for a
-        confirmation, 0 when it has no room for one."""
+        confirmation with the risk `alpha`, 0 when it has no room for one."""
         trials = [outcome.trial for outcome in measured]
         self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
         self.baseline_others = {(one.phase, one.round): one.others for one in trials if one.value is not None}
@@ -39,7 +41,7 @@ class Measured:
             median=stats.median(values) or 0.0,
             runs=len(values),
             noise=noise,
-            detectable=detectable(noise, pairs) if pairs else None,
+            detectable=detectable(noise, pairs, alpha) if pairs else None,
         )
         self.observation = counters.average(
             [counters.observe(item.before, item.after, item.trial.run, cpus) for item in measured]

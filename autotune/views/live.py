@@ -28,6 +28,7 @@ from autotune.config import Style
 from autotune.records import CandidateResult, Phase, Session
 from autotune.report import documents
 from autotune.report import table as report_table
+from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
 from autotune.report.strip import Strips, strips
 from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
@@ -148,7 +149,8 @@ class LiveView:
         if session.results:
             ascii_only = self.console.options.ascii_only
             self.console.print(final_table(session, self.console.width, ascii_only=ascii_only))
-            self.console.print(Text(documents.session_footnote(session)))
+            for line in (documents.session_footnote(session), *continues_sentence(session)):
+                self.console.print(Text(line))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
         for caution in documents.cautions(session):
@@ -162,6 +164,10 @@ class LiveView:
         if session.results:
             self.console.print("To repeat it:")
             self.console.print(Text(documents.repeat_command(session, self._given)), soft_wrap=True)
+        more = continue_command(session)
+        if more is not None:
+            self.console.print(CONTINUE)
+            self.console.print(Text(more), soft_wrap=True)
         keep = documents.keep_command(session)
         if keep is not None:
             self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
