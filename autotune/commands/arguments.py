@@ -48,7 +48,7 @@ ALL_FAILURES = "all-non-zero"
 
 class CcCommand(TyperCommand):
     """A command with the options of `cc`. `--ignore-failure` takes a value only after `=`: the next word is most often
-    COMMAND."""
+    COMMAND, which may be left out with `--continue`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -56,6 +56,7 @@ class CcCommand(TyperCommand):
             if re.fullmatch(r"-i=?[\d,]+", word):
                 hint = "--ignore-failure=CODES counts runs with these exit codes"
                 raise UsageError("-i takes no value: it asks before each scheduler is attached", hint=hint)
+        next(one for one in self.params if one.name == "command").required = "--continue" not in args[:end]
         bare = "--ignore-failure"
         return super().parse_args(ctx, [f"{bare}={ALL_FAILURES}" if w == bare else w for w in args[:end]] + args[end:])
 
@@ -83,6 +84,15 @@ class CcArguments:
             "Put -- before a command that has options of its own.",
         ),
     ]
+    continue_: Annotated[
+        bool,
+        _option(
+            "--continue",
+            panel=_RUNS,
+            help="Continue an undecided session with fresh pairs of its leaders. COMMAND is then its ID, a report of "
+            "--json, its command, or nothing: the latest one of this directory.",
+        ),
+    ] = False
     prepare: Annotated[
         str | None,
         _option(
