@@ -140,4 +140,4 @@ def _latest(knowledge: Knowledge, words: Sequence[str]) -> Kept:
 def _require_here(workload: Workload) -> None:
     here = str(current_directory())
     if workload.cwd != here:
-        raise UsageError(f"that session ran in {workload.cwd}, not here", hint=f"cd {workload.cwd}")
+        raise UsageError(f"that session ran in {workload.cwd}, not here", hint=f"go there: cd {workload.cwd}")

@@ -21,8 +21,15 @@ def continue_command(session: Session) -> str | None:
     return " ".join((program.called(), "cc", "--continue", session.id, *bound))
 
 
-CONTINUE = "To continue it with fresh pairs of its leaders:"
-"""Goes before the command."""
+def continue_step(session: Session) -> list[str]:
+    """Return the sentence and the command that continue an undecided session; empty when there is nothing to
+    continue."""
+    command = continue_command(session)
+    if command is None or session.chain is None:
+        return []
+    first = session.chain.contenders[0].key
+    leader = next((one.candidate.short for one in session.results if one.candidate.key == first), first)
+    return [f"Next: {printable(leader)} is undecided; to continue with fresh pairs of it:", command]
 
 
 def continues_sentence(session: Session) -> list[str]:

@@ -33,7 +33,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import program
-from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
+from autotune.report.continuing import continue_step, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict import guards
@@ -163,10 +163,10 @@ def cautions(session: Session) -> list[str]:
 
 
 def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
-    """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner
-    and for a session that ended early."""
+    """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner,
+    and for a session that ended early and cannot be continued."""
     if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
-        return []
+        return continue_step(session)
     tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
     faster_but = next((one for one in tried if one.verdict == "faster" and one.fresh_pairs and one.but), None)
     if faster_but is not None:
@@ -174,6 +174,9 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
         return ["Next: give a larger --budget, so that candidates can be tried."]
+    more = [] if _is_hopeless(session) else continue_step(session)
+    if more:
+        return more
     if ahead and not _is_hopeless(session):
         leader = max(ahead, key=lambda one: (one.fresh_pairs, one.speedup.estimate if one.speedup else 0.0))
         says = f"Next: {printable(leader.candidate.short)} is undecided; to measure it for longer:"
@@ -312,9 +315,6 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
         parts.append(f"The conversation: {printable(session.transcript)}")
     if session.results:
         parts.append(f"To repeat it: {repeat_command(session, given)}")
-    more = continue_command(session)
-    if more is not None:
-        parts.append(f"{CONTINUE} {more}")
     keep = keep_command(session)
     if keep is not None:
         parts.append(f"To keep it: {keep}")

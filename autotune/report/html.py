@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
 from autotune.report import charts, documents
-from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
+from autotune.report.continuing import continues_sentence
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
 from autotune.report.text import scale_for, sentence
@@ -183,9 +183,6 @@ def _commands(session: Session, given: Sequence[str]) -> Iterator[Safe]:
         parts += [element("p", "To keep the winner attached:"), _command(keep)]
     if session.results:
         parts += [element("p", "To repeat the session:"), _command(documents.repeat_command(session, given))]
-    more = continue_command(session)
-    if more is not None:
-        parts += [element("p", CONTINUE), _command(more)]
     if parts:
         yield _section("What to do next", *parts)
 

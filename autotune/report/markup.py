@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from autotune.records import Session
 from autotune.report import documents
-from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
+from autotune.report.continuing import continues_sentence
 from autotune.report.table import RIGHT_ALIGNED
 from autotune.report.text import printable, sentence
 
@@ -72,10 +72,6 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     if session.spending is not None and session.spending.calls:
         yield escaped(documents.spending_sentence(session.spending))
     yield dialect.command(documents.repeat_command(session, given))
-    more = continue_command(session)
-    if more is not None:
-        yield escaped(CONTINUE)
-        yield dialect.command(more)
 
 
 # --- Markdown --------------------------------------------------------------------------------------------

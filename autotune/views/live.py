@@ -28,7 +28,7 @@ from autotune.config import Style
 from autotune.records import CandidateResult, Phase, Session
 from autotune.report import documents
 from autotune.report import table as report_table
-from autotune.report.continuing import CONTINUE, continue_command, continues_sentence
+from autotune.report.continuing import continues_sentence
 from autotune.report.strip import Strips, strips
 from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
@@ -164,10 +164,6 @@ class LiveView:
         if session.results:
             self.console.print("To repeat it:")
             self.console.print(Text(documents.repeat_command(session, self._given)), soft_wrap=True)
-        more = continue_command(session)
-        if more is not None:
-            self.console.print(CONTINUE)
-            self.console.print(Text(more), soft_wrap=True)
         keep = documents.keep_command(session)
         if keep is not None:
             self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
