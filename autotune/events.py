@@ -17,6 +17,7 @@ from autotune.records import (
     Attachment,
     Baseline,
     CandidateResult,
+    Chain,
     Detachment,
     MachineInfo,
     Observation,
@@ -45,6 +46,10 @@ class MachineReady:
     """Unix time at which the session began."""
     seed: int = 0
     """Seed of the order of the runs."""
+    session: str = ""
+    """`Session.id`."""
+    continues: str | None = None
+    """`Session.continues`."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,13 @@ class Standings:
 
 
 @dataclass(frozen=True)
+class Left:
+    """What a continuation could start from now. Emitted after each round, and before a confirmation."""
+
+    chain: Chain
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know and can act on; one sentence."""
 
@@ -227,6 +239,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     RunFinished,
     Dropped,
     Standings,
+    Left,
     Warned,
     Notice,
     Problem,

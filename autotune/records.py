@@ -696,6 +696,42 @@ class Outlook:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A candidate that a continuation may confirm, with what the sessions so far measured of it."""
+
+    key: str
+    race_logs: tuple[float, ...]
+    """Logarithms of its speedups in the race."""
+    fresh_logs: tuple[float, ...]
+    """The same of the pairs of its confirmations, none of which it won."""
+    compared: tuple[tuple[float, float], ...]
+    """What EEVDF's run and its own cost in each of these rounds, over EEVDF's median of the session."""
+    scheduler_digest: str
+    """Digest of the object or program that was attached; a continuation attaches no other."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a session without a winner leaves to a continuation (`cc --continue`)."""
+
+    rule: int
+    """Version of the rule that shares the risk and judges (`verdict.chain`)."""
+    alpha_left: float
+    """Risk of a false winner that no confirmation was given so far, of 0.05 in all."""
+    contenders: tuple[Contender, ...]
+    """Candidates that are ahead of EEVDF by all pairs, best first."""
+    noise_squares: float
+    """Squares of the logarithms of the other candidates' speedups around their means."""
+    noise_df: int
+    """Degrees of freedom of those."""
+    options: tuple[str, ...] = ()
+    """Options for where and how to run, which a continuation repeats."""
+    budget_s: float | None = None
+    """Budget in which a continuation would show the first contender's gain with a probability of 80 % if it is real, as
+    far as one confirmation can; None when it is not known."""
+
+
+@dataclass(frozen=True)
 class Spending:
     """The cost of planning with a model so far."""
 
@@ -760,6 +796,12 @@ class Session:
 
     statistic: str = "typical"
     """What of the runs was judged: the typical run, `mean`, `median`, or a percentile such as `p90`."""
+    id: str = ""
+    """Name of the session, as `--continue` takes it; empty in documents of older versions."""
+    continues: str | None = None
+    """The session that this one continues; None for most."""
+    chain: Chain | None = None
+    """What a continuation starts from; None with a winner, before the race, and where parameters are swept."""
 
     @property
     def is_worth_it(self) -> bool:

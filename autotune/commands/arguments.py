@@ -51,7 +51,8 @@ ALL_FAILURES = "all-non-zero"
 
 class CcCommand(TyperCommand):
     """A command with the options of `cc`. `--ignore-failure` takes a value only after `=`: the next word is most often
-    COMMAND. Options in `WORDS` take several words each time, which typer has no type for."""
+    COMMAND, which may be left out with `--continue`. Options in `WORDS` take several words each time, which typer has
+    no type for."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -64,6 +65,7 @@ class CcCommand(TyperCommand):
             if re.fullmatch(r"-i=?[\d,]+", word):
                 hint = "--ignore-failure=CODES counts runs with these exit codes"
                 raise UsageError("-i takes no value: it asks before each scheduler is attached", hint=hint)
+        next(one for one in self.params if one.name == "command").required = "--continue" not in args[:end]
         bare = "--ignore-failure"
         return super().parse_args(ctx, [f"{bare}={ALL_FAILURES}" if w == bare else w for w in args[:end]] + args[end:])
 
@@ -91,6 +93,15 @@ class CcArguments:
             "Put -- before a command that has options of its own.",
         ),
     ]
+    continue_: Annotated[
+        bool,
+        _option(
+            "--continue",
+            panel=_RUNS,
+            help="Continue an undecided session with fresh pairs of its leaders. COMMAND is then its ID, a report of "
+            "--json, its command, or nothing: the latest one of this directory.",
+        ),
+    ] = False
     prepare: Annotated[
         str | None,
         _option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from autotune import signals
-from autotune.commands import asking, dry_run, output
+from autotune.commands import asking, continuing, dry_run, output
 from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
 from autotune.commands.printing import columns, say
 from autotune.errors import AutotuneError, UsageError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autotune.config import Settings
     from autotune.records import Session
     from autotune.report.formats import ReportKind
+    from autotune.session.continuation import TakenUp
     from autotune.session.request import SessionRequest, Sink
 
 EXAMPLES = """Examples:
@@ -29,6 +30,8 @@ EXAMPLES = """Examples:
   autotune cc --metric 'rps: ([0-9.]+)' --goal max -- ./load --seconds 5
 
   autotune cc --scheduler at_fifo:slice_us=5000 --scheduler at_batch 'make -j8'
+
+  autotune cc --continue --budget 30m
 """
 
 
@@ -52,11 +55,15 @@ def _cc(**given: Any) -> int:
 def _run(arguments: CcArguments) -> int:
     from autotune import config
 
-    settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
+    taken = continuing.taken_up(arguments) if arguments.continue_ else None
+    if taken is not None:
+        settings = continuing.settings_of(taken, arguments)
+    else:
+        settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     targets = _targets(arguments)
     document = _document(targets)
     stream = output.shown(document=document is not None, silent=settings.style == "none")
-    request = _request(arguments, settings, stream.as_stream(), _reports(targets, document))
+    request = _request(arguments, settings, stream.as_stream(), _reports(targets, document), taken)
     if arguments.dry_run:
         refused = dry_run.show(request, stream.as_stream())
         if refused:
@@ -104,13 +111,17 @@ def _plotted(session: Session, stream: TextIO) -> bool:
 
 
 def _request(
-    arguments: CcArguments, settings: Settings, stream: TextIO, reports: dict[ReportKind, Path | Sink]
+    arguments: CcArguments,
+    settings: Settings,
+    stream: TextIO,
+    reports: dict[ReportKind, Path | Sink],
+    taken: TakenUp | None,
 ) -> SessionRequest:
-    """Return the request that the arguments describe. Raises UsageError."""
+    """Return the request that the arguments describe, or the session that they continue. Raises UsageError."""
     from autotune.schedext.catalogue import custom
     from autotune.session.request import SessionRequest
 
-    workload = workload_from(arguments)
+    workload = workload_from(arguments) if taken is None else continuing.workload_of(taken)
     if arguments.interactive and not asking.at_terminal(stream):
         raise UsageError("--interactive needs a terminal", hint=asking.OTHER_I)
     if settings.style == "none" and (arguments.show_output or arguments.plot):
@@ -124,13 +135,16 @@ def _request(
     return SessionRequest(
         workload=workload,
         settings=settings,
-        candidates=tuple(catalog.parse_candidate(text) for text in arguments.scheduler or ()),
+        candidates=tuple(catalog.parse_candidate(text) for text in arguments.scheduler or ())
+        if taken is None
+        else tuple(proposal.candidate for proposal in taken.proposals()),
         consent=asking.consent(stream, replace_current=arguments.replace_current),
         apply=arguments.apply,
         show_output=arguments.show_output,
         output_to_model=not arguments.no_output_to_model,
         reports=reports,
         keep_writes=arguments.keep_writes,
+        continues=taken,
     )
 
 

@@ -78,6 +78,10 @@ class PastSession:
     """Lost: autotune was killed, or its machine went down, before the session was over."""
     measured_runs: int
     results: tuple[PastResult, ...]
+    name: str | None = None
+    """Its own name, as `--continue` takes it; None for sessions of older versions."""
+    continues: str | None = None
+    """The session that it continued; None for most."""
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:
@@ -91,7 +95,8 @@ def _sentence(session: PastSession) -> str:
     tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in judged[:8])
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
     where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
-    return f"{where}: {finding(session)}." + (f" Tried: {tried}" if tried else "")
+    continuing = " (it confirmed the leaders of the session before)" if session.continues is not None else ""
+    return f"{where}: {finding(session)}{continuing}." + (f" Tried: {tried}" if tried else "")
 
 
 def finding(session: PastSession) -> str:

@@ -13,7 +13,7 @@ from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Point, Session, Trial
-from autotune.wire import to_json
+from autotune.wire import from_json, to_json
 
 TEXT_CHARACTERS = 2000
 
@@ -39,7 +39,24 @@ def session_row(session: Session, workload: int) -> dict[str, Any]:
         "recommendation": session.recommendation,
         "interrupted": session.interrupted,
         "failure": session.failure,
+        "name": session.id or None,
+        "continues": session.continues,
+        "document": _document(session),
     }
+
+
+def _document(session: Session) -> str | None:
+    """Return what a continuation needs of a session: all but its runs, the environment, and what models said."""
+    if not session.id:
+        return None
+    workload = dataclasses.replace(session.workload, env={})
+    kept = dataclasses.replace(session, workload=workload, trials=(), warnings=(), spending=None, transcript=None)
+    return json.dumps(to_json(kept))
+
+
+def session_of(document: str) -> Session:
+    """Return the session that `session_row` kept. Raises ValueError."""
+    return reading.shaped(lambda found: from_json(Session, found), reading.parsed_json(document))
 
 
 def result_row(session: int, rank: int, result: CandidateResult) -> dict[str, Any]:

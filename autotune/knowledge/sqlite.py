@@ -86,6 +86,15 @@ MIGRATIONS = (
     ALTER TABLE results ADD COLUMN confidence REAL;
     UPDATE results SET confidence = 0.95 WHERE speedup IS NOT NULL;
     """,
+    """
+    ALTER TABLE sessions ADD COLUMN name TEXT;
+    ALTER TABLE sessions ADD COLUMN continues TEXT;
+    ALTER TABLE sessions ADD COLUMN document TEXT;
+    CREATE INDEX sessions_by_name ON sessions (name);
+    CREATE TABLE continuations (
+        continues TEXT PRIMARY KEY, name TEXT NOT NULL, alpha_left REAL NOT NULL, claim INTEGER
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.knowledge import rows, sqlite
+from autotune.knowledge import chains, rows, sqlite
+from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
 from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
@@ -99,6 +100,30 @@ class Knowledge:
     def _claims(self) -> Path:
         """Return the file of the claims, the same for all stores of this directory."""
         return self._path.with_name("history.running")
+
+    # --- chains of sessions ---
+
+    def session_named(self, name: str) -> Kept | None:
+        """Return a session by its own name (`Session.id`), without its runs; None when it is not known."""
+        with self._transaction() as db:
+            return chains.named(db, name, self._is_held)
+
+    def sessions_in(self, cwd: str, command: str | None = None) -> list[Kept]:
+        """Return the newest sessions of this directory, and of this command if one is given, newest first, without
+        their runs. Those of older versions, which have no name, are left out."""
+        with self._transaction() as db:
+            return chains.in_directory(db, cwd, command, self._is_held)
+
+    def take(self, before: Session, name: str, claim: Claim) -> str | None:
+        """Note that the session `name`, whose process has the claim, continues `before`, unless another does. Return
+        that one's name; None when the note was made."""
+        with self._transaction(writes=True) as db:
+            return chains.take(db, before, name, claim.number, self._is_held)
+
+    def _is_held(self, claim: int | None) -> bool:
+        return is_held(self._claims, claim)
+
+    # --- runs, and what is known of workloads ---
 
     def runs_of(self, session: int) -> list[PastRun]:
         """Return the runs of a session in their order."""

@@ -34,6 +34,7 @@ from autotune.records import (
     point_text,
 )
 from autotune.report import program, sweep
+from autotune.report.continuing import continue_step, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict import guards
@@ -173,10 +174,10 @@ def cautions(session: Session) -> list[str]:
 
 
 def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
-    """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner
-    and for a session that ended early."""
+    """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner,
+    and for a session that ended early and cannot be continued."""
     if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
-        return []
+        return continue_step(session)
     tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
     faster_but = next((one for one in tried if one.verdict == "faster" and one.fresh_pairs and one.but), None)
     if faster_but is not None:
@@ -184,6 +185,9 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
         return _larger_budget(session, given)
+    more = [] if _is_hopeless(session) else continue_step(session)
+    if more:
+        return more
     if ahead and not _is_hopeless(session):
         leader = max(ahead, key=lambda one: (one.fresh_pairs, one.speedup.estimate if one.speedup else 0.0))
         says = f"Next: {printable(leader.candidate.short)} is undecided; to measure it for longer:"
@@ -331,7 +335,8 @@ def conclusion(session: Session) -> str:
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [*heading(session), plain_table(session_table(session)), "", session_footnote(session), ""]
+    shown = [plain_table(session_table(session)), "", session_footnote(session), *continues_sentence(session), ""]
+    parts = [*heading(session), *shown]
     parts = parts if session.results else heading(session)
     parts += [conclusion(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
 from autotune.report import charts, documents, sweep
+from autotune.report.continuing import continues_sentence
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
 from autotune.report.text import scale_for, sentence
@@ -49,7 +50,8 @@ def _sections(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     for warning in session.warnings:
         yield element("p", f"Warning: {sentence(warning)}", class_="warning")
     if session.results:
-        yield _section("Ranking", _table(session), element("p", documents.session_footnote(session), class_="small"))
+        notes = (documents.session_footnote(session), *continues_sentence(session))
+        yield _section("Ranking", _table(session), *(element("p", note, class_="small") for note in notes))
         yield from _forest(session)
     yield from _runs(session)
     if session.observation is not None:
@@ -212,6 +214,7 @@ def _about(session: Session) -> Iterator[Safe]:
         **dict(line.split(": ", 1) for line in sweep.parameter_lines(session.workload)),
         "Directory": session.workload.cwd,
         "Began": f"{began}, took {session.elapsed_s:.0f} s",
+        **({"ID": session.id} if session.id else {}),
         "Planner": session.planner,
         "Seed": str(session.seed),
         "autotune": session.autotune_version,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from autotune.records import Session
 from autotune.report import documents, sweep
+from autotune.report.continuing import continues_sentence
 from autotune.report.table import RIGHT_ALIGNED
 from autotune.report.text import printable, sentence
 
@@ -62,6 +63,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     rows = [[escaped(cell) or " " for cell in row.cells] for row in shown.rows]
     yield dialect.table([escaped(cell) for cell in shown.header], rows)
     yield escaped(documents.session_footnote(session))
+    yield from map(escaped, continues_sentence(session))
     yield escaped(documents.conclusion(session))
     yield from (f"Warning: {escaped(sentence(warning))}" for warning in session.warnings)
     says, *command = documents.next_step(session, given) or [""]

@@ -13,7 +13,17 @@ import contextlib
 from dataclasses import dataclass, field, replace
 
 import autotune
-from autotune.events import BaselineKnown, Event, Finished, MachineReady, Proposed, RunFinished, Standings, Unmeasured
+from autotune.events import (
+    BaselineKnown,
+    Event,
+    Finished,
+    Left,
+    MachineReady,
+    Proposed,
+    RunFinished,
+    Standings,
+    Unmeasured,
+)
 from autotune.knowledge.claims import Claim
 from autotune.knowledge.store import Knowledge
 from autotune.records import Session, Trial
@@ -46,6 +56,9 @@ class Journal:
         elif isinstance(event, Standings):
             self.session = replace(self.session, results=event.results)
             self._write()
+        elif isinstance(event, Left):
+            self.session = replace(self.session, chain=event.chain)
+            self._write()  # before the runs that it allows: a kill must not hand on what they were given
         elif isinstance(event, RunFinished):
             self.trials.append(event.trial)
             elapsed_s = event.trial.started_at + event.trial.run.wall_s - self.session.started_at
@@ -100,4 +113,6 @@ def _begun(event: MachineReady) -> Session:
         winner=None,
         recommendation="",
         trials=(),
+        id=event.session,
+        continues=event.continues,
     )

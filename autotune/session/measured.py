@@ -39,10 +39,15 @@ class Measured:
             self.baseline_others.setdefault(trial.candidate, {})[trial.phase, trial.round] = trial.others
 
     def learn_baseline(
-        self, measured: Mapping[str, Sequence[TrialOutcome]], places: Sequence[Place], cpus: int, pairs: int
+        self,
+        measured: Mapping[str, Sequence[TrialOutcome]],
+        places: Sequence[Place],
+        cpus: int,
+        pairs: int,
+        alpha: float,
     ) -> tuple[Baseline, Observation]:
         """Set the baseline from EEVDF's first runs by key, without the warm-up: that of the first place. `pairs` are
-        those that the budget has for a confirmation, 0 when it has no room for one."""
+        those that the budget has for a confirmation with the risk `alpha`, 0 when it has no room for one."""
         for outcome in (one for outcomes in measured.values() for one in outcomes):
             self.note_baseline(outcome.trial)
         self.places = tuple(places)
@@ -54,7 +59,7 @@ class Measured:
             median=stats.median(values) or 0.0,
             runs=len(values),
             noise=noise,
-            detectable=detectable(noise, pairs) if pairs else None,
+            detectable=detectable(noise, pairs, alpha) if pairs else None,
             params=self.points[places[0].key],
         )
         self.observation = counters.average(

@@ -12,6 +12,7 @@ from autotune.config import Settings
 from autotune.lease.other import Other
 from autotune.records import Candidate, Workload
 from autotune.report.formats import ReportKind
+from autotune.session.continuation import TakenUp
 from autotune.session.runs import Approve
 
 Sink: TypeAlias = Callable[[str], None]
@@ -47,3 +48,5 @@ class SessionRequest:
     reports: Mapping[ReportKind, Path | Sink] = field(default_factory=dict)
     keep_writes: Path | None = None
     """Directory for what the workload wrote in the micro-VM; None: it is discarded."""
+    continues: TakenUp | None = None
+    """The session to continue; its contenders are the candidates. None: a new one."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autotune.records import (
     BASELINE,
@@ -16,6 +16,7 @@ from autotune.records import (
     Workload,
     point_text,
 )
+from autotune.session.continuation import TakenUp, merged
 from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
 from autotune.verdict import guards, ranking, stats
@@ -35,20 +36,31 @@ class Results:
     workload: Workload
     statistic: Statistic | None = None
     """What is judged of the runs; None: the typical run."""
+    taken_up: TakenUp | None = None
+    """The session that this one continues; None for most."""
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
         """Return all candidates and the baseline, best first."""
         standings = race.standings() if race is not None else ()
         winner = race.winner if race is not None else None
         leader = race.shown_leader if race is not None else None
-        return ranking.rank(
-            [*self.of_candidates(standings), *self.of_baselines()], winner, leader.key if leader is not None else None
-        )
+        before = self.taken_up.not_in(one.key for one in standings) if self.taken_up is not None else []
+        results = [*self.of_candidates(standings), *before, *self.of_baselines()]
+        return ranking.rank(results, winner, leader.key if leader is not None else None)
 
     def of_candidates(self, standings: Iterable[Standing]) -> list[CandidateResult]:
         return [self._of_candidate(standing) for standing in standings]
 
     def _of_candidate(self, standing: Standing) -> CandidateResult:
+        before = self.taken_up.result(standing.key) if self.taken_up is not None else None
+        if before is None:
+            return self._measured_now(standing)
+        if standing.fresh:
+            return merged(before, self._measured_now(standing))
+        verdict = "invalid" if standing.verdict == "invalid" else before.verdict
+        return replace(before, verdict=verdict, note=self.note_of(standing) or before.note)
+
+    def _measured_now(self, standing: Standing) -> CandidateResult:
         """Return one result; both medians are of the rounds that the verdict compared."""
         entry = self.entries[standing.key]
         phase: Phase = "confirm" if standing.fresh else "race"

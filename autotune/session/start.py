@@ -39,7 +39,7 @@ from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import keeping, preflight, tuner
+from autotune.session import continuation, keeping, preflight, tuner
 from autotune.session.busy import Watched, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
@@ -102,15 +102,36 @@ def run(request: SessionRequest, listener: Listener, engine: Engine | None = Non
         catalog = custom.catalog()
         preflight.check(request, catalog, engine, warn=recorder.about_knowledge)
         other = handover.make_way(request.settings.machine, request.consent, apply=request.apply)
+        name = os.urandom(4).hex()
         deadline = Deadline(request.settings.budget)
         try:
-            with _contacted(request, deadline) as contact, replacing.replaced(other, recorder.notice):
-                session = _session(request, catalog, recorder, engine, journal, (deadline, contact))
+            with (
+                _taken(request, name),
+                _contacted(request, deadline) as contact,
+                replacing.replaced(other, recorder.notice),
+            ):
+                session = _session(request, catalog, recorder, engine, journal, (name, deadline, contact))
                 if request.apply:
                     handover.keep_winner(session, catalog, request.settings.lease, recorder.notice)
         except _EndedEarlyError as early:
             session = early.session
     return session
+
+
+@contextlib.contextmanager
+def _taken(request: SessionRequest, name: str) -> Iterator[None]:
+    """Note for the time of a continuation that it is one, so that nobody else continues the same session. Raises
+    UsageError when somebody did, AutotuneError when that cannot be known: two that continue the same session would
+    spend the same risk twice."""
+    if request.continues is None:
+        yield
+        return
+    before = request.continues.session
+    with Knowledge() as knowledge, contextlib.closing(knowledge.claim()) as claim:
+        other = knowledge.take(before, name, claim)
+        if other is not None:
+            raise continuation.continued_already(before.id, other)
+        yield
 
 
 def _contacted(request: SessionRequest, deadline: Deadline) -> AbstractContextManager[Contact]:
@@ -153,7 +174,7 @@ def _session(
     recorder: Recorder,
     engine: Engine,
     journal: Journal,
-    given: tuple[Deadline, Contact],
+    given: tuple[str, Deadline, Contact],
 ) -> Session:
     """Tune, then record and write reports, whatever happened. Raises _EndedEarlyError for a session that ended
     early."""
@@ -194,6 +215,7 @@ def _tune(
     catalog: Catalog,
     recorder: Recorder,
     engine: Engine,
+    name: str,
     deadline: Deadline,
     contact: Contact | None,
     show: Show | None = None,
@@ -207,7 +229,7 @@ def _tune(
         parts = dataclasses.replace(
             _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
         )
-        options = _options(request, busy or Watched())
+        options = _options(request, name, busy or Watched())
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
@@ -233,7 +255,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, busy: Watched) -> tuner.SessionOptions:
+def _options(request: SessionRequest, name: str, busy: Watched) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -249,6 +271,9 @@ def _options(request: SessionRequest, busy: Watched) -> tuner.SessionOptions:
         show_output=request.show_output,
         known_before=(busy.warning,) if busy.warning else (),
         others_before=busy.others_cpus,
+        id=name,
+        taken_up=request.continues,
+        repeats=continuation.kept_options(config.as_flags(settings)),
     )
 
 
@@ -284,7 +309,7 @@ def first_request(request: SessionRequest, listener: Listener, engine: Engine | 
         alone, catalog = dataclasses.replace(request, candidates=(), approve=None), custom.catalog()
         preflight.check(alone, catalog, engine or Engine(), baseline_only=True)
         deadline = Deadline(request.settings.budget)
-        _tune(alone, catalog, recorder, engine or Engine(), deadline, None, requests.append)
+        _tune(alone, catalog, recorder, engine or Engine(), "", deadline, None, requests.append)
         if not requests:
             ended = ending(recorder.session, recorder.error) if recorder.session else None
             raise ended or AutotuneError("the budget ended before planning began", hint="give a larger --budget")

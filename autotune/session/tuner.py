@@ -8,11 +8,12 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 from __future__ import annotations
 
 import math
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import autotune
 from autotune import signals
@@ -22,6 +23,7 @@ from autotune.errors import PlannerError, UsageError, WorkloadError
 from autotune.events import (
     BaselineKnown,
     Finished,
+    Left,
     Listener,
     MachineReady,
     Proposed,
@@ -34,11 +36,23 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Trial, Workload
+from autotune.records import (
+    Allotment,
+    AttachSpec,
+    Baseline,
+    Candidate,
+    Chain,
+    Outlook,
+    Proposal,
+    Session,
+    Trial,
+    Workload,
+)
 from autotune.report import documents
 from autotune.report.text import duration_text
-from autotune.session import disturbed, ending
+from autotune.session import continuation, disturbed, ending
 from autotune.session.baselines import Baselines, by_scheduler
+from autotune.session.continuation import TakenUp
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
 from autotune.session.points import PointTrials
@@ -48,7 +62,7 @@ from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.verdict import budget, ranking, stats
 from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, detectable, pairs_to_show
-from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
+from autotune.verdict.race import ALPHA, MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
 from autotune.verdict.statistic import Statistic
 
 BASELINE_RUNS = 3
@@ -81,6 +95,12 @@ class SessionOptions:
     """Warnings about the machine from before the session."""
     others_before: float = 0.0
     """How many CPUs others used before the session."""
+    id: str = field(default_factory=lambda: os.urandom(4).hex())
+    """Name of the session."""
+    taken_up: TakenUp | None = None
+    """The session to continue; None: begin with a race."""
+    repeats: tuple[str, ...] = ()
+    """Options for where and how to run, which a continuation repeats."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -133,7 +153,8 @@ class _Tuning:
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured(points=self._trials.points)
         self._statistic = Statistic.named(options.statistic)
-        self._results = Results(self._entries, self._measured, workload, self._statistic)
+        self._taken_up = options.taken_up
+        self._results = Results(self._entries, self._measured, workload, self._statistic, self._taken_up)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._runs.on_first_baseline = self._warn_of_a_small_budget
         self._rng = random.Random(options.seed)
@@ -145,6 +166,8 @@ class _Tuning:
         self._reserve_runs = 0
         self._reserve_s = 0.0
         self._failure: str | None = None
+        self._start_s = self._budget.spent_s()
+        self._digests: dict[str, str] = {}
 
     def run(self) -> Session:
         ended = ending.caught(self._session)
@@ -157,9 +180,13 @@ class _Tuning:
         return self._finish(ended, cleaning)
 
     def _session(self) -> None:
-        self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, self._options.seed))
+        continues = self._taken_up.session.id if self._taken_up is not None else None
+        seed, name = self._options.seed, self._options.id
+        self._reporter.report(MachineReady(self._machine.info, self._workload, self._started_at, seed, name, continues))
         for warning in self._options.known_before:
             self._reporter.warn(warning)
+        if self._taken_up is not None:
+            self._take_up(self._taken_up)
         try:
             self._trials.setup()
             self._measure_baseline()
@@ -172,6 +199,9 @@ class _Tuning:
                 self._reporter.warn(f"the budget ended during {error.during}, which does not count")
 
     def _tune(self) -> None:
+        if self._taken_up is not None:
+            self._continue(self._taken_up)
+            return
         race = self._first_race()
         if race is None:
             return
@@ -186,6 +216,26 @@ class _Tuning:
             self._sets += 1
         self._confirm(race)
 
+    # --- a continuation ---
+
+    def _take_up(self, taken_up: TakenUp) -> None:
+        """Admit the contenders. Raises UsageError when the machine or a scheduler is not what it was."""
+        taken_up.require_same_machine(self._machine.info)
+        proposals = taken_up.proposals()
+        self._entries.admit(proposals, len(proposals))
+        for key in (proposal.candidate.key for proposal in proposals):
+            entry = self._entries.get(key)
+            taken_up.require_same_scheduler(key, entry.spec if entry is not None else None)
+        self._reporter.report(Proposed(self._planner_name(), tuple(proposals)))
+
+    def _continue(self, taken_up: TakenUp) -> None:
+        """Confirm the contenders on fresh pairs, without a race: theirs is known."""
+        assert self._measured.baseline is not None
+        tail_runs = min(TAIL_RUNS, self._most_reserved)
+        self._race = taken_up.race(self._rng, self._measured.baseline, tail_runs)
+        self._reporter.report(Standings(tuple(self._results.ranked(self._race))))
+        self._confirm(self._race)
+
     # --- baseline ---
 
     def _measure_baseline(self) -> None:
@@ -193,14 +243,13 @@ class _Tuning:
         found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         found.measure(self._runs, self._budget, self._reporter)
-        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // found.runs_of_a_pair
-        pairs = pairs if pairs >= LEAST_PAIRS else 0
+        pairs = self._pairs_to_confirm(found.runs_of_a_pair)
         self._refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(
-            found.measured, found.sweep.places(), self._machine.info.cpus, pairs
+            found.measured, found.sweep.places(), self._machine.info.cpus, pairs, self._alpha
         )
         if self._statistic is not None:
-            gain = detectable(baseline.noise * self._statistic.noise_factor, pairs)
+            gain = detectable(baseline.noise * self._statistic.noise_factor, pairs, self._alpha)
             baseline = self._measured.baseline = replace(baseline, detectable=gain)
         if baseline.detectable is None:
             baseline = self._measured.baseline = replace(baseline, wanted_s=self._wanted_s())
@@ -249,6 +298,17 @@ class _Tuning:
         if self._budget.cost_s(1):
             hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
         return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
+    @property
+    def _alpha(self) -> float:
+        """Risk that the first confirmation gets."""
+        return ALPHA / 2 if self._taken_up is None else self._taken_up.alpha
+
+    def _pairs_to_confirm(self, runs_of_a_pair: int) -> int:
+        """Return how many pairs the budget has for a confirmation; a race takes half of it."""
+        runs = self._budget.runs_left()
+        room = budget.reserve(runs, self._most_reserved) if self._taken_up is None else min(runs, self._most_reserved)
+        pairs = room // runs_of_a_pair
+        return pairs if pairs >= LEAST_PAIRS else 0
 
     def _refuse_too_few_for_statistic(self, pairs: int) -> None:
         """Raise UsageError where the budget has no room for the pairs that the statistic needs."""
@@ -399,6 +459,8 @@ class _Tuning:
         return max(least, min(self._reserve_runs, fitting))
 
     def _planner_name(self) -> str:
+        if self._taken_up is not None:
+            return self._taken_up.session.planner
         return "user" if self._options.user_candidates else self._planner.name
 
     # --- rounds ---
@@ -419,6 +481,7 @@ class _Tuning:
             self._reporter.warn(f"the budget ended before the leader could be confirmed; {self._larger_budget()}")
             return
         race.begin_confirm(pairs)
+        self._report_left(race)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
                 if race.confirming:
@@ -438,6 +501,39 @@ class _Tuning:
         self._reporter.report_drops(race.standings(), self._results.note_of)
         if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
+        self._report_left(race)
+
+    def _report_left(self, race: Race) -> None:
+        """Report what a continuation could start from, if autotune were killed now."""
+        chain = self._chain(race)
+        if chain is not None:
+            self._reporter.report(Left(chain))
+
+    def _chain(self, race: Race | None) -> Chain | None:
+        """Return what the session leaves; None with a winner, and where there is nothing that a continuation could
+        take up."""
+        baseline = self._measured.baseline
+        if self._taken_up is not None and race is None:
+            return self._taken_up.chain
+        if race is None or baseline is None or race.winner is not None or self._workload.parameters:
+            return None
+        return continuation.left_by(race, baseline, self._workload.goal, self._digest, self._options.repeats)
+
+    def _digest(self, key: str) -> str:
+        if key not in self._digests:
+            self._digests[key] = continuation.digest_of(self._entries[key].spec)
+        return self._digests[key]
+
+    def _with_budget(self, chain: Chain) -> Chain:
+        """Return what the session leaves, with the budget that a continuation should have."""
+        if not chain.contenders or self._measured.baseline is None:
+            return chain
+        deviation = self._race.pair_deviation if self._race is not None else None
+        deviation = deviation or math.sqrt(2.0) * self._measured.baseline.noise
+        pairs = continuation.pairs_wanted(chain, deviation, self._options.min_effect, self._statistic)
+        before = self._options.warmup + max(BASELINE_RUNS, self._options.min_rounds)
+        wanted_s = self._start_s + self._budget.cost_s(before + 2 * pairs + 1)
+        return replace(chain, budget_s=budget.rounded_up(wanted_s))
 
     def _left_s(self, upcoming: Round) -> float:
         """Estimate what the session takes at most from this round on, in the budget that is left."""
@@ -522,6 +618,7 @@ class _Tuning:
         baseline = self._measured.baseline
         outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
+        chain = self._chain(self._race)
         return Session(
             schema=documents.SCHEMA_VERSION,
             autotune_version=autotune.__version__,
@@ -555,4 +652,7 @@ class _Tuning:
             failure=self._failure,
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
+            id=self._options.id,
+            continues=self._taken_up.session.id if self._taken_up is not None else None,
+            chain=self._with_budget(chain) if chain is not None else None,
         )

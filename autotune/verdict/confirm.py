@@ -219,23 +219,22 @@ class Confirmation:
         return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 
-def detectable(noise: float, pairs: int) -> float:
-    """Return the gain (0.05 for 5 %) that a confirmation of `pairs` pairs finds with a probability of 80 %, when each
-    run has the relative standard deviation `noise`:
+def detectable(noise: float, pairs: int, alpha: float = 0.025) -> float:
+    """Return the gain (0.05 for 5 %) that a confirmation of `pairs` pairs, with the one-sided risk `alpha`, finds with
+    a probability of 80 %, when each run has the relative standard deviation `noise`. For 0.025:
 
         exp((1.96 + 0.84) * noise * sqrt(2 / pairs)) - 1
 
-    the textbook's sum of the normal quantiles of the one-sided risk of 2.5 % and of the power (Cohen, Statistical Power
-    Analysis for the Behavioral Sciences, chapter 2)."""
-    return math.expm1(min(_POWER * noise * math.sqrt(2.0 / pairs), 700.0))
+    the textbook's sum of the normal quantiles of the risk and of the power (Cohen, Statistical Power Analysis for the
+    Behavioral Sciences, chapter 2)."""
+    return math.expm1(min(_power(alpha) * noise * math.sqrt(2.0 / pairs), 700.0))
 
 
 def pairs_to_show(gain_log: float, pair_deviation: float, alpha: float = 0.025) -> int:
     """Return how many pairs show a true gain (its logarithm, above 0) with a probability of 80 %: the inverse of
     `detectable`, for the deviation of a pair and a one-sided risk of `alpha`."""
-    power = NormalDist().inv_cdf(1.0 - alpha) + _OF_POWER
-    return max(FIRST_LOOK_PAIRS, math.ceil(min(power * pair_deviation / gain_log, 1e6) ** 2))
+    return max(FIRST_LOOK_PAIRS, math.ceil(min(_power(alpha) * pair_deviation / gain_log, 1e6) ** 2))
 
 
-_OF_POWER = 0.8416
-_POWER = 1.96 + _OF_POWER
+def _power(alpha: float) -> float:
+    return NormalDist().inv_cdf(1.0 - alpha) + 0.8416

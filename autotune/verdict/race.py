@@ -40,6 +40,8 @@ results are looked at after every round, candidates join later, and the best of 
 - *Several baselines.* Where the workload has parameters, the baseline is EEVDF at its best values, and `rivals` are
   EEVDF at the others that may be the best (`verdict.sweep`). The race compares with the baseline alone; in the
   confirmation all run in every round, and the leader must be shown better than each.
+- *Continuations.* A race may begin with what another one left, its candidates and the alpha that no confirmation was
+  given (`verdict.chain`): then it only confirms.
 - *Cold starts.* Where the first run of every candidate of a set was its slowest by far, that round is left out for all.
 
 A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set only the
@@ -63,6 +65,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
+from autotune.verdict.chain import Carried, Remainder, shrunken
 from autotune.verdict.coldstart import BY_FAR, cold_round
 from autotune.verdict.confirm import (
     FIRST_LOOK_PAIRS,
@@ -99,10 +102,6 @@ ALPHA = 0.05
 
 OUTPACED_LEVEL = 0.05
 """One-sided level of being behind the best, for each comparison. It claims nothing, so it may be loose."""
-
-PRIOR_PAIRS = 4
-"""Weight of the expectation that a candidate makes no difference. In simulation, with 15 candidates and noise as large
-as the gain, it finds 5 of 100 winners more."""
 
 TAIL_RUNS = 24
 """Valid runs of a winner after which its slow tail is known well enough: stalls in one run of eight would have shown
@@ -200,12 +199,13 @@ class _Entrant:
     confirmation: Confirmation | None = None
     costs: dict[int, float] = field(default_factory=dict)
     """What is to be small, by round of the race."""
+    carried: Carried | None = None
+    """What sessions before this one know of it; None in the first of a chain."""
 
     @property
     def estimate(self) -> float:
-        """Mean logarithm of the speedup, shrunk as if `PRIOR_PAIRS` more had shown no difference: the best of many by
-        few pairs is often lucky. Minus infinity without a pair."""
-        return math.fsum(self.pairs.values()) / (len(self.pairs) + PRIOR_PAIRS) if self.pairs else -math.inf
+        """Mean logarithm of the speedup, shrunk towards no difference."""
+        return shrunken((*self.pairs.values(), *(self.carried.fresh if self.carried else ())))
 
     @property
     def racing(self) -> bool:
@@ -251,6 +251,8 @@ class Race:
         self.baselines = (baseline, *rivals)
         self._baseline = _Reliability()
         self._alpha_for_sets = alpha
+        self._alpha_left = alpha
+        self._others = Scatter()
         self._set_size = 0
         self._set_began_at = 0
         self._set_ends_at = 0
@@ -379,6 +381,27 @@ class Race:
         self._pairs_left = pairs
         self._choose_for_confirmation(self._alpha / 2)
         return self._confirmation.key if self._confirmation else None
+
+    def take_up(self, remainder: Remainder) -> None:
+        """Begin with what another race left, in place of racing. Its candidates are those of this race, and its alpha
+        is this race's."""
+        self._refuse_open_round()
+        if {one.key for one in remainder.carried} != self._entrants.keys() or remainder.alpha != self._alpha:
+            raise ValueError("this race does not continue the one that left that")
+        self._others = remainder.others
+        for one in remainder.carried:
+            entrant = self._entrants[one.key]
+            entrant.pairs, entrant.carried = dict(enumerate(one.pairs, 1)), one
+            entrant.tail = Tail(list(one.tail.compared), list(one.tail.alone))
+
+    def remainder(self) -> Remainder:
+        """Return what a race that continues this one may begin with."""
+        known = [_carried(one) for one in self._entrants.values() if one.dropped is None and one.pairs]
+        known.sort(key=lambda one: one.estimate, reverse=True)
+        ahead = tuple(one for one in known if self._statistic is not None or one.estimate > 0.0)
+        keys = {one.key for one in ahead}
+        others = (Scatter.of(one.pairs.values()) for key, one in self._entrants.items() if key not in keys)
+        return Remainder(self._alpha_left, ahead, sum(others, self._others))
 
     # --- state ---
 
@@ -593,6 +616,7 @@ class Race:
         entrant = self._entrants[leader]
         lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
         pairs = min(self._pairs_left, self._pairs_worth_running(alpha))
+        self._alpha_left = min(self._alpha_left, alpha)  # each gets half of what is left, so as much is left again
         self._confirmation = entrant.confirmation = Confirmation(
             leader,
             alpha,
@@ -620,7 +644,7 @@ class Race:
 
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
-        return sum((Scatter.of(entrant.pairs.values()) for entrant in self._entrants.values()), Scatter())
+        return sum((Scatter.of(entrant.pairs.values()) for entrant in self._entrants.values()), self._others)
 
     def _standing(self, entrant: _Entrant) -> Standing:
         confirmation = entrant.confirmation
@@ -686,6 +710,13 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
     noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
     best = max(means, key=lambda key: means[key])
     return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
+
+
+def _carried(entrant: _Entrant) -> Carried:
+    before = entrant.carried.fresh if entrant.carried is not None else ()
+    fresh = tuple(entrant.confirmation.pairs.values()) if entrant.confirmation is not None else ()
+    tail = Tail(list(entrant.tail.compared), list(entrant.tail.alone))
+    return Carried(entrant.key, tuple(entrant.pairs.values()), (*before, *fresh), tail)
 
 
 def _deviation(entrant: _Entrant) -> float | None:

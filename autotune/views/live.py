@@ -28,6 +28,7 @@ from autotune.config import Style
 from autotune.records import CandidateResult, Phase, Session
 from autotune.report import documents, sweep
 from autotune.report import table as report_table
+from autotune.report.continuing import continues_sentence
 from autotune.report.strip import Strips, strips
 from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
@@ -154,7 +155,8 @@ class LiveView:
         if session.results:
             ascii_only = self.console.options.ascii_only
             self.console.print(final_table(session, self.console.width, ascii_only=ascii_only))
-            self.console.print(Text(documents.session_footnote(session)))
+            for line in (documents.session_footnote(session), *continues_sentence(session)):
+                self.console.print(Text(line))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
         for caution in documents.cautions(session):

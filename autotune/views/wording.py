@@ -97,6 +97,10 @@ class Wording:
         if workload.metric_regex is not None:
             aim = "smaller" if workload.goal == "min" else "larger"
             lines.append(Line(f"Metric: {printable(workload.metric_regex)}, {aim} is better"))
+        if event.continues is not None:
+            lines.append(
+                Line(f"Continues session {event.continues}: its leaders run fresh pairs, and only those decide.")
+            )
         return lines
 
     def _values(self, event: events.ValuesKnown) -> list[Line]:

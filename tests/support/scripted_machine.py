@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from autotune.errors import AttachError, BusyError, NotAttached
@@ -54,6 +55,16 @@ class ScriptedMachine:
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     enabled: int = 1
     """What the kernel counts: how often a scheduler was attached."""
+
+    @classmethod
+    @contextlib.contextmanager
+    def opened(cls, times: dict[str, float]) -> Iterator[ScriptedMachine]:
+        """A machine as an engine gives it."""
+        machine = cls(times)
+        try:
+            yield machine
+        finally:
+            machine.close()
 
     @property
     def info(self) -> MachineInfo:

@@ -15,7 +15,7 @@ from typing import Any
 from tests.support.command_line import ROOT
 
 PROGRAM = """
-import contextlib, os, sys, time
+import contextlib, json, os, sys, time
 sys.path[:0] = [{root!r}]
 from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
@@ -56,13 +56,21 @@ class Machine(ScriptedMachine):
 
 @contextlib.contextmanager
 def choose(kind, **choice):
-    machine = Machine({{"eevdf": 1.0, "at_fifo": 0.8}})
+    machine = Machine(json.loads(os.environ.get("TIMES", '{{"eevdf": 1.0, "at_fifo": 0.8}}')))
     try:
         yield machine
     finally:
         machine.close()
 
 select.choose = choose
+if os.environ.get("MARK"):
+    from autotune.session.recorder import Recorder
+    hear = Recorder.__call__
+    def marking(self, event):
+        hear(self, event)
+        if type(event).__name__ == "RunFinished" and event.trial.round == 3 and event.trial.phase == os.environ["MARK"]:
+            open("in-" + event.trial.phase, "w").close()
+    Recorder.__call__ = marking
 Engine.require = lambda *_: None
 Engine.busy = lambda *_: None
 preflight.CHECKS = ()  # its commands are names for what the scripted machine does

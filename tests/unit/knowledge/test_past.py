@@ -21,6 +21,14 @@ def test_past_sessions_read_as_sentences(knowledge: Knowledge) -> None:
     assert f"won by {session.winner}" in sentence
 
 
+def test_a_continuation_says_that_it_is_one(knowledge: Knowledge) -> None:
+    session = sessions.session(winner=None, id="aaaaaaaa", continues="bbbbbbbb")
+    knowledge.record(session)
+    (past,) = knowledge.sessions_of(session.workload)
+    assert (past.name, past.continues) == ("aaaaaaaa", "bbbbbbbb")
+    assert "nothing beat EEVDF (it confirmed the leaders of the session before)." in sentences([past])[0]
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

@@ -12,11 +12,17 @@ from tests.support import sessions
 
 
 def test_every_event_has_words_or_is_known_to_need_none() -> None:
-    silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished}
+    silent = {events.RunStarted, events.OutputSeen, events.AttachFailed, events.Finished, events.Left}
     silent |= {events.Notice, events.Problem, events.Unmeasured}  # the screen shows these beside every view
     values = events.ValuesKnown((sessions.result(Candidate(BASELINE, params=(("jobs", "2"),)), None),))
     spoken = {type(event) for event in (*sessions.session_events(), values) if Wording().lines(event)}
     assert spoken | silent == set(typing.get_args(events.Event))
+
+
+def test_a_continuation_says_what_it_continues() -> None:
+    ready = events.MachineReady(sessions.machine(), sessions.workload(), continues="3f9a1c2e")
+    lines = [line.text for line in Wording().lines(ready)]
+    assert lines[-1] == "Continues session 3f9a1c2e: its leaders run fresh pairs, and only those decide."
 
 
 def test_a_command_around_the_runs_is_shown_with_its_stage() -> None:
