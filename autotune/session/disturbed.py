@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from autotune.records import BASELINE, CandidateResult, Trial
+from autotune.records import BASELINE, CandidateResult, Trial, is_baseline
 from autotune.report.documents import DISTURBED
 from autotune.report.text import counted
 from autotune.verdict import disturbance
@@ -33,7 +33,7 @@ def warning(trials: Sequence[Trial]) -> str | None:
     if not hit:
         return None
     worst = max(hit, key=lambda one: (one.surroundings.others_s or 0.0) if one.surroundings else 0.0)
-    name = "EEVDF" if worst.candidate == BASELINE else worst.candidate
+    name = f"EEVDF{worst.candidate.removeprefix(BASELINE)}" if is_baseline(worst.candidate) else worst.candidate
     return (
         f"{DISTURBED}: {len(hit)} of {counted(len(runs), 'run')}, such as {name} in {worst.phase} round {worst.round} "
         f"({worst.disturbed}); they are marked and count, since all schedulers take turns, and widen the intervals: "

@@ -267,7 +267,7 @@ class _Tuning:
 
     def _warn_of_a_small_budget(self) -> None:
         """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes."""
-        baseline_runs = max(BASELINE_RUNS, self._options.min_rounds) - 1
+        baseline_runs = self._baselines.least_runs - 1
         if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
             run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
             wanted = duration_flag(self._wanted_s(baseline_runs))
@@ -279,7 +279,7 @@ class _Tuning:
     def _wanted_s(self, before: int = 0) -> float:
         """Return a budget with room for all rounds of the candidates and a confirmation. So far only runs of the
         baseline are over, and `before` are still to come."""
-        tried = len(self._options.user_candidates) or budget.FULL_SET
+        tried = len(self._options.user_candidates) * len(self._trials.points) or budget.FULL_SET
         return max(self._allotted(tried, 0, before).wanted_s, budget.rounded_up(self._options.budget_s * 1.1))
 
     def _larger_budget(self) -> str:
@@ -293,7 +293,7 @@ class _Tuning:
         """Return the error of a workload that the budget has no room for. How long a run takes is known only from one
         that ended."""
         what = f"{error.during} did not end" if error.during else "the baseline was not measured"
-        before = self._options.warmup + max(BASELINE_RUNS, self._options.min_rounds)
+        before = self._options.warmup * len(self._trials.points) + self._baselines.least_runs
         hint = f"give a larger --budget; a verdict takes at least {before + budget.VERDICT_RUNS} runs"
         if self._budget.cost_s(1):
             hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
