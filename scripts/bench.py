@@ -362,7 +362,7 @@ def planning_talk(url: str, key: str) -> Conversation:
     return Conversation(
         service=ClaudeService(Credentials(key, None, url, "bench")),
         tools=Toolbox(Catalog.load(), None, Knowledge(state / "history.sqlite3"), TOP, redactor),
-        account=cost.Account("claude-opus-5-5", cost.load(None)),
+        account=cost.Bill("claude-opus-5-5", cost.load(None)),
         transcript_file=Transcript(redactor, state),
         redact=redactor.text,
         listener=lambda _event: None,

@@ -28,7 +28,7 @@ from autotune.canary.senses import (
     lift,
     look,
 )
-from autotune.canary.stages import WATCH_S, CanaryOutcome, Hogs, Plan, is_fault, run
+from autotune.canary.stages import WATCH_S, CanaryOutcome, CanaryPlan, Hogs, is_fault, run
 from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
 from autotune.measure.wakeups import PROBE_PERIOD_S, Wake, WakeProbe
 
@@ -45,11 +45,11 @@ __all__ = [
     "Breach",
     "Breaker",
     "CanaryOutcome",
+    "CanaryPlan",
     "Hogs",
     "Judge",
     "LateWindow",
     "Look",
-    "Plan",
     "Pressure",
     "Probe",
     "Reaction",

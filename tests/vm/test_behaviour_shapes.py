@@ -21,7 +21,7 @@ from autotune.schedext.build import build
 from autotune.verify import gates
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour import shapes
-from autotune.verify.behaviour.shapes import PATIENCE, Machine, Shape
+from autotune.verify.behaviour.shapes import PATIENCE, MachineShape, Shape
 from autotune.verify.findings import Finding
 from tests.support.guest import REPOSITORY
 
@@ -47,7 +47,7 @@ SLACK_S = 30.0
 """For ending a machine while this one is busy."""
 ONE_LOOK = replace(PATIENCE, more_looks=0)
 
-Machines = Callable[[Machine], ResilientVM]
+Machines = Callable[[MachineShape], ResilientVM]
 
 
 def named(name: str) -> Shape:
@@ -57,9 +57,9 @@ def named(name: str) -> Shape:
 @pytest.fixture(scope="module")
 def machines(kernel: Kernel) -> Iterator[Machines]:
     """Micro-VMs of the shapes, each booted once."""
-    booted: dict[Machine, ResilientVM] = {}
+    booted: dict[MachineShape, ResilientVM] = {}
 
-    def machine(wanted: Machine) -> ResilientVM:
+    def machine(wanted: MachineShape) -> ResilientVM:
         if wanted not in booted:
             booted[wanted] = ResilientVM(lambda: gates.booted(kernel, REPOSITORY, wanted), print)
         return booted[wanted]
@@ -78,7 +78,7 @@ def checked(
     kernel: Kernel, machines: Machines, wanted: list[Shape], fault: int
 ) -> tuple[list[Finding], dict[str, Any]]:
     @contextmanager
-    def boot(machine: Machine) -> Iterator[ResilientVM]:
+    def boot(machine: MachineShape) -> Iterator[ResilientVM]:
         yield machines(machine)
 
     bomb = spec(kernel, BPF / "at_shape_bomb.bpf.c", fault=fault)
@@ -111,10 +111,10 @@ def test_a_stall_in_one_shape_only_is_found_in_that_shape(
 def test_one_that_hangs_a_machine_of_several_cpus_for_good_is_refused_in_bounded_time(kernel: Kernel) -> None:
     """The example of the security review: nested loops that run on more than two CPUs only. The second boot is for a
     machine that was lost by the emulator's fault."""
-    boots: list[Machine] = []
+    boots: list[MachineShape] = []
 
     @contextmanager
-    def boot(machine: Machine) -> Iterator[MicroVM]:
+    def boot(machine: MachineShape) -> Iterator[MicroVM]:
         boots.append(machine)
         with closing(gates.booted(kernel, REPOSITORY, machine, run_margin_s=MARGIN_S)) as vm:
             yield vm
