@@ -12,7 +12,7 @@ from autotune.session.entries import RoundOf
 from autotune.session.trials import TrialOutcome
 from autotune.verdict import stats
 from autotune.verdict.confirm import detectable
-from autotune.verdict.sweep import Place
+from autotune.verdict.sweep import ValuePlace
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Measured:
     """Values of EEVDF's runs, by its key: there is one for each value of the workload's parameters."""
     baseline_others: dict[str, dict[RoundOf, dict[str, float]]] = field(default_factory=dict)
     """Values of guards and of further metrics, by name; as `baseline_values`."""
-    places: tuple[Place, ...] = ()
+    places: tuple[ValuePlace, ...] = ()
     """EEVDF at each value of the parameters, best first; empty until the baseline is known."""
     points: Mapping[str, Point] = field(default_factory=lambda: {BASELINE: ()})
     """The values of each key of EEVDF."""
@@ -39,7 +39,7 @@ class Measured:
             self.baseline_others.setdefault(trial.candidate, {})[trial.phase, trial.round] = trial.others
 
     def learn_baseline(
-        self, measured: Mapping[str, Sequence[TrialOutcome]], places: Sequence[Place], cpus: int, pairs: int
+        self, measured: Mapping[str, Sequence[TrialOutcome]], places: Sequence[ValuePlace], cpus: int, pairs: int
     ) -> tuple[Baseline, Observation]:
         """Set the baseline from EEVDF's first runs by key, without the warm-up: that of the first place. `pairs` are
         those that the budget has for a confirmation, 0 when it has no room for one."""
