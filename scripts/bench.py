@@ -53,10 +53,6 @@ class Result:
         return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
 
-def median_of(function: Callable[[], float], repeats: int) -> float:
-    return statistics.median(function() for _ in range(repeats))
-
-
 def elapsed_s(argv: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
