@@ -26,7 +26,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from autotune import reading
+from autotune import reading, resources
 from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
@@ -229,7 +229,7 @@ def _parse_path(text: str) -> Path:
 def _parse_directories(text: str) -> tuple[Path, ...]:
     """Parse absolute directories, separated by colons as in PATH. Programs found there may run as root, so they must
     not depend on the current directory."""
-    found = tuple(Path(part).expanduser() for part in text.split(":") if part)
+    found = tuple(resources.expanded(Path(part)) for part in text.split(":") if part)
     for path in found:
         if not path.is_absolute():
             raise ValueError(f"{str(path)!r} is not an absolute path")
@@ -436,7 +436,7 @@ def _value(key: Key, item: _Found) -> Any:
         value = key.parse(item.text)
     except ValueError as error:
         raise UsageError(f"{item.origin}: {error}") from None
-    return (item.base / value.expanduser()).resolve() if isinstance(value, Path) else value
+    return (item.base / resources.expanded(value)).resolve() if isinstance(value, Path) else value
 
 
 def _together(settings: Settings, found: Mapping[str, _Found]) -> Settings:

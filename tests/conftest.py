@@ -22,6 +22,17 @@ from tests.support import built_programs, busy
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 _BEFORE = pytest.StashKey[busy.Reading]()
 _BUSY = "machine was busy"
+LONGEST = (
+    "test_giving_back",
+    "test_holding",
+    "test_schedulers",
+    "test_generated_session",
+    "test_claude_session",
+    "test_host_mode",
+    "test_generated_on_host",
+    "test_living_with_others",
+)
+"""Files of tests/vm that take minutes, the longest first."""
 
 hypothesis.settings.register_profile("laws", deadline=None)  # a law does not depend on how busy the machine is
 hypothesis.settings.load_profile("laws")
@@ -73,6 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: they run side by side, and one that begins last would be waited for alone."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("vm", "bpf", "slow")])
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.pauses import PauseWatch
@@ -44,8 +45,9 @@ if TYPE_CHECKING:
 class Executor:
     """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
     `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
-    schedulers without a seal, and leases what is attached for `lease_s` (`HolderClient`). `sees_others` looks for what
-    other processes do meanwhile: not inside a micro-VM, where there are none."""
+    schedulers without a seal, and leases what is attached for `lease_s`; no switch is waited for longer than `deadline`
+    allows (`HolderClient`). `sees_others` looks for what other processes do meanwhile: not inside a micro-VM, where
+    there are none."""
 
     def __init__(
         self,
@@ -56,10 +58,12 @@ class Executor:
         guarded: bool = True,
         lease_s: float = LEASE_S,
         sees_others: bool = True,
+        deadline: Deadline | None = None,
     ) -> None:
         self._sees_others = sees_others
         self._guarded = guarded
         self._lease_s = lease_s
+        self._deadline = deadline
         self._place = place
         self._libbpf = libbpf
         self._scratch = scratch
@@ -155,7 +159,9 @@ class Executor:
 
     def attach(self, spec: AttachSpec) -> Attachment:
         if self._holder is None:
-            self._holder = HolderClient(libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s)
+            self._holder = HolderClient(
+                libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s, deadline=self._deadline
+            )
         try:
             return self._holder.attach(spec)
         except HolderLost:

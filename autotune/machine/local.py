@@ -9,6 +9,7 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import replace
 
+from autotune.deadline import Deadline
 from autotune.errors import PrivilegeError
 from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
@@ -103,9 +104,16 @@ class LocalMachine(Executor):
     """The host: runs commands and switches schedulers right here."""
 
     def __init__(
-        self, place: Place, *, why: str, libbpf: str | None, headers: str | None, lease_s: float = LEASE_S
+        self,
+        place: Place,
+        *,
+        why: str,
+        libbpf: str | None,
+        headers: str | None,
+        lease_s: float = LEASE_S,
+        deadline: Deadline | None = None,
     ) -> None:
-        super().__init__(place, libbpf=libbpf, lease_s=lease_s)
+        super().__init__(place, libbpf=libbpf, lease_s=lease_s, deadline=deadline)
         self._info = describe_machine("host", why, "none")
         self._headers = headers
 

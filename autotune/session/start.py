@@ -306,12 +306,17 @@ class Plan:
     """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
-def describe(request: SessionRequest, engine: Engine | None = None) -> Plan:
-    """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
-    far as that can be checked without a machine."""
+def problems(request: SessionRequest, engine: Engine | None = None) -> list[AutotuneError]:
+    """Return everything that would keep a session from starting, as far as that can be checked without a machine;
+    nothing is started. Raises AutotuneError where not even that can be said."""
+    with _errors_as_ours():
+        return preflight.problems(request, custom.catalog(), engine or Engine())
+
+
+def describe(request: SessionRequest) -> Plan:
+    """Return the plan of a session that has no problems; nothing is started. Raises AutotuneError."""
     with _errors_as_ours():
         settings, catalog = request.settings, custom.catalog()
-        preflight.check(request, catalog, engine or Engine())
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )

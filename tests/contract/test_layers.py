@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "reading", "records", "resources"),
+        ("deadline", "errors", "expressions", "reading", "records", "resources"),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
@@ -62,7 +62,8 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
-    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
+    "expressions", "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
+    "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
