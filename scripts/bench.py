@@ -53,10 +53,6 @@ class Result:
         return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
 
-def median_of(function: Callable[[], float], repeats: int) -> float:
-    return statistics.median(function() for _ in range(repeats))
-
-
 def elapsed_s(argv: list[str]) -> float:
     started = time.perf_counter()
     subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -363,7 +359,7 @@ def planning_talk(url: str, key: str) -> Conversation:
     return Conversation(
         service=ClaudeService(Credentials(key, None, url, "bench")),
         tools=Toolbox(Catalog.load(), None, Knowledge(state / "history.sqlite3"), TOP, redactor),
-        account=cost.Account("claude-opus-5-5", cost.load(None)),
+        account=cost.Bill("claude-opus-5-5", cost.load(None)),
         transcript_file=Transcript(redactor, state),
         redact=redactor.text,
         listener=lambda _event: None,

@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -116,13 +117,22 @@ def _missing(*, vm: bool) -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory for the states of all tests: `mktemp` for each would read the names of all before it each time."""
+    return tmp_path_factory.mktemp("states")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_of_the_users(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _states: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """No test writes into the user's memory, and none can reach the real service with the user's key. What the first
     boot found out about KVM the next need not: a boot that hangs is waited for."""
-    state = tmp_path_factory.mktemp("state")
+    state = Path(tempfile.mkdtemp(dir=_states))
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
         monkeypatch.delenv(name, raising=False)

@@ -144,7 +144,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
     redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
     prices = cost.load(settings.prices)
     cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
-    account = cost.Account(settings.model, prices)
+    account = cost.Bill(settings.model, prices)
     shop = workshop(parts) if rehearsal else None
     toolbox = Toolbox(
         catalog=parts.catalog,

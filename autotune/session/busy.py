@@ -28,7 +28,7 @@ WATCHED_S = 0.25
 
 
 @dataclass(frozen=True)
-class Watched:
+class MachineBefore:
     """The machine before the session: a sentence on what keeps it busy, None when there is room; and how many CPUs
     others used."""
 
@@ -36,7 +36,7 @@ class Watched:
     others_cpus: float = 0.0
 
 
-def watch(proc: Path = PROC, cpus: Path = CPUS, watched_s: float = WATCHED_S) -> Watched:
+def watch(proc: Path = PROC, cpus: Path = CPUS, watched_s: float = WATCHED_S) -> MachineBefore:
     """Watch the machine for a moment. What the kernel does not show is no reason for a warning."""
     before = surroundings.read(proc=str(proc), cpus=str(cpus))
     time.sleep(watched_s)
@@ -44,7 +44,7 @@ def watch(proc: Path = PROC, cpus: Path = CPUS, watched_s: float = WATCHED_S) ->
     others = seen.others_s / seen.elapsed_s if seen.others_s is not None and seen.elapsed_s > 0 else None
     busy = [fact for fact in (_load(seen, others, proc), _waiting(proc), _stolen(seen)) if fact]
     slow = [fact for fact in (_hot(seen), _capped(seen)) if fact]
-    return Watched(_sentence(busy, slow), others or 0.0)
+    return MachineBefore(_sentence(busy, slow), others or 0.0)
 
 
 def _sentence(busy: list[str], slow: list[str]) -> str | None:

@@ -40,7 +40,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import continuation, keeping, preflight, tuner
-from autotune.session.busy import Watched, watch
+from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
@@ -77,7 +77,7 @@ class Engine:
             deadline=deadline,
         )
 
-    def busy(self) -> Watched | None:
+    def busy(self) -> MachineBefore | None:
         """Return what others do on the host before the session; None where nobody looks."""
         return watch()
 
@@ -229,7 +229,7 @@ def _tune(
         parts = dataclasses.replace(
             _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
         )
-        options = _options(request, name, busy or Watched())
+        options = _options(request, name, busy or MachineBefore())
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
@@ -255,7 +255,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, name: str, busy: Watched) -> tuner.SessionOptions:
+def _options(request: SessionRequest, name: str, busy: MachineBefore) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,

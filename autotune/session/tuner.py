@@ -298,6 +298,7 @@ class _Tuning:
         if self._budget.cost_s(1):
             hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
         return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
+
     @property
     def _alpha(self) -> float:
         """Risk that the first confirmation gets."""

@@ -184,7 +184,7 @@ class _Proof:
                 return self._passed(report)
             return steps.passed(self._in_shapes(report, vm, knobs))
 
-    def _booted(self, machine: shapes.Machine) -> microvm.MicroVM:
+    def _booted(self, machine: shapes.MachineShape) -> microvm.MicroVM:
         return booted(self._kernel, self._object_path.parent, machine, deadline=self._steps.deadline)
 
     def _passed(self, report: GateReport) -> bool:
@@ -210,7 +210,7 @@ class _Proof:
         started, ready = time.monotonic(), [vm]
 
         @contextmanager
-        def boot(machine: shapes.Machine) -> Iterator[microvm.MicroVM]:
+        def boot(machine: shapes.MachineShape) -> Iterator[microvm.MicroVM]:
             if machine == shapes.USUAL and ready:
                 yield ready.pop()
                 return
@@ -235,7 +235,7 @@ class _Proof:
 def booted(
     kernel: Kernel,
     directory: Path,
-    machine: shapes.Machine,
+    machine: shapes.MachineShape,
     *,
     run_margin_s: float = microvm.RUN_MARGIN_S,
     deadline: Deadline | None = None,

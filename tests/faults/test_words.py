@@ -368,7 +368,8 @@ def test_a_candidate_is_completed_step_by_step(typed: str, offered: list[str]) -
     assert completion.candidates(typed) == offered
 
 
-def test_what_is_offered_is_accepted() -> None:
+def test_what_is_offered_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(completion, "_known", lambda: CATALOG.schedulers)  # read once, not for each of hundreds
     for one in CATALOG.schedulers:
         for name in (setting.removesuffix("=") for setting in completion.candidates(f"{one.name}:")):
             for offered in completion.candidates(f"{name}="):

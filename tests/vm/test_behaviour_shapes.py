@@ -19,7 +19,7 @@ from autotune.records import AttachSpec
 from autotune.schedext.build import build
 from autotune.verify import gates
 from autotune.verify.behaviour import shapes
-from autotune.verify.behaviour.shapes import PATIENCE, Machine, Shape
+from autotune.verify.behaviour.shapes import PATIENCE, MachineShape, Shape
 from autotune.verify.findings import Finding
 from tests.support.guest import REPOSITORY
 
@@ -42,7 +42,7 @@ FAULTS = {
 """The faults of at_shape_bomb.bpf.c, and a shape in which each shows itself."""
 ONE_LOOK = replace(PATIENCE, more_looks=0)
 
-Machines = Callable[[Machine], ResilientVM]
+Machines = Callable[[MachineShape], ResilientVM]
 
 
 def named(name: str) -> Shape:
@@ -52,9 +52,9 @@ def named(name: str) -> Shape:
 @pytest.fixture(scope="module")
 def machines(kernel: Kernel) -> Iterator[Machines]:
     """Micro-VMs of the shapes, each booted once."""
-    booted: dict[Machine, ResilientVM] = {}
+    booted: dict[MachineShape, ResilientVM] = {}
 
-    def machine(wanted: Machine) -> ResilientVM:
+    def machine(wanted: MachineShape) -> ResilientVM:
         if wanted not in booted:
             booted[wanted] = ResilientVM(lambda: gates.booted(kernel, REPOSITORY, wanted), print)
         return booted[wanted]
@@ -73,7 +73,7 @@ def checked(
     kernel: Kernel, machines: Machines, wanted: list[Shape], fault: int
 ) -> tuple[list[Finding], dict[str, Any]]:
     @contextmanager
-    def boot(machine: Machine) -> Iterator[ResilientVM]:
+    def boot(machine: MachineShape) -> Iterator[ResilientVM]:
         yield machines(machine)
 
     bomb = spec(kernel, BPF / "at_shape_bomb.bpf.c", fault=fault)

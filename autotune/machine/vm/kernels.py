@@ -24,7 +24,7 @@ from typing import Any, Literal
 from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
-from autotune.machine.vm.choosing import Build, choices, version_key
+from autotune.machine.vm.choosing import KernelBuild, choices, version_key
 
 Progress = Callable[[str], None]
 
@@ -247,11 +247,13 @@ def _fetch_into(scratch: Path, progress: Progress, version: str | None) -> Kerne
     return kernel
 
 
-def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, version: str | None) -> tuple[Build, Path]:
+def _first_usable(
+    apt: archive.Archive, scratch: Path, progress: Progress, version: str | None
+) -> tuple[KernelBuild, Path]:
     """Find the best build that is there already, or that can be fetched and used, and the directory with its files."""
     available = apt.names("^linux-(image|base|binary|modules)-[0-9]")
     images = [name for name in available if name.startswith("linux-image-")]
-    failed: list[tuple[Build, FetchError]] = []
+    failed: list[tuple[KernelBuild, FetchError]] = []
     for build in choices(apt.parts_of(images), available, version):
         place = scratch / build.release
         try:
@@ -269,7 +271,7 @@ def _first_usable(apt: archive.Archive, scratch: Path, progress: Progress, versi
     raise _none_left(failed)
 
 
-def _none_left(failed: Sequence[tuple[Build, FetchError]]) -> FetchError:
+def _none_left(failed: Sequence[tuple[KernelBuild, FetchError]]) -> FetchError:
     build, error = failed[0]
     others = f" (nor could {len(failed) - 1} others)" if len(failed) > 1 else ""
     detail = "\n".join(f"{build.release}: {error.message}\n{error.detail}" for build, error in failed)
@@ -277,7 +279,7 @@ def _none_left(failed: Sequence[tuple[Build, FetchError]]) -> FetchError:
     return FetchError(message, hint=error.hint, detail=detail)
 
 
-def _fetch_build(apt: archive.Archive, build: Build, place: Path, progress: Progress) -> None:
+def _fetch_build(apt: archive.Archive, build: KernelBuild, place: Path, progress: Progress) -> None:
     """Fetch and unpack a build. Its image comes first and is looked at before the rest is downloaded. Raises FetchError
     for one that cannot load schedulers."""
     _unpack(apt, build.packages[:1], place, progress)

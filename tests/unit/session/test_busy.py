@@ -56,7 +56,7 @@ class Fake:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{value}\n")
 
-    def a_second_later(self, then: Callable[[], None]) -> busy.Watched:
+    def a_second_later(self, then: Callable[[], None]) -> busy.MachineBefore:
         self._then = then
         return busy.watch(self.proc, self.cpus)
 
