@@ -279,6 +279,11 @@ class _Tuning:
     def _wanted_s(self, before: int = 0) -> float:
         """Return a budget with room for all rounds of the candidates and a confirmation. So far only runs of the
         baseline are over, and `before` are still to come."""
+        if self._taken_up is not None:  # there is no race
+            runs = before + max(budget.VERDICT_RUNS, self._most_reserved)
+            return budget.rounded_up(
+                max(self._options.budget_s * 1.1, self._budget.spent_s() + self._budget.cost_s(runs))
+            )
         tried = len(self._options.user_candidates) * len(self._trials.points) or budget.FULL_SET
         return max(self._allotted(tried, 0, before).wanted_s, budget.rounded_up(self._options.budget_s * 1.1))
 
