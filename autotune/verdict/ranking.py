@@ -18,7 +18,7 @@ from autotune.records import (
 )
 from autotune.verdict.confirm import FIRST_LOOK_PAIRS, pairs_to_show
 from autotune.verdict.stats import excludes_one, percent_text, ratio_text
-from autotune.verdict.tail import unseen_one_in
+from autotune.verdict.tail import unseen_share
 
 
 def recommend(
@@ -123,7 +123,7 @@ def _tail(best: CandidateResult) -> str:
     """Say what the runs could show of rare stalls."""
     return (
         f"The slowest of its {best.runs} runs took {best.slowest:.2f} x the median; "
-        f"stalls in fewer than 1 of {unseen_one_in(best.runs)} runs could not have shown."
+        f"stalls in fewer than {unseen_share(best.runs)} runs could not have shown."
     )
 
 

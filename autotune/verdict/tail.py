@@ -11,11 +11,11 @@ STALL = 1.25
 """A run is a stall when it takes so many times the median."""
 
 
-def unseen_one_in(runs: int) -> int:
-    """Return in one of how many runs stalls are too rare to have shown: with a probability of 95 %, what did not occur
-    in n runs occurs in fewer than 3 of n (Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?",
-    JAMA 249, 1983)."""
-    return max(1, runs // 3)
+def unseen_share(runs: int) -> str:
+    """Return in which share of the runs stalls are too rare to show, such as `1 of 8`: with a probability of 95 %,
+    what did not occur in n runs occurs in fewer than 3 of n (Hanley and Lippman-Hand, "If nothing goes wrong, is
+    everything all right?", JAMA 249, 1983)."""
+    return f"1 of {runs // 3}" if runs >= 2 * 3 else f"{min(3, runs)} of {runs}"
 
 
 @dataclass

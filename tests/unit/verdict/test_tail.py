@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.verdict.tail import Tail, unseen_one_in
+from autotune.verdict.tail import Tail, unseen_share
 
 
 def test_a_candidate_that_stalls_once_in_ten_has_no_better_mean() -> None:
@@ -40,5 +40,11 @@ def test_runs_alone_without_a_stall_say_nothing_of_the_mean(gain: float, alone: 
 
 
 def test_stalls_rarer_than_the_rule_of_three_shows_are_named_as_unseen() -> None:
-    assert unseen_one_in(24) == 8
-    assert unseen_one_in(1) == 1
+    assert [unseen_share(runs) for runs in (24, 25, 6, 4, 3, 1)] == [
+        "1 of 8",
+        "1 of 8",
+        "1 of 2",
+        "3 of 4",
+        "3 of 3",
+        "1 of 1",
+    ]
