@@ -25,7 +25,7 @@ from autotune.schedext.build import build
 from autotune.verify import gates
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour import shapes
-from autotune.verify.behaviour.shapes import PATIENCE, Machine
+from autotune.verify.behaviour.shapes import PATIENCE, MachineShape
 from tests.support.faulty_schedulers import source
 from tests.support.guest import MEMORY_BYTES, REPOSITORY
 
@@ -76,10 +76,10 @@ def test_a_vm_that_hangs_is_a_finding_and_is_ended(kernel: Kernel, monkeypatch: 
 def test_one_that_hangs_a_machine_of_several_cpus_for_good_is_refused_in_bounded_time(kernel: Kernel) -> None:
     """The example of the security review: nested loops that run on more than two CPUs only. The second boot is for a
     machine that was lost by the emulator's fault."""
-    boots: list[Machine] = []
+    boots: list[MachineShape] = []
 
     @contextmanager
-    def boot(machine: Machine) -> Iterator[MicroVM]:
+    def boot(machine: MachineShape) -> Iterator[MicroVM]:
         boots.append(machine)
         with closing(gates.booted(kernel, REPOSITORY, machine, run_margin_s=HANG_MARGIN_S)) as vm:
             yield vm
