@@ -288,14 +288,17 @@ def machine(start: Start) -> None:
     microvm.require_programs(kernels.find(settings.kernel))
 
 
-def size(start: Start) -> None:
-    settings = start.request.settings
-    has_cpus, has_bytes = os.cpu_count() or 1, select.host_memory_bytes()
+def cpus(start: Start) -> None:
+    settings, has_cpus = start.request.settings, os.cpu_count() or 1
     if settings.cpus is not None and settings.cpus > has_cpus:
         raise UsageError(
             f"{settings.cpus} CPUs are too many for the micro-VM: this machine has {has_cpus}",
             hint=f"give --cpus {has_cpus} or less",
         )
+
+
+def memory(start: Start) -> None:
+    settings, has_bytes = start.request.settings, select.host_memory_bytes()
     if settings.memory is not None and not LEAST_VM_BYTES <= settings.memory <= has_bytes:
         bounds = f"{size_flag(LEAST_VM_BYTES)} and this machine's {has_bytes >> 20}M"
         raise UsageError(
@@ -371,7 +374,8 @@ CHECKS: tuple[Callable[[Start], None], ...] = (
     _planner,
     _apply,
     _budget,
-    size,
+    cpus,
+    memory,
     machine,
     _candidates,
 )

@@ -13,7 +13,13 @@ from autotune.schedext import build
 from autotune.session import preflight, tuner
 from tests.support.command_line import Story
 
-OF_THIS_MACHINE = (preflight.program, preflight.programs_around, preflight.machine, preflight.size)
+OF_THIS_MACHINE = (
+    preflight.program,
+    preflight.programs_around,
+    preflight.machine,
+    preflight.cpus,
+    preflight.memory,
+)
 """Checks that a session without a machine, of a command that is only a name, does not need."""
 
 

@@ -118,12 +118,13 @@ ALL_AT_ONCE = (
     ("--metric", "--metric has no group"),
     ("--input", f"--input pipe: {PIPE}"),
     ("--json", "--json nowhere/r.json cannot be written: No such file or directory"),
-    ("", f"no-such-program: {MISSING}"),
+    ("", f"cannot be measured: no-such-program: {MISSING}"),
     ("--cleanup", f"--cleanup: no-such-program: {MISSING}"),
     ("--planner", "Claude needs a key, and there is none"),
     ("--apply", "--apply keeps the winner on the host, which is not possible"),
     ("--budget", "a budget of 0.2 s is too small for one candidate"),
     ("--cpus", "99 CPUs are too many for the micro-VM"),
+    ("--memory", "G of memory for the micro-VM is not between 128M and"),
     ("--kernel", "no-such-image: no such file"),
 )
 
@@ -132,6 +133,7 @@ ALL_AT_ONCE = (
 def test_a_dry_run_names_everything_that_is_wrong_a_line_each(work: Path) -> None:
     wrong = ["--metric", "x", "--input", "pipe", "--json", "nowhere/r.json", "--cleanup", "no-such-program", "--apply"]
     wrong += ["--planner", "claude", "--budget", "200ms", "--cpus", "99", "--kernel", "no-such-image"]
+    wrong += ["--memory", "9999G"]
     surroundings = Surroundings(str(work), {"XDG_STATE_HOME": str(work / "state")})
     dry, real = (
         run(("cc", "--machine", "vm", *first, *wrong, "no-such-program"), surroundings)
