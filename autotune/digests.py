@@ -37,6 +37,11 @@ def problem(path: Path) -> str | None:
     return _difference(path, _read(_beside(path)))
 
 
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a file that may have been noted; None where nothing is, or it never was."""
+    return problem(path) if has_note(path) else None
+
+
 def _beside(path: Path) -> Path:
     return path.with_name(path.name + _SUFFIX)
 

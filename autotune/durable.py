@@ -18,6 +18,8 @@ import errno
 import fcntl
 import glob
 import os
+import re
+import select
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +35,9 @@ PRIVATE = 0o600
 """Mode of files that only the user may read: state, seals, transcripts."""
 SHARED = 0o644
 """Mode of files that anybody may read: caches."""
+
+READER_S = 30.0
+"""How long a named pipe may be without a reader, or its reader without reading, before writing to it is given up."""
 
 _POLL_S = 0.02
 _OWNED = ".owned"
@@ -68,6 +73,8 @@ def advice(error: OSError, path: Path) -> str:
         return f"{path} is on a read-only file system: mount it for writing, or name another place"
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENXIO):
         return f"move away what is at {path}"
+    if error.errno == errno.EPIPE:
+        return f"start what reads {path}"
     return f"check {path}, its directory and its disk"
 
 
@@ -83,9 +90,13 @@ def replace(path: Path, content: bytes, *, mode: int = PRIVATE) -> None:
 def write_named(path: Path, content: bytes) -> None:
     """Write a file that the user named, following links. An existing one keeps its mode and owner; a new one gets what
     the umask allows. Devices and pipes are written in place, and so is a file that can be written but not replaced.
-    Raises OSError."""
+    Raises OSError, also for a pipe that nobody reads for READER_S."""
+    if (number := descriptor(path)) is not None:
+        with open(os.dup(number), "wb") as file:  # at its place in the file, after what was printed
+            file.write(content)
+        return
     if path.exists() and not path.is_file():
-        path.write_bytes(content)
+        _write_through(path, content)
         return
     target = Path(os.path.realpath(path))
     old = target.stat() if target.exists() else None
@@ -97,6 +108,50 @@ def write_named(path: Path, content: bytes) -> None:
         if old is None or error.errno not in _IN_PLACE:
             raise
         target.write_bytes(content)
+
+
+_DESCRIPTOR = re.compile(r"/dev/(stdin|stdout|stderr)|/(?:dev|proc/self)/fd/([0-9]{1,9})")
+
+
+def descriptor(path: Path) -> int | None:
+    """Return the open descriptor that a path names, such as 1 for /dev/stdout; None for other paths. What it leads to
+    has a name of its own, or none, and neither may be replaced or removed in its place."""
+    found = _DESCRIPTOR.fullmatch(os.path.abspath(path))
+    if found is None:
+        return None
+    return ("stdin", "stdout", "stderr").index(found[1]) if found[1] else int(found[2])
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write into a pipe or a device, which may take a while."""
+    fd = _opened_once_read(path)
+    try:
+        left = memoryview(content)
+        while left:
+            try:
+                left = left[os.write(fd, left) :]
+            except BlockingIOError:
+                if not select.select((), (fd,), (), READER_S)[1]:
+                    raise _unread(path) from None
+    finally:
+        os.close(fd)
+
+
+def _opened_once_read(path: Path) -> int:
+    end = time.monotonic() + READER_S
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not path.is_fifo():
+                raise
+            if time.monotonic() >= end:
+                raise _unread(path) from None
+        time.sleep(_POLL_S)
+
+
+def _unread(path: Path) -> OSError:
+    return OSError(errno.EPIPE, f"it is a pipe that nobody has read for {READER_S:g} s", str(path))
 
 
 def create(path: Path, content: bytes, *, mode: int = PRIVATE) -> bool:

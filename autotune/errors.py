@@ -192,6 +192,11 @@ _NO_BUGS = {
 """Errors that any system call may meet: what happened, and what to do."""
 
 
+def is_of_the_system(error: BaseException) -> bool:
+    """Return whether an error is about a limit, memory or a disk, and so neither the user's nor the command's fault."""
+    return isinstance(error, OSError) and _NO_BUGS.get(error.errno or 0) in (_LIMIT, _NO_MEMORY, _DISK)
+
+
 def _cannot_start_threads(error: BaseException) -> bool:
     """Return whether the limit on processes is reached; Python has no error of its own for it."""
     return isinstance(error, RuntimeError) and str(error) == "can't start new thread"

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from autotune.errors import AutotuneError, from_wire
+from autotune.errors import AutotuneError, as_ours, from_wire
 
 if TYPE_CHECKING:
     import subprocess
@@ -155,9 +155,8 @@ def answer_one(channel: Channel, handlers: Mapping[str, Handler], request: Messa
         raise
     except AutotuneError as error:
         channel.send({"id": number, "error": error.to_wire()})
-    except Exception as error:  # a bug in a helper must reach the user as one line, not as a dead helper
-        wire = AutotuneError(f"{type(error).__name__}: {error}", stage="internal").to_wire()
-        channel.send({"id": number, "error": wire})
+    except Exception as error:  # a limit or a bug in a helper must reach the user as one line, not as a dead helper
+        channel.send({"id": number, "error": as_ours(error).to_wire()})
 
 
 class Peer:

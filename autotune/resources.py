@@ -46,6 +46,30 @@ def _bundled(name: str) -> Path:
     return installed if installed.exists() else _PACKAGE.parent / name
 
 
+def home_dir() -> Path:
+    """Return the user's home: HOME, or what the account says where that is unset, empty or no absolute path, and would
+    lead into whatever the current directory is. A user without an account has the root directory, as in a container."""
+    given = os.environ.get("HOME", "")
+    if os.path.isabs(given):
+        return Path(given)
+    import pwd  # seldom needed, and starting is slow under emulation
+
+    try:
+        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
+    except KeyError:
+        return Path("/")
+
+
+def expanded(path: Path) -> Path:
+    """Expand `~` at the start of a path; another user's that is not known stays as it is."""
+    if path.parts[:1] == ("~",):
+        return home_dir().joinpath(*path.parts[1:])
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def cache_dir() -> Path:
     """Return the directory for what can be made again: kernels, compiled objects."""
     return _xdg("XDG_CACHE_HOME", ".cache")
@@ -66,7 +90,7 @@ def _xdg(variable: str, fallback: str) -> Path:
     specification, relative. Root keeps its files in its own home when sudo left it another user's (`sudo -E`), who
     could change what root then loads, and could not change what root had left there."""
     given = os.environ.get(variable, "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / fallback
+    base = Path(given) if os.path.isabs(given) else home_dir() / fallback
     if os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0" and _owner(base) == os.environ["SUDO_UID"]:
         import pwd  # seldom needed, and starting is slow under emulation
 

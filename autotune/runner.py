@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/autotune/")[0])
 
-from autotune.errors import AutotuneError, Interrupted, PrivilegeError
+from autotune.errors import AutotuneError, Interrupted, PrivilegeError, is_of_the_system
 from autotune.measure import descendants
 from autotune.measure.capture import KeptOutput, MetricSearch
 from autotune.measure.counters import counters
@@ -254,7 +254,8 @@ class RunningWorkload:
     # --- the start ---
 
     def _start(self) -> str | None:
-        """Spawn the command. Returns why that failed, None when it did not."""
+        """Spawn the command. Returns why that failed, None when it did not. Raises OSError where a limit of the system
+        is the reason: the command is not to blame."""
         try:
             os.chdir(self._spec["cwd"])
         except OSError as error:
@@ -262,10 +263,14 @@ class RunningWorkload:
         try:
             self._stdin = os.open(self._spec["stdin_path"] or "/dev/null", os.O_RDONLY)
         except OSError as error:
-            return f"cannot read the input {self._spec['stdin_path']}: {error.strerror}"
+            if is_of_the_system(error):
+                raise
+            return f"cannot read the input {self._spec['stdin_path'] or '/dev/null'}: {error.strerror}"
         try:
             self._spawn()
         except (OSError, ValueError) as error:
+            if is_of_the_system(error):
+                raise
             return start_error(self._spec["argv"], error)
         return None
 

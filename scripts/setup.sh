@@ -225,7 +225,8 @@ install_packages() { # PACKAGE...
 
 kernel_is_there() {
     [ -d /sys/kernel/sched_ext ] && [ -z "${AUTOTUNE_REQUIRE_VM:-}" ] && return
-    local home=${HOME-~} cache # as autotune finds it: without HOME the user's own, and no relative path
+    local home=${HOME-} cache # as autotune finds it: without HOME the account's, and no relative path
+    case $home in /*) ;; *) home=$(unset HOME && echo ~) ;; esac
     case ${XDG_CACHE_HOME:-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$home/.cache ;; esac
     grep -qs '"format": 3' "$cache"/autotune/kernels/*/manifest.json
 }

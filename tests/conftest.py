@@ -9,6 +9,7 @@ import functools
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -21,6 +22,17 @@ from tests.support import built_programs, busy
 REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 _BEFORE = pytest.StashKey[busy.Reading]()
 _BUSY = "machine was busy"
+LONGEST = (
+    "test_giving_back",
+    "test_holding",
+    "test_schedulers",
+    "test_generated_session",
+    "test_claude_session",
+    "test_host_mode",
+    "test_generated_on_host",
+    "test_living_with_others",
+)
+"""Files of tests/vm that take minutes, the longest first."""
 
 hypothesis.settings.register_profile("laws", deadline=None)  # a law does not depend on how busy the machine is
 hypothesis.settings.load_profile("laws")
@@ -72,6 +84,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: they run side by side, and one that begins last would be waited for alone."""
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("vm", "bpf", "slow")])
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -104,13 +117,22 @@ def _missing(*, vm: bool) -> str | None:
     return None
 
 
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory for the states of all tests: `mktemp` for each would read the names of all before it each time."""
+    return tmp_path_factory.mktemp("states")
+
+
 @pytest.fixture(autouse=True)
 def _nothing_of_the_users(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    _states: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """No test writes into the user's memory, and none can reach the real service with the user's key. What the first
     boot found out about KVM the next need not: a boot that hangs is waited for."""
-    state = tmp_path_factory.mktemp("state")
+    state = Path(tempfile.mkdtemp(dir=_states))
     monkeypatch.setenv("XDG_STATE_HOME", str(state))
     for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"):
         monkeypatch.delenv(name, raising=False)

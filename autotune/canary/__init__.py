@@ -28,8 +28,8 @@ from autotune.canary.senses import (
     lift,
     look,
 )
-from autotune.canary.stages import WATCH_S, CanaryOutcome, Hogs, Plan, is_fault, run
-from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
+from autotune.canary.stages import WATCH_S, CanaryOutcome, CanaryPlan, Hogs, is_fault, run
+from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, WatchResult
 from autotune.measure.wakeups import PROBE_PERIOD_S, Wake, WakeProbe
 
 __all__ = [
@@ -45,11 +45,11 @@ __all__ = [
     "Breach",
     "Breaker",
     "CanaryOutcome",
+    "CanaryPlan",
     "Hogs",
     "Judge",
     "LateWindow",
     "Look",
-    "Plan",
     "Pressure",
     "Probe",
     "Reaction",
@@ -57,7 +57,7 @@ __all__ = [
     "Wake",
     "WakeProbe",
     "Watch",
-    "Watched",
+    "WatchResult",
     "high_percentile",
     "is_fault",
     "lift",

@@ -83,7 +83,7 @@ class CanaryOutcome:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CanaryPlan:
     """A canary's candidate, and how to watch it. `hogs` is the number of load tasks; None: one a CPU."""
 
     ops: str
@@ -103,7 +103,7 @@ class Plan:
         yield "whole", self.watch_s - partial_s
 
 
-def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], plan: Plan) -> CanaryOutcome:
+def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], plan: CanaryPlan) -> CanaryOutcome:
     """Attach (True: in partial mode), watch and detach, stage by stage until one fails. Nothing is attached afterwards.
     Raises what `attach` raises, and AutotuneError when the scheduler could not be detached: the host is not restored
     then, and no session may continue."""
@@ -122,7 +122,7 @@ def run(attach: Callable[[bool], Attachment], detach: Callable[[], Detachment], 
     return CanaryOutcome(True, "", False, None, numbers)
 
 
-def _look_at_a_calm_moment(plan: Plan) -> Look:
+def _look_at_a_calm_moment(plan: CanaryPlan) -> Look:
     """Return the first look that bounds can be relative to, else the last."""
     for _ in range(LOOKS):
         seen = look(plan.look_s, senses=plan.senses)
@@ -134,7 +134,7 @@ def _look_at_a_calm_moment(plan: Plan) -> Look:
 def _stage(
     attach: Callable[[bool], Attachment],
     detach: Callable[[], Detachment],
-    plan: Plan,
+    plan: CanaryPlan,
     mode: Mode,
     stage_s: float,
     before: Look,
@@ -164,7 +164,7 @@ def _stage(
     return _outcome(watch, breaker, numbers)
 
 
-def _insist_on_gone(plan: Plan, breaker: Breaker) -> None:
+def _insist_on_gone(plan: CanaryPlan, breaker: Breaker) -> None:
     seen = plan.senses.state()
     if seen.state in ("disabled", "unsupported") or not ops_matches(plan.ops, seen.ops):
         return

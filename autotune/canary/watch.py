@@ -111,7 +111,7 @@ class Breaker:
 
 
 @dataclass(frozen=True)
-class Watched:
+class WatchResult:
     """The results of a watch from start to end."""
 
     mode: Mode
@@ -190,7 +190,7 @@ class Watch:
         self._probe.start()
         self._guard.start()
 
-    def stop(self) -> Watched:
+    def stop(self) -> WatchResult:
         """End probe and guard; may be called again, and after a `start` that failed."""
         self._stopping.set()
         if self._guard.ident is not None:
@@ -200,7 +200,7 @@ class Watch:
         self._state.close()
         watched_s = self._senses.now() - self._started_s
         judge = self._judge
-        return Watched(
+        return WatchResult(
             mode="partial" if self._partial else "whole",
             watched_s=watched_s,
             wakes=judge.count,

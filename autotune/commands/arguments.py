@@ -624,14 +624,10 @@ def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...],
 
 
 def _metric_regex(text: str) -> str:
-    import re
+    from autotune.expressions import compiled
 
     try:
-        groups = re.compile(text).groups
-    except re.error as error:
+        compiled(text)
+    except ValueError as error:
         raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
-    if groups == 0:
-        raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
-    if groups > 1:
-        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
     return text

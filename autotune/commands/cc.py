@@ -65,7 +65,9 @@ def _run(arguments: CcArguments) -> int:
     stream = output.shown(document=document is not None, silent=settings.style == "none")
     request = _request(arguments, settings, stream.as_stream(), _reports(targets, document), taken)
     if arguments.dry_run:
-        dry_run.show(request, stream.as_stream())
+        refused = dry_run.show(request, stream.as_stream())
+        if refused:
+            return refused
         complete = True
     else:
         with asking.other_i_explained(interactive=arguments.interactive):

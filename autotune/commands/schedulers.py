@@ -19,7 +19,7 @@ from autotune.errors import AutotuneError, UsageError
 if TYPE_CHECKING:
     from autotune.schedext.catalogue.catalog import Catalog, Scheduler
     from autotune.schedext.programs.cargo import BuildProgress
-    from autotune.schedext.programs.inventory import Compared, Entry
+    from autotune.schedext.programs.inventory import Compared, InventoryEntry
 
 app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -187,13 +187,13 @@ def _show_all(as_json: bool) -> None:
         print_lines(listing.schedulers([_row(entry) for entry in entries], width=columns()))
 
 
-def _row(entry: Entry) -> Any:
+def _row(entry: InventoryEntry) -> Any:
     from autotune.views.listing import ListingRow
 
     return ListingRow(entry.scheduler, entry.found, entry.version, entry.get)
 
 
-def _warn(entries: Sequence[Entry]) -> None:
+def _warn(entries: Sequence[InventoryEntry]) -> None:
     """Warn about programs that were found but cannot be used; the table still lists the rest."""
     for entry in entries:
         if entry.problem is not None:

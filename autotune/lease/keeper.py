@@ -51,7 +51,7 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Start:
+class ProcessStart:
     """What is needed to start a process again as it was."""
 
     program: str
@@ -73,7 +73,7 @@ class Keeper:
     def __init__(self) -> None:
         self._other: Other | None = None
         """The scheduler that was stopped and is not restored yet."""
-        self._start: Start | None = None
+        self._start: ProcessStart | None = None
         self._child: int | None = None
 
     def stop(self, other: Other) -> None:
@@ -216,7 +216,7 @@ def _command(*argv: str) -> None:
 # --- processes ------------------------------------------------------------------------------------------
 
 
-def start_of(pid: int) -> Start:
+def start_of(pid: int) -> ProcessStart:
     """Find out how a process could be started again. Raises BusyError when it could not."""
     place = f"/proc/{pid}"
     try:
@@ -237,10 +237,10 @@ def start_of(pid: int) -> Start:
     uids, gids = (tuple(int(word) for word in status[name].split()[:3]) for name in ("Uid", "Gid"))
     groups = tuple(int(word) for word in status.get("Groups", "").split())
     env = {name: value for name, _, value in pairs if name}
-    return Start(program, argv, env, cwd, (uids[0], uids[1], uids[2]), (gids[0], gids[1], gids[2]), groups)
+    return ProcessStart(program, argv, env, cwd, (uids[0], uids[1], uids[2]), (gids[0], gids[1], gids[2]), groups)
 
 
-def spawn(start: Start) -> int:
+def spawn(start: ProcessStart) -> int:
     """Start it in a session of its own, with nothing of ours; its output is discarded. Returns its process number."""
     pid = os.fork()
     if pid == 0:
@@ -248,7 +248,7 @@ def spawn(start: Start) -> int:
     return pid
 
 
-def _become(start: Start) -> NoReturn:
+def _become(start: ProcessStart) -> NoReturn:
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from autotune import canary
-from autotune.canary import Breach, Breaker, Look, Plan, Senses, Watch
+from autotune.canary import Breach, Breaker, CanaryPlan, Look, Senses, Watch
 from autotune.canary.strikes import Strikes
 from autotune.errors import AttachError
 from autotune.machine.base import Machine, OutputHandler
@@ -71,7 +71,7 @@ class GuardedMachine:
         outcome = canary.run(
             lambda partial: self._host.attach(_in_mode(spec, partial)),
             self._host.detach,
-            Plan(spec.ops, can_be_partial=spec.can_be_partial),
+            CanaryPlan(spec.ops, can_be_partial=spec.can_be_partial),
         )
         if outcome.passed:
             self._strikes.remember_passed(digest, os.uname().release)

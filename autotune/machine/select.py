@@ -102,7 +102,7 @@ def choose(
     choice = decide(kind)
     if choice.kind == "host":
         refuse_vm_options(cpus=cpus, memory_bytes=memory_bytes, kernel=kernel, keep_writes=keep_writes)
-        with _host(place, choice.why, lease_s, listener) as machine:
+        with _host(place, choice.why, lease_s, listener, deadline) as machine:
             yield machine
         return
     with _vm(place, choice.why, cpus, memory_bytes, kernel, keep_writes, listener, deadline) as machine:
@@ -120,14 +120,14 @@ def refuse_vm_options(**options: object) -> None:
 
 
 @contextlib.contextmanager
-def _host(place: Place, why: str, lease_s: float, listener: Listener) -> Iterator[Machine]:
+def _host(place: Place, why: str, lease_s: float, listener: Listener, deadline: Deadline | None) -> Iterator[Machine]:
     from autotune.machine.guarded import GuardedMachine
     from autotune.machine.local import LocalMachine
 
     fetched = healing.sound_parts(lambda text: listener(Warned(text)))
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
-    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s)
+    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s, deadline=deadline)
     machine = GuardedMachine(host, lambda text: listener(Step("canary", text)))
     try:
         yield machine

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from autotune.errors import UsageError
+from autotune.expressions import compiled
 from autotune.measure.shown import Shown
 
 MATCHES_KEPT = 3
@@ -113,8 +114,9 @@ class MetricSearch:
         """Compile the expression; in the main thread only, which gets the signal that ends a search. Raises UsageError
         when it is not a regular expression."""
         try:
-            self._expression = re.compile(expression)
-        except (re.error, OverflowError, RecursionError) as error:
+            self._expression = compiled(expression)
+            self._across_lines = compiled(expression, re.MULTILINE)
+        except ValueError as error:
             raise UsageError(
                 f"the metric {expression!r} is not a regular expression: {error}",
                 hint="give a Python regular expression whose first group is the number, such as 'took ([0-9.]+) ms'",
@@ -123,7 +125,6 @@ class MetricSearch:
         self.error: str | None = None
         self.count = 0
         self.matches: list[str] = []
-        self._across_lines = re.compile(expression, re.MULTILINE)
         self._spans_lines = spans_lines(self._expression)
         self._streams: dict[str, tuple[Shown, KeptLines]] = {}
 

@@ -115,7 +115,7 @@ class Shown:
         final = len(self._rows) - ROWS
         if final > 0:
             for row in self._rows[:final]:
-                self._line("".join(row))
+                self._line(row if isinstance(row, str) else "".join(row))
             del self._rows[:final]
             self._row = max(0, self._row - final)
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from autotune import resources
+from autotune import digests, resources
 from autotune.deadline import Deadline, unlimited
+from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, Candidate, ProgramSpec
 from autotune.schedext.build import COMPILE_S, build
 from autotune.schedext.catalogue import custom
@@ -56,11 +57,15 @@ class CatalogResolver:
 
 
 def program_spec(candidate: Candidate, scheduler: Scheduler, places: Places | None = None) -> AttachSpec:
-    """Resolve a checked candidate whose scheduler is a program. Raises AutotuneError when it is not installed, and
-    UsageError when the installed one lacks the options that it needs."""
+    """Resolve a checked candidate whose scheduler is a program. Raises AutotuneError when it is not installed, or
+    no longer what was built into the store, and UsageError when the installed one lacks the options that it needs."""
     binary = binaries.find(scheduler, places=places)
     if binary is None:
         raise binaries.absent(scheduler)
+    damage = digests.damage(binary.path) if binary.origin == "store" else None
+    if damage is not None:
+        hint = f"build it anew: autotune schedulers install {scheduler.name}"
+        raise AutotuneError(f"{binary.path} is damaged: it {damage}", hint=hint, stage="scheduler")
     settings = dict(candidate.knobs)
     options.check_settings(scheduler, binary, settings)
     argv = (str(binary.path), *scheduler.arguments(settings))

@@ -47,6 +47,11 @@ class Baselines:
         return len(self.points) > 1
 
     @property
+    def least_runs(self) -> int:
+        """Runs before the first look, without warm-up."""
+        return self.rounds * len(self.points)
+
+    @property
     def best(self) -> str:
         """Key of the baseline."""
         return self.sweep.best

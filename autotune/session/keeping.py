@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from autotune import signals
+from autotune import durable, signals
 from autotune.errors import AutotuneError, UsageError
 from autotune.events import Listener, Problem
 from autotune.records import Session
@@ -57,7 +57,7 @@ def keep(session: Session, record: Record, reports: Reports, given: Sequence[str
 
 def _may_wait(path: Path) -> bool:
     """Return whether writing may block: the path is a pipe or a device."""
-    return path.exists() and not path.is_file()
+    return durable.descriptor(path) is not None or (path.exists() and not path.is_file())
 
 
 def _write(kind: ReportKind, target: Path | Sink, text: Callable[[], str], listener: Listener) -> None:
@@ -79,11 +79,11 @@ def _record(record: Record, listener: Listener) -> None:
 
 def remove_older(reports: Reports, listener: Listener) -> None:
     """Remove the reports of an earlier session, which would be taken for those of this one: it has none. What is not a
-    regular file stays."""
+    regular file stays, and so does a link to one, as writing follows it."""
     for kind, target in reports.items():
-        if isinstance(target, Path) and target.is_file():
+        if isinstance(target, Path) and durable.descriptor(target) is None and target.is_file():
             try:
-                target.unlink()
+                os.unlink(os.path.realpath(target))
             except OSError as error:
                 text = f"{OPTIONS[kind]} {target} is of an earlier session and could not be removed: {error.strerror}"
                 listener(Problem("report", AutotuneError(text, hint="remove it", stage="report")))

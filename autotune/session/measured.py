@@ -12,7 +12,7 @@ from autotune.session.entries import RoundOf
 from autotune.session.trials import TrialOutcome
 from autotune.verdict import stats
 from autotune.verdict.confirm import detectable
-from autotune.verdict.sweep import Place
+from autotune.verdict.sweep import ValuePlace
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Measured:
     """Values of EEVDF's runs, by its key: there is one for each value of the workload's parameters."""
     baseline_others: dict[str, dict[RoundOf, dict[str, float]]] = field(default_factory=dict)
     """Values of guards and of further metrics, by name; as `baseline_values`."""
-    places: tuple[Place, ...] = ()
+    places: tuple[ValuePlace, ...] = ()
     """EEVDF at each value of the parameters, best first; empty until the baseline is known."""
     points: Mapping[str, Point] = field(default_factory=lambda: {BASELINE: ()})
     """The values of each key of EEVDF."""
@@ -41,7 +41,7 @@ class Measured:
     def learn_baseline(
         self,
         measured: Mapping[str, Sequence[TrialOutcome]],
-        places: Sequence[Place],
+        places: Sequence[ValuePlace],
         cpus: int,
         pairs: int,
         alpha: float,

@@ -23,6 +23,7 @@ from typing import Literal, Protocol, TypeAlias
 from autotune import parameters
 from autotune.config import size_flag
 from autotune.errors import AutotuneError, UsageError, WorkloadError
+from autotune.expressions import compiled
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover
 from autotune.machine import select
@@ -78,6 +79,18 @@ def check(
     for one in CHECKS:
         if not (baseline_only and one in OF_CANDIDATES):
             one(start)
+
+
+def problems(request: SessionRequest, catalog: Catalog, needs: Needs) -> list[AutotuneError]:
+    """Return what `check` would raise, and what it would raise once that is mended, each once."""
+    start = Start(request, catalog, needs, lambda _text: None)
+    found: dict[str, AutotuneError] = {}
+    for one in CHECKS:
+        try:
+            one(start)
+        except AutotuneError as error:
+            found.setdefault(str(error), error)
+    return list(found.values())
 
 
 # --- what the session reads and writes -------------------------------------------------------------------
@@ -239,14 +252,14 @@ def _absolute(path: str, cwd: str) -> str:
 
 
 def _metric(start: Start) -> None:
-    expression = start.request.workload.metric_regex
-    if expression is None:
-        return
-    groups = re.compile(expression).groups
-    if groups == 0:
-        raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
-    if groups > 1:
-        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
+    workload = start.request.workload
+    judged = () if workload.metric_regex is None else (workload.metric_regex,)
+    for expression in (*judged, *(metric.regex for metric in workload.metrics)):
+        groups = compiled(expression).groups
+        if groups == 0:
+            raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
+        if groups > 1:
+            raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
 
 
 def _statistic(start: Start) -> None:

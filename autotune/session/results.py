@@ -22,7 +22,7 @@ from autotune.session.measured import Measured
 from autotune.verdict import guards, ranking, stats
 from autotune.verdict.race import Race, Standing
 from autotune.verdict.statistic import Statistic
-from autotune.verdict.sweep import Place
+from autotune.verdict.sweep import ValuePlace
 
 MEDIANS_DIFFER = "the medians say otherwise, since rounds differ widely: the speedup compares round by round"
 
@@ -141,10 +141,10 @@ class Results:
 
     def of_baselines(self) -> list[CandidateResult]:
         """Return EEVDF at each value of the parameters, best first; a single result without parameters."""
-        best = Place(next(iter(self.measured.points)), None, None, "", ())
+        best = ValuePlace(next(iter(self.measured.points)), None, None, "", ())
         return [self._of_baseline(place) for place in self.measured.places or (best,)]
 
-    def _of_baseline(self, place: Place) -> CandidateResult:
+    def _of_baseline(self, place: ValuePlace) -> CandidateResult:
         known = self.measured.baseline_values
         own, others = known.get(place.key, {}), self.measured.baseline_others.get(place.key, {})
         rounds: list[RoundOf] = [("baseline", number) for number in place.rounds]
@@ -165,7 +165,7 @@ class Results:
             against=None if compared is None else place.against,
         )
 
-    def _note_of_baseline(self, place: Place) -> str:
+    def _note_of_baseline(self, place: ValuePlace) -> str:
         if len(self.measured.places) < 2:
             return ""
         if place.verdict is None:

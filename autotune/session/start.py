@@ -40,7 +40,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import continuation, keeping, preflight, tuner
-from autotune.session.busy import host_warning
+from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
@@ -77,9 +77,9 @@ class Engine:
             deadline=deadline,
         )
 
-    def busy(self) -> str | None:
-        """Return a warning when the host has more work than its CPUs can do."""
-        return host_warning()
+    def busy(self) -> MachineBefore | None:
+        """Return what others do on the host before the session; None where nobody looks."""
+        return watch()
 
     def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
@@ -229,7 +229,7 @@ def _tune(
         parts = dataclasses.replace(
             _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
         )
-        options = _options(request, name, (busy,) if busy else ())
+        options = _options(request, name, busy or MachineBefore())
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
@@ -255,7 +255,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, name: str, known_before: tuple[str, ...]) -> tuner.SessionOptions:
+def _options(request: SessionRequest, name: str, busy: MachineBefore) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -269,7 +269,8 @@ def _options(request: SessionRequest, name: str, known_before: tuple[str, ...]) 
         user_candidates=request.candidates,
         approve=request.approve,
         show_output=request.show_output,
-        known_before=known_before,
+        known_before=(busy.warning,) if busy.warning else (),
+        others_before=busy.others_cpus,
         id=name,
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),
@@ -330,12 +331,17 @@ class Plan:
     """First request to the model, with marks where facts are not known yet; None when no model plans."""
 
 
-def describe(request: SessionRequest, engine: Engine | None = None) -> Plan:
-    """Return the plan of a session; nothing is started. Raises AutotuneError for what would keep it from starting, as
-    far as that can be checked without a machine."""
+def problems(request: SessionRequest, engine: Engine | None = None) -> list[AutotuneError]:
+    """Return everything that would keep a session from starting, as far as that can be checked without a machine;
+    nothing is started. Raises AutotuneError where not even that can be said."""
+    with _errors_as_ours():
+        return preflight.problems(request, custom.catalog(), engine or Engine())
+
+
+def describe(request: SessionRequest) -> Plan:
+    """Return the plan of a session that has no problems; nothing is started. Raises AutotuneError."""
     with _errors_as_ours():
         settings, catalog = request.settings, custom.catalog()
-        preflight.check(request, catalog, engine or Engine())
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )

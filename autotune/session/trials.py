@@ -8,7 +8,6 @@ before the outcome is examined. A run counts only when its evidence, its exit co
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -272,6 +271,7 @@ class Trials:
             value=value,
             invalid=invalid,
             others=others,
+            surroundings=measurement.surroundings,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)
@@ -415,8 +415,9 @@ def metric_problem(run: Run) -> str | None:
         number = float(run.metric_matches[0])
     except ValueError:
         return f"the metric's expression found {run.metric_matches[0]!r}, which is not a number"
-    if not math.isfinite(number) or number <= 0.0:
-        return f"the metric is {number:g}; a ratio needs a number above 0"
+    if not metrics.is_usable(number) or number <= 0.0:
+        bound = "" if not number > 0.0 else f", from {metrics.LEAST:g} to {metrics.MOST:g}"
+        return f"the metric is {number:g}; a ratio needs a number above 0{bound}"
     return None
 
 

@@ -99,7 +99,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Look:
+class PlannedLook:
     """A look at the pairs: after how many, its one-sided level, and how many standard errors above 1 the mean must be
     for the confirmation to go on."""
 
@@ -108,7 +108,7 @@ class Look:
     least_errors: float
 
 
-def looks(pairs: int, alpha: float, first: int = FIRST_LOOK_PAIRS) -> tuple[Look, ...]:
+def looks(pairs: int, alpha: float, first: int = FIRST_LOOK_PAIRS) -> tuple[PlannedLook, ...]:
     """Return the looks of a confirmation of at most `pairs` pairs, which may risk `alpha` on its one side: after a
     quarter, half, three quarters and all, none before the `first`, and one there for clear cases. Raises ValueError for
     fewer than two pairs."""
@@ -118,7 +118,7 @@ def looks(pairs: int, alpha: float, first: int = FIRST_LOOK_PAIRS) -> tuple[Look
     places = sorted({first, *(max(first, math.ceil(pairs * quarter / 4)) for quarter in (1, 2, 3, 4))})
     strictness = levels(tuple(place / pairs for place in places), alpha)
     return tuple(
-        Look(place, level, _least_errors(place / pairs)) for place, level in zip(places, strictness, strict=True)
+        PlannedLook(place, level, _least_errors(place / pairs)) for place, level in zip(places, strictness, strict=True)
     )
 
 
@@ -198,7 +198,7 @@ class Confirmation:
             self.looked += 1
             self.outcome = self._look(self.looks[self.looked - 1])
 
-    def _look(self, look: Look) -> Literal["won", "lost"] | None:
+    def _look(self, look: PlannedLook) -> Literal["won", "lost"] | None:
         estimates = self._estimates().values()  # no look comes before there are enough pairs
         assert estimates
         if all(excludes_one(one.interval(look.level)) == "faster" for one in estimates):

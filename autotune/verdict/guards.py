@@ -34,6 +34,7 @@ from typing import Literal
 
 from autotune.config import duration_flag, parse_duration, parse_size, size_flag
 from autotune.errors import UsageError
+from autotune.expressions import compiled
 from autotune.records import DEFAULT_GUARDS, Guard, GuardResult, Interval, Metric, Run, SideEffects
 from autotune.verdict.confirm import Estimate, Scatter
 
@@ -116,7 +117,8 @@ def _parse(text: str, known: Mapping[str, str]) -> tuple[str, Guard | None]:
     if not equals:
         return name, _named(text, name, bound, known)
     if name in BUILT_IN:
-        raise UsageError(f"--guard {name} is built in and takes no expression", hint=f"{name}:BOUND, or another name")
+        hint = f"give {name}:BOUND, or another name"
+        raise UsageError(f"--guard {name} is built in and takes no expression", hint=hint)
     side, limit, relative = _bound(text, bound, _number)
     return name, Guard(name, side, limit, relative, _regex(name, regex), chosen=True)
 
@@ -160,8 +162,8 @@ def _number(text: str) -> float:
 
 def _regex(name: str, text: str) -> str:
     try:
-        groups = re.compile(text).groups
-    except (re.error, OverflowError, RecursionError) as error:
+        groups = compiled(text).groups
+    except ValueError as error:
         raise UsageError(f"--guard {name} is not a regular expression: {error}", hint=EXAMPLE) from None
     if groups != 1:
         raise UsageError(f"--guard {name} has {groups} groups, not one around the number", hint=EXAMPLE)

@@ -25,7 +25,7 @@ _LOWEST = -6.0
 """Standard deviations below 0 from which on paths do not matter."""
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=4096)
 def levels(shares: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     """Return the one-sided level of each look, when `shares` of all pairs are in (rising, the last is 1). Raises
     ValueError for shares that do not rise from above 0 to 1, and for an alpha outside 0 to 1."""

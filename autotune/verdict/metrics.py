@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 
 from autotune.records import Found, Metric, Run, Workload
 
+LEAST, MOST = 1e-50, 1e50
+"""Bounds of what is taken for a measurement."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _LITERAL = re.compile(r"(?:\\s[*+?]?|\\b|[\w .,:=/-])*")
 
@@ -46,6 +47,11 @@ def values(workload: Workload, run: Run) -> dict[str, float]:
     return {name: number for name, number in numbers if number is not None}
 
 
+def is_usable(number: float) -> bool:
+    """Return whether a number can be a measurement: squares, sums and ratios of larger or smaller ones overflow."""
+    return number == 0.0 or LEAST <= abs(number) <= MOST
+
+
 def number_of(found: Found) -> float | None:
     """Return the one number that was found; None where `problem_of` says why."""
     return None if problem_of(found) else float(found.matches[0])
@@ -61,4 +67,4 @@ def problem_of(found: Found) -> str | None:
         number = float(found.matches[0])
     except ValueError:
         return f"it found {found.matches[0]!r}, which is not a number"
-    return None if math.isfinite(number) else f"it found {number:g}"
+    return None if is_usable(number) else f"it found {number:g}"

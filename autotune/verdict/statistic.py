@@ -24,13 +24,12 @@ import functools
 import math
 import operator
 import random
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
 from autotune.records import Goal
-from autotune.verdict.confirm import MOST_PAIRS, Estimate
+from autotune.verdict.confirm import MOST_PAIRS, Estimate, Scatter
 
 RESAMPLES = 300
 TAIL_PAIRS = 2
@@ -104,14 +103,16 @@ class Statistic:
         count = len(pairs)
         if count < self.least_pairs:
             return None
-        rng = random.Random(seed)
-        resamples = [self._gain(rng.choices(pairs, k=count), goal) for _ in range(RESAMPLES)]
-        error = statistics.stdev(resamples) * math.sqrt(count / (count - 1))  # resamples scatter a little too little
-        return Estimate(self._gain(pairs, goal), error, self._df(count))
+        eevdf, own = zip(*random.Random(seed).choices(pairs, k=count * RESAMPLES), strict=True)
+        starts = range(0, count * RESAMPLES, count)
+        resamples = [self._gain(eevdf[at : at + count], own[at : at + count], goal) for at in starts]
+        # Resamples scatter a little too little.
+        error = math.sqrt(Scatter.of(resamples).squares / (RESAMPLES - 1) * count / (count - 1))
+        eevdf, own = zip(*pairs, strict=True)
+        return Estimate(self._gain(eevdf, own, goal), error, self._df(count))
 
-    def _gain(self, pairs: Sequence[tuple[float, float]], goal: Goal) -> float:
-        eevdf = self.of([one for one, _ in pairs], goal)
-        own = self.of([one for _, one in pairs], goal)
+    def _gain(self, eevdf_values: Sequence[float], own_values: Sequence[float], goal: Goal) -> float:
+        eevdf, own = self.of(eevdf_values, goal), self.of(own_values, goal)
         assert eevdf is not None  # there are pairs
         assert own is not None
         gain = math.log(eevdf / own)

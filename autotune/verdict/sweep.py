@@ -36,7 +36,7 @@ LOOKS = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class ValuePlace:
     """A value's place: `interval` is its speed over the best one's, below 1 when it is worse. None for the best."""
 
     key: str
@@ -122,16 +122,16 @@ class Sweep:
         out = (key for key in self._costs if key not in self._left)
         return (*left, *sorted(out, key=self._mean))
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[ValuePlace]:
         """Return the places of all values, best first."""
         return [self._place(key) for key in self.ranked]
 
-    def _place(self, key: str) -> Place:
+    def _place(self, key: str) -> ValuePlace:
         rounds = tuple(number for number in self._costs[key] if number in self._costs[self.best])
         if key == self.best:
-            return Place(key, None, None, key, rounds)
+            return ValuePlace(key, None, None, key, rounds)
         interval = self._interval(key, self.best)
-        return Place(key, interval, verdict(interval, SAME_MARGIN), self.best, rounds)
+        return ValuePlace(key, interval, verdict(interval, SAME_MARGIN), self.best, rounds)
 
     def _mean(self, key: str) -> float:
         costs = self._costs[key].values()

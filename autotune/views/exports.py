@@ -15,6 +15,9 @@ def check_writable(path: Path, option: str) -> None:
     since permissions do not show everything (root, read-only and virtual file systems); a new one is removed again."""
     target = Path(os.path.realpath(path))
     try:
+        if (number := durable.descriptor(path)) is not None:
+            os.write(number, b"")
+            return
         is_new = not target.exists()  # fails too, in a directory that may not be entered
         if not is_new and not target.is_file() and not target.is_dir():
             return  # a device or a pipe, where opening can have effects

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Each faulty scheduler says in its head which gate stops it and by which rule; the gates before let it through.
 
-What needs a kernel (gates 3 and 4) goes on in tests/vm/test_behaviour_gate.
+What needs a kernel (gates 3 and 4) goes on in tests/vm/test_load_gate and tests/vm/test_behaviour_gate.
 """
 
 from __future__ import annotations

@@ -657,7 +657,7 @@ def test_signals_end_the_session_with_what_is_known(number: signal.Signals) -> N
     assert any(line.startswith("Command: ") for line in child.stdout)
     time.sleep(0.2)
     child.send_signal(number)
-    out, err = child.communicate(timeout=20)
+    out, err = child.communicate(timeout=120)
     assert child.returncode == 130
     assert err == "autotune: session: interrupted. The report holds what is known so far.\n"
     assert "#  scheduler" in out

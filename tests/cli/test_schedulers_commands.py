@@ -271,7 +271,7 @@ def test_at_a_terminal_progress_stays_on_one_line(tmp_path: Path) -> None:
     except OSError:  # the other side is gone
         pass
     os.close(master)
-    assert child.wait(20) == 0
+    assert child.wait(60) == 0
     text = said.decode()
     assert "1 of 3 crates" in text
     assert text.count("\r\n") == 1

@@ -21,7 +21,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "reading", "records", "resources"),
+        ("deadline", "errors", "expressions", "reading", "records", "resources"),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
@@ -50,7 +50,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "verify": (
         ("comments", "findings", "inside", "summary", "syscalls"),
-        ("calls", "sandbox"),
+        ("calls", "maps", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),
@@ -62,11 +62,13 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
-    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
+    "expressions", "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
+    "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
-    "measure.pristine", "measure.shown", "measure.wakeups", "parameters", "privilege", "process", "reading",
+    "measure.pristine", "measure.shown", "measure.surroundings", "measure.wakeups",
+    "parameters", "privilege", "process", "reading",
     "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",

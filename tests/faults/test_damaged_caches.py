@@ -18,16 +18,16 @@ import pytest
 from autotune import digests
 from autotune.commands import requirements
 from autotune.deadline import unlimited
-from autotune.errors import BuildError, FetchError, NoMachineError
+from autotune.errors import AutotuneError, BuildError, FetchError, NoMachineError
 from autotune.events import Event, Warned
 from autotune.machine.vm import healing, kernels
 from autotune.machine.vm.kernels import Kernel
 from autotune.records import Candidate
 from autotune.schedext import build
-from autotune.schedext.resolve import CatalogResolver
+from autotune.schedext.resolve import CatalogResolver, program_spec
 from autotune.session.start import Engine
 from autotune.views.checks import Check
-from tests.support import command_line
+from tests.support import command_line, scx_programs
 
 Damage = Callable[[Path], object]
 
@@ -310,6 +310,37 @@ def test_doctor_says_which_object_is_damaged(tmp_path: Path, monkeypatch: pytest
     assert isinstance(found, Check)
     assert not found.found
     assert found.detail == "1 damaged, such as at_fifo-0.o; compiled anew at the next use"
+
+
+# --- programs in the store ---------------------------------------------------------------------------------
+
+
+def in_store(store: Path) -> Path:
+    """A program as `schedulers install` leaves it, without its note."""
+    program = scx_programs.put(store / "scx_good/1.2.3", "scx_good")
+    (store / "scx_good/current").symlink_to("1.2.3")
+    return program
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, flipped, grown], ids=lambda damage: damage.__name__)
+def test_a_damaged_program_is_never_started_and_named_with_what_builds_it_anew(tmp_path: Path, damage: Damage) -> None:
+    program = in_store(tmp_path)
+    digests.note(program)
+    places = scx_programs.only(stores=[tmp_path])
+    candidate, scheduler = Candidate("scx_good"), scx_programs.entry()
+    spec = program_spec(candidate, scheduler, places).program
+    assert spec is not None
+    assert spec.argv[0] == str(program)
+    damage(program)
+    with pytest.raises(AutotuneError, match=rf"^{program} is damaged: it has ") as caught:
+        program_spec(candidate, scheduler, places)
+    assert caught.value.hint == "build it anew: autotune schedulers install scx_good"
+
+
+def test_a_program_from_before_digests_is_started(tmp_path: Path) -> None:
+    program = in_store(tmp_path)
+    assert program_spec(Candidate("scx_good"), scx_programs.entry(), scx_programs.only(stores=[tmp_path]))
+    assert not digests.has_note(program)
 
 
 # --- the kernel's types ------------------------------------------------------------------------------------

@@ -114,6 +114,38 @@ def test_it_is_said_before_anything_starts_and_by_a_dry_run(
     assert "booting" not in real.out
 
 
+ALL_AT_ONCE = (
+    ("--metric", "--metric has no group"),
+    ("--input", f"--input pipe: {PIPE}"),
+    ("--json", "--json nowhere/r.json cannot be written: No such file or directory"),
+    ("", f"no-such-program: {MISSING}"),
+    ("--cleanup", f"--cleanup: no-such-program: {MISSING}"),
+    ("--planner", "Claude needs a key, and there is none"),
+    ("--apply", "--apply keeps the winner on the host, which is not possible"),
+    ("--budget", "a budget of 0.2 s is too small for one candidate"),
+    ("--cpus", "99 CPUs are too many for the micro-VM"),
+    ("--kernel", "no-such-image: no such file"),
+)
+
+
+@pytest.mark.slow
+def test_a_dry_run_names_everything_that_is_wrong_a_line_each(work: Path) -> None:
+    wrong = ["--metric", "x", "--input", "pipe", "--json", "nowhere/r.json", "--cleanup", "no-such-program", "--apply"]
+    wrong += ["--planner", "claude", "--budget", "200ms", "--cpus", "99", "--kernel", "no-such-image"]
+    surroundings = Surroundings(str(work), {"XDG_STATE_HOME": str(work / "state")})
+    dry, real = (
+        run(("cc", "--machine", "vm", *first, *wrong, "no-such-program"), surroundings)
+        for first in (("--dry-run",), ())
+    )
+    lines = dry.err.splitlines()
+    assert all(line.startswith("autotune: ") for line in lines)
+    for option, said in ALL_AT_ONCE:
+        assert sum(said in line for line in lines) == 1, (option, dry.err)
+    assert len(lines) == len(ALL_AT_ONCE), dry.err
+    assert (dry.out, dry.code) == ("", real.code)
+    assert real.err.splitlines() == lines[:1], "a session ends at the first"
+
+
 @pytest.mark.slow
 def test_a_prompt_that_needs_a_baseline_is_checked_too(work: Path) -> None:
     done = run(("prompt", "--machine", "vm", "no-such-program"), Surroundings(str(work)))

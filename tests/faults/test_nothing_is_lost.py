@@ -359,6 +359,34 @@ def test_what_is_no_regular_file_is_not_removed(tmp_path: Path) -> None:
     assert Path("/dev/null").exists()
 
 
+def test_of_a_link_the_file_is_removed_and_of_a_descriptor_nothing(tmp_path: Path) -> None:
+    """`--json /dev/stdout` by root, with standard output in a file, removed /dev/stdout."""
+    engine = ScriptedEngine()
+    engine.fails = NoMachineError("there is none")
+    (tmp_path / "link").symlink_to("report")
+    (tmp_path / "report").write_text("the earlier session")
+    heard: list[Event] = []
+    with open(tmp_path / "out", "w") as out:
+        reports: Any = {"json": tmp_path / "link", "csv": Path(f"/dev/fd/{out.fileno()}")}
+        with pytest.raises(NoMachineError):
+            start.run(request(tmp_path, reports=reports), heard.append, engine)
+    assert (tmp_path / "link").is_symlink()
+    assert not (tmp_path / "report").exists()
+    assert (tmp_path / "out").exists()
+    assert not [event for event in heard if isinstance(event, Problem)]
+
+
+@pytest.mark.parametrize("to", ["pipe", "file"])
+def test_a_report_may_go_to_a_descriptor(tmp_path: Path, to: str) -> None:
+    reading, writing = os.pipe() if to == "pipe" else (-1, os.open(tmp_path / "out", os.O_RDWR | os.O_CREAT))
+    csv: Any = {"csv": Path(f"/dev/fd/{writing}")}
+    start.run(request(tmp_path, reports=csv), lambda _event: None, ScriptedEngine())
+    text = os.read(reading, 1 << 16) if to == "pipe" else (tmp_path / "out").read_bytes()
+    assert b"at_fifo" in text
+    for fd in {reading, writing} - {-1}:
+        os.close(fd)
+
+
 # --- the first error ---------------------------------------------------------------------------------------
 
 

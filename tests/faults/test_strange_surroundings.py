@@ -7,6 +7,7 @@ use in tests/cli/test_first_start, Ctrl-C in tests/cli/test_interrupted_start.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import resource
@@ -19,7 +20,10 @@ import pytest
 import typer.main
 
 from autotune import cli
+from autotune.errors import AutotuneError
+from autotune.measure.client import Runner
 from tests.support.every_command import COMMANDS, ROOT, Surroundings, run
+from tests.support.run_specs import shell
 
 CHEAP = tuple(name for name in COMMANDS if name not in ("doctor", "prompt"))
 
@@ -164,6 +168,10 @@ STRANGE: tuple[dict[str, str | None], ...] = (
     {"PATH": None},
     {"PATH": ""},
     {"PATH": ":::"},
+    {"HOME": "~", "XDG_STATE_HOME": None, "XDG_CACHE_HOME": None},
+    {"HOME": None, "XDG_STATE_HOME": None, "XDG_CACHE_HOME": None},
+    {"AUTOTUNE_KERNEL": "~no-such-user/x"},
+    {"AUTOTUNE_SCHEDULER_DIRS": "~no-such-user/x:/opt"},
     {"TERM": None},
     {"TERM": "dumb"},
     {"TERM": "no-such-terminal\x1b[31m"},
@@ -241,6 +249,21 @@ def test_too_little_to_start_is_one_line(work: str, command: str, limits: str) -
     assert done.returncode in (0, 1, 4)
     assert done.stderr.count(b"\n") <= 1, done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("most", [3, 5, 8, 10, 12])
+def test_a_limit_that_a_run_meets_is_not_the_fault_of_its_command(most: int) -> None:
+    """The helper that starts commands has too few descriptors left; the command would run by hand."""
+    with contextlib.closing(Runner()) as runner:
+        assert runner.run(shell("true")).exit_code == 0
+        assert runner._worker is not None
+        resource.prlimit(runner._worker.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        try:
+            run = runner.run(shell("true"))
+            said = run.start_error
+        except AutotuneError as error:
+            said = f"{error.message}; {error.hint}"
+    assert said is None or (said.startswith("a limit of this shell or system is reached: ") and "ulimit" in said)
 
 
 def clean_environ() -> dict[str, str]:

@@ -23,6 +23,7 @@ MANY, FEW = 1000, 150
 many_or_few = pytest.mark.parametrize(
     "sessions", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
 )
+_PLAYED: dict[tuple[str, bool, int], tuple[bool, bool]] = {}
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,18 @@ class Simulation:
 
 
 def shares(world: World, sessions: int, title: str, *, naive: bool = False) -> tuple[float, float]:
-    """Return the shares of sessions with a winner, and with a false one."""
-    won = false = 0
+    """Return the shares of sessions with a winner, and with a false one. The few are the first of the many, which do
+    not play them again."""
+    name, ended = repr(world), []
     for seed in range(200_000, 200_000 + sessions):
-        simulation = Simulation(world, seed, naive=naive)
-        winner = simulation.winner()
-        won += winner is not None
-        false += simulation.is_false(winner)
-    print(
-        f"\n{title}{', naive' if naive else ''}, {sessions}: won {won / sessions:.1%}, falsely {false / sessions:.1%}"
-    )
-    return won / sessions, false / sessions
+        if (name, naive, seed) not in _PLAYED:
+            simulation = Simulation(world, seed, naive=naive)
+            winner = simulation.winner()
+            _PLAYED[name, naive, seed] = winner is not None, simulation.is_false(winner)
+        ended.append(_PLAYED[name, naive, seed])
+    won, false = (sum(each) / sessions for each in zip(*ended, strict=True))
+    print(f"\n{title}{', naive' if naive else ''}, {sessions}: won {won:.1%}, falsely {false:.1%}")
+    return won, false
 
 
 def allowed(sessions: int) -> float:

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import random
 import re
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from autotune.records import BASELINE, CandidateResult, Run, Session, Workload
-from autotune.report import documents, markup
+from autotune.errors import WorkloadError
+from autotune.records import BASELINE, CandidateResult, Found, Guard, Metric, Run, Session, Workload
+from autotune.report import documents, formats, markup
 from autotune.session.results import MEDIANS_DIFFER
 from autotune.session.tuner import SessionOptions, tune
 from autotune.verdict.stats import log_speedup, ratio_text
@@ -163,3 +167,37 @@ def test_a_slow_warm_up_run_is_no_outlier() -> None:
     session = tune(Workload("x", ("x",), "/"), machine, ListPlanner([["a"]]), options, lambda _e: None, resolve)
     assert session.trials[0].run.wall_s == 30.0
     assert not any("far more or less" in text for text in session.warnings), session.warnings
+
+
+NUMBERS = st.sampled_from(
+    ["1e-320", "1e-300", "1e-50", "1e-9", "0", "-0", "1", "1e9", "1e50", "1e200", "1e308", "inf", "nan"]
+)
+FEW = st.lists(NUMBERS, min_size=1, max_size=3)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=60)
+@given(FEW, FEW, st.sampled_from(["min", "max"]))
+@example(["1e308"], ["1e308"], "min")
+@example(["1e-50", "1e50"], ["1e50", "1e-50"], "max")
+def test_whatever_number_a_command_prints_the_session_ends_in_words(
+    of_eevdf: list[str], of_fifo: list[str], goal: Literal["min", "max"]
+) -> None:
+    """The same number is the metric, a further metric and a guard's."""
+    printed = {BASELINE: itertools.cycle(of_eevdf), "at_fifo": itertools.cycle(of_fifo)}
+
+    def run_of(key: str) -> Run:
+        text = next(printed[key])
+        found = Found((text,), 1)
+        return a_run(1.0, metric_count=1, metric_matches=(text,), found=(found, found))
+
+    machine = ScriptedMachine({}, {key: partial(run_of, key) for key in printed})
+    guard = Guard("g", "max", 1.05, relative=True, regex="g (.)")
+    work = Workload("x", ("x",), "/", metric_regex="m (.)", goal=goal, metrics=(Metric("n", "n (.)"),), guards=(guard,))
+    options = SessionOptions(budget_s=3600.0, seed=1, max_rounds=6)
+    try:
+        session = tune(work, machine, ListPlanner([["at_fifo"]]), options, lambda _event: None, resolve)
+    except WorkloadError:
+        return
+    for kind in formats.OPTIONS:
+        assert formats.text(kind, session, ())

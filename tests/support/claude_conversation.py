@@ -61,7 +61,7 @@ class Planning:
         self.planner = Conversation(
             service=service,
             tools=self.toolbox,
-            account=cost.Account(MODEL, cost.load(None)),
+            account=cost.Bill(MODEL, cost.load(None)),
             transcript_file=self.transcript,
             redact=self.redactor.text,
             listener=self.told.append,

@@ -113,13 +113,13 @@ def at_terminal(*arguments: str, answers: bytes = b"", until: bytes) -> tuple[in
     argv = [sys.executable, "-c", SESSION.format(root=str(ROOT)), *arguments]
     child = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=environ, start_new_session=True)
     os.close(slave)
-    seen, end = b"", time.monotonic() + 20
+    seen, end = b"", time.monotonic() + 120
     with contextlib.suppress(OSError):  # the other side of the terminal is gone
         while time.monotonic() < end:
             seen += os.read(master, 4096)
             if answers and until in seen:
                 os.write(master, answers)
                 answers = b""
-    code = child.wait(10)
+    code = child.wait(60)
     os.close(master)
     return code, seen

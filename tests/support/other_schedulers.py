@@ -35,7 +35,7 @@ def running(*argv: str, executable: str = "/bin/sleep") -> Iterator[subprocess.P
 
 def process(pid: int) -> owners.OwnerProcess:
     """As soon as it runs its program."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         found = owners.process(pid)
         assert found is not None

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from autotune.deadline import Deadline
 from autotune.records import AttachSpec, KernelState
 from autotune.schedext.holding.client import HolderClient
 
@@ -49,14 +50,16 @@ DIE = "os.kill(os.getpid(), signal.SIGKILL)"
 HANG = "time.sleep(60)"
 
 
-def scripted(attach: str = "", detach: str = "", exit: str = "", record: str = "None") -> HolderClient:
+def scripted(
+    attach: str = "", detach: str = "", exit: str = "", record: str = "None", deadline: Deadline | None = None
+) -> HolderClient:
     """A holder that does what is asked of it, or something else."""
     code = SCRIPT.format(top=str(TOP), attach=attach, detach=detach, exit=exit, record=record)
-    return HolderClient(argv=[sys.executable, "-S", "-E", "-c", code])
+    return HolderClient(argv=[sys.executable, "-S", "-E", "-c", code], deadline=deadline)
 
 
 def wait_until(wanted: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not wanted():
         assert time.monotonic() < deadline
         time.sleep(0.01)

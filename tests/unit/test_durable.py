@@ -282,6 +282,64 @@ def test_a_pipe_and_a_link_that_the_user_named_are_written_through(tmp_path: Pat
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
+@pytest.mark.parametrize("opened", [False, True], ids=["no reader", "a reader that does not read"])
+def test_a_pipe_that_nobody_reads_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: bool) -> None:
+    monkeypatch.setattr(durable, "READER_S", 0.2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) if opened else -1
+    try:
+        with pytest.raises(OSError, match=r"it is a pipe that nobody has read for 0\.2 s") as caught:
+            durable.write_named(pipe, bytes(1 << 20))
+        assert durable.advice(caught.value, pipe) == f"start what reads {pipe}"
+    finally:
+        if opened:
+            os.close(reader)
+
+
+def test_a_reader_that_comes_later_and_reads_slowly_gets_it_all(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reads = "import sys, time; time.sleep(0.3); data = open(sys.argv[1], 'rb').read(); print(len(data))"
+    with subprocess.Popen([sys.executable, "-c", reads, str(pipe)], stdout=subprocess.PIPE, text=True) as child:
+        durable.write_named(pipe, bytes(1 << 20))
+        assert child.communicate(timeout=60)[0] == f"{1 << 20}\n"
+
+
+def test_what_a_descriptor_leads_to_is_written_at_its_place(tmp_path: Path) -> None:
+    """As for `--json /dev/stdout` with standard output in a file, and `--json >(jq .)`."""
+    with open(tmp_path / "out", "wb", buffering=0) as file:
+        file.write(b"printed\n")
+        durable.write_named(Path(f"/dev/fd/{file.fileno()}"), NEW)
+        file.write(b"\nlater\n")
+    assert (tmp_path / "out").read_bytes() == b"printed\n" + NEW + b"\nlater\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    reading, writing = os.pipe()
+    durable.write_named(Path(f"/proc/self/fd/{writing}"), NEW)
+    assert os.read(reading, 100) == NEW
+    os.close(reading)
+    os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [
+        ("/dev/stdout", 1),
+        ("/dev/stderr", 2),
+        ("/dev/fd/63", 63),
+        ("/dev/../dev/fd/5", 5),
+        ("/proc/self/fd/1", 1),
+        ("/dev/null", None),
+        ("/dev/fd/x", None),
+        ("/dev/fd", None),
+        ("dev/stdout", None),
+        ("/tmp/dev/stdout", None),
+    ],
+)
+def test_which_paths_are_descriptors(path: str, number: int | None) -> None:
+    assert durable.descriptor(Path(path)) == number
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.EBUSY])
 def test_a_file_that_can_be_written_and_not_replaced_is_written_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Gates 3 and 4 in a real kernel: our own schedulers pass, and each faulty one is stopped by the rule that its head
+"""Gate 4 in a real kernel: our own schedulers pass, and each faulty one is stopped by the rule that its head
 names. A faulty one is shown only the load that its fault needs; our own are shown all."""
 
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from autotune import resources
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import AttachSpec
@@ -21,13 +18,10 @@ from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour.gate import MORE_LOOKS, Patience
 from autotune.verify.behaviour.loads import LOADS
 from autotune.verify.findings import GateReport
-from autotune.verify.load import gate as load_gate
+from tests.support.faulty_schedulers import OURS, source, stopped_by
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.alone]
 
-OURS = ("at_fifo", "at_vtime", "at_batch", "at_interactive")
-FAULTY = Path(__file__).parents[1] / "bpf" / "faulty"
-HEAD = re.compile(r"/\* fault: .*; gate: (\w+); rule: ([\w-]+) \*/")
 SHOWN = {
     "starves_nice": "nice_hogs",
     "ignores_affinity": "pinned",
@@ -45,35 +39,9 @@ CONFIRMED = "starves_nice"
 Check = Callable[..., GateReport]
 
 
-def faulty(gate: str) -> list[tuple[str, str]]:
-    """Names of the schedulers that this gate is to stop, each with the rule."""
-    found = []
-    for path in sorted(FAULTY.glob("*.bpf.c")):
-        head = HEAD.search(path.read_text())
-        assert head is not None, f"{path.name} does not say what is wrong with it"
-        if head[1] == gate:
-            found.append((path.name.removesuffix(".bpf.c"), head[2]))
-    return found
-
-
-def source(name: str) -> Path:
-    directory = resources.bpf_source_dir() if name in OURS else FAULTY
-    return directory / f"{name}.bpf.c"
-
-
 @pytest.fixture(scope="module")
 def eevdf(vm: ResilientVM) -> behaviour_gate.Reference:
     return behaviour_gate.reference(vm, print)
-
-
-@pytest.fixture
-def loaded(vm: ResilientVM, kernel: Kernel) -> Check:
-    def check(name: str) -> GateReport:
-        path = source(name)
-        built = build(path, headers=kernel.headers)
-        return load_gate.check(built.object_path, name, path.read_text(), vm, str(kernel.libbpf))
-
-    return check
 
 
 @pytest.fixture(scope="module")
@@ -100,31 +68,6 @@ def behaves(vm: ResilientVM, kernel: Kernel, eevdf: behaviour_gate.Reference) ->
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_the_kernel_takes_our_own_and_their_cost_is_known(vm: ResilientVM, loaded: Check, name: str) -> None:
-    report = loaded(name)
-    assert report.passed, report.findings
-    assert 10 < report.numbers["verified_instructions"] < 10_000
-    assert report.numbers["verification_ms"] > 0
-    assert report.numbers["load_ms"] >= report.numbers["verification_ms"]
-    assert f"{name}_enqueue" in report.numbers["programs"]
-    assert vm.state().state == "disabled"
-
-
-@pytest.mark.parametrize(("name", "rule"), faulty("load"))
-def test_the_kernel_refuses_faulty_ones_and_the_line_is_named(
-    vm: ResilientVM, loaded: Check, name: str, rule: str
-) -> None:
-    report = loaded(name)
-    (finding,) = report.findings
-    assert finding.rule == rule
-    assert finding.advice
-    assert finding.line is not None
-    assert 1 < finding.line <= len(source(name).read_text().splitlines())
-    assert "processed " in report.log
-    assert vm.state().state == "disabled"
-
-
-@pytest.mark.parametrize("name", OURS)
 def test_our_own_treat_all_loads_well(vm: ResilientVM, behaves: Check, name: str) -> None:
     report = behaves(name)
     assert report.passed, [finding.text() for finding in report.findings]
@@ -145,7 +88,7 @@ def stopped(behaves: Check, name: str, rule: str) -> GateReport:
     return behaves(name, (SHOWN[name],), looks=MORE_LOOKS + 1)
 
 
-@pytest.mark.parametrize(("name", "rule"), faulty("behaviour"))
+@pytest.mark.parametrize(("name", "rule"), stopped_by("behaviour"))
 def test_faulty_ones_are_found_out(vm: ResilientVM, behaves: Check, name: str, rule: str) -> None:
     report = stopped(behaves, name, rule)
     assert rule in [finding.rule for finding in report.findings if finding.severity == "error"], report.numbers

@@ -30,7 +30,7 @@ def test_three_turns_whose_candidates_are_really_measured(tmp_path: Path) -> Non
         Answer([submit()]),
     )
     with serving(*steps) as script:
-        argv, how = program(script, tmp_path, "--budget", "20m", "--runs", "3", "--seed", "1")
+        argv, how = program(script, tmp_path, "--budget", "20m", "--runs", "2", "--seed", "1")
         done = subprocess.run(argv, capture_output=True, check=False, timeout=900, **how)
     assert done.returncode == 0, done.stdout + done.stderr
     assert script.problems == []
@@ -42,7 +42,7 @@ def test_three_turns_whose_candidates_are_really_measured(tmp_path: Path) -> Non
     assert {"at_batch", "at_fifo", "at_vtime"} <= tried.keys()
     for name in ("at_batch", "at_fifo", "at_vtime"):
         runs = [one for one in session["trials"] if one["candidate"].startswith(name)]
-        assert len(runs) >= 3
+        assert len(runs) >= 2
         assert all(one["evidence"]["before"]["ops"] == name for one in runs if one["invalid"] is None)
     assert "CPUs are busy (predicted same:" in done.stdout
     status = next(

@@ -26,60 +26,72 @@ TRIGGERED = f"printf trigger > /proc/self/comm; for n in 1 2 3; do {BUSY} & done
 """Becomes the program that at_gate_escape waits for, and has more tasks than there are CPUs."""
 
 
-def on_host(vm: ResilientVM, kernel: Kernel, sources: list[Path], **asked: Any) -> Any:
-    objects = {
-        source.name.removesuffix(".bpf.c"): str(build(source, headers=kernel.headers).object_path) for source in sources
-    }
-    given = json.dumps({"objects": objects, **asked})
-    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=900, TEST_LIBBPF=str(kernel.libbpf))
+GOOD = BPF / "good" / "two_levels.bpf.c"
+BOTH = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "--", "sleep", "0.2"]
+BAD = ["--scheduler", "custom:at_gate_escape", *SHORT, TRIGGERED]
+DROPS = ["--scheduler", "custom:at_gate_escape:drop=true", "--scheduler", "at_fifo", *SHORT, TRIGGERED]
+CASES: dict[str, tuple[Path, dict[str, Any]]] = {
+    "good": (GOOD, {"sessions": [BOTH, BOTH]}),
+    "bad": (ESCAPE, {"sessions": [BAD, BAD], "strikes": {ESCAPES: 2}, "passed": [ESCAPES]}),
+    "drops": (ESCAPE, {"sessions": [DROPS], "passed": [ESCAPES]}),
+    "changed": (GOOD, {"sessions": [BOTH], "flip": "two_levels"}),
+}
+"""The scheduler of each, what it did before, and the sessions."""
+
+
+@pytest.fixture(scope="module")
+def on_host(vm: ResilientVM, kernel: Kernel) -> dict[str, Any]:
+    """All that was seen: one script, since each start of Python takes ten to twenty seconds."""
+    given = []
+    for source, asked in CASES.values():
+        built = build(source, headers=kernel.headers)
+        given.append({"objects": {source.name.removesuffix(".bpf.c"): str(built.object_path)}, **asked})
+    found = guest_json(vm, "generated_on_host.py", json.dumps(given), timeout_s=3600, TEST_LIBBPF=str(kernel.libbpf))
+    return dict(zip(CASES, found, strict=True))
+
+
+def sessions(seen: dict[str, Any]) -> list[Any]:
+    assert "error" not in seen, seen["error"]
     for session in seen["sessions"]:
         print(session["said"][-3000:])
         assert session["state"] == "disabled"
-    return seen
+    return list(seen["sessions"])
 
 
 def row(session: Any, key: str) -> Any:
     return next(one for one in session["report"]["results"] if one["candidate"]["scheduler"] == key)
 
 
-def test_a_good_one_is_a_candidate_like_any_other_after_its_canary(vm: ResilientVM, kernel: Kernel) -> None:
-    arguments = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "--", "sleep", "0.2"]
-    seen = on_host(vm, kernel, [BPF / "good" / "two_levels.bpf.c"], sessions=[arguments, arguments])
-    first, second = seen["sessions"]
+def test_a_good_one_is_a_candidate_like_any_other_after_its_canary(on_host: dict[str, Any]) -> None:
+    first, second = sessions(on_host["good"])
     assert "two_levels runs as a canary for 10 s, since it is new on this host" in first["said"]
     assert "canary" not in second["said"]
     for session in (first, second):
         assert session["exit_code"] == 0
         assert row(session, "custom:two_levels")["runs"] >= 2
-    assert seen["strikes"] == {"two_levels": 0}
+    assert on_host["good"]["strikes"] == {"two_levels": 0}
 
 
 def test_one_that_turns_bad_under_the_workload_is_detached_and_after_three_times_no_longer_tried(
-    vm: ResilientVM, kernel: Kernel
+    on_host: dict[str, Any],
 ) -> None:
-    arguments = ["--scheduler", "custom:at_gate_escape", *SHORT, TRIGGERED]
-    seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments, arguments], strikes={ESCAPES: 2}, passed=[ESCAPES])
-    first, second = seen["sessions"]
+    first, second = sessions(on_host["bad"])
     assert "does not count: detached by the watch: wake-up latency" in first["said"]
     assert row(first, "custom:at_gate_escape")["verdict"] == "invalid"
-    assert seen["strikes"] == {ESCAPES: 3}
+    assert on_host["bad"]["strikes"] == {ESCAPES: 3}
     assert "detached three times on this host, last for: detached by the watch: wake-up" in second["said"]
     assert row(second, "custom:at_gate_escape")["runs"] == 0
 
 
-def test_one_that_the_kernel_ejects_under_the_workload_costs_its_row_only(vm: ResilientVM, kernel: Kernel) -> None:
-    arguments = ["--scheduler", "custom:at_gate_escape:drop=true", "--scheduler", "at_fifo", *SHORT, TRIGGERED]
-    seen = on_host(vm, kernel, [ESCAPE], sessions=[arguments], passed=[ESCAPES])
-    (session,) = seen["sessions"]
+def test_one_that_the_kernel_ejects_under_the_workload_costs_its_row_only(on_host: dict[str, Any]) -> None:
+    (session,) = sessions(on_host["drops"])
     assert session["exit_code"] == 0
     assert "runnable task stall" in row(session, "custom:at_gate_escape")["note"]
     assert row(session, "at_fifo")["runs"] >= 2
-    assert seen["strikes"] == {ESCAPES: 1}
+    assert on_host["drops"]["strikes"] == {ESCAPES: 1}
 
 
-def test_one_that_was_changed_since_it_passed_is_refused(vm: ResilientVM, kernel: Kernel) -> None:
-    arguments = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "--", "sleep", "0.2"]
-    seen = on_host(vm, kernel, [BPF / "good" / "two_levels.bpf.c"], sessions=[arguments], flip="two_levels")
-    (session,) = seen["sessions"]
+def test_one_that_was_changed_since_it_passed_is_refused(on_host: dict[str, Any]) -> None:
+    (session,) = sessions(on_host["changed"])
     assert "custom:two_levels is left out: the generated scheduler is refused" in session["said"]
     assert row(session, "at_fifo")["runs"] >= 2

@@ -29,23 +29,28 @@ def nothing_is_left(seen: dict[str, Any]) -> None:
 SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "group", "deaf")
 
 
-@pytest.mark.parametrize(
-    ("whom", "shapes"),
-    [
-        ("autotune+guard", ("script", "deaf")),
-        ("holder+guard", ("script", "deaf")),
-        ("holder", SHAPES),
-        ("autotune", ("script", "forked twice")),
-        ("autotune+holder", SHAPES),
-        ("", ("direct", "script", "group", "deaf")),
-    ],
-)
-def test_every_shape_of_program_ends_with_whoever_is_killed(
-    vm: ResilientVM, kernel: Kernel, whom: str, shapes: tuple[str, ...]
-) -> None:
+KILLED = {
+    "autotune+guard": ("script", "deaf"),
+    "holder+guard": ("script", "deaf"),
+    "holder": SHAPES,
+    "autotune": ("script", "forked twice"),
+    "autotune+holder": SHAPES,
+    "": ("direct", "script", "group", "deaf"),
+}
+"""Shapes of programs, by who is killed."""
+
+
+@pytest.fixture(scope="module")
+def killed(vm: ResilientVM, kernel: Kernel) -> Any:
     spec = CatalogResolver(str(kernel.headers), CATALOG)(CATALOG.parse_candidate("at_fifo"))
-    argv = ("killed", spec.object_path, str(kernel.libbpf), whom, *shapes)
-    for seen in guest_json(vm, "holding.py", *argv, timeout_s=1200.0):
+    cases = [f"{whom}:{shape}" for whom, shapes in KILLED.items() for shape in shapes]
+    return guest_json(vm, "holding.py", "killed", spec.object_path, str(kernel.libbpf), *cases, timeout_s=3600.0)
+
+
+@pytest.mark.parametrize("whom", KILLED)
+def test_every_shape_of_program_ends_with_whoever_is_killed(killed: Any, whom: str) -> None:
+    for shape in KILLED[whom]:
+        seen = killed[f"{whom}:{shape}"]
         nothing_is_left(seen)
         if not whom:
             assert seen["said"] == {"detached": "disabled"}, seen
@@ -54,22 +59,27 @@ def test_every_shape_of_program_ends_with_whoever_is_killed(
             assert "the kernel is back on its own scheduler" in seen["said"]["message"], seen
 
 
+APPLIED = (
+    "script:holder",
+    "session:ctrl-c",
+    "script:autotune+holder",
+    "script:autotune",
+    "session:holder",
+    "script:stop",
+)
+
+
+@pytest.fixture(scope="module")
+def applied(vm: ResilientVM) -> Any:
+    real = built("scx_cosmos")["scx_cosmos"].path
+    return guest_json(vm, "holding.py", "applied", str(real), *APPLIED, timeout_s=1200.0)
+
+
 @pytest.mark.built
 @pytest.mark.usefixtures("built_schedulers")
-@pytest.mark.parametrize(
-    ("shape", "how"),
-    [
-        ("script", "holder"),
-        ("session", "ctrl-c"),
-        ("script", "autotune+holder"),
-        ("script", "autotune"),
-        ("session", "holder"),
-        ("script", "stop"),
-    ],
-)
-def test_a_script_around_a_real_scheduler_is_given_back_by_apply(vm: ResilientVM, shape: str, how: str) -> None:
-    real = built("scx_cosmos")["scx_cosmos"].path
-    seen = guest_json(vm, "holding.py", "applied", str(real), shape, how, timeout_s=600.0)
+@pytest.mark.parametrize("case", APPLIED)
+def test_a_script_around_a_real_scheduler_is_given_back_by_apply(applied: Any, case: str) -> None:
+    seen, how = applied[case], case.split(":")[1]
     nothing_is_left(seen)
     if how == "holder":
         assert seen["exit_code"] == 1, seen

@@ -189,7 +189,7 @@ def test_a_vm_goes_when_the_process_that_started_it_is_killed(tmp_path: Path) ->
     qemu = int(starter.stdout.readline())
     starter.kill()
     starter.wait()
-    deadline = time.monotonic() + 5.0
+    deadline = time.monotonic() + 60.0
     while Path(f"/proc/{qemu}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{qemu}").exists() or "Z" in Path(f"/proc/{qemu}/stat").read_text().split()[2]

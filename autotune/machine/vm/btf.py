@@ -25,7 +25,7 @@ _MEMBER_BYTES = {_STRUCT: 12, 5: 12, 6: 8, _FUNC_PROTO: 8, 15: 12, 19: 12}
 _LAST_KIND = 19
 
 
-class _Type(NamedTuple):
+class _TypeRecord(NamedTuple):
     kind: int
     name: str
     refers_to: int
@@ -49,14 +49,14 @@ def unresolvable(kernel: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | N
 
 
 def _unresolvable(btf: bytes, prefix: str) -> tuple[str, ...]:
-    types = [_Type(0, "void", 0, 0, 0), *_types(btf)]
+    types = [_TypeRecord(0, "void", 0, 0, 0), *_types(btf)]
     functions = {one.name: one for one in types if one.kind == _FUNC}
     alone = [name for name in functions if name.startswith(prefix) and not name.endswith("_impl")]
     alone = [name for name in alone if f"{name}_impl" not in functions]
     return tuple(sorted(name for name in alone if _takes_aux(btf, types, types[functions[name].refers_to])))
 
 
-def _takes_aux(btf: bytes, types: list[_Type], proto: _Type) -> bool:
+def _takes_aux(btf: bytes, types: list[_TypeRecord], proto: _TypeRecord) -> bool:
     """Return whether the last argument is `struct bpf_prog_aux *aux`. One named `aux__prog` is an older way, which
     works."""
     if proto.kind != _FUNC_PROTO or not proto.members:
@@ -67,7 +67,7 @@ def _takes_aux(btf: bytes, types: list[_Type], proto: _Type) -> bool:
     return (pointed.kind, pointed.name, _name(btf, name_at)) == (_STRUCT, "bpf_prog_aux", "aux")
 
 
-def _plain(types: list[_Type], type_id: int) -> _Type:
+def _plain(types: list[_TypeRecord], type_id: int) -> _TypeRecord:
     """Return the type behind typedef, const and the like."""
     for _ in range(16):
         if types[type_id].kind not in _MODIFIERS:
@@ -76,7 +76,7 @@ def _plain(types: list[_Type], type_id: int) -> _Type:
     raise _Broken
 
 
-def _types(btf: bytes) -> Iterator[_Type]:
+def _types(btf: bytes) -> Iterator[_TypeRecord]:
     magic, _version, _flags, header, start, length = struct.unpack_from("<HBBIII", btf)
     if magic != _MAGIC:
         raise _Broken
@@ -86,7 +86,7 @@ def _types(btf: bytes) -> Iterator[_Type]:
         kind, members = info >> 24 & 0x1F, info & 0xFFFF
         if not 1 <= kind <= _LAST_KIND:
             raise _Broken
-        yield _Type(kind, _name(btf, name_at) if kind in (_FUNC, _STRUCT) else "", refers_to, members, at + 12)
+        yield _TypeRecord(kind, _name(btf, name_at) if kind in (_FUNC, _STRUCT) else "", refers_to, members, at + 12)
         at += 12 + _EXTRA_BYTES.get(kind, 0) + _MEMBER_BYTES.get(kind, 0) * members
 
 

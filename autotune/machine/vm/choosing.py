@@ -23,7 +23,7 @@ _FLAVOURS = re.compile(r"cloud|rt-amd64|unsigned|dbg")
 
 
 @dataclass(frozen=True)
-class Build:
+class KernelBuild:
     """A kernel of the archive: its release, its packages (the first has the image), and why it was chosen."""
 
     release: str
@@ -36,7 +36,9 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def choices(parts: Mapping[str, Sequence[str]], available: Collection[str], wanted: str | None = None) -> list[Build]:
+def choices(
+    parts: Mapping[str, Sequence[str]], available: Collection[str], wanted: str | None = None
+) -> list[KernelBuild]:
     """Return the builds to try, best first. `parts` maps packages of images to the packages that they depend on. Builds
     that need a package that is not `available` are left out. `wanted` is the beginning of a release. Raises FetchError
     when none is left."""
@@ -94,13 +96,13 @@ def _few_of_each(releases: Sequence[str]) -> Iterator[str]:
             yield release
 
 
-def _build(release: str, image: str, parts: Mapping[str, Sequence[str]], wanted: str | None) -> Build:
+def _build(release: str, image: str, parts: Mapping[str, Sequence[str]], wanted: str | None) -> KernelBuild:
     packages = sorted(
         {image, *parts[image]}, key=lambda name: (not name.startswith("linux-binary-"), name != image, name)
     )
     known = _rank(release) < len(KNOWN_TO_WORK)
     why = "its series is known to work" if known else "no series known to work is left in the archive"
-    return Build(release, tuple(packages), "it was requested" if wanted else why)
+    return KernelBuild(release, tuple(packages), "it was requested" if wanted else why)
 
 
 def _nothing(wanted: str | None, missing: Sequence[str]) -> FetchError:

@@ -21,7 +21,7 @@ Notify = Callable[[str], None]
 
 def sound(given: Path | None, notify: Notify) -> Kernel:
     """Find the kernel to boot as `kernels.find` does; a fetched one is checked, and made whole where it is damaged,
-    which `notify` is told. Raises NoMachineError when it cannot be made whole, and what `kernels.find` raises."""
+    which `notify` reports. Raises NoMachineError when it cannot be made whole, and what `kernels.find` raises."""
     for release, broken in _incomplete() if given is None else ():
         notify(f"kernel {release} in the cache is damaged: {broken}; it is fetched anew")
         with contextlib.suppress(AutotuneError):

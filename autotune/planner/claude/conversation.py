@@ -21,7 +21,7 @@ from autotune import prompt, resources
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import Listener, PlannerActed
 from autotune.planner.base import Situation
-from autotune.planner.claude.cost import Account, Usage
+from autotune.planner.claude.cost import Bill, Usage
 from autotune.planner.claude.transcript import Transcript
 from autotune.records import Proposal, Spending
 from autotune.tools.toolbox import SLOW, SUBMIT, Result, definitions
@@ -98,7 +98,7 @@ class Conversation:
 
     service: Service
     tools: Tools
-    account: Account
+    account: Bill
     transcript_file: Transcript
     redact: Callable[[str], str]
     listener: Listener

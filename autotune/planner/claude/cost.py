@@ -117,7 +117,7 @@ def refuse_unkept_limit(model: str, prices: PriceList, max_cost: float | None) -
         )
 
 
-class Account:
+class Bill:
     """Sums up the cost of calls."""
 
     def __init__(self, model: str, prices: PriceList) -> None:

@@ -143,7 +143,7 @@ def _conversation(tape: _Tape, box: Toolbox) -> Conversation:
     return Conversation(
         service=_Recorded(tape),
         tools=_Tools(tape, box),
-        account=cost.Account(model, cost.load(None)),
+        account=cost.Bill(model, cost.load(None)),
         transcript_file=silent,
         redact=box.redactor.text,
         listener=lambda _event: None,

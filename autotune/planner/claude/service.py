@@ -28,7 +28,7 @@ from autotune.errors import PlannerError
 from autotune.planner.claude.conversation import Reply
 from autotune.planner.claude.cost import Usage
 from autotune.planner.claude.credentials import BASE_URL, KEY, TOKEN, VENDOR_URL, Credentials
-from autotune.planner.claude.within import Call, Late
+from autotune.planner.claude.within import Late, ThreadedCall
 from autotune.redact import Redactor
 
 RETRIES = 3
@@ -67,7 +67,7 @@ class ClaudeService:
         self._pause = pause
         self._silence_s, self._retries = silence_s, retries
         self._no_thinking = False
-        self._call = Call()
+        self._call = ThreadedCall()
         self._is_vendor = credentials.base_url == VENDOR_URL
         secrets = {KEY: credentials.api_key or "", TOKEN: credentials.auth_token or ""}
         self._redact = Redactor({**os.environ, **secrets}).text
@@ -111,7 +111,7 @@ class ClaudeService:
                 return
 
     def _ask_for(self, model: str, left_s: float) -> None:
-        self._call = Call()
+        self._call = ThreadedCall()
         timeout = anthropic.Timeout(max(0.0, left_s))
         self._call.within(left_s, lambda: self._client.models.retrieve(model, timeout=timeout))
 
@@ -144,7 +144,7 @@ class ClaudeService:
     def _attempt(self, request: dict[str, Any], left_s: float, silence_s: float) -> Reply:
         if left_s <= 0:
             raise Late
-        self._call = Call()
+        self._call = ThreadedCall()
         fields = {name: value for name, value in request.items() if name != "thinking" or not self._no_thinking}
         silence_s = min(silence_s, left_s)
         timeout = anthropic.Timeout(silence_s, connect=min(CONNECT_S, silence_s))

@@ -15,7 +15,7 @@ class Late(Exception):
     """The call did not return in time."""
 
 
-class Call:
+class ThreadedCall:
     """One call in a thread of its own. A thread cannot be killed, so the call should check `given_up` often; after
     that, nobody waits for it."""
 

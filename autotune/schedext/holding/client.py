@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from autotune.deadline import Deadline
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
 from autotune.privilege import program_as_root, program_problem
 from autotune.process import Worker
@@ -23,6 +23,8 @@ from autotune.wire import from_json, to_json
 
 ANSWER_S = 60.0
 """Deadline of a switch: loading may take seconds under emulation. A stuck holder ends itself earlier."""
+LEAST_ANSWER_S = 15.0
+"""The same once the budget is over: a switch that began before, and detaching, still end in order."""
 DETACH_S = 5.0
 """How long the kernel may take to be back on its own scheduler after the holder died."""
 LEASE_S = 30.0
@@ -79,7 +81,8 @@ class HolderClient:
     """A client with its holder process. Raises what the holder raises; HolderLost when it dies or hangs, once nothing
     of it is left and the kernel is back on its own scheduler; DetachError when that fails. `guarded` (a host, not a
     micro-VM): generated schedulers need a valid seal, and what is attached is leased, for `lease_s` or, when it is
-    generated, less. `argv` starts another program instead, for tests."""
+    generated, less. No answer is waited for longer than the deadline allows. `argv` starts another program instead, for
+    tests."""
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class HolderClient:
         libbpf: str | None = None,
         guarded: bool = True,
         lease_s: float = LEASE_S,
+        deadline: Deadline | None = None,
         argv: Sequence[str] | None = None,
     ) -> None:
         self._token = new_token()
@@ -96,6 +100,7 @@ class HolderClient:
         self._by_sudo = argv is None and os.geteuid() != 0
         self._guarded = guarded
         self._lease_s = lease_s
+        self._deadline = deadline or unlimited()
         self._heart = _Heart(lambda: self._worker.beat())
         self._requests = threading.Lock()  # a watch detaches in its own thread while a run reads the exit record
         self.attachment: Attachment | None = None
@@ -117,10 +122,13 @@ class HolderClient:
         if lease_s is not None:
             self._heart.start(lease_s / BEATS)
         with self._requests:
-            timeout_s = ANSWER_S + start_s(spec)
+            timeout_s = self._answer_s() + start_s(spec)
             answer = self._worker.request("attach", timeout_s=timeout_s, spec=to_json(spec), lease_s=lease_s)
         self.attachment = self._owed = from_json(Attachment, answer)
         return self.attachment
+
+    def _answer_s(self) -> float:
+        return self._deadline.bound(ANSWER_S, least_s=LEAST_ANSWER_S)
 
     def _lease_of(self, spec: AttachSpec) -> float | None:
         if not self._guarded:
@@ -133,7 +141,7 @@ class HolderClient:
         with self._requests:
             self.attachment = None
             try:
-                answer = self._worker.request("detach", timeout_s=ANSWER_S)
+                answer = self._worker.request("detach", timeout_s=self._answer_s())
             except LeaseLapsed:
                 self._owed = None
                 raise
@@ -154,7 +162,7 @@ class HolderClient:
     def exit_record(self) -> SchedulerExit | None:
         """Return why the attached scheduler went; None while it runs."""
         with self._requests:
-            answer = self._worker.request("exit", timeout_s=ANSWER_S)
+            answer = self._worker.request("exit", timeout_s=self._answer_s())
         return None if answer is None else from_json(SchedulerExit, answer)
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ _PR_SET_NAME = 15
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Guard:
+class FenceGuard:
     """The guard of one fence. Construction starts it and waits until it guards. Raises OSError when it cannot be
     started."""
 

@@ -25,7 +25,7 @@ from autotune.measure import descendants
 from autotune.measure.capture import KeptOutput
 from autotune.records import Output, ProgramSpec
 from autotune.schedext.holding.fence import Fence, new_token
-from autotune.schedext.holding.guard import Guard
+from autotune.schedext.holding.guard import FenceGuard
 
 KEEP_BYTES = 65536
 """Bytes kept of both streams together; the dump of an ejected scheduler has 32 KiB by default."""
@@ -159,9 +159,9 @@ class RunningProgram:
             time.sleep(0.005)
 
 
-def _guarded(fence: Fence, name: str) -> Guard:
+def _guarded(fence: Fence, name: str) -> FenceGuard:
     try:
-        return Guard(fence)
+        return FenceGuard(fence)
     except OSError as error:
         raise AttachError(f"{name} is not started, since nobody could guard it: {error.strerror}") from error
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autotune import durable, resources, trust
+from autotune import digests, durable, resources, trust
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -82,16 +82,19 @@ def _busy() -> BusyError:
 
 
 def install(scheduler: Scheduler, version: str, store: Path, listener: Listener) -> Installed:
-    """Build a version into the store, or use the one that is there already. Raises AutotuneError."""
+    """Build a version into the store, or use the one that is there already and whole. Raises AutotuneError."""
     target = store / scheduler.name / version
     try:
-        if _is_program(target / scheduler.name):
+        if digests.damage(target / scheduler.name) is not None:
+            _drop_links(target / scheduler.name)
+        elif _is_program(target / scheduler.name):
             there = binaries.at(target / scheduler.name, "store")
             _use(target)
             return Installed(there, version, None)
         started = time.monotonic()
         with durable.draft_directory(store / scheduler.name) as draft:
             keep = _built(scheduler, version, draft, listener)
+            digests.note(keep / scheduler.name)
             _make(target.parent)
             durable.put_directory(keep, target)
         _use(target)
@@ -153,6 +156,15 @@ def _check_answers(scheduler: Scheduler, binary: Binary, version: str) -> None:
 
 def _is_program(path: Path) -> bool:
     return path.is_file() and os.access(path, os.X_OK)
+
+
+def _drop_links(damaged: Path) -> None:
+    """Remove a damaged program from the compilers' output too: cargo links what it installs, and would do so again."""
+    release = target_dir() / "release"
+    for link in (*release.glob(f"{damaged.name}*"), *release.glob(f"deps/{damaged.name}*")):
+        with contextlib.suppress(OSError):
+            if link.samefile(damaged):
+                link.unlink()
 
 
 def _use(target: Path) -> None:

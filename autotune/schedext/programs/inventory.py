@@ -23,7 +23,7 @@ _AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Entry:
+class InventoryEntry:
     """A scheduler and its program here. `found`: where it comes from; `get`: the command that installs it, empty when
     it is installed; `problem`: why the installed one cannot be used."""
 
@@ -45,27 +45,27 @@ class Entry:
         return {**self.scheduler.model_dump(mode="json"), "here": here}
 
 
-def entries(schedulers: Iterable[Scheduler], *, places: Places | None = None) -> list[Entry]:
+def entries(schedulers: Iterable[Scheduler], *, places: Places | None = None) -> list[InventoryEntry]:
     """Return the entries in the order given. Programs whose version is unknown are run side by side for it."""
     places = places or binaries.here()
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda one: _entry(one, places), schedulers))
 
 
-def _entry(scheduler: Scheduler, places: Places) -> Entry:
+def _entry(scheduler: Scheduler, places: Places) -> InventoryEntry:
     if scheduler.is_generated:
-        return Entry(scheduler, GENERATED)
+        return InventoryEntry(scheduler, GENERATED)
     if scheduler.kind == "bpf":
-        return Entry(scheduler, BUILT_IN)
+        return InventoryEntry(scheduler, BUILT_IN)
     get = binaries.how_to_get(scheduler)
     try:
         binary = binaries.find(scheduler, places=places)
         if binary is None:
-            return Entry(scheduler, ABSENT, get=get)
+            return InventoryEntry(scheduler, ABSENT, get=get)
         version = options.version(binary, scheduler, answer_s=LIST_ANSWER_S)
-        return Entry(scheduler, binary.origin, version or "unknown", binary=binary)
+        return InventoryEntry(scheduler, binary.origin, version or "unknown", binary=binary)
     except AutotuneError as problem:
-        return Entry(scheduler, UNUSABLE, get=get, problem=problem)
+        return InventoryEntry(scheduler, UNUSABLE, get=get, problem=problem)
 
 
 # --- against the catalogue -------------------------------------------------------------------------------

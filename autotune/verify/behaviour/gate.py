@@ -70,7 +70,7 @@ class LostVM(Exception):
 def reference(vm: VM, progress: Progress, *, only: Sequence[str] | None = None) -> Reference:
     """Measure EEVDF. `only` names the loads; None: all. Raises AutotuneError when the VM is lost."""
     try:
-        return _Inside(vm, progress).reference(_names(only))
+        return _LoadsInVM(vm, progress).reference(_names(only))
     except LostVM as lost:
         raise lost.error from lost
 
@@ -150,8 +150,8 @@ class _Gate:
     def _reference(self, names: list[str]) -> Reference:
         return self._inside().reference(names)
 
-    def _inside(self) -> _Inside:
-        return _Inside(self.vm, self.progress, self.spec.partial, self.patience.margin_s)
+    def _inside(self) -> _LoadsInVM:
+        return _LoadsInVM(self.vm, self.progress, self.spec.partial, self.patience.margin_s)
 
     def _confirmed(self, found: list[LoadFinding], numbers: dict[str, Any]) -> list[LoadFinding]:
         """Return the findings that recur each time the doubtful loads are repeated; those not about time stay."""
@@ -190,7 +190,7 @@ def _is_doubtful(item: LoadFinding) -> bool:
 
 
 @dataclass(frozen=True)
-class _Inside:
+class _LoadsInVM:
     """Runs of loads in a VM. `partial`: their tasks ask for SCHED_EXT."""
 
     vm: VM

@@ -35,7 +35,7 @@ Ends = Mapping[str, tuple[int | bool, int | bool]]
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineShape:
     """A micro-VM to boot. `process_1` is the name of its first process; empty: a shell's."""
 
     cpus: int
@@ -46,14 +46,14 @@ class Shape(NamedTuple):
     """A machine, and how the scheduler is set on it. `loads` are those of `loads.SHORT`."""
 
     name: str
-    machine: Machine
+    machine: MachineShape
     settings: Mapping[str, KnobValue] = {}
     loads: tuple[str, ...] = ("mixed",)
 
 
-Boot = Callable[[Machine], AbstractContextManager[VM]]
+Boot = Callable[[MachineShape], AbstractContextManager[VM]]
 
-USUAL = Machine(2)
+USUAL = MachineShape(2)
 """The machine of the long loads."""
 
 
@@ -64,7 +64,7 @@ def several_cpus() -> int:
 def shapes(ends: Ends, *, can_be_partial: bool) -> list[Shape]:
     """Return the shapes of a scheduler with these knobs, those of a machine together. The knobs are set to their ends
     all at once: each alone would take a load for each end."""
-    several = Machine(several_cpus(), USUAL_PROCESS_1)
+    several = MachineShape(several_cpus(), USUAL_PROCESS_1)
     cpus = f"{several.cpus} CPUs"
     found = [Shape("partial mode", USUAL, {PARTIAL: True})] if can_be_partial else []
     for machine, suffix in ((USUAL, ""), (several, f", {cpus}")):
@@ -73,7 +73,7 @@ def shapes(ends: Ends, *, can_be_partial: bool) -> list[Shape]:
             if settings:
                 found.append(Shape(f"knobs at their {words}{suffix}", machine, settings))
     found.append(Shape(cpus, several, loads=("mixed", "later")))
-    return [*found, Shape("1 CPU", Machine(1))]
+    return [*found, Shape("1 CPU", MachineShape(1))]
 
 
 def check(

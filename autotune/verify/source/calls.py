@@ -30,11 +30,11 @@ CREATES = {"scx_bpf_create_dsq": 0}
 INTERESTING = {**INSERTS, **MOVES, **READS, **CREATES}
 
 
-class Calls:
+class WalkedCalls:
     """All calls of one walk. `queued` are those that have to do with a queue; `run` walks a function."""
 
     def __init__(
-        self, facts: Facts, steps: Steps, run: Callable[[Calls, Function, tuple[Value, ...]], set[Ending]]
+        self, facts: Facts, steps: Steps, run: Callable[[WalkedCalls, Function, tuple[Value, ...]], set[Ending]]
     ) -> None:
         self.facts = facts
         self.step = steps.take

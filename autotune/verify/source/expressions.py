@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from autotune.verify.source.calls import Calls
+from autotune.verify.source.calls import WalkedCalls
 from autotune.verify.source.conditions import Conditions
 from autotune.verify.source.facts import Function, Node
 from autotune.verify.source.states import State, States, Valued
@@ -21,7 +21,7 @@ class Expressions:
     """The expressions of one function, walked for one state at a time. `statement` walks those inside `({ ... })`."""
 
     def __init__(
-        self, calls: Calls, function: Function, variables: Variables, statement: Callable[[Node, States], States]
+        self, calls: WalkedCalls, function: Function, variables: Variables, statement: Callable[[Node, States], States]
     ) -> None:
         self._calls = calls
         self._function = function

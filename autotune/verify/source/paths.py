@@ -15,7 +15,7 @@ taken, but no path is left out.
 
 from __future__ import annotations
 
-from autotune.verify.source.calls import Calls
+from autotune.verify.source.calls import WalkedCalls
 from autotune.verify.source.facts import Facts, Function
 from autotune.verify.source.statements import Statements
 from autotune.verify.source.states import Ending, Queued, Steps
@@ -26,7 +26,7 @@ class Walk:
     """The walk from one callback. `endings` and `queued` are its results. Raises TooComplex."""
 
     def __init__(self, facts: Facts, root: Function, steps: Steps | None = None) -> None:
-        calls = Calls(facts, steps or Steps(), _run)
+        calls = WalkedCalls(facts, steps or Steps(), _run)
         given: list[Value] = [None for _ in root.parameters]
         if root.parameters and facts.locals[root.parameters[0]].kind == "pointer":
             given[0] = "context"
@@ -34,5 +34,5 @@ class Walk:
         self.queued: set[Queued] = calls.queued
 
 
-def _run(calls: Calls, function: Function, given: tuple[Value, ...]) -> set[Ending]:
+def _run(calls: WalkedCalls, function: Function, given: tuple[Value, ...]) -> set[Ending]:
     return Statements(calls, function).run(given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from autotune.verify.source.calls import Calls
+from autotune.verify.source.calls import WalkedCalls
 from autotune.verify.source.expressions import Expressions
 from autotune.verify.source.facts import MAIN, Function, Node
 from autotune.verify.source.states import Ending, Place, State, States
@@ -22,7 +22,7 @@ ROUNDS = 5
 class Statements:
     """One call of one function. Its statements are walked for all states at once."""
 
-    def __init__(self, calls: Calls, function: Function) -> None:
+    def __init__(self, calls: WalkedCalls, function: Function) -> None:
         self._calls = calls
         self._function = function
         self._variables = Variables(function, calls.facts.locals)

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from autotune import canary
-from autotune.canary import Breach, Hogs, Plan, Senses, Watch, is_fault, run
+from autotune.canary import Breach, CanaryPlan, Hogs, Senses, Watch, is_fault, run
 from autotune.canary import watch as watching
 from autotune.errors import AttachError, AutotuneError
 from autotune.records import Attachment, Detachment, SchedulerExit
@@ -56,16 +56,16 @@ def stuck() -> threading.Event:
 
 
 @pytest.fixture
-def plan(kernel: Kernel, stuck: threading.Event) -> Plan:
+def plan(kernel: Kernel, stuck: threading.Event) -> CanaryPlan:
     senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial, _period_s: ScriptedProbe(stuck), last_resort=kernel.told)
-    return Plan(OPS, True, watch_s=1.0, look_s=0.1, hogs=0, senses=senses)
+    return CanaryPlan(OPS, True, watch_s=1.0, look_s=0.1, hogs=0, senses=senses)
 
 
 # --- the canary ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) -> None:
+def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: CanaryPlan) -> None:
     outcome = run(kernel.attach, kernel.detach, plan)
     assert (outcome.passed, outcome.reason, outcome.fault) == (True, "", False)
     assert kernel.log == ["attach partial", "detach", "attach whole", "detach"]
@@ -76,14 +76,14 @@ def test_a_good_one_passes_partial_first_then_whole(kernel: Kernel, plan: Plan) 
 
 
 @pytest.mark.slow
-def test_without_the_knob_it_is_whole_from_the_start(kernel: Kernel, plan: Plan) -> None:
-    assert run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "can_be_partial": False})).passed
+def test_without_the_knob_it_is_whole_from_the_start(kernel: Kernel, plan: CanaryPlan) -> None:
+    assert run(kernel.attach, kernel.detach, CanaryPlan(**{**vars(plan), "can_be_partial": False})).passed
     assert kernel.log == ["attach whole", "detach"]
 
 
 @pytest.mark.slow
 def test_one_that_delays_is_detached_at_once_and_the_bound_is_named(
-    kernel: Kernel, plan: Plan, stuck: threading.Event
+    kernel: Kernel, plan: CanaryPlan, stuck: threading.Event
 ) -> None:
     def attach(partial: bool) -> Attachment:
         if not partial:
@@ -102,18 +102,18 @@ def test_one_that_delays_is_detached_at_once_and_the_bound_is_named(
 
 
 @pytest.mark.slow
-def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
+def test_a_partial_stage_that_fails_is_the_last(kernel: Kernel, plan: CanaryPlan, stuck: threading.Event) -> None:
     def attach(partial: bool) -> Attachment:
         stuck.set()
         return kernel.attach(partial)
 
-    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, CanaryPlan(**{**vars(plan), "watch_s": 3.0}))
     assert not outcome.passed
     assert kernel.log == ["attach partial", "detach"]
 
 
 @pytest.mark.slow
-def test_one_that_the_kernel_ejects_is_reported_with_the_kernel_s_reason(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_the_kernel_ejects_is_reported_with_the_kernel_s_reason(kernel: Kernel, plan: CanaryPlan) -> None:
     def attach(partial: bool) -> Attachment:
         attachment = kernel.attach(partial)
         if not partial:  # a while later, so that the watch has seen it attached
@@ -121,7 +121,7 @@ def test_one_that_the_kernel_ejects_is_reported_with_the_kernel_s_reason(kernel:
             later(0.5, lambda: kernel.show("disabled"))
         return attachment
 
-    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, CanaryPlan(**{**vars(plan), "watch_s": 3.0}))
     assert not outcome.passed
     assert outcome.fault
     assert outcome.reason == "ejected: runnable task stall (make[7] failed to run for 2.0s)"
@@ -130,7 +130,7 @@ def test_one_that_the_kernel_ejects_is_reported_with_the_kernel_s_reason(kernel:
 
 
 @pytest.mark.slow
-def test_one_that_is_ejected_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_is_ejected_in_the_last_moment_does_not_pass(kernel: Kernel, plan: CanaryPlan) -> None:
     kernel.gone = STALLED
     outcome = run(kernel.attach, kernel.detach, plan)
     assert not outcome.passed
@@ -140,7 +140,7 @@ def test_one_that_is_ejected_in_the_last_moment_does_not_pass(kernel: Kernel, pl
 @pytest.mark.slow
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.5])
 def test_one_that_somebody_else_detached_has_not_passed_and_is_not_to_blame(
-    kernel: Kernel, plan: Plan, after_s: float
+    kernel: Kernel, plan: CanaryPlan, after_s: float
 ) -> None:
     """Whether the guard has looked by then or not."""
 
@@ -153,12 +153,12 @@ def test_one_that_somebody_else_detached_has_not_passed_and_is_not_to_blame(
             kernel.show("disabled")
         return attachment
 
-    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, CanaryPlan(**{**vars(plan), "watch_s": 3.0}))
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: disabled by sysrq-S")
 
 
 @pytest.mark.slow
-def test_one_that_was_never_seen_in_charge_has_not_passed(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_was_never_seen_in_charge_has_not_passed(kernel: Kernel, plan: CanaryPlan) -> None:
     """Nothing was watched, so nothing was proven; and no exit record says why it left."""
     kernel.gone = None
 
@@ -173,7 +173,7 @@ def test_one_that_was_never_seen_in_charge_has_not_passed(kernel: Kernel, plan: 
 
 
 @pytest.mark.slow
-def test_one_that_left_by_itself_in_the_last_moment_does_not_pass(kernel: Kernel, plan: Plan) -> None:
+def test_one_that_left_by_itself_in_the_last_moment_does_not_pass(kernel: Kernel, plan: CanaryPlan) -> None:
     kernel.gone = SchedulerExit(65, 0, "unregistered from BPF", "")
     outcome = run(kernel.attach, kernel.detach, plan)
     assert (outcome.passed, outcome.fault, outcome.reason) == (False, False, "left: unregistered from BPF")
@@ -181,14 +181,14 @@ def test_one_that_left_by_itself_in_the_last_moment_does_not_pass(kernel: Kernel
 
 @pytest.mark.slow
 def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
-    kernel: Kernel, plan: Plan, stuck: threading.Event
+    kernel: Kernel, plan: CanaryPlan, stuck: threading.Event
 ) -> None:
     def attach(partial: bool) -> Attachment:
         stuck.set()
         return kernel.attach(partial)
 
     kernel.hang_s = 4.0
-    outcome = run(attach, kernel.detach, Plan(**{**vars(plan), "watch_s": 3.0}))
+    outcome = run(attach, kernel.detach, CanaryPlan(**{**vars(plan), "watch_s": 3.0}))
     assert kernel.log == ["attach partial", "detach", "last resort at_test"]
     assert outcome.numbers["reaction"]["by"] == "last resort"
     assert outcome.numbers["reaction"]["detached_after_s"] < kernel.hang_s
@@ -196,7 +196,7 @@ def test_a_release_that_hangs_is_overtaken_by_the_last_resort(
 
 @pytest.mark.slow
 def test_while_the_attaching_has_not_ended_the_last_resort_is_all_there_is(
-    kernel: Kernel, plan: Plan, stuck: threading.Event
+    kernel: Kernel, plan: CanaryPlan, stuck: threading.Event
 ) -> None:
     """The kernel has attached it, and it delays the answer that says so."""
 
@@ -213,7 +213,7 @@ def test_while_the_attaching_has_not_ended_the_last_resort_is_all_there_is(
     assert reaction["detached_after_s"] - reaction["noticed_after_s"] < canary.LAST_RESORT_AFTER_S / 2
 
 
-def test_what_attaching_raises_is_raised_and_nothing_is_released(kernel: Kernel, plan: Plan) -> None:
+def test_what_attaching_raises_is_raised_and_nothing_is_released(kernel: Kernel, plan: CanaryPlan) -> None:
     def attach(_partial: bool) -> Attachment:
         raise AttachError("refused by the verifier")
 
@@ -222,7 +222,7 @@ def test_what_attaching_raises_is_raised_and_nothing_is_released(kernel: Kernel,
     assert kernel.log == []
 
 
-def test_an_interruption_detaches(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_detaches(kernel: Kernel, plan: CanaryPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_watch: Watch, _timeout_s: float) -> None:
         raise KeyboardInterrupt
 
@@ -235,7 +235,7 @@ def test_an_interruption_detaches(kernel: Kernel, plan: Plan, monkeypatch: pytes
 
 @pytest.mark.slow
 def test_one_that_cannot_be_detached_ends_the_session(
-    kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch
+    kernel: Kernel, plan: CanaryPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "DETACH_S", 0.3)
     kernel.stubborn = True
@@ -245,7 +245,7 @@ def test_one_that_cannot_be_detached_ends_the_session(
 
 
 @pytest.mark.slow
-def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel: Kernel, plan: Plan) -> None:
+def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel: Kernel, plan: CanaryPlan) -> None:
     def detach() -> Detachment:
         kernel.show("disabled")
         raise AutotuneError("the holder died")
@@ -255,22 +255,24 @@ def test_a_release_that_fails_after_a_quiet_watch_is_no_pass_and_no_fault(kernel
 
 
 @pytest.mark.slow
-def test_a_machine_that_is_too_busy_to_tell_is_not_risked(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
+def test_a_machine_that_is_too_busy_to_tell_is_not_risked(
+    kernel: Kernel, plan: CanaryPlan, stuck: threading.Event
+) -> None:
     stuck.set()  # not one wake-up in the look before
-    outcome = run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "look_s": 0.2}))
+    outcome = run(kernel.attach, kernel.detach, CanaryPlan(**{**vars(plan), "look_s": 0.2}))
     assert (outcome.passed, outcome.fault) == (False, False)
     assert outcome.reason.startswith("the machine is too busy for a canary")
     assert kernel.log == []
 
 
 @pytest.mark.slow
-def test_a_peak_of_load_before_is_waited_out(kernel: Kernel, plan: Plan, stuck: threading.Event) -> None:
+def test_a_peak_of_load_before_is_waited_out(kernel: Kernel, plan: CanaryPlan, stuck: threading.Event) -> None:
     stuck.set()
     later(0.3, stuck.clear)
-    assert run(kernel.attach, kernel.detach, Plan(**{**vars(plan), "look_s": 0.2})).passed
+    assert run(kernel.attach, kernel.detach, CanaryPlan(**{**vars(plan), "look_s": 0.2})).passed
 
 
-def test_a_watch_that_fails_detaches(kernel: Kernel, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_watch_that_fails_detaches(kernel: Kernel, plan: CanaryPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(_watch: Watch, _now_s: float) -> None:
         raise RuntimeError("a bug")
 

@@ -112,7 +112,7 @@ def test_a_keeper_that_stopped_nothing_goes_with_its_pipe() -> None:
         [sys.executable, "-S", "-E", "-I", keeper.__file__],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

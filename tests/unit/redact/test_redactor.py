@@ -100,16 +100,6 @@ def test_any_text_is_taken(text: str) -> None:
     assert NOBODY.text(once) == once
 
 
-@pytest.mark.parametrize(
-    "piece", ["a", "-----BEGIN ", "eyJ", "sk-", "password=", "://a:", '"', "\\", "token: ", "A_KEY=", "xoxb-1"]
-)
-@pytest.mark.slow
-def test_hostile_input_costs_linear_time(piece: str) -> None:
-    took_s(piece, 20_000)
-    small, large = took_s(piece, 40_000) + 1e-4, took_s(piece, 320_000)
-    assert large / small < 40, (small, large)  # eight times as long; quadratic would be 64 times
-
-
 HOSTILE = [
     "a",
     "A",
@@ -156,14 +146,19 @@ HOSTILE = [
     'curl "\\" ',
     "echo pass ",
     "<<< a ",
+    "-----BEGIN ",
+    "sk-",
+    "token: ",
+    "A_KEY=",
+    "xoxb-1",
 ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_a_megabyte_of_the_same_takes_as_long_for_its_length_as_less_of_it(piece: str) -> None:
+def test_much_of_the_same_takes_as_long_for_its_length_as_less_of_it(piece: str) -> None:
     took_s(piece, 20_000)
-    small, large = took_s(piece, 125_000) + 1e-3, took_s(piece, 1_000_000)
+    small, large = took_s(piece, 50_000) + 2e-4, took_s(piece, 400_000)
     assert large / small < 32, (small, large)  # eight times as long; quadratic would be 64 times
 
 

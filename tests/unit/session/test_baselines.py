@@ -19,7 +19,7 @@ from rich.console import Console
 
 from autotune import prompt, records
 from autotune.errors import BuildError, WorkloadError
-from autotune.events import BaselineKnown, Event, RoundStarted, RunStarted, ValuesKnown
+from autotune.events import BaselineKnown, Event, RoundStarted, RunStarted, ValuesKnown, Warned
 from autotune.lease import applied, handover
 from autotune.records import BASELINE, AttachSpec, Candidate, CandidateResult, Parameter, Proposal, Session, Workload
 from autotune.report import documents, html, hyperfine, markup
@@ -383,3 +383,21 @@ def test_a_scheduler_is_built_once_for_all_values_and_one_that_cannot_be_is_name
     assert built == ["bad", "a"]
     assert [one for one in done.warnings if "left out" in one] == ["bad is left out: it does not compile"]
     assert done.winner == "a jobs=8"
+
+
+@pytest.mark.parametrize(("budget_s", "is_warned"), [(150.0, True), (600.0, False)])
+def test_a_budget_too_small_for_all_values_is_named_at_the_first_run(budget_s: float, is_warned: bool) -> None:
+    """Nine runs of 10 s choose the value and six make a verdict, beside three warm-up runs."""
+    clock = [0.0]
+    told: list[Event] = []
+
+    def one() -> Any:
+        clock[0] += 10.0
+        return a_run(10.0)
+
+    machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
+    options = SessionOptions(seed=3, budget_s=budget_s, user_candidates=(Candidate("a"),))
+    with contextlib.suppress(WorkloadError):
+        tune(WORK, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: clock[0])
+    warned = [one.text for one in told if isinstance(one, Warned) and "too small for a verdict" in one.text]
+    assert bool(warned) is is_warned

@@ -260,5 +260,6 @@ def test_a_plan_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     plan = start.describe(request(tmp_path))
     assert (plan.where, plan.model_plans, plan.first_request) == ("a test", False, None)
     assert "at_fifo" in plan.schedulers
-    with pytest.raises(UsageError, match="--json"):
-        start.describe(request(tmp_path, reports={"json": Path("/no/such/r.json")}))
+    assert start.problems(request(tmp_path), ScriptedEngine()) == []
+    wrong = request(tmp_path, reports={"json": Path("/no/such/r.json")})
+    assert [type(error) for error in start.problems(wrong, ScriptedEngine())] == [UsageError]

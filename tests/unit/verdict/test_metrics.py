@@ -51,6 +51,11 @@ def test_the_values_of_a_run_are_those_of_its_expressions_in_order() -> None:
         (Found(("1", "2"), 2), "it matched 2 times, not once"),
         (Found(("x",), 1), "it found 'x', which is not a number"),
         (Found(("nan",), 1), "it found nan"),
+        (Found(("-inf",), 1), "it found -inf"),
+        (Found(("1e308",), 1), "it found 1e+308"),
+        (Found(("-1e-300",), 1), "it found -1e-300"),
+        (Found(("-0",), 1), None),
+        (Found(("1e50",), 1), None),
         (Found(("1",), 1, "too slow"), "too slow"),
     ],
 )

@@ -17,21 +17,21 @@ from typing import Any
 
 from autotune.lease import applied
 from autotune.schedext.kernel import read_state, wait_for
+from tests.support import forked_program
 
 VTIME, LIBBPF = sys.argv[1:3]
 BY_HAND = [sys.executable, "-S", str(Path(__file__).resolve().parent / "by_hand.py"), "at_vtime", VTIME, LIBBPF]
-AUTOTUNE = [sys.executable, "-m", "autotune"]
 
 
 def autotune(*argv: str) -> dict[str, Any]:
-    done = subprocess.run([*AUTOTUNE, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = forked_program.run(*argv, text=True)
     return {"exit_code": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
 
 def started(*argv: str) -> tuple[subprocess.Popen[str], str]:
     """A program of ours that is to keep a scheduler, once it does; and what it said so far."""
-    child = subprocess.Popen(
-        [*AUTOTUNE, *argv],
+    child = forked_program.start(
+        *argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -77,7 +77,7 @@ SLOW_BUT_UNDER_AT_FIFO = "grep -qs at_fifo /sys/kernel/sched_ext/root/ops || sle
 
 def tuned_and_kept() -> dict[str, Any]:
     """A whole session beside somebody else's scheduler, whose winner is kept until Ctrl-C."""
-    options = ["--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--budget", "2m"]
+    options = ["--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--runs", "6"]
     child, said = started("cc", *options, SLOW_BUT_UNDER_AT_FIFO)
     kept = read_state().ops
     child.send_signal(signal.SIGINT)
@@ -98,7 +98,7 @@ def main() -> None:
     seen["in_the_way"] = autotune("apply", "at_fifo")
     ctrl_c = {"then": lambda child: child.send_signal(signal.SIGINT)}
     seen["replaced"] = applying("at_fifo", "--replace-current", **ctrl_c)
-    seen["replaced"]["ended"] = other.wait(5)
+    seen["replaced"]["ended"] = other.wait(60)
     seen["session"] = tuned_and_kept()  # beside the one that was just restored
     print(json.dumps(seen))
 

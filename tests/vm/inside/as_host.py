@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs inside the VM: attaches one object by the host's own path (holder, evidence) under load, and prints as JSON
+"""Runs inside the VM: attaches objects by the host's own path (holder, evidence) under load, and prints as JSON
 how it went.
 
-usage: as_host.py OPS OBJECT LIBBPF SECONDS [knob=value...]
+usage: as_host.py LIBBPF JSON
+A list of objects: `ops`, `object`, `seconds`, `knobs`. One holder attaches them all, as in a session.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 from autotune.errors import AutotuneError
-from autotune.records import AttachSpec, KnobValue
+from autotune.records import AttachSpec
 from autotune.schedext.evidence import EvidenceTaker
 from autotune.schedext.holding.client import HolderClient
 from autotune.wire import to_json
@@ -28,32 +30,22 @@ LOADS = (
 )
 
 
-def value(text: str) -> bool | int:
-    return {"true": True, "false": False}[text] if text in ("true", "false") else int(text)
-
-
 def cpu_ticks(pid: int) -> int:
     """User and system time of a process and of its reaped children."""
     with open(f"/proc/{pid}/stat") as file:
         return sum(int(field) for field in file.read().rpartition(")")[2].split()[11:15])
 
 
-def main() -> None:
-    ops, path, libbpf, seconds, *settings = sys.argv[1:]
-    knobs: dict[str, KnobValue] = {
-        name: value(text) for name, _, text in (setting.partition("=") for setting in settings)
-    }
-    holder = HolderClient(libbpf=libbpf)
+def under_load(holder: HolderClient, spec: AttachSpec, seconds: float) -> dict[str, Any]:
     try:
-        attachment = holder.attach(AttachSpec(ops, path, knobs, partial=knobs.get("partial") is True))
+        attachment = holder.attach(spec)
     except AutotuneError as error:
-        print(json.dumps({"error": error.to_wire()}))
-        return
+        return {"error": error.to_wire()}
     taker = EvidenceTaker(holder)
-    taker.begin(ops)
+    taker.begin(spec.ops)
     loads = [subprocess.Popen(argv) for argv in LOADS]
     repinned = subprocess.Popen(["sh", "-c", "while :; do :; done"])
-    deadline = time.monotonic() + float(seconds)
+    deadline = time.monotonic() + seconds
     worst_s, cpu = 0.0, 0
     while time.monotonic() < deadline:
         started = time.monotonic()
@@ -66,19 +58,25 @@ def main() -> None:
     for process in (*loads, repinned):
         process.kill()
         process.wait()
-    detachment = holder.detach()
+    return {
+        "attachment": to_json(attachment),
+        "evidence": to_json(evidence),
+        "detachment": to_json(holder.detach()),
+        "ticks": ticks,
+        "worst_wake_s": worst_s,
+    }
+
+
+def main() -> None:
+    libbpf, asked = sys.argv[1], json.loads(sys.argv[2])
+    holder = HolderClient(libbpf=libbpf)
+    seen = []
+    for one in asked:
+        knobs = one["knobs"]
+        spec = AttachSpec(one["ops"], one["object"], knobs, partial=knobs.get("partial") is True)
+        seen.append(under_load(holder, spec, one["seconds"]))
     holder.close()
-    print(
-        json.dumps(
-            {
-                "attachment": to_json(attachment),
-                "evidence": to_json(evidence),
-                "detachment": to_json(detachment),
-                "ticks": ticks,
-                "worst_wake_s": worst_s,
-            }
-        )
-    )
+    print(json.dumps(seen))
 
 
 main()

@@ -98,7 +98,7 @@ def one(spec: AttachSpec, libbpf: str, watch_s: float, can_be_partial: bool, tri
 
     observer = Observer()
     try:
-        outcome = canary.run(attach, holder.detach, canary.Plan(spec.ops, can_be_partial, watch_s=watch_s))
+        outcome = canary.run(attach, holder.detach, canary.CanaryPlan(spec.ops, can_be_partial, watch_s=watch_s))
     finally:
         for trigger in triggers:
             trigger.end()

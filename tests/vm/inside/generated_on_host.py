@@ -3,21 +3,20 @@
 `autotune cc --machine host` once for each list of arguments, and prints as JSON how it went.
 
 usage: generated_on_host.py JSON
-The JSON object: `objects` ({name: path}), `sessions` (lists of arguments), optionally `flip` (a name whose object gets
-one byte changed), `strikes` ({name: how many it has had}), `passed` (names whose canary was passed before).
+A list of objects: `objects` ({name: path}), `sessions` (lists of arguments), optionally `flip` (a name whose object
+gets one byte changed), `strikes` ({name: how many it has had}), `passed` (names whose canary was passed before). Each
+has a state directory of its own. One process for all, which has imported autotune: see forked_program.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
-
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
 
 from autotune.canary.strikes import Strikes
 from autotune.records import Seal
@@ -25,8 +24,11 @@ from autotune.schedext import seal
 from autotune.schedext.catalogue import custom
 from autotune.schedext.kernel import read_state
 from autotune.verify.submission import ends, entry, knobs_of, submission
+from tests.support import forked_program
 
 SOURCE = "/* kept by a test */\n"
+LIMIT_S = 1500.0
+"""Only keeps a session that hangs from doing so for ever."""
 
 
 def keep(name: str, path: str) -> str:
@@ -49,26 +51,14 @@ def flip(name: str) -> None:
 
 
 def session(arguments: list[str]) -> dict[str, Any]:
-    argv = [
-        sys.executable,
-        "-m",
-        "autotune",
-        "cc",
-        "--machine",
-        "host",
-        "--planner",
-        "offline",
-        "--json",
-        "-",
-        *arguments,
-    ]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=400, check=False)
+    fixed = ("cc", "--machine", "host", "--planner", "offline", "--json", "-")
+    done = forked_program.run(*fixed, *arguments, timeout_s=LIMIT_S)
     report = json.loads(done.stdout) if done.stdout.startswith(b"{") else None
     return {"exit_code": done.returncode, "said": done.stderr.decode(), "report": report, "state": read_state().state}
 
 
-def main() -> None:
-    asked = json.loads(sys.argv[1])
+def one(asked: dict[str, Any]) -> dict[str, Any]:
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp()
     digests = {name: keep(name, path) for name, path in asked["objects"].items()}
     for name, count in asked.get("strikes", {}).items():
         for number in range(count):
@@ -77,9 +67,21 @@ def main() -> None:
         Strikes().remember_passed(digests[name], os.uname().release)
     if "flip" in asked:
         flip(asked["flip"])
-    seen = {"sessions": [session(arguments) for arguments in asked["sessions"]]}
+    sessions = [session(arguments) for arguments in asked["sessions"]]
     strikes = {name: len(Strikes().reasons(digest)) for name, digest in digests.items()}
-    print(json.dumps({**seen, "strikes": strikes}))
+    return {"sessions": sessions, "strikes": strikes}
+
+
+def tried(asked: dict[str, Any]) -> dict[str, Any]:
+    """Whatever goes wrong in one, the others are seen."""
+    try:
+        return one(asked)
+    except Exception:
+        return {"error": traceback.format_exc()}
+
+
+def main() -> None:
+    print(json.dumps([tried(asked) for asked in json.loads(sys.argv[1])]))
 
 
 main()

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Runs inside the VM: starts autotune in host mode, disturbs it at a chosen moment, and reports what is left.
 
-usage: giveback.py WHEN HOW [autotune arguments...]
-WHEN   prepare, baseline, attached, confirm: the moment to wait for
-HOW    ctrl-c (typed at a pseudo-terminal), kill (SIGKILL of autotune), term, kill-holder, kill-both
-Prints one line of JSON: exit code, state, seconds until `disabled`, processes of ours still alive, output.
+usage: giveback.py JSON
+A list of objects: `when`, the moment to wait for: prepare, baseline, attached or confirm; `how`: ctrl-c (typed at a
+pseudo-terminal), kill (SIGKILL of autotune), term, kill-holder or kill-both; `argv`, the arguments of autotune;
+optionally `env`, added to ours.
+Prints a JSON list: exit code, state, seconds until `disabled`, processes of ours still alive, output, or what was never
+seen. One process for all, which has imported autotune: see forked_program.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import os
 import pty
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from tests.support import forked_program
 
 STATE = Path("/sys/kernel/sched_ext/state")
 OURS = ("schedext/holding/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
@@ -44,18 +48,23 @@ def state() -> str:
     return STATE.read_text().strip()
 
 
+class NeverSeen(Exception):
+    """The moment to wait for did not come."""
+
+
 class Session:
     """autotune under a pseudo-terminal, its output read all the time."""
 
-    def __init__(self, argv: list[str]) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str]) -> None:
         self.master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            argv,
+        self.process = forked_program.start(
+            *argv,
+            env={**os.environ, **env},
             stdin=slave,
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            preexec_fn=lambda: _take_terminal(slave),
+            first=lambda: _take_terminal(slave),
         )
         os.close(slave)
         self.output = bytearray()
@@ -73,13 +82,19 @@ class Session:
             "prepare": lambda: processes("sleep 0.7001"),
             "baseline": lambda: processes("sleep 0.7531") and state() == "disabled",
             "attached": lambda: processes("sleep 0.7531") and state() == "enabled",
-            "confirm": lambda: b"onfirm" in self.output and state() == "enabled",
+            "confirm": lambda: b"Confirmation, round" in self.output and state() == "enabled",
         }
         deadline = time.monotonic() + limit_s
         while not moments[what]():
             self.read(0.02)
             if time.monotonic() > deadline or self.process.poll() is not None:
-                raise SystemExit(f"never saw '{what}': {self.output.decode(errors='replace')[-3000:]}")
+                raise NeverSeen(f"never saw '{what}': {self.output.decode(errors='replace')[-3000:]}")
+
+    def end(self) -> None:
+        """Leave nothing to the next one."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
 
 
 def _take_terminal(slave: int) -> None:
@@ -104,12 +119,20 @@ def disturb(session: Session, how: str) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def main() -> None:
-    when, how, *argv = sys.argv[1:]
+def one(when: str, how: str, argv: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
     before = {pid for pid, _ in processes(*OURS)}  # the agent of this VM has a runner too
-    session = Session(argv)
-    session.wait_for(when)
-    disturb(session, how)
+    session = Session(argv, env or {})
+    try:
+        session.wait_for(when)
+        disturb(session, how)
+        return until_it_is_over(session, how, before)
+    except NeverSeen as error:
+        return {"error": str(error)}
+    finally:
+        session.end()
+
+
+def until_it_is_over(session: Session, how: str, before: set[int]) -> dict[str, Any]:
     started = time.monotonic()
     disabled_s = None
     limit_s = 450.0 if how == "kill-holder" else 60.0  # without its holder a session goes on to its end
@@ -121,17 +144,17 @@ def main() -> None:
             break
     time.sleep(1.0)
     session.read(0.1)
-    print(
-        json.dumps(
-            {
-                "exit_code": session.process.poll(),
-                "state": state(),
-                "disabled_s": disabled_s,
-                "left": [line for pid, line in processes(*OURS) if pid not in before],
-                "output": session.output.decode(errors="replace")[-400000:],
-            }
-        )
-    )
+    return {
+        "exit_code": session.process.poll(),
+        "state": state(),
+        "disabled_s": disabled_s,
+        "left": [line for pid, line in processes(*OURS) if pid not in before],
+        "output": session.output.decode(errors="replace")[-20_000:],
+    }
+
+
+def main() -> None:
+    print(json.dumps([one(**asked) for asked in json.loads(sys.argv[1])]))
 
 
 main()

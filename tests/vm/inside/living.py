@@ -150,7 +150,7 @@ def end_all() -> None:
 def by_hand() -> dict[str, Any]:
     with started(BY_HAND) as child:
         seen = replace_and_restore()
-        child.wait(5)
+        child.wait(60)
         now = seen["after"]["pid"]
         environ = Path(f"/proc/{now}/environ").read_bytes().split(b"\0")
         seen["again"] = {

@@ -2,7 +2,8 @@
 """Runs inside the VM: two hogs beside many others that keep coming, under a scheduler or (OPS `none`) EEVDF; prints as
 JSON what CPU time the hogs got and how long one of them was kept waiting.
 
-usage: starve.py OPS OBJECT LIBBPF LOAD SECONDS [knob=value...]
+usage: starve.py LIBBPF SECONDS JSON
+A list of objects: `load`, `ops` ("none" for EEVDF), `object`, `knobs`. One holder attaches them all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from autotune.records import AttachSpec, KnobValue
+from autotune.records import AttachSpec
 from autotune.schedext.holding.client import HolderClient
 
 
@@ -78,10 +79,6 @@ def hog(report_fd: int, seconds: float) -> None:
     os.write(report_fd, json.dumps([time.process_time(), longest_s]).encode() + b"\n")
 
 
-def value(text: str) -> bool | int:
-    return {"true": True, "false": False}[text] if text in ("true", "false") else int(text)
-
-
 def start(body: Callable[[], None]) -> int:
     pid = os.fork()
     if pid == 0:
@@ -92,41 +89,39 @@ def start(body: Callable[[], None]) -> int:
     return pid
 
 
-def main() -> None:
-    ops, path, libbpf, load, seconds, *settings = sys.argv[1:]
-    knobs: dict[str, KnobValue] = {
-        name: value(text) for name, _, text in (setting.partition("=") for setting in settings)
-    }
-    holder = None
-    if ops != "none":
-        holder = HolderClient(libbpf=libbpf)
-        holder.attach(AttachSpec(ops, path, knobs))
+def beside(load: str, seconds: float) -> list[tuple[float, float]]:
+    """CPU time and longest wait of each hog."""
     body, count = LOADS[load]
     others = [start(body) for _ in range(count)]
     read_fd, write_fd = os.pipe()
-    began = time.monotonic()
-    hogs = [start(lambda: hog(write_fd, float(seconds))) for _ in range(2)]
+    hogs = [start(lambda: hog(write_fd, seconds)) for _ in range(2)]
     for pid in hogs:
         os.waitpid(pid, 0)
-    took_s = time.monotonic() - began
     for pid in others:
         os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
     reports = [json.loads(line) for line in os.read(read_fd, 4096).splitlines()]
-    detachment = holder.detach() if holder is not None else None
-    if holder is not None:
-        holder.close()
-    reason = detachment.exit.reason if detachment is not None and detachment.exit is not None else None
-    print(
-        json.dumps(
-            {
-                "took_s": took_s,
-                "cpu_s": [cpu_s for cpu_s, _ in reports],
-                "longest_wait_s": max(wait_s for _, wait_s in reports),
-                "reason": reason,
-            }
-        ),
-        flush=True,
-    )
+    os.close(read_fd)
+    os.close(write_fd)
+    return reports
+
+
+def main() -> None:
+    libbpf, seconds, asked = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
+    holder = HolderClient(libbpf=libbpf)
+    seen = []
+    for one in asked:
+        reason = None
+        if one["ops"] != "none":
+            holder.attach(AttachSpec(one["ops"], one["object"], one["knobs"]))
+        reports = beside(one["load"], seconds)
+        if one["ops"] != "none":
+            left = holder.detach().exit
+            reason = left.reason if left is not None else None
+        longest_s = max(wait_s for _, wait_s in reports)
+        seen.append({"cpu_s": [cpu_s for cpu_s, _ in reports], "longest_wait_s": longest_s, "reason": reason})
+    holder.close()
+    print(json.dumps(seen))
 
 
 main()

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from autotune.schedext.kernel import read_state, wait_for
+from tests.support import forked_program
 
 OBJECT, LIBBPF = sys.argv[1:3]
-AUTOTUNE = [sys.executable, "-m", "autotune"]
 FROZEN = Path("/sys/fs/cgroup/frozen")
 LEASE_S = 2.0
 PATIENCE_S = 120.0
@@ -99,8 +99,9 @@ def thaw(_pid: int) -> None:
 
 def applied() -> dict[str, Any]:
     """Ctrl-Z on `autotune apply`, then `fg`; Ctrl-Z again, then `autotune stop` from elsewhere."""
-    child = subprocess.Popen(
-        [*AUTOTUNE, "apply", "at_fifo"],
+    child = forked_program.start(
+        "apply",
+        "at_fifo",
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -115,7 +116,7 @@ def applied() -> dict[str, Any]:
     os.killpg(child.pid, signal.SIGTSTP)
     seen["detached_again"] = state_is("disabled")
     seen["state_again"] = stopped_state(child.pid)
-    stop = subprocess.run([*AUTOTUNE, "stop"], capture_output=True, text=True, check=False)
+    stop = forked_program.run("stop", text=True)
     seen["stop"] = {"exit_code": stop.returncode, "said": stop.stdout + stop.stderr}
     seen["said"] = child.communicate(timeout=PATIENCE_S)[0]
     seen["exit_code"] = child.returncode

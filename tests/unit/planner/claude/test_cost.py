@@ -13,7 +13,7 @@ from tests.support.claude_conversation import MODEL
 
 
 def test_an_unknown_model_costs_tokens_only() -> None:
-    account = cost.Account("my-own-model", cost.load(None))
+    account = cost.Bill("my-own-model", cost.load(None))
     account.add(cost.Usage(1000, output_tokens=5), 1.0)
     assert account.spent.cost_usd is None
     assert account.spent.tokens == 1005
@@ -33,7 +33,7 @@ def test_prices_can_be_overridden(tmp_path: Path) -> None:
 def test_a_long_call_costs_the_price_of_long_calls_for_all_its_tokens() -> None:
     """Claude Haiku 5.5: five times as much once the input, cached or not, has more than 100,000 tokens."""
     for read, price_usd in ((99_000, 0.1), (99_001, 0.5)):
-        account = cost.Account("claude-haiku-5-5", cost.load(None))
+        account = cost.Bill("claude-haiku-5-5", cost.load(None))
         account.add(cost.Usage(1000, cache_read_tokens=read), 1.0)
         assert account.spent.cost_usd == pytest.approx((1000 * price_usd + read * price_usd / 10) / 1e6)
 
@@ -43,6 +43,6 @@ def test_an_hour_of_cache_costs_its_own_price_or_twice_the_input(tmp_path: Path)
         own = tmp_path / "prices.json"
         plain = {"input": 1, "output": 2, "cache_read": 0.1, "cache_write_5m": 1.25}
         own.write_text(json.dumps({"as_of": "2026-11", "models": {"mine": {**plain, **price}}}))
-        account = cost.Account("mine", cost.load(own))
+        account = cost.Bill("mine", cost.load(own))
         account.add(cost.Usage(cache_write_tokens=1_000_000, cache_write_1h_tokens=1_000_000), 1.0)
         assert account.spent.cost_usd == pytest.approx(usd)

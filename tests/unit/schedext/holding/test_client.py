@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from autotune.deadline import Deadline
 from autotune.errors import DetachError, HolderLost, LeaseLapsed, NotAttached, PrivilegeError
 from autotune.records import KernelState
 from autotune.schedext.holding import client as module
@@ -149,6 +150,19 @@ def test_what_it_said_before_it_died_is_kept(tree: Path) -> None:
         holder.attach(SPEC)
     assert caught.value.detail.endswith("the last word")
     assert len(caught.value.detail) <= 4096
+    holder.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["attach", "detach"])
+def test_a_holder_that_hangs_is_waited_for_no_longer_than_the_budget(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(module, "LEAST_ANSWER_S", 0.5)
+    show(tree, EEVDF)
+    holder = scripted(**{what: HANG}, deadline=Deadline(0.0))
+    with pytest.raises(HolderLost, match=f"no answer to '{what}' within 0.5 s"):
+        holder.attach(SPEC) if what == "attach" else holder.detach()
     holder.close()
 
 
@@ -288,7 +302,7 @@ def test_what_a_dead_holder_left_is_ended_by_its_client(tree: Path) -> None:
     wait_until(lambda: holder.is_dead)
     with pytest.raises(HolderLost):
         holder.check()
-    assert left.wait(10) == -signal.SIGKILL
+    assert left.wait(60) == -signal.SIGKILL
     assert other.poll() is None
     other.kill()
     other.wait()

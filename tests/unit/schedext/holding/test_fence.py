@@ -28,12 +28,12 @@ if not {grouped}:
     fence.mounts = lambda: []
 found = os.stat("/bin/sh")
 spec = ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns)
-held = program.RunningProgram(spec, sys.argv[1])
-print(held.guard.pid, flush=True)
+running = program.RunningProgram(spec, sys.argv[1])
+print(running.guard.pid, flush=True)
 if sys.stdin.readline() == "abandon\\n":
-    held.abandon()
+    running.abandon()
     os._exit(0)
-print(repr(held.stop()), flush=True)
+print(repr(running.stop()), flush=True)
 sys.stdin.readline()
 """
 """Holds a program as the holder does, until it is told to stop it; arguments: the token, the program's script."""
@@ -55,7 +55,7 @@ SHAPES = {
 }
 
 
-class Held:
+class Running:
     """A holder with its program, and what can be seen of them from outside."""
 
     def __init__(self, script: str, *, grouped: bool = True) -> None:
@@ -97,23 +97,23 @@ def _members(group: Path) -> list[int]:
 
 
 @pytest.fixture
-def hold() -> Iterator[Callable[..., Held]]:
-    made: list[Held] = []
+def hold() -> Iterator[Callable[..., Running]]:
+    made: list[Running] = []
 
-    def start(script: str, *, grouped: bool = True, at_least: int = 1) -> Held:
-        held = Held(script, grouped=grouped)
-        made.append(held)
-        wait_until(lambda: len(set(held.processes())) >= at_least, f"'{script}' runs")
+    def start(script: str, *, grouped: bool = True, at_least: int = 1) -> Running:
+        running = Running(script, grouped=grouped)
+        made.append(running)
+        wait_until(lambda: len(set(running.processes())) >= at_least, f"'{script}' runs")
         time.sleep(0.3)  # what it forks is there by now
-        return held
+        return running
 
     yield start
-    for held in made:
-        for pid in {held.guard, held.holder.pid, *held.processes()}:
+    for running in made:
+        for pid in {running.guard, running.holder.pid, *running.processes()}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        held.holder.communicate()
-        Fence(held.token).end()
+        running.holder.communicate()
+        Fence(running.token).end()
 
 
 def wait_until(wanted: Callable[[], bool], what: str) -> None:
@@ -129,10 +129,10 @@ def alive(pid: int) -> bool:
     return False
 
 
-def nothing_is_left(held: Held) -> None:
-    wait_until(lambda: not held.processes(), "its processes are gone")
-    wait_until(lambda: not held.groups(), "its group is gone")
-    wait_until(lambda: not alive(held.guard), "its guard is gone")
+def nothing_is_left(running: Running) -> None:
+    wait_until(lambda: not running.processes(), "its processes are gone")
+    wait_until(lambda: not running.groups(), "its group is gone")
+    wait_until(lambda: not alive(running.guard), "its guard is gone")
 
 
 GROUPED = pytest.mark.parametrize("grouped", [True, False], ids=["with a group", "by the mark alone"])
@@ -141,42 +141,42 @@ GROUPED = pytest.mark.parametrize("grouped", [True, False], ids=["with a group",
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.slow
-def test_everything_dies_with_a_holder_that_is_killed(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
-    held = hold(SHAPES[shape], grouped=grouped)
-    held.holder.kill()
-    nothing_is_left(held)
+def test_everything_dies_with_a_holder_that_is_killed(hold: Callable[..., Running], shape: str, grouped: bool) -> None:
+    running = hold(SHAPES[shape], grouped=grouped)
+    running.holder.kill()
+    nothing_is_left(running)
 
 
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.slow
-def test_nothing_is_left_of_one_that_is_stopped(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
-    held = hold(SHAPES[shape], grouped=grouped)
-    held.stop()
-    assert held.processes() == []
-    assert held.groups() == []
-    assert not alive(held.guard)
+def test_nothing_is_left_of_one_that_is_stopped(hold: Callable[..., Running], shape: str, grouped: bool) -> None:
+    running = hold(SHAPES[shape], grouped=grouped)
+    running.stop()
+    assert running.processes() == []
+    assert running.groups() == []
+    assert not alive(running.guard)
 
 
 @pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
-def test_the_guard_has_another_name_than_its_holder(hold: Callable[..., Held], shape: str) -> None:
+def test_the_guard_has_another_name_than_its_holder(hold: Callable[..., Running], shape: str) -> None:
     """Whoever kills the holder by its command line leaves the guard."""
-    held = hold(SHAPES[shape])
-    subprocess.run(["pkill", "-9", "-f", held.token], check=False)
-    assert held.holder.wait(60) == -signal.SIGKILL
-    nothing_is_left(held)
+    running = hold(SHAPES[shape])
+    subprocess.run(["pkill", "-9", "-f", running.token], check=False)
+    assert running.holder.wait(60) == -signal.SIGKILL
+    nothing_is_left(running)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.slow
-def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Held], number: int) -> None:
-    held = hold(SHAPES["another session"])
-    os.kill(held.guard, number)
+def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Running], number: int) -> None:
+    running = hold(SHAPES["another session"])
+    os.kill(running.guard, number)
     time.sleep(0.2)
-    assert alive(held.guard)
-    assert held.processes()
-    held.holder.kill()
-    nothing_is_left(held)
+    assert alive(running.guard)
+    assert running.processes()
+    running.holder.kill()
+    nothing_is_left(running)
 
 
 def test_a_guard_that_is_slow_to_start_guards_once_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_guard_that_is_slow_to_start_guards_once_it_is_there(monkeypatch: pyte
         prepare(kept, name)
 
     monkeypatch.setattr(guarding, "_prepare", slowly)
-    guard = guarding.Guard(Fence(new_token()))
+    guard = guarding.FenceGuard(Fence(new_token()))
     try:
         assert Path(f"/proc/{guard.pid}/cmdline").read_bytes().startswith(b"autotune-guard ")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -203,43 +203,43 @@ def test_a_guard_that_is_slow_to_start_guards_once_it_is_there(monkeypatch: pyte
 def test_a_guard_that_dies_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guarding, "_prepare", lambda _kept, _name: os._exit(1))
     with pytest.raises(OSError, match="ended at once"):
-        guarding.Guard(Fence(new_token()))
+        guarding.FenceGuard(Fence(new_token()))
 
 
 @pytest.mark.slow
-def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[..., Held]) -> None:
-    held = hold(SHAPES["deaf, forked twice"])
-    os.kill(held.guard, signal.SIGKILL)
-    assert "SIGKILL" in held.stop()
-    nothing_is_left(held)
+def test_without_its_guard_a_program_is_stopped_all_the_same(hold: Callable[..., Running]) -> None:
+    running = hold(SHAPES["deaf, forked twice"])
+    os.kill(running.guard, signal.SIGKILL)
+    assert "SIGKILL" in running.stop()
+    nothing_is_left(running)
 
 
 @GROUPED
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.slow
 def test_the_token_is_enough_when_holder_and_guard_are_killed(
-    hold: Callable[..., Held], shape: str, grouped: bool
+    hold: Callable[..., Running], shape: str, grouped: bool
 ) -> None:
-    held = hold(SHAPES[shape], grouped=grouped)
-    for pid in (held.guard, held.holder.pid):
+    running = hold(SHAPES[shape], grouped=grouped)
+    for pid in (running.guard, running.holder.pid):
         os.kill(pid, signal.SIGKILL)
-    held.holder.wait()
-    done = subprocess.run([sys.executable, "-S", "-E", "-I", module.__file__, held.token], check=False)
+    running.holder.wait()
+    done = subprocess.run([sys.executable, "-S", "-E", "-I", module.__file__, running.token], check=False)
     assert done.returncode == 0
-    nothing_is_left(held)
+    nothing_is_left(running)
 
 
 @GROUPED
 @pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
 @pytest.mark.slow
-def test_a_holder_whose_client_is_gone_needs_no_guard(hold: Callable[..., Held], shape: str, grouped: bool) -> None:
-    held = hold(SHAPES[shape], grouped=grouped)
-    os.kill(held.guard, signal.SIGKILL)
-    held.holder.communicate("abandon\n", timeout=60)
-    nothing_is_left(held)
+def test_a_holder_whose_client_is_gone_needs_no_guard(hold: Callable[..., Running], shape: str, grouped: bool) -> None:
+    running = hold(SHAPES[shape], grouped=grouped)
+    os.kill(running.guard, signal.SIGKILL)
+    running.holder.communicate("abandon\n", timeout=60)
+    nothing_is_left(running)
 
 
-def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Held]) -> None:
+def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Running]) -> None:
     first, second = hold(SHAPES["another session"]), hold(SHAPES["forked twice"])
     first.holder.kill()
     nothing_is_left(first)
@@ -247,15 +247,15 @@ def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Held]
     assert alive(second.guard)
 
 
-def test_a_program_that_makes_groups_of_its_own_is_ended_with_them(hold: Callable[..., Held]) -> None:
+def test_a_program_that_makes_groups_of_its_own_is_ended_with_them(hold: Callable[..., Running]) -> None:
     if not module.mounts():
         pytest.skip("no control groups of version 2 here")
     mount = module.mounts()[0]
     inner = f"g={mount}$(grep ^0:: /proc/self/cgroup | cut -c4-)/inner; mkdir $g && echo $$ > $g/cgroup.procs"
-    held = hold(f"{inner}; (setsid sh -c '{SLEEPER}' &); {SLEEPER}", at_least=2)
-    assert any((group / "inner").is_dir() for group in held.groups())
-    held.holder.kill()
-    nothing_is_left(held)
+    running = hold(f"{inner}; (setsid sh -c '{SLEEPER}' &); {SLEEPER}", at_least=2)
+    assert any((group / "inner").is_dir() for group in running.groups())
+    running.holder.kill()
+    nothing_is_left(running)
 
 
 @pytest.mark.parametrize("token", ["", "../../x", "0123456g", "a" * 65, "0123 4567"])

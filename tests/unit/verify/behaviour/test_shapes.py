@@ -15,7 +15,7 @@ from autotune.machine.base import OutputHandler
 from autotune.records import AttachSpec, Run
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour import shapes
-from autotune.verify.behaviour.shapes import Machine, Shape
+from autotune.verify.behaviour.shapes import MachineShape, Shape
 from tests.support.scripted_loads import FINE, ScriptedVM, dies, ended, load, task
 
 SPEC = AttachSpec("mine", "/x.o", {"kept": 7})
@@ -37,10 +37,10 @@ class Booted:
 
     def __init__(self, *machines: ScriptedVM) -> None:
         self._machines = list(machines)
-        self.wanted: list[Machine] = []
+        self.wanted: list[MachineShape] = []
 
     @contextmanager
-    def boot(self, machine: Machine) -> Iterator[ScriptedVM]:
+    def boot(self, machine: MachineShape) -> Iterator[ScriptedVM]:
         self.wanted.append(machine)
         yield self._machines.pop(0)
 
@@ -84,9 +84,9 @@ def test_several_cpus_are_as_many_as_here_within_bounds(
     assert shapes.several_cpus() == cpus
 
 
-LOW, HIGH = Shape("low", Machine(2), {"a": 1}), Shape("high", Machine(2), {"a": 4})
-MORE = Shape("more", Machine(4, "systemd"), loads=("mixed", "later"))
-PARTLY = Shape("partly", Machine(2), {"partial": True})
+LOW, HIGH = Shape("low", MachineShape(2), {"a": 1}), Shape("high", MachineShape(2), {"a": 4})
+MORE = Shape("more", MachineShape(4, "systemd"), loads=("mixed", "later"))
+PARTLY = Shape("partly", MachineShape(2), {"partial": True})
 
 
 def test_all_run_with_their_settings_and_each_machine_once() -> None:
@@ -94,7 +94,7 @@ def test_all_run_with_their_settings_and_each_machine_once() -> None:
     booted = Booted(two, four)
     found, numbers = checked(booted, PARTLY, LOW, HIGH, MORE)
     assert found == []
-    assert booted.wanted == [Machine(2), Machine(4, "systemd")]
+    assert booted.wanted == [MachineShape(2), MachineShape(4, "systemd")]
     specs = [request["spec"] for request in two.requests]
     assert [one["rodata"] for one in specs] == [{"kept": 7, **s.settings} for s in (PARTLY, LOW, HIGH)]
     assert [one["partial"] for one in specs] == [True, False, False]
@@ -124,7 +124,7 @@ def test_a_machine_that_is_lost_once_is_booted_again_for_that_shape() -> None:
     booted = Booted(ScriptedVM(went("mixed"), dies({"begin": "mixed"})), ScriptedVM(went("mixed")))
     found, numbers = checked(booted, LOW, HIGH)
     assert found == []
-    assert booted.wanted == [Machine(2)] * 2
+    assert booted.wanted == [MachineShape(2)] * 2
     assert list(numbers) == ["low", "high"]
 
 
@@ -136,7 +136,7 @@ def test_a_machine_that_is_lost_twice_in_a_shape_is_a_finding(hangs: bool) -> No
     assert (
         f"[vm-lost] in the shape 'high (a=4)' the micro-VM {'hung' if hangs else 'died'} under load 'mixed'" in finding
     )
-    assert booted.wanted == [Machine(2)] * 2
+    assert booted.wanted == [MachineShape(2)] * 2
 
 
 def test_a_machine_that_is_lost_under_eevdf_is_booted_again_and_then_is_nobodys_fault() -> None:
@@ -150,6 +150,6 @@ def test_a_machine_that_is_lost_under_eevdf_is_booted_again_and_then_is_nobodys_
 def test_the_clock_is_set_by_the_host_when_a_load_wants_it_and_a_failure_skips_the_load() -> None:
     skipped = ended({"begin": "later"}, {"clock": 4096}, {"load": "later", "numbers": {"skipped": "no"}}, FINE)
     vm = ScriptedVM(skipped)
-    found, numbers = checked(Booted(vm), Shape("late", Machine(4), loads=("later",)))
+    found, numbers = checked(Booted(vm), Shape("late", MachineShape(4), loads=("later",)))
     assert (found, numbers["late"]["later"]) == ([], "no")
     assert vm.clocks == [(4096, behaviour_gate.AHEAD_S * 10**9)]
