@@ -146,7 +146,7 @@ OTHERS = {
     "metric": "(x)", "goal": "max", "guard": "cpu:off", "no-guards": None, "min-effect": "3%", "statistic": "mean",
     "scheduler": "at_fifo", "planner": "offline", "model": "x", "max-cost": "1", "max-calls": "1", "prices": "x",
     "model-timeout": "9s", "no-output-to-model": None, "machine": "vm", "kernel": "x", "cpus": "2", "memory": "4G",
-    "dry-run": None, "interactive": None,
+    "dry-run": None, "interactive": None, "param": "jobs=2,4",
 }  # fmt: skip
 
 
@@ -197,6 +197,12 @@ def test_what_is_not_known_is_refused_in_one_line(given: tuple[str, ...], says: 
     refused = run("cc", "--continue", *given)
     assert refused.exit_code == 2
     assert says in error_of(refused)
+
+
+@pytest.mark.usefixtures("times")
+def test_a_session_that_swept_parameters_is_refused() -> None:
+    undecided("--param", "jobs=2,4", command=("make", "-j{jobs}"))
+    assert "swept parameters (--param), and cannot be continued" in error_of(run("cc", "--continue"))
 
 
 @pytest.mark.usefixtures("times")
