@@ -178,7 +178,7 @@ class Room:
     def __init__(self, note: mmap.mmap | None, signals: Signals) -> None:
         self.signals = signals
         self._note = note
-        self._kept = descendants.Kept()
+        self._kept = descendants.KeptProcesses()
         self._kept_session = 0
 
     def mark(self, session: int) -> None:

@@ -121,7 +121,7 @@ def no_children_left() -> bool:
     return False
 
 
-class Kept:
+class KeptProcesses:
     """Processes that setup or prepare left running, and what serves them. They are known by themselves, by their
     sessions and by their descent: a server starts others while a run is going."""
 
@@ -170,12 +170,12 @@ class Ended(NamedTuple):
     still_running: tuple[int, ...] = ()
 
 
-def end_leftovers(grace_s: float, kept: Kept | None = None) -> Ended:
+def end_leftovers(grace_s: float, kept: KeptProcesses | None = None) -> Ended:
     """End what a finished command left behind, with what was kept: SIGTERM, `grace_s` later SIGKILL. Costs one system
     call when there is nothing."""
     if no_children_left():
         return Ended()
-    left = len((kept or Kept()).others())
+    left = len((kept or KeptProcesses()).others())
     signals = [process.pid for process in descendants()]
     signal_each(signals, signal.SIGTERM)
     signal_each(signals, signal.SIGCONT)
@@ -186,7 +186,7 @@ def end_leftovers(grace_s: float, kept: Kept | None = None) -> Ended:
     return Ended(left, still)
 
 
-def end_others(grace_s: float, kept: Kept) -> Ended:
+def end_others(grace_s: float, kept: KeptProcesses) -> Ended:
     """End what a finished command left behind, but nothing that is kept: SIGTERM, `grace_s` later SIGKILL."""
 
     def none_left() -> bool:
