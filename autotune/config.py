@@ -30,7 +30,7 @@ from autotune import reading
 from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
-PlannerKind = Literal["auto", "claude", "offline"]
+PlannerKind = Literal["auto", "claude", "offline", "search"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM"))
@@ -39,6 +39,10 @@ two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
+
+
+WITHOUT_MODEL: tuple[PlannerKind, ...] = ("offline", "search")
+"""Planners that need no key and spend nothing."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +233,7 @@ class Key:
 
 
 _MACHINES = _parse_choice("auto", "host", "vm")
-_PLANNERS = _parse_choice("auto", "claude", "offline")
+_PLANNERS = _parse_choice("auto", "claude", "offline", "search")
 ALL = {
     key.name: key
     for key in (
@@ -242,7 +246,7 @@ ALL = {
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
         Key("seed", _parse_count(0)),
-        Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
+        Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
         Key("max_cost", _parse_money, lambda amount: f"{amount:g}", _USER, why_not=_SPENDS),
         Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),

@@ -170,7 +170,7 @@ class CcArguments:
         _option(
             "--planner",
             panel=_TRY,
-            metavar="auto|claude|offline",
+            metavar="auto|claude|offline|search",
             help="Who proposes candidates. Default: Claude if the environment has a key.",
         ),
     ] = None

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from autotune.config import size_flag
+from autotune.config import WITHOUT_MODEL, size_flag
 from autotune.errors import AutotuneError, UsageError, WorkloadError
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover
@@ -245,7 +245,7 @@ def _candidates(start: Start) -> None:
 
 def _planner(start: Start) -> None:
     settings = start.request.settings
-    if start.request.candidates or settings.planner == "offline":
+    if start.request.candidates or settings.planner in WITHOUT_MODEL:
         return
     prices = cost.load(settings.prices)
     if settings.planner != "claude":

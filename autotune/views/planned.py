@@ -32,7 +32,9 @@ def lines(
     yield f"Metric: {_metric(workload)}"
     yield f"Runs: {_runs(settings)}"
     yield f"Budget: {duration_flag(settings.budget)}"
-    yield from _candidates(candidates, catalogue, settings.model if claude_plans else None)
+    without = "search" if settings.planner == "search" else "offline"
+    who = f"Claude ({settings.model})" if claude_plans else f"the {without} planner"
+    yield from _candidates(candidates, catalogue, who)
 
 
 def _metric(workload: Workload) -> str:
@@ -58,9 +60,8 @@ def request_text(request: dict[str, Any]) -> str:
     return "\n".join("\n".join(printable(line) for line in part.splitlines()) for part in parts)
 
 
-def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], model: str | None) -> Iterator[str]:
+def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], who: str) -> Iterator[str]:
     if not candidates:
-        who = f"Claude ({model})" if model else "the offline planner"
         yield f"Candidates: {who} chooses after the baseline, among {', '.join(catalogue)}"
         return
     yield "Candidates:"
