@@ -35,7 +35,7 @@ def test_a_dry_run_with_a_key_shows_what_would_be_sent(story: Any, monkeypatch: 
 
 
 @pytest.mark.usefixtures("story")
-@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--scheduler", "at_fifo")])
+@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--planner", "search"), ("--scheduler", "at_fifo")])
 def test_a_dry_run_that_asks_no_model_shows_no_request(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, str]
 ) -> None:

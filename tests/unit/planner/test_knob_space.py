@@ -48,7 +48,7 @@ def test_every_value_is_one_that_the_knob_takes_and_the_default_is_among_them(na
                 knob.check(value)
             assert knob.default in one.values
             assert len(set(one.values)) == len(one.values) > 1
-            assert not one.ordered or list(one.values) == sorted(one.values)  # type: ignore[type-var]
+            assert not one.ordered or list(one.values) == sorted(one.values)
 
 
 @pytest.mark.parametrize("name", ALL)
