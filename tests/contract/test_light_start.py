@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The libraries of the service and of the search take a second of CPU to import: only a session that uses them does so."""
+"""The libraries of the service and of the search take a second to import: only a session that uses one does so."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +83,9 @@ def resolve(candidate: Candidate) -> AttachSpec:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr("autotune.tools.reasons.here", Places)  # no program is installed
-    yield Place(tmp_path)
+    return Place(tmp_path)
 
 
 def test_a_session_finds_better_settings_than_the_defaults(place: Place) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.planner import knob_search
+from autotune.planner import knob_model, knob_search
 from autotune.planner.base import Situation
 from autotune.planner.knob_model import Learned
 from autotune.planner.knob_search import KnobSearch
@@ -51,7 +51,7 @@ def schedulers(proposals: Sequence[Proposal]) -> list[str]:
 def learned(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Learned]]:
     """What the model was given last, by scheduler."""
     seen: dict[str, list[Learned]] = {}
-    real = knob_search.suggestions
+    real = knob_model.suggestions
 
     def watched(space, given, seed, wanted):  # type: ignore[no-untyped-def]
         seen[space.scheduler.name] = list(given)
@@ -177,9 +177,9 @@ def test_failures_ejections_and_refusals_are_bad_results_and_never_proposed_agai
     unfinished = result("at_batch:slice_us=700", None)
     after = search.propose(situation(result("at_batch", 1.1), ejected, failed_late, unfinished))
     of_batch = {tuple(one.settings.items()): one.value for one in learned["at_batch"]}
-    for gone in (*refused, ejected, failed_late):
-        assert of_batch[gone.candidate.knobs] is None
-        assert gone.candidate.key not in keys(after)
+    for gone in [*(one.candidate for one in refused), ejected.candidate, failed_late.candidate]:
+        assert of_batch[gone.knobs] is None
+        assert gone.key not in keys(after)
     assert unfinished.candidate.knobs not in of_batch
 
 
