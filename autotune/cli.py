@@ -99,7 +99,10 @@ def _as_ours(error: BaseException) -> AutotuneError:
         error, "format_message"
     ):  # typer raises these for invalid arguments
         return UsageError(error.format_message(), hint=_usage_hint(error))
-    return errors.as_ours(error)
+    known = errors.as_ours(error)
+    if known.stage == "internal" and signals.was_interrupted():  # a library wraps whatever comes up in it
+        return Interrupted("interrupted")
+    return known
 
 
 def _usage_hint(error: Any) -> str:

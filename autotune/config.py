@@ -22,7 +22,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +61,9 @@ class Settings:
     warmup: int = 1
     min_runs: int = 2
     max_runs: int = 4
+    runs: int | None = None
+    """Rounds of the race, exactly, and most fresh pairs; None means from `min_runs` to `max_runs` rounds, and as many
+    pairs as the budget has room for."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -77,6 +80,16 @@ class Settings:
     """Directories that are searched first for scheduler programs."""
     lease: float = 30.0
     """Seconds after which a scheduler on the host is detached when autotune is stopped (Ctrl-Z)."""
+
+    @property
+    def least_rounds(self) -> int:
+        """Rounds before a candidate may be dropped."""
+        return self.min_runs if self.runs is None else self.runs
+
+    @property
+    def most_rounds(self) -> int:
+        """Most rounds of a set of candidates."""
+        return self.max_runs if self.runs is None else self.runs
 
 
 # --- values as people write them -------------------------------------------------------------------------
@@ -245,6 +258,7 @@ ALL = {
         Key("warmup", _parse_count(0)),
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
+        Key("runs", _parse_count(2)),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
@@ -307,8 +321,7 @@ def load(
         _refuse_what_is_not_the_projects(needed)
         found.update(needed)
     settings = Settings(**{name: _value(ALL[name], item) for name, item in found.items()})
-    _check_together(settings, found)
-    return settings
+    return _together(settings, found)
 
 
 def users_own(name: str, environ: Mapping[str, str], config_dir: Path | None = None) -> Any:
@@ -385,16 +398,34 @@ def _value(key: Key, item: _Found) -> Any:
     return (item.base / value.expanduser()).resolve() if isinstance(value, Path) else value
 
 
-def _check_together(settings: Settings, found: Mapping[str, _Found]) -> None:
-    if settings.min_runs > settings.max_runs:
-        names = [found[name].origin if name in found else f"the default of {KEYS[name].flag}" for name in _RUNS]
-        raise UsageError(
-            f"{names[0]} is {settings.min_runs}, more than {names[1]}, which is {settings.max_runs}",
-            hint="give a --max-runs that is not below --min-runs",
-        )
+def _together(settings: Settings, found: Mapping[str, _Found]) -> Settings:
+    """Return settings that fit each other: a bound that was given moves the default of the other one."""
+    if settings.runs is not None:
+        _refuse_bounds_beside_runs(found)
+        return settings
+    least, most = settings.min_runs, settings.max_runs
+    if least <= most:
+        return settings
+    if "max_runs" not in found:
+        return replace(settings, max_runs=least)
+    if "min_runs" not in found:
+        return replace(settings, min_runs=most)
+    raise UsageError(
+        f"{found['min_runs'].origin} is {least}, more than {found['max_runs'].origin}, which is {most}",
+        hint="give a --max-runs that is not below --min-runs",
+    )
 
 
 _RUNS = ("min_runs", "max_runs")
+
+
+def _refuse_bounds_beside_runs(found: Mapping[str, _Found]) -> None:
+    """`runs` goes before bounds from a file or the environment; beside it on the command line they are a mistake."""
+    flags = [name for name in (*_RUNS, "runs") if name in found and found[name].origin == KEYS[name].flag]
+    if "runs" in flags and len(flags) > 1:
+        raise UsageError(
+            f"--runs is an exact number of rounds, {KEYS[flags[0]].flag} a bound of it", hint="leave out one of the two"
+        )
 
 
 # --- sources ---------------------------------------------------------------------------------------------

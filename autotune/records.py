@@ -10,7 +10,8 @@ What always holds here:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shlex
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 KnobValue: TypeAlias = bool | int | float | str
@@ -23,11 +24,23 @@ Stage = Literal["setup", "prepare", "run", "cleanup"]
 Prediction = Literal["faster", "same", "slower"]
 """The effect that a proposer expects of a candidate; code later compares it with the result."""
 
+Point: TypeAlias = tuple[tuple[str, str], ...]
+"""One value for each of the workload's parameters: names and values in the order of `Workload.parameters`."""
+
 BASELINE = "eevdf"
-"""The key of the baseline wherever candidates are keyed by name."""
+"""The kernel's own scheduler. The key of the baseline wherever candidates are keyed by name, followed by the values of
+the workload's parameters where it has any (`Candidate.key`)."""
 
 
 # --- what to run -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the workload's own: `{name}` in its commands stands for one of the values."""
+
+    name: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,8 @@ class Workload:
     goal: Goal = "min"
     ignore_failure: bool = False
     pristine: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    """What `{name}` stands for in command, argv, setup, prepare and cleanup; runs try all combinations."""
 
 
 @dataclass(frozen=True)
@@ -187,23 +202,41 @@ class Observation:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scheduler with settings for its knobs. Knobs not named keep their defaults."""
+    """A scheduler with settings for its knobs, and values of the workload's parameters. Knobs not named keep their
+    defaults."""
 
     scheduler: str
     knobs: tuple[tuple[str, KnobValue], ...] = ()
     profile: str = field(default="", compare=False)
     """Name of the scheduler's profile that has exactly these settings; empty when none has."""
+    params: Point = ()
+    """Values of the workload's parameters; empty where it has none."""
 
     @property
     def short(self) -> str:
         """The key with a profile's name in place of its settings: `scx_lavd:mode=server`."""
-        return f"{self.scheduler}:mode={self.profile}" if self.profile else self.key
+        return _with_params(f"{self.scheduler}:mode={self.profile}", self.params) if self.profile else self.key
 
     @property
     def key(self) -> str:
-        """`at_fifo` or `at_fifo:slice_us=5000,...`, as `--scheduler` takes it; knobs in name order."""
+        """`at_fifo` or `at_fifo:slice_us=5000,...`, as `--scheduler` takes it; knobs in name order. With parameters
+        their values follow: `at_fifo jobs=8`."""
         settings = ",".join(f"{name}={knob_text(value)}" for name, value in sorted(self.knobs))
-        return f"{self.scheduler}:{settings}" if settings else self.scheduler
+        return _with_params(f"{self.scheduler}:{settings}" if settings else self.scheduler, self.params)
+
+    @property
+    def alone(self) -> Candidate:
+        """The scheduler with its knobs, whatever the workload's parameters."""
+        return replace(self, params=()) if self.params else self
+
+
+def _with_params(name: str, params: Point) -> str:
+    return f"{name} {point_text(params)}" if params else name
+
+
+def point_text(params: Point) -> str:
+    """Write values of the workload's parameters: `cc=gcc jobs=8`, quoted as for a shell."""
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in params)
 
 
 def knob_text(value: KnobValue) -> str:

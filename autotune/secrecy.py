@@ -67,6 +67,7 @@ OWN = frozenset(
         "candidate",
         "scheduler",
         "knobs",
+        "params",
         "profile",
         "order",
         "winner",

@@ -6,6 +6,8 @@ What always holds in a program (`program`):
 - inside (`interruptible`) it raises KeyboardInterrupt, once for a key that is held down or pressed again at once, so
   that what is being cleaned up is cleaned up;
 - a KeyboardInterrupt that Python could only print, in a finalizer, is raised again a moment later;
+- one that a library made its own error of (pydantic's core does, while it builds a model) is still known
+  (`was_interrupted`);
 - once all is done, Ctrl-C does nothing: the exit code is decided.
 """
 
@@ -31,16 +33,16 @@ class CtrlC:
     def __init__(self, outside: Callable[[int, Any], Any]) -> None:
         self.inside = False
         self._outside = outside
-        self._raised = False
+        self.raised = False
         self._last_s = float("-inf")
 
     def __call__(self, number: int, frame: Any) -> None:
         again = time.monotonic() - self._last_s < AGAIN_S
         self._last_s = time.monotonic()
         if self.inside and not again:
-            self._raised = True
+            self.raised = True
             raise KeyboardInterrupt
-        if not self.inside and not (again and self._raised):
+        if not self.inside and not (again and self.raised):
             self._outside(number, frame)
 
     def retry(self) -> None:
@@ -76,6 +78,12 @@ def program() -> Iterator[None]:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 stream.flush()  # it may wait for a reader, and can be interrupted
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def was_interrupted() -> bool:
+    """Return whether Ctrl-C has interrupted a command of this `program`."""
+    handler = signal.getsignal(signal.SIGINT)
+    return isinstance(handler, CtrlC) and handler.raised
 
 
 @contextlib.contextmanager

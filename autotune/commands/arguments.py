@@ -94,7 +94,7 @@ class CcArguments:
             "-m",
             panel=_RUNS,
             metavar="N",
-            help="Rounds before a candidate may be dropped. Default: 3.",
+            help="Rounds before a candidate may be dropped. Default: 2.",
         ),
     ] = None
     max_runs: Annotated[
@@ -105,6 +105,16 @@ class CcArguments:
             panel=_RUNS,
             metavar="N",
             help="Most rounds per set of candidates before the planner proposes again. Default: 4.",
+        ),
+    ] = None
+    runs: Annotated[
+        str | None,
+        _option(
+            "--runs",
+            "-r",
+            panel=_RUNS,
+            metavar="N",
+            help="Exactly N rounds of EEVDF and each candidate, and at most N fresh pairs to confirm the best.",
         ),
     ] = None
     budget: Annotated[
@@ -250,15 +260,32 @@ class CcArguments:
         ),
     ] = None
     show_output: Annotated[bool, _option("--show-output", panel=_OUT, help="Show what the command prints.")] = False
+    plot: Annotated[bool, _option("--plot", panel=_OUT, help="Plot every run, by scheduler and in order of time.")] = (
+        False
+    )
     json: Annotated[
         Path | None,
         _option("--json", panel=_OUT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),
     ] = None
+    export_html: Annotated[
+        Path | None,
+        _option("--export-html", panel=_OUT, metavar="FILE|-", help="Write the report as one HTML page with charts."),
+    ] = None
     export_markdown: Annotated[
-        Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE", help="Write the report as Markdown.")
+        Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE|-", help="Write the report as Markdown.")
+    ] = None
+    export_asciidoc: Annotated[
+        Path | None, _option("--export-asciidoc", panel=_OUT, metavar="FILE|-", help="Write the report as AsciiDoc.")
+    ] = None
+    export_orgmode: Annotated[
+        Path | None, _option("--export-orgmode", panel=_OUT, metavar="FILE|-", help="Write the report as Emacs Org.")
     ] = None
     export_csv: Annotated[
-        Path | None, _option("--export-csv", panel=_OUT, metavar="FILE", help="Write the table as CSV.")
+        Path | None, _option("--export-csv", panel=_OUT, metavar="FILE|-", help="Write the table as CSV.")
+    ] = None
+    export_json: Annotated[
+        Path | None,
+        _option("--export-json", panel=_OUT, metavar="FILE|-", help="Write the runs as hyperfine 2 does."),
     ] = None
     verbose: Annotated[
         bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")

@@ -13,11 +13,13 @@ import typer
 from autotune import signals
 from autotune.commands import asking, dry_run, output
 from autotune.commands.arguments import CcArguments, current_directory, flags, takes, workload_from
-from autotune.commands.printing import say
-from autotune.errors import UsageError
+from autotune.commands.printing import columns, say
+from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
-    from autotune.session.request import ReportKind, SessionRequest, Sink
+    from autotune.records import Session
+    from autotune.report.formats import ReportKind
+    from autotune.session.request import SessionRequest, Sink
 
 EXAMPLES = """Examples:
 
@@ -47,9 +49,10 @@ def _cc(**given: Any) -> int:
 
 
 def _run(arguments: CcArguments) -> int:
-    document = output.Document() if arguments.json == Path("-") else None
+    targets = _targets(arguments)
+    document = _document(targets)
     stream = output.shown(document=document is not None)
-    request = _request(arguments, stream.as_stream(), document)
+    request = _request(arguments, stream.as_stream(), _reports(targets, document))
     if arguments.dry_run:
         dry_run.show(request, stream.as_stream())
         complete = True
@@ -73,13 +76,26 @@ def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) ->
         request = replace(request, approve=asking.approver(stream, view.paused, custom.catalog().parse_candidate))
     with screen.Screen(stream, view, say) as shown:
         session = start.run(request, shown)
+    plotted = not arguments.plot or _plotted(session, stream)
     ended = start.ending(session, shown.finished.error if shown.finished else None)
     if ended is not None:
         raise ended
-    return shown.complete
+    return shown.complete and plotted
 
 
-def _request(arguments: CcArguments, stream: TextIO, document: Sink | None) -> SessionRequest:
+def _plotted(session: Session, stream: TextIO) -> bool:
+    """Plot the runs; return whether that worked, after an error line otherwise."""
+    from autotune.views import plot
+
+    try:
+        plot.show(session, stream, columns())
+    except AutotuneError as error:
+        say(error)
+        return False
+    return True
+
+
+def _request(arguments: CcArguments, stream: TextIO, reports: dict[ReportKind, Path | Sink]) -> SessionRequest:
     """Return the request that the arguments describe. Raises UsageError."""
     from autotune import config
     from autotune.schedext.catalogue import custom
@@ -89,6 +105,10 @@ def _request(arguments: CcArguments, stream: TextIO, document: Sink | None) -> S
     workload = workload_from(arguments)
     if arguments.interactive and not asking.at_terminal(stream):
         raise UsageError("--interactive needs a terminal", hint="leave it out, or run at a terminal")
+    if arguments.plot:
+        from autotune.views import plot
+
+        plot.require()
     catalog = custom.catalog()
     return SessionRequest(
         workload=workload,
@@ -98,15 +118,38 @@ def _request(arguments: CcArguments, stream: TextIO, document: Sink | None) -> S
         apply=arguments.apply,
         show_output=arguments.show_output,
         output_to_model=not arguments.no_output_to_model,
-        reports=_reports(arguments, document),
+        reports=reports,
         keep_writes=arguments.keep_writes,
     )
 
 
-def _reports(arguments: CcArguments, document: Sink | None) -> dict[ReportKind, Path | Sink]:
-    wanted: dict[ReportKind, Path | Sink | None] = {
-        "json": document or arguments.json,
+def _targets(arguments: CcArguments) -> dict[ReportKind, Path]:
+    wanted: dict[ReportKind, Path | None] = {
+        "json": arguments.json,
         "markdown": arguments.export_markdown,
         "csv": arguments.export_csv,
+        "asciidoc": arguments.export_asciidoc,
+        "orgmode": arguments.export_orgmode,
+        "hyperfine": arguments.export_json,
+        "html": arguments.export_html,
     }
     return {kind: target for kind, target in wanted.items() if target is not None}
+
+
+_STDOUT = Path("-")
+
+
+def _document(targets: dict[ReportKind, Path]) -> output.Document | None:
+    """Return the report for standard output; None when there is none. Raises UsageError for more than one."""
+    from autotune.report.formats import OPTIONS
+
+    wanted = [OPTIONS[kind] for kind, target in targets.items() if target == _STDOUT]
+    if len(wanted) > 1:
+        what = f"{' and '.join(wanted)} cannot both go to standard output"
+        raise UsageError(what, hint="name a file for all but one")
+    return output.Document(wanted[0]) if wanted else None
+
+
+def _reports(targets: dict[ReportKind, Path], document: Sink | None) -> dict[ReportKind, Path | Sink]:
+    """Return where each report goes; - is standard output."""
+    return {kind: document if document and target == _STDOUT else target for kind, target in targets.items()}

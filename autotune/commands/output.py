@@ -26,23 +26,26 @@ def all_shown(stream: Steady) -> bool:
 
 
 class Document:
-    """Prints the JSON report on standard output; `lost` when its reader left early."""
+    """Prints a report, which `option` asked for, on standard output; `lost` when its reader left early."""
 
     lost = False
+
+    def __init__(self, option: str) -> None:
+        self._option = option
 
     def __call__(self, text: str) -> None:
         """Write the text. Raises AutotuneError when it cannot be written."""
         if stdout_was_closed():
-            raise AutotuneError("--json - could not be written: standard output is closed", stage="report")
+            raise AutotuneError(f"{self._option} - could not be written: standard output is closed", stage="report")
         encode_anything(sys.stdout)
         out = Steady(sys.stdout)
         out.write(text)
         out.flush()
         self.lost = out.lost is not None
         if out.lost is not None and not reader_left(out.lost):
-            raise _unwritten("--json - could not be written", out.lost)
+            raise _unwritten(f"{self._option} - could not be written", out.lost, self._option)
 
 
-def _unwritten(what: str, error: Exception) -> AutotuneError:
+def _unwritten(what: str, error: Exception, option: str = "--json") -> AutotuneError:
     why = getattr(error, "strerror", None) or str(error)
-    return AutotuneError(f"{what}: {why}", hint="write the report to a file with --json FILE", stage="report")
+    return AutotuneError(f"{what}: {why}", hint=f"write the report to a file with {option} FILE", stage="report")

@@ -85,7 +85,7 @@ def _check(names: _Names = None, as_json: _Json = False) -> int:
     from autotune.schedext.programs import inventory
 
     catalog = _catalog()
-    chosen = [catalog.get(name) for name in names] if names else list(catalog.schedulers)
+    chosen = [catalog.named(name) for name in names] if names else list(catalog.schedulers)
     compared = [inventory.compare(one) for one in chosen if one.kind == "binary"]
     if as_json:
         print_json([one.as_json() for one in compared])
@@ -145,7 +145,7 @@ def _named(name: str) -> Scheduler:
 
     bare = name.removeprefix(CUSTOM)
     is_own = name != bare or (bare in custom.names() and bare not in {one.name for one in Catalog.load().schedulers})
-    return custom.load(bare).entry if is_own else _catalog().get(name)
+    return custom.load(bare).entry if is_own else _catalog().named(name)
 
 
 def _proof(scheduler: Scheduler) -> Iterator[str]:
@@ -219,7 +219,9 @@ def _install_all(names: Sequence[str], version: str | None) -> int:
     from autotune.schedext.programs import crates, needs
 
     catalog = _catalog()
-    wanted = [(scheduler, crates.version_of(scheduler, version)) for scheduler in map(catalog.get, names)]
+    wanted = [
+        (scheduler, crates.version_of(scheduler, version)) for scheduler in map(catalog.named, dict.fromkeys(names))
+    ]
     crates.refuse_sudo()
     needs.require([scheduler for scheduler, _ in wanted])
     failed: list[AutotuneError] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Documents of a session for people and programs: plain text, Markdown, CSV, JSON. Pure.
+"""Sentences of a report, and documents of a session: plain text, CSV, JSON. Pure.
 
 What always holds here:
 - a unit is chosen once per table, and values are converted only here;
@@ -31,7 +31,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import program
-from autotune.report.table import RIGHT_ALIGNED, Table, footnote, plain_table, table
+from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
@@ -177,8 +177,9 @@ def closer_command(session: Session, candidate: Candidate, given: Sequence[str] 
     """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or else
     twice as long as this session."""
     own = list(given)
-    if "--budget" in own:
-        del own[own.index("--budget") : own.index("--budget") + 2]
+    for bound in ("--budget", "--runs"):
+        if bound in own:
+            del own[own.index(bound) : own.index(bound) + 2]
     wanted_s = 60.0 * max(2, math.ceil(session.elapsed_s / 30))
     if session.outlook is not None and session.outlook.candidate == candidate.key:
         wanted_s = session.outlook.budget_s or wanted_s
@@ -258,39 +259,6 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     if keep is not None:
         parts.append(f"To keep it: {keep}")
     return "\n".join(parts)
-
-
-def markdown(session: Session, given: Sequence[str] = ()) -> str:
-    """Return the report as a Markdown section."""
-    shown = session_table(session)
-    header = [_markdown_cell(cell) for cell in shown.header]
-    rules = ["---:" if column in RIGHT_ALIGNED else ":---" for column in range(len(header))]
-    rows = [[_markdown_cell(cell) for cell in row.cells] for row in shown.rows]
-    lines = [f"| {' | '.join(cells)} |" for cells in (header, rules, *rows)]
-    text = [f"## autotune: {_markdown_text(session.workload.command)}", "", machine_sentence(session.machine), ""]
-    if session.baseline is not None:
-        text += [baseline_sentence(session.baseline, is_time=session.metric == WALL_METRIC), ""]
-    text += [*lines, "", _markdown_text(session_footnote(session)), "", _markdown_text(conclusion(session)), ""]
-    for warning in session.warnings:
-        text += [f"Warning: {_markdown_text(sentence(warning))}", ""]
-    says, *command = next_step(session, given) or [""]
-    text += [_markdown_text(says), ""] if says else []
-    text += [f"    {command[0]}", ""] if command else []
-    if session.spending is not None and session.spending.calls:
-        text += [_markdown_text(spending_sentence(session.spending)), ""]
-    text += [f"    {repeat_command(session, given)}", ""]
-    return "\n".join(text)
-
-
-_MARKDOWN_SPECIAL = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#~"})
-
-
-def _markdown_text(text: str) -> str:
-    return printable(text).translate(_MARKDOWN_SPECIAL)
-
-
-def _markdown_cell(text: str) -> str:
-    return _markdown_text(text) or " "
 
 
 CSV_HEADER = (

@@ -15,6 +15,7 @@ from autotune.records import (
     knob_text,
 )
 from autotune.report.text import Scale, counted, printable, scale_for
+from autotune.verdict.stats import ratio_text
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
 
@@ -35,6 +36,8 @@ class Row:
     verdict: str
     runs: str
     note: str
+    interval: Interval | None = None
+    """What `speedup` says; None without one, and for EEVDF."""
 
     @property
     def name(self) -> str:
@@ -98,6 +101,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         verdict="baseline" if result.verdict is None else result.verdict,
         runs=str(result.runs),
         note=_note(result, winner),
+        interval=result.speedup,
     )
 
 
@@ -110,15 +114,8 @@ def _knobs(candidate: Candidate) -> tuple[str, ...]:
 
 def interval_text(interval: Interval) -> str:
     """Format an interval: `1.084 [1.051, 1.118]`."""
-    low, high = _ratio_text(interval.low), _ratio_text(interval.high)
-    return f"{_ratio_text(interval.estimate)} [{low}, {high}]"
-
-
-def _ratio_text(ratio: float) -> str:
-    """Format a ratio in at most five characters; intervals of few noisy runs can be very wide."""
-    if ratio >= 999.5:
-        return ">999"
-    return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
+    low, high = ratio_text(interval.low), ratio_text(interval.high)
+    return f"{ratio_text(interval.estimate)} [{low}, {high}]"
 
 
 def _note(result: CandidateResult, winner: str | None) -> str:

@@ -6,20 +6,19 @@ A report that cannot be written does not stop the others. No report of an earlie
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from autotune import signals
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, UsageError
 from autotune.events import Listener, Problem
 from autotune.records import Session
-from autotune.report import documents
+from autotune.report import formats
+from autotune.report.formats import OPTIONS, ReportKind
 from autotune.session.recorder import beside
-from autotune.session.request import ReportKind, Sink
+from autotune.session.request import Sink
 from autotune.views import exports
-
-OPTIONS: dict[ReportKind, str] = {"json": "--json", "markdown": "--export-markdown", "csv": "--export-csv"}
-"""Option that names a report in messages."""
 
 Reports = Mapping[ReportKind, Path | Sink]
 Record = Callable[[], None]
@@ -27,29 +26,33 @@ Record = Callable[[], None]
 
 
 def check(reports: Reports) -> None:
-    """Raise UsageError when a report cannot be written."""
+    """Raise UsageError when a report cannot be written, or two would be written to one file."""
+    taken: dict[str, ReportKind] = {}
     for kind, target in reports.items():
-        if isinstance(target, Path):
-            exports.check_writable(target, OPTIONS[kind])
+        if not isinstance(target, Path):
+            continue
+        exports.check_writable(target, OPTIONS[kind])
+        other = kind if _may_wait(target) else taken.setdefault(os.path.realpath(target), kind)
+        if other != kind:
+            raise UsageError(f"{OPTIONS[other]} and {OPTIONS[kind]} name the same file, {target}", hint="name two")
 
 
 def keep(session: Session, record: Record, reports: Reports, given: Sequence[str], listener: Listener) -> None:
     """Record the session by `record` and write its reports; each failure is a Problem. Ctrl-C is delayed meanwhile,
     except while writing to a pipe that nobody may read. `given` are the options that repeat the session."""
-    texts: dict[ReportKind, Callable[[], str]] = {
-        "json": lambda: documents.json_text(session),
-        "markdown": lambda: documents.markdown(session, given),
-        "csv": lambda: documents.csv_text(session),
-    }
+
+    def write(kind: ReportKind) -> None:
+        _write(kind, reports[kind], lambda: formats.text(kind, session, given), listener)
+
     slow = {kind for kind, target in reports.items() if not isinstance(target, Path) or _may_wait(target)}
     try:
         with signals.delayed():
             _record(record, listener)
             for kind in reports.keys() - slow:
-                _write(kind, reports[kind], texts[kind], listener)
+                write(kind)
     finally:
         for kind in sorted(slow, key=lambda one: callable(reports[one])):
-            _write(kind, reports[kind], texts[kind], listener)
+            write(kind)
 
 
 def _may_wait(path: Path) -> bool:

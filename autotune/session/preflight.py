@@ -260,7 +260,7 @@ def _planner(start: Start) -> None:
 def _budget(start: Start) -> None:
     """Refuse a budget that ends before one candidate has run, as far as past sessions here, or common sense, tell."""
     settings = start.request.settings
-    runs = settings.warmup + max(tuner.BASELINE_RUNS, settings.min_runs) + LEAST_RACE_RUNS
+    runs = settings.warmup + max(tuner.BASELINE_RUNS, settings.least_rounds) + LEAST_RACE_RUNS
     run_s, why = _known_run_s(start)
     if settings.budget < runs * run_s:
         raise UsageError(

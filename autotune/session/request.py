@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from autotune.config import Settings
 from autotune.lease.other import Other
 from autotune.records import Candidate, Workload
+from autotune.report.formats import ReportKind
 from autotune.session.runs import Approve
 
-ReportKind: TypeAlias = Literal["json", "markdown", "csv"]
 Sink: TypeAlias = Callable[[str], None]
 """Writes the text of a report. Raises AutotuneError when it cannot."""
 Consent: TypeAlias = Callable[[Other], bool]

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from autotune.records import BASELINE, Candidate, CandidateResult, Phase
+from autotune.records import BASELINE, Candidate, CandidateResult, Goal, Phase
 from autotune.session.entries import Entries
 from autotune.session.measured import Measured
 from autotune.verdict import ranking, stats
 from autotune.verdict.race import Race, Standing
+
+MEDIANS_DIFFER = "the medians say otherwise, since rounds differ widely: the speedup compares round by round"
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,16 @@ class Results:
 
     entries: Entries
     measured: Measured
+    goal: Goal = "min"
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
         """Return all candidates and the baseline, best first."""
         standings = race.standings() if race is not None else ()
         winner = race.winner if race is not None else None
-        return ranking.rank([*self.of_candidates(standings), self._of_baseline()], winner)
+        leader = race.shown_leader if race is not None else None
+        return ranking.rank(
+            [*self.of_candidates(standings), self._of_baseline()], winner, leader.key if leader is not None else None
+        )
 
     def of_candidates(self, standings: Iterable[Standing]) -> list[CandidateResult]:
         return [self._of_candidate(standing) for standing in standings]
@@ -35,17 +41,21 @@ class Results:
         phase: Phase = "confirm" if standing.fresh else "race"
         compared = [(phase, number) for number in standing.rounds]
         own = [entry.values[one] for one in compared] or list(entry.values.values())
+        median, eevdf = stats.median(own), stats.median([self.measured.baseline_values[one] for one in compared])
+        note = self.note_of(standing)
+        if stats.medians_contradict(standing.interval, eevdf, median, self.goal):
+            note = f"{note}; {MEDIANS_DIFFER}" if note else MEDIANS_DIFFER
         return CandidateResult(
             candidate=entry.proposal.candidate,
             reason=entry.proposal.reason,
             verdict=standing.verdict,
             speedup=standing.interval,
-            median=stats.median(own),
-            baseline_median=stats.median([self.measured.baseline_values[one] for one in compared]),
+            median=median,
+            baseline_median=eevdf,
             runs=len(entry.values),
             invalid_runs=standing.invalid,
             confirmed=standing.confirmed,
-            note=self.note_of(standing),
+            note=note,
             expected=entry.proposal.expected,
             prediction=entry.proposal.prediction,
             held=ranking.held(entry.proposal.prediction, standing.verdict),

@@ -67,9 +67,9 @@ class BudgetClock:
         """Estimate how many runs fit into the rest of the budget."""
         return max(0, math.floor(self.left_s() / max(1e-3, self.cost_s(1))))
 
-    def candidates_affordable(self, most_rounds: int, *, reserved: int | None = None) -> int:
+    def candidates_affordable(self, most_rounds: int, most_reserved: int, *, reserved: int | None = None) -> int:
         """Estimate how many candidates to propose now: in the first set, or in a further one, when so many runs are
-        `reserved` for the confirmation."""
+        `reserved` for the confirmation, of `most_reserved` at most."""
         if reserved is None:
-            return budget.candidates_worth_proposing(self.runs_left(), most_rounds)
+            return budget.candidates_worth_proposing(self.runs_left(), most_rounds, most_reserved)
         return budget.more_candidates(self.runs_left(), most_rounds, reserved)

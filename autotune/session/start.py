@@ -240,8 +240,9 @@ def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.Se
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
-        min_rounds=settings.min_runs,
-        max_rounds=settings.max_runs,
+        min_rounds=settings.least_rounds,
+        max_rounds=settings.most_rounds,
+        most_pairs=settings.runs,
         budget_s=settings.budget,
         seed=int.from_bytes(os.urandom(4), "big") if settings.seed is None else settings.seed,
         user_candidates=request.candidates,

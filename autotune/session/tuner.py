@@ -8,6 +8,7 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import BASELINE, Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -42,7 +43,7 @@ from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
 from autotune.verdict.confirm import LEAST_PAIRS
-from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, Race
+from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
 
 BASELINE_RUNS = 3
 """Runs of the baseline before the race, which give the noise."""
@@ -58,6 +59,8 @@ class SessionOptions:
     warmup: int = 1
     min_rounds: int = MIN_ROUNDS
     max_rounds: int = MAX_ROUNDS
+    most_pairs: int | None = None
+    """Most fresh pairs of a confirmation; None: as many as the budget has room for."""
     budget_s: float = 600.0
     seed: int = 0
     user_candidates: tuple[Candidate, ...] = ()
@@ -117,7 +120,7 @@ class _Tuning:
         )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
-        self._results = Results(self._entries, self._measured)
+        self._results = Results(self._entries, self._measured, workload.goal)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
@@ -175,13 +178,13 @@ class _Tuning:
         measured: list[TrialOutcome] = []
         while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
             measured.append(self._runs.baseline("baseline", len(measured) + 1))
-        pairs = budget.reserve(self._budget.runs_left()) // 2
+        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
-            if caution.kind != "slow start" or not self._options.warmup:  # a warm-up run takes the slow start
-                self._reporter.warn(caution.text)
+            if caution.kind == "already done" or (caution.kind == "slow start" and not self._options.warmup):
+                self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
         self._reporter.report(BaselineKnown(baseline, observation))
 
     # --- candidates ---
@@ -189,7 +192,7 @@ class _Tuning:
     def _first_race(self) -> Race | None:
         proposals = self._first_proposals()
         runs = self._budget.runs_left()  # after planning, which takes time
-        self._reserve_runs = budget.reserve(runs)
+        self._reserve_runs = budget.reserve(runs, self._most_reserved)
         self._reserve_s = self._budget.cost_s(self._reserve_runs)
         allotted = self._allotted(len(proposals), runs)
         entries, untried = self._admit(proposals, allotted.fitting)
@@ -203,6 +206,7 @@ class _Tuning:
             rng=self._rng,
             min_rounds=self._options.min_rounds,
             max_rounds=self._options.max_rounds,
+            tail_runs=min(TAIL_RUNS, self._most_reserved),
         )
         return self._race
 
@@ -221,6 +225,7 @@ class _Tuning:
             most_rounds=self._options.max_rounds,
             spent_s=self._budget.spent_s(),
             run_s=self._budget.cost_s(1),
+            most=self._most_reserved,
         )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
@@ -278,7 +283,12 @@ class _Tuning:
 
     def _affordable(self) -> int:
         reserved = None if self._race is None else self._reserved()
-        return self._budget.candidates_affordable(self._options.max_rounds, reserved=reserved)
+        return self._budget.candidates_affordable(self._options.max_rounds, self._most_reserved, reserved=reserved)
+
+    @property
+    def _most_reserved(self) -> int:
+        pairs = self._options.most_pairs
+        return budget.MOST_RESERVED_RUNS if pairs is None else min(budget.MOST_RESERVED_RUNS, 2 * pairs)
 
     def _reserved(self) -> int:
         """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
@@ -303,7 +313,7 @@ class _Tuning:
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        pairs = self._budget.runs_left() // 2
+        pairs = min(self._budget.runs_left() // 2, self._options.most_pairs or sys.maxsize)
         if pairs < LEAST_PAIRS:
             self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
             return
@@ -335,6 +345,7 @@ class _Tuning:
             self._failure = self._failure or ending.described(ended)
             self._reporter.warn(ending.described(ended))
         self._warn_of_cleanup(cleaning)
+        self._warn_of_the_baseline()
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
@@ -344,6 +355,13 @@ class _Tuning:
         self._failure = ending.described(ended)
         self._warn_of_cleanup(cleaning)
         self._reporter.report(Unmeasured(self._summary(interrupted=False)))
+
+    def _warn_of_the_baseline(self) -> None:
+        """Warn of drift and outliers, which only all runs of the baseline show."""
+        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.value is not None]
+        for caution in stats.cautions([one.run.wall_s for one in trials], prepared=False):
+            if caution.kind in ("drift", "outliers"):
+                self._reporter.warn(caution.text)
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:

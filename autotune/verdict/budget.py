@@ -30,28 +30,29 @@ FULL_SET = 6
 """Candidates that a planner usually proposes first."""
 
 
-def reserve(runs: int) -> int:
-    """Return the runs to reserve for the confirmation, of those that fit after the baseline: an even number. 0 when no
-    candidate could run besides."""
+def reserve(runs: int, most: int = MOST_RESERVED_RUNS) -> int:
+    """Return the runs to reserve for the confirmation, of those that fit after the baseline: an even number, at most
+    `most`. 0 when no candidate could run besides."""
     if runs < LEAST_RACE_RUNS + LEAST_CONFIRM_RUNS:
         return 0
     half = 2 * int(runs * CONFIRM_SHARE / 2)
-    return max(LEAST_CONFIRM_RUNS, min(MOST_RESERVED_RUNS, half))
+    return max(LEAST_CONFIRM_RUNS, min(most, half))
 
 
-def candidates_that_run(runs: int) -> int:
+def candidates_that_run(runs: int, most: int = MOST_RESERVED_RUNS) -> int:
     """Return how many candidates get at least one round. Without room for a confirmation, one candidate gets all
     rounds: two rounds make an interval."""
     if runs < LEAST_RACE_RUNS:
         return 0
-    return max(1, runs - reserve(runs) - 1) if reserve(runs) else 1
+    reserved = reserve(runs, most)
+    return max(1, runs - reserved - 1) if reserved else 1
 
 
-def candidates_worth_proposing(runs: int, rounds: int) -> int:
+def candidates_worth_proposing(runs: int, rounds: int, most: int = MOST_RESERVED_RUNS) -> int:
     """Return how many candidates a planner should propose first: as many as get all rounds, or a usual set with fewer
     rounds if that is more."""
-    in_full = (runs - reserve(runs)) // rounds - 1
-    return max(in_full, min(FULL_SET, candidates_that_run(runs)))
+    in_full = (runs - reserve(runs, most)) // rounds - 1
+    return max(in_full, min(FULL_SET, candidates_that_run(runs, most)))
 
 
 def more_candidates(runs: int, rounds: int, reserved: int) -> int:
@@ -60,12 +61,15 @@ def more_candidates(runs: int, rounds: int, reserved: int) -> int:
     return max(0, (runs - reserved) // rounds - 2)
 
 
-def allot(*, proposed: int, runs: int, most_rounds: int, spent_s: float, run_s: float) -> Allotment:
-    """Divide the `runs` that fit after the baseline. `spent_s` is the time of the session so far."""
-    fitting = min(proposed, candidates_that_run(runs))
-    rounds = (runs - reserve(runs)) // (fitting + 1) if fitting else 0
+def allot(
+    *, proposed: int, runs: int, most_rounds: int, spent_s: float, run_s: float, most: int = MOST_RESERVED_RUNS
+) -> Allotment:
+    """Divide the `runs` that fit after the baseline, at most `most` of them for the confirmation. `spent_s` is the time
+    of the session so far."""
+    fitting = min(proposed, candidates_that_run(runs, most))
+    rounds = (runs - reserve(runs, most)) // (fitting + 1) if fitting else 0
     race_runs = most_rounds * (proposed + 1)
-    wanted_runs = race_runs + min(MOST_RESERVED_RUNS, math.ceil(race_runs * CONFIRM_SHARE / (1.0 - CONFIRM_SHARE)))
+    wanted_runs = race_runs + min(most, math.ceil(race_runs * CONFIRM_SHARE / (1.0 - CONFIRM_SHARE)))
     return Allotment(
         proposed=proposed,
         fitting=fitting,

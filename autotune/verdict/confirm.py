@@ -4,12 +4,17 @@
 The noise is moderated: beside its own pairs' scatter, an interval uses that of the candidate's pairs in the race, and a
 little of what all candidates' pairs share (Smyth, "Linear models and empirical Bayes methods", SAGMB 3, 2004, with a
 fixed weight). The mean is that of the fresh pairs alone.
+
+Where several baselines may be the best (rivals: EEVDF with other values of the workload's parameters), a win needs that
+the candidate is shown to be better than each of them, all at the same level. That is no more risk than with one, since
+a false win must at least be a false one over the best of them: an intersection-union test (Berger, "Multiparameter
+hypothesis testing and acceptance sampling", Technometrics 24, 1982).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -127,6 +132,8 @@ class Confirmation:
     lent: Scatter = Scatter()
     pairs: dict[int, float] = field(default_factory=dict)
     """Logarithms of speedups, by round."""
+    rivals: dict[str, dict[int, float]] = field(default_factory=dict)
+    """The same over each further baseline, by its key."""
     looked: int = 0
     """Looks so far."""
     outcome: Literal["won", "lost"] | None = None
@@ -143,25 +150,39 @@ class Confirmation:
     def pairs_left(self) -> int:
         return self.most_pairs - len(self.pairs)
 
+    @property
+    def against(self) -> str | None:
+        """Key of the rival that least is shown against; None for the baseline itself, as without rivals."""
+        lows = {key: estimate.interval(self.level).low for key, estimate in self._estimates().items()}
+        return min(lows, key=lambda key: lows[key], default=None)
+
     def interval(self) -> Interval | None:
-        """Return the interval that the last look used; None with fewer than two pairs."""
-        estimate = Estimate.of(list(self.pairs.values()), self.lent)
+        """Return the interval that the last look used, over the baseline that least is shown against: it excludes 1 if
+        and only if all do. None with fewer than two pairs."""
+        estimate = self._estimates().get(self.against)
         return estimate.interval(self.level) if estimate is not None else None
 
-    def add(self, number: int, pair: float) -> None:
-        """Add the pair of a round, and look where a look is due."""
+    def add(self, number: int, pair: float, rivals: Mapping[str, float] | None = None) -> None:
+        """Add the pair of a round, those over the `rivals` with it, and look where a look is due."""
         self.pairs[number] = pair
+        for key, over in (rivals or {}).items():
+            self.rivals.setdefault(key, {})[number] = over
         if self.outcome is None and len(self.pairs) == self.looks[self.looked].pairs:
             self.looked += 1
             self.outcome = self._look(self.looks[self.looked - 1])
 
     def _look(self, look: Look) -> Literal["won", "lost"] | None:
-        estimate = Estimate.of(list(self.pairs.values()), self.lent)
-        assert estimate is not None  # no look comes before the second pair
-        if excludes_one(estimate.interval(look.level)) == "faster":
+        estimates = self._estimates().values()  # no look comes before the second pair
+        if all(excludes_one(one.interval(look.level)) == "faster" for one in estimates):
             return "won"
-        hopeless = estimate.mean <= look.least_errors * estimate.error
+        hopeless = any(one.mean <= look.least_errors * one.error for one in estimates)
         return "lost" if hopeless or self.looked == len(self.looks) else None
+
+    def _estimates(self) -> dict[str | None, Estimate]:
+        """Return the estimate over each baseline, the first under None; none with fewer than two pairs."""
+        series: list[tuple[str | None, dict[int, float]]] = [(None, self.pairs), *self.rivals.items()]
+        found = {key: Estimate.of(list(pairs.values()), self.lent) for key, pairs in series}
+        return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 
 def detectable(noise: float, pairs: int) -> float:

@@ -22,7 +22,7 @@ results are looked at after every round, candidates join later, and the best of 
   the one before: 1/2, 1/4, 1/8 and so on, never more than alpha in all. Nothing is handed on that a leader "has not
   spent": whether it was given up depends on its data. Only a leader that fails before its first look hands on all.
 - *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
-  Then it runs alone until `TAIL_RUNS` of its runs are known, as far as the budget goes: a run that takes far longer
+  Then it runs alone until `tail_runs` of its runs are known, as far as the budget goes: a run that takes far longer
   than its median counts into the mean, and may cost it the win.
 - *Faster and slower in the race.* A set of candidates may spend 3/4 of the alpha that earlier sets left; its candidates
   share that evenly. A candidate has a look at each pair from the second on. Its first `max_rounds - 1` looks share 3/4
@@ -31,6 +31,9 @@ results are looked at after every round, candidates join later, and the best of 
 - *Dropping* claims nothing: a wrong decision costs power, never a false winner. So it may assume that all runs of a set
   have the same relative noise. After `min_rounds`, a candidate is dropped if it is behind the best one by more than
   noise explains, at one-sided `OUTPACED_LEVEL`; behind the baseline only after `BASELINE_ROUNDS`.
+- *Several baselines.* Where the workload has parameters, the baseline is EEVDF at its best values, and `rivals` are
+  EEVDF at the others that may be the best (`verdict.sweep`). The race compares with the baseline alone; in the
+  confirmation all run in every round, and the leader must be shown better than each.
 - *Cold starts.* Where the first run of every candidate of a set was its slowest by far, that round is left out for all.
 
 A set is finished when at most one candidate is left in it, or after `max_rounds` rounds. In the next set only the
@@ -133,6 +136,9 @@ class Standing:
     tail: Tail | None = None
     """What its runs show of rare slow ones; None without a valid run."""
 
+    against: str = BASELINE
+    """Key of the baseline that the interval compares with: of several, the one that least is shown against."""
+
     @property
     def pairs(self) -> int:
         """Number of pairs that the interval rests on."""
@@ -199,8 +205,11 @@ class Race:
         rng: random.Random,
         min_rounds: int = MIN_ROUNDS,
         max_rounds: int = MAX_ROUNDS,
+        tail_runs: int = TAIL_RUNS,
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
+        baseline: str = BASELINE,
+        rivals: Sequence[str] = (),
     ) -> None:
         if not 2 <= min_rounds <= max_rounds or not 0.0 < alpha < 1.0:
             raise ValueError(f"no race with {min_rounds=} {max_rounds=} {alpha=}")
@@ -208,10 +217,12 @@ class Race:
         self._rng = rng
         self._min_rounds = min_rounds
         self._max_rounds = max_rounds
+        self._tail_runs = tail_runs
         self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
         self._entrants: dict[str, _Entrant] = {}
+        self.baselines = (baseline, *rivals)
         self._baseline = _Reliability()
         self._alpha_for_sets = alpha
         self._set_size = 0
@@ -234,7 +245,7 @@ class Race:
         self._refuse_open_round()
         if self._race_is_over:
             raise ValueError("no candidate can join once confirmation has begun")
-        if len(set(keys)) < len(keys) or self._entrants.keys() & {*keys} or BASELINE in keys:
+        if len(set(keys)) < len(keys) or self._entrants.keys() & {*keys} or {*self.baselines} & {*keys}:
             raise ValueError(f"candidates must be new and named once: {keys}")
         if not keys:
             return
@@ -263,7 +274,8 @@ class Race:
         elif confirmation.outcome is None:
             self._confirm_rounds_run += 1
             most = self._confirm_rounds_run - 1 + confirmation.pairs_left
-            self._open = Round("confirm", self._confirm_rounds_run, most, self._shuffled([confirmation.key]))
+            order = self._shuffled([confirmation.key, *self.baselines[1:]])
+            self._open = Round("confirm", self._confirm_rounds_run, most, order)
         else:
             self._tail_rounds_run += 1
             most = self._tail_rounds_run - 1 + self._tail_runs_left()
@@ -276,16 +288,18 @@ class Race:
         opened = self._open
         if opened is None:
             raise ValueError("no round is open")
-        expected = {key for key in opened.order if key == BASELINE or self._entrants[key].dropped is None}
+        expected = {key for key in opened.order if key in self.baselines or self._entrants[key].dropped is None}
         if not expected <= values.keys() <= set(opened.order):
             raise ValueError(f"values of {sorted(values)} do not fit the round {opened.order}")
         self._open = None
-        baseline = _valid(values.get(BASELINE))
-        if BASELINE in opened.order:
-            self._baseline.count(baseline is not None)
+        baselines = {key: _valid(values[key]) for key in self.baselines if key in opened.order}
+        valid = {key: value for key, value in baselines.items() if value is not None}
+        complete = len(valid) == len(baselines)
+        if baselines:
+            self._baseline.count(complete)
         for key in opened.order:
-            if key in expected and key != BASELINE:
-                self._record_one(self._entrants[key], opened, baseline, _valid(values[key]))
+            if key in expected and key not in baselines:
+                self._record_one(self._entrants[key], opened, valid if complete else {}, _valid(values[key]))
         if opened.phase == "race":
             self._leave_out_cold_starts()
             self._drop_outpaced()
@@ -307,7 +321,7 @@ class Race:
     def rename(self, old: str, new: str) -> None:
         """Replace a candidate that has not run yet by another, also in the middle of a round."""
         entrant = self._entrants.get(old)
-        if entrant is None or entrant.pairs or new in self._entrants or new == BASELINE:
+        if entrant is None or entrant.pairs or new in {*self._entrants, *self.baselines}:
             raise ValueError(f"{old!r} cannot become {new!r}")
         entrant.key = new
         self._entrants = {new if key == old else key: one for key, one in self._entrants.items()}
@@ -432,7 +446,7 @@ class Race:
         return None if entrant.dropped else entrant
 
     def _shuffled(self, keys: Iterable[str]) -> tuple[str, ...]:
-        order = [BASELINE, *keys]
+        order = [self.baselines[0], *keys]
         self._rng.shuffle(order)
         return tuple(order)
 
@@ -446,9 +460,12 @@ class Race:
 
     def _tail_runs_left(self) -> int:
         entrant = self._entrants[self._confirmation.key] if self._confirmation else None
-        return max(0, TAIL_RUNS - entrant.tail.runs) if entrant else 0
+        return max(0, self._tail_runs - entrant.tail.runs) if entrant else 0
 
-    def _record_one(self, entrant: _Entrant, opened: Round, baseline: float | None, value: float | None) -> None:
+    def _record_one(
+        self, entrant: _Entrant, opened: Round, baselines: Mapping[str, float], value: float | None
+    ) -> None:
+        """Record a candidate's value beside those of the round's baselines; without any, it has no pair."""
         entrant.reliability.count(value is not None)
         if entrant.reliability.lost:
             self.drop(entrant.key, f"{entrant.reliability.invalid} invalid runs")
@@ -456,21 +473,27 @@ class Race:
             entrant.tail.alone.append(self._cost(value))
             if not self._tail_runs_left():
                 self._judge_tail(entrant)
-        elif baseline is not None and value is not None:
-            entrant.tail.compared.append((self._cost(baseline), self._cost(value)))
-            pair = log_speedup(baseline, value, self._goal)
+        elif baselines and value is not None:
+            pairs = {key: log_speedup(baseline, value, self._goal) for key, baseline in baselines.items()}
+            for key, baseline in baselines.items():
+                is_first = key == self.baselines[0]
+                kept = entrant.tail.compared if is_first else entrant.tail.rivals.setdefault(key, [])
+                kept.append((self._cost(baseline), self._cost(value)))
+            pair = pairs.pop(self.baselines[0])
             if opened.phase == "race":
                 entrant.pairs[opened.number] = pair
                 entrant.costs[opened.number] = self._cost(value)
             elif self._confirmation is not None and self._confirmation.key == entrant.key:
-                self._confirm_one(entrant, self._confirmation, opened.number, pair)
+                self._confirm_one(entrant, self._confirmation, opened.number, pair, pairs)
 
     def _cost(self, value: float) -> float:
         """Return what is to be small: the value itself, or time per work where it is to be large."""
         return value if self._goal == "min" else 1.0 / value
 
-    def _confirm_one(self, entrant: _Entrant, confirmation: Confirmation, number: int, pair: float) -> None:
-        confirmation.add(number, pair)
+    def _confirm_one(
+        self, entrant: _Entrant, confirmation: Confirmation, number: int, pair: float, rivals: Mapping[str, float]
+    ) -> None:
+        confirmation.add(number, pair, rivals)
         self._pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
@@ -500,13 +523,13 @@ class Race:
             return
         columns = {entrant.key: [entrant.pairs[number] for number in sorted(rounds)] for entrant in racing}
         if self._race_rounds - self._set_began_at >= self._baseline_rounds:
-            columns[BASELINE] = [0.0] * len(rounds)
+            columns[self.baselines[0]] = [0.0] * len(rounds)
         if len(columns) < 2:
             return
         best, behind = outpaced(columns, OUTPACED_LEVEL)
-        for key in behind.keys() - {BASELINE}:
+        for key in behind.keys() - {self.baselines[0]}:
             gap = -math.expm1(-behind[key]) * 100
-            place = "slower than" if best == BASELINE else "behind"
+            place = "slower than" if best == self.baselines[0] else "behind"
             self._entrants[key].dropped = f"{gap:.1f} % {place} {best} after {len(rounds)} rounds"
 
     def _choose_for_confirmation(self, alpha: float) -> None:
@@ -529,8 +552,10 @@ class Race:
     def _standing(self, entrant: _Entrant) -> Standing:
         confirmation = entrant.confirmation
         judged = confirmation is not None and confirmation.outcome is not None
+        against = self.baselines[0]
         if confirmation and (judged or len(entrant.pairs) < 2 <= len(confirmation.pairs)):
             rounds, fresh, interval = tuple(confirmation.pairs), True, confirmation.interval()
+            against = confirmation.against or against
         else:
             rounds, fresh, interval = tuple(entrant.pairs), False, self._race_interval(entrant)
         stalls = self._won() is entrant and not entrant.tail.mean_is_better  # its runs alone were cut short
@@ -545,6 +570,7 @@ class Race:
             confirmed=entrant.key == self.winner,
             fresh_pairs=len(confirmation.pairs) if confirmation else 0,
             tail=entrant.tail if entrant.tail.runs else None,
+            against=against,
         )
 
     def _verdict(self, entrant: _Entrant, interval: Interval | None, *, claims: bool) -> Verdict:

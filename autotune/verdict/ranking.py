@@ -6,10 +6,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from autotune.config import duration_flag
 from autotune.records import Baseline, CandidateResult, Interval, Outlook, Prediction, Verdict
 from autotune.verdict.confirm import FIRST_LOOK_PAIRS, pairs_to_show
-from autotune.verdict.stats import excludes_one, percent_text
+from autotune.verdict.stats import excludes_one, percent_text, ratio_text
 from autotune.verdict.tail import unseen_one_in
 
 
@@ -33,12 +32,12 @@ def recommend(
     leader = next((one for one in results if outlook is not None and one.candidate.key == outlook.candidate), None)
     if outlook is None or leader is None or leader.speedup is None:
         return "Stay with EEVDF: no scheduler was shown to beat it here."
-    return f"Stay with EEVDF: no scheduler was shown to beat it here. {_not_shown(leader, leader.speedup, outlook)}"
+    return f"Stay with EEVDF. Not shown: {_not_shown(leader, leader.speedup, outlook)}"
 
 
 def _won(best: CandidateResult, speedup: Interval, *, is_time: bool) -> str:
-    gain = f"{speedup.estimate:.3g} times as {'fast' if is_time else 'good'} as under EEVDF"
-    interval = f"{speedup.confidence * 100:.3g} % interval {speedup.low:.3g} to {speedup.high:.3g}"
+    gain = f"{ratio_text(speedup.estimate)} times as {'fast' if is_time else 'good'} as under EEVDF"
+    interval = f"{speedup.confidence * 100:.3g} % interval {ratio_text(speedup.low)} to {ratio_text(speedup.high)}"
     sure = f"Use {best.candidate.short}: the command runs {gain} ({interval}), confirmed on fresh runs."
     return f"{sure} {_tail(best)}" if best.slowest is not None else sure
 
@@ -53,16 +52,17 @@ def _tail(best: CandidateResult) -> str:
 
 def _not_shown(leader: CandidateResult, speedup: Interval, outlook: Outlook) -> str:
     """Say where the leader stands, which gains are excluded, and what would show its gain."""
-    place = f"{speedup.estimate:.3f} [{speedup.low:.3f}, {speedup.high:.3f}]"
+    place = f"{ratio_text(speedup.estimate)} [{ratio_text(speedup.low)}, {ratio_text(speedup.high)}]"
     if excludes_one(speedup) == "faster":  # and yet no winner
-        return f"The typical run of {leader.candidate.short} is faster, at {place}; {leader.note}."
+        return f"the typical run of {leader.candidate.short} is faster, at {place}; {leader.note}."
     excluded = (
         f"gains over {percent_text(speedup.high - 1.0)} are excluded" if speedup.high > 1.0 else "a gain is excluded"
     )
-    known = f"The leader {leader.candidate.short} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
+    known = f"the leader {leader.candidate.short} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
     if outlook.more_pairs is None or outlook.more_s is None:
         return known
-    more = f"{outlook.more_pairs} more pairs (about {duration_flag(math.ceil(outlook.more_s))})"
+    minutes, seconds = divmod(math.ceil(outlook.more_s), 60)
+    more = f"{outlook.more_pairs} more pairs (about {minutes}:{seconds:02})"
     return f"{known} If its gain is real, {more} would show it."
 
 
@@ -86,15 +86,15 @@ def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
     return prediction == verdict
 
 
-def rank(results: Iterable[CandidateResult], winner: str | None) -> list[CandidateResult]:
+def rank(results: Iterable[CandidateResult], winner: str | None, leader: str | None = None) -> list[CandidateResult]:
     """Sort results as the table shows them: the winner, those shown to be faster, EEVDF itself, those not shown to
-    differ, the slower, the invalid. So only a proven gain ranks above EEVDF. In each group those that had fresh rounds
-    come first, the rest by estimate."""
+    differ, the slower, the invalid. So only a proven gain ranks above EEVDF. In each group the `leader` of a session
+    without a winner comes first, then those that had fresh rounds, the rest by estimate."""
 
-    def place(result: CandidateResult) -> tuple[int, bool, float]:
+    def place(result: CandidateResult) -> tuple[int, bool, bool, float]:
         estimate = result.speedup.estimate if result.speedup else 0.0
         group = 0 if result.candidate.key == winner else _PLACE[result.verdict]
-        return group, result.fresh_pairs == 0, -estimate
+        return group, result.candidate.key != leader, result.fresh_pairs == 0, -estimate
 
     return sorted(results, key=place)
 

@@ -135,6 +135,26 @@ def verdict(interval: Interval | None, margin: float = SAME_MARGIN) -> Verdict:
     return "same" if 1.0 / (1.0 + margin) <= interval.low and interval.high <= 1.0 + margin else "undecided"
 
 
+def medians_contradict(interval: Interval | None, baseline: float | None, median: float | None, goal: Goal) -> bool:
+    """Return whether an interval excludes 1 although the medians point the other way, as they can where rounds differ
+    more than schedulers do."""
+    side = None if interval is None else excludes_one(interval)
+    if side is None or baseline is None or median is None or not (usable(baseline) and usable(median)):
+        return False
+    gain = log_speedup(baseline, median, goal)
+    return gain < 0.0 if side == "faster" else gain > 0.0
+
+
+def ratio_text(ratio: float) -> str:
+    """Format a ratio in five characters, with more digits only where it would read as 1 and is not: an interval that
+    excludes 1 is never printed as one that holds it. Intervals of few noisy runs can be very wide."""
+    if ratio >= 999.5:
+        return ">999"
+    if abs(ratio - 1.0) > _ROUNDING and abs(ratio - 1.0) < 0.0005:
+        return f"{ratio:.{-math.floor(math.log10(abs(ratio - 1.0)))}f}"
+    return f"{ratio:.{3 if ratio < 9.9995 else 2 if ratio < 99.995 else 1}f}"
+
+
 def _exp(exponent: float) -> float:
     """Return exp(exponent), infinity when it overflows."""
     try:

@@ -25,6 +25,8 @@ class Tail:
     compared: list[tuple[float, float]] = field(default_factory=list)
     """EEVDF's and the candidate's, round by round."""
     alone: list[float] = field(default_factory=list)
+    rivals: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """The same as `compared` for further baselines, by their keys; their rounds are among those."""
 
     @property
     def costs(self) -> list[float]:
@@ -49,11 +51,12 @@ class Tail:
         """Whether the candidate's mean is below EEVDF's, with one stall more than was seen where there was any: few
         runs show too few of rare stalls more often than too many. Of its other runs only those beside EEVDF's count:
         the machine may have changed since."""
-        if not self.compared:
-            return True
+        return all(self._is_better(pairs) for pairs in (self.compared, *self.rivals.values()) if pairs)
+
+    def _is_better(self, pairs: list[tuple[float, float]]) -> bool:
         limit = STALL * statistics.median(self.costs)
-        eevdf = statistics.fmean(eevdf for eevdf, _ in self.compared)
-        usual = statistics.fmean([own for _, own in self.compared if own <= limit] or [limit])
+        eevdf = statistics.fmean(eevdf for eevdf, _ in pairs)
+        usual = statistics.fmean([own for _, own in pairs if own <= limit] or [limit])
         extra = [cost - usual for cost in self.costs if cost > limit]
         return usual + (math.fsum(extra) + max(extra, default=0.0)) / self.runs < eevdf
 

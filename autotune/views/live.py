@@ -12,6 +12,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from statistics import median
 from types import TracebackType
 from typing import Literal, TextIO, TypeAlias
 
@@ -26,7 +27,8 @@ from autotune import events
 from autotune.records import CandidateResult, Phase, Session
 from autotune.report import documents
 from autotune.report import table as report_table
-from autotune.report.text import clock_text, printable
+from autotune.report.strip import Strips, strips
+from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
 from autotune.views.progress import SessionProgress, advance
 from autotune.views.wording import PHASES, Line, Wording, shown_key
@@ -122,7 +124,8 @@ class LiveView:
         command, so that it can be copied whole."""
         self.console.print()
         if session.results:
-            self.console.print(final_table(session, self.console.width))
+            ascii_only = self.console.options.ascii_only
+            self.console.print(final_table(session, self.console.width, ascii_only=ascii_only))
             self.console.print(Text(documents.session_footnote(session)))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
@@ -172,11 +175,11 @@ def moving(
     ascii_only: bool = False,
 ) -> RenderableType:
     """Draw the moving part. On a low terminal, the end of the standings is cut off."""
-    parts: list[RenderableType] = [Text(), *_where(progress, now_s)]
+    parts: list[RenderableType] = [Text(), *_where(progress, now_s, is_time=is_time)]
     parts.append(_budget(progress, now_s, budget_s, width, ascii_only))
     room = height - len(parts) - 2  # one for the gap, one for the cursor
     for count in range(min(room, len(progress.results)), 0, -1):
-        shown = standings(progress.results[:count], width, is_time=is_time)
+        shown = standings(progress.results[:count], width, is_time=is_time, ascii_only=ascii_only)
         if _height(shown, width) <= room:
             return Group(*parts, Text(), shown)
     return Group(*parts)
@@ -189,8 +192,8 @@ def _height(drawn: RenderableType, width: int) -> int:
     return len(console.render_lines(drawn))
 
 
-def _where(progress: SessionProgress, now_s: float) -> list[Text]:
-    """Draw phase, round and run; then the current step and the attached scheduler."""
+def _where(progress: SessionProgress, now_s: float, *, is_time: bool) -> list[Text]:
+    """Draw phase, round and run; then the current step, the attached scheduler, and the last run."""
     if progress.phase is None:
         return [_one_line(f"{progress.step} ...")]
     head = _one_line(_place(progress, progress.phase), "bold")
@@ -199,7 +202,22 @@ def _where(progress: SessionProgress, now_s: float) -> list[Text]:
     else:
         doing = f"{progress.step or 'Between runs'} ..."
     attached = printable(progress.attached) if progress.attached else "none (EEVDF)"
-    return [head, _one_line(doing, "cyan"), _one_line(f"Attached: {attached}")]
+    known = [_one_line(f"Last run: {last_run(progress, is_time=is_time)}")] if progress.last is not None else []
+    return [head, _one_line(doing, "cyan"), _one_line(f"Attached: {attached}"), *known]
+
+
+def last_run(progress: SessionProgress, *, is_time: bool) -> str:
+    """Return what the last run showed, and the median of its scheduler's runs so far."""
+    if progress.last is None:
+        return ""
+    name = shown_key(progress.last.candidate)
+    if progress.last.value is None:
+        return f"{name}, does not count: {printable(progress.last.invalid or '')}"
+    text = f"{name} {value_text(progress.last.value, is_time=is_time)}"
+    values = progress.values_of(progress.last.candidate)
+    if progress.last.phase == "warmup" or len(values) < 2:
+        return text
+    return f"{text}, median of {len(values)} runs {value_text(median(values), is_time=is_time)}"
 
 
 def _place(progress: SessionProgress, phase: Phase) -> str:
@@ -240,38 +258,81 @@ _NOTE_COLUMNS = 24
 """Width of the column of notes, with the gap before it; longer notes wrap."""
 
 
-def standings(results: Sequence[CandidateResult], width: int, *, is_time: bool) -> RenderableType:
+def standings(
+    results: Sequence[CandidateResult], width: int, *, is_time: bool, ascii_only: bool = False
+) -> RenderableType:
     """Draw the table during the race: without notes and colour, since nothing is decided yet."""
-    return _table(report_table.table(results, is_time=is_time), width, notes="none", coloured=False)
+    shown = report_table.table(results, is_time=is_time)
+    return _table(shown, width, notes="none", coloured=False, ascii_only=ascii_only)
 
 
-def final_table(session: Session, width: int) -> RenderableType:
+def final_table(session: Session, width: int, *, ascii_only: bool = False) -> RenderableType:
     """Draw the table at the end of a session. Narrow terminals show notes below the name of the scheduler; those that
     have no room for names show a block of lines for each."""
     notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
-    return _table(documents.session_table(session), width, notes=notes, coloured=True)
+    return _table(documents.session_table(session), width, notes=notes, coloured=True, ascii_only=ascii_only)
 
 
 _LEAST_NAME_COLUMNS = 14
 """With less room for names, a table is a row of single letters."""
 
 
-def _table(shown: report_table.Table, width: int, *, notes: Notes, coloured: bool) -> RenderableType:
-    has_column = notes == "column" and any(row.note for row in shown.rows)
-    columns = shown.header if has_column else shown.header[:-1]
-    room = width - _taken(shown) - (_NOTE_COLUMNS if has_column else 0)
-    if room < _LEAST_NAME_COLUMNS:
+_STRIP_COLUMNS = (25, 21, 17, 13)
+"""Widths of the strip of intervals, the widest that leaves room for names whole is taken."""
+
+
+def _table(
+    shown: report_table.Table, width: int, *, notes: Notes, coloured: bool, ascii_only: bool = False
+) -> RenderableType:
+    room = width - _taken(shown)
+    beside = room - _NOTE_COLUMNS if notes == "column" and any(row.note for row in shown.rows) else room
+    strip = _strip_columns(shown, beside)
+    if beside != room and not strip and _strip_columns(shown, room):  # notes have a place elsewhere, the strip has none
+        notes, beside, strip = "below", room, _strip_columns(shown, room)
+    if beside < _LEAST_NAME_COLUMNS:
         return _blocks(shown, notes=notes, coloured=coloured)
+    drawn = strips(shown.rows, strip, ascii_only=ascii_only) if strip else None
+    return _columns(shown, beside - (strip + _GAP if strip else 0), drawn, notes=notes, coloured=coloured)
+
+
+def _strip_columns(shown: report_table.Table, room: int) -> int:
+    """Return the width of the strip; 0 where there is no room or nothing to draw."""
+    if all(row.interval is None for row in shown.rows):
+        return 0
+    needed = max(_LEAST_NAME_COLUMNS, *(len(part) for row in shown.rows for part in _parts(row, room)))
+    return next((columns for columns in _STRIP_COLUMNS if room - columns - _GAP >= needed), 0)
+
+
+def _parts(row: report_table.Row, room: int) -> Sequence[str]:
+    """Return what may stand in a line of its own: the name, or its scheduler and knobs where it is long."""
+    is_long = len(row.name) > room // 2
+    return [row.scheduler, *(" " * _INDENT + knob for knob in row.knobs)] if is_long else [row.name]
+
+
+def _columns(
+    shown: report_table.Table, room: int, drawn: Strips | None, *, notes: Notes, coloured: bool
+) -> RenderableType:
+    """Draw a line for each row, with `room` for names."""
+    has_column = notes == "column" and any(row.note for row in shown.rows)
+    count = len(shown.header) if has_column else len(shown.header) - 1
     flexible = {"note"} if notes != "below" and _names_fit(shown, room) else {"note", "scheduler"}
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="bold")
-    for number, name in enumerate(columns):
+    for number, name in enumerate(shown.header[:count]):
         side: Literal["left", "right"] = "right" if number in report_table.RIGHT_ALIGNED else "left"
         table.add_column(Text(name), justify=side, no_wrap=name not in flexible, overflow="fold")
+        if drawn is not None and number == _SPEEDUP:
+            table.add_column(Text(drawn.header()), no_wrap=True)
     for row in shown.rows:
-        cells: list[RenderableType] = [Text(cell) for cell in row.cells[: len(columns)]]
+        cells: list[RenderableType] = [Text(cell) for cell in row.cells[:count]]
         cells[1] = _name(row, room, below=notes == "below")
+        if drawn is not None:
+            cells.insert(_SPEEDUP + 1, Text(drawn.of(row)))
         table.add_row(*cells, style=ROWS[row.kind] if coloured else "")
     return table
+
+
+_SPEEDUP = 4
+"""Column of the speedup, which the strip follows."""
 
 
 def _blocks(shown: report_table.Table, *, notes: Notes, coloured: bool) -> Group:

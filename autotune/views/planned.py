@@ -45,8 +45,11 @@ def _metric(workload: Workload) -> str:
 
 def _runs(settings: Settings) -> str:
     warmup = counted(settings.warmup, "warm-up run")
-    rounds = f"{settings.min_runs} to {settings.max_runs} rounds of EEVDF and each candidate in random order"
-    return f"{warmup}, the baseline, {rounds}, then fresh rounds to confirm the best"
+    least, most = settings.least_rounds, settings.most_rounds
+    number = f"{least} to {most}" if least < most else f"{most}"
+    rounds = f"{number} rounds of EEVDF and each candidate in random order"
+    fresh = "" if settings.runs is None else f"at most {settings.runs} "
+    return f"{warmup}, the baseline, {rounds}, then {fresh}fresh rounds to confirm the best"
 
 
 def request_text(request: dict[str, Any]) -> str:

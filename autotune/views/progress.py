@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from autotune import events
-from autotune.records import CandidateResult, Phase
+from autotune.records import CandidateResult, Phase, Trial
 from autotune.report.documents import spending_text
 from autotune.views.wording import step_text
 
@@ -36,6 +36,14 @@ class SessionProgress:
     attached: str | None = None
     """Name of the attached scheduler as the kernel shows it; None for EEVDF."""
     results: tuple[CandidateResult, ...] = ()
+    last: Trial | None = None
+    """The run that ended last; None before the first."""
+    values: tuple[tuple[str, float], ...] = ()
+    """Key and value of each run that counts, without warm-up."""
+
+    def values_of(self, key: str) -> list[float]:
+        """Return the values of a candidate's runs so far."""
+        return [value for one, value in self.values if one == key]
 
     def phase_left_s(self, now_s: float) -> float | None:
         """Estimate the seconds until the phase ends, at the pace of its runs so far; None before the first has ended.
@@ -65,10 +73,17 @@ def advance(progress: SessionProgress, event: events.Event, now_s: float) -> Ses
         return _run_started(progress, event, now_s)
     if isinstance(event, events.RunFinished):
         runs = progress.round_runs + 1, progress.phase_runs + 1
+        progress = _measured(progress, event.trial)
         return replace(progress, running=None, round_runs=runs[0], phase_runs=runs[1])
     if isinstance(event, events.Standings):
         return replace(progress, results=event.results)
     return progress
+
+
+def _measured(progress: SessionProgress, trial: Trial) -> SessionProgress:
+    counts = trial.value is not None and trial.phase != "warmup"
+    values = (*progress.values, (trial.candidate, trial.value or 0.0)) if counts else progress.values
+    return replace(progress, last=trial, values=values)
 
 
 def _round_started(progress: SessionProgress, event: events.RoundStarted, now_s: float) -> SessionProgress:
@@ -92,4 +107,6 @@ def _in_phase(progress: SessionProgress, phase: Phase, now_s: float) -> SessionP
         phase_started_s=now_s,
         attached=progress.attached,
         results=progress.results,
+        last=progress.last,
+        values=progress.values,
     )

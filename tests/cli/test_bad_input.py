@@ -29,7 +29,7 @@ from tests.support.guest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
 
 PROBE = INSIDE / "bad_input.py"
 VM = ("--machine", "vm", "--memory", "512M")
-SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--min-runs", "2", "--max-runs", "2", "--budget", "3m")
+SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--runs", "2", "--budget", "3m")
 """Three runs of the baseline, and the budget is gone."""
 SMALL_DISK = 'mount -t tmpfs -o size=64k none "$1" && shift && exec "$@"'
 NO_CLANG = 'for it in /usr/bin/clang-[0-9]*; do mount --bind /dev/null "$(readlink -f "$it")"; done; exec "$@"'

@@ -93,6 +93,12 @@ def test_all_options_reach_the_session(story: Story, tmp_path: Path) -> None:
     assert (choice["place"].pristine, choice["place"].cwd) == (True, str(Path.cwd()))
 
 
+@pytest.mark.parametrize("flag", ["--runs", "-r"])
+def test_an_exact_number_of_runs_reaches_the_session(story: Story, flag: str) -> None:
+    assert run("cc", flag, "5", "true").exit_code == 0
+    assert (story.options.min_rounds, story.options.max_rounds, story.options.most_pairs) == (5, 5, 5)
+
+
 def test_settings_come_from_variables_and_files_too(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("autotune.toml").write_text('budget = "5m"\nmax_runs = 6\n')
     monkeypatch.setenv("AUTOTUNE_MAX_RUNS", "8")

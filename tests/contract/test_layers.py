@@ -22,6 +22,7 @@ Graph = Mapping[str, set[str]]
 RANKS: Mapping[str, Ranks] = {
     "": (
         ("deadline", "errors", "reading", "records", "resources"),
+        ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
@@ -69,11 +70,12 @@ LEAN = (
     "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.capture", "measure.client", "measure.counters", "measure.descendants",
-    "measure.pristine", "measure.shown", "privilege", "process", "reading", "records", "resources", "runner",
+    "measure.pristine", "measure.shown", "parameters", "privilege", "process", "reading", "records", "resources",
+    "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",
     "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
-    "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats",
+    "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats", "verdict.sweep",
     "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
     "verify.load.verifier_log", "wire",
 )  # fmt: skip

@@ -14,7 +14,7 @@ from tests.support.planned_program import PROGRAM
 
 pytestmark = pytest.mark.slow
 
-HEAVY = {"anthropic", "httpx", "httpx2"}
+HEAVY = {"anthropic", "httpx", "httpx2", "plotext"}
 SEARCH = {"optuna", "numpy", "sqlalchemy"}
 REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
 COMMANDS = {

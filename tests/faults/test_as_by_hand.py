@@ -30,7 +30,7 @@ from autotune.machine.local import invoking_environment, invoking_identity
 from autotune.measure.client import PristineSpec, Runner, shell_argv
 from autotune.records import Session as SessionRecord
 from autotune.records import Workload
-from autotune.report import documents
+from autotune.report import documents, markup
 from autotune.session.remarks import Remarks
 from autotune.session.tuner import SessionOptions, tune
 from tests.support import sessions
@@ -376,7 +376,7 @@ def test_a_command_that_returns_before_its_work_is_done_is_warned_of_once(
     assert "only the time until then was measured" in told
     assert advice in told
     assert told in documents.session_json(result)["warnings"]
-    assert told[:60] in documents.markdown(result)
+    assert told[:60] in markup.markdown(result)
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Candidate, CandidateResult, Outlook, Proposal
-from autotune.report import documents
+from autotune.report import documents, markup
 from autotune.report import export as formats
 from autotune.report.text import sentence
 from autotune.schedext.catalogue.catalog import Catalog
@@ -96,7 +96,7 @@ def test_nobody_is_told_to_measure_longer_what_no_reasonable_number_of_runs_woul
 )
 def test_without_a_winner_every_report_ends_in_a_next_step(results: list[CandidateResult], says: str) -> None:
     session = without_winner(*results)
-    for report in (documents.plain_text(session), documents.markdown(session)):
+    for report in (documents.plain_text(session), markup.markdown(session)):
         assert says in report.replace("\\", "")
 
 
@@ -153,7 +153,7 @@ def test_every_report_repeats_that_the_machine_was_busy() -> None:
     warning = f"{documents.BUSY}: load 7.8 on 2 CPUs; results will be noisy"
     session = sessions.session(warnings=("another", warning))
     assert warning in documents.plain_text(session)
-    assert warning in documents.markdown(session)
+    assert warning in markup.markdown(session)
     assert warning in documents.json_text(session)
 
 
@@ -186,8 +186,8 @@ def test_candidates_with_the_same_reason_share_its_line() -> None:
     ("wrong", "says"),
     [
         ("at_fif", "did you mean 'at_fifo'?"),
-        ("bpfland", "did you mean 'scx_bpfland'?"),
-        ("lavd", "did you mean 'scx_lavd'?"),
+        ("bpflnd", "did you mean 'scx_bpfland'?"),
+        ("lavdd", "did you mean 'scx_lavd'?"),
         ("zzz", "'autotune schedulers' lists them"),
         ("", "'autotune schedulers' lists them"),
         ("at_fifo:slice=1", "did you mean 'slice_us'?"),

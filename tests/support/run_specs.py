@@ -42,6 +42,11 @@ def is_gone(pid: int) -> bool:
     return all(process.pid != pid or process.state == "Z" for process in descendants.processes())
 
 
+def group_is_gone(group: int) -> bool:
+    """Return whether a process group has ended; zombies that their new parent has not reaped yet count as ended."""
+    return all(process.group != group or process.state == "Z" for process in descendants.processes())
+
+
 def wait_until(what: Callable[[], bool], limit_s: float) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:

@@ -134,12 +134,12 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "prices": "/prices.json",
         "model_timeout": "90s",
     }
-    assert set(texts) == set(config.KEYS)
+    assert {*texts, "runs"} == set(config.KEYS)  # --runs has no bounds beside it; its own test is below
     by_flag = load(**texts)
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
     (tmp_path / "config/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
-    runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, 7)
+    runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7)
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
     assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0)
 
@@ -231,10 +231,38 @@ def test_an_error_names_where_the_value_came_from(
 
 
 def test_fewest_runs_above_most_runs_names_both(load: Load) -> None:
-    with pytest.raises(UsageError, match="--min-runs is 9, more than the default of --max-runs, which is 4"):
-        load(min_runs="9")
+    with pytest.raises(UsageError, match="--min-runs is 9, more than --max-runs, which is 5"):
+        load(min_runs="9", max_runs="5")
     with pytest.raises(UsageError, match="AUTOTUNE_MIN_RUNS is 9, more than --max-runs, which is 8"):
         load({"AUTOTUNE_MIN_RUNS": "9"}, max_runs="8")
+
+
+def test_one_bound_of_the_runs_alone_moves_the_default_of_the_other(load: Load) -> None:
+    assert (load(min_runs="9").min_runs, load(min_runs="9").max_runs) == (9, 9)
+    few = load(max_runs="2")
+    assert (few.min_runs, few.max_runs) == (2, 2)
+    assert (load({"AUTOTUNE_MIN_RUNS": "6"}).least_rounds, load({"AUTOTUNE_MIN_RUNS": "6"}).most_rounds) == (6, 6)
+
+
+def test_an_exact_number_of_runs_comes_from_everywhere(load: Load, tmp_path: Path) -> None:
+    assert load(runs="6").runs == load({"AUTOTUNE_RUNS": "6"}).runs == 6
+    (tmp_path / "work/autotune.toml").write_text("runs = 6\n")
+    assert load().runs == 6
+
+
+def test_an_exact_number_of_runs_takes_the_place_of_bounds_from_elsewhere(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "work/autotune.toml").write_text("min_runs = 3\nmax_runs = 9\n")
+    settings = load(runs="5")
+    assert (settings.least_rounds, settings.most_rounds, settings.runs) == (5, 5, 5)
+    settings = load({"AUTOTUNE_MAX_RUNS": "2"}, runs="5")
+    assert (settings.least_rounds, settings.most_rounds) == (5, 5)
+    assert (load().least_rounds, load().most_rounds) == (3, 9)
+
+
+@pytest.mark.parametrize(("bound", "flag"), [("min_runs", "--min-runs"), ("max_runs", "--max-runs")])
+def test_an_exact_number_of_runs_beside_a_bound_is_a_mistake(load: Load, bound: str, flag: str) -> None:
+    with pytest.raises(UsageError, match=f"--runs is an exact number of rounds, {flag} a bound of it"):
+        load(runs="5", **{bound: "4"})
 
 
 def test_an_unknown_key_in_a_file_is_refused_with_the_nearest_one(load: Load, tmp_path: Path) -> None:
@@ -306,7 +334,7 @@ VALUES = {
 
 def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() -> None:
     own = {name for name, key in config.ALL.items() if "project" in key.owners}
-    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "seed"}
+    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "runs", "seed"}
     assert set(config.ALL) == own | set(VALUES)
     assert all("user" in key.owners for key in config.ALL.values())
 

@@ -30,7 +30,7 @@ def test_three_turns_whose_candidates_are_really_measured(tmp_path: Path) -> Non
         Answer([submit()]),
     )
     with serving(*steps) as script:
-        argv, how = program(script, tmp_path, "--budget", "20m", "--max-runs", "3", "--seed", "1")
+        argv, how = program(script, tmp_path, "--budget", "20m", "--runs", "3", "--seed", "1")
         done = subprocess.run(argv, capture_output=True, check=False, timeout=900, **how)
     assert done.returncode == 0, done.stdout + done.stderr
     assert script.problems == []

@@ -20,7 +20,7 @@ BPF = Path(__file__).parents[1] / "bpf"
 ESCAPES = "at_gate_escape"
 ESCAPE = BPF / f"{ESCAPES}.bpf.c"
 """Passes every gate and its canary; what it does under the workload is what is told here."""
-SHORT = ["--warmup", "0", "--min-runs", "2", "--max-runs", "2"]
+SHORT = ["--warmup", "0", "--runs", "2"]
 BUSY = "timeout 3 sh -c 'while :; do :; done'"
 TRIGGERED = f"printf trigger > /proc/self/comm; for n in 1 2 3; do {BUSY} & done; {BUSY}; wait; true"
 """Becomes the program that at_gate_escape waits for, and has more tasks than there are CPUs."""
@@ -31,7 +31,7 @@ def on_host(vm: ResilientVM, kernel: Kernel, sources: list[Path], **asked: Any) 
         source.name.removesuffix(".bpf.c"): str(build(source, headers=kernel.headers).object_path) for source in sources
     }
     given = json.dumps({"objects": objects, **asked})
-    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=400, TEST_LIBBPF=str(kernel.libbpf))
+    seen = guest_json(vm, "generated_on_host.py", given, timeout_s=900, TEST_LIBBPF=str(kernel.libbpf))
     for session in seen["sessions"]:
         print(session["said"][-3000:])
         assert session["state"] == "disabled"

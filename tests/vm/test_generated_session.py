@@ -72,7 +72,7 @@ def test_a_source_is_mended_by_what_the_gates_say_and_then_measured(tmp_path: Pa
         Answer([submit()]),
     )
     with serving(*steps) as script:
-        argv, how = program(script, tmp_path, "--budget", "15m", "--seed", "1", "--max-runs", "3")
+        argv, how = program(script, tmp_path, "--budget", "15m", "--seed", "1", "--runs", "3")
         done = subprocess.run(argv, capture_output=True, check=False, timeout=900, **how)
     print(done.stdout)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,20 @@ from tests.support.guest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
-CC = (sys.executable, "-m", "autotune", "cc", "--machine", "host", "--scheduler", "at_fifo", "--scheduler", "at_vtime")
+CC = (
+    sys.executable,
+    "-m",
+    "autotune",
+    "cc",
+    "--machine",
+    "host",
+    "--scheduler",
+    "at_fifo",
+    "--scheduler",
+    "at_vtime",
+    "--runs",
+    "3",
+)
 # Its metric is better under any of our schedulers, so that there always is a leader to confirm.
 SCRIPT = "sleep 0.7531; grep -qs at_ /sys/kernel/sched_ext/root/ops && echo v: 1 || echo v: 2"
 WORKLOAD = ("--prepare", "sleep 0.7001", "--metric", "v: (.*)", "--", "sh", "-c", SCRIPT)
@@ -70,7 +83,7 @@ def test_a_script_that_starts_the_real_scheduler_is_no_way_to_stay(vm: Resilient
     place = f"d=/run/wrapped; mkdir -p $d; {fill}; chmod 755 $d/*"
     assert guest_run(vm, "sh", "-c", place, script).exit_code == 0
     path = f"/run/wrapped:{os.environ['PATH']}"
-    argv = (*CC[:6], "--scheduler", "scx_cosmos", "--max-runs", "3", *WORKLOAD)
+    argv = (*CC[:6], "--scheduler", "scx_cosmos", "--runs", "3", *WORKLOAD)
     seen = guest_json(vm, "giveback.py", "attached", how, *argv, timeout_s=600.0, PATH=path)
     assert seen["state"] == "disabled", seen
     assert seen["left"] == [], seen

@@ -14,7 +14,7 @@ from tests.support.guest import guest_json, guest_run
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
-SHORT = ("--scheduler", "at_fifo", "--min-runs", "2", "--max-runs", "2", "--", "sleep", "0.2")
+SHORT = ("--scheduler", "at_fifo", "--runs", "2", "--", "sleep", "0.2")
 
 
 def session(vm: ResilientVM, user: str, *arguments: str) -> Any:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.usefixtures("built_schedulers")
 def test_they_are_raced_and_one_that_ends_by_itself_is_invalid_with_its_reason(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    argv = ["cc", "--machine", "vm", "--budget", "8m", "--min-runs", "2", "--max-runs", "2", "--json", str(report)]
+    argv = ["cc", "--machine", "vm", "--budget", "8m", "--runs", "2", "--json", str(report)]
     argv += ["--scheduler", "scx_bpfland:slice_us=20000", "--scheduler", "scx_cosmos"]
     done = subprocess.run(
         [sys.executable, "-m", "autotune", *argv, KILLS_COSMOS], cwd=ROOT, capture_output=True, text=True, timeout=700

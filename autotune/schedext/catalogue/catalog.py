@@ -15,11 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from autotune import reading, resources
 from autotune.errors import AutotuneError, UsageError
-from autotune.records import AttachSpec, Candidate, KnobValue, knob_text
+from autotune.records import BASELINE, AttachSpec, Candidate, KnobValue, knob_text
 from autotune.schedext.catalogue import knobs as knob_rules
 from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, unknown
 
 CUSTOM = "custom:"
+PREFIX = "scx_"
+"""How names of the scx family begin; scxctl's users leave it out."""
 """Prefix of the names of generated schedulers."""
 MODE = "mode"
 """In settings: stands for the settings of a profile."""
@@ -214,12 +216,22 @@ class Catalog:
         names = [scheduler.name for scheduler in self.schedulers]
         raise unknown(f"no scheduler is called '{name}'", name, names, "'autotune schedulers' lists them")
 
+    def named(self, name: str) -> Scheduler:
+        """Return the scheduler that a person means: `scx_` may be left out, as scxctl's users do. Raises UsageError;
+        for EEVDF too, which every session runs anyway."""
+        if name.lower() == BASELINE:
+            raise UsageError(
+                "EEVDF is the kernel's own scheduler, and always runs as the baseline", hint="leave it out of the list"
+            )
+        known = {scheduler.name for scheduler in self.schedulers}
+        return self.get(PREFIX + name if name not in known and PREFIX + name in known else name)
+
     def parse_candidate(self, text: str) -> Candidate:
         """Parse `NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile,
         which other settings override. Raises UsageError."""
         prefix = CUSTOM if text.startswith(CUSTOM) else ""
         name, _, settings = text.removeprefix(prefix).partition(":")
-        scheduler = self.get(prefix + name.strip())
+        scheduler = self.named(prefix + name.strip())
         given: dict[str, str] = {}
         for knob, value in _pairs(scheduler, settings):
             if knob in given:

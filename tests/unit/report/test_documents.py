@@ -14,7 +14,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from autotune.records import Session
-from autotune.report import documents
+from autotune.report import documents, markup
 from autotune.wire import from_json
 from tests.support import sessions
 
@@ -79,8 +79,8 @@ def test_the_baseline_says_which_gains_the_budget_is_likely_to_find() -> None:
 
 def test_a_winner_is_recommended_with_its_interval() -> None:
     text = documents.conclusion(sessions.session())
-    assert text.startswith("Use at_batch:slice_us=20000,stay=true: the command runs 1.08 times as fast")
-    assert "95 % interval 1.05 to 1.12" in text
+    assert text.startswith("Use at_batch:slice_us=20000,stay=true: the command runs 1.084 times as fast")
+    assert "95 % interval 1.051 to 1.118" in text
 
 
 def test_without_a_winner_the_advice_is_to_stay() -> None:
@@ -135,7 +135,7 @@ def test_the_command_keeps_every_option_of_the_workload() -> None:
 def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is() -> None:
     hostile = sessions.result(sessions.VTIME, "invalid", median=None, note="a|b\n| c | `x` <script>")
     done = sessions.session(results=(*sessions.results(), hostile), workload=sessions.workload(command="a | b\n# c"))
-    text = documents.markdown(done)
+    text = markup.markdown(done)
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 6
     bare = [line.replace("\\|", "") for line in lines]

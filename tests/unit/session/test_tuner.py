@@ -217,6 +217,17 @@ def test_a_faster_scheduler_wins_on_rounds_that_did_not_choose_it() -> None:
     assert "Use fast" in result.recommendation
 
 
+@pytest.mark.parametrize("runs", [2, 4, 7])
+def test_a_given_number_of_runs_holds_in_every_phase(runs: int) -> None:
+    """With a budget for hundreds of runs, and a winner whose tail would run on."""
+    machine = ScriptedMachine({BASELINE: 1.0, "fast": 0.5, "slow": 1.9, "equal": 1.0})
+    result = session(machine, ["fast", "slow", "equal"], min_rounds=runs, max_rounds=runs, most_pairs=runs)
+    counts = {one.candidate.key: one.runs for one in result.results}
+    assert (counts["slow"], counts["equal"]) == (runs, runs)
+    assert runs + 2 <= counts["fast"] <= 2 * runs
+    assert result.winner == ("fast" if runs >= 4 else result.winner)
+
+
 def test_equal_schedulers_make_no_winner() -> None:
     machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0})
     assert session(machine, ["a", "b"]).winner is None

@@ -795,3 +795,68 @@ def test_inverted_values_and_the_other_goal_give_the_same_session(seed: int) -> 
         return rounds + run_set(tried, values), tried.winner
 
     assert play("min") == play("max")
+
+
+# --- several baselines -----------------------------------------------------------------------------------
+
+
+def with_rivals(times: Mapping[str, Value], *rivals: str) -> tuple[Race, list[Round]]:
+    """A race of `a` beside EEVDF at jobs=8 and, in the confirmation, the rivals; and its rounds."""
+    own = race("a", baseline="eevdf jobs=8", rivals=rivals)
+    runs = Runs(times)
+    rounds = run_set(own, runs.of)
+    own.begin_confirm(8)
+    return own, rounds + run_set(own, runs.of)
+
+
+def test_the_rivals_run_in_the_confirmation_only() -> None:
+    own, rounds = with_rivals({"a": 8.0, "eevdf jobs=8": 10.0, "eevdf jobs=4": 10.0}, "eevdf jobs=4")
+    assert {frozenset(one.order) for one in rounds if one.phase == "race"} == {frozenset({"a", "eevdf jobs=8"})}
+    assert {frozenset(one.order) for one in rounds if one.phase == "confirm"} == {
+        frozenset({"a", "eevdf jobs=8", "eevdf jobs=4"})
+    }
+    assert own.winner == "a"
+
+
+@pytest.mark.parametrize(("rival", "won"), [(10.0, True), (8.4, True), (8.0, False), (7.5, False)])
+def test_a_winner_beats_every_rival_and_what_is_shown_is_the_least(rival: float, won: bool) -> None:
+    own, _ = with_rivals({"a": 8.0, "eevdf jobs=8": 10.0, "eevdf jobs=4": rival}, "eevdf jobs=4")
+    shown = standing(own, "a")
+    assert (own.winner == "a") is won
+    assert shown.interval is not None
+    assert shown.interval.estimate == pytest.approx(min(10.0, rival) / 8.0, rel=0.01)
+    assert (shown.interval.low > 1.0) is won
+    assert shown.verdict == ("faster" if won else "slower" if rival < 8.0 else shown.verdict)
+    if rival < 10.0:
+        assert shown.against == "eevdf jobs=4"
+
+
+def test_a_round_in_which_a_rival_fails_has_no_pair_and_a_rival_that_keeps_failing_ends_the_race() -> None:
+    own, _ = with_rivals({"a": 8.0, "eevdf jobs=8": 10.0, "eevdf jobs=4": None}, "eevdf jobs=4")
+    assert own.baseline_failed
+    assert own.winner is None
+    assert standing(own, "a").fresh_pairs == 0
+
+
+def test_stalls_are_judged_against_each_rival() -> None:
+    """Every tenth run takes twice as long: the mean is better than one baseline's, and not than the other's."""
+    own = race("a", baseline="eevdf jobs=8", rivals=("eevdf jobs=4",))
+    count = 0
+
+    def values(opened: Round) -> dict[str, Value]:
+        nonlocal count
+        count += 1
+        noise = 1 + NOISE[count % len(NOISE)]
+        times = {"a": 8.0 * (2 if count % 10 == 0 else 1), "eevdf jobs=8": 12.0, "eevdf jobs=4": 8.6}
+        return {key: times[key] * noise for key in opened.order}
+
+    run_set(own, values)
+    own.begin_confirm(8)
+    run_set(own, values)
+    assert own.winner is None
+    assert "stalls" in (standing(own, "a").dropped or "")
+
+
+def test_no_candidate_has_the_key_of_a_baseline() -> None:
+    with pytest.raises(ValueError, match="candidates must be new"):
+        race("eevdf jobs=4", baseline="eevdf jobs=8", rivals=("eevdf jobs=4",))

@@ -39,6 +39,15 @@ def test_without_a_winner_the_leader_that_was_confirmed_in_vain_comes_before_luc
     assert [r.candidate.scheduler for r in ranking.rank(unordered, None)] == [BASELINE, "leader", "lucky"]
 
 
+def test_the_leader_that_the_sentence_names_is_the_first_candidate_of_its_group() -> None:
+    unordered = [
+        sessions.result(Candidate("second"), "undecided", speedup=sessions.interval(1.1, 0.99, 1.2), fresh_pairs=4),
+        sessions.result(Candidate("first"), "undecided", speedup=sessions.interval(1.04, 0.99, 1.09), fresh_pairs=10),
+        sessions.result(Candidate(BASELINE), None),
+    ]
+    assert [r.candidate.scheduler for r in ranking.rank(unordered, None, "first")] == [BASELINE, "first", "second"]
+
+
 # --- recommendation ---
 
 
@@ -64,9 +73,8 @@ def test_without_a_winner_it_says_what_is_excluded_and_what_would_show_the_gain(
     outlook = Outlook(sessions.FIFO.key, more_pairs=15, more_s=99.4, budget_s=420.0)
     text = ranking.recommend(leader(), None, sessions.BASE, outlook, is_time=True)
     assert text == (
-        "Stay with EEVDF: no scheduler was shown to beat it here. The leader at_fifo:slice_us=5000 is at 1.042 [0.998, "
-        "1.087] after 10 fresh pairs; gains over 8.7 % are excluded. If its gain is real, 15 more pairs (about 1m40s) "
-        "would show it."
+        "Stay with EEVDF. Not shown: the leader at_fifo:slice_us=5000 is at 1.042 [0.998, 1.087] after 10 fresh pairs; "
+        "gains over 8.7 % are excluded. If its gain is real, 15 more pairs (about 1:40) would show it."
     )
 
 
@@ -83,7 +91,7 @@ def test_a_leader_that_lost_by_its_stalls_is_said_to_and_no_more_runs_are_advise
     results = leader(speedup=sessions.interval(1.05, 1.02, 1.08), note="stalls: 2 of 24 runs took far longer")
     text = ranking.recommend(results, None, sessions.BASE, outlook, is_time=True)
     assert text.endswith(
-        "The typical run of at_fifo:slice_us=5000 is faster, at 1.050 [1.020, 1.080]; "
+        "the typical run of at_fifo:slice_us=5000 is faster, at 1.050 [1.020, 1.080]; "
         "stalls: 2 of 24 runs took far longer."
     )
 

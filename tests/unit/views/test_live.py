@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from autotune import events
+from autotune.records import BASELINE, Candidate
 from autotune.views.live import LiveView, final_table, moving
 from autotune.views.progress import SessionProgress
 from tests.support import sessions
@@ -153,6 +154,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 DRIVER = """
 import sys, time
+from autotune.records import BASELINE, Candidate
 from autotune.views.live import LiveView
 from autotune import events
 with LiveView(sys.stdout, budget_s=600) as view:
@@ -183,3 +185,50 @@ def read_until(descriptor: int, wanted: bytes, deadline_s: float = 20.0) -> byte
         while wanted not in seen and time.monotonic() < end:
             seen += os.read(descriptor, 4096)
     return seen
+
+
+# --- numbers from the first run on ---
+
+
+def test_the_first_run_shows_its_number() -> None:
+    base = Candidate(BASELINE)
+    assert "Last run" not in moving_text(fold(events.RunStarted("warmup", 1, BASELINE)))
+    warm = fold(*sessions.one_run(base, "warmup", 1))
+    assert "Last run: EEVDF 2.410 s\n" in re.sub(" +\n", "\n", moving_text(warm))
+    several = fold(*sessions.one_run(base, "baseline", 1), *sessions.one_run(base, "baseline", 2))
+    assert "Last run: EEVDF 2.410 s, median of 2 runs 2.410 s" in moving_text(several)
+    lost = fold(*sessions.one_run(sessions.FIFO, "race", 1, value=None, invalid="exit code 2\x1b[31m"))
+    assert "at_fifo:slice_us=5000, does not count: exit code 2[31m" in moving_text(lost)
+
+
+# --- the strip ---
+
+
+@pytest.mark.parametrize("width", [100, 110, 120, 160])
+def test_a_strip_stands_beside_each_row_where_there_is_room(width: int) -> None:
+    lines = drawn(final_table(sessions.session(), width), width).splitlines()
+    [winner] = [line for line in lines if "1.084" in line]
+    assert "\u25cf\u2500" in winner or "\u251c\u25cf" in winner
+    assert max(len(line) for line in lines) <= width
+    assert drawn(final_table(sessions.session(), width, ascii_only=True), width).replace("\u2500", "").isascii()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_strip_is_dropped_where_the_terminal_is_narrow(width: int) -> None:
+    assert "\u25cf" not in drawn(final_table(sessions.session(), width), width)
+
+
+def test_a_table_without_intervals_has_no_strip() -> None:
+    early = sessions.session(results=(sessions.result(Candidate(BASELINE), None),), winner=None)
+    assert "\u2502" not in drawn(final_table(early, 160), 160)
+
+
+def test_a_terminal_that_is_no_utf8_gets_ascii_strips() -> None:
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii")
+    console = Console(file=stream, width=160, height=40, force_terminal=True, highlight=False)
+    with LiveView(stream, budget_s=600, console=console) as view:
+        for event in sessions.session_events():
+            view(event)
+    stream.flush()
+    assert re.search(rb"\|-*o-*\|", written.getvalue())

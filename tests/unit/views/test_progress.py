@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from autotune import events
-from autotune.records import BASELINE
+from autotune.records import BASELINE, Candidate
 from autotune.views.progress import advance
 from tests.support import sessions
 from tests.support.session_progress import ROUND, fold
@@ -47,3 +47,19 @@ def test_runs_of_the_baseline_are_a_phase_without_rounds() -> None:
     progress = fold(events.RunStarted("warmup", 1, BASELINE), events.RunStarted("baseline", 2, BASELINE))
     assert (progress.phase, progress.round, progress.order) == ("baseline", 2, ())
     assert progress.phase_left_s(9.0) is None
+
+
+def test_what_runs_showed_is_known_from_the_first_on() -> None:
+    """Not only from the end of a round on."""
+    first = fold(*sessions.one_run(Candidate(BASELINE), "warmup", 1))
+    assert first.last is not None
+    assert first.values_of(BASELINE) == []
+    more = fold(
+        *sessions.one_run(Candidate(BASELINE), "baseline", 1),
+        *sessions.one_run(Candidate(BASELINE), "baseline", 2),
+        *sessions.one_run(sessions.FIFO, "race", 1, value=None, invalid="exit code 2"),
+    )
+    assert more.values_of(BASELINE) == [2.41, 2.41]
+    assert more.values_of(sessions.FIFO.key) == []
+    assert more.last is not None
+    assert more.last.invalid == "exit code 2"

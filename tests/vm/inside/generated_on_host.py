@@ -62,7 +62,7 @@ def session(arguments: list[str]) -> dict[str, Any]:
         "-",
         *arguments,
     ]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=200, check=False)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=400, check=False)
     report = json.loads(done.stdout) if done.stdout.startswith(b"{") else None
     return {"exit_code": done.returncode, "said": done.stderr.decode(), "report": report, "state": read_state().state}
 

@@ -23,6 +23,25 @@ def test_a_candidate_is_read_with_its_knobs_typed_and_in_order() -> None:
     assert CATALOG.parse_candidate(found.key) == found
 
 
+@pytest.mark.parametrize("name", [one.name for one in CATALOG.schedulers if one.name.startswith("scx_")])
+def test_a_program_of_the_scx_family_is_named_without_its_prefix_too(name: str) -> None:
+    short = name.removeprefix("scx_")
+    assert CATALOG.named(short) is CATALOG.named(name) is CATALOG.get(name)
+    assert CATALOG.parse_candidate(short).key == CATALOG.parse_candidate(name).key
+
+
+def test_a_profile_is_named_with_a_short_name_as_scxctl_does() -> None:
+    short, full = (CATALOG.parse_candidate(f"{name}:mode=gaming") for name in ("lavd", "scx_lavd"))
+    assert short == full
+    assert short.scheduler == "scx_lavd"
+
+
+@pytest.mark.parametrize("name", ["eevdf", "EEVDF", "Eevdf"])
+def test_eevdf_needs_no_naming(name: str) -> None:
+    with pytest.raises(UsageError, match="always runs as the baseline"):
+        CATALOG.parse_candidate(name)
+
+
 OURS = [one for one in CATALOG.schedulers if one.kind == "bpf"]
 
 
