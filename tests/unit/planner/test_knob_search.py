@@ -217,3 +217,16 @@ def test_where_optuna_cannot_be_imported_leaders_are_varied_and_it_is_said_once(
     second = search.propose(situation(result("at_batch", 1.1)))
     assert list(search.remarks()) == []
     assert not set(keys(first)) & set(keys(second))
+
+
+def test_values_of_the_workloads_parameters_are_no_knobs() -> None:
+    """The same settings with another value of a parameter were tried, and are learned too."""
+    of_jobs = [
+        replace(one, candidate=replace(one.candidate, params=(("jobs", jobs),)))
+        for jobs in ("2", "8")
+        for one in (result("at_batch", 1.1), result("at_batch:slice_us=1000", 1.05))
+    ]
+    proposals = planner(known=lambda: [of_jobs[0].candidate]).propose(situation(*of_jobs))
+    assert proposals
+    assert not {"at_batch", "at_batch:slice_us=1000"} & set(keys(proposals))
+    assert all(one.candidate.params == () for one in proposals)
