@@ -180,8 +180,9 @@ class CcArguments:
         _option(
             "--planner",
             panel=_TRY,
-            metavar="auto|claude|offline|search",
-            help="Who proposes candidates. Default: Claude if the environment has a key.",
+            metavar="WHO",
+            complete=completion.values("auto", "claude", "offline", "search"),
+            help="Who proposes candidates: claude, offline, search, or auto: Claude if the environment has a key.",
         ),
     ] = None
     model: Annotated[

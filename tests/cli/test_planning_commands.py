@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from autotune import config
 from autotune.machine import select
 from tests.support.command_line import at_terminal, error_of, run
 from tests.support.messages_server import Answer, serving, tool
@@ -84,3 +85,9 @@ def test_knobs_can_be_changed_at_the_question() -> None:
     assert b"now: slice_us=5000" in seen
     assert b"no knob 'slice'" in seen
     assert b"chosen: at_fifo:slice_us=7000" in seen
+
+
+def test_the_help_names_every_planner() -> None:
+    said = " ".join(run("cc", "--help").stdout.replace("│", " ").split())
+    _, _, said = said.partition("--planner")
+    assert all(name in said[:300] for name in get_args(config.PlannerKind))
