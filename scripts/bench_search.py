@@ -31,7 +31,7 @@ from autotune.session.start import Engine  # noqa: E402
 from autotune.session.trials import TrialOutcome, Trials  # noqa: E402
 from autotune.verdict.race import Race, Standing  # noqa: E402
 
-SLICES_US = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+SLICES_US = (100, 300, 1000, 5000, 15_000, 50_000, 200_000)
 LAGS_US = (0, 1000, 5000, 30_000, 200_000)
 GRID_ROUNDS, FRESH_ROUNDS = 3, 8
 GOAL = 1.02
@@ -99,8 +99,9 @@ def search(bench: Bench, situation: Situation, most_runs: int, seed: int) -> Can
         fresh = {one.candidate.key: one.candidate for one in more}
         candidates.update(fresh)
         race.add(list(fresh))
-    assert race.leader is not None
-    return candidates[race.leader]
+    judged = [one for one in race.standings() if one.interval is not None]
+    leader = race.leader or max(judged, key=lambda one: one.interval.estimate if one.interval else 0.0).key
+    return candidates[leader]
 
 
 def _results(standings: Iterable[Standing], candidates: Mapping[str, Candidate]) -> list[CandidateResult]:

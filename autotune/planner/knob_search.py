@@ -4,7 +4,7 @@
 The first set is that of the offline planner, after what past sessions found best. Each later set is divided between the
 schedulers of the leaders, ever more to the best. Half of a scheduler's places at most go to profiles that were not
 tried, the rest to what the model proposes, and where that has nothing new, to the leader with one knob one step
-further.
+further. Where all schedulers were slower than EEVDF, the nearest one is searched.
 
 The race is the only judge: the model learns nothing but its estimates. No settings that were tried, failed or refused
 are proposed again. The same seed and the same results give the same proposals.
@@ -132,7 +132,7 @@ class KnobSearch:
         offered = self._offered()
         results = [one for one in situation.results if one.candidate.scheduler in offered]
         found: dict[str, _Search] = {}
-        for place, leader in enumerate(leaders(results)):
+        for place, leader in enumerate(leaders(results) or _nearest(results)):
             scheduler = offered[leader.candidate.scheduler]
             space = knob_space.of(scheduler, situation.machine)
             if scheduler.name not in found and (space.dimensions or scheduler.modes):
@@ -211,6 +211,11 @@ class _Search:
             settings = self._space.settings(point)
             if self._space.allows(settings):
                 yield self._space.scheduler.candidate(settings)
+
+
+def _nearest(results: Iterable[CandidateResult]) -> list[CandidateResult]:
+    """Return the one that was slower than EEVDF by the least: other settings of it may be faster."""
+    return [one for one in results if one.speedup is not None and one.verdict == "slower"][:1]
 
 
 def _learned(results: Iterable[CandidateResult]) -> Iterator[Learned]:

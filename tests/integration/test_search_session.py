@@ -100,6 +100,15 @@ def test_a_session_finds_better_settings_than_the_defaults(place: Place) -> None
     assert {one.scheduler for one in place.sets[-1]} == {"at_batch"}
 
 
+def test_defaults_that_lose_to_eevdf_do_not_end_the_search(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = Times.__missing__
+    monkeypatch.setattr(Times, "__missing__", lambda self, key: usual(self, key) + (0.06 if key != BASELINE else 0.0))
+    session = place.run()
+    assert Times()["at_batch"] > 1.03
+    assert session.winner is not None
+    assert session.winner.startswith("at_batch:")
+
+
 def test_the_same_seed_gives_the_same_session(place: Place, tmp_path: Path) -> None:
     place.run(seed=5)
     first = list(place.sets)

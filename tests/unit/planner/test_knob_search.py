@@ -128,9 +128,18 @@ def test_profiles_of_a_leader_are_tried_but_take_no_more_than_half() -> None:
 
 def test_what_was_slower_or_failed_is_searched_no_further() -> None:
     search = planner()
-    proposals = search.propose(situation(result("at_batch", 0.5, "slower"), result("at_fifo", None, "invalid")))
-    assert list(proposals) == []
+    slower = result("at_batch", 0.5, "slower")
+    proposals = planner().propose(situation(slower, result("at_vtime", 0.99), result("at_fifo", None, "invalid")))
+    assert set(schedulers(proposals)) == {"at_vtime"}
+    assert list(search.propose(situation(result("at_fifo", None, "invalid")))) == []
     assert list(search.propose(situation(result("at_vtime", 1.1)))) == []  # an empty list ended planning
+
+
+def test_where_all_were_slower_the_nearest_is_searched() -> None:
+    """Its defaults may be what makes it slow."""
+    proposals = planner().propose(situation(result("at_batch", 0.8, "slower"), result("at_vtime", 0.9, "slower")))
+    assert set(schedulers(proposals)) == {"at_vtime"}
+    assert "at_vtime is nearest to EEVDF" in proposals[0].reason
 
 
 def test_a_leader_without_knobs_leaves_its_places_to_the_next() -> None:
