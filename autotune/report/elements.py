@@ -8,12 +8,19 @@ and only `element` and `joined` make that; so no text from outside becomes marku
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 
 from autotune.report.text import printable
 
 MOST_CHARACTERS = 20_000
 """Longest text that is shown whole, so that no page grows without bound."""
+_NO_CHARACTER = re.compile(
+    "[\ufdd0-\ufdef"
+    + "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+"""Code points that HTML forbids, and that parsers may drop (WHATWG HTML, "noncharacter-character-reference")."""
 _EMPTY = frozenset({"meta", "line", "rect", "circle", "br"})
 
 
@@ -26,7 +33,7 @@ class Safe(str):
 def escaped(text: str) -> Safe:
     """Return the text as markup that shows it, in ASCII."""
     shown = text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} ..."
-    safe = html.escape(printable(shown), quote=True)
+    safe = html.escape(_NO_CHARACTER.sub("\ufffd", printable(shown)), quote=True)
     return Safe(safe.encode("ascii", "xmlcharrefreplace").decode("ascii"))
 
 

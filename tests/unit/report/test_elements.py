@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autotune.report.elements import MOST_CHARACTERS, Safe, element, escaped
@@ -29,13 +29,29 @@ class Seen(HTMLParser):
         self.text += data
 
 
+NO_CHARACTER = "\ufdd0 \ufdef \ufffe \uffff \U0001fffe \U0010ffff"
+
+
+def test_what_is_no_character_is_shown_as_a_replacement_that_no_parser_drops() -> None:
+    seen = Seen(element("p", NO_CHARACTER, aria_label=NO_CHARACTER))
+    assert seen.text == seen.tags[0][1]["aria-label"] == " ".join("\ufffd" * 6)
+
+
+def shown(text: str) -> str:
+    """A text as HTML can show it."""
+    return "".join(
+        "\ufffd" if 0xFDD0 <= ord(one) <= 0xFDEF or ord(one) & 0xFFFE == 0xFFFE else one for one in printable(text)
+    )
+
+
 @given(st.text(max_size=60), st.text(max_size=60))
+@example("\ufffe", "\uffff")
 def test_any_text_reads_back_as_itself_and_adds_no_element(text: str, value: str) -> None:
     made = element("p", text, class_="x", aria_label=value)
     assert made.isascii()
     seen = Seen(made)
-    assert seen.tags == [("p", {"class": "x", "aria-label": printable(value)})]
-    assert seen.text == printable(text)
+    assert seen.tags == [("p", {"class": "x", "aria-label": shown(value)})]
+    assert seen.text == shown(text)
 
 
 def test_markup_of_ours_is_not_escaped_twice() -> None:
