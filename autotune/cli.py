@@ -99,10 +99,9 @@ def _as_ours(error: BaseException) -> AutotuneError:
         error, "format_message"
     ):  # typer raises these for invalid arguments
         return UsageError(error.format_message(), hint=_usage_hint(error))
-    known = errors.as_ours(error)
-    if known.stage == "internal" and signals.was_interrupted():  # a library wraps whatever comes up in it
+    if not isinstance(error, AutotuneError) and signals.is_interruption(error):
         return Interrupted("interrupted")
-    return known
+    return errors.as_ours(error)
 
 
 def _usage_hint(error: Any) -> str:

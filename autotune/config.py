@@ -31,6 +31,7 @@ from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline", "search"]
+Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM"))
@@ -64,6 +65,10 @@ class Settings:
     runs: int | None = None
     """Rounds of the race, exactly, and most fresh pairs; None means from `min_runs` to `max_runs` rounds, and as many
     pairs as the budget has room for."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
+    statistic: str = "typical"
+    """What is judged of the runs: the typical run, `mean`, `median`, or `p50` to `p99`."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -78,6 +83,9 @@ class Settings:
     """Seconds that the model's API may send nothing."""
     scheduler_dirs: tuple[Path, ...] = ()
     """Directories that are searched first for scheduler programs."""
+    style: Style = "auto"
+    """What people see: `basic` has neither colours nor a moving part, `full` both, even without a terminal; `nocolor`
+    has no colours, `color` no moving part; `none` is silent but for errors."""
     lease: float = 30.0
     """Seconds after which a scheduler on the host is detached when autotune is stopped (Ctrl-Z)."""
 
@@ -162,6 +170,22 @@ def size_flag(size_bytes: int) -> str:
     return f"{-(-size_bytes // 1024)}K"
 
 
+def parse_share(text: str) -> float:
+    """Parse a share: `3%` is 0.03. Raises ValueError for anything else, and for more than 1000 %; a plain number is
+    refused because it may be meant either way."""
+    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*%", text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a share such as 3%")
+    if float(match[1]) > 1000.0:
+        raise ValueError(f"{text!r} is more than 1000%")
+    return float(match[1]) / 100.0
+
+
+def share_flag(share: float) -> str:
+    """Write a share as a flag takes it: `3%`."""
+    return f"{round(share * 100.0, 6):g}%"
+
+
 def _parse_count(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"-?\d{1,18}", text.strip()):
@@ -180,6 +204,12 @@ def _parse_choice(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _parse_statistic(text: str) -> str:
+    if not re.fullmatch(r"typical|mean|median|p[5-9]\d", text):
+        raise ValueError(f"{text!r} is not one of typical, mean, median, p50 to p99")
+    return text
 
 
 def _parse_money(text: str) -> float:
@@ -246,6 +276,7 @@ class Key:
 
 
 _MACHINES = _parse_choice("auto", "host", "vm")
+_STYLES = _parse_choice("auto", "basic", "full", "nocolor", "color", "none")
 _PLANNERS = _parse_choice("auto", "claude", "offline", "search")
 ALL = {
     key.name: key
@@ -259,6 +290,8 @@ ALL = {
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
         Key("runs", _parse_count(2)),
+        Key("min_effect", parse_share, share_flag),
+        Key("statistic", _parse_statistic),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
@@ -266,6 +299,7 @@ ALL = {
         Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),
         Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
         Key("model_timeout", parse_duration, duration_flag, _USER, why_not="it decides how long a service may hang"),
+        Key("style", _STYLES, owners=_USER, why_not="it is about your terminal, not about the project"),
         Key("scheduler_dirs", _parse_directories, owners=_MACHINE, why_not="it decides which programs run as root"),
         Key("lease", _parse_lease, duration_flag, _MACHINE, why_not="it decides how long nobody watches a scheduler"),
     )
@@ -374,9 +408,9 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return (given if given.is_absolute() else own / ".config") / "autotune"
 
 
-_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout"})
-"""Settings that a repetition leaves out: each session names its seed itself, and a repetition names its schedulers, so
-that nobody plans."""
+_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style"})
+"""Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that
+nobody plans, and how it looks changes no result."""
 
 
 def as_flags(settings: Settings) -> list[str]:

@@ -5,7 +5,7 @@ What always holds here:
 - a value replaces its name as plain text, as in hyperfine: in a command for the shell, the shell reads it, and quotes
   around `{name}` keep it one word; in an argument vector it never becomes two arguments;
 - one pass replaces all, so a value that looks like a parameter stays as it is; `${name}` is the shell's own;
-- command, setup, prepare and cleanup have parameters; the file for `--input` has none, as in hyperfine.
+- command, setup, prepare, conclude and cleanup have parameters; the file for `--input` has none, as in hyperfine.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def at(workload: Workload, point: Point) -> Workload:
         argv=tuple(map(fill, workload.argv)),
         setup=_filled(fill, workload.setup),
         prepare=_filled(fill, workload.prepare),
+        conclude=_filled(fill, workload.conclude),
         cleanup=_filled(fill, workload.cleanup),
     )
 
@@ -80,7 +81,7 @@ def everywhere(workload: Workload) -> list[Workload]:
 
 def unused(workload: Workload) -> str | None:
     """Return the name of a parameter that changes no run; None when all do."""
-    in_runs = [*workload.argv, workload.prepare or ""]
+    in_runs = [*workload.argv, workload.prepare or "", workload.conclude or ""]
     for one in workload.parameters:
         mark = _filling(((one.name, "\0"),))
         if not any("\0" in mark(text) for text in in_runs):

@@ -140,6 +140,7 @@ def workload_text(workload: Workload, redact: Redact) -> str:
         "directory": workload.cwd,
         "setup (once)": workload.setup,
         "prepare (before every run)": workload.prepare,
+        "conclude (after every run)": workload.conclude,
         "cleanup (once)": workload.cleanup,
     }
     lines = [f"{name}: {redact(text)[:COMMAND_CHARACTERS]}" for name, text in facts.items() if text]

@@ -19,8 +19,9 @@ Goal = Literal["min", "max"]
 Phase = Literal["warmup", "baseline", "race", "confirm", "tail"]
 Verdict = Literal["faster", "slower", "same", "undecided", "invalid"]
 Acceleration = Literal["none", "kvm", "tcg"]
-Stage = Literal["setup", "prepare", "run", "cleanup"]
-"""What a command is for. What setup leaves running is ended by cleanup, what prepare leaves by the next run."""
+Stage = Literal["setup", "prepare", "run", "conclude", "cleanup"]
+"""What a command is for. What setup leaves running is ended by cleanup, what prepare leaves by the next run, or by
+conclude where there is one."""
 Prediction = Literal["faster", "same", "slower"]
 """The effect that a proposer expects of a candidate; code later compares it with the result."""
 
@@ -44,6 +45,39 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Metric:
+    """A number in the workload's output that is reported beside the one that is judged."""
+
+    name: str
+    regex: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A bound of a side effect: what a scheduler must not cost, however fast it is."""
+
+    name: str
+    """That of a built-in one (`verdict.guards.BUILT_IN`), or the user's."""
+    side: Literal["max", "min"]
+    limit: float
+    """The bound: a number, or where it is `relative` a ratio to EEVDF's value in the same rounds (1.05 for max+5%)."""
+    relative: bool
+    regex: str | None = None
+    """Finds the number in the output; None for a built-in guard."""
+    chosen: bool = False
+    """The user gave it; False for a default."""
+
+
+DEFAULT_GUARDS = (
+    Guard("memory", "max", 1.25, relative=True),
+    Guard("cpu", "max", 1.30, relative=True),
+    Guard("energy", "max", 1.20, relative=True),
+    Guard("latency", "max", 2.0, relative=True),
+)
+"""The built-in guards, which are on unless the user switches them off; `verdict.guards` says why these bounds."""
+
+
+@dataclass(frozen=True)
 class Workload:
     """The user's command and what belongs to it. `argv` is what is executed; a command given as one string has become
     `("sh", "-c", string)` with the string kept in `command` for people to read."""
@@ -54,8 +88,10 @@ class Workload:
     env: dict[str, str] = field(default_factory=dict)
     setup: str | None = None
     """Shell command run once before everything, outside of the disposable files of `pristine`; what it leaves running
-    is ended after cleanup. None when there is none (so for prepare and cleanup)."""
+    is ended after cleanup. None when there is none (so for prepare, conclude and cleanup)."""
     prepare: str | None = None
+    conclude: str | None = None
+    """Shell command run after every run, once the scheduler is detached."""
     cleanup: str | None = None
     input_path: str | None = None
     """File for standard input; None means /dev/null."""
@@ -65,9 +101,28 @@ class Workload:
     """Finds one number in the output; None means that wall time is the metric."""
     goal: Goal = "min"
     ignore_failure: bool = False
+    """Count runs that fail, under the baseline and under candidates alike."""
+    ignored_exits: tuple[int, ...] = ()
+    """With `ignore_failure`: the only exit codes that count beside 0, 128 + N for signal N; empty: all count."""
     pristine: bool = False
     parameters: tuple[Parameter, ...] = ()
-    """What `{name}` stands for in command, argv, setup, prepare and cleanup; runs try all combinations."""
+    """What `{name}` stands for in command, argv, setup, prepare, conclude and cleanup; runs try all combinations."""
+    name: str = ""
+    """Shown in place of the command; empty when the user gave none."""
+    metrics: tuple[Metric, ...] = ()
+    """Further metrics, which are reported and not judged."""
+    guards: tuple[Guard, ...] = DEFAULT_GUARDS
+
+    @property
+    def title(self) -> str:
+        """The name for people: the user's own, or else the command."""
+        return self.name or self.command
+
+    @property
+    def shell(self) -> tuple[str, ...]:
+        """The shell that runs the command, with its options but for `-c`; empty when the command is executed as it
+        is."""
+        return self.argv[:-2] if self.argv[-2:] == ("-c", self.command) else ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +142,12 @@ class RunSpec:
     policy_ext: bool = False
     """Start the command under SCHED_EXT, for schedulers attached in partial mode."""
     stage: Stage = "run"
+    keeps_prepared: bool = False
+    """What prepare left runs on after this run: a conclude command follows, which ends it."""
+    more_regexes: tuple[str, ...] = ()
+    """Each finds one more number in the output."""
+    probe: bool = False
+    """Measure a bystander's wake-up latency meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +171,17 @@ class Output:
     tail: str
     total_bytes: int
     omitted_bytes: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one expression found in the output."""
+
+    matches: tuple[str, ...]
+    """The first few texts that it captured."""
+    count: int
+    error: str | None = None
+    """Why the output could not be searched; None when it could."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +216,21 @@ class Run:
     """Processes that were to be ended after the command and could not be, even by SIGKILL."""
     start_error: str | None = None
     """Why it could not be started (no such command, no permission); None when it was."""
+    found: tuple[Found, ...] = ()
+    """What each of `RunSpec.more_regexes` found."""
+
+
+@dataclass(frozen=True)
+class SideEffects:
+    """What a run cost the rest of the machine."""
+
+    wake_late_s: float | None = None
+    """How late a bystander woke on average; None when it was not measured, or woke too seldom."""
+    wakes: int = 0
+    probe_cpu_s: float = 0.0
+    """CPU time of the probe that measured it."""
+    energy_j: float | None = None
+    """Energy of the CPU packages (RAPL); None where it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -391,6 +478,7 @@ class Measurement:
     evidence: Evidence
     before: Snapshot
     after: Snapshot
+    side: SideEffects = SideEffects()
 
 
 @dataclass(frozen=True)
@@ -409,6 +497,8 @@ class Trial:
     """The metric: wall seconds, or the number found in the output. None when the trial is invalid."""
     invalid: str | None = None
     """Why it does not count (exit code 2, ejected: runnable task stall, ...); None when it does."""
+    others: dict[str, float] = field(default_factory=dict)
+    """Values of guards and of further metrics, by name; what the run did not show is absent."""
 
 
 @dataclass(frozen=True)
@@ -419,6 +509,35 @@ class Interval:
     low: float
     high: float
     confidence: float
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """What the compared rounds show of one guard."""
+
+    name: str
+    bound: str
+    """As `--guard` takes it: `max+5%`."""
+    outcome: Literal["kept", "broken", "not judged"]
+    """Kept means: not shown to be broken."""
+    value: Interval | None
+    """The candidate's value over EEVDF's, or the value itself for an absolute bound; None when it is not known."""
+    pairs: int
+    """Rounds in which both had a value."""
+    reason: str = ""
+    """Why it could not be judged, or what it broke."""
+    chosen: bool = False
+    """The user gave it; False for a default."""
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """Medians of a further metric, over the rounds that the speedup rests on."""
+
+    name: str
+    median: float
+    baseline_median: float | None
+    """None for the baseline."""
 
 
 @dataclass(frozen=True)
@@ -434,8 +553,8 @@ class CandidateResult:
     the one that the verdict rests on: `faster` or `slower` if and only if it excludes 1. None when fewer than two
     rounds are valid, and for the baseline."""
     median: float | None
-    """Median of the metric over the rounds that the speedup rests on, or over all valid trials where there is no such
-    round; None without any."""
+    """Median of the metric (or what `Session.statistic` says) over the rounds that the speedup rests on, or over all
+    valid trials where there is no such round; None without any."""
     runs: int
     """Valid trials in race, confirmation and tail."""
     invalid_runs: int
@@ -455,6 +574,15 @@ class CandidateResult:
     slowest: float | None = None
     """The slowest of its valid runs over their median; for a metric to be raised, the same of its inverse. None without
     a valid run, and for the baseline."""
+    guards: tuple[GuardResult, ...] = ()
+    """Its guards, over the rounds that the speedup rests on; empty for the baseline."""
+    metrics: tuple[MetricResult, ...] = ()
+    """Further metrics; those without a value are left out."""
+
+    @property
+    def but(self) -> str:
+        """What speaks against it although it is faster: the guards that it broke; empty when there are none."""
+        return "; ".join(guard.reason for guard in self.guards if guard.outcome == "broken")
 
 
 @dataclass(frozen=True)
@@ -507,6 +635,10 @@ class Baseline:
     detectable: float | None
     """Gain (0.05 for 5 %) from which on a true one is found in 8 of 10 sessions with this budget, as far as the
     baseline's few runs tell the noise; None when the budget has no room for a confirmation."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply; 0 for any."""
+    wanted_s: float | None = None
+    """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions; None where this one suffices."""
 
 
 @dataclass(frozen=True)
@@ -523,6 +655,8 @@ class Outlook:
     """About how long those take."""
     budget_s: float | None
     """Budget that has room for them, from the start."""
+    least_gain: float = 0.0
+    """The gain that they would show is at least this (`Session.min_effect`)."""
 
 
 @dataclass(frozen=True)
@@ -585,3 +719,14 @@ class Session:
     """File with the conversation; None when no model was used."""
     failure: str | None = None
     """What ended it early (the micro-VM was lost, the baseline failed); None when it went to its end."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
+
+    statistic: str = "typical"
+    """What of the runs was judged: the typical run, `mean`, `median`, or a percentile such as `p90`."""
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether the winner gains as much as the user wants; False without one."""
+        won = next((one.speedup for one in self.results if one.candidate.key == self.winner), None)
+        return won is not None and won.estimate >= 1.0 + self.min_effect

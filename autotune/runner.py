@@ -113,14 +113,14 @@ class Stream:
 
     The writing end stays open here until the run is over, so a command that closes its end early is no event."""
 
-    def __init__(self, name: str, spec: Message, metric: MetricSearch | None, emit: EventHandler) -> None:
+    def __init__(self, name: str, spec: Message, searches: list[MetricSearch], emit: EventHandler) -> None:
         self.name = name
         self.read_fd, self.write_fd = os.pipe()
         os.set_blocking(self.read_fd, False)
         with contextlib.suppress(OSError):  # a larger pipe wakes this process less often; refused past a quota
             fcntl.fcntl(self.read_fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self.kept = KeptOutput(spec["keep_bytes"])
-        self._metric = metric
+        self._searches = searches
         self._emit = emit if spec["stream"] else None
 
     def take(self) -> bool:
@@ -130,8 +130,8 @@ class Stream:
         except BlockingIOError:
             return False
         self.kept.add(chunk)
-        if self._metric is not None:
-            self._metric.add(self.name, chunk)
+        for search in self._searches:
+            search.add(self.name, chunk)
         if self._emit is not None:
             self._emit({"output": self.name, "data": b2a_base64(chunk, newline=False).decode()})
         return True
@@ -200,6 +200,12 @@ class Room:
         self.mark(0)
         return ended
 
+    def end_others(self, grace_s: float) -> descendants.Ended:
+        """End what the command left, but not what setup or prepare did."""
+        ended = descendants.end_others(grace_s, self._kept)
+        self.mark(0)
+        return ended
+
 
 class RunningWorkload:
     """One command from its spawn until nothing of it is left."""
@@ -209,7 +215,10 @@ class RunningWorkload:
         self._control = control
         self._room = room
         self._metric = MetricSearch(spec["metric_regex"]) if spec["metric_regex"] is not None else None
-        self._streams = [Stream(name, spec, self._metric, emit) for name in ("stdout", "stderr")]
+        self._more = [MetricSearch(one) for one in spec["more_regexes"]]
+        searches = [*([self._metric] if self._metric is not None else []), *self._more]
+        self._searches = searches
+        self._streams = [Stream(name, spec, searches, emit) for name in ("stdout", "stderr")]
         self._limits = RunLimits(spec["timeout_s"])
         self._poller = select.poll()
         self._stdin = -1
@@ -348,15 +357,19 @@ class RunningWorkload:
     # --- the end ---
 
     def _finish(self) -> None:
-        if self._spec["stage"] in KEEPING and not (self._timed_out or self._cancelled or self._gone):
+        stopped = self._cancelled or self._gone is not None
+        if self._spec["keeps_prepared"] and not stopped:
+            self._ended = self._room.end_others(self._limits.grace_left_s())
+            self._take_rest()
+        elif self._spec["stage"] in KEEPING and not (self._timed_out or stopped):
             self._take_rest()  # first: what comes later is dropped by the drain
             left = self._room.keep(self._pid, [one.read_fd for one in self._streams])
             self._ended = descendants.Ended(left)
         else:
             self._ended = self._room.end(self._limits.grace_left_s())
             self._take_rest()
-        if self._metric is not None:
-            self._metric.finish()
+        for search in self._searches:
+            search.finish()
 
     def _take_rest(self) -> None:
         try:
@@ -397,6 +410,7 @@ class RunningWorkload:
             "left_running": self._ended.left,
             "still_running": self._ended.still_running,
             "start_error": None,
+            "found": [{"matches": one.matches, "count": one.count, "error": one.error} for one in self._more],
             **self._outputs(),
         }
 
@@ -532,6 +546,9 @@ SPEC_DEFAULTS: Message = {
     "metric_regex": None,
     "policy_ext": False,
     "stage": "run",
+    "keeps_prepared": False,
+    "more_regexes": (),
+    "probe": False,
 }
 """Defaults of `records.RunSpec`, for a client that leaves fields out."""
 

@@ -7,7 +7,7 @@ What always holds in a program (`program`):
   that what is being cleaned up is cleaned up;
 - a KeyboardInterrupt that Python could only print, in a finalizer, is raised again a moment later;
 - one that a library made its own error of (pydantic's core does, while it builds a model) is still known
-  (`was_interrupted`);
+  (`is_interruption`);
 - once all is done, Ctrl-C does nothing: the exit code is decided.
 """
 
@@ -21,6 +21,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from autotune.errors import Interrupted, as_ours
 
 AGAIN_S = 0.5
 """Ctrl-C within this time after another one means the same."""
@@ -80,10 +82,12 @@ def program() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def was_interrupted() -> bool:
-    """Return whether Ctrl-C has interrupted a command of this `program`."""
-    handler = signal.getsignal(signal.SIGINT)
-    return isinstance(handler, CtrlC) and handler.raised
+def is_interruption(error: BaseException) -> bool:
+    """Return whether an exception is a Ctrl-C, or what a library made of one: an error that would be a bug, after
+    Ctrl-C has interrupted a command of this `program`."""
+    known, handler = as_ours(error), signal.getsignal(signal.SIGINT)
+    was_pressed = isinstance(handler, CtrlC) and handler.raised
+    return isinstance(known, Interrupted) or (known.stage == "internal" and was_pressed)
 
 
 @contextlib.contextmanager

@@ -16,22 +16,21 @@ what runs as root.
 
 from __future__ import annotations
 
-from autotune.canary.bounds import RUN_BOUNDS, Bounds, Breach, Judge, LateWindow, Look, Wake, high_percentile
+from autotune.canary.bounds import RUN_BOUNDS, Bounds, Breach, Judge, LateWindow, Look, high_percentile
 from autotune.canary.senses import (
     DETACH_S,
     GUARD_PRIORITY,
     HOLDER_PRIORITY,
     LOOK_S,
-    PROBE_PERIOD_S,
     Pressure,
     Probe,
     Senses,
-    WakeProbe,
     lift,
     look,
 )
 from autotune.canary.stages import WATCH_S, CanaryOutcome, Hogs, Plan, is_fault, run
 from autotune.canary.watch import LAST_RESORT_AFTER_S, Breaker, Reaction, Watch, Watched
+from autotune.measure.wakeups import PROBE_PERIOD_S, Wake, WakeProbe
 
 __all__ = [
     "DETACH_S",

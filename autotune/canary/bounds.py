@@ -7,8 +7,9 @@ import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from autotune.measure.wakeups import Wake
 from autotune.records import KernelState
 from autotune.schedext.kernel import ops_matches
 
@@ -56,13 +57,6 @@ RUN_BOUNDS = Bounds(late_s=1.0, p99_s=0.5, pressure_rise=None, probe_period_s=0.
 """Bounds for measured runs, whose workload fills the queues. Eight tasks a CPU with time slices of 20 ms keep each one
 waiting for 160 ms, and that is no fault; but a machine whose wake-ups take half a second again and again is stuck. For
 that the probe and the guard may sleep longer than in a canary, and so cost less beside what is measured."""
-
-
-class Wake(NamedTuple):
-    """One wake-up of the probe: when it ran, and how late that was, on the monotonic clock."""
-
-    at_s: float
-    late_s: float
 
 
 @dataclass(frozen=True)

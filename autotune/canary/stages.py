@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from autotune.canary.bounds import Bounds, Breach, Look, Mode, shown
-from autotune.canary.senses import LOOK_S, SCHED_EXT, Senses, lift, look
+from autotune.canary.senses import LOOK_S, Senses, lift, look
 from autotune.canary.watch import Breaker, Watch
 from autotune.errors import AutotuneError, DetachError
+from autotune.measure.wakeups import SCHED_EXT
 from autotune.records import Attachment, Detachment, SchedulerExit
 from autotune.schedext.evidence import exit_text
 from autotune.schedext.kernel import ops_matches

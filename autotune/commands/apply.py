@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from autotune.commands import asking, completion
-from autotune.errors import NoMachineError
+from autotune.errors import NoMachineError, UsageError
 from autotune.secrecy import redacted
+
+_BACK = "'autotune stop' detaches what 'autotune apply' keeps attached, and the kernel is back on EEVDF"
 
 
 def register(app: typer.Typer) -> None:
@@ -44,10 +46,13 @@ def _apply(
     from autotune.commands.arguments import current_directory
     from autotune.lease import applied, handover, others, replacing
     from autotune.machine import select
+    from autotune.records import BASELINE
     from autotune.schedext.catalogue import custom
 
     settings = config.load({}, cwd=current_directory(), environ=os.environ, only=("lease",))
     catalog = custom.catalog()
+    if scheduler.strip().lower() == BASELINE:
+        raise UsageError("EEVDF is the kernel's own scheduler: there is nothing to attach", hint=_BACK)
     candidate = catalog.parse_candidate(scheduler)
     problem = select.host_problem()
     if problem is not None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from autotune.commands import completion
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
-    from autotune.records import Workload
+    from autotune.records import Goal, Metric, Workload
 
 
 def _set_debug(context: typer.Context, wanted: bool) -> None:
@@ -37,7 +39,25 @@ def debug_option(panel: str | None = None) -> Any:
 
 # --- the options ----------------------------------------------------------------------------
 
-_RUNS, _MEASURE, _TRY, _WHERE, _OUT = "Runs", "Metric", "Candidates", "Machine", "Output"
+_COMMAND, _RUNS, _MEASURE, _TRY = "Command", "Runs", "Metric", "Candidates"
+_PLAN, _WHERE, _OUT, _REPORT = "Planner", "Machine", "Output", "Reports"
+
+ALL_FAILURES = "all-non-zero"
+"""Value of `--ignore-failure` that stands for all failures, as in hyperfine."""
+
+
+class CcCommand(TyperCommand):
+    """A command with the options of `cc`. `--ignore-failure` takes a value only after `=`: the next word is most often
+    COMMAND."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        for word in args[:end]:
+            if re.fullmatch(r"-i=?[\d,]+", word):
+                hint = "--ignore-failure=CODES counts runs with these exit codes"
+                raise UsageError("-i takes no value: it asks before each scheduler is attached", hint=hint)
+        bare = "--ignore-failure"
+        return super().parse_args(ctx, [f"{bare}={ALL_FAILURES}" if w == bare else w for w in args[:end]] + args[end:])
 
 
 def _option(
@@ -59,14 +79,28 @@ class CcArguments:
         typer.Argument(
             metavar="COMMAND",
             show_default=False,
-            help="One argument is run by sh; several are executed as they are. "
+            help="One argument is run by sh (see --shell); several are executed as they are. "
             "Put -- before a command that has options of its own.",
         ),
     ]
     prepare: Annotated[
         str | None,
         _option(
-            "--prepare", "-p", panel=_RUNS, metavar="CMD", help="Shell command to run before every run; not measured."
+            "--prepare",
+            "-p",
+            panel=_COMMAND,
+            metavar="CMD",
+            help="Shell command to run before every run; not measured. What it starts runs until after the run.",
+        ),
+    ] = None
+    conclude: Annotated[
+        str | None,
+        _option(
+            "--conclude",
+            "-C",
+            panel=_COMMAND,
+            metavar="CMD",
+            help="Shell command to run after every run; not measured. What --prepare starts runs until after it.",
         ),
     ] = None
     setup: Annotated[
@@ -74,14 +108,37 @@ class CcArguments:
         _option(
             "--setup",
             "-s",
-            panel=_RUNS,
+            panel=_COMMAND,
             metavar="CMD",
             help="Shell command to run once at the start. What it starts runs until after --cleanup.",
         ),
     ] = None
     cleanup: Annotated[
         str | None,
-        _option("--cleanup", "-c", panel=_RUNS, metavar="CMD", help="Shell command to run once at the end."),
+        _option("--cleanup", "-c", panel=_COMMAND, metavar="CMD", help="Shell command to run once at the end."),
+    ] = None
+    shell: Annotated[
+        str | None,
+        _option(
+            "--shell",
+            "-S",
+            panel=_COMMAND,
+            metavar="SHELL",
+            complete=completion.values("default", "none", "sh", "bash", "zsh"),
+            help="Shell for a COMMAND of one argument, and for the commands above: a name or path, with options, or "
+            "'none': COMMAND is split into words and executed. Default: sh.",
+        ),
+    ] = None
+    no_shell: Annotated[bool, _option("-N", panel=_COMMAND, help="The same as --shell=none.")] = False
+    name: Annotated[
+        str | None,
+        _option(
+            "--command-name",
+            "-n",
+            panel=_COMMAND,
+            metavar="NAME",
+            help="Name to show in the report instead of COMMAND.",
+        ),
     ] = None
     warmup: Annotated[
         str | None,
@@ -126,31 +183,38 @@ class CcArguments:
     timeout: Annotated[
         str | None,
         _option(
-            "--timeout", panel=_RUNS, metavar="TIME", help="Kill a run after TIME. Default: five times the baseline."
+            "--timeout", panel=_COMMAND, metavar="TIME", help="Kill a run after TIME. Default: five times the baseline."
         ),
     ] = None
     input: Annotated[
         Path | None,
-        _option("--input", panel=_RUNS, metavar="FILE", help="Standard input of the command. Default: /dev/null."),
+        _option("--input", panel=_COMMAND, metavar="FILE", help="Standard input of the command. Default: /dev/null."),
     ] = None
     ignore_failure: Annotated[
-        bool, _option("--ignore-failure", panel=_RUNS, help="Count runs that fail, under EEVDF and under others.")
-    ] = False
+        str | None,
+        _option(
+            "--ignore-failure",
+            panel=_COMMAND,
+            metavar="[=CODES]",
+            help="Count runs that fail, under EEVDF and under others: all, or those with these exit codes (1,137).",
+        ),
+    ] = None
     pristine: Annotated[
         bool,
         _option(
             "--pristine",
-            panel=_RUNS,
+            panel=_COMMAND,
             help="Discard what a run wrote to the directory, so that every run starts with the same files.",
         ),
     ] = False
     metric: Annotated[
-        str | None,
+        list[str] | None,
         _option(
             "--metric",
             panel=_MEASURE,
             metavar="REGEX",
-            help="Regex whose group 1 is the number to compare, e.g. 'rps: ([0-9.]+)'. Default: wall time.",
+            help="Regex whose group 1 is the number to compare, e.g. 'rps: ([0-9.]+)'. Default: wall time. "
+            "May be repeated: the others are reported.",
         ),
     ] = None
     goal: Annotated[
@@ -158,8 +222,39 @@ class CcArguments:
         _option(
             "--goal",
             panel=_MEASURE,
-            metavar="min|max",
-            help="Which --metric is better: a smaller (min) or a larger one (max). Default: min.",
+            metavar="[NAME:]min|max",
+            help="Which value is better: a smaller (min) or a larger one (max). Default: min. NAME is the --metric to "
+            "compare, by the word before its number. Default: the first.",
+        ),
+    ] = None
+    guard: Annotated[
+        list[str] | None,
+        _option(
+            "--guard",
+            panel=_MEASURE,
+            metavar="NAME[=REGEX]:BOUND",
+            help="What a winner must not cost: memory, cpu, energy, latency, or a number in the output. Bounds: "
+            "max+5%, min-5% of EEVDF's, max=120, off. May be repeated.",
+        ),
+    ] = None
+    no_guards: Annotated[bool, _option("--no-guards", panel=_MEASURE, help="Switch off the built-in guards.")] = False
+    min_effect: Annotated[
+        str | None,
+        _option(
+            "--min-effect",
+            panel=_MEASURE,
+            metavar="PERCENT",
+            help="The least gain that you would bother to apply, such as 3%. Default: any.",
+        ),
+    ] = None
+    statistic: Annotated[
+        str | None,
+        _option(
+            "--statistic",
+            panel=_MEASURE,
+            metavar="NAME",
+            complete=completion.values("typical", "mean", "median", "p75", "p90", "p95", "p99"),
+            help="What to judge of the runs: typical, mean, median, or p50 to p99. Default: typical.",
         ),
     ] = None
     scheduler: Annotated[
@@ -167,19 +262,26 @@ class CcArguments:
         _option(
             "--scheduler",
             panel=_TRY,
-            metavar="NAME[:knob=value,...]",
+            metavar="NAME[:KNOB=...]",
             complete=completion.candidates,
-            help="Try this scheduler; no planner is used. May be repeated.",
+            help="Try this scheduler, such as lavd or lavd:mode=gaming or at_fifo:slice_us=5000,...; no planner is "
+            "used. May be repeated.",
         ),
     ] = None
     interactive: Annotated[
-        bool, _option("--interactive", "-i", panel=_TRY, help="Ask before each scheduler is attached.")
+        bool,
+        _option(
+            "--interactive",
+            "-i",
+            panel=_TRY,
+            help="Ask before each scheduler is attached. (hyperfine's -i is --ignore-failure.)",
+        ),
     ] = False
     planner: Annotated[
         str | None,
         _option(
             "--planner",
-            panel=_TRY,
+            panel=_PLAN,
             metavar="WHO",
             complete=completion.values("auto", "claude", "offline", "search"),
             help="Who proposes candidates: claude, offline, search, or auto: Claude if the environment has a key.",
@@ -187,32 +289,32 @@ class CcArguments:
     ] = None
     model: Annotated[
         str | None,
-        _option("--model", panel=_TRY, metavar="NAME", help="Claude model to use. Default: claude-opus-5-5."),
+        _option("--model", panel=_PLAN, metavar="NAME", help="Claude model to use. Default: claude-opus-5-5."),
     ] = None
     max_cost: Annotated[
-        str | None, _option("--max-cost", panel=_TRY, metavar="USD", help="Stop planning once it has cost this much.")
+        str | None, _option("--max-cost", panel=_PLAN, metavar="USD", help="Stop planning once it has cost this much.")
     ] = None
     max_calls: Annotated[
-        str | None, _option("--max-calls", panel=_TRY, metavar="N", help="Stop planning after N calls of the model.")
+        str | None, _option("--max-calls", panel=_PLAN, metavar="N", help="Stop planning after N calls of the model.")
     ] = None
     prices: Annotated[
         Path | None,
-        _option("--prices", panel=_TRY, metavar="FILE", help="Prices of models, instead of the built-in list."),
+        _option("--prices", panel=_PLAN, metavar="FILE", help="Prices of models, instead of the built-in list."),
     ] = None
     model_timeout: Annotated[
         str | None,
         _option(
             "--model-timeout",
-            panel=_TRY,
+            panel=_PLAN,
             metavar="TIME",
             help="Give up when the API sends nothing for TIME, in all tries together. Default: 2m.",
         ),
     ] = None
     no_output_to_model: Annotated[
-        bool, _option("--no-output-to-model", panel=_TRY, help="Do not send the command's output to the model.")
+        bool, _option("--no-output-to-model", panel=_PLAN, help="Do not send the command's output to the model.")
     ] = False
     seed: Annotated[
-        str | None, _option("--seed", panel=_TRY, metavar="N", help="Seed for the run order. Default: a new one.")
+        str | None, _option("--seed", panel=_RUNS, metavar="N", help="Seed for the run order. Default: a new one.")
     ] = None
     dry_run: Annotated[
         bool, _option("--dry-run", panel=_TRY, help="Show what would be done, without starting or attaching anything.")
@@ -260,33 +362,44 @@ class CcArguments:
             help="Copy what the command wrote in the micro-VM to DIR. Default: discard it.",
         ),
     ] = None
+    style: Annotated[
+        str | None,
+        _option(
+            "--style",
+            panel=_OUT,
+            metavar="TYPE",
+            complete=completion.values("auto", "basic", "full", "nocolor", "color", "none"),
+            help="auto; basic: no colour, nothing that moves; full: both, even without a terminal; nocolor; color: "
+            "nothing that moves; none: errors only. Default: auto.",
+        ),
+    ] = None
     show_output: Annotated[bool, _option("--show-output", panel=_OUT, help="Show what the command prints.")] = False
     plot: Annotated[bool, _option("--plot", panel=_OUT, help="Plot every run, by scheduler and in order of time.")] = (
         False
     )
     json: Annotated[
         Path | None,
-        _option("--json", panel=_OUT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),
+        _option("--json", panel=_REPORT, metavar="FILE|-", help="Write the session as JSON; - is standard output."),
     ] = None
     export_html: Annotated[
         Path | None,
-        _option("--export-html", panel=_OUT, metavar="FILE|-", help="Write the report as one HTML page with charts."),
+        _option("--export-html", panel=_REPORT, metavar="FILE|-", help="Write the report as an HTML page with charts."),
     ] = None
     export_markdown: Annotated[
-        Path | None, _option("--export-markdown", panel=_OUT, metavar="FILE|-", help="Write the report as Markdown.")
+        Path | None, _option("--export-markdown", panel=_REPORT, metavar="FILE|-", help="Write the report as Markdown.")
     ] = None
     export_asciidoc: Annotated[
-        Path | None, _option("--export-asciidoc", panel=_OUT, metavar="FILE|-", help="Write the report as AsciiDoc.")
+        Path | None, _option("--export-asciidoc", panel=_REPORT, metavar="FILE|-", help="Write the report as AsciiDoc.")
     ] = None
     export_orgmode: Annotated[
-        Path | None, _option("--export-orgmode", panel=_OUT, metavar="FILE|-", help="Write the report as Emacs Org.")
+        Path | None, _option("--export-orgmode", panel=_REPORT, metavar="FILE|-", help="Write the report as Emacs Org.")
     ] = None
     export_csv: Annotated[
-        Path | None, _option("--export-csv", panel=_OUT, metavar="FILE|-", help="Write the table as CSV.")
+        Path | None, _option("--export-csv", panel=_REPORT, metavar="FILE|-", help="Write the table as CSV.")
     ] = None
     export_json: Annotated[
         Path | None,
-        _option("--export-json", panel=_OUT, metavar="FILE|-", help="Write the runs as hyperfine 2 does."),
+        _option("--export-json", panel=_REPORT, metavar="FILE|-", help="Write the runs as hyperfine 2 does."),
     ] = None
     verbose: Annotated[
         bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")
@@ -322,34 +435,86 @@ def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
     from autotune.machine.local import invoking_environment
     from autotune.records import Workload
+    from autotune.verdict import guards
 
-    command, argv = _command(arguments.command)
+    command, argv = _command(arguments.command, _shell(arguments))
+    judged, others, goal = _metrics(arguments)
     return Workload(
+        name=_name(arguments.name),
         command=command,
         argv=argv,
         cwd=str(current_directory()),
         env=invoking_environment(os.environ),
         setup=arguments.setup,
         prepare=arguments.prepare,
+        conclude=arguments.conclude,
         cleanup=arguments.cleanup,
         input_path=_input_path(arguments.input),
         timeout_s=_timeout_s(arguments.timeout),
-        metric_regex=_metric_regex(arguments.metric),
-        goal=_goal(arguments),
-        ignore_failure=arguments.ignore_failure,
+        metric_regex=judged.regex if judged is not None else None,
+        goal=goal,
+        ignore_failure=arguments.ignore_failure is not None,
+        ignored_exits=_exit_codes(arguments.ignore_failure),
         pristine=arguments.pristine,
+        metrics=others,
+        guards=guards.chosen(arguments.guard or (), metrics=others, defaults=not arguments.no_guards),
     )
 
 
-def _command(words: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the command for people, and the arguments to execute."""
+def _command(words: Sequence[str], shell: tuple[str, ...] | None) -> tuple[str, tuple[str, ...]]:
+    """Return the command for people, and the arguments to execute. An empty `shell` is none, None the default."""
     if not words or not words[0].strip():
         raise UsageError("the command is empty", hint="name one, such as autotune cc 'make -j8'")
-    if len(words) == 1:
-        return words[0], ("sh", "-c", words[0])
     import shlex
 
-    return shlex.join(words), tuple(words)
+    if len(words) > 1:
+        if shell:
+            hint = "quote the command, so that it is one argument"
+            raise UsageError("--shell is for a command of one argument; several are executed as they are", hint=hint)
+        return shlex.join(words), tuple(words)
+    if shell is None or shell:
+        return words[0], (*(shell or ("sh",)), "-c", words[0])
+    return words[0], _split("the command", words[0])
+
+
+def _shell(arguments: CcArguments) -> tuple[str, ...] | None:
+    """Return the words of the shell; none of them for no shell, None for the default."""
+    text = arguments.shell
+    if arguments.no_shell and text not in (None, "none"):
+        raise UsageError(f"-N is --shell=none, beside --shell={text}", hint="leave out one of the two")
+    if arguments.no_shell or text == "none":
+        return ()
+    return None if text in (None, "default") else _split("--shell", text)
+
+
+def _split(what: str, text: str) -> tuple[str, ...]:
+    """Split a line into words as a shell would. Raises UsageError."""
+    import shlex
+
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"{what} cannot be split into words: {error}", hint="close its quotes") from None
+    if not words or not words[0]:
+        raise UsageError(f"{what} is empty", hint="name a program")
+    return words
+
+
+def _name(text: str | None) -> str:
+    if text is not None and not text.strip():
+        raise UsageError("--command-name is empty", hint="leave it out, or give a name")
+    return text or ""
+
+
+def _exit_codes(text: str | None) -> tuple[int, ...]:
+    """Parse the value of `--ignore-failure`; empty for all failures. Raises UsageError."""
+    if text in (None, ALL_FAILURES):
+        return ()
+    codes = [part.strip() for part in text.split(",")]
+    if not all(re.fullmatch(r"[0-9]{1,3}", code) and int(code) <= 255 for code in codes):
+        hint = "such as --ignore-failure=1,137 (128 + N for signal N), or --ignore-failure for all"
+        raise UsageError(f"--ignore-failure: {text!r} is no list of exit codes from 0 to 255", hint=hint)
+    return tuple(sorted({int(code) for code in codes}))
 
 
 def current_directory() -> Path:
@@ -376,21 +541,35 @@ def _timeout_s(text: str | None) -> float | None:
         raise UsageError(f"--timeout: {error}") from None
 
 
-def _metric_regex(text: str | None) -> str | None:
-    if text is None:
-        return None
+def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...], Goal]:
+    """Return the metric to judge, None for wall time, the others, and the goal."""
+    from autotune.verdict import metrics
+
+    texts = arguments.metric or ()
+    name, colon, goal = ("min" if arguments.goal is None else arguments.goal).rpartition(":")
+    if arguments.goal is not None and not texts:
+        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
+    if goal not in ("min", "max"):
+        raise UsageError(f"--goal: {goal!r} is not one of min, max", hint="such as --goal max or --goal rps:max")
+    given = metrics.named(_metric_regex(text) for text in texts)
+    if len(set(texts)) < len(texts):
+        raise UsageError("the same --metric is given twice", hint="leave one out")
+    names = [metric.name for metric in given]
+    if colon and name not in names:
+        raise UsageError(f"--goal: no --metric is named {name!r}", hint=f"names are {', '.join(names)}")
+    judged = next((metric for metric in given if not colon or metric.name == name), None)
+    return judged, tuple(metric for metric in given if metric is not judged), "max" if goal == "max" else "min"
+
+
+def _metric_regex(text: str) -> str:
     import re
 
     try:
-        re.compile(text)
+        groups = re.compile(text).groups
     except re.error as error:
         raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
+    if groups == 0:
+        raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
+    if groups > 1:
+        raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
     return text
-
-
-def _goal(arguments: CcArguments) -> Literal["min", "max"]:
-    if arguments.goal is not None and arguments.metric is None:
-        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
-    if arguments.goal not in (None, "min", "max"):
-        raise UsageError(f"--goal: {arguments.goal!r} is not one of min, max")
-    return "max" if arguments.goal == "max" else "min"

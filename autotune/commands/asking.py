@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TextIO
+
+from autotune.errors import WorkloadError
 
 if TYPE_CHECKING:
     from autotune.lease.other import Other
@@ -15,6 +18,20 @@ if TYPE_CHECKING:
     from autotune.views.prompts import Approver
 
 Ask = Callable[[str], str]
+OTHER_I = "-i asks before each scheduler is attached; to count runs that fail (hyperfine's -i), give --ignore-failure"
+"""What a user of hyperfine has to know about `-i`."""
+
+
+@contextlib.contextmanager
+def other_i_explained(*, interactive: bool) -> Iterator[None]:
+    """When the command fails under `-i`, advise what `-i` means here: hyperfine's would count such a run."""
+    try:
+        yield
+    except WorkloadError as error:
+        if not interactive or "--ignore-failure" not in error.hint:
+            raise
+        error.hint += " (not -i, which asks before each scheduler is attached)"
+        raise
 
 
 def at_terminal(stream: TextIO) -> bool:

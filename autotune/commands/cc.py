@@ -12,11 +12,12 @@ import typer
 
 from autotune import signals
 from autotune.commands import asking, dry_run, output
-from autotune.commands.arguments import CcArguments, current_directory, flags, takes, workload_from
+from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
 from autotune.commands.printing import columns, say
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
+    from autotune.config import Settings
     from autotune.records import Session
     from autotune.report.formats import ReportKind
     from autotune.session.request import SessionRequest, Sink
@@ -33,7 +34,7 @@ EXAMPLES = """Examples:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("cc", epilog=EXAMPLES)(_cc)
+    app.command("cc", epilog=EXAMPLES, cls=CcCommand)(_cc)
 
 
 @takes(CcArguments)
@@ -49,15 +50,19 @@ def _cc(**given: Any) -> int:
 
 
 def _run(arguments: CcArguments) -> int:
+    from autotune import config
+
+    settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     targets = _targets(arguments)
     document = _document(targets)
-    stream = output.shown(document=document is not None)
-    request = _request(arguments, stream.as_stream(), _reports(targets, document))
+    stream = output.shown(document=document is not None, silent=settings.style == "none")
+    request = _request(arguments, settings, stream.as_stream(), _reports(targets, document))
     if arguments.dry_run:
         dry_run.show(request, stream.as_stream())
         complete = True
     else:
-        complete = _session(arguments, request, stream.as_stream())
+        with asking.other_i_explained(interactive=arguments.interactive):
+            complete = _session(arguments, request, stream.as_stream())
     if document is not None:  # then only the document counts
         return int(document.lost or not complete)
     return int(not (complete and output.all_shown(stream)))  # an incomplete one has reported what is missing
@@ -71,7 +76,8 @@ def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) ->
     from autotune.views import screen
 
     given = config.as_flags(request.settings)
-    view = screen.view(stream, budget_s=request.settings.budget, given=given, verbose=arguments.verbose)
+    settings = request.settings
+    view = screen.view(stream, budget_s=settings.budget, given=given, verbose=arguments.verbose, style=settings.style)
     if arguments.interactive:
         request = replace(request, approve=asking.approver(stream, view.paused, custom.catalog().parse_candidate))
     with screen.Screen(stream, view, say) as shown:
@@ -95,16 +101,19 @@ def _plotted(session: Session, stream: TextIO) -> bool:
     return True
 
 
-def _request(arguments: CcArguments, stream: TextIO, reports: dict[ReportKind, Path | Sink]) -> SessionRequest:
+def _request(
+    arguments: CcArguments, settings: Settings, stream: TextIO, reports: dict[ReportKind, Path | Sink]
+) -> SessionRequest:
     """Return the request that the arguments describe. Raises UsageError."""
-    from autotune import config
     from autotune.schedext.catalogue import custom
     from autotune.session.request import SessionRequest
 
-    settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     workload = workload_from(arguments)
     if arguments.interactive and not asking.at_terminal(stream):
-        raise UsageError("--interactive needs a terminal", hint="leave it out, or run at a terminal")
+        raise UsageError("--interactive needs a terminal", hint=asking.OTHER_I)
+    if settings.style == "none" and (arguments.show_output or arguments.plot):
+        shows = "--show-output" if arguments.show_output else "--plot"
+        raise UsageError(f"{shows} shows nothing with --style none", hint="leave out one of the two")
     if arguments.plot:
         from autotune.views import plot
 

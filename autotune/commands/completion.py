@@ -58,20 +58,28 @@ def values(*choices: str) -> Callable[[str], list[str]]:
 
 
 def schedulers(incomplete: str) -> list[str]:
-    """Complete the name of a scheduler."""
-    return [one.name for one in _known() if one.name.startswith(incomplete)]
+    """Complete the name of a scheduler; without `scx_` where only that fits."""
+    names = [one.name for one in _known()]
+    whole = [name for name in names if name.startswith(incomplete)]
+    return whole or [name for name in map(_short, names) if name.startswith(incomplete)]
+
+
+def _short(name: str) -> str:
+    from autotune.schedext.catalogue.catalog import PREFIX
+
+    return name.removeprefix(PREFIX)
 
 
 def candidates(incomplete: str) -> list[str]:
     """Complete `NAME[:knob=value,...]`: the name, then each knob, then its values."""
-    scheduler = max(
-        (one for one in _known() if incomplete.startswith(f"{one.name}:")), key=lambda one: len(one.name), default=None
-    )
-    if scheduler is None:
+    known = {name: one for one in _known() for name in (_short(one.name), one.name)}
+    typed = max((name for name in known if incomplete.startswith(f"{name}:")), key=len, default=None)
+    if typed is None:
         return schedulers(incomplete)
-    settings = incomplete[len(scheduler.name) + 1 :]
+    scheduler = known[typed]
+    settings = incomplete[len(typed) + 1 :]
     done, comma, last = settings.rpartition(",")
-    head = f"{scheduler.name}:{done}{comma}"
+    head = f"{typed}:{done}{comma}"
     name, equals, value = last.partition("=")
     if equals:
         return [f"{head}{name}={one}" for one in _values_of(scheduler, name) if one.startswith(value)]

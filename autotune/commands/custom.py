@@ -76,8 +76,9 @@ def _remove(
     """Remove a scheduler of your own."""
     from autotune.schedext.catalogue import custom
 
-    custom.remove(name)
-    print(f"Removed {custom.checked_name(name)}.")
+    found = custom.meant(name)
+    custom.remove(found)
+    print(f"Removed {found}.")
 
 
 # --- the submission --------------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def _of_report(path: Path) -> ExportChoice:
     if session.winner is None or session.winner not in results:
         raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
     won = results[session.winner]
-    return ExportChoice(won.candidate, _why(session.workload.command, won.speedup, session.machine.kernel))
+    return ExportChoice(won.candidate, _why(session.workload.title, won.speedup, session.machine.kernel))
 
 
 def _of_history(cwd: str) -> ExportChoice:

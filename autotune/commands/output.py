@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from autotune.commands.printing import encode_anything, say
@@ -10,9 +11,11 @@ from autotune.errors import AutotuneError
 from autotune.views.steady import Steady, reader_left, stdout_was_closed
 
 
-def shown(*, document: bool) -> Steady:
-    """Return the stream for people: standard error when the document goes to standard output. Writing to it never
-    fails, even when its reader is gone."""
+def shown(*, document: bool, silent: bool = False) -> Steady:
+    """Return the stream for people: standard error when the document goes to standard output, nowhere when `silent`.
+    Writing to it never fails, even when its reader is gone."""
+    if silent:
+        return Steady(open(os.devnull, "w"))
     stream = sys.stderr if document else sys.stdout
     encode_anything(stream)
     return Steady(stream)

@@ -11,13 +11,13 @@ from typing import Any
 import typer
 
 from autotune import signals
-from autotune.commands.arguments import CcArguments, current_directory, flags, takes, workload_from
+from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
 from autotune.commands.printing import encode_anything, say
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command("prompt")(_prompt)
+    app.command("prompt", cls=CcCommand)(_prompt)
 
 
 @takes(CcArguments)

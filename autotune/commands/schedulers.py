@@ -122,10 +122,8 @@ def _install(
         return 0
     if not names:
         raise UsageError("no scheduler is named", hint="'autotune schedulers' lists them")
-    if version is not None and len(set(names)) > 1:
-        raise UsageError("--version is for one scheduler", hint="install them one by one")
     with signals.as_interrupts():
-        return _install_all(list(dict.fromkeys(names)), version)
+        return _install_all(names, version)
 
 
 # --- listing ---------------------------------------------------------------------------------------------
@@ -141,11 +139,13 @@ def _named(name: str) -> Scheduler:
     """Return a scheduler of the catalogue; `custom:` may be left out. Raises UsageError for an unknown name,
     AutotuneError for a damaged scheduler."""
     from autotune.schedext.catalogue import custom
-    from autotune.schedext.catalogue.catalog import CUSTOM, Catalog
+    from autotune.schedext.catalogue.catalog import CUSTOM
 
-    bare = name.removeprefix(CUSTOM)
-    is_own = name != bare or (bare in custom.names() and bare not in {one.name for one in Catalog.load().schedulers})
-    return custom.load(bare).entry if is_own else _catalog().named(name)
+    catalog = _catalog()
+    is_damaged = name in custom.names() and CUSTOM + name not in {one.name for one in catalog.schedulers}
+    if name.startswith(CUSTOM) or is_damaged:
+        return custom.load(name).entry
+    return catalog.named(name)
 
 
 def _proof(scheduler: Scheduler) -> Iterator[str]:
@@ -219,9 +219,10 @@ def _install_all(names: Sequence[str], version: str | None) -> int:
     from autotune.schedext.programs import crates, needs
 
     catalog = _catalog()
-    wanted = [
-        (scheduler, crates.version_of(scheduler, version)) for scheduler in map(catalog.named, dict.fromkeys(names))
-    ]
+    named = {scheduler.name: scheduler for scheduler in map(catalog.named, names)}  # lavd and scx_lavd are one
+    if version is not None and len(named) > 1:
+        raise UsageError("--version is for one scheduler", hint="install them one by one")
+    wanted = [(scheduler, crates.version_of(scheduler, version)) for scheduler in named.values()]
     crates.refuse_sudo()
     needs.require([scheduler for scheduler, _ in wanted])
     failed: list[AutotuneError] = []

@@ -20,6 +20,7 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.records import Session
 from autotune.schedext.resolve import CatalogResolver
+from autotune.verdict.stats import percent_text
 
 if TYPE_CHECKING:
     from autotune.schedext.catalogue.catalog import Catalog
@@ -52,12 +53,22 @@ def refuse_apply(*, on_host: bool) -> None:
 
 def keep_winner(session: Session, catalog: Catalog, lease_s: float, notify: Notify) -> None:
     """Attach the winner again and keep it attached until it is stopped. Raises what attaching and keeping raise."""
-    if session.winner is None:
-        notify("Nothing is applied: no scheduler was confirmed to beat EEVDF here.")
+    if session.winner is None or not session.is_worth_it:
+        notify(f"Nothing is applied: {_why_nothing(session)}")
         return
     candidate = catalog.parse_candidate(session.winner)
     with host(lease_s, notify) as machine:
         applied.keep(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, notify)
+
+
+def _why_nothing(session: Session) -> str:
+    if session.winner is not None:
+        return f"{session.winner} gains less than the {percent_text(session.min_effect)} of --min-effect."
+    faster = (one for one in session.results if one.verdict == "faster" and one.fresh_pairs and one.but)
+    first = next(faster, None)
+    if first is not None:
+        return f"{first.candidate.short} is faster, but {first.but}."
+    return "no scheduler was confirmed to beat EEVDF here."
 
 
 @contextlib.contextmanager

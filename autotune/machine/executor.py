@@ -16,6 +16,7 @@ from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.pauses import PauseWatch
 from autotune.machine.traits import topology, traits
+from autotune.measure.bystander import Bystander
 from autotune.measure.client import PristineSpec, Runner
 from autotune.measure.counters import sample, snapshot
 from autotune.process import Message
@@ -83,13 +84,18 @@ class Executor:
         taker = EvidenceTaker(self._holder)
         taker.begin(ops)
         pauses = PauseWatch()
+        bystander = Bystander(probe=spec.probe)
+        bystander.begin()
         before = snapshot()
-        run = self._run(runner, spec, on_output)
+        try:
+            run = self._run(runner, spec, on_output)
+        finally:
+            side = bystander.end()
         after = snapshot()
         problem = pauses.problem()
         if problem is not None:
             raise MachineFault(problem)
-        return Measurement(run, taker.finish(), before, after)
+        return Measurement(run, taker.finish(), before, after, side)
 
     def fresh(self) -> None:
         if self._place.pristine:

@@ -52,9 +52,9 @@ class PristineSpec:
     scratch: str
 
 
-def shell_argv(command: str) -> tuple[str, ...]:
-    """Turn a command line for the shell into an argument vector."""
-    return ("sh", "-c", command)
+def shell_argv(command: str, shell: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Turn a command line for a shell, by default sh, into an argument vector."""
+    return (*(shell or ("sh",)), "-c", command)
 
 
 def helper_python() -> str:

@@ -186,6 +186,24 @@ def end_leftovers(grace_s: float, kept: Kept | None = None) -> Ended:
     return Ended(left, still)
 
 
+def end_others(grace_s: float, kept: Kept) -> Ended:
+    """End what a finished command left behind, but nothing that is kept: SIGTERM, `grace_s` later SIGKILL."""
+
+    def none_left() -> bool:
+        return no_children_left() or not kept.others()
+
+    def kill() -> None:
+        signal_each((process.pid for process in kept.others()), signal.SIGKILL)
+
+    if none_left():
+        return Ended()
+    signals = [process.pid for process in kept.others()]
+    signal_each(signals, signal.SIGTERM)
+    signal_each(signals, signal.SIGCONT)
+    ended = _wait_for_none(grace_s, lambda: None, none_left) or _wait_for_none(KILL_LIMIT_S, kill, none_left)
+    return Ended(len(signals), () if ended else tuple(process.pid for process in kept.others()))
+
+
 def drain(streams: Iterable[int]) -> int:
     """Start a process that reads the pipes and drops what comes, until nobody can write to them any more: a server that
     prepare left must neither wait for a reader nor be ended by SIGPIPE. Returns its number. It ignores SIGTERM like its
@@ -215,13 +233,13 @@ def _drop_all(streams: set[int]) -> None:
                 streams.remove(fd)
 
 
-def _wait_for_none(limit_s: float, again: Callable[[], None]) -> bool:
+def _wait_for_none(limit_s: float, again: Callable[[], None], none_left: Callable[[], bool] = no_children_left) -> bool:
     deadline = time.monotonic() + limit_s
     pause_s = 0.0005
     while time.monotonic() < deadline:
         again()
         time.sleep(pause_s)
-        if no_children_left():
+        if none_left():
             return True
         pause_s = min(0.02, 2 * pause_s)
     return False

@@ -14,6 +14,7 @@ import dataclasses
 import io
 import json
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,7 @@ from autotune.records import (
     Allotment,
     Baseline,
     Candidate,
+    CandidateResult,
     MachineInfo,
     Observation,
     Session,
@@ -33,6 +35,7 @@ from autotune.records import (
 from autotune.report import program
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
+from autotune.verdict import guards
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
 from autotune.wire import to_json
@@ -80,6 +83,12 @@ _PLACES = {
 }
 
 
+def named_command(workload: Workload) -> str:
+    """Return the command, after the name that the user gave it."""
+    command = printable(workload.command)
+    return f"{printable(workload.name)}: {command}" if workload.name else command
+
+
 def machine_sentence(info: MachineInfo) -> str:
     """Return a sentence on the machine of the runs, and why it was chosen."""
     place = _PLACES[info.acceleration]
@@ -99,7 +108,11 @@ def detectable_sentence(baseline: Baseline) -> str:
     """Return a sentence on the gain that is likely to be found with this budget."""
     if baseline.detectable is None:
         return "This budget has no room to confirm a gain."
-    return f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10."
+    known = f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10"
+    if baseline.wanted_s is None:
+        return f"{known}."
+    wanted = f"those of {percent_text(baseline.min_effect)} (--min-effect)"
+    return f"{known}; {wanted} with --budget {duration_flag(baseline.wanted_s)}."
 
 
 def allotment_sentence(allotted: Allotment) -> str:
@@ -154,6 +167,9 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
         return []
     tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
+    faster_but = next((one for one in tried if one.verdict == "faster" and one.fresh_pairs and one.but), None)
+    if faster_but is not None:
+        return _wider_guards(session, faster_but, given)
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
         return ["Next: give a larger --budget, so that candidates can be tried."]
@@ -166,6 +182,14 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
             "Next: no candidate ran without fault; the notes say why, and 'autotune doctor' what this machine lacks."
         ]
     return ["Next: keep EEVDF, or try others: 'autotune schedulers' lists them, --scheduler NAME tries one."]
+
+
+def _wider_guards(session: Session, candidate: CandidateResult, given: Sequence[str]) -> list[str]:
+    """Return how to accept what a candidate costs."""
+    accepted = guards.widened(session.workload.guards, candidate.guards)
+    workload = dataclasses.replace(session.workload, guards=accepted)
+    says = f"Next: keep EEVDF; or, if you accept what {printable(candidate.candidate.short)} costs:"
+    return [says, closer_command(dataclasses.replace(session, workload=workload), candidate.candidate, given)]
 
 
 def _is_hopeless(session: Session) -> bool:
@@ -192,7 +216,7 @@ def closer_command(session: Session, candidate: Candidate, given: Sequence[str] 
 def keep_command(session: Session) -> str | None:
     """Return the command line that keeps the winner attached; None without a winner, and for a session in a micro-VM,
     whose scheduler cannot be kept."""
-    if session.winner is None or session.machine.kind != "host":
+    if session.winner is None or session.machine.kind != "host" or not session.is_worth_it:
         return None
     won = next((one.candidate for one in session.results if one.candidate.key == session.winner), None)
     return f"{program.called()} apply {shell_word(won.short if won else session.winner)}"
@@ -200,14 +224,16 @@ def keep_command(session: Session) -> str | None:
 
 def command_words(workload: Workload) -> tuple[str, ...]:
     """Return the command as the user gave it to `autotune cc`: one string for a shell, or an argument vector."""
-    as_string = workload.argv == ("sh", "-c", workload.command)
-    return (workload.command,) if as_string else workload.argv
+    return (workload.command,) if workload.shell else workload.argv
 
 
 def _workload_flags(workload: Workload) -> list[str]:
     valued = {
+        "--command-name": workload.name or None,
+        "--shell": shell_flag(workload),
         "--setup": workload.setup,
         "--prepare": workload.prepare,
+        "--conclude": workload.conclude,
         "--cleanup": workload.cleanup,
         "--input": workload.input_path,
         "--timeout": None if workload.timeout_s is None else f"{workload.timeout_s:g}s",
@@ -216,8 +242,18 @@ def _workload_flags(workload: Workload) -> list[str]:
     flags = [word for name, value in valued.items() if value is not None for word in (name, value)]
     if workload.metric_regex is not None:
         flags += ["--goal", workload.goal]
-    switches = {"--ignore-failure": workload.ignore_failure, "--pristine": workload.pristine}
+    flags += [word for metric in workload.metrics for word in ("--metric", metric.regex)]
+    flags += guards.flags(workload.guards)
+    ignored = f"={','.join(map(str, workload.ignored_exits))}" if workload.ignored_exits else ""
+    switches = {f"--ignore-failure{ignored}": workload.ignore_failure, "--pristine": workload.pristine}
     return flags + [name for name, on in switches.items() if on]
+
+
+def shell_flag(workload: Workload) -> str | None:
+    """Return the value of `--shell`; None where the command's words alone say how it is run."""
+    if not workload.shell:
+        return "none" if len(workload.argv) == 1 else None
+    return None if workload.shell == ("sh",) else shlex.join(workload.shell)
 
 
 # --- the table -------------------------------------------------------------------------------------------
@@ -225,12 +261,22 @@ def _workload_flags(workload: Workload) -> list[str]:
 
 def session_table(session: Session) -> Table:
     """Return the table of a session."""
-    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner)
+    return table(session.results, is_time=session.metric == WALL_METRIC, winner=session.winner, of=judged_of(session))
+
+
+def judged_of(session: Session) -> str:
+    """Return what the columns of values show: `median`, or the statistic that was judged instead."""
+    return "median" if session.statistic == "typical" else session.statistic
 
 
 def session_footnote(session: Session) -> str:
     """Return what the columns of the session's table mean."""
-    return footnote(is_time=session.metric == WALL_METRIC)
+    return footnote(is_time=session.metric == WALL_METRIC, of=judged_of(session))
+
+
+def heading(session: Session) -> list[str]:
+    """Return the line above the table: the name that the user gave the command; none without one."""
+    return [printable(session.workload.name)] if session.workload.name else []
 
 
 # --- whole documents -------------------------------------------------------------------------------------
@@ -241,13 +287,22 @@ def conclusion(session: Session) -> str:
     is_time = session.metric == WALL_METRIC
     return printable(
         session.recommendation
-        or recommend(session.results, session.winner, session.baseline, session.outlook, is_time=is_time)
+        or recommend(
+            session.results,
+            session.winner,
+            session.baseline,
+            session.outlook,
+            is_time=is_time,
+            min_effect=session.min_effect,
+            statistic=session.statistic,
+        )
     )
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
-    parts = [plain_table(session_table(session)), "", session_footnote(session), ""] if session.results else []
+    parts = [*heading(session), plain_table(session_table(session)), "", session_footnote(session), ""]
+    parts = parts if session.results else heading(session)
     parts += [conclusion(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))

@@ -25,7 +25,7 @@ _MOST_TITLE_CHARACTERS = 200
 
 def page(session: Session, given: Sequence[str] = ()) -> str:
     """Return the page, in ASCII. `given` are the options that repeat the session."""
-    title = _shortened(f"autotune: {session.workload.command}")
+    title = _shortened(f"autotune: {session.workload.title}")
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -198,7 +198,7 @@ def _about(session: Session) -> Iterator[Safe]:
         yield element("p", documents.spending_sentence(session.spending))
     began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(session.started_at))
     facts = {
-        "Command": session.workload.command,
+        "Command": documents.named_command(session.workload),
         "Directory": session.workload.cwd,
         "Began": f"{began}, took {session.elapsed_s:.0f} s",
         "Planner": session.planner,

@@ -38,7 +38,7 @@ def document(session: Session) -> dict[str, Any]:
         },
         "primary_metric": PRIMARY_METRIC,
         "results": [
-            _result(session.workload.command, result.candidate, runs)
+            _result(session.workload.title, result.candidate, runs)
             for result in session.results
             if (runs := _runs(session, result.candidate))
         ],

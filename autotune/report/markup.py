@@ -54,7 +54,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     """Yield the parts of a report; an empty line goes between two."""
     escaped = dialect.escaped
     shown = documents.session_table(session)
-    yield dialect.heading(escaped(f"autotune: {session.workload.command}"))
+    yield dialect.heading(escaped(f"autotune: {session.workload.title}"))
     yield escaped(documents.machine_sentence(session.machine))
     if session.baseline is not None:
         yield escaped(documents.baseline_sentence(session.baseline, is_time=session.metric == documents.WALL_METRIC))

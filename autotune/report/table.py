@@ -12,9 +12,10 @@ from autotune.records import (
     Candidate,
     CandidateResult,
     Interval,
+    MetricResult,
     knob_text,
 )
-from autotune.report.text import Scale, counted, printable, scale_for
+from autotune.report.text import Scale, counted, printable, scale_for, value_text
 from autotune.verdict.stats import ratio_text
 
 RowKind = Literal["winner", "baseline", "faster", "slower", "same", "undecided", "invalid"]
@@ -67,13 +68,13 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None) -> Table:
-    """Return the table of results, in their order. Both median columns have the same unit; EEVDF's median is of the
-    same rounds as the candidate's, those that the speedup rests on."""
+def table(results: Sequence[CandidateResult], *, is_time: bool, winner: str | None = None, of: str = "median") -> Table:
+    """Return the table of results, in their order; `of` is what the columns of values show. Both have the same unit;
+    EEVDF's value is of the same rounds as the candidate's, those that the speedup rests on."""
     medians = (median for result in results for median in (result.median, result.baseline_median))
     scale = scale_for((median for median in medians if median is not None), is_time=is_time)
     unit = f" [{scale.unit}]" if scale.unit else ""
-    header = ("#", "scheduler", f"median{unit}", f"EEVDF{unit}", "speedup [interval]", "verdict", "runs", "note")
+    header = ("#", "scheduler", f"{of}{unit}", f"EEVDF{unit}", "speedup [interval]", "verdict", "runs", "note")
     return Table(header, tuple(_rows(results, scale, winner)))
 
 
@@ -98,7 +99,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         median="-" if result.median is None else scale.text(result.median),
         baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
         speedup=("1" if is_baseline else "-") if result.speedup is None else interval_text(result.speedup),
-        verdict="baseline" if result.verdict is None else result.verdict,
+        verdict=verdict_text(result),
         runs=str(result.runs),
         note=_note(result, winner),
         interval=result.speedup,
@@ -122,10 +123,13 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     parts = []
     if result.candidate.key == winner:
         parts.append("confirmed")
-    elif result.verdict == "faster" and "not confirmed" not in result.note:
+    elif result.verdict == "faster" and "not confirmed" not in result.note and not (result.but and result.fresh_pairs):
         parts.append("not confirmed")
     if result.note and result.note not in parts:
         parts.append(printable(result.note))
+    if result.verdict == "faster" and result.but and result.but not in result.note:
+        parts.append(printable(result.but))
+    parts += [_metric_text(metric) for metric in result.metrics]
     if result.prediction is not None:
         parts.append(_prediction_text(result))
     if result.invalid_runs and "invalid" not in result.note:
@@ -135,6 +139,18 @@ def _note(result: CandidateResult, winner: str | None) -> str:
     return "; ".join(parts)
 
 
+def verdict_text(result: CandidateResult) -> str:
+    """Return the verdict in words; a candidate that breaks a guard is `faster, but`, and the note says what."""
+    if result.verdict is None:
+        return "baseline"
+    return "faster, but" if result.verdict == "faster" and result.but else result.verdict
+
+
+def _metric_text(metric: MetricResult) -> str:
+    eevdf = "" if metric.baseline_median is None else f" (EEVDF {value_text(metric.baseline_median, is_time=False)})"
+    return f"{printable(metric.name)} {value_text(metric.median, is_time=False)}{eevdf}"
+
+
 def _prediction_text(result: CandidateResult) -> str:
     """Return the reason of a candidate, its prediction, and whether that came true."""
     outcome = {True: "came true", False: "did not come true", None: "open"}[result.held]
@@ -142,8 +158,13 @@ def _prediction_text(result: CandidateResult) -> str:
     return f"{reason} (predicted {result.prediction}: {outcome})"
 
 
-def footnote(*, is_time: bool) -> str:
-    """Return a sentence on the columns, to stand below the table."""
+def footnote(*, is_time: bool, of: str = "median") -> str:
+    """Return a sentence on the columns, to stand below the table; `of` is what the columns of values show."""
+    if of != "median":
+        return (
+            f"speedup: EEVDF's {of} over the scheduler's, or the inverse where more is better; above 1 is better. Its "
+            f"interval is the one that the verdict used. EEVDF: its {of} in the same rounds."
+        )
     ratio = "EEVDF's time over the scheduler's" if is_time else "the gain over EEVDF as a ratio"
     return (
         f"speedup: {ratio}, round by round; above 1 is better. Its interval is the one that the verdict used. "

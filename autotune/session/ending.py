@@ -6,7 +6,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from autotune.errors import AutotuneError, Interrupted, MachineLost
+from autotune import signals
+from autotune.errors import AutotuneError, MachineLost
 from autotune.machine.base import Machine
 from autotune.session.trials import Trials
 
@@ -26,7 +27,7 @@ def give_back(machine: Machine) -> BaseException | None:
     running."""
     first = caught(machine.release)
     again = None if first is None else caught(machine.release)
-    return again or (None if first is None or is_interruption(first) else first)
+    return again or (None if first is None or signals.is_interruption(first) else first)
 
 
 def clean_up(trials: Trials) -> BaseException | None:
@@ -39,13 +40,9 @@ def clean_up(trials: Trials) -> BaseException | None:
     return caught(cleanup)
 
 
-def is_interruption(error: BaseException) -> bool:
-    return isinstance(error, (KeyboardInterrupt, Interrupted))
-
-
 def described(error: BaseException) -> str:
     return str(error) if isinstance(error, AutotuneError) else f"{type(error).__name__}: {error}"
 
 
 def described_cleanup(error: BaseException) -> str:
-    return "the cleanup command was interrupted" if is_interruption(error) else described(error)
+    return "the cleanup command was interrupted" if signals.is_interruption(error) else described(error)

@@ -23,6 +23,8 @@ class Entry:
     proposal: Proposal
     spec: AttachSpec
     values: dict[RoundOf, float] = field(default_factory=dict)
+    others: dict[RoundOf, dict[str, float]] = field(default_factory=dict)
+    """Values of guards and of further metrics, by name."""
     last_problem: str = ""
 
     @property

@@ -20,6 +20,8 @@ class Measured:
 
     trials: list[Trial] = field(default_factory=list)
     baseline_values: dict[RoundOf, float] = field(default_factory=dict)
+    baseline_others: dict[RoundOf, dict[str, float]] = field(default_factory=dict)
+    """Values of guards and of further metrics, by name."""
     baseline: Baseline | None = None
     observation: Observation | None = None
     last_run: Run | None = None
@@ -29,6 +31,7 @@ class Measured:
         confirmation, 0 when it has no room for one."""
         trials = [outcome.trial for outcome in measured]
         self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
+        self.baseline_others = {(one.phase, one.round): one.others for one in trials if one.value is not None}
         values = list(self.baseline_values.values())
         noise = stats.noise(values) or 0.0
         self.last_run = trials[-1].run

@@ -26,11 +26,12 @@ from autotune.lease import handover
 from autotune.machine import select
 from autotune.machine.vm import kernels, microvm
 from autotune.planner.claude import cost, credentials
-from autotune.records import Candidate
+from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.session import keeping, tuner
 from autotune.session.request import SessionRequest
 from autotune.verdict.budget import LEAST_RACE_RUNS
+from autotune.verdict.statistic import Statistic
 
 LEAST_VM_BYTES = 128 << 20
 """Less memory does not hold the kernel and what starts the session in the micro-VM."""
@@ -117,23 +118,37 @@ def _input(start: Start) -> None:
 
 def program(start: Start) -> None:
     workload = start.request.workload
+    _shell(workload)
     may_make: MayMake = "programs" if workload.setup is not None else "files" if workload.prepare is not None else ""
-    is_shell = workload.argv[:2] == ("sh", "-c") and len(workload.argv) == 3
-    word = _first_word(workload.argv[2]) if is_shell else workload.argv[0]
-    problem = _missing(word, workload.cwd, workload.env, may_make, shell=is_shell) if word else ""
+    word = _first_word(workload.command, workload.shell) if workload.shell else workload.argv[0]
+    problem = _missing(word, workload.cwd, workload.env, may_make, shell=bool(workload.shell)) if word else ""
     if problem:
         hint = "check the command, its directory and PATH"
         raise WorkloadError(f"the workload cannot be measured: {word}: {problem}", hint=hint)
 
 
+def _shell(workload: Workload) -> None:
+    if workload.shell in ((), ("sh",)):
+        return
+    problem = _missing(workload.shell[0], workload.cwd, workload.env, "", shell=False)
+    if problem:
+        raise UsageError(f"--shell: {workload.shell[0]}: {problem}", hint="name an installed shell, or none")
+
+
 def programs_around(start: Start) -> None:
     workload = start.request.workload
     may_make: MayMake = ""
-    for option, text in (("setup", workload.setup), ("prepare", workload.prepare), ("cleanup", workload.cleanup)):
-        may_make = may_make or ("files" if option == "cleanup" else "")
+    around = {
+        "setup": workload.setup,
+        "prepare": workload.prepare,
+        "conclude": workload.conclude,
+        "cleanup": workload.cleanup,
+    }
+    for option, text in around.items():
+        may_make = may_make or ("files" if option in ("conclude", "cleanup") else "")
         if text is None:
             continue
-        word = _first_word(text)
+        word = _first_word(text, workload.shell)
         problem = _missing(word, workload.cwd, workload.env, may_make, shell=True) if word else ""
         if problem:
             raise UsageError(f"--{option}: {word}: {problem}", hint="check the command, its directory and PATH")
@@ -152,9 +167,15 @@ _OF_THE_SHELL = re.compile(
 """Builtins and reserved words of common shells."""
 
 
-def _first_word(text: str) -> str:
+_SHELLS = frozenset({"ash", "bash", "dash", "ksh", "mksh", "sh", "zsh"})
+"""Shells whose lines are read here; others (fish, python) have words of their own."""
+
+
+def _first_word(text: str, shell: tuple[str, ...]) -> str:
     """Return the program that a line of shell runs first; empty when only the shell could say. Assignments, quotes,
     substitutions, functions and aliases are left to the shell."""
+    if shell and os.path.basename(shell[0]) not in _SHELLS:
+        return ""
     if re.search(r"\(\s*\)|\balias\b", text):
         return ""
     try:
@@ -194,6 +215,15 @@ def _metric(start: Start) -> None:
         raise UsageError("--metric has no group", hint="put parentheses around the number: 'rps: ([0-9.]+)'")
     if groups > 1:
         raise UsageError(f"--metric has {groups} groups", hint="put one around the number; make others (?:...)")
+
+
+def _statistic(start: Start) -> None:
+    judged, runs = Statistic.named(start.request.settings.statistic), start.request.settings.runs
+    if judged is not None and runs is not None and runs < judged.least_pairs:
+        raise UsageError(
+            f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs, and --runs {runs} allows {runs}",
+            hint="leave out --runs, or judge the typical run",
+        )
 
 
 # --- the machine -----------------------------------------------------------------------------------------
@@ -284,6 +314,7 @@ def _known_run_s(start: Start) -> tuple[float, str]:
 
 CHECKS: tuple[Callable[[Start], None], ...] = (
     _metric,
+    _statistic,
     _input,
     _reports,
     _keep_writes,

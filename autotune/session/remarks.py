@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from autotune.events import Listener, Warned
@@ -10,6 +11,8 @@ from autotune.records import BASELINE, Run, Trial, Workload
 from autotune.report.text import counted
 
 _AMPERSAND_REDIRECT = re.compile(r"&>")
+_REDIRECT_BOTH = ("bash", "zsh", "fish")
+"""Shells in which `&>` redirects both streams."""
 _IN_BACKGROUND = re.compile(r"(?<![&|<>])&(?![&>\d])")
 
 
@@ -67,13 +70,15 @@ def left_running(count: int, workload: Workload) -> str:
 
 
 def _advice(workload: Workload) -> str:
-    shell = workload.argv[:2] == ("sh", "-c")
-    command = workload.argv[-1] if shell else ""
-    if _AMPERSAND_REDIRECT.search(command):
-        return "one argument is run by sh, where '&> FILE' starts a background job: write '> FILE 2>&1'"
-    if _IN_BACKGROUND.search(command):
-        return (
-            "one argument is run by sh, where '&' starts a background job: leave it out, or end the command with 'wait'"
-        )
     advice = "let it wait for them, unless they are no part of the work"
-    return f"one argument is run by sh; {advice}" if shell else advice
+    if not workload.shell:
+        return advice
+    name = os.path.basename(workload.shell[0])
+    run_by = f"one argument is run by {name}"
+    if _AMPERSAND_REDIRECT.search(workload.command):
+        if name in _REDIRECT_BOTH:
+            return f"{run_by}; {advice}"
+        return f"{run_by}, where '&> FILE' starts a background job: write '> FILE 2>&1', or give --shell bash"
+    if _IN_BACKGROUND.search(workload.command):
+        return f"{run_by}, where '&' starts a background job: leave it out, or end the command with 'wait'"
+    return f"{run_by}; {advice}"

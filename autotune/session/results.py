@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.records import BASELINE, Candidate, CandidateResult, Goal, Phase
-from autotune.session.entries import Entries
+from autotune.records import BASELINE, Candidate, CandidateResult, GuardResult, MetricResult, Phase, Workload
+from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
-from autotune.verdict import ranking, stats
+from autotune.verdict import guards, ranking, stats
 from autotune.verdict.race import Race, Standing
+from autotune.verdict.statistic import Statistic
 
 MEDIANS_DIFFER = "the medians say otherwise, since rounds differ widely: the speedup compares round by round"
 
@@ -21,7 +22,9 @@ class Results:
 
     entries: Entries
     measured: Measured
-    goal: Goal = "min"
+    workload: Workload
+    statistic: Statistic | None = None
+    """What is judged of the runs; None: the typical run."""
 
     def ranked(self, race: Race | None) -> list[CandidateResult]:
         """Return all candidates and the baseline, best first."""
@@ -41,9 +44,9 @@ class Results:
         phase: Phase = "confirm" if standing.fresh else "race"
         compared = [(phase, number) for number in standing.rounds]
         own = [entry.values[one] for one in compared] or list(entry.values.values())
-        median, eevdf = stats.median(own), stats.median([self.measured.baseline_values[one] for one in compared])
+        median, eevdf = self._middle(own), self._middle([self.measured.baseline_values[one] for one in compared])
         note = self.note_of(standing)
-        if stats.medians_contradict(standing.interval, eevdf, median, self.goal):
+        if self.statistic is None and stats.medians_contradict(standing.interval, eevdf, median, self.workload.goal):
             note = f"{note}; {MEDIANS_DIFFER}" if note else MEDIANS_DIFFER
         return CandidateResult(
             candidate=entry.proposal.candidate,
@@ -61,7 +64,35 @@ class Results:
             held=ranking.held(entry.proposal.prediction, standing.verdict),
             fresh_pairs=standing.fresh_pairs,
             slowest=standing.tail.slowest if standing.tail is not None else None,
+            guards=self.guards_of(standing),
+            metrics=self._metrics(entry.others, compared),
         )
+
+    def _middle(self, values: Sequence[float]) -> float | None:
+        """Return the median, or what is judged instead."""
+        return stats.median(values) if self.statistic is None else self.statistic.of(values, self.workload.goal)
+
+    def guards_of(self, standing: Standing) -> tuple[GuardResult, ...]:
+        """Judge a candidate's guards over the rounds that its interval rests on."""
+        phase: Phase = "confirm" if standing.fresh else "race"
+        known, own = self.measured.baseline_others, self.entries[standing.key].others
+        compared = [(phase, number) for number in standing.rounds]
+        rounds = [(known[one], own[one]) for one in compared if one in known and one in own]
+        return guards.judge(self.workload.guards, rounds)
+
+    def _metrics(
+        self, own: Mapping[RoundOf, Mapping[str, float]], compared: Sequence[RoundOf] | None
+    ) -> tuple[MetricResult, ...]:
+        """Return medians of further metrics over the `compared` rounds; None: over all of EEVDF's own."""
+        known = self.measured.baseline_others
+        found = []
+        for metric in self.workload.metrics:
+            rounds = [one for one in (own if compared is None else compared) if one in own and metric.name in own[one]]
+            eevdf = [known[one][metric.name] for one in rounds if metric.name in known.get(one, {})]
+            median = stats.median([own[one][metric.name] for one in rounds])
+            if median is not None:
+                found.append(MetricResult(metric.name, median, None if compared is None else stats.median(eevdf)))
+        return tuple(found)
 
     def note_of(self, standing: Standing) -> str:
         """Return the note of a candidate in the table."""
@@ -69,10 +100,16 @@ class Results:
         if standing.fresh and not standing.confirmed and not entry.last_problem and not standing.dropped:
             return f"not confirmed in {standing.pairs} fresh rounds"
         if standing.dropped is None or standing.dropped == entry.last_problem:
-            return entry.last_problem
+            return entry.last_problem or self._too_few(standing)
         if standing.verdict == "invalid" and entry.last_problem:
             return entry.last_problem
         return standing.dropped
+
+    def _too_few(self, standing: Standing) -> str:
+        """Return why a candidate has no interval; empty where the typical run is judged, or there is one."""
+        if self.statistic is None or standing.fresh or not standing.rounds:
+            return ""
+        return f"too few rounds to judge its {self.statistic.name}"
 
     def _of_baseline(self) -> CandidateResult:
         values = list(self.measured.baseline_values.values())
@@ -82,8 +119,9 @@ class Results:
             reason="the kernel's own scheduler",
             verdict=None,
             speedup=None,
-            median=stats.median(values),
+            median=self._middle(values),
             runs=len(values),
             invalid_runs=sum(1 for trial in trials if trial.invalid is not None),
             confirmed=False,
+            metrics=self._metrics(self.measured.baseline_others, None),
         )

@@ -130,6 +130,8 @@ class Runs:
         if value is not None:
             values = self._measured.baseline_values if entry is None else entry.values
             values[outcome.trial.phase, outcome.trial.round] = value
+            others = self._measured.baseline_others if entry is None else entry.others
+            others[outcome.trial.phase, outcome.trial.round] = outcome.trial.others
         elif entry is not None:
             entry.last_problem = outcome.trial.invalid or ""
         if outcome.ejected:

@@ -243,6 +243,8 @@ def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.Se
         min_rounds=settings.least_rounds,
         max_rounds=settings.most_rounds,
         most_pairs=settings.runs,
+        min_effect=settings.min_effect,
+        statistic=settings.statistic,
         budget_s=settings.budget,
         seed=int.from_bytes(os.urandom(4), "big") if settings.seed is None else settings.seed,
         user_candidates=request.candidates,

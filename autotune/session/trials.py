@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""One trial: prepare, attach, run, check the evidence, detach, decide whether the run counts.
+"""One trial: prepare, attach, run, check the evidence, detach, decide whether the run counts, conclude.
 
-The order is the safety order: nothing is attached while prepare runs, and the scheduler is detached before the outcome
-is examined. A run counts only when its evidence, its exit code and its metric are all valid.
+The order is the safety order: nothing is attached while prepare or conclude runs, and the scheduler is detached
+before the outcome is examined. A run counts only when its evidence, its exit code and its metric are all valid.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ from autotune.session.limits import CLEANUP, COMMAND, Limits, timed_out_text
 from autotune.session.nearest import nearest_line
 from autotune.session.remarks import Remarks
 from autotune.session.spending import OutOfBudget
+from autotune.verdict import guards, metrics
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Trials:
         self._listener = listener
         self._show_output = show_output
         self._expected_exit: int | None = 0
+        self._is_known = False
         self._noted: set[str] = set()
         self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
@@ -133,14 +135,19 @@ class Trials:
         if self._workload.cleanup is None:
             self._end_setup()
             return
+        self._helper_after("cleanup", self._workload.cleanup)
+
+    def _helper_after(self, name: Stage, command: str) -> None:
+        """Run a command that undoes what was done before it, a second time if the first is lost with its helper but not
+        with its machine."""
         generation = self._machine.generation
         try:
-            self._helper("cleanup", self._workload.cleanup)
+            self._helper(name, command)
         except RunnerLost as error:
             if self._machine.generation != generation:
                 return
-            self._listener(Warned(f"cleanup was lost and is repeated: {error.message}"))
-            self._helper("cleanup", self._workload.cleanup)
+            self._listener(Warned(f"{name} was lost and is repeated: {error.message}"))
+            self._helper(name, command)
 
     def _end_setup(self) -> None:
         """End what setup left running, where no cleanup command does."""
@@ -158,6 +165,9 @@ class Trials:
         if trial.invalid is not None:
             advice = _advice(trial, self._workload)
             raise WorkloadError(f"the workload cannot be measured: {trial.invalid}", hint=advice)
+        if not self._is_known:  # what the first output lacks is a mistake of the options
+            _refuse_not_found(trial.run, self._workload)
+        self._is_known = True
         self._expected_exit = trial.run.exit_code
         self._limits.learn_from_baseline(trial.run)
 
@@ -206,7 +216,7 @@ class Trials:
         detach: Callable[[], Detachment] | None,
     ) -> TrialOutcome | LostTrial:
         started_at = time.time()
-        run_spec = self._run_spec(COMMAND, self._workload.argv, partial=spec is not None and spec.partial)
+        run_spec = self._command_spec(partial=spec is not None and spec.partial)
         try:
             measurement = self._machine.measure(run_spec, spec.ops if spec else None, self._show())
         except RunnerLost as error:
@@ -222,7 +232,9 @@ class Trials:
         by_error = detachment is not None and detachment.exit is not None and detachment.exit.is_error
         by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
         ejected = by_error or by_itself
-        return self._outcome(phase, number, key, started_at, measurement, run_spec.timeout_s, ejected=ejected)
+        outcome = self._outcome(phase, number, key, started_at, measurement, run_spec.timeout_s, ejected=ejected)
+        self._conclude(outcome.trial)
+        return outcome
 
     def _outcome(
         self,
@@ -235,9 +247,9 @@ class Trials:
         *,
         ejected: bool,
     ) -> TrialOutcome:
-        ignore_exit = self._workload.ignore_failure  # one rule for the baseline and the candidates
-        invalid = problem_of(measurement, self._workload, self._expected_exit, ignore_exit=ignore_exit, limit_s=limit_s)
+        invalid = problem_of(measurement, self._workload, self._expected_exit, limit_s=limit_s)
         value = None if invalid else metric_value(measurement.run, self._workload)
+        others = {} if invalid else other_values(measurement, self._workload)
         trial = Trial(
             phase=phase,
             round=number,
@@ -247,6 +259,7 @@ class Trials:
             evidence=measurement.evidence,
             value=value,
             invalid=invalid,
+            others=others,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)
@@ -260,6 +273,20 @@ class Trials:
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
 
+    def _conclude(self, trial: Trial) -> None:
+        """Run the conclude command. What is wrong with the run itself is more to the point than a conclude command that
+        fails after it."""
+        if self._workload.conclude is None:
+            return
+        try:
+            self._helper_after("conclude", self._workload.conclude)
+        except RunnerLost as error:
+            self._listener(Warned(f"conclude was lost: {error.message}"))
+        except WorkloadError as error:
+            if trial.invalid is None:
+                raise
+            self._listener(Warned(f"after a run that does not count, {error.message}"))
+
     def _settle(self) -> None:
         """Repeat setup and warm-up on a machine that was replaced. If that is lost half-way, the next trial begins it
         anew."""
@@ -270,18 +297,21 @@ class Trials:
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
         self._listener(Step("warm up", "once, since the machine is a new one"))
-        spec = self._run_spec(COMMAND, self._workload.argv)
+        spec = self._command_spec()
         self._limits.note(COMMAND, self._machine.run(spec, self._show()), spec.timeout_s)
+        if self._workload.conclude is not None:
+            self._helper("conclude", self._workload.conclude)
         self._generation = generation
 
     def _helper(self, name: Stage, command: str) -> None:
         """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""
         self._listener(Step(name, command))
         what = f"the {name} command"
-        spec = replace(self._run_spec(what, shell_argv(command)), metric_regex=None, stage=name)
+        argv = shell_argv(command, self._workload.shell)
+        spec = replace(self._run_spec(what, argv), metric_regex=None, stage=name)
         run = self._machine.run(spec, self._show())
         self._limits.note(what, run, spec.timeout_s)
-        self._remarks.see_ended(run, "setup" if name == "cleanup" else name)
+        self._remarks.see_ended(run, ENDS.get(name, name))
         if run.exit_code != 0:
             raise WorkloadError(
                 f"{what} failed: {exit_text(run, spec.timeout_s)}",
@@ -289,6 +319,10 @@ class Trials:
                 stage=name,
                 detail=last_lines(run.stderr) or last_lines(run.stdout),
             )
+
+    def _command_spec(self, *, partial: bool = False) -> RunSpec:
+        spec = self._run_spec(COMMAND, self._workload.argv, partial=partial)
+        return replace(spec, keeps_prepared=self._workload.conclude is not None)
 
     def _run_spec(self, what: str, argv: tuple[str, ...], *, partial: bool = False) -> RunSpec:
         return RunSpec(
@@ -300,12 +334,18 @@ class Trials:
             stream=self._show_output,
             metric_regex=self._workload.metric_regex,
             policy_ext=partial,
+            more_regexes=metrics.expressions(self._workload) if what == COMMAND else (),
+            probe=what == COMMAND and any(one.name == "latency" and one.regex is None for one in self._workload.guards),
         )
 
     def _show(self) -> OutputHandler | None:
         if not self._show_output:
             return None
         return lambda stream, data: self._listener(OutputSeen("stderr" if stream == "stderr" else "stdout", data))
+
+
+ENDS: dict[Stage, str] = {"cleanup": "setup", "conclude": "prepare"}
+"""Whose processes a command ends, where not its own."""
 
 
 # --- what counts -----------------------------------------------------------------------------------------
@@ -316,7 +356,6 @@ def problem_of(
     workload: Workload,
     expected_exit: int | None,
     *,
-    ignore_exit: bool,
     limit_s: float | None = None,
 ) -> str | None:
     """Return why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
@@ -327,11 +366,22 @@ def problem_of(
         return run.start_error
     if run.timed_out:
         return timed_out_text(run, limit_s)
-    if not ignore_exit and run.exit_code != expected_exit:
+    if run.exit_code != expected_exit and not _is_ignored(run, workload):
         return exit_text(run)
     if workload.metric_regex is not None:
         return metric_problem(run)
     return None
+
+
+def _is_ignored(run: Run, workload: Workload) -> bool:
+    """Return whether a run counts however it ended: one rule for the baseline and the candidates."""
+    code = shell_exit(run)
+    return workload.ignore_failure and (not workload.ignored_exits or code == 0 or code in workload.ignored_exits)
+
+
+def shell_exit(run: Run) -> int | None:
+    """Return the exit code as a shell shows it: 128 + N for signal N."""
+    return run.exit_code if run.signal is None else 128 + run.signal
 
 
 def metric_problem(run: Run) -> str | None:
@@ -349,6 +399,24 @@ def metric_problem(run: Run) -> str | None:
     if not math.isfinite(number) or number <= 0.0:
         return f"the metric is {number:g}; a ratio needs a number above 0"
     return None
+
+
+def _refuse_not_found(run: Run, workload: Workload) -> None:
+    """Raise WorkloadError when a guard's or a further metric's expression does not find its number."""
+    for expression, found in zip(metrics.expressions(workload), run.found, strict=False):
+        problem = metrics.problem_of(found)
+        if problem is not None:
+            guard = next((one for one in workload.guards if one.regex == expression), None)
+            what = f"--guard {guard.name}" if guard is not None else f"--metric {expression!r}"
+            nearest = nearest_line(expression, run)
+            advice = f"the nearest line is '{nearest}'" if nearest else "make its group 1 match one number"
+            raise WorkloadError(f"{what} cannot be measured: {problem}", hint=advice)
+
+
+def other_values(measurement: Measurement, workload: Workload) -> dict[str, float]:
+    """Return the values of guards and of further metrics of a run that counts."""
+    built_in = guards.values(workload.guards, measurement.run, measurement.side)
+    return {**built_in, **metrics.values(workload, measurement.run)}
 
 
 def metric_value(run: Run, workload: Workload) -> float:
@@ -393,5 +461,7 @@ def _advice(trial: Trial, workload: Workload) -> str:
     if workload.metric_regex is not None and trial.invalid == metric_problem(run):
         return _metric_advice(run, workload.metric_regex)
     said = last_lines(run.stderr, 1) or last_lines(run.stdout, 1)
-    advice = "make it succeed first, or use --ignore-failure"
+    code = shell_exit(run)
+    others = ",".join(map(str, dict.fromkeys([*workload.ignored_exits, code]))) if workload.ignored_exits else ""
+    advice = f"make it succeed first, or use --ignore-failure{'=' if others else ''}{others}"
     return f"its last line: {said[:200]}; {advice}" if said else advice

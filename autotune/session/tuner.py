@@ -7,16 +7,18 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import autotune
+from autotune import signals
 from autotune.config import duration_flag
 from autotune.deadline import Deadline
-from autotune.errors import PlannerError, WorkloadError
+from autotune.errors import PlannerError, UsageError, WorkloadError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -31,7 +33,7 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import BASELINE, Allotment, AttachSpec, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import BASELINE, Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
 from autotune.session.entries import Entries, Entry
@@ -42,8 +44,9 @@ from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
-from autotune.verdict.confirm import LEAST_PAIRS
+from autotune.verdict.confirm import MOST_PAIRS, detectable, pairs_to_show
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
+from autotune.verdict.statistic import Statistic
 
 BASELINE_RUNS = 3
 """Runs of the baseline before the race, which give the noise."""
@@ -61,6 +64,10 @@ class SessionOptions:
     max_rounds: int = MAX_ROUNDS
     most_pairs: int | None = None
     """Most fresh pairs of a confirmation; None: as many as the budget has room for."""
+    min_effect: float = 0.0
+    """The least gain that the user would bother to apply (0.03 for 3 %)."""
+    statistic: str = "typical"
+    """What is judged of the runs (`verdict.statistic`)."""
     budget_s: float = 600.0
     seed: int = 0
     user_candidates: tuple[Candidate, ...] = ()
@@ -120,7 +127,8 @@ class _Tuning:
         )
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured()
-        self._results = Results(self._entries, self._measured, workload.goal)
+        self._statistic = Statistic.named(options.statistic)
+        self._results = Results(self._entries, self._measured, workload, self._statistic)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._rng = random.Random(options.seed)
         self._race: Race | None = None
@@ -133,7 +141,7 @@ class _Tuning:
         if ended is not None:
             ended = ending.give_back(self._machine) or ended
         cleaning = ending.clean_up(self._trials)  # starts a helper of its own
-        if ended is not None and self._measured.baseline is None and not ending.is_interruption(ended):
+        if ended is not None and self._measured.baseline is None and not signals.is_interruption(ended):
             self._unmeasured(ended, cleaning)
             raise ended
         return self._finish(ended, cleaning)
@@ -179,13 +187,41 @@ class _Tuning:
         while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
             measured.append(self._runs.baseline("baseline", len(measured) + 1))
         pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
+        self._refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
+        if self._statistic is not None:
+            gain = detectable(baseline.noise * self._statistic.noise_factor, pairs)
+            baseline = self._measured.baseline = replace(baseline, detectable=gain)
+        if self._options.min_effect:
+            baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
         wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
             if caution.kind == "already done" or (caution.kind == "slow start" and not self._options.warmup):
                 self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
         self._reporter.report(BaselineKnown(baseline, observation))
+
+    def _refuse_too_few_for_statistic(self, pairs: int) -> None:
+        """Raise UsageError where the budget has no room for the pairs that the statistic needs."""
+        judged = self._statistic
+        if judged is None or pairs >= judged.least_pairs:
+            return
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * judged.least_pairs + 2))
+        raise UsageError(
+            f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs to confirm a gain, and the budget has "
+            f"room for {pairs}",
+            hint=f"give --budget {duration_flag(wanted_s)}, or judge the typical run",
+        )
+
+    def _with_min_effect(self, baseline: Baseline, pairs: int) -> Baseline:
+        """Return the baseline with what `--min-effect` asks of the budget: half of all runs are for a confirmation."""
+        least = self._options.min_effect
+        factor = 1.0 if self._statistic is None else self._statistic.noise_factor
+        wanted = pairs_to_show(math.log1p(least), math.sqrt(2.0) * baseline.noise * factor)
+        if wanted <= pairs or wanted > MOST_PAIRS:
+            return replace(baseline, min_effect=least)
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * wanted))
+        return replace(baseline, min_effect=least, wanted_s=wanted_s)
 
     # --- candidates ---
 
@@ -207,6 +243,8 @@ class _Tuning:
             min_rounds=self._options.min_rounds,
             max_rounds=self._options.max_rounds,
             tail_runs=min(TAIL_RUNS, self._most_reserved),
+            min_effect=self._options.min_effect,
+            statistic=self._statistic,
         )
         return self._race
 
@@ -287,8 +325,9 @@ class _Tuning:
 
     @property
     def _most_reserved(self) -> int:
+        most = budget.MOST_RESERVED_RUNS if self._statistic is None else 2 * self._statistic.most_pairs
         pairs = self._options.most_pairs
-        return budget.MOST_RESERVED_RUNS if pairs is None else min(budget.MOST_RESERVED_RUNS, 2 * pairs)
+        return most if pairs is None else min(most, 2 * pairs)
 
     def _reserved(self) -> int:
         """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
@@ -314,7 +353,7 @@ class _Tuning:
         if race.done:
             return
         pairs = min(self._budget.runs_left() // 2, self._options.most_pairs or sys.maxsize)
-        if pairs < LEAST_PAIRS:
+        if pairs < race.least_pairs:
             self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
             return
         race.begin_confirm(pairs)
@@ -331,15 +370,25 @@ class _Tuning:
             return
         self._reporter.report(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
+        if upcoming.phase == "confirm":
+            self._judge_guards(race)
         self._reporter.report_drops(race.standings(), self._results.note_of)
         if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
+
+    def _judge_guards(self, race: Race) -> None:
+        """Take a win away that breaks a guard; the next best is confirmed then, as after a loss. It is judged once,
+        over the pairs that won."""
+        won = next((one for one in race.standings() if one.confirmed), None)
+        broken = [one.reason for one in self._results.guards_of(won) if one.outcome == "broken"] if won else []
+        if won is not None and broken:
+            race.refuse(won.key, "; ".join(broken))
 
     # --- ending ---
 
     def _finish(self, ended: BaseException | None, cleaning: BaseException | None) -> Session:
         """Return and report the session, whatever `ended` it early and whether or not cleanup failed."""
-        interrupted = ended is not None and ending.is_interruption(ended)
+        interrupted = ended is not None and signals.is_interruption(ended)
         first = None if self._failure else ended or cleaning
         if ended is not None and not interrupted:
             self._failure = self._failure or ending.described(ended)
@@ -358,8 +407,9 @@ class _Tuning:
 
     def _warn_of_the_baseline(self) -> None:
         """Warn of drift and outliers, which only all runs of the baseline show."""
-        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.value is not None]
-        for caution in stats.cautions([one.run.wall_s for one in trials], prepared=False):
+        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.phase != "warmup"]
+        wall_s = [one.run.wall_s for one in trials if one.value is not None]
+        for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
                 self._reporter.warn(caution.text)
 
@@ -373,11 +423,12 @@ class _Tuning:
         if self._race is None or leader is None or leader.interval is None:
             return None
         if leader.dropped is not None:  # more runs would not undo stalls
-            return Outlook(leader.key, None, None, None)
-        pairs = ranking.more_pairs(leader.interval.estimate, self._race.pair_deviation, leader.fresh_pairs)
+            return Outlook(leader.key, None, None, None, self._options.min_effect)
+        least = self._options.min_effect
+        pairs = ranking.more_pairs(leader.interval, self._race.pair_deviation, leader.fresh_pairs, least)
         more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
         wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
-        return Outlook(leader.key, pairs, more_s, wanted_s)
+        return Outlook(leader.key, pairs, more_s, wanted_s, least)
 
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
@@ -399,7 +450,15 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(results, winner, baseline, outlook, is_time=is_time),
+            recommendation=ranking.recommend(
+                results,
+                winner,
+                baseline,
+                outlook,
+                is_time=is_time,
+                min_effect=self._options.min_effect,
+                statistic=self._options.statistic,
+            ),
             trials=tuple(self._measured.trials),
             outlook=outlook,
             warnings=tuple(self._reporter.warnings),
@@ -408,6 +467,8 @@ class _Tuning:
             spending=self._planner.spending,
             transcript=self._planner.transcript,
             failure=self._failure,
+            min_effect=self._options.min_effect,
+            statistic=self._options.statistic,
         )
 
 

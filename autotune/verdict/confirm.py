@@ -14,9 +14,10 @@ hypothesis testing and acceptance sampling", Technometrics 24, 1982).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from statistics import NormalDist
+from typing import Literal, TypeAlias
 
 from autotune.records import Interval
 from autotune.verdict.levels import levels
@@ -34,6 +35,9 @@ MOST_PAIRS = 40
 SHARED_DF = 4
 """Degrees of freedom that the scatter of all candidates may lend to one. With 12, a candidate whose noise is three
 times the others' would win falsely more often than promised."""
+
+TOO_SMALL_LEVEL = 0.05
+"""One-sided level at which a gain is shown to be less than what is wanted. It claims nothing."""
 
 GIVING_UP = ((0.25, 0.0), (0.5, 0.5), (0.75, 1.0))
 """From which share of the pairs on a leader is given up that is not more than so many standard errors above 1."""
@@ -85,10 +89,13 @@ class Estimate:
         scatter = Scatter.of(pairs) + lent
         return cls(math.fsum(pairs) / len(pairs), math.sqrt(scatter.squares / scatter.df / len(pairs)), scatter.df)
 
+    def half_width(self, level: float) -> float:
+        """Return how far the two-sided interval whose each side has the risk `level` reaches from the mean."""
+        return self.error * student_t_quantile(1.0 - level, self.df)
+
     def interval(self, level: float) -> Interval:
-        """Return the two-sided interval whose each side has the risk `level`."""
-        half = self.error * student_t_quantile(1.0 - level, self.df)
-        return interval_of(self.mean, half, 1.0 - 2 * level)
+        """Return that interval, of the speedup."""
+        return interval_of(self.mean, self.half_width(level), 1.0 - 2 * level)
 
 
 @dataclass(frozen=True)
@@ -101,13 +108,13 @@ class Look:
     least_errors: float
 
 
-def looks(pairs: int, alpha: float) -> tuple[Look, ...]:
+def looks(pairs: int, alpha: float, first: int = FIRST_LOOK_PAIRS) -> tuple[Look, ...]:
     """Return the looks of a confirmation of at most `pairs` pairs, which may risk `alpha` on its one side: after a
-    quarter, half, three quarters and all, none before `FIRST_LOOK_PAIRS`, and one there for clear cases. Raises
-    ValueError for fewer than two pairs."""
+    quarter, half, three quarters and all, none before the `first`, and one there for clear cases. Raises ValueError for
+    fewer than two pairs."""
     if pairs < LEAST_PAIRS:
         raise ValueError(f"no confirmation with {pairs} pairs")
-    first = min(FIRST_LOOK_PAIRS, pairs)
+    first = min(first, pairs)
     places = sorted({first, *(max(first, math.ceil(pairs * quarter / 4)) for quarter in (1, 2, 3, 4))})
     strictness = levels(tuple(place / pairs for place in places), alpha)
     return tuple(
@@ -119,6 +126,11 @@ def _least_errors(share: float) -> float:
     """Return what a look must show to go on. Before a quarter of the pairs only a clear loss ends it."""
     reached = [errors for from_share, errors in GIVING_UP if share >= from_share]
     return reached[-1] if reached else -1.0
+
+
+Values: TypeAlias = tuple[float, float]
+"""EEVDF's value and the candidate's in one round."""
+Judge: TypeAlias = Callable[[Sequence[Values]], "Estimate | None"]
 
 
 @dataclass
@@ -134,12 +146,19 @@ class Confirmation:
     """Logarithms of speedups, by round."""
     rivals: dict[str, dict[int, float]] = field(default_factory=dict)
     """The same over each further baseline, by its key."""
+    least_log: float = 0.0
+    """Logarithm of the least gain that is wanted; a leader that does not reach it is given up."""
+    judge: Judge | None = None
+    """Estimates from values instead of `pairs` (`verdict.statistic`); None: the typical run is judged."""
+    first_look: int = FIRST_LOOK_PAIRS
+    values: dict[str | None, list[Values]] = field(default_factory=dict)
+    """Values over each baseline, the first under None."""
     looked: int = 0
     """Looks so far."""
     outcome: Literal["won", "lost"] | None = None
 
     def __post_init__(self) -> None:
-        self.looks = looks(self.most_pairs, self.alpha)
+        self.looks = looks(self.most_pairs, self.alpha, self.first_look)
 
     @property
     def level(self) -> float:
@@ -162,8 +181,16 @@ class Confirmation:
         estimate = self._estimates().get(self.against)
         return estimate.interval(self.level) if estimate is not None else None
 
-    def add(self, number: int, pair: float, rivals: Mapping[str, float] | None = None) -> None:
-        """Add the pair of a round, those over the `rivals` with it, and look where a look is due."""
+    def add(
+        self,
+        number: int,
+        pair: float,
+        rivals: Mapping[str, float] | None = None,
+        values: Mapping[str | None, Values] | None = None,
+    ) -> None:
+        """Add the pair of a round, those over the `rivals` and the values with it, and look where a look is due."""
+        for baseline, both in (values or {}).items():
+            self.values.setdefault(baseline, []).append(both)
         self.pairs[number] = pair
         for key, over in (rivals or {}).items():
             self.rivals.setdefault(key, {})[number] = over
@@ -172,16 +199,23 @@ class Confirmation:
             self.outcome = self._look(self.looks[self.looked - 1])
 
     def _look(self, look: Look) -> Literal["won", "lost"] | None:
-        estimates = self._estimates().values()  # no look comes before the second pair
+        estimates = self._estimates().values()  # no look comes before there are enough pairs
+        assert estimates
         if all(excludes_one(one.interval(look.level)) == "faster" for one in estimates):
             return "won"
-        hopeless = any(one.mean <= look.least_errors * one.error for one in estimates)
+        hopeless = any(
+            one.mean <= look.least_errors * one.error or one.mean + one.half_width(TOO_SMALL_LEVEL) < self.least_log
+            for one in estimates
+        )
         return "lost" if hopeless or self.looked == len(self.looks) else None
 
     def _estimates(self) -> dict[str | None, Estimate]:
         """Return the estimate over each baseline, the first under None; none with fewer than two pairs."""
         series: list[tuple[str | None, dict[int, float]]] = [(None, self.pairs), *self.rivals.items()]
-        found = {key: Estimate.of(list(pairs.values()), self.lent) for key, pairs in series}
+        if self.judge is not None:
+            found = {key: self.judge(self.values.get(key, ())) for key, _ in series}
+        else:
+            found = {key: Estimate.of(list(pairs.values()), self.lent) for key, pairs in series}
         return {key: estimate for key, estimate in found.items() if estimate is not None}
 
 
@@ -196,10 +230,12 @@ def detectable(noise: float, pairs: int) -> float:
     return math.expm1(min(_POWER * noise * math.sqrt(2.0 / pairs), 700.0))
 
 
-def pairs_to_show(gain_log: float, pair_deviation: float) -> int:
+def pairs_to_show(gain_log: float, pair_deviation: float, alpha: float = 0.025) -> int:
     """Return how many pairs show a true gain (its logarithm, above 0) with a probability of 80 %: the inverse of
-    `detectable`, for the deviation of a pair."""
-    return max(FIRST_LOOK_PAIRS, math.ceil((_POWER * pair_deviation / gain_log) ** 2))
+    `detectable`, for the deviation of a pair and a one-sided risk of `alpha`."""
+    power = NormalDist().inv_cdf(1.0 - alpha) + _OF_POWER
+    return max(FIRST_LOOK_PAIRS, math.ceil(min(power * pair_deviation / gain_log, 1e6) ** 2))
 
 
-_POWER = 1.96 + 0.8416
+_OF_POWER = 0.8416
+_POWER = 1.96 + _OF_POWER

@@ -21,6 +21,12 @@ results are looked at after every round, candidates join later, and the best of 
   far enough above 1 to go on. Then the next best is confirmed, over the pairs that are left and with half the alpha of
   the one before: 1/2, 1/4, 1/8 and so on, never more than alpha in all. Nothing is handed on that a leader "has not
   spent": whether it was given up depends on its data. Only a leader that fails before its first look hands on all.
+- *The least gain that is wanted.* With `min_effect`, a leader runs no more pairs than would show such a gain, and is
+  given up once its gain is shown to be smaller. Both are fixed by the race's noise, or end a confirmation without a
+  claim, so they add no false winner.
+- *Another statistic.* With `statistic` the confirmation judges the mean or a percentile of the runs
+  (`verdict.statistic`), at the same looks and levels but none before that has enough pairs. The race still chooses by
+  the typical run, and claims nothing: its rows have no interval.
 - *No rare stalls.* A winner's mean must be better too, not only its typical run, over all runs that were compared.
   Then it runs alone until `tail_runs` of its runs are known, as far as the budget goes: a run that takes far longer
   than its median counts into the mean, and may cost it the win.
@@ -58,7 +64,17 @@ from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
 from autotune.verdict.coldstart import BY_FAR, cold_round
-from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, Confirmation, Estimate, Scatter
+from autotune.verdict.confirm import (
+    FIRST_LOOK_PAIRS,
+    LEAST_PAIRS,
+    MOST_PAIRS,
+    Confirmation,
+    Estimate,
+    Judge,
+    Scatter,
+    pairs_to_show,
+)
+from autotune.verdict.statistic import Statistic
 from autotune.verdict.stats import (
     SAME_MARGIN,
     log_speedup,
@@ -95,6 +111,9 @@ with a probability of 95 % (the rule of three: Hanley and Lippman-Hand, JAMA 249
 INVALID_IN_A_ROW = 2
 INVALID_IN_ALL = 3
 """Invalid trials, in a row or in all, after which a candidate (or the baseline) is dropped."""
+
+_COST_OF_LOOKS = 1.25
+"""How many times the textbook's pairs a least gain gets: several looks, and noise that is only estimated, cost some."""
 
 _SPENT_AT_ONCE = 0.75
 """Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
@@ -172,6 +191,8 @@ class _Entrant:
     failed: bool = False
     """Dropped for a failure, not for being behind: its times mean nothing."""
     dropped: str | None = None
+    behind: str | None = None
+    """Key of the candidate that it was dropped for being behind."""
     resting: bool = False
     tail: Tail = field(default_factory=Tail)
     joined_at: int = 0
@@ -208,6 +229,8 @@ class Race:
         tail_runs: int = TAIL_RUNS,
         alpha: float = ALPHA,
         same_margin: float = SAME_MARGIN,
+        min_effect: float = 0.0,
+        statistic: Statistic | None = None,
         baseline: str = BASELINE,
         rivals: Sequence[str] = (),
     ) -> None:
@@ -221,6 +244,9 @@ class Race:
         self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
+        self._least_log = math.log1p(min_effect)
+        self._statistic = statistic
+        self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
         self._entrants: dict[str, _Entrant] = {}
         self.baselines = (baseline, *rivals)
         self._baseline = _Reliability()
@@ -318,6 +344,16 @@ class Race:
         if ended is not None and ended.key == key and ended.outcome != "lost":
             self._choose_for_confirmation(ended.alpha / 2 if ended.looked else ended.alpha)
 
+    def refuse(self, key: str, reason: str) -> None:
+        """Refuse a winner that costs too much of something else. The next best takes its place, as after a loss: those
+        dropped for being behind this one are among them, since they may be the best of what is left."""
+        if key != self.winner:
+            raise ValueError(f"{key!r} has not won")
+        for entrant in self._entrants.values():
+            if entrant.behind == key and not entrant.failed:
+                entrant.dropped, entrant.behind, entrant.resting = None, None, True
+        self.drop(key, reason, failed=False)
+
     def rename(self, old: str, new: str) -> None:
         """Replace a candidate that has not run yet by another, also in the middle of a round."""
         entrant = self._entrants.get(old)
@@ -332,12 +368,12 @@ class Race:
     def begin_confirm(self, pairs: int = MOST_PAIRS) -> str | None:
         """End racing and begin to confirm the leader, after it the next best, over `pairs` fresh pairs in all. Their
         number must not depend on their data; one candidate gets at most `MOST_PAIRS`. Return its key, or None when no
-        candidate has an estimate above 1: then there is no winner and the race is done. May be called before a set is
-        finished (the budget ends), but only once."""
+        candidate has an estimate above 1 (another statistic: none is left): then there is no winner and the
+        race is done. May be called before a set is finished (the budget ends), but only once."""
         self._refuse_open_round()
         if self._race_is_over:
             raise ValueError("confirmation has begun already")
-        if pairs < LEAST_PAIRS:
+        if pairs < self.least_pairs:
             raise ValueError(f"no confirmation with {pairs} pairs")
         self._race_is_over = True
         self._pairs_left = pairs
@@ -404,7 +440,12 @@ class Race:
         """Key of the candidate that won its confirmation, and whose mean is better too as far as its runs show; None
         when there is none, or not yet."""
         won = self._won()
-        return won.key if won is not None and won.tail.mean_is_better else None
+        return won.key if won is not None and not self._stalls(won) else None
+
+    @property
+    def least_pairs(self) -> int:
+        """Fewest pairs of a confirmation."""
+        return LEAST_PAIRS if self._statistic is None else self._statistic.least_pairs
 
     @property
     def shown_leader(self) -> Standing | None:
@@ -415,7 +456,10 @@ class Race:
 
     @property
     def pair_deviation(self) -> float | None:
-        """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known."""
+        """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known. Of
+        another statistic, what pairs would have whose mean is as noisy."""
+        if self._statistic is not None:
+            return max((found for one in self._entrants.values() if (found := _deviation(one))), default=None)
         fresh = (Scatter.of(one.confirmation.pairs.values()) for one in self._entrants.values() if one.confirmation)
         return sum(fresh, self._shared()).deviation
 
@@ -480,20 +524,19 @@ class Race:
                 kept = entrant.tail.compared if is_first else entrant.tail.rivals.setdefault(key, [])
                 kept.append((self._cost(baseline), self._cost(value)))
             pair = pairs.pop(self.baselines[0])
+            values = {None if key == self.baselines[0] else key: (one, value) for key, one in baselines.items()}
             if opened.phase == "race":
                 entrant.pairs[opened.number] = pair
                 entrant.costs[opened.number] = self._cost(value)
             elif self._confirmation is not None and self._confirmation.key == entrant.key:
-                self._confirm_one(entrant, self._confirmation, opened.number, pair, pairs)
+                self._confirmation.add(opened.number, pair, pairs, values)
+                self._see_confirmation(entrant, self._confirmation)
 
     def _cost(self, value: float) -> float:
         """Return what is to be small: the value itself, or time per work where it is to be large."""
         return value if self._goal == "min" else 1.0 / value
 
-    def _confirm_one(
-        self, entrant: _Entrant, confirmation: Confirmation, number: int, pair: float, rivals: Mapping[str, float]
-    ) -> None:
-        confirmation.add(number, pair, rivals)
+    def _see_confirmation(self, entrant: _Entrant, confirmation: Confirmation) -> None:
         self._pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
@@ -502,8 +545,13 @@ class Race:
 
     def _judge_tail(self, entrant: _Entrant) -> None:
         """End the win of a candidate whose rare stalls cost more than its typical run gains."""
-        if not entrant.tail.mean_is_better:
+        if self._stalls(entrant):
             self.drop(entrant.key, entrant.tail.problem, failed=False)
+
+    def _stalls(self, entrant: _Entrant) -> bool:
+        """Return whether rare stalls cost more than the typical run gains; what is judged may contain them already."""
+        covered = self._statistic is not None and self._statistic.covers_tail
+        return not covered and not entrant.tail.mean_is_better
 
     def _leave_out_cold_starts(self) -> None:
         """Leave out the first round of the set for all alike, where it was the slowest by far for each candidate."""
@@ -531,19 +579,44 @@ class Race:
             gap = -math.expm1(-behind[key]) * 100
             place = "slower than" if best == self.baselines[0] else "behind"
             self._entrants[key].dropped = f"{gap:.1f} % {place} {best} after {len(rounds)} rounds"
+            self._entrants[key].behind = best
 
     def _choose_for_confirmation(self, alpha: float) -> None:
         """Begin to confirm the best that has not been confirmed yet, where its estimate is above 1 and pairs are left.
         Without one, the confirmation that has ended stays: it is the one that is shown."""
         ended, self._confirmation = self._confirmation, None
-        leader = self.leader if self._pairs_left >= LEAST_PAIRS else None
-        if leader is None or self._entrants[leader].estimate <= 0.0:
+        leader = self.leader if self._pairs_left >= self.least_pairs else None
+        may_gain = leader is not None and (self._statistic is not None or self._entrants[leader].estimate > 0.0)
+        if leader is None or not may_gain:
             self._confirmation = ended if ended is not None and ended.outcome is not None else None
             return
         entrant = self._entrants[leader]
         lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
-        pairs = min(self._pairs_left, MOST_PAIRS)
-        self._confirmation = entrant.confirmation = Confirmation(leader, alpha, pairs, lent)
+        pairs = min(self._pairs_left, self._pairs_worth_running(alpha))
+        self._confirmation = entrant.confirmation = Confirmation(
+            leader,
+            alpha,
+            pairs,
+            lent,
+            least_log=self._least_log,
+            judge=self._judge(),
+            first_look=FIRST_LOOK_PAIRS if self._statistic is None else self.least_pairs,
+        )
+
+    def _judge(self) -> Judge | None:
+        """Return what estimates a speedup by the statistic; None for the typical run."""
+        judged, goal, seed = self._statistic, self._goal, self._resampling_seed
+        return None if judged is None else lambda values: judged.estimate(values, goal, seed)
+
+    def _pairs_worth_running(self, alpha: float) -> int:
+        """Return how many pairs would show the least gain that is wanted, as far as the race tells the noise: of
+        another statistic than the typical run it tells nothing."""
+        if self._statistic is not None:
+            return self._statistic.most_pairs
+        deviation = self._shared().deviation
+        if not self._least_log or deviation is None:
+            return MOST_PAIRS
+        return min(MOST_PAIRS, math.ceil(_COST_OF_LOOKS * pairs_to_show(self._least_log, deviation, alpha)))
 
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
@@ -558,7 +631,7 @@ class Race:
             against = confirmation.against or against
         else:
             rounds, fresh, interval = tuple(entrant.pairs), False, self._race_interval(entrant)
-        stalls = self._won() is entrant and not entrant.tail.mean_is_better  # its runs alone were cut short
+        stalls = self._won() is entrant and self._stalls(entrant)  # its runs alone were cut short
         return Standing(
             key=entrant.key,
             rounds=rounds,
@@ -580,7 +653,10 @@ class Race:
         return verdict(interval, self._same_margin) if claims else "undecided"
 
     def _race_interval(self, entrant: _Entrant) -> Interval | None:
-        """Return a candidate's interval at its current look; the looks of a series share evenly."""
+        """Return a candidate's interval at its current look; the looks of a series share evenly. None for another
+        statistic than the typical run: the race has too few rounds to claim anything of it."""
+        if self._statistic is not None:
+            return None
         estimate = Estimate.of(list(entrant.pairs.values()), self._shared().lent())
         looks_in_series = self._max_rounds - 1
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
@@ -610,6 +686,12 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
     noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
     best = max(means, key=lambda key: means[key])
     return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
+
+
+def _deviation(entrant: _Entrant) -> float | None:
+    confirmation = entrant.confirmation
+    estimate = confirmation.judge(confirmation.values.get(None, ())) if confirmation and confirmation.judge else None
+    return estimate.error * math.sqrt(len(confirmation.pairs)) if estimate and confirmation else None
 
 
 def _valid(value: float | None) -> float | None:

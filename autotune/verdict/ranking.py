@@ -19,6 +19,8 @@ def recommend(
     outlook: Outlook | None = None,
     *,
     is_time: bool,
+    min_effect: float = 0.0,
+    statistic: str = "typical",
 ) -> str:
     """Return what to use, how much better it is and how sure that is; or to stay with EEVDF, what is excluded, and what
     would show more."""
@@ -28,18 +30,48 @@ def recommend(
         return "Nothing can be said: no scheduler ran often enough to be compared with EEVDF."
     best = next((result for result in results if result.candidate.key == winner), None)
     if best is not None and best.speedup is not None:
-        return _won(best, best.speedup, is_time=is_time)
+        what = "the command runs" if statistic == "typical" else f"the {statistic} of the command's runs is"
+        good = f"times as {'fast' if is_time else 'good'} as under EEVDF"
+        return " ".join([_won(best, best.speedup, min_effect, (what, good)), *_faster_but(results)])
+    breakers = _faster_but(results)
+    if breakers:
+        return " ".join(["Stay with EEVDF: what is faster here breaks a guard.", *breakers])
     leader = next((one for one in results if outlook is not None and one.candidate.key == outlook.candidate), None)
     if outlook is None or leader is None or leader.speedup is None:
         return "Stay with EEVDF: no scheduler was shown to beat it here."
     return f"Stay with EEVDF. Not shown: {_not_shown(leader, leader.speedup, outlook)}"
 
 
-def _won(best: CandidateResult, speedup: Interval, *, is_time: bool) -> str:
-    gain = f"{ratio_text(speedup.estimate)} times as {'fast' if is_time else 'good'} as under EEVDF"
+def _faster_but(results: Sequence[CandidateResult]) -> list[str]:
+    """Return a sentence for each candidate that was faster in fresh rounds and broke a guard."""
+    shown = [one for one in results if one.verdict == "faster" and one.fresh_pairs and one.but and one.speedup]
+    return [f"{one.candidate.short} is faster, {_place(one.speedup)}, but {one.but}." for one in shown if one.speedup]
+
+
+def _place(speedup: Interval) -> str:
+    return f"{ratio_text(speedup.estimate)} [{ratio_text(speedup.low)}, {ratio_text(speedup.high)}]"
+
+
+def _not_judged(best: CandidateResult) -> list[str]:
+    """Return a sentence on guards of the winner that could not be judged, and might have been."""
+    open_ones = [one for one in best.guards if one.outcome == "not judged" and (one.chosen or one.pairs)]
+    if not open_ones:
+        return []
+    named = "; ".join(f"{one.name} ({one.reason})" for one in open_ones)
+    return [f"Guards that could not be judged: {named}."]
+
+
+def _won(best: CandidateResult, speedup: Interval, min_effect: float, words: tuple[str, str]) -> str:
+    """Say what to use. `words` go before and after the number."""
+    gain = f"{words[0]} {ratio_text(speedup.estimate)} {words[1]}"
     interval = f"{speedup.confidence * 100:.3g} % interval {ratio_text(speedup.low)} to {ratio_text(speedup.high)}"
-    sure = f"Use {best.candidate.short}: the command runs {gain} ({interval}), confirmed on fresh runs."
-    return f"{sure} {_tail(best)}" if best.slowest is not None else sure
+    sure = f"Use {best.candidate.short}: {gain} ({interval}), confirmed on fresh runs."
+    if speedup.estimate < 1.0 + min_effect:
+        sure = (
+            f"Stay with EEVDF: under {best.candidate.short} {gain} ({interval}), confirmed on fresh "
+            f"runs, but that is less than the {percent_text(min_effect)} of --min-effect."
+        )
+    return " ".join([sure, *([_tail(best)] if best.slowest is not None else []), *_not_judged(best)])
 
 
 def _tail(best: CandidateResult) -> str:
@@ -52,17 +84,22 @@ def _tail(best: CandidateResult) -> str:
 
 def _not_shown(leader: CandidateResult, speedup: Interval, outlook: Outlook) -> str:
     """Say where the leader stands, which gains are excluded, and what would show its gain."""
-    place = f"{ratio_text(speedup.estimate)} [{ratio_text(speedup.low)}, {ratio_text(speedup.high)}]"
+    place = _place(speedup)
     if excludes_one(speedup) == "faster":  # and yet no winner
         return f"the typical run of {leader.candidate.short} is faster, at {place}; {leader.note}."
     excluded = (
         f"gains over {percent_text(speedup.high - 1.0)} are excluded" if speedup.high > 1.0 else "a gain is excluded"
     )
     known = f"the leader {leader.candidate.short} is at {place} after {leader.fresh_pairs} fresh pairs; {excluded}."
+    least = outlook.least_gain
+    if least and speedup.high < 1.0 + least:
+        return f"{known} So is the {percent_text(least)} of --min-effect."
     if outlook.more_pairs is None or outlook.more_s is None:
         return known
     minutes, seconds = divmod(math.ceil(outlook.more_s), 60)
     more = f"{outlook.more_pairs} more pairs (about {minutes}:{seconds:02})"
+    if least and speedup.estimate < 1.0 + least:
+        return f"{known} If its gain is {percent_text(least)}, as --min-effect wants, {more} would show it."
     return f"{known} If its gain is real, {more} would show it."
 
 
@@ -70,12 +107,14 @@ MOST_MORE_PAIRS = 200
 """Nobody runs more pairs for one gain."""
 
 
-def more_pairs(estimate: float, pair_deviation: float | None, had: int) -> int | None:
-    """Return how many pairs more than it `had` would show a gain (the speedup `estimate`) with a probability of 80 %.
-    None where there is no gain, or more than `MOST_MORE_PAIRS` would be needed."""
-    if estimate <= 1.0 or not pair_deviation:
+def more_pairs(speedup: Interval, pair_deviation: float | None, had: int, least_gain: float = 0.0) -> int | None:
+    """Return how many pairs more than it `had` would show a gain with a probability of 80 %: that of the estimate, and
+    at least `least_gain`. None where there is no gain, one so large is excluded, or more than `MOST_MORE_PAIRS` would
+    be needed."""
+    if speedup.estimate <= 1.0 or not pair_deviation or speedup.high < 1.0 + least_gain:
         return None
-    more = max(FIRST_LOOK_PAIRS, pairs_to_show(math.log(estimate), pair_deviation) - had)
+    gain_log = math.log(max(speedup.estimate, 1.0 + least_gain))
+    more = max(FIRST_LOOK_PAIRS, pairs_to_show(gain_log, pair_deviation) - had)
     return more if more <= MOST_MORE_PAIRS else None
 
 

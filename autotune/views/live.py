@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotune import events
+from autotune.config import Style
 from autotune.records import CandidateResult, Phase, Session
 from autotune.report import documents
 from autotune.report import table as report_table
@@ -49,9 +50,25 @@ ROWS: dict[report_table.RowKind, str] = {
 }
 
 
+def console(stream: TextIO, style: Style) -> Console:
+    """Return the console of a style. What the user asks for goes before what the terminal seems to be able to do."""
+    if style in ("full", "color"):
+        colours: Literal["auto", "standard"] = "auto" if stream.isatty() else "standard"
+        return Console(
+            file=stream,
+            highlight=False,
+            soft_wrap=False,
+            force_terminal=True,
+            force_interactive=True,
+            no_color=False,
+            color_system=colours,
+        )
+    return Console(file=stream, highlight=False, soft_wrap=False, no_color=True if style == "nocolor" else None)
+
+
 class LiveView:
     """Draws to a terminal. A context manager: however it is left, the moving part is removed and the cursor is shown
-    again. The bar shows `budget_s`; `given` is as for PlainView."""
+    again. The bar shows `budget_s`; `given` is as for PlainView. Without a moving part (`moves`), every line lasts."""
 
     def __init__(
         self,
@@ -62,8 +79,10 @@ class LiveView:
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
         console: Console | None = None,
+        moves: bool = True,
     ) -> None:
         self.console = console or Console(file=stream, highlight=False, soft_wrap=False)
+        self._moves = moves
         self._budget_s = budget_s
         self._given = given
         self._clock = clock
@@ -86,7 +105,8 @@ class LiveView:
 
     def __enter__(self) -> LiveView:
         self._live = self._moving_part()
-        self._live.start(refresh=True)
+        if self._moves:
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -102,12 +122,12 @@ class LiveView:
             self._show_output(self._output.finish())
         self._progress = advance(self._progress, event, self._clock())
         for line in self._wording.lines(event):
-            if line.lasting:
+            if line.lasting or not self._moves:
                 self.console.print(_text(line))
         if isinstance(event, events.Finished):
             self._live.stop()
             self._finish(event.session)
-        elif isinstance(event, (events.RunStarted, events.Step)):
+        elif self._moves and isinstance(event, (events.RunStarted, events.Step)):
             self._live.refresh()
 
     @contextmanager
@@ -123,6 +143,8 @@ class LiveView:
         """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
         command, so that it can be copied whole."""
         self.console.print()
+        for line in documents.heading(session):
+            self.console.print(Text(line, style="bold"))
         if session.results:
             ascii_only = self.console.options.ascii_only
             self.console.print(final_table(session, self.console.width, ascii_only=ascii_only))

@@ -9,7 +9,9 @@ from typing import Any
 
 from autotune.config import Settings, duration_flag
 from autotune.records import Candidate, Workload
+from autotune.report.documents import named_command, shell_flag
 from autotune.report.text import counted, printable
+from autotune.verdict import guards
 
 
 def lines(
@@ -24,17 +26,37 @@ def lines(
     """Describe the plan. `where` describes the machine; `catalogue` names the schedulers to choose from."""
     yield "Dry run: nothing is started, attached or written."
     yield f"Machine: {printable(where)}"
-    yield f"Command: {printable(workload.command)}"
+    yield f"Command: {named_command(workload)}"
+    shell = shell_flag(workload)
+    if shell is not None:
+        yield f"Shell: {printable(shell)}"
     yield f"Directory: {printable(workload.cwd)}{' (every run sees it as it is now)' if workload.pristine else ''}"
-    for name, command in (("Setup", workload.setup), ("Prepare", workload.prepare), ("Cleanup", workload.cleanup)):
-        if command is not None:
-            yield f"{name}: {printable(command)}"
+    yield from _around(workload)
     yield f"Metric: {_metric(workload)}"
+    for metric in workload.metrics:
+        yield f"Reported too: {printable(metric.regex)}"
+    if settings.statistic != "typical":
+        yield f"Judged: the {settings.statistic} of the runs"
+    yield f"Guards: {', '.join(printable(guards.flag_text(one)) for one in workload.guards) or 'none'}"
     yield f"Runs: {_runs(settings)}"
     yield f"Budget: {duration_flag(settings.budget)}"
     without = "search" if settings.planner == "search" else "offline"
     who = f"Claude ({settings.model})" if claude_plans else f"the {without} planner"
     yield from _candidates(candidates, catalogue, who)
+
+
+def _around(workload: Workload) -> Iterator[str]:
+    """Name the commands that run around the runs, and which failures count."""
+    around = {
+        "Setup": workload.setup,
+        "Prepare": workload.prepare,
+        "Conclude": workload.conclude,
+        "Cleanup": workload.cleanup,
+    }
+    yield from (f"{name}: {printable(command)}" for name, command in around.items() if command is not None)
+    if workload.ignore_failure:
+        codes = ", ".join(map(str, workload.ignored_exits))
+        yield f"Failures: runs {f'with exit code {codes}' if codes else 'that fail'} count too"
 
 
 def _metric(workload: Workload) -> str:

@@ -80,15 +80,11 @@ Points = Mapping[str, Sequence[tuple[float, float]]]
 def _runs(session: Session) -> dict[str, list[Trial]]:
     """Return the valid runs of EEVDF and of each candidate as ranked, in order of time, without warm-up."""
     ranked = [result.candidate.key for result in session.results]
-    found: dict[str, list[Trial]] = {key: [] for key in sorted({BASELINE, *ranked}, key=_place([BASELINE, *ranked]))}
+    found: dict[str, list[Trial]] = {key: [] for key in (BASELINE, *ranked)}
     for trial in sorted(session.trials, key=lambda one: one.started_at):
         if trial.phase != "warmup" and trial.value is not None and math.isfinite(trial.value):
             found.setdefault(trial.candidate, []).append(trial)
     return {key: trials for key, trials in found.items() if trials}
-
-
-def _place(order: Sequence[str]) -> Any:
-    return order.index
 
 
 def _letters(keys: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
+from autotune.config import Style
 from autotune.errors import AutotuneError
 from autotune.events import Event, Finished, Notice, Problem
 from autotune.report.text import printable
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
     from autotune.views.live import LiveView
 
 
-def view(stream: TextIO, *, budget_s: float, given: Sequence[str], verbose: bool = False) -> LiveView | PlainView:
-    """Return the live view at a terminal that can move its cursor, the plain view elsewhere."""
-    if stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
-        from autotune.views.live import LiveView
+def view(
+    stream: TextIO, *, budget_s: float, given: Sequence[str], verbose: bool = False, style: Style = "auto"
+) -> LiveView | PlainView:
+    """Return the live view at a terminal that can move its cursor, the plain view elsewhere, unless the style says
+    otherwise. `full` and `color` go before what is known of the terminal, and before NO_COLOR."""
+    can_move = stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    if style in ("full", "color") or (can_move and style in ("auto", "nocolor")):
+        from autotune.views.live import LiveView, console
 
-        return LiveView(stream, budget_s=budget_s, given=given, verbose=verbose)
+        drawn_on = console(stream, style)
+        moves = style != "color"
+        return LiveView(stream, budget_s=budget_s, given=given, verbose=verbose, console=drawn_on, moves=moves)
     return PlainView(stream, given=given, verbose=verbose)
 
 

@@ -16,6 +16,7 @@ from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
     machine_sentence,
+    named_command,
     observation_sentence,
     spending_text,
 )
@@ -89,7 +90,7 @@ class Wording:
     def _machine(self, event: events.MachineReady) -> list[Line]:
         workload = event.workload
         self.is_time = workload.metric_regex is None
-        lines = [Line(machine_sentence(event.info), "strong"), Line(f"Command: {printable(workload.command)}")]
+        lines = [Line(machine_sentence(event.info), "strong"), Line(f"Command: {named_command(workload)}")]
         if workload.metric_regex is not None:
             aim = "smaller" if workload.goal == "min" else "larger"
             lines.append(Line(f"Metric: {printable(workload.metric_regex)}, {aim} is better"))
@@ -196,6 +197,7 @@ STEPS = {
     "canary": "{}",
     "setup": "Running the setup command: {}",
     "prepare": "Running the prepare command: {}",
+    "conclude": "Running the conclude command: {}",
     "cleanup": "Running the cleanup command: {}",
 }
 

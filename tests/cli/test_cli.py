@@ -93,6 +93,174 @@ def test_all_options_reach_the_session(story: Story, tmp_path: Path) -> None:
     assert (choice["place"].pristine, choice["place"].cwd) == (True, str(Path.cwd()))
 
 
+# --- what hyperfine's users type ---
+
+
+@pytest.mark.parametrize(
+    "flags", [("-N",), ("--shell=none",), ("--shell", "none"), ("-S", "none"), ("-N", "-S", "none")]
+)
+def test_without_a_shell_one_argument_is_split_into_words(story: Story, flags: tuple[str, ...]) -> None:
+    assert run("cc", *flags, "./load --for '5 s' | tail").exit_code == 0
+    assert story.workload.argv == ("./load", "--for", "5 s", "|", "tail")
+    assert story.workload.command == "./load --for '5 s' | tail"
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [("bash", ("bash",)), ("bash --norc", ("bash", "--norc")), ("/bin/sh", ("/bin/sh",)), ("default", ("sh",))],
+)
+def test_a_shell_may_be_chosen_with_its_options(story: Story, shell: str, words: tuple[str, ...]) -> None:
+    assert run("cc", "--shell", shell, "make -j8").exit_code == 0
+    assert story.workload.argv == (*words, "-c", "make -j8")
+    assert story.workload.shell == words
+
+
+def test_several_arguments_have_no_shell_whatever_they_are(story: Story) -> None:
+    run("cc", "-N", "--", "bash", "-c", "a b")
+    assert (story.workload.argv, story.workload.shell) == (("bash", "-c", "a b"), ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("-N", "--shell=bash", "true"), "-N is --shell=none"),
+        (("--shell", "bash", "--", "a", "b"), "several are executed as they are"),
+        (("--shell", "", "true"), "--shell is empty"),
+        (("--shell", "bash 'x", "true"), "cannot be split"),
+        (("-N", "a 'b"), "cannot be split"),
+        (("-N", "''"), "is empty"),
+        (("-n", " ", "true"), "--command-name is empty"),
+        (("--ignore-failure=", "true"), "'' is no list of exit codes"),
+        (("--ignore-failure=1,,2", "true"), "no list of exit codes"),
+        (("--ignore-failure=256", "true"), "no list of exit codes"),
+        (("--ignore-failure=-1", "true"), "no list of exit codes"),
+        (("--ignore-failure=true", "true"), "no list of exit codes"),
+        (("-i", "true"), "--interactive needs a terminal"),
+        (("-i", "true"), "hyperfine's -i"),
+        (("-i1", "true"), "-i takes no value"),
+        (("-i=1,2", "true"), "--ignore-failure=CODES"),
+        (("--style", "loud", "true"), "not one of auto, basic"),
+        (("--style", "none", "--show-output", "true"), "--show-output shows nothing"),
+        (("--style=none", "-i", "true"), "needs a terminal"),
+    ],
+)
+@pytest.mark.usefixtures("story")
+def test_what_makes_no_sense_is_a_usage_error(arguments: tuple[str, ...], said: str) -> None:
+    result = run("cc", *arguments)
+    assert result.exit_code == 2
+    assert said in error_of(result)
+
+
+@pytest.mark.parametrize(
+    ("flags", "codes"),
+    [
+        (("--ignore-failure",), ()),
+        (("--ignore-failure=all-non-zero",), ()),
+        (("--ignore-failure=1",), (1,)),
+        (("--ignore-failure=137, 2,2",), (2, 137)),
+    ],
+)
+@pytest.mark.parametrize("after", [False, True])
+def test_failures_are_ignored_all_or_by_exit_code(
+    story: Story, flags: tuple[str, ...], codes: tuple[int, ...], after: bool
+) -> None:
+    """The option never takes the next word as its value: that is the command."""
+    assert run("cc", *(("make", *flags) if after else (*flags, "make"))).exit_code == 0
+    assert story.workload.command == "make"
+    assert (story.workload.ignore_failure, story.workload.ignored_exits) == (True, codes)
+
+
+def test_behind_two_dashes_it_is_the_commands_own_option(story: Story) -> None:
+    run("cc", "--", "./load", "--ignore-failure", "-i1")
+    assert story.workload.argv == ("./load", "--ignore-failure", "-i1")
+    assert not story.workload.ignore_failure
+
+
+def test_a_command_that_fails_under_i_says_what_i_means(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autotune.commands.asking.at_terminal", lambda _stream: True)
+    for flags, told in ((("-i",), True), ((), False)):
+        story.raises = WorkloadError("it fails", hint="make it succeed first, or use --ignore-failure")
+        said = error_of(run("cc", *flags, "true"))
+        assert ("--ignore-failure (not -i, which asks before each scheduler is attached)" in said) == told
+
+
+@pytest.mark.parametrize("flag", ["--conclude", "-C"])
+def test_a_conclude_command_reaches_the_session(story: Story, flag: str) -> None:
+    assert run("cc", flag, "rm -f db", "make").exit_code == 0
+    assert story.workload.conclude == "rm -f db"
+
+
+@pytest.mark.parametrize("flag", ["--command-name", "-n"])
+def test_a_name_is_shown_instead_of_the_command_and_kept_in_every_report(story: Story, flag: str) -> None:
+    run("cc", flag, "the build", "make -j8")
+    story.session = sessions.session(workload=story.workload)
+    result = run("cc", flag, "the build", "make -j8", "--json", "a.json", "--export-markdown", "a.md",
+                 "--export-json", "b.json", "--export-html", "a.html")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Command: the build: make -j8" in result.stdout
+    assert "\nthe build\n" in result.stdout
+    assert "--command-name 'the build'" in result.stdout
+    document = json.loads(Path("a.json").read_text())
+    assert (document["workload"]["name"], document["workload"]["command"]) == ("the build", "make -j8")
+    assert Path("a.md").read_text().startswith("## autotune: the build\n")
+    assert {one["command"] for one in json.loads(Path("b.json").read_text())["results"]} == {"the build"}
+    assert "<title>autotune: the build</title>" in Path("a.html").read_text()
+
+
+MOVES, COLOURED = "\x1b[?25l", "\x1b[1m"
+
+
+@pytest.mark.parametrize(
+    ("style", "moves", "coloured"),
+    [("auto", 0, 0), ("basic", 0, 0), ("nocolor", 0, 0), ("color", 0, 1), ("full", 1, 1)],
+)
+@pytest.mark.parametrize("how", ["flag", "variable"])
+@pytest.mark.usefixtures("story")
+def test_a_style_goes_before_what_a_pipe_can_show(
+    monkeypatch: pytest.MonkeyPatch, how: str, style: str, moves: bool, coloured: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    if how == "variable":
+        monkeypatch.setenv("AUTOTUNE_STYLE", style)
+    result = run("cc", *(["--style", style] if how == "flag" else []), "true")
+    assert result.exit_code == 0
+    assert (MOVES in result.stdout, COLOURED in result.stdout) == (moves, coloured)
+    assert "\x1b[1;32m" in result.stdout or not coloured
+    assert "To repeat it:" in result.stdout
+    assert "--style" not in result.stdout
+
+
+@pytest.mark.usefixtures("story")
+def test_the_silent_style_shows_errors_alone() -> None:
+    result = run("cc", "--style", "none", "--json", "a.json", "true")
+    assert (result.exit_code, result.output) == (0, "")
+    assert json.loads(Path("a.json").read_text())["winner"]
+    assert json.loads(run("cc", "--style=none", "--json", "-", "true").stdout)["winner"]
+    assert "--budget" in error_of(run("cc", "--style=none", "--budget", "x", "true"))
+
+
+def test_a_project_does_not_choose_the_style() -> None:
+    Path("autotune.toml").write_text('style = "none"\n')
+    assert "it is about your terminal" in error_of(run("cc", "true"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "least", "most"),
+    [(("-m", "9"), 9, 9), (("-M", "2"), 2, 2), (("-m3",), 3, 4), (("-M", "9"), 2, 9), (("-m", "5", "-M", "6"), 5, 6)],
+)
+def test_one_bound_of_the_runs_is_enough(story: Story, arguments: tuple[str, ...], least: int, most: int) -> None:
+    assert run("cc", *arguments, "true").exit_code == 0
+    assert (story.options.min_rounds, story.options.max_rounds) == (least, most)
+
+
+@pytest.mark.usefixtures("story")
+def test_two_bounds_that_exclude_each_other_are_named_with_their_places() -> None:
+    Path("autotune.toml").write_text("min_runs = 5\n")
+    assert "min_runs in ./autotune.toml is 5, more than --max-runs, which is 4" in error_of(
+        run("cc", "-M", "4", "true")
+    )
+
+
 @pytest.mark.parametrize("flag", ["--runs", "-r"])
 def test_an_exact_number_of_runs_reaches_the_session(story: Story, flag: str) -> None:
     assert run("cc", flag, "5", "true").exit_code == 0
@@ -246,6 +414,13 @@ def test_debug_does_not_outlast_its_command(story: Story) -> None:
         (("make", "--metric", "x", "--goal", "up"), "--goal: 'up' is not one of min, max"),
         (("make", "--metric", "(x"), "--metric is not a regular expression: missing )"),
         (("make", "--metric", "(a)(b)"), "--metric has 2 groups"),
+        (("make", "--metric", "a(b)", "--metric", "x"), "--metric has no group"),
+        (("make", "--metric", "a(b)", "--goal", "c:max"), "--goal: no --metric is named 'c'"),
+        (("make", "--guard", "memory:5"), "'5' is not a bound such as max+5%, min-5% or max=120"),
+        (("make", "--guard", "speed:max+5%"), "--guard speed is none of memory, cpu, energy, latency"),
+        (("make", "--statistic", "p9"), "--statistic: 'p9' is not one of typical, mean, median, p50 to p99"),
+        (("make", "--statistic", "p90", "--runs", "5"), "--statistic p90 needs 20 pairs of runs"),
+        (("make", "--min-effect", "3"), "--min-effect: '3' is not a share such as 3%"),
         (("make", "--min-runs", "9", "--max-runs", "5"), "--min-runs is 9, more than --max-runs, which is 5"),
         (("make", "--budget", "soon"), "--budget: 'soon' is not a time such as 90s"),
         (("make", "--timeout", "0"), "--timeout: '0' must be more than nothing"),

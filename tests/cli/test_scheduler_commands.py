@@ -74,6 +74,14 @@ def test_one_that_is_damaged_is_told_as_such_and_not_as_unknown() -> None:
         assert (result.exit_code, "is damaged" in error_of(result)) == (1, True)
 
 
+def test_scx_may_be_left_out_of_a_name_of_ones_own_too() -> None:
+    kept(name="scx_mine")
+    for name in ("mine", "scx_mine", "custom:mine", "custom:scx_mine"):
+        assert "autotune cc --scheduler custom:scx_mine" in run("schedulers", "show", name).stdout, name
+    assert run("schedulers", "remove", "mine").stdout == "Removed scx_mine.\n"
+    assert run("schedulers", "remove", "scx_mine").exit_code == 2
+
+
 def test_what_is_removed_is_gone() -> None:
     kept("mine")
     assert run("schedulers", "remove", "custom:mine").stdout == "Removed mine.\n"

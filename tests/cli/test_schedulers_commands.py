@@ -230,7 +230,7 @@ def pretend_tools(bin_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("pretend_tools", "small_catalogue")
 def test_a_build_tells_its_progress_in_plain_lines_and_ends_in_the_store(tmp_path: Path) -> None:
-    result = run("schedulers", "install", "scx_good")
+    result = run("schedulers", "install", "good", "scx_good", "good")  # one scheduler, however it is named
     assert result.exit_code == 0, result.stderr
     first, *_, last = result.stdout.splitlines()
     assert first.startswith("scx_good 1.2.3: ")

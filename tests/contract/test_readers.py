@@ -35,6 +35,7 @@ READS = {
     "machine/vm/writes.py": "what the workload wrote, as large as it is, after a look at its kind",
     "measure/counters.py": "/proc and /sys",
     "measure/descendants.py": "/proc",
+    "measure/energy.py": "/sys/class/powercap",
     "measure/pristine.py": "/proc/self/mountinfo",
     "process.py": "/proc",
     "report/schema.py": "our own source",

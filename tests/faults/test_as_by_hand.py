@@ -194,9 +194,12 @@ class Session:
         program.write_text(SERVER.format(log=self.log))
         return how.format(f"sh {program}")
 
-    def run(self, command: str, *, pristine: bool = False, **workload: Any) -> SessionRecord:
+    def run(
+        self, command: str, *, pristine: bool = False, shell: tuple[str, ...] | None = None, **workload: Any
+    ) -> SessionRecord:
+        argv = tuple(command.split()) if shell == () else shell_argv(command, shell or ())
         with contextlib.closing(Hands(Place(str(self.work), pristine, invoking_identity()))) as machine:
-            work = Workload(command, shell_argv(command), str(self.work), ENV, pristine=pristine, **workload)
+            work = Workload(command, argv, str(self.work), ENV, pristine=pristine, **workload)
             options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, warmup=0)
             return tune(work, machine, ListPlanner([["x"]]), options, self.heard.append, resolve)
 
@@ -331,6 +334,77 @@ def test_it_ends_when_autotune_itself_is_killed(tmp_path: Path, stage: str) -> N
     servers = [int(pid) for pid in done.stdout.split()]
     assert len(servers) == 2
     assert wait_until(lambda: all(is_gone(pid) for pid in servers), 30.0)
+
+
+# --- conclude ---
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_prepare_leaves_runs_until_after_conclude_where_there_is_one(
+    session: Session, how: str, fails: bool
+) -> None:
+    """Also after a run that fails."""
+    result = session.run(
+        f"{IS_UP} && echo ran >> ../log; exit {int(fails)}",
+        prepare=f"{session.server(how=how)} sleep 0.3",
+        conclude=f"{IS_UP} && echo concluded >> ../log",
+        ignore_failure=fails,
+    )
+    assert result.failure is None, result.failure
+    assert session.lines() == ["up", "ran", "concluded", "ended"] * len(result.trials)
+    assert [trial.run.left_running for trial in result.trials] == [0] * len(result.trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["sleep 300", "(trap '' TERM; while :; do sleep 1; done)", "setsid -f sleep 300"])
+def test_what_the_command_leaves_is_ended_before_conclude_and_a_server_of_prepare_is_not(left: str) -> None:
+    with Runner() as runner:
+        server = int(runner.run(shell("sleep 300 & echo $!", stage="prepare")).stdout.head)
+        ran = runner.run(shell(f"{left} & echo $!; sleep 0.2", keeps_prepared=True))
+        assert ran.left_running >= 1
+        assert ran.still_running == ()
+        assert is_gone(int(ran.stdout.head.split()[0]))
+        assert not is_gone(server)
+        assert runner.run(shell(f"kill -0 {server}", stage="conclude")).exit_code == 0
+        assert is_gone(server)
+
+
+@pytest.mark.slow
+def test_under_pristine_conclude_sees_the_files_of_its_run(session: Session) -> None:
+    _needs_overlays(session.work)
+    result = session.run("echo $$ > made", pristine=True, conclude="cat made >> ../log")
+    assert result.failure is None, result.failure
+    assert len(set(session.lines())) == len(result.trials)
+    assert not (session.work / "made").exists()
+
+
+# --- which shell ---
+
+
+@pytest.mark.slow
+def test_the_chosen_shell_runs_the_command_and_those_around_it(session: Session) -> None:
+    line = 'echo "$0 ${BASH_VERSION:+bash}" >> ../log'
+    result = session.run(line, shell=("bash", "--norc"), setup=line, prepare=line, conclude=line, cleanup=line)
+    assert result.failure is None, result.failure
+    assert session.lines() == ["bash"] * 2 * (3 * len(result.trials) + 2)
+
+
+@pytest.mark.slow
+def test_no_shell_runs_the_command_itself_and_sh_those_around_it(session: Session) -> None:
+    result = session.run("printf %s $HOME", shell=(), prepare="echo $0 >> ../log")
+    assert {trial.run.stdout.head for trial in result.trials} == {"$HOME"}
+    assert set(session.lines()) == {"sh"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+def test_a_background_job_is_explained_as_its_shell_reads_it(session: Session, shell: str) -> None:
+    session.run("sleep 300 &> log" if shell == "sh" else "sleep 300 & true &> log", shell=(shell,))
+    (told,) = session.warnings()
+    assert ("write '> FILE 2>&1'" in told) == (shell == "sh")
+    assert f"one argument is run by {shell}" in told
 
 
 # --- pristine runs and setup ---

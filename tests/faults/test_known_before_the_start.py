@@ -125,7 +125,8 @@ def test_standard_input_from_a_file_is_that_file(work: Path) -> None:
 def request(cwd: Path, command: str | tuple[str, ...] = "true", **changed: Any) -> SessionRequest:
     argv = ("sh", "-c", command) if isinstance(command, str) else command
     settings = changed.pop("settings", {})
-    workload = Workload(" ".join(argv), argv, str(cwd), dict(os.environ), **changed)
+    text = argv[-1] if argv[-2:-1] == ("-c",) else " ".join(argv)
+    workload = Workload(text, argv, str(cwd), dict(os.environ), **changed)
     return SessionRequest(workload, sessions_settings(**settings))
 
 
@@ -176,8 +177,27 @@ def begin(asked: SessionRequest) -> preflight.Start:
 )
 def test_what_only_the_shell_can_say_is_left_to_it(work: Path, command: str) -> None:
     preflight.program(begin(request(work, command)))
-    for name in ("setup", "prepare", "cleanup"):
+    for name in ("setup", "prepare", "conclude", "cleanup"):
         preflight.programs_around(begin(request(work, **{name: command})))
+
+
+@pytest.mark.parametrize("name", ["setup", "prepare", "conclude", "cleanup"])
+def test_a_program_around_the_runs_that_is_absent_is_found(work: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=f"--{name}: nosuch: command not found"):
+        preflight.programs_around(begin(request(work, **{name: "nosuch -x"})))
+
+
+@pytest.mark.parametrize("shell", ["nosuch", "./nosuch", "/nonexistent/sh"])
+def test_a_shell_that_is_absent_is_found(work: Path, shell: str) -> None:
+    with pytest.raises(UsageError, match=f"--shell: {shell}: "):
+        preflight.program(begin(request(work, (shell, "-c", "true"))))
+
+
+def test_lines_of_a_shell_that_is_not_known_are_left_to_it(work: Path) -> None:
+    preflight.program(begin(request(work, ("python3", "-c", "import os"))))
+    preflight.program(begin(request(work, ("bash", "-c", "source x"))))
+    with pytest.raises(AutotuneError, match="nosuch: command not found"):
+        preflight.program(begin(request(work, ("bash", "-c", "nosuch x"))))
 
 
 @pytest.mark.parametrize("first", [{"prepare": "make"}, {"setup": "make"}])

@@ -154,3 +154,12 @@ def test_rare_slow_runs_of_the_baseline_are_warned_of_at_the_end() -> None:
     options = SessionOptions(seed=1)
     session = tune(Workload("x", ("x",), "/"), machine, ListPlanner([["a", "b"]]), options, lambda _e: None, resolve)
     assert any("runs took far more or less time than the rest" in text for text in session.warnings)
+
+
+def test_a_slow_warm_up_run_is_no_outlier() -> None:
+    walls = iter([30.0])
+    machine = ScriptedMachine({"a": 1.0}, faults={BASELINE: lambda: a_run(next(walls, 1.0))})
+    options = SessionOptions(seed=1, warmup=1)
+    session = tune(Workload("x", ("x",), "/"), machine, ListPlanner([["a"]]), options, lambda _e: None, resolve)
+    assert session.trials[0].run.wall_s == 30.0
+    assert not any("far more or less" in text for text in session.warnings), session.warnings

@@ -126,6 +126,8 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "warmup": "0",
         "min_runs": "4",
         "max_runs": "9",
+        "min_effect": "2.5%",
+        "statistic": "p90",
         "seed": "7",
         "planner": "claude",
         "model": "my-model",
@@ -133,15 +135,18 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "max_calls": "20",
         "prices": "/prices.json",
         "model_timeout": "90s",
+        "style": "basic",
     }
     assert {*texts, "runs"} == set(config.KEYS)  # --runs has no bounds beside it; its own test is below
     by_flag = load(**texts)
     by_variable = load({config.KEYS[name].variable: text for name, text in texts.items()})
     (tmp_path / "config/autotune.toml").write_text("".join(f'{name} = "{text}"\n' for name, text in texts.items()))
     assert by_flag == by_variable == load()
-    runs = config.Settings("vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7)
+    runs = config.Settings(
+        "vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025, statistic="p90"
+    )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
-    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0)
+    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
 
 
 def test_numbers_in_a_file_need_no_quotes(load: Load, tmp_path: Path) -> None:
@@ -176,6 +181,20 @@ def test_settings_become_flags_that_give_them_again(load: Load) -> None:
     flags = config.as_flags(settings)
     assert flags == ["--machine", "vm", "--cpus", "2", "--memory", "1536M", "--budget", "1h30m", "--max-runs", "8"]
     assert config.as_flags(config.Settings()) == []
+
+
+@pytest.mark.parametrize(("text", "share"), [("3%", 0.03), ("0.5 %", 0.005), ("0%", 0.0), ("100%", 1.0)])
+def test_a_share_is_written_with_its_sign(load: Load, text: str, share: float) -> None:
+    settings = load(min_effect=text)
+    assert settings.min_effect == share
+    flags = config.as_flags(settings)
+    assert not flags or config.parse_share(flags[1]) == share
+
+
+@pytest.mark.parametrize("text", ["3", "0.03", "-1%", "%", "three%", "2000%", "nan%", ""])
+def test_what_is_no_share_is_refused(load: Load, text: str) -> None:
+    with pytest.raises(UsageError, match="--min-effect"):
+        load(min_effect=text)
 
 
 def test_every_setting_is_documented_with_its_flag_and_variable() -> None:
@@ -326,6 +345,7 @@ VALUES = {
     "max_calls": "9",
     "prices": "p.json",
     "model_timeout": "365d",
+    "style": "none",
     "scheduler_dirs": "/opt/a",
     "lease": "1h",
 }
@@ -334,7 +354,18 @@ VALUES = {
 
 def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() -> None:
     own = {name for name, key in config.ALL.items() if "project" in key.owners}
-    assert own == {"cpus", "memory", "budget", "warmup", "min_runs", "max_runs", "runs", "seed"}
+    assert own == {
+        "cpus",
+        "memory",
+        "budget",
+        "warmup",
+        "min_runs",
+        "max_runs",
+        "runs",
+        "min_effect",
+        "statistic",
+        "seed",
+    }
     assert set(config.ALL) == own | set(VALUES)
     assert all("user" in key.owners for key in config.ALL.values())
 

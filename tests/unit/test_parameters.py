@@ -50,8 +50,11 @@ def test_all_combinations_the_last_parameter_changing_fastest() -> None:
 
 
 def test_values_replace_names_in_every_command() -> None:
-    made = parameters.everywhere(shell("make -j{jobs}", JOBS, prepare="rm {jobs}", setup="s{jobs}", cleanup="c{jobs}"))
+    made = parameters.everywhere(
+        shell("make -j{jobs}", JOBS, prepare="rm {jobs}", setup="s{jobs}", cleanup="c{jobs}", conclude="k{jobs}")
+    )
     assert [one.argv[-1] for one in made] == ["make -j2", "make -j4"]
+    assert made[1].conclude == "k4"
     assert (made[1].command, made[1].prepare, made[1].setup, made[1].cleanup) == ("make -j4", "rm 4", "s4", "c4")
     assert made[1].parameters == ()
 

@@ -114,3 +114,22 @@ except KeyboardInterrupt:
 def test_other_faults_of_finalizers_are_shown_as_ever() -> None:
     code, out, err = run("class Last:\n    def __del__(self):\n        raise ValueError('x')\nLast()")
     assert (code, out, "ValueError: x" in err) == (0, ["begun", "after"], True)
+
+
+WRAPPED = """
+import os, signal, time
+from autotune import errors, signals
+with signals.program(), signals.interruptible():
+    bug, ours = ValueError("built badly: KeyboardInterrupt"), errors.UsageError("a mistake")
+    print(signals.is_interruption(bug), signals.is_interruption(ours), signals.is_interruption(KeyboardInterrupt()))
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(10)
+    except KeyboardInterrupt: pass
+    print(signals.is_interruption(bug), signals.is_interruption(ours), signals.is_interruption(KeyboardInterrupt()))
+"""
+
+
+def test_what_would_be_a_bug_is_an_interruption_after_ctrl_c_and_a_mistake_of_the_user_is_not() -> None:
+    done = subprocess.run([sys.executable, "-c", WRAPPED], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["False False True", "True False True"]

@@ -20,9 +20,9 @@ from autotune.schedext.catalogue import knobs as knob_rules
 from autotune.schedext.catalogue.knobs import Knob, Rule, Strict, Trait, unknown
 
 CUSTOM = "custom:"
+"""Prefix of the names of generated schedulers."""
 PREFIX = "scx_"
 """How names of the scx family begin; scxctl's users leave it out."""
-"""Prefix of the names of generated schedulers."""
 MODE = "mode"
 """In settings: stands for the settings of a profile."""
 
@@ -217,20 +217,33 @@ class Catalog:
         raise unknown(f"no scheduler is called '{name}'", name, names, "'autotune schedulers' lists them")
 
     def named(self, name: str) -> Scheduler:
-        """Return the scheduler that a person means: `scx_` may be left out, as scxctl's users do. Raises UsageError;
-        for EEVDF too, which every session runs anyway."""
-        if name.lower() == BASELINE:
+        """Return the scheduler that a person means, in upper or lower case: `scx_` may be left out, as scxctl's users
+        do, and so may `custom:`. Raises UsageError; also where both fit, and for EEVDF, which every session runs."""
+        wanted = name.strip().lower()
+        if wanted == BASELINE:
             raise UsageError(
-                "EEVDF is the kernel's own scheduler, and always runs as the baseline", hint="leave it out of the list"
+                "EEVDF is the kernel's own scheduler, and always runs as the baseline",
+                hint="name only those to compare with it; 'autotune schedulers' lists them",
             )
-        known = {scheduler.name for scheduler in self.schedulers}
-        return self.get(PREFIX + name if name not in known and PREFIX + name in known else name)
+        known = [scheduler.name for scheduler in self.schedulers]
+        if wanted in known:
+            return self.get(wanted)
+        places = (CUSTOM,) if wanted.startswith(CUSTOM) else ("", CUSTOM)
+        stems = (wanted.removeprefix(CUSTOM), PREFIX + wanted.removeprefix(CUSTOM))
+        fitting = [place + stem for place in places for stem in stems if place + stem in known]
+        if len(fitting) > 1:
+            raise UsageError(f"'{name}' may be either of two", hint=f"name {' or '.join(fitting)}")
+        if fitting:
+            return self.get(fitting[0])
+        bare = {one.removeprefix(PREFIX): one for one in known}
+        near = wanted.removeprefix(PREFIX)
+        raise unknown(f"no scheduler is called '{name}'", near, list(bare), "'autotune schedulers' lists them", bare)
 
     def parse_candidate(self, text: str) -> Candidate:
         """Parse `NAME[:knob=value,...]` as `--scheduler` takes it; `mode=NAME` stands for the settings of a profile,
         which other settings override. Raises UsageError."""
-        prefix = CUSTOM if text.startswith(CUSTOM) else ""
-        name, _, settings = text.removeprefix(prefix).partition(":")
+        prefix = CUSTOM if text.lower().startswith(CUSTOM) else ""
+        name, _, settings = text[len(prefix) :].partition(":")
         scheduler = self.named(prefix + name.strip())
         given: dict[str, str] = {}
         for knob, value in _pairs(scheduler, settings):

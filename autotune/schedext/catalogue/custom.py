@@ -19,7 +19,7 @@ from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, Seal
 from autotune.schedext import seal
-from autotune.schedext.catalogue.catalog import CUSTOM, Catalog, Scheduler
+from autotune.schedext.catalogue.catalog import CUSTOM, PREFIX, Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import unknown
 from autotune.wire import from_json, to_json
 
@@ -73,10 +73,18 @@ def names() -> list[str]:
     return sorted(name for name in found if (directory() / name / ENTRY).is_file())
 
 
+def meant(name: str) -> str:
+    """Return the existing name, without `custom:`, that a person means: `scx_` may be left out. A name that means none
+    is returned as it is. Raises UsageError for an impossible one."""
+    bare = checked_name(name)
+    longer = PREFIX + bare
+    return longer if (directory() / longer).is_dir() and not (directory() / bare).is_dir() else bare
+
+
 def load(name: str) -> Custom:
     """Load a generated scheduler. Raises UsageError when there is none of this name, AutotuneError when it is
     damaged."""
-    bare = checked_name(name)
+    bare = meant(name)
     place = directory() / bare
     try:
         entry = reading.record(Scheduler.model_validate, place / ENTRY)
@@ -189,7 +197,7 @@ def keep_rejected(name: str, source: str, reports: Sequence[Any]) -> Path | None
 
 def remove(name: str) -> None:
     """Remove a generated scheduler. Raises UsageError when there is none of this name."""
-    bare = checked_name(name)
+    bare = meant(name)
     place = directory() / bare
     if not place.is_dir():
         load(bare)  # its error lists the existing ones

@@ -189,9 +189,12 @@ def find(knobs: Sequence[Knob], name: str, owner: str) -> Knob:
     raise unknown(f"{owner} has no knob '{name}'", name, [knob.name for knob in knobs], where)
 
 
-def unknown(what: str, name: str, names: Sequence[str], where: str) -> UsageError:
-    """Return the error for a name that does not exist: with the few that are near, or else `where` all are listed."""
-    near = _near(name, names)
+def unknown(
+    what: str, name: str, names: Sequence[str], where: str, shown: Mapping[str, str] | None = None
+) -> UsageError:
+    """Return the error for a name that does not exist: with the few that are near, as they are `shown`, or else `where`
+    all are listed."""
+    near = [(shown or {}).get(one, one) for one in _near(name, names)]
     if near:
         *others, last = (f"'{one}'" for one in near)
         return UsageError(what, hint=f"did you mean {', '.join(others)}{' or ' if others else ''}{last}?")

@@ -35,7 +35,7 @@ WORKLOADS = st.builds(
 def test_environment_and_limits_do_not_make_another_workload(
     workload: Workload, env: dict[str, str], timeout_s: float | None, ignore_failure: bool
 ) -> None:
-    changed = replace(workload, env=env, timeout_s=timeout_s, ignore_failure=ignore_failure)
+    changed = replace(workload, env=env, timeout_s=timeout_s, ignore_failure=ignore_failure, name="x")
     assert fingerprint(changed) == fingerprint(workload)
 
 
@@ -47,6 +47,8 @@ def test_environment_and_limits_do_not_make_another_workload(
         {"cwd": "/x"},
         {"prepare": "x"},
         {"setup": "x"},
+        {"conclude": "x"},
+        {"argv": ("bash", "-c", "make -j8")},
         {"metric_regex": "x"},
         {"goal": "max"},
         {"pristine": True},

@@ -129,6 +129,27 @@ def test_the_command_keeps_every_option_of_the_workload() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("argv", "command", "words"),
+    [
+        (("bash", "--norc", "-c", "make -j8"), "make -j8", ["--shell", "bash --norc", "--", "make -j8"]),
+        (("make",), "make", ["--shell", "none", "--", "make"]),
+        (("make", "-j8"), "make -j8", ["--", "make", "-j8"]),
+    ],
+)
+def test_the_command_is_repeated_with_the_shell_it_had(argv: tuple[str, ...], command: str, words: list[str]) -> None:
+    workload = sessions.workload(argv=argv, command=command, name="a b", conclude="rm x", ignore_failure=True)
+    codes = replace(workload, ignored_exits=(1, 137))
+    assert " --ignore-failure=1,137 " in documents.repeat_command(sessions.session(workload=codes))
+    repeated = shlex.split(documents.repeat_command(sessions.session(workload=workload)))
+    at = repeated.index("--shell") if "--shell" in words else repeated.index("--")
+    assert repeated[at : at + 2][: len(words) - 1] == words[:2]
+    assert repeated[repeated.index("--") :] == words[words.index("--") :]
+    for flag, value in (("--command-name", "a b"), ("--conclude", "rm x")):
+        assert repeated[repeated.index(flag) + 1] == value
+    assert ("--shell" in repeated) == ("--shell" in words)
+
+
 # --- Markdown and CSV ---
 
 

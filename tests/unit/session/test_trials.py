@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from autotune.errors import RunnerLost
+from autotune.errors import RunnerLost, WorkloadError
 from autotune.records import Run
 from tests.support.rough_machine import Rough, after, session
+from tests.support.scripted_machine import a_run
 
 
 @pytest.mark.parametrize("command", ["setup", "prepare", "cleanup"])
@@ -35,3 +37,91 @@ def test_a_settling_that_is_lost_half_way_is_begun_anew() -> None:
     assert machine.log.count("s") == 3
     assert machine.log.count("true") == 2
     assert result.winner == "x"
+
+
+# --- conclude ---
+
+
+def test_conclude_runs_after_every_run_once_the_scheduler_is_detached() -> None:
+    machine = Rough()
+    result, _ = session(machine, prepare="p", conclude="c")
+    assert result.winner == "x"
+    log = [entry for entry in machine.log if entry != "fresh"]
+    runs = [place for place, entry in enumerate(log) if entry.startswith("run ")]
+    assert len(runs) > 10
+    for place in runs:
+        if log[place] == "run x":
+            assert log[place - 2 : place + 3] == ["p", "attach x", "run x", "detach x", "c"]
+        else:
+            assert log[place - 1 : place + 2] == ["p", "run eevdf", "c"]
+
+
+def test_a_conclude_that_fails_ends_the_session_as_prepare_does() -> None:
+    result, finished = session(Rough({"c": after(4, 1)}), conclude="c")
+    assert result.failure is not None
+    assert "the conclude command failed: exit code 1" in str(finished.error)
+
+
+def test_a_conclude_whose_helper_dies_is_repeated_and_no_run_is_lost() -> None:
+    machine = Rough({"c": after(2, RunnerLost("it died"), RunnerLost("again"))})
+    result, finished = session(machine, conclude="c")
+    assert (result.winner, finished.error) == ("x", None)
+    assert any("conclude was lost and is repeated" in warning for warning in result.warnings)
+    assert any("conclude was lost: again" in warning for warning in result.warnings)
+    runs = [entry for entry in machine.log if entry.startswith("run ")]
+    assert machine.log.count("c") == len(runs) + 1
+
+
+def test_a_command_that_fails_is_reported_before_a_conclude_that_fails_after_it() -> None:
+    machine = Rough({"c": after(0, 1, 1, 1, 1)})
+    machine.faults["eevdf"] = lambda: a_run(1.0, 2)
+    with pytest.raises(WorkloadError, match="cannot be measured: exit code 2"):
+        session(machine, conclude="c")
+
+
+def test_after_a_reboot_the_warm_up_is_concluded_too() -> None:
+    machine = Rough()
+
+    def reboots() -> Run:
+        machine.faults.clear()
+        machine.generation += 1
+        raise RunnerLost("the VM died; another was booted")
+
+    machine.faults["x"] = reboots
+    session(machine, prepare="p", conclude="c")
+    assert ["p", "true", "c"] in [machine.log[place : place + 3] for place in range(len(machine.log))]
+
+
+# --- which failures count ---
+
+
+@pytest.mark.parametrize(
+    ("codes", "ends", "counts"),
+    [
+        ((), (1, 2, 255), True),
+        ((1,), (1,), True),
+        ((1,), (0,), True),
+        ((1,), (2,), False),
+        ((1, 137), (137,), True),
+        ((9,), (137,), False),
+    ],
+)
+def test_a_failure_counts_if_its_exit_code_is_ignored(
+    codes: tuple[int, ...], ends: tuple[int, ...], counts: bool
+) -> None:
+    """Under the candidate; the baseline ends with 0. 137 is signal 9 as a shell shows it, or a signal."""
+    for end in ends:
+        for run in (a_run(0.8, end), *((replace(a_run(0.8, 0), exit_code=None, signal=9),) if end == 137 else ())):
+            machine = Rough()
+            machine.faults["x"] = lambda run=run: run  # type: ignore[misc]
+            result, _ = session(machine, ignore_failure=True, ignored_exits=codes)
+            valid = {trial.invalid is None for trial in result.trials if trial.candidate == "x"}
+            assert valid == {counts}
+
+
+def test_a_baseline_that_ends_otherwise_is_told_which_code_to_add() -> None:
+    machine = Rough()
+    machine.faults["eevdf"] = lambda: a_run(1.0, 3)
+    with pytest.raises(WorkloadError) as raised:
+        session(machine, ignore_failure=True, ignored_exits=(1,))
+    assert "--ignore-failure=1,3" in raised.value.hint

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autotune.records import BASELINE, Candidate, CandidateResult, Outlook
+from autotune.records import BASELINE, Candidate, CandidateResult, Interval, Outlook
 from autotune.report import table
 from autotune.verdict import ranking
 from tests.support import sessions
@@ -125,4 +125,17 @@ def test_a_winner_says_what_its_runs_could_not_have_shown() -> None:
 def test_more_pairs_are_those_that_80_percent_power_needs(
     estimate: float, deviation: float | None, had: int, expected: int | None
 ) -> None:
-    assert ranking.more_pairs(estimate, deviation, had) == expected
+    speedup = Interval(estimate, estimate - 0.04, estimate + 0.04, 0.95)
+    assert ranking.more_pairs(speedup, deviation, had) == expected
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [
+        (0.0, 43),
+        (0.04, 4),  # 13 pairs show 4 %, and ten are there
+        (0.07, None),  # such a gain is excluded
+    ],
+)
+def test_more_pairs_are_for_the_least_gain_that_is_wanted(least: float, expected: int | None) -> None:
+    assert ranking.more_pairs(Interval(1.02, 0.98, 1.06, 0.95), 0.051, 10, least) == expected

@@ -42,6 +42,39 @@ def test_eevdf_needs_no_naming(name: str) -> None:
         CATALOG.parse_candidate(name)
 
 
+@pytest.mark.parametrize("text", ["EEVDF:slice_us=5000", " eevdf ", "eevdf:"])
+def test_nor_with_settings(text: str) -> None:
+    with pytest.raises(UsageError, match="always runs as the baseline"):
+        CATALOG.parse_candidate(text)
+
+
+@pytest.mark.parametrize("name", ["RUSTY", "Scx_Rusty", " rusty "])
+def test_capitals_do_not_matter(name: str) -> None:
+    assert CATALOG.parse_candidate(name).key == "scx_rusty"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("ladv", "did you mean 'scx_lavd'?"), ("scx_ladv", "did you mean 'scx_lavd'?"), ("at_fif", "at_fifo")],
+)
+def test_an_unknown_name_gets_the_nearest_in_full(name: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=f"no scheduler is called '{name}'") as raised:
+        CATALOG.named(name)
+    assert hint in raised.value.hint
+
+
+def test_a_name_that_two_schedulers_may_mean_is_refused_with_both() -> None:
+    own = CATALOG.get("at_fifo").model_copy(update={"name": "custom:lavd"})
+    other = own.model_copy(update={"name": "custom:mine"})
+    catalog = Catalog([*CATALOG.schedulers, own, other])
+    with pytest.raises(UsageError, match="'lavd' may be either of two") as raised:
+        catalog.parse_candidate("lavd:mode=gaming")
+    assert raised.value.hint == "name scx_lavd or custom:lavd"
+    assert catalog.named("mine") is catalog.named("custom:mine") is catalog.named("Custom:Mine") is other
+    assert catalog.named("scx_lavd").name == "scx_lavd"
+    assert catalog.parse_candidate("custom:lavd:slice_us=5000").key == "custom:lavd:slice_us=5000"
+
+
 OURS = [one for one in CATALOG.schedulers if one.kind == "bpf"]
 
 
