@@ -14,7 +14,7 @@ from autotune import prompt
 from autotune.config import WITHOUT_MODEL, Settings
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
-from autotune.events import LeftOut, Listener, PlannerChosen, Step, Warned
+from autotune.events import LeftOut, Listener, Step, Warned
 from autotune.knowledge.past import sentences
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
@@ -142,15 +142,15 @@ def planning(parts: Parts) -> Iterator[Planner]:
 
 
 def without_model(parts: Parts, reasons: Container[str]) -> Planner:
-    """Return the planner that needs no model. With the extra `search` it searches knobs after its first set; without
-    it, say how to install it where the search was asked for."""
-    wished = parts.settings.planner == "search" and parts.proposes
-    if knob_model.available():
-        name = "search" if parts.settings.planner == "search" else OfflinePlanner.name
-        return KnobSearch(parts.catalog, reasons, seed=parts.seed, known=lambda: best_known(parts), name=name)
-    if wished:
-        parts.listener(PlannerChosen(OfflinePlanner.name, f"{knob_model.MISSING}; {knob_model.INSTALL}"))
-    return OfflinePlanner(parts.catalog, reasons)
+    """Return the planner that needs no model. With the extra `search` it searches knobs after its first set. Raises
+    PlannerError when only the search may plan and the extra is not installed."""
+    is_search = parts.settings.planner == "search"
+    if is_search and parts.proposes:
+        knob_model.require()
+    if not knob_model.available():
+        return OfflinePlanner(parts.catalog, reasons)
+    name = "search" if is_search else OfflinePlanner.name
+    return KnobSearch(parts.catalog, reasons, seed=parts.seed, known=lambda: best_known(parts), name=name)
 
 
 def best_known(parts: Parts) -> Sequence[Candidate]:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autotune.errors import PlannerError
 from autotune.planner.knob_space import Point, Space
 from autotune.records import Candidate, KnobValue
 
@@ -47,6 +48,12 @@ class Learned:
 def available() -> bool:
     """Return whether the extra `search` is installed."""
     return importlib.util.find_spec("optuna") is not None
+
+
+def require() -> None:
+    """Raise PlannerError when the extra is not installed, with the command that installs it."""
+    if not available():
+        raise PlannerError(MISSING, hint=f"run: {INSTALL}, or use --planner offline")
 
 
 def suggestions(

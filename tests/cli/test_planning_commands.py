@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -91,3 +92,23 @@ def test_the_help_names_every_planner() -> None:
     said = " ".join(run("cc", "--help").stdout.replace("│", " ").split())
     _, _, said = said.partition("--planner")
     assert all(name in said[:300] for name in get_args(config.PlannerKind))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_search_without_its_extra_is_one_line_before_anything_starts(
+    story: Any, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = run("cc", "true", "--planner", "search", *more)
+    assert result.exit_code == 1
+    assert "pip install 'autotune-sched[search]'" in error_of(result)
+    assert story.choice == {}
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--planner", "search", "--scheduler", "at_fifo")])
+def test_what_needs_no_search_needs_no_extra(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setattr(select, "describe", lambda *_args, **_choice: "micro-VM, kernel 6.18")
+    result = run("cc", "true", "--dry-run", *arguments)
+    assert result.exit_code == 0, result.stderr

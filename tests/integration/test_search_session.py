@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 
 from autotune.config import Settings
+from autotune.errors import PlannerError
 from autotune.events import Event, PlannerChosen, Proposed, Warned
 from autotune.knowledge.store import Knowledge
+from autotune.machine.base import OutputHandler
 from autotune.planner.assembly import Parts, planning
-from autotune.records import BASELINE, AttachSpec, Candidate, Session
+from autotune.records import BASELINE, AttachSpec, Candidate, Measurement, RunSpec, Session
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
 from autotune.session.tuner import SessionOptions, tune
@@ -52,6 +55,25 @@ class Short(frozenset[str]):
         return float(knobs.get("slice_us", 20000)) < 1500
 
 
+class Timed(ScriptedMachine):
+    """Its runs move the clock of the session. Ctrl-C comes in the given run of candidates with settings, which are in
+    the second set and later ones."""
+
+    def __init__(self, interrupted: int = sys.maxsize) -> None:
+        super().__init__(Times())
+        self.now_s = 0.0
+        self._interrupted = interrupted
+        self._searched = 0
+
+    def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        self._searched += ":" in (ops or "")
+        if self._searched == self._interrupted:
+            raise KeyboardInterrupt
+        measured = super().measure(spec, ops, on_output)
+        self.now_s += measured.run.wall_s
+        return measured
+
+
 @dataclass
 class Place:
     """Where sessions run one after the other; what they found is kept."""
@@ -60,15 +82,17 @@ class Place:
     told: list[Event] = field(default_factory=list)
     ejects: frozenset[str] = frozenset()
 
-    def run(self, planner: str = "search", seed: int = 1, **options: Any) -> Session:
+    def run(self, planner: str = "search", seed: int = 1, on: Timed | None = None, **options: Any) -> Session:
+        """Run one session: on a machine whose runs take no time, unless another is given."""
         self.told.clear()
-        machine = ScriptedMachine(Times(), ejects=self.ejects)
+        machine = on or ScriptedMachine(Times(), ejects=self.ejects)
+        clock = (lambda: on.now_s) if on else time.monotonic
         work = workload(cwd=str(self.directory))
         settings = Settings(planner=planner)  # type: ignore[arg-type]
         with closing(Knowledge(self.directory / "history")) as knowledge, ExitStack() as stack:
             parts = Parts(settings, work, CATALOG, machine, resolve, self.told.append, knowledge, seed=seed)
             given = SessionOptions(seed=seed, **options)
-            session = tune(work, machine, stack.enter_context(planning(parts)), given, self.told.append, resolve)
+            session = tune(work, machine, stack.enter_context(planning(parts)), given, self.told.append, resolve, clock)
             knowledge.record(session)
         return session
 
@@ -144,7 +168,7 @@ def test_the_offline_planner_searches_after_its_first_set(place: Place) -> None:
     assert any(len(one.knobs) > 1 for one in place.sets[1])
 
 
-@pytest.mark.parametrize("planner", ["search", "offline", "auto"])
+@pytest.mark.parametrize("planner", ["offline", "auto"])
 def test_without_the_extra_the_offline_planner_goes_on(
     place: Place, monkeypatch: pytest.MonkeyPatch, planner: str
 ) -> None:
@@ -154,11 +178,16 @@ def test_without_the_extra_the_offline_planner_goes_on(
     assert session.planner == "offline"
     assert session.winner is not None
     assert {len(one.knobs) for one in place.sets[1]} == {1}  # one knob of a leader at a time
-    said = [event for event in place.told if isinstance(event, PlannerChosen) and "search" in event.why]
-    assert [(one.name, "pip install 'autotune-sched[search]'" in one.why) for one in said] == (
-        [("offline", True)] if planner == "search" else []
-    )
+    assert not any("optuna" in event.why for event in place.told if isinstance(event, PlannerChosen))
     assert not any("optuna" in event.text for event in place.told if isinstance(event, Warned))
+
+
+def test_a_search_without_the_extra_is_one_line_that_names_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(PlannerError) as caught:
+        place.run("search")
+    assert "pip install 'autotune-sched[search]'" in caught.value.hint
+    assert place.sets == []
 
 
 def test_a_damaged_store_costs_a_warning_and_not_the_session(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,3 +200,33 @@ def test_a_damaged_store_costs_a_warning_and_not_the_session(place: Place, monke
     session = place.run()
     assert session.winner is not None
     assert any("the history is busy" in event.text for event in place.told if isinstance(event, Warned))
+
+
+@pytest.mark.parametrize("budget_s", [12.0, 25.0, 40.0, 70.0, 110.0, 160.0])
+def test_a_budget_that_ends_in_the_middle_leaves_a_whole_report(place: Place, budget_s: float) -> None:
+    machine = Timed()
+    session = place.run(on=machine, budget_s=budget_s)
+    assert session.failure is None
+    assert not session.interrupted
+    assert machine.now_s < budget_s + 3
+    assert [one for one in session.results if one.candidate.key != BASELINE]
+    tried = {one.key for one_set in place.sets for one in one_set}
+    assert {one.candidate for one in session.trials} <= {BASELINE, *tried}
+
+
+def test_ctrl_c_in_a_later_set_keeps_what_was_measured(place: Place) -> None:
+    machine = Timed(interrupted=4)
+    session = place.run(on=machine)
+    assert session.interrupted
+    assert len(place.sets) == 2
+    assert machine.attached is None
+    measured = {one.candidate for one in session.trials}
+    assert {one.key for one in place.sets[0]} < measured
+    assert measured & {one.key for one in place.sets[1]}
+
+
+@pytest.mark.parametrize("planner", ["search", "offline"])
+def test_the_users_own_candidates_are_the_only_ones(place: Place, planner: str) -> None:
+    chosen = (Candidate("at_batch"), Candidate("at_fifo", (("slice_us", 1000),)))
+    place.run(planner, user_candidates=chosen)
+    assert place.sets == [list(chosen)]
