@@ -12,7 +12,8 @@ from autotune.planner import knob_space
 from autotune.planner.knob_space import PROFILE, Dimension, Space
 from autotune.records import KnobValue
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
-from autotune.schedext.catalogue.knobs import Knob
+from autotune.schedext.catalogue.knobs import Knob, Range
+from tests.support.generated_schedulers import an_entry
 from tests.support.sessions import machine
 
 CATALOG = Catalog.load()
@@ -154,3 +155,14 @@ def test_rules_between_knobs_are_known() -> None:
     grid = space("scx_lavd")
     assert not grid.allows({"slice_min_us": 7000})
     assert grid.allows({"slice_min_us": 7000, "slice_max_us": 10000, "pinned_slice_us": 7000})
+
+
+@pytest.mark.parametrize(("low", "high", "default"), [(1, 9000, 5000), (2500, 10_000, 5000), (0, 1, 1), (7, 7, 7)])
+def test_a_generated_scheduler_is_searched_within_what_was_proven(low: int, high: int, default: int) -> None:
+    entry = an_entry("mine")
+    proven = Range(min=low, max=high, how="proven")
+    knob = entry.knobs[0].model_copy(update={"range": proven, "default": default})
+    found = knob_space.of(entry.model_copy(update={"knobs": (knob,)}), machine())
+    values = [value for one in found.dimensions for value in one.values]
+    assert all(type(value) is int and low <= value <= high for value in values)
+    assert (default in values and high in values) or (low == high and not values)
