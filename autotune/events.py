@@ -54,6 +54,14 @@ class BaselineKnown:
 
 
 @dataclass(frozen=True)
+class ValuesKnown:
+    """EEVDF at each value of the workload's parameters, best first; emitted before BaselineKnown where there are
+    several."""
+
+    results: tuple[CandidateResult, ...]
+
+
+@dataclass(frozen=True)
 class Proposed:
     planner: str
     proposals: tuple[Proposal, ...]
@@ -201,6 +209,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     Step,
     MachineReady,
     BaselineKnown,
+    ValuesKnown,
     Proposed,
     RacePlanned,
     PlannerChosen,

@@ -5,7 +5,8 @@ What always holds here:
 - a value replaces its name as plain text, as in hyperfine: in a command for the shell, the shell reads it, and quotes
   around `{name}` keep it one word; in an argument vector it never becomes two arguments;
 - one pass replaces all, so a value that looks like a parameter stays as it is; `${name}` is the shell's own;
-- command, setup, prepare, conclude and cleanup have parameters; the file for `--input` has none, as in hyperfine.
+- command, its name, setup, prepare, conclude and cleanup have parameters; the file for `--input` has none, as in
+  hyperfine.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -62,11 +64,14 @@ def at(workload: Workload, point: Point) -> Workload:
     if not workload.parameters:
         return workload
     fill = _filling(point)
+    argv = tuple(map(fill, workload.argv))
+    is_joined = workload.command == shlex.join(workload.argv)  # an argument vector as a line: quoted anew
     return dataclasses.replace(
         workload,
         parameters=(),
-        command=fill(workload.command),
-        argv=tuple(map(fill, workload.argv)),
+        command=shlex.join(argv) if is_joined else fill(workload.command),
+        argv=argv,
+        name=fill(workload.name),
         setup=_filled(fill, workload.setup),
         prepare=_filled(fill, workload.prepare),
         conclude=_filled(fill, workload.conclude),

@@ -22,7 +22,7 @@ from autotune.records import (
     Run,
     Workload,
 )
-from autotune.report import documents, table
+from autotune.report import documents, sweep, table
 from autotune.report.text import bytes_text, clock_text, counted, duration_text, printable, value_text
 from autotune.verdict.stats import percent_text
 
@@ -146,7 +146,14 @@ def workload_text(workload: Workload, redact: Redact) -> str:
     lines = [f"{name}: {redact(text)[:COMMAND_CHARACTERS]}" for name, text in facts.items() if text]
     if workload.pristine:
         lines.append("every run starts from the same files")
+    lines += [_PARAMETERS.format(redact(line)[:COMMAND_CHARACTERS]) for line in sweep.parameter_lines(workload)]
     return fenced("\n".join(lines), "the command") + f"\nMetric: {metric_text(workload, redact)}"
+
+
+_PARAMETERS = (
+    "{}; autotune tries every candidate with these values itself, and compares with EEVDF at its best ones: propose "
+    "schedulers and knobs only"
+)
 
 
 def metric_text(workload: Workload, redact: Redact) -> str:

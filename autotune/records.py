@@ -33,6 +33,11 @@ BASELINE = "eevdf"
 the workload's parameters where it has any (`Candidate.key`)."""
 
 
+def is_baseline(key: str) -> bool:
+    """Return whether a key is the baseline's, at whatever values of the workload's parameters."""
+    return key == BASELINE or key.startswith(f"{BASELINE} ")
+
+
 # --- what to run -----------------------------------------------------------------------------------------
 
 
@@ -542,7 +547,8 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """The outcome for one candidate, or for the baseline (`candidate.scheduler` is BASELINE)."""
+    """The outcome for one candidate, or for the baseline (`candidate.scheduler` is BASELINE). With parameters there is
+    a baseline for each of their values; the best is the one without a verdict, and the others are compared with it."""
 
     candidate: Candidate
     reason: str
@@ -578,6 +584,9 @@ class CandidateResult:
     """Its guards, over the rounds that the speedup rests on; empty for the baseline."""
     metrics: tuple[MetricResult, ...] = ()
     """Further metrics; those without a value are left out."""
+    against: str | None = None
+    """Key of the baseline that `speedup` compares with: with parameters, EEVDF's best value, or another that may be as
+    good. None where the workload has no parameters, and for the baseline itself."""
 
     @property
     def but(self) -> str:
@@ -639,6 +648,8 @@ class Baseline:
     """The least gain that the user would bother to apply; 0 for any."""
     wanted_s: float | None = None
     """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions; None where this one suffices."""
+    params: Point = ()
+    """Values of the workload's parameters with which EEVDF does best; empty where it has none."""
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ OWN = frozenset(
         "scheduler",
         "knobs",
         "params",
+        "against",
         "profile",
         "order",
         "winner",

@@ -42,13 +42,21 @@ def debug_option(panel: str | None = None) -> Any:
 _COMMAND, _RUNS, _MEASURE, _TRY = "Command", "Runs", "Metric", "Candidates"
 _PLAN, _WHERE, _OUT, _REPORT = "Planner", "Machine", "Output", "Reports"
 
+WORDS = {"parameter_list": 2, "parameter_scan": 3}
+"""Words that an option takes each time it is given, by the name of its field; one where it is not named."""
+
 ALL_FAILURES = "all-non-zero"
 """Value of `--ignore-failure` that stands for all failures, as in hyperfine."""
 
 
 class CcCommand(TyperCommand):
     """A command with the options of `cc`. `--ignore-failure` takes a value only after `=`: the next word is most often
-    COMMAND."""
+    COMMAND. Options in `WORDS` take several words each time, which typer has no type for."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        for option in self.params:
+            option.nargs = WORDS.get(str(option.name), option.nargs)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
@@ -138,6 +146,42 @@ class CcArguments:
             panel=_COMMAND,
             metavar="NAME",
             help="Name to show in the report instead of COMMAND.",
+        ),
+    ] = None
+    param: Annotated[
+        list[str] | None,
+        _option(
+            "--param",
+            panel=_COMMAND,
+            metavar="NAME=V1,V2,...",
+            help="Run with each of these values in place of {NAME} in the commands, such as jobs=2,4,8. A winner must "
+            "beat EEVDF at its best value. May be repeated: all combinations run.",
+        ),
+    ] = None
+    parameter_list: Annotated[
+        list[Any] | None,
+        _option(
+            "--parameter-list",
+            "-L",
+            panel=_COMMAND,
+            metavar="NAME V1,V2,...",
+            help="The same as --param NAME=V1,V2,...",
+        ),
+    ] = None
+    parameter_scan: Annotated[
+        list[Any] | None,
+        _option(
+            "--parameter-scan",
+            "-P",
+            panel=_COMMAND,
+            metavar="NAME MIN MAX",
+            help="The same with the numbers from MIN to MAX.",
+        ),
+    ] = None
+    parameter_step: Annotated[
+        str | None,
+        _option(
+            "--parameter-step-size", "-D", panel=_COMMAND, metavar="STEP", help="Step of --parameter-scan. Default: 1."
         ),
     ] = None
     warmup: Annotated[
@@ -433,6 +477,7 @@ def flags(arguments: CcArguments) -> dict[str, str | None]:
 
 def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
+    from autotune.commands import sweeps
     from autotune.machine.local import invoking_environment
     from autotune.records import Workload
     from autotune.verdict import guards
@@ -456,6 +501,12 @@ def workload_from(arguments: CcArguments) -> Workload:
         ignore_failure=arguments.ignore_failure is not None,
         ignored_exits=_exit_codes(arguments.ignore_failure),
         pristine=arguments.pristine,
+        parameters=sweeps.parameters_of(
+            arguments.param or (),
+            arguments.parameter_list or (),
+            arguments.parameter_scan or (),
+            arguments.parameter_step,
+        ),
         metrics=others,
         guards=guards.chosen(arguments.guard or (), metrics=others, defaults=not arguments.no_guards),
     )

@@ -18,7 +18,7 @@ from autotune.commands.arguments import current_directory
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:
-    from autotune.records import Candidate
+    from autotune.records import Candidate, Point
     from autotune.report.export import Winner
     from autotune.schedext.catalogue.catalog import Catalog
 
@@ -108,7 +108,8 @@ def _of_report(path: Path) -> ExportChoice:
     if session.winner is None or session.winner not in results:
         raise AutotuneError(f"there is no winner in {path}: {session.recommendation}", hint=_NAME_ONE)
     won = results[session.winner]
-    return ExportChoice(won.candidate, _why(session.workload.title, won.speedup, session.machine.kernel))
+    at = won.candidate.params
+    return ExportChoice(won.candidate.alone, _why(session.workload.title, won.speedup, session.machine.kernel, at))
 
 
 def _of_history(cwd: str) -> ExportChoice:
@@ -122,12 +123,16 @@ def _of_history(cwd: str) -> ExportChoice:
     won = next((result for result in session.results if result.key == session.winner), None)
     if won is None:
         raise AutotuneError(f"there is no winner: the last session here: {finding(session)}", hint=_NAME_ONE)
-    return ExportChoice(won.candidate, _why(session.command, won.speedup, session.kernel))
+    at = won.candidate.params
+    return ExportChoice(won.candidate.alone, _why(session.command, won.speedup, session.kernel, at))
 
 
-def _why(command: str, speedup: Any, kernel: str) -> str:
+def _why(command: str, speedup: Any, kernel: str, params: Point) -> str:
+    from autotune.records import point_text
+
     gain = f", {speedup.estimate:.3f} times EEVDF's speed [{speedup.low:.3f}, {speedup.high:.3f}]" if speedup else ""
-    return f"Won for {command[:100]!r} on Linux {kernel}{gain}."
+    at = f" with {point_text(params)}" if params else ""
+    return f"Won for {command[:100]!r}{at} on Linux {kernel}{gain}."
 
 
 def winner(candidate: Candidate, why: str, catalog: Catalog, *, needs_path: bool = True) -> Winner:

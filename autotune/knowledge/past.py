@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from autotune.records import BASELINE, Candidate, Interval
+from autotune.records import Candidate, Interval, is_baseline
 from autotune.report.text import counted
 
 
@@ -87,7 +87,7 @@ def sentences(sessions: list[PastSession]) -> list[str]:
 
 def _sentence(session: PastSession) -> str:
     day = time.strftime("%Y-%m-%d", time.gmtime(session.started_at))
-    judged = [result for result in session.results if result.key != BASELINE and result.verdict is not None]
+    judged = [one for one in session.results if not is_baseline(one.key) and one.verdict is not None]
     tried = "; ".join(f"{result.key} {result.verdict}{_speedup(result)}" for result in judged[:8])
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
     where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sqlite3
 from typing import Any
 
 from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
-from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Session, Trial
+from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Point, Session, Trial
 from autotune.wire import to_json
 
 TEXT_CHARACTERS = 2000
@@ -112,11 +113,18 @@ def _knobs(text: Any) -> tuple[tuple[str, KnobValue], ...]:
     return reading.shaped(lambda knobs: tuple(knobs.items()), reading.parsed_json(str(text)))
 
 
+def _params(key: str, alone: Candidate) -> Point:
+    """Return the values of the workload's parameters, which a key has at its end."""
+    words = shlex.split(key[len(alone.key) :]) if key.startswith(f"{alone.key} ") else []
+    return tuple((name, value) for name, _, value in (word.partition("=") for word in words))
+
+
 def _past_result(row: sqlite3.Row) -> PastResult:
     speedup = (row["speedup"], row["low"], row["high"], row["confidence"])
+    alone = Candidate(row["scheduler"], _knobs(row["knobs"]))
     return PastResult(
         key=row["key"],
-        candidate=Candidate(row["scheduler"], _knobs(row["knobs"])),
+        candidate=dataclasses.replace(alone, params=_params(row["key"], alone)),
         verdict=row["verdict"],
         speedup=None if None in speedup else Interval(*speedup),
         median=row["median"],

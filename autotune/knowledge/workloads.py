@@ -12,10 +12,11 @@ from autotune.records import Workload
 
 def fingerprint(workload: Workload) -> str:
     """Return a digest of what makes two workloads the same for learning: command, directory, commands around
-    each run and metric; not the environment or limits."""
+    each run, metric, and the values of its parameters; not the environment or limits."""
     parts = [*workload.argv, "\0", workload.cwd, workload.setup, workload.prepare, workload.metric_regex, workload.goal]
     concluded = [] if workload.conclude is None else [workload.conclude]
-    text = json.dumps([*parts, workload.pristine, *concluded], ensure_ascii=True)
+    swept = [[one.name, *one.values] for one in workload.parameters]
+    text = json.dumps([*parts, workload.pristine, *concluded, *swept], ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

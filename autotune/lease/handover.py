@@ -19,6 +19,7 @@ from autotune.machine import select
 from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.records import Session
+from autotune.report import sweep
 from autotune.schedext.resolve import CatalogResolver
 from autotune.verdict.stats import percent_text
 
@@ -56,7 +57,10 @@ def keep_winner(session: Session, catalog: Catalog, lease_s: float, notify: Noti
     if session.winner is None or not session.is_worth_it:
         notify(f"Nothing is applied: {_why_nothing(session)}")
         return
-    candidate = catalog.parse_candidate(session.winner)
+    won = next((one.candidate.alone for one in session.results if one.candidate.key == session.winner), None)
+    candidate = won or catalog.parse_candidate(session.winner)
+    for line in sweep.winner_lines(session):
+        notify(line)
     with host(lease_s, notify) as machine:
         applied.keep(machine, CatalogResolver(machine.headers, catalog)(candidate), candidate, notify)
 

@@ -204,17 +204,20 @@ def ends(axis: Axis, scale: Scale) -> tuple[str, str]:
     return f"{scale.text(axis.low)}{unit}", f"{scale.text(axis.high)}{unit}"
 
 
-def baseline_of(candidate: Candidate) -> str:
-    """Return the key of EEVDF's runs with the same values of the workload's parameters."""
-    return Candidate(BASELINE, params=candidate.params).key
+def baseline_of(session: Session, candidate: Candidate) -> str:
+    """Return the key of the EEVDF runs that a candidate is compared with; for EEVDF's best value, its own."""
+    found = next((one for one in session.results if one.candidate == candidate), None)
+    if found is not None and found.against is not None:
+        return found.against
+    return candidate.key if candidate.scheduler == BASELINE else BASELINE
 
 
 def compared(session: Session, runs: dict[str, list[Trial]]) -> list[str]:
-    """Return the first candidate of the table that has values, and EEVDF's runs with the same parameters before it, as
-    far as there are runs."""
+    """Return the first candidate of the table that has values, and before it the EEVDF runs that it is compared with,
+    as far as there are runs."""
     tried = [one.candidate for one in session.results if one.candidate.scheduler != BASELINE]
     first = next((one for one in tried if values(runs.get(one.key, []))), None)
-    keys = [BASELINE] if first is None else [baseline_of(first), first.key]
+    keys = [BASELINE] if first is None else [baseline_of(session, first), first.key]
     return [key for key in keys if values(runs.get(key, []))]
 
 

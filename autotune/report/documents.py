@@ -31,8 +31,9 @@ from autotune.records import (
     Session,
     Spending,
     Workload,
+    point_text,
 )
-from autotune.report import program
+from autotune.report import program, sweep
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
 from autotune.verdict import guards
@@ -100,7 +101,9 @@ def machine_sentence(info: MachineInfo) -> str:
 def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
     """Return a sentence on the baseline, and the gain that this budget will find."""
     median = value_text(baseline.median, is_time=is_time)
-    known = f"Under EEVDF: median {median} over {counted(baseline.runs, 'run')}, noise {percent_text(baseline.noise)}"
+    where = f" with {printable(point_text(baseline.params))}" if baseline.params else ""
+    runs, noise = counted(baseline.runs, "run"), percent_text(baseline.noise)
+    known = f"Under EEVDF{where}: median {median} over {runs}, noise {noise}"
     return f"{known}. {detectable_sentence(baseline)}"
 
 
@@ -149,8 +152,9 @@ def repeat_command(session: Session, given: Sequence[str] = (), *, seeded: bool 
     workload = session.workload
     argv = ["cc", *_workload_flags(workload), *given]
     tried = [result.candidate for result in session.results if result.candidate.scheduler != BASELINE]
-    for candidate in [one for one in tried if one.key == session.winner] or tried:
-        argv += ["--scheduler", candidate.short]
+    chosen = [one for one in tried if one.key == session.winner] or tried
+    for name in dict.fromkeys(one.alone.short for one in chosen):
+        argv += ["--scheduler", name]
     argv += ["--seed", str(session.seed)] if seeded else []
     argv += ["--", *command_words(workload)]
     return " ".join((program.called(), *(shell_word(word) for word in argv)))
@@ -219,7 +223,7 @@ def keep_command(session: Session) -> str | None:
     if session.winner is None or session.machine.kind != "host" or not session.is_worth_it:
         return None
     won = next((one.candidate for one in session.results if one.candidate.key == session.winner), None)
-    return f"{program.called()} apply {shell_word(won.short if won else session.winner)}"
+    return f"{program.called()} apply {shell_word(won.alone.short if won else session.winner)}"
 
 
 def command_words(workload: Workload) -> tuple[str, ...]:
@@ -244,6 +248,7 @@ def _workload_flags(workload: Workload) -> list[str]:
         flags += ["--goal", workload.goal]
     flags += [word for metric in workload.metrics for word in ("--metric", metric.regex)]
     flags += guards.flags(workload.guards)
+    flags += sweep.flags(workload)
     ignored = f"={','.join(map(str, workload.ignored_exits))}" if workload.ignored_exits else ""
     switches = {f"--ignore-failure{ignored}": workload.ignore_failure, "--pristine": workload.pristine}
     return flags + [name for name, on in switches.items() if on]
@@ -271,7 +276,8 @@ def judged_of(session: Session) -> str:
 
 def session_footnote(session: Session) -> str:
     """Return what the columns of the session's table mean."""
-    return footnote(is_time=session.metric == WALL_METRIC, of=judged_of(session))
+    known = footnote(is_time=session.metric == WALL_METRIC, of=judged_of(session))
+    return " ".join([known, *sweep.footnotes(session)])
 
 
 def heading(session: Session) -> list[str]:
@@ -313,6 +319,7 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     keep = keep_command(session)
     if keep is not None:
         parts.append(f"To keep it: {keep}")
+    parts += sweep.winner_lines(session)
     return "\n".join(parts)
 
 
@@ -332,6 +339,7 @@ CSV_HEADER = (
     "note",
     "reason",
 )
+"""Followed by `parameter_NAME` for each parameter of the workload, as in hyperfine."""
 
 
 def csv_text(session: Session) -> str:
@@ -339,14 +347,14 @@ def csv_text(session: Session) -> str:
     seconds or in the metric's own unit; a cell without a value is empty."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_HEADER)
+    writer.writerow((*CSV_HEADER, *(f"parameter_{one.name}" for one in session.workload.parameters)))
     for row, result in zip(session_table(session).rows, session.results, strict=True):
         interval = result.speedup
         bounds = (interval.estimate, interval.low, interval.high) if interval else ("", "", "")
         counts = (str(result.confirmed).lower(), result.runs, result.invalid_runs)
         place = row.rank if row.rank.isdigit() else ""
         medians = ("" if value is None else value for value in (result.median, result.baseline_median))
-        texts = (row.note, printable(result.reason))
+        texts = (row.note, printable(result.reason), *(printable(value) for _, value in result.candidate.params))
         writer.writerow(
             (place, result.candidate.scheduler, ",".join(row.knobs), *medians, *bounds, row.verdict, *counts, *texts)
         )

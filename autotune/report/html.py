@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
-from autotune.report import charts, documents
+from autotune.report import charts, documents, sweep
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
 from autotune.report.text import scale_for, sentence
@@ -116,7 +116,9 @@ def _runs(session: Session) -> Iterator[Safe]:
     if not numbers:
         return
     value = charts.value_axis(numbers)
-    yield _section("Runs in order of time", element("p", _RUNS, class_="small"), *_panels(session, runs, value))
+    yield _section(
+        "Runs in order of time", element("p", _says(session), class_="small"), *_panels(session, runs, value)
+    )
     pair = charts.compared(session, runs)
     if pair:
         yield _section("Histogram", *_histograms(session, {key: charts.values(runs[key]) for key in pair}))
@@ -128,6 +130,11 @@ _RUNS = (
 )
 
 
+def _says(session: Session) -> str:
+    compared = "of EEVDF at the value that is compared with."
+    return _RUNS.replace("of EEVDF.", compared) if session.workload.parameters else _RUNS
+
+
 def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) -> Iterator[Safe]:
     is_time = session.metric == documents.WALL_METRIC
     scale = scale_for((value.low, value.high), is_time=is_time)
@@ -136,7 +143,7 @@ def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) 
     for candidate, name, kind in _named(session):
         key = candidate.key
         if key in runs:
-            base = median(charts.values(runs.get(charts.baseline_of(candidate), [])))
+            base = median(charts.values(runs.get(charts.baseline_of(session, candidate), [])))
             drawn = charts.runs_in_order(runs[key], across, value, base, is_time=is_time)
             yield _panel(name, kind, element("span", high), element("span", low), chart=drawn)
 
@@ -179,6 +186,8 @@ def _commands(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     keep = documents.keep_command(session)
     if keep is not None:
         parts += [element("p", "To keep the winner attached:"), _command(keep)]
+    for line in sweep.winner_commands(session):
+        parts += [element("p", sweep.AT_ITS_BEST), _command(line)]
     if session.results:
         parts += [element("p", "To repeat the session:"), _command(documents.repeat_command(session, given))]
     if parts:
@@ -199,6 +208,7 @@ def _about(session: Session) -> Iterator[Safe]:
     began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(session.started_at))
     facts = {
         "Command": documents.named_command(session.workload),
+        **dict(line.split(": ", 1) for line in sweep.parameter_lines(session.workload)),
         "Directory": session.workload.cwd,
         "Began": f"{began}, took {session.elapsed_s:.0f} s",
         "Planner": session.planner,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from autotune import parameters
 from autotune.records import Candidate, Run, Session
 
 SCHEMA_VERSION = 2
@@ -38,7 +39,7 @@ def document(session: Session) -> dict[str, Any]:
         },
         "primary_metric": PRIMARY_METRIC,
         "results": [
-            _result(session.workload.title, result.candidate, runs)
+            _result(parameters.at(session.workload, result.candidate.params).title, result.candidate, runs)
             for result in session.results
             if (runs := _runs(session, result.candidate))
         ],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autotune.records import Session
-from autotune.report import documents
+from autotune.report import documents, sweep
 from autotune.report.table import RIGHT_ALIGNED
 from autotune.report.text import printable, sentence
 
@@ -56,6 +56,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     shown = documents.session_table(session)
     yield dialect.heading(escaped(f"autotune: {session.workload.title}"))
     yield escaped(documents.machine_sentence(session.machine))
+    yield from (escaped(sentence(line)) for line in sweep.parameter_lines(session.workload))
     if session.baseline is not None:
         yield escaped(documents.baseline_sentence(session.baseline, is_time=session.metric == documents.WALL_METRIC))
     rows = [[escaped(cell) or " " for cell in row.cells] for row in shown.rows]
@@ -69,6 +70,9 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     yield from (dialect.command(line) for line in command)
     if session.spending is not None and session.spending.calls:
         yield escaped(documents.spending_sentence(session.spending))
+    for best in sweep.winner_commands(session):
+        yield escaped(sweep.AT_ITS_BEST)
+        yield dialect.command(best)
     yield dialect.command(documents.repeat_command(session, given))
 
 

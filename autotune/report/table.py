@@ -14,6 +14,7 @@ from autotune.records import (
     Interval,
     MetricResult,
     knob_text,
+    point_text,
 )
 from autotune.report.text import Scale, counted, printable, scale_for, value_text
 from autotune.verdict.stats import ratio_text
@@ -39,11 +40,19 @@ class Row:
     note: str
     interval: Interval | None = None
     """What `speedup` says; None without one, and for EEVDF."""
+    params: tuple[str, ...] = ()
+    """Values of the workload's parameters: `jobs=8`."""
 
     @property
     def name(self) -> str:
-        """The candidate as `--scheduler` takes it."""
-        return f"{self.scheduler}:{','.join(self.knobs)}" if self.knobs else self.scheduler
+        """The candidate as `--scheduler` takes it, followed by the values of the workload's parameters."""
+        setting = f"{self.scheduler}:{','.join(self.knobs)}" if self.knobs else self.scheduler
+        return " ".join((setting, *self.params))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What may stand below the scheduler where the name is too long for a line."""
+        return (*self.knobs, *self.params)
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -88,13 +97,13 @@ def _rows(results: Sequence[CandidateResult], scale: Scale, winner: str | None) 
 
 
 def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) -> Row:
-    is_baseline = result.candidate.scheduler == BASELINE
+    is_baseline = result.verdict is None
     eevdf = result.baseline_median
     kind: RowKind = "baseline" if result.verdict is None else result.verdict
     return Row(
         kind="winner" if result.candidate.key == winner else kind,
         rank=place,
-        scheduler="EEVDF" if is_baseline else printable(result.candidate.scheduler),
+        scheduler="EEVDF" if result.candidate.scheduler == BASELINE else printable(result.candidate.scheduler),
         knobs=_knobs(result.candidate),
         median="-" if result.median is None else scale.text(result.median),
         baseline_median=("" if is_baseline else "-") if eevdf is None else scale.text(eevdf),
@@ -103,6 +112,7 @@ def _row(result: CandidateResult, place: str, scale: Scale, winner: str | None) 
         runs=str(result.runs),
         note=_note(result, winner),
         interval=result.speedup,
+        params=tuple(printable(point_text((one,))) for one in result.candidate.params),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from autotune import signals
 from autotune.errors import AutotuneError, MachineLost
 from autotune.machine.base import Machine
-from autotune.session.trials import Trials
+from autotune.session.points import PointTrials
 
 
 def caught(step: Callable[[], None]) -> BaseException | None:
@@ -30,7 +30,7 @@ def give_back(machine: Machine) -> BaseException | None:
     return again or (None if first is None or signals.is_interruption(first) else first)
 
 
-def clean_up(trials: Trials) -> BaseException | None:
+def clean_up(trials: PointTrials) -> BaseException | None:
     """Run the cleanup command. Return the exception that ended it; None when it completed."""
 
     def cleanup() -> None:

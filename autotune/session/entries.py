@@ -39,6 +39,8 @@ class Entries:
         self._resolve = resolve
         self._reporter = reporter
         self._entries: dict[str, Entry] = {}
+        self._specs: dict[str, AttachSpec | None] = {}
+        """How to attach each scheduler with its knobs; None for one that cannot be built."""
         self._refused: list[str] = []
 
     def __len__(self) -> int:
@@ -67,13 +69,20 @@ class Entries:
         return fresh, untried
 
     def _built(self, proposal: Proposal) -> Entry | None:
-        key = proposal.candidate.key
-        self._reporter.report(Step("build", key))
+        """Return an entry; None when it cannot be built. A scheduler is built once for all values of parameters."""
+        alone = proposal.candidate.alone
+        if alone.key not in self._specs:
+            self._specs[alone.key] = self._resolved(alone)
+        spec = self._specs[alone.key]
+        return Entry(proposal, spec) if spec is not None else None
+
+    def _resolved(self, alone: Candidate) -> AttachSpec | None:
+        self._reporter.report(Step("build", alone.key))
         try:
-            return Entry(proposal, self._resolve(proposal.candidate))
+            return self._resolve(alone)
         except (AttachError, BuildError, UsageError) as error:
-            self.refuse(key, str(error))
-            self._reporter.warn(f"{key} is left out: {error}")
+            self.refuse(alone.key, str(error))
+            self._reporter.warn(f"{alone.key} is left out: {error}")
             return None
 
     def refuse(self, key: str, reason: str) -> None:
@@ -93,7 +102,7 @@ class Entries:
         proposal = self._entries[key].proposal
         reason = f"{proposal.reason} (knobs changed by the user, from {key})"
         try:
-            spec = self._resolve(chosen)
+            spec = self._resolve(chosen.alone)
         except (AttachError, BuildError, UsageError) as error:
             self._reporter.warn(f"{chosen.key} is left out: {error}")
             return None

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from autotune.measure import counters
-from autotune.records import Baseline, Observation, Run, Trial
+from autotune.records import BASELINE, Baseline, Observation, Point, Run, Trial
 from autotune.session.entries import RoundOf
 from autotune.session.trials import TrialOutcome
 from autotune.verdict import stats
 from autotune.verdict.confirm import detectable
+from autotune.verdict.sweep import Place
 
 
 @dataclass
@@ -19,29 +20,44 @@ class Measured:
     """All that was measured so far. `baseline`, `observation` and `last_run` are None until the baseline is known."""
 
     trials: list[Trial] = field(default_factory=list)
-    baseline_values: dict[RoundOf, float] = field(default_factory=dict)
-    baseline_others: dict[RoundOf, dict[str, float]] = field(default_factory=dict)
-    """Values of guards and of further metrics, by name."""
+    baseline_values: dict[str, dict[RoundOf, float]] = field(default_factory=dict)
+    """Values of EEVDF's runs, by its key: there is one for each value of the workload's parameters."""
+    baseline_others: dict[str, dict[RoundOf, dict[str, float]]] = field(default_factory=dict)
+    """Values of guards and of further metrics, by name; as `baseline_values`."""
+    places: tuple[Place, ...] = ()
+    """EEVDF at each value of the parameters, best first; empty until the baseline is known."""
+    points: Mapping[str, Point] = field(default_factory=lambda: {BASELINE: ()})
+    """The values of each key of EEVDF."""
     baseline: Baseline | None = None
     observation: Observation | None = None
     last_run: Run | None = None
 
-    def learn_baseline(self, measured: Sequence[TrialOutcome], cpus: int, pairs: int) -> tuple[Baseline, Observation]:
-        """Set the baseline from its first runs, without the warm-up. `pairs` are those that the budget has for a
-        confirmation, 0 when it has no room for one."""
-        trials = [outcome.trial for outcome in measured]
-        self.baseline_values = {(one.phase, one.round): one.value for one in trials if one.value is not None}
-        self.baseline_others = {(one.phase, one.round): one.others for one in trials if one.value is not None}
-        values = list(self.baseline_values.values())
+    def note_baseline(self, trial: Trial) -> None:
+        """Keep the values of a run of EEVDF; none for one that does not count."""
+        if trial.value is not None:
+            self.baseline_values.setdefault(trial.candidate, {})[trial.phase, trial.round] = trial.value
+            self.baseline_others.setdefault(trial.candidate, {})[trial.phase, trial.round] = trial.others
+
+    def learn_baseline(
+        self, measured: Mapping[str, Sequence[TrialOutcome]], places: Sequence[Place], cpus: int, pairs: int
+    ) -> tuple[Baseline, Observation]:
+        """Set the baseline from EEVDF's first runs by key, without the warm-up: that of the first place. `pairs` are
+        those that the budget has for a confirmation, 0 when it has no room for one."""
+        for outcome in (one for outcomes in measured.values() for one in outcomes):
+            self.note_baseline(outcome.trial)
+        self.places = tuple(places)
+        best = measured[places[0].key]
+        values = [one.trial.value for one in best if one.trial.value is not None]
         noise = stats.noise(values) or 0.0
-        self.last_run = trials[-1].run
+        self.last_run = best[-1].trial.run
         self.baseline = Baseline(
             median=stats.median(values) or 0.0,
             runs=len(values),
             noise=noise,
             detectable=detectable(noise, pairs) if pairs else None,
+            params=self.points[places[0].key],
         )
         self.observation = counters.average(
-            [counters.observe(item.before, item.after, item.trial.run, cpus) for item in measured]
+            [counters.observe(item.before, item.after, item.trial.run, cpus) for item in best]
         )
         return self.baseline, self.observation

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import re
 import shlex
@@ -19,6 +20,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
+from autotune import parameters
 from autotune.config import WITHOUT_MODEL, size_flag
 from autotune.errors import AutotuneError, UsageError, WorkloadError
 from autotune.knowledge.store import Knowledge
@@ -36,6 +38,8 @@ from autotune.verdict.statistic import Statistic
 
 LEAST_VM_BYTES = 128 << 20
 """Less memory does not hold the kernel and what starts the session in the micro-VM."""
+RESERVED_PARAMETER = "scheduler"
+"""hyperfine's JSON names the scheduler of a result by this parameter."""
 LEAST_RUN_S = 0.1
 """Shortest time that one run takes, with all that is around it."""
 
@@ -117,9 +121,33 @@ def _input(start: Start) -> None:
 # --- the commands ----------------------------------------------------------------------------------------
 
 
-def program(start: Start) -> None:
+def _parameters(start: Start) -> None:
+    """Refuse parameters that nobody meant: one that changes no run, or more sets of values than can be measured."""
     workload = start.request.workload
-    _shell(workload)
+    several = math.prod(len(one.values) for one in workload.parameters)
+    if several > parameters.MOST_POINTS:
+        raise UsageError(
+            f"the parameters have {several} sets of values; at most {parameters.MOST_POINTS} can be compared",
+            hint="give fewer values: EEVDF runs with each set",
+        )
+    unused = parameters.unused(workload)
+    if unused is not None:
+        raise UsageError(
+            f"the parameter {unused} changes no run: {{{unused}}} is not in the command",
+            hint=f"write {{{unused}}} where its values belong, in the command, --prepare or --conclude",
+        )
+    if any(one.name == RESERVED_PARAMETER for one in workload.parameters):
+        hint = "choose another name; --scheduler names the schedulers to try"
+        raise UsageError(f"no parameter can be named {RESERVED_PARAMETER}", hint=hint)
+
+
+def program(start: Start) -> None:
+    _shell(start.request.workload)
+    for workload in parameters.everywhere(start.request.workload):
+        _program(workload)
+
+
+def _program(workload: Workload) -> None:
     may_make: MayMake = "programs" if workload.setup is not None else "files" if workload.prepare is not None else ""
     word = _first_word(workload.command, workload.shell) if workload.shell else workload.argv[0]
     problem = _missing(word, workload.cwd, workload.env, may_make, shell=bool(workload.shell)) if word else ""
@@ -137,7 +165,11 @@ def _shell(workload: Workload) -> None:
 
 
 def programs_around(start: Start) -> None:
-    workload = start.request.workload
+    for workload in parameters.everywhere(start.request.workload):
+        _programs_around(workload)
+
+
+def _programs_around(workload: Workload) -> None:
     may_make: MayMake = ""
     around = {
         "setup": workload.setup,
@@ -295,7 +327,9 @@ def _planner(start: Start) -> None:
 def _budget(start: Start) -> None:
     """Refuse a budget that ends before one candidate has run, as far as past sessions here, or common sense, tell."""
     settings = start.request.settings
-    runs = settings.warmup + max(tuner.BASELINE_RUNS, settings.least_rounds) + LEAST_RACE_RUNS
+    points = len(parameters.points(start.request.workload.parameters))
+    of_baseline = settings.warmup + max(tuner.BASELINE_RUNS, settings.least_rounds)
+    runs = points * of_baseline + LEAST_RACE_RUNS
     run_s, why = _known_run_s(start)
     if settings.budget < runs * run_s:
         raise UsageError(
@@ -318,6 +352,7 @@ def _known_run_s(start: Start) -> tuple[float, str]:
 
 
 CHECKS: tuple[Callable[[Start], None], ...] = (
+    _parameters,
     _metric,
     _statistic,
     _input,

@@ -7,7 +7,7 @@ import os
 import re
 
 from autotune.events import Listener, Warned
-from autotune.records import BASELINE, Run, Trial, Workload
+from autotune.records import Run, Trial, Workload, is_baseline
 from autotune.report.text import counted
 
 _AMPERSAND_REDIRECT = re.compile(r"&>")
@@ -44,7 +44,7 @@ class Remarks:
     def _see_exit(self, trial: Trial) -> None:
         run = trial.run
         end = f"signal {run.signal}" if run.signal is not None else f"exit code {run.exit_code}"
-        if trial.candidate == BASELINE:
+        if is_baseline(trial.candidate):
             self._baseline_ends.add(end)
         elif end not in self._baseline_ends:
             text = (

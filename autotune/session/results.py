@@ -6,12 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from autotune.records import BASELINE, Candidate, CandidateResult, GuardResult, MetricResult, Phase, Workload
+from autotune.records import (
+    BASELINE,
+    Candidate,
+    CandidateResult,
+    GuardResult,
+    MetricResult,
+    Phase,
+    Workload,
+    point_text,
+)
 from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
 from autotune.verdict import guards, ranking, stats
 from autotune.verdict.race import Race, Standing
 from autotune.verdict.statistic import Statistic
+from autotune.verdict.sweep import Place
 
 MEDIANS_DIFFER = "the medians say otherwise, since rounds differ widely: the speedup compares round by round"
 
@@ -32,7 +42,7 @@ class Results:
         winner = race.winner if race is not None else None
         leader = race.shown_leader if race is not None else None
         return ranking.rank(
-            [*self.of_candidates(standings), self._of_baseline()], winner, leader.key if leader is not None else None
+            [*self.of_candidates(standings), *self.of_baselines()], winner, leader.key if leader is not None else None
         )
 
     def of_candidates(self, standings: Iterable[Standing]) -> list[CandidateResult]:
@@ -44,8 +54,12 @@ class Results:
         phase: Phase = "confirm" if standing.fresh else "race"
         compared = [(phase, number) for number in standing.rounds]
         own = [entry.values[one] for one in compared] or list(entry.values.values())
-        median, eevdf = self._middle(own), self._middle([self.measured.baseline_values[one] for one in compared])
+        known = self.measured.baseline_values.get(standing.against, {})
+        median, eevdf = self._middle(own), self._middle([known[one] for one in compared])
         note = self.note_of(standing)
+        if self.workload.parameters and standing.against != self.measured.places[0].key:
+            beside = f"compared with EEVDF {point_text(self.measured.points[standing.against])}"
+            note = f"{note}; {beside}" if note else beside
         if self.statistic is None and stats.medians_contradict(standing.interval, eevdf, median, self.workload.goal):
             note = f"{note}; {MEDIANS_DIFFER}" if note else MEDIANS_DIFFER
         return CandidateResult(
@@ -65,7 +79,8 @@ class Results:
             fresh_pairs=standing.fresh_pairs,
             slowest=standing.tail.slowest if standing.tail is not None else None,
             guards=self.guards_of(standing),
-            metrics=self._metrics(entry.others, compared),
+            metrics=self._metrics(entry.others, compared, standing.against),
+            against=standing.against if self.workload.parameters else None,
         )
 
     def _middle(self, values: Sequence[float]) -> float | None:
@@ -75,16 +90,17 @@ class Results:
     def guards_of(self, standing: Standing) -> tuple[GuardResult, ...]:
         """Judge a candidate's guards over the rounds that its interval rests on."""
         phase: Phase = "confirm" if standing.fresh else "race"
-        known, own = self.measured.baseline_others, self.entries[standing.key].others
+        known, own = self.measured.baseline_others.get(standing.against, {}), self.entries[standing.key].others
         compared = [(phase, number) for number in standing.rounds]
         rounds = [(known[one], own[one]) for one in compared if one in known and one in own]
         return guards.judge(self.workload.guards, rounds)
 
     def _metrics(
-        self, own: Mapping[RoundOf, Mapping[str, float]], compared: Sequence[RoundOf] | None
+        self, own: Mapping[RoundOf, Mapping[str, float]], compared: Sequence[RoundOf] | None, against: str
     ) -> tuple[MetricResult, ...]:
-        """Return medians of further metrics over the `compared` rounds; None: over all of EEVDF's own."""
-        known = self.measured.baseline_others
+        """Return medians of further metrics over the `compared` rounds, beside those of the baseline `against`; None:
+        over all of EEVDF's own."""
+        known = self.measured.baseline_others.get(against, {})
         found = []
         for metric in self.workload.metrics:
             rounds = [one for one in (own if compared is None else compared) if one in own and metric.name in own[one]]
@@ -111,17 +127,35 @@ class Results:
             return ""
         return f"too few rounds to judge its {self.statistic.name}"
 
-    def _of_baseline(self) -> CandidateResult:
-        values = list(self.measured.baseline_values.values())
-        trials = [trial for trial in self.measured.trials if trial.candidate == BASELINE]
+    def of_baselines(self) -> list[CandidateResult]:
+        """Return EEVDF at each value of the parameters, best first; a single result without parameters."""
+        best = Place(next(iter(self.measured.points)), None, None, "", ())
+        return [self._of_baseline(place) for place in self.measured.places or (best,)]
+
+    def _of_baseline(self, place: Place) -> CandidateResult:
+        known = self.measured.baseline_values
+        own, others = known.get(place.key, {}), self.measured.baseline_others.get(place.key, {})
+        rounds: list[RoundOf] = [("baseline", number) for number in place.rounds]
+        compared = None if place.verdict is None else rounds
+        trials = [trial for trial in self.measured.trials if trial.candidate == place.key]
         return CandidateResult(
-            candidate=Candidate(BASELINE),
+            candidate=Candidate(BASELINE, params=self.measured.points[place.key]),
             reason="the kernel's own scheduler",
-            verdict=None,
-            speedup=None,
-            median=self._middle(values),
-            runs=len(values),
+            verdict=place.verdict,
+            speedup=place.interval,
+            median=self._middle(list(own.values()) if compared is None else [own[one] for one in compared]),
+            baseline_median=None if compared is None else self._middle([known[place.against][one] for one in compared]),
+            runs=len(own),
             invalid_runs=sum(1 for trial in trials if trial.invalid is not None),
             confirmed=False,
-            metrics=self._metrics(self.measured.baseline_others, None),
+            note=self._note_of_baseline(place),
+            metrics=self._metrics(others, compared, place.against),
+            against=None if compared is None else place.against,
         )
+
+    def _note_of_baseline(self, place: Place) -> str:
+        if len(self.measured.places) < 2:
+            return ""
+        if place.verdict is None:
+            return "EEVDF's best value"
+        return "" if place.verdict == "slower" else "may be EEVDF's best value: a winner must beat it too"

@@ -7,6 +7,7 @@ and is repeated.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Protocol
 
@@ -14,9 +15,10 @@ from autotune.errors import AttachError, BuildError, MachineLost, WorkloadError
 from autotune.records import BASELINE, Candidate, Phase, Proposal
 from autotune.session.entries import Entries
 from autotune.session.measured import Measured
+from autotune.session.points import PointTrials
 from autotune.session.reporter import Reporter
 from autotune.session.spending import BudgetClock, OutOfBudget
-from autotune.session.trials import LostTrial, TrialOutcome, Trials
+from autotune.session.trials import LostTrial, TrialOutcome
 from autotune.verdict.race import Race, Round
 
 REPEATS, MACHINE_REPEATS = 1, 3
@@ -36,7 +38,7 @@ class Runs:
 
     def __init__(
         self,
-        trials: Trials,
+        trials: PointTrials,
         entries: Entries,
         measured: Measured,
         budget: BudgetClock,
@@ -50,12 +52,12 @@ class Runs:
         self._reporter = reporter
         self._approve = approve
 
-    def baseline(self, phase: Phase, number: int) -> TrialOutcome:
-        """Run the baseline before the race. Raises WorkloadError when it cannot be measured, MachineLost when the
-        machine is to blame for that, OutOfBudget."""
+    def baseline(self, phase: Phase, number: int, key: str = BASELINE) -> TrialOutcome:
+        """Run the baseline of a key before the race. Raises WorkloadError when it cannot be measured, MachineLost when
+        the machine is to blame for that, OutOfBudget."""
         if self._budget.left_s() <= 0.0:
             raise OutOfBudget
-        outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number))
+        outcome = self._again_if_lost(lambda: self._trials.baseline(phase, number, key))
         if isinstance(outcome, LostTrial):
             error = MachineLost if outcome.by_machine else WorkloadError
             raise error(f"the baseline could not be measured: {outcome.reason}", hint="run again")
@@ -68,8 +70,8 @@ class Runs:
         OutOfBudget."""
         if self._budget.left_s() <= 0.0:
             raise OutOfBudget
-        if key == BASELINE:
-            run = self._again_if_lost(lambda: self._trials.baseline(upcoming.phase, upcoming.number))
+        if key in race.baselines:
+            run = self._again_if_lost(lambda: self._trials.baseline(upcoming.phase, upcoming.number, key))
             return key, self._note(race, key, run)
         approved = self._approved(race, key)
         if approved is None:
@@ -85,8 +87,11 @@ class Runs:
         editable = not entry.values and not entry.last_problem
         with self._budget.paused():
             chosen = self._approve(entry.proposal.candidate, entry.proposal, editable=editable)
-        if chosen is None or chosen == entry.proposal.candidate:
-            return None if chosen is None else key
+        if chosen is None:
+            return None
+        chosen = dataclasses.replace(chosen, params=entry.proposal.candidate.params)
+        if chosen == entry.proposal.candidate:
+            return key
         replaced = self._entries.replace(key, chosen)
         if replaced is not None:
             race.rename(key, replaced)
@@ -127,13 +132,13 @@ class Runs:
             return None
         self._measured.trials.append(outcome.trial)
         value = outcome.trial.value
-        if value is not None:
-            values = self._measured.baseline_values if entry is None else entry.values
-            values[outcome.trial.phase, outcome.trial.round] = value
-            others = self._measured.baseline_others if entry is None else entry.others
-            others[outcome.trial.phase, outcome.trial.round] = outcome.trial.others
-        elif entry is not None:
+        if entry is None:
+            self._measured.note_baseline(outcome.trial)
+        elif value is None:
             entry.last_problem = outcome.trial.invalid or ""
+        else:
+            entry.values[outcome.trial.phase, outcome.trial.round] = value
+            entry.others[outcome.trial.phase, outcome.trial.round] = outcome.trial.others
         if outcome.ejected:
             race.drop(key, (outcome.trial.invalid or "ejected"))
         return value

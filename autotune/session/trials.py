@@ -97,7 +97,13 @@ class Trials:
         *,
         show_output: bool,
         deadline: Deadline | None = None,
+        baseline: str = BASELINE,
+        setups: dict[str, int] | None = None,
     ) -> None:
+        """`baseline` is the key of EEVDF's runs. `setups` notes in which generation of the machine a setup command has
+        run, for all that share it."""
+        self._baseline = baseline
+        self._setups = {} if setups is None else setups
         self._deadline = deadline or unlimited()
         self._limits = Limits(self._deadline, workload.timeout_s)
         self._workload = workload
@@ -109,6 +115,10 @@ class Trials:
         self._noted: set[str] = set()
         self._remarks = Remarks(workload, listener)
         self._generation = machine.generation
+
+    @property
+    def workload(self) -> Workload:
+        return self._workload
 
     # --- before and after the trials ---
 
@@ -125,8 +135,10 @@ class Trials:
         """Set up the current machine. Return its generation."""
         generation = self._machine.generation
         refuse_unless_free(self._machine.state())
-        if self._workload.setup is not None:
-            self._helper("setup", self._workload.setup)
+        setup = self._workload.setup
+        if setup is not None and self._setups.get(setup) != generation:
+            self._helper("setup", setup)
+            self._setups[setup] = generation
         return generation
 
     def cleanup(self) -> None:
@@ -179,8 +191,8 @@ class Trials:
             self._prepare()
         except RunnerLost as error:
             return _lost(error)
-        self._listener(RunStarted(phase, number, BASELINE))
-        return self._measured(phase, number, BASELINE, None, None)
+        self._listener(RunStarted(phase, number, self._baseline))
+        return self._measured(phase, number, self._baseline, None, None)
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
         """Run the workload under a candidate. Raises AttachError or BuildError when it cannot be attached."""
@@ -293,6 +305,14 @@ class Trials:
         if self._machine.generation == self._generation:
             return
         generation = self._set_up()
+        try:
+            self._warm_up()
+        except RunnerLost:
+            self._setups.clear()
+            raise
+        self._generation = generation
+
+    def _warm_up(self) -> None:
         self._machine.fresh()
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
@@ -301,7 +321,6 @@ class Trials:
         self._limits.note(COMMAND, self._machine.run(spec, self._show()), spec.timeout_s)
         if self._workload.conclude is not None:
             self._helper("conclude", self._workload.conclude)
-        self._generation = generation
 
     def _helper(self, name: Stage, command: str) -> None:
         """Run one of the workload's own commands, not measured. Raises WorkloadError when it fails."""

@@ -30,21 +30,23 @@ from autotune.events import (
     Standings,
     Step,
     Unmeasured,
+    ValuesKnown,
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import BASELINE, Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
 from autotune.report import documents
 from autotune.session import ending
+from autotune.session.baselines import Baselines, by_scheduler
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
+from autotune.session.points import PointTrials
 from autotune.session.reporter import Reporter
 from autotune.session.results import Results
 from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
-from autotune.session.trials import TrialOutcome, Trials
 from autotune.verdict import budget, ranking, stats
-from autotune.verdict.confirm import MOST_PAIRS, detectable, pairs_to_show
+from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, detectable, pairs_to_show
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
 from autotune.verdict.statistic import Statistic
 
@@ -122,15 +124,18 @@ class _Tuning:
         self._started_at = time.time()
         self._reporter = Reporter(listener)
         self._budget = BudgetClock(deadline, clock)
-        self._trials = Trials(
+        self._trials = PointTrials(
             workload, machine, self._reporter.report, show_output=options.show_output, deadline=deadline
         )
         self._entries = Entries(resolve, self._reporter)
-        self._measured = Measured()
+        self._measured = Measured(points=self._trials.points)
         self._statistic = Statistic.named(options.statistic)
         self._results = Results(self._entries, self._measured, workload, self._statistic)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
         self._rng = random.Random(options.seed)
+        self._baselines = Baselines(
+            self._trials.points, workload.goal, self._rng, rounds=max(BASELINE_RUNS, options.min_rounds)
+        )
         self._race: Race | None = None
         self._reserve_runs = 0
         self._reserve_s = 0.0
@@ -180,25 +185,29 @@ class _Tuning:
     # --- baseline ---
 
     def _measure_baseline(self) -> None:
-        warmups = [self._runs.baseline("warmup", number + 1) for number in range(self._options.warmup)]
+        found = self._baselines
+        found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
-        runs = max(BASELINE_RUNS, self._options.min_rounds)
-        measured: list[TrialOutcome] = []
-        while len(measured) < runs and (self._budget.left_s() > 0.0 or not measured):
-            measured.append(self._runs.baseline("baseline", len(measured) + 1))
-        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // 2
+        found.measure(self._runs, self._budget, self._reporter)
+        pairs = budget.reserve(self._budget.runs_left(), self._most_reserved) // found.runs_of_a_pair
+        pairs = pairs if pairs >= LEAST_PAIRS else 0
         self._refuse_too_few_for_statistic(pairs)
-        baseline, observation = self._measured.learn_baseline(measured, self._machine.info.cpus, pairs)
+        baseline, observation = self._measured.learn_baseline(
+            found.measured, found.sweep.places(), self._machine.info.cpus, pairs
+        )
         if self._statistic is not None:
             gain = detectable(baseline.noise * self._statistic.noise_factor, pairs)
             baseline = self._measured.baseline = replace(baseline, detectable=gain)
         if self._options.min_effect:
             baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
-        wall_s = [outcome.trial.run.wall_s for outcome in [*warmups, *measured]]
+        first_runs = [*found.warmups.get(found.best, ()), *found.measured[found.best]]
+        wall_s = [outcome.trial.run.wall_s for outcome in first_runs]
         prepared = self._workload.prepare is not None or self._workload.pristine
         for caution in stats.cautions(wall_s, prepared=prepared):
             if caution.kind == "already done" or (caution.kind == "slow start" and not self._options.warmup):
                 self._reporter.warn(caution.text)  # a warm-up run takes the slow start; the others wait for all runs
+        if found.are_several:
+            self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
 
     def _refuse_too_few_for_statistic(self, pairs: int) -> None:
@@ -206,7 +215,8 @@ class _Tuning:
         judged = self._statistic
         if judged is None or pairs >= judged.least_pairs:
             return
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * judged.least_pairs + 2))
+        wanted_runs = self._runs_for(judged.least_pairs) + 2
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(wanted_runs))
         raise UsageError(
             f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs to confirm a gain, and the budget has "
             f"room for {pairs}",
@@ -220,8 +230,12 @@ class _Tuning:
         wanted = pairs_to_show(math.log1p(least), math.sqrt(2.0) * baseline.noise * factor)
         if wanted <= pairs or wanted > MOST_PAIRS:
             return replace(baseline, min_effect=least)
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(4 * wanted))
+        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(self._runs_for(wanted)))
         return replace(baseline, min_effect=least, wanted_s=wanted_s)
+
+    def _runs_for(self, pairs: int) -> int:
+        """Return the runs after the baseline of which a confirmation of so many pairs takes its half."""
+        return 2 * self._baselines.runs_of_a_pair * pairs
 
     # --- candidates ---
 
@@ -245,6 +259,9 @@ class _Tuning:
             tail_runs=min(TAIL_RUNS, self._most_reserved),
             min_effect=self._options.min_effect,
             statistic=self._statistic,
+            alpha=self._baselines.alpha,
+            baseline=self._baselines.best,
+            rivals=self._baselines.rivals,
         )
         return self._race
 
@@ -264,6 +281,7 @@ class _Tuning:
             spent_s=self._budget.spent_s(),
             run_s=self._budget.cost_s(1),
             most=self._most_reserved,
+            likely=self._baselines.likely(proposed),
         )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
@@ -281,6 +299,10 @@ class _Tuning:
         return fresh
 
     def _proposals(self) -> Sequence[Proposal]:
+        """Return what is proposed, at each value of the workload's parameters."""
+        return self._baselines.expanded(self._proposed())
+
+    def _proposed(self) -> Sequence[Proposal]:
         if self._options.user_candidates:
             return [Proposal(candidate, "chosen with --scheduler") for candidate in self._options.user_candidates]
         self._reporter.report(Step("plan", self._planner.name))
@@ -307,9 +329,9 @@ class _Tuning:
             baseline=known.baseline,
             observation=known.observation,
             run=known.last_run,
-            results=tuple(self._results.of_candidates(self._race.standings() if self._race is not None else ())),
+            results=tuple(by_scheduler(self._results.of_candidates(self._race.standings() if self._race else ()))),
             budget_left_s=self._budget.left_s(),
-            candidates_affordable=self._affordable(),
+            candidates_affordable=self._baselines.schedulers_affordable(self._affordable()),
             refused=self._entries.take_refused(),
         )
 
@@ -325,15 +347,14 @@ class _Tuning:
 
     @property
     def _most_reserved(self) -> int:
-        most = budget.MOST_RESERVED_RUNS if self._statistic is None else 2 * self._statistic.most_pairs
-        pairs = self._options.most_pairs
-        return most if pairs is None else min(most, 2 * pairs)
+        most = MOST_PAIRS if self._statistic is None else self._statistic.most_pairs
+        return self._baselines.runs_of_a_pair * min(most, self._options.most_pairs or sys.maxsize)
 
     def _reserved(self) -> int:
         """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
         baseline's, race and confirmation share the loss."""
         fitting = int(self._reserve_s / max(1e-3, self._budget.cost_s(1)))
-        least = min(budget.LEAST_CONFIRM_RUNS, self._reserve_runs)
+        least = min(self._baselines.runs_of_a_pair * LEAST_PAIRS, self._reserve_runs)
         return max(least, min(self._reserve_runs, fitting))
 
     def _planner_name(self) -> str:
@@ -352,7 +373,7 @@ class _Tuning:
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        pairs = min(self._budget.runs_left() // 2, self._options.most_pairs or sys.maxsize)
+        pairs = min(self._budget.runs_left() // self._baselines.runs_of_a_pair, self._options.most_pairs or sys.maxsize)
         if pairs < race.least_pairs:
             self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
             return
@@ -407,7 +428,8 @@ class _Tuning:
 
     def _warn_of_the_baseline(self) -> None:
         """Warn of drift and outliers, which only all runs of the baseline show."""
-        trials = [one for one in self._measured.trials if one.candidate == BASELINE and one.phase != "warmup"]
+        best = self._baselines.best
+        trials = [one for one in self._measured.trials if one.candidate == best and one.phase != "warmup"]
         wall_s = [one.run.wall_s for one in trials if one.value is not None]
         for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
@@ -426,7 +448,7 @@ class _Tuning:
             return Outlook(leader.key, None, None, None, self._options.min_effect)
         least = self._options.min_effect
         pairs = ranking.more_pairs(leader.interval, self._race.pair_deviation, leader.fresh_pairs, least)
-        more_s = None if pairs is None else self._budget.cost_s(2 * pairs)
+        more_s = None if pairs is None else self._budget.cost_s(self._baselines.runs_of_a_pair * pairs)
         wanted_s = None if more_s is None else budget.rounded_up(self._budget.spent_s() + more_s)
         return Outlook(leader.key, pairs, more_s, wanted_s, least)
 

@@ -62,11 +62,21 @@ def more_candidates(runs: int, rounds: int, reserved: int) -> int:
 
 
 def allot(
-    *, proposed: int, runs: int, most_rounds: int, spent_s: float, run_s: float, most: int = MOST_RESERVED_RUNS
+    *,
+    proposed: int,
+    runs: int,
+    most_rounds: int,
+    spent_s: float,
+    run_s: float,
+    most: int = MOST_RESERVED_RUNS,
+    likely: int | None = None,
 ) -> Allotment:
     """Divide the `runs` that fit after the baseline, at most `most` of them for the confirmation. `spent_s` is the time
-    of the session so far."""
+    of the session so far. Of the proposed, those after the first `likely` ones (None: all are likely) run only where
+    all get all rounds: at a value with which EEVDF is slow, few schedulers win."""
     fitting = min(proposed, candidates_that_run(runs, most))
+    if likely is not None:
+        fitting = min(fitting, max(likely, (runs - reserve(runs, most)) // most_rounds - 1))
     rounds = (runs - reserve(runs, most)) // (fitting + 1) if fitting else 0
     race_runs = most_rounds * (proposed + 1)
     wanted_runs = race_runs + min(most, math.ceil(race_runs * CONFIRM_SHARE / (1.0 - CONFIRM_SHARE)))

@@ -6,7 +6,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from autotune.records import Baseline, CandidateResult, Interval, Outlook, Prediction, Verdict
+from autotune.records import (
+    BASELINE,
+    Baseline,
+    CandidateResult,
+    Interval,
+    Outlook,
+    Prediction,
+    Verdict,
+    point_text,
+)
 from autotune.verdict.confirm import FIRST_LOOK_PAIRS, pairs_to_show
 from autotune.verdict.stats import excludes_one, percent_text, ratio_text
 from autotune.verdict.tail import unseen_one_in
@@ -23,15 +32,28 @@ def recommend(
     statistic: str = "typical",
 ) -> str:
     """Return what to use, how much better it is and how sure that is; or to stay with EEVDF, what is excluded, and what
-    would show more."""
+    would show more; and at which value of the workload's parameters EEVDF does best."""
+    says = _recommended(results, winner, baseline, outlook, is_time, min_effect, statistic)
+    return " ".join([says, *_best_values(results, winner)])
+
+
+def _recommended(
+    results: Sequence[CandidateResult],
+    winner: str | None,
+    baseline: Baseline | None,
+    outlook: Outlook | None,
+    is_time: bool,
+    min_effect: float,
+    statistic: str,
+) -> str:
     if baseline is None:
         return "Nothing can be said: the session ended before the baseline was known."
-    if all(result.speedup is None for result in results):
+    if all(result.speedup is None for result in results if result.candidate.scheduler != BASELINE):
         return "Nothing can be said: no scheduler ran often enough to be compared with EEVDF."
     best = next((result for result in results if result.candidate.key == winner), None)
     if best is not None and best.speedup is not None:
         what = "the command runs" if statistic == "typical" else f"the {statistic} of the command's runs is"
-        good = f"times as {'fast' if is_time else 'good'} as under EEVDF"
+        good = f"times as {'fast' if is_time else 'good'} as under {_eevdf(best, baseline)}"
         return " ".join([_won(best, best.speedup, min_effect, (what, good)), *_faster_but(results)])
     breakers = _faster_but(results)
     if breakers:
@@ -40,6 +62,27 @@ def recommend(
     if outlook is None or leader is None or leader.speedup is None:
         return "Stay with EEVDF: no scheduler was shown to beat it here."
     return f"Stay with EEVDF. Not shown: {_not_shown(leader, leader.speedup, outlook)}"
+
+
+def _eevdf(result: CandidateResult, baseline: Baseline) -> str:
+    """Name what a result is compared with."""
+    if result.against is None:
+        return "EEVDF"
+    point = result.against.removeprefix(BASELINE).strip()
+    return f"EEVDF with {point}, its best value" if point == point_text(baseline.params) else f"EEVDF with {point}"
+
+
+def _best_values(results: Sequence[CandidateResult], winner: str | None) -> list[str]:
+    """Return a sentence on EEVDF's best value, where there are several; none where the winner's sentence says it."""
+    values = [one for one in results if one.candidate.scheduler == BASELINE]
+    best = next((one for one in values if one.verdict is None), None)
+    if best is None or len(values) < 2:
+        return []
+    near = [point_text(one.candidate.params) for one in values if one is not best and one.verdict != "slower"]
+    if winner is not None and not near:
+        return []
+    also = f"; {' and '.join(near)} may be as good" if near else ""
+    return [f"EEVDF does best with {point_text(best.candidate.params)}{also}."]
 
 
 def _faster_but(results: Sequence[CandidateResult]) -> list[str]:
@@ -65,10 +108,12 @@ def _won(best: CandidateResult, speedup: Interval, min_effect: float, words: tup
     """Say what to use. `words` go before and after the number."""
     gain = f"{words[0]} {ratio_text(speedup.estimate)} {words[1]}"
     interval = f"{speedup.confidence * 100:.3g} % interval {ratio_text(speedup.low)} to {ratio_text(speedup.high)}"
-    sure = f"Use {best.candidate.short}: {gain} ({interval}), confirmed on fresh runs."
+    at = f" with {point_text(best.candidate.params)}" if best.candidate.params else ""
+    name = f"{best.candidate.alone.short}{at}"
+    sure = f"Use {name}: {gain} ({interval}), confirmed on fresh runs."
     if speedup.estimate < 1.0 + min_effect:
         sure = (
-            f"Stay with EEVDF: under {best.candidate.short} {gain} ({interval}), confirmed on fresh "
+            f"Stay with EEVDF: under {name} {gain} ({interval}), confirmed on fresh "
             f"runs, but that is less than the {percent_text(min_effect)} of --min-effect."
         )
     return " ".join([sure, *([_tail(best)] if best.slowest is not None else []), *_not_judged(best)])

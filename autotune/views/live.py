@@ -26,7 +26,7 @@ from rich.text import Text
 from autotune import events
 from autotune.config import Style
 from autotune.records import CandidateResult, Phase, Session
-from autotune.report import documents
+from autotune.report import documents, sweep
 from autotune.report import table as report_table
 from autotune.report.strip import Strips, strips
 from autotune.report.text import clock_text, printable, value_text
@@ -165,6 +165,8 @@ class LiveView:
         keep = documents.keep_command(session)
         if keep is not None:
             self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
+        for line in sweep.winner_lines(session):
+            self.console.print(Text(line), soft_wrap=True)
 
     def _show_output(self, lines: list[str]) -> None:
         for line in lines:
@@ -328,7 +330,7 @@ def _strip_columns(shown: report_table.Table, room: int) -> int:
 def _parts(row: report_table.Row, room: int) -> Sequence[str]:
     """Return what may stand in a line of its own: the name, or its scheduler and knobs where it is long."""
     is_long = len(row.name) > room // 2
-    return [row.scheduler, *(" " * _INDENT + knob for knob in row.knobs)] if is_long else [row.name]
+    return [row.scheduler, *(" " * _INDENT + part for part in row.parts)] if is_long else [row.name]
 
 
 def _columns(
@@ -388,14 +390,14 @@ def _taken(shown: report_table.Table) -> int:
 
 def _names_fit(shown: report_table.Table, room: int) -> bool:
     """Return whether every name fits into the columns unbroken, whole or in parts one below the other."""
-    parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.knobs))
+    parts = (part for row in shown.rows if len(row.name) > room for part in (row.scheduler, *row.parts))
     return all(len(part) + _INDENT <= room for part in parts)
 
 
 def _name(row: report_table.Row, room: int, *, below: bool) -> RenderableType:
     """Draw scheduler and knobs in one line where they fit, otherwise the knobs below, indented."""
     fits = len(row.name) <= room
-    under = [] if fits else [Text(knob, overflow="fold") for knob in row.knobs]
+    under = [] if fits else [Text(part, overflow="fold") for part in row.parts]
     if below and row.note:
         under.append(Text(row.note, "not bold"))
     return Group(

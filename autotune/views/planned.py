@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from autotune.config import Settings, duration_flag
+from autotune.parameters import points
 from autotune.records import Candidate, Workload
 from autotune.report.documents import named_command, shell_flag
+from autotune.report.sweep import parameter_lines
 from autotune.report.text import counted, printable
 from autotune.verdict import guards
 
@@ -27,6 +29,7 @@ def lines(
     yield "Dry run: nothing is started, attached or written."
     yield f"Machine: {printable(where)}"
     yield f"Command: {named_command(workload)}"
+    yield from parameter_lines(workload)
     shell = shell_flag(workload)
     if shell is not None:
         yield f"Shell: {printable(shell)}"
@@ -38,7 +41,7 @@ def lines(
     if settings.statistic != "typical":
         yield f"Judged: the {settings.statistic} of the runs"
     yield f"Guards: {', '.join(printable(guards.flag_text(one)) for one in workload.guards) or 'none'}"
-    yield f"Runs: {_runs(settings)}"
+    yield f"Runs: {_runs(settings, workload)}"
     yield f"Budget: {duration_flag(settings.budget)}"
     without = "search" if settings.planner == "search" else "offline"
     who = f"Claude ({settings.model})" if claude_plans else f"the {without} planner"
@@ -65,13 +68,25 @@ def _metric(workload: Workload) -> str:
     return f"{printable(workload.metric_regex)}, {'less' if workload.goal == 'min' else 'more'} is better"
 
 
-def _runs(settings: Settings) -> str:
+def _runs(settings: Settings, workload: Workload) -> str:
     warmup = counted(settings.warmup, "warm-up run")
+    several = len(points(workload.parameters))
+    if several > 1:
+        return _runs_of_values(settings, warmup, several)
     least, most = settings.least_rounds, settings.most_rounds
     number = f"{least} to {most}" if least < most else f"{most}"
     rounds = f"{number} rounds of EEVDF and each candidate in random order"
     fresh = "" if settings.runs is None else f"at most {settings.runs} "
     return f"{warmup}, the baseline, {rounds}, then {fresh}fresh rounds to confirm the best"
+
+
+def _runs_of_values(settings: Settings, warmup: str, several: int) -> str:
+    fresh = "" if settings.runs is None else f"at most {settings.runs} "
+    return (
+        f"{warmup} with each of {several} sets of values, EEVDF with each to find its best ones, then up to "
+        f"{settings.most_rounds} rounds of EEVDF at its best and each candidate with each, in random order, then "
+        f"{fresh}fresh rounds to confirm the best against EEVDF at every value that may be its best"
+    )
 
 
 def request_text(request: dict[str, Any]) -> str:

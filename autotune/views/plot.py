@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from autotune.errors import AutotuneError, UsageError
-from autotune.records import BASELINE, Session, Trial
+from autotune.records import BASELINE, Session, Trial, is_baseline
 from autotune.report import documents
 from autotune.report.text import counted, scale_for
 
@@ -80,7 +80,8 @@ Points = Mapping[str, Sequence[tuple[float, float]]]
 def _runs(session: Session) -> dict[str, list[Trial]]:
     """Return the valid runs of EEVDF and of each candidate as ranked, in order of time, without warm-up."""
     ranked = [result.candidate.key for result in session.results]
-    found: dict[str, list[Trial]] = {key: [] for key in (BASELINE, *ranked)}
+    eevdf = [key for key in ranked if is_baseline(key)] or [BASELINE]
+    found: dict[str, list[Trial]] = {key: [] for key in (*eevdf, *ranked)}
     for trial in sorted(session.trials, key=lambda one: one.started_at):
         if trial.phase != "warmup" and trial.value is not None and math.isfinite(trial.value):
             found.setdefault(trial.candidate, []).append(trial)
@@ -88,10 +89,11 @@ def _runs(session: Session) -> dict[str, list[Trial]]:
 
 
 def _letters(keys: Sequence[str]) -> dict[str, str]:
-    """Return a letter for each candidate; o is EEVDF. Of very many, the last share one."""
-    others = [key for key in keys if key != BASELINE]
+    """Return a letter for each candidate; o is EEVDF, at its best value. Of very many, the last share one."""
+    best = next((key for key in keys if is_baseline(key)), BASELINE)
+    others = [key for key in keys if key != best]
     given = {key: _LETTERS[number] if number < len(_LETTERS) else "*" for number, key in enumerate(others)}
-    return {key: "o" if key == BASELINE else given[key] for key in keys}
+    return {key: "o" if key == best else given[key] for key in keys}
 
 
 def _by_scheduler(points: Points, letters: Mapping[str, str], width: int, title: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from autotune import events
-from autotune.records import BASELINE, Candidate, Phase
+from autotune.records import BASELINE, Candidate, Phase, is_baseline
 from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
@@ -20,6 +20,7 @@ from autotune.report.documents import (
     observation_sentence,
     spending_text,
 )
+from autotune.report.sweep import parameter_lines, value_lines
 from autotune.report.table import interval_text
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, value_text
 
@@ -45,11 +46,11 @@ class Line:
 
 def shown_key(key: str) -> str:
     """Return a candidate's key for people."""
-    return "EEVDF" if key == BASELINE else printable(key)
+    return f"EEVDF{printable(key.removeprefix(BASELINE))}" if is_baseline(key) else printable(key)
 
 
 def _name(candidate: Candidate) -> str:
-    return "EEVDF" if candidate.scheduler == BASELINE else printable(candidate.short)
+    return shown_key(candidate.short)
 
 
 class Wording:
@@ -63,6 +64,7 @@ class Wording:
         self._words: dict[type[Any], Callable[[Any], list[Line]]] = {
             events.Step: self._step,
             events.MachineReady: self._machine,
+            events.ValuesKnown: self._values,
             events.BaselineKnown: self._baseline,
             events.Proposed: self._proposed,
             events.RacePlanned: self._race_planned,
@@ -91,10 +93,14 @@ class Wording:
         workload = event.workload
         self.is_time = workload.metric_regex is None
         lines = [Line(machine_sentence(event.info), "strong"), Line(f"Command: {named_command(workload)}")]
+        lines += [Line(line) for line in parameter_lines(workload)]
         if workload.metric_regex is not None:
             aim = "smaller" if workload.goal == "min" else "larger"
             lines.append(Line(f"Metric: {printable(workload.metric_regex)}, {aim} is better"))
         return lines
+
+    def _values(self, event: events.ValuesKnown) -> list[Line]:
+        return [Line(line) for line in value_lines(event.results, is_time=self.is_time)]
 
     def _baseline(self, event: events.BaselineKnown) -> list[Line]:
         sentence = baseline_sentence(event.baseline, is_time=self.is_time)
@@ -158,7 +164,8 @@ class Wording:
         cpu = duration_text(trial.run.user_s + trial.run.system_s)
         text = value_text(value, is_time=self.is_time or trial.value is None)
         if trial.phase in ("warmup", "baseline"):  # these have runs without rounds
-            name = f"{PHASES[trial.phase]} run {trial.round}"
+            at = "" if trial.candidate == BASELINE else f", {name}"
+            name = f"{PHASES[trial.phase]} run {trial.round}{at}"
         return [Line(f"  {name}: {text} (CPU {cpu}, {bytes_text(trial.run.max_rss_bytes)})", lasting=False)]
 
     def _dropped(self, event: events.Dropped) -> list[Line]:

@@ -14,7 +14,7 @@ import pytest
 
 from autotune.knowledge.store import Knowledge
 from autotune.machine import select
-from autotune.records import Candidate, Session
+from autotune.records import Candidate, Parameter, Session
 from autotune.report import documents
 from autotune.schedext.catalogue import custom
 from tests.support import sessions
@@ -72,6 +72,20 @@ def test_the_winner_of_a_report_is_exported(tmp_path: Path) -> None:
     told = tomllib.loads(done.stdout)
     assert told["default_sched"] == "scx_rusty"
     assert len(told["scheds"]["scx_rusty"]["auto_mode"]) == 1
+
+
+def test_a_winner_with_parameters_is_exported_without_them_and_the_origin_names_the_value(tmp_path: Path) -> None:
+    won = replace(rusty(), params=(("jobs", "8"),))
+    swept = sessions.workload(command="make -j{jobs}", cwd=os.getcwd(), parameters=(Parameter("jobs", ("2", "8")),))
+    session = replace(a_session(won), workload=swept)
+    file = tmp_path / "report.json"
+    file.write_text(documents.json_text(session))
+    remember(session)
+    for given in (("--from", str(file)), ()):
+        done = run("export", "scx-loader", *given)
+        assert done.exit_code == 0, done.stderr
+        assert "Won for 'make -j{jobs}' with jobs=8" in done.stdout
+        assert tomllib.loads(done.stdout)["default_sched"] == "scx_rusty"
 
 
 def test_a_named_one_needs_no_session() -> None:

@@ -5,6 +5,7 @@ the real tuner as a process of their own, on a machine whose times are given."""
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -67,6 +68,26 @@ def test_a_workload_that_fails_at_once_still_ends_with_its_own_code() -> None:
     report = json.loads(Path("r.json").read_text())
     assert report["failure"].startswith("the prepare command failed")
     assert (report["baseline"], report["trials"]) == (None, [])
+
+
+def test_a_sweep_given_as_to_hyperfine_is_the_same_in_every_report() -> None:
+    """All values are equal here, so each is a rival."""
+    done = ended("-L", "jobs", "2,4", "-P", "n", "1", "2", "--prepare", "clean {jobs} {n}", "--export-json", "h.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(Path("r.json").read_text())
+    assert report["winner"] in {f"at_fifo jobs={jobs} n={n}" for jobs in (2, 4) for n in (1, 2)}
+    pairs = [(one["candidate"]["scheduler"], dict(one["candidate"]["params"])["jobs"]) for one in report["results"]]
+    assert [scheduler for scheduler, _ in pairs].count("eevdf") == 4
+    lines = list(csv.DictReader(Path("r.csv").read_text().splitlines()))
+    assert [(one["scheduler"], one["parameter_jobs"]) for one in lines] == pairs
+    hyperfine = [one["parameters"] for one in json.loads(Path("h.json").read_text())["results"]]
+    ran = [pair for pair, one in zip(pairs, report["results"], strict=True) if one["runs"]]
+    assert [(one["scheduler"]["value"], one["jobs"]["value"]) for one in hyperfine] == ran
+    assert "--param jobs=2,4 --param n=1,2" in done.stdout
+    memory = sqlite3.connect(Path(os.environ["XDG_STATE_HOME"]) / "autotune" / "history.sqlite3")
+    with contextlib.closing(memory):
+        rows = memory.execute("SELECT winner FROM sessions").fetchall()
+    assert rows == [(report["winner"],)]
 
 
 # --- output that nobody reads ---

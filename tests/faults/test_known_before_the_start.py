@@ -70,6 +70,22 @@ KNOWN: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--keep-writes", "text/deep/er", "true"), 2, "--keep-writes text/deep/er: Not a directory"),
     (("--kernel", "no-such-image", "true"), 2, "no-such-image: no such file"),
     (("--scheduler", "at_fifo:slice_us=0", "true"), 2, "slice_us"),
+    (("--param", "n=1,2", "true"), 2, "the parameter n changes no run: {n} is not in the command"),
+    (("--param", "n=1,2", "--setup", "echo {n}", "true"), 2, "the parameter n changes no run"),
+    (
+        ("-L", "n", "1,2", "-P", "m", "1", "60", "echo {n} {m}"),
+        2,
+        "the parameters have 120 sets of values; at most 100",
+    ),
+    (("--param", "scheduler=1,2", "echo {scheduler}"), 2, "no parameter can be named scheduler"),
+    (("--param", "p=true,no-such-program", "{p} x"), 3, f"no-such-program: {MISSING}"),
+    (("--param", "p=true,no-such-program", "--", "{p}", "x"), 3, f"no-such-program: {MISSING}"),
+    (("--param", "p=true,no-such-program", "--prepare", "{p}", "true"), 2, f"--prepare: no-such-program: {MISSING}"),
+    (
+        ("--param", "n=1,2,3,4", "--budget", "1s", "echo {n}"),
+        2,
+        "a budget of 1 s is too small for one candidate: that takes 18",
+    ),
 )
 
 

@@ -39,7 +39,8 @@ def a_run(wall_s: float, exit_code: int = 0, **more: object) -> Run:
 
 @dataclass
 class ScriptedMachine:
-    """Runs take what `times` says of the attached scheduler, with a little seeded noise; the log keeps the order."""
+    """Runs take what `times` says of the attached scheduler, with a little seeded noise; the log keeps the order. A key
+    followed by the last word of a command is for that command alone: `at_fifo -j4`."""
 
     times: dict[str, float]
     faults: dict[str, Callable[[], Run | Exception]] = field(default_factory=dict)
@@ -64,9 +65,11 @@ class ScriptedMachine:
         return a_run(0.0, 1 if "fail" in spec.argv[-1] else 0)
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        del spec, on_output
+        del on_output
         key = ops or BASELINE
         self.log.append(f"run {key}")
+        alone = f"{key} {spec.argv[-1]}"
+        key = alone if alone in self.times or alone in self.faults else key
         fault = self.faults.get(key)
         run = fault() if fault else a_run(self.times[key] * self.rng.gauss(1.0, 0.005))
         if isinstance(run, Exception):

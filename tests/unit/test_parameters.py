@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from autotune import parameters
@@ -98,3 +100,11 @@ def test_a_candidate_is_keyed_by_its_values_too_and_scheduled_without_them() -> 
     assert one.alone.key == "at_fifo:slice_us=5"
     split_elsewhere = [Candidate("s", params=(("a", a), ("b", b))).key for a, b in (("1 b=2", "3"), ("1", "2 b=3"))]
     assert len(set(split_elsewhere)) == 2
+
+
+def test_the_line_for_people_is_that_of_the_filled_arguments_and_the_name_is_filled_too() -> None:
+    plain = Workload("work '{n}'", ("work", "{n}"), "/", parameters=(Parameter("n", ("1", "a b")),), name="with {n}")
+    assert [one.command for one in parameters.everywhere(plain)] == ["work 1", "work 'a b'"]
+    assert [one.name for one in parameters.everywhere(plain)] == ["with 1", "with a b"]
+    split = replace(plain, command="work  {n}")  # as -N splits it
+    assert [one.command for one in parameters.everywhere(split)] == ["work  1", "work  a b"]

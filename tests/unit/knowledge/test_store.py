@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge import store
 from autotune.knowledge.store import Knowledge
-from autotune.records import BASELINE, Candidate, CandidateResult, Interval
+from autotune.records import BASELINE, Candidate, CandidateResult, Interval, Parameter
 from tests.support import sessions
 
 # --- sessions ---
@@ -31,10 +31,16 @@ KNOBS = st.dictionaries(
     | st.from_regex(r"[a-z]{1,9}", fullmatch=True),
     max_size=4,
 )
+PARAMS = st.dictionaries(
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,9}", fullmatch=True), st.text(st.characters(codec="utf-8")), max_size=2
+)
 RESULTS = st.builds(
     CandidateResult,
     candidate=st.builds(
-        lambda name, knobs: Candidate(name, tuple(sorted(knobs.items()))), st.sampled_from(["at_fifo", BASELINE]), KNOBS
+        lambda name, knobs, params: Candidate(name, tuple(sorted(knobs.items())), params=tuple(params.items())),
+        st.sampled_from(["at_fifo", BASELINE]),
+        KNOBS,
+        PARAMS,
     ),
     reason=TEXT,
     verdict=st.sampled_from(["faster", "slower", "same", "undecided", "invalid", None]),
@@ -348,3 +354,16 @@ def test_notes_of_one_directory_are_not_shown_in_another(tmp_path: Path) -> None
         with pytest.raises(UsageError, match="there is no workload"):
             attempt()
     assert len(knowledge.profile_history(profile, directory="/src/a")["history"]) == 1
+
+
+def test_a_workload_with_parameters_is_remembered_with_the_winner_and_its_value(tmp_path: Path) -> None:
+    won = Candidate("at_fifo", (("slice_us", 5000),), params=(("jobs", "my 8"),))
+    swept = sessions.workload(command="make -j{jobs}", parameters=(Parameter("jobs", ("2", "my 8")),))
+    results = (sessions.result(won, "faster", speedup=sessions.interval(1.1, 1.05, 1.2), confirmed=True),)
+    with Knowledge(tmp_path / "history.sqlite3") as knowledge:
+        knowledge.record(sessions.session(workload=swept, results=results, winner=won.key))
+        best = knowledge.best_known(swept)
+        assert best is not None
+        assert best.candidate == won
+        plain = replace(swept, parameters=())
+        assert knowledge.best_known(plain) is None, "the same words without parameters are another command"

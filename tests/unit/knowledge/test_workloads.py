@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import Workload
+from autotune.records import Parameter, Workload
 from tests.support import sessions
 
 REAL = st.floats(allow_nan=False)
@@ -48,6 +48,7 @@ def test_environment_and_limits_do_not_make_another_workload(
         {"prepare": "x"},
         {"setup": "x"},
         {"conclude": "x"},
+        {"parameters": (Parameter("jobs", ("2", "4")),)},
         {"argv": ("bash", "-c", "make -j8")},
         {"metric_regex": "x"},
         {"goal": "max"},
