@@ -69,11 +69,12 @@ class Bench:
     def medians(self, candidates: Sequence[Candidate], rounds: int) -> dict[Candidate, float]:
         """Return the median of each, over interleaved rounds in random order."""
         values: dict[Candidate, list[float]] = {one: [] for one in candidates}
-        for _ in range(rounds):
+        for number in range(rounds):
             for one in random.sample(candidates, len(candidates)):
                 value = self.value(one)
                 if value is not None:
                     values[one].append(value)
+            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
         return {one: statistics.median(found) for one, found in values.items() if found}
 
 
@@ -122,7 +123,7 @@ def main() -> int:
         source = Path(__file__).with_suffix(".c")
         subprocess.run(["cc", "-O1", "-pthread", "-o", program, source], check=True)
         argv = (str(program), str(PIECES))
-        return compare(Workload(command=" ".join(argv), argv=argv, cwd=directory, metric_regex=METRIC, goal="min"))
+        return compare(Workload(command=" ".join(argv), argv=argv, cwd=directory, metric_regex=METRIC, guards=()))
 
 
 def compare(workload: Workload) -> int:
