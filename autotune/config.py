@@ -5,7 +5,7 @@ What always holds here:
 - every setting is described once, in `ALL`; flag, variable (`AUTOTUNE_...`) and file key all read alike;
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
 - every setting has owners, in the same table: a project (the files of the directory a session runs in) may only bound
-  or describe a session, never name what is run, whom it talks to or what it may cost;
+  or describe a session, never name what is run, whom it talks to or what it may cost, nor raise a limit of the user's;
 - a name that is no setting is an error wherever it stands: a misspelt limit would limit nothing;
 - a command reads the settings that it needs, and no wrong value of another keeps it from its work;
 - nothing but the standard library is imported before a file that needs it is found.
@@ -257,7 +257,8 @@ class Key:
     """One setting: how its text is read, and written back as a flag, and who may give it.
 
     `project_may` are the values that a project may give of a setting that is not its own: those that only tighten.
-    `why_not` says why it may give no others."""
+    `why_not` says why it may give no others. Of a setting that is a `limit` the user's own file gives the most that a
+    project may."""
 
     name: str
     parse: Callable[[str], Any]
@@ -265,6 +266,7 @@ class Key:
     owners: tuple[Owner, ...] = _ANYBODY
     project_may: tuple[str, ...] = ()
     why_not: str = ""
+    limit: bool = False
 
     @property
     def flag(self) -> str:
@@ -283,9 +285,9 @@ ALL = {
     for key in (
         Key("machine", _MACHINES, owners=_USER, project_may=("vm",), why_not="it decides what runs on the host"),
         Key("kernel", _parse_path, owners=_USER, why_not=_RUNS_PROGRAMS),
-        Key("cpus", _parse_count(1)),
-        Key("memory", parse_size, size_flag),
-        Key("budget", parse_duration, duration_flag),
+        Key("cpus", _parse_count(1), limit=True),
+        Key("memory", parse_size, size_flag, limit=True),
+        Key("budget", parse_duration, duration_flag, limit=True),
         Key("warmup", _parse_count(0)),
         Key("min_runs", _parse_count(2)),
         Key("max_runs", _parse_count(2)),
@@ -348,14 +350,23 @@ def load(
     names the settings that the caller needs; the others keep their defaults, whatever is given. Raises UsageError
     naming the origin of a wrong value."""
     found: dict[str, _Found] = {}
+    users: dict[str, _Found] = {}
     for source in _sources(flags, cwd, environ, config_dir or default_config_dir(environ)):
         given = source()
         _refuse_unknown(given)
         needed = {name: item for name, item in given.items() if only is None or name in only}
         _refuse_what_is_not_the_projects(needed)
-        found.update(needed)
+        users.update({name: item for name, item in needed.items() if not item.of_project})
+        found.update({name: item for name, item in needed.items() if not _loosens(ALL[name], item, users.get(name))})
     settings = Settings(**{name: _value(ALL[name], item) for name, item in found.items()})
     return _together(settings, found)
+
+
+def _loosens(key: Key, item: _Found, users: _Found | None) -> bool:
+    """Return whether a project would raise a limit of the user's. Raises UsageError for a wrong value."""
+    if not (key.limit and item.of_project) or users is None:
+        return False
+    return bool(_value(key, item) > _value(key, users))
 
 
 def users_own(name: str, environ: Mapping[str, str], config_dir: Path | None = None) -> Any:

@@ -108,6 +108,9 @@ class RoundStarted:
     round: int
     at_most: int
     order: tuple[str, ...]
+    left_s: float | None = None
+    """Estimate of what the session takes at most from here on, sets to come and confirmation included; None where
+    nobody estimated it."""
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def as_root(argv: Sequence[str], *, probe: Sequence[str]) -> list[str]:
     where root cannot be had."""
     if os.geteuid() == 0:
         return list(argv)
-    import shutil  # here, not above: whoever is root needs none of it, and starting is slow under emulation
+    from autotune.trust import find_program  # here, not above: whoever is root needs none of it
 
-    sudo = shutil.which("sudo")
+    sudo = find_program("sudo")
     if sudo is None:
         raise PrivilegeError("switching schedulers needs root, and there is no sudo", hint="run as root")
     _probe([sudo, "-n", "--", *probe])

@@ -239,6 +239,23 @@ class SideEffects:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What happened around a run that it cannot have caused, on the CPUs that the session may use. None is what cannot
+    be read."""
+
+    elapsed_s: float
+    cpus: int
+    others_s: float | None = None
+    """CPU time of processes that are not the session's."""
+    stolen_s: float | None = None
+    """CPU time that the hypervisor gave to others."""
+    throttled: int | None = None
+    """How often a CPU was slowed down since it was too hot."""
+    frequency_cap: float | None = None
+    """Lowest cap on a CPU's frequency, as a share of its highest one."""
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Counters of the whole machine at one moment; the difference of two shows what happened between."""
 
@@ -484,6 +501,7 @@ class Measurement:
     before: Snapshot
     after: Snapshot
     side: SideEffects = SideEffects()
+    surroundings: Surroundings | None = None
 
 
 @dataclass(frozen=True)
@@ -504,6 +522,10 @@ class Trial:
     """Why it does not count (exit code 2, ejected: runnable task stall, ...); None when it does."""
     others: dict[str, float] = field(default_factory=dict)
     """Values of guards and of further metrics, by name; what the run did not show is absent."""
+    surroundings: Surroundings | None = None
+    """What happened around it; None where nobody looked."""
+    disturbed: str = ""
+    """What disturbed it from outside, in words; it counts all the same. Empty for nothing."""
 
 
 @dataclass(frozen=True)
@@ -587,6 +609,8 @@ class CandidateResult:
     against: str | None = None
     """Key of the baseline that `speedup` compares with: with parameters, EEVDF's best value, or another that may be as
     good. None where the workload has no parameters, and for the baseline itself."""
+    disturbed_runs: int = 0
+    """Those of `runs` that were disturbed from outside; they count all the same."""
 
     @property
     def but(self) -> str:
@@ -647,7 +671,8 @@ class Baseline:
     min_effect: float = 0.0
     """The least gain that the user would bother to apply; 0 for any."""
     wanted_s: float | None = None
-    """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions; None where this one suffices."""
+    """Budget in which a gain of `min_effect` would be found in 8 of 10 sessions or, where `detectable` is None, with
+    room for a usual set of candidates and a confirmation; None where this one suffices."""
     params: Point = ()
     """Values of the workload's parameters with which EEVDF does best; empty where it has none."""
 

@@ -87,6 +87,15 @@ def problem(place: Path) -> str | None:
     return "can be written by others" if _is_open(found) else None
 
 
+def find_program(name: str, *also: str) -> str | None:
+    """Return the path of a program, searched in PATH and then in further directories; None when it is not there. Only
+    absolute entries count: `.` is the directory that one stands in, which is not asked what runs."""
+    import shutil  # seldom needed, and starting is slow under emulation
+
+    entries = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *also]
+    return shutil.which(name, path=os.pathsep.join(entry for entry in entries if os.path.isabs(entry)))
+
+
 def trusted_users() -> set[int]:
     """Return who may change what root runs, by number."""
     caller = sudo_user()

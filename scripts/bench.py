@@ -33,8 +33,8 @@ sys.path.insert(0, str(TOP))
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `ours` and `theirs` are medians in `unit`; `goal` is the largest acceptable ratio.
-    Without `theirs`, `goal` is a limit on `ours` itself."""
+    """One comparison. `ours` and `theirs` are medians in `unit`; `goal` is the largest acceptable ratio, the smallest
+    where more is better. Without `theirs`, `goal` is a limit on `ours` itself."""
 
     name: str
     ours: float
@@ -42,6 +42,7 @@ class Result:
     unit: str
     goal: float
     repeats: int
+    more_is_better: bool = False
 
     @property
     def ratio(self) -> float:
@@ -49,7 +50,7 @@ class Result:
 
     @property
     def met(self) -> bool:
-        return self.ratio <= self.goal
+        return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
 
 def median_of(function: Callable[[], float], repeats: int) -> float:
@@ -424,6 +425,34 @@ def watching(batches: int) -> Result:
     return Result("the watch of a measured run, CPU a second, against bare sleeps", ours, theirs, "ms", 3.0, batches)
 
 
+# --- verdicts --------------------------------------------------------------------------------------------
+
+
+def verdicts(sessions: int) -> list[Result]:
+    """Compare simulated sessions, one of six candidates better at 2 % noise and a budget of 70 runs, with ten runs of
+    each. Its limits are found by simulation too: 2.5 % false winners as Dunnett's two-sided test has, and 5 %, as many
+    as ours may have."""
+    from tests.support import race_simulation as simulated
+
+    large, small = (simulated.World(simulated.one_better(gain)) for gain in (0.10, 0.02))
+    fixed_runs = float(simulated.RUNS_EACH * (1 + len(large.speedups)))
+    ours = [simulated.simulate(world, sessions, 1) for world in (large, small)]
+    equal = simulated.World(simulated.EQUAL)
+    two_sided, same_risk = (
+        simulated.share_found_by_fixed_design(small, "d", simulated.critical(equal, alpha, 4 * sessions), sessions, 1)
+        for alpha in (0.025, 0.05)
+    )
+    until = [statistics.fmean(tally.verdict_runs) for tally in ours]
+    found = ours[1].share_won_by("d") * 100
+    each = f"against {simulated.RUNS_EACH} runs each"
+    return [
+        Result(f"runs to a verdict, gain of 10 %, {each}", until[0], fixed_runs, "runs", 1 / 3, sessions),
+        Result(f"runs to a verdict, gain of 2 %, {each}", until[1], fixed_runs, "runs", 1.0, sessions),
+        Result(f"gain of 2 % found, {each} (Dunnett, two-sided)", found, two_sided * 100, "%", 2.0, sessions, True),
+        Result(f"the same with as many false winners, {each}", found, same_risk * 100, "%", 1.0, sessions, True),
+    ]
+
+
 BENCHES: dict[str, Callable[[], list[Result]]] = {
     "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
     "start": lambda: [start_up(20)],
@@ -431,6 +460,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "planning": lambda: [planning(4)],
     "doctor": lambda: [checks(7)],
     "watch": lambda: [watching(7)],
+    "verdict": lambda: verdicts(1000),
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
 }
@@ -439,7 +469,11 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
 def line(result: Result) -> str:
     theirs = "" if result.theirs is None else f" | {result.theirs:.2f} {result.unit}"
     shown = f"{result.ratio:.2f}" if result.theirs is not None else f"{result.ours:.1f} {result.unit}"
-    goal = f"{result.goal:g}" if result.theirs is not None else f"{result.goal:g} {result.unit}"
+    goal = (
+        f"{'at least ' if result.more_is_better else ''}{result.goal:.3g}"
+        if result.theirs is not None
+        else f"{result.goal:g} {result.unit}"
+    )
     verdict = "met" if result.met else "MISSED"
     return (
         f"| {result.name} | {result.ours:.2f} {result.unit}{theirs or ' | -'} | {shown} | {goal} | {verdict} | "

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from autotune import privilege, reading, resources
+from autotune import privilege, reading, resources, trust
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
@@ -140,7 +140,7 @@ def _root() -> Check:
 
 def _program(name: str, package: str, purpose: str) -> Callable[[], Check]:
     def check() -> Check:
-        path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+        path = trust.find_program(name, "/usr/sbin", "/sbin")
         return Check(name, path is not None, path or "not found", purpose, f"apt-get install {package}", VM)
 
     return check

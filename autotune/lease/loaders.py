@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
+
+from autotune.trust import find_program
 
 ASK_S = 10.0
 """Deadline of every command."""
@@ -47,7 +48,7 @@ def ask(*argv: str) -> str | None:
 def run_bounded(argv: Sequence[str], limit_s: float) -> tuple[int, str]:
     """Return exit code and output of a program. Output goes to a file: a process that it leaves running could keep a
     pipe open for ever. Raises FileNotFoundError when it is absent, OSError, and subprocess.TimeoutExpired."""
-    program = shutil.which(argv[0])
+    program = find_program(argv[0])
     if program is None:
         raise FileNotFoundError(argv[0])
     with open(os.memfd_create("autotune-output"), "w+b") as output:
@@ -59,6 +60,7 @@ def run_bounded(argv: Sequence[str], limit_s: float) -> tuple[int, str]:
             timeout=limit_s,
             check=False,
             start_new_session=True,
+            cwd="/",
         )
         output.seek(0)
         return done.returncode, output.read(_MOST_ANSWER_BYTES).decode(errors="replace")

@@ -16,6 +16,7 @@ from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.pauses import PauseWatch
 from autotune.machine.traits import topology, traits
+from autotune.measure import surroundings
 from autotune.measure.bystander import Bystander
 from autotune.measure.client import PristineSpec, Runner
 from autotune.measure.counters import sample, snapshot
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 class Executor:
     """Runs commands and switches schedulers on one machine. `libbpf` is a library file to prefer over the system's;
     `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
-    schedulers without a seal, and leases what is attached for `lease_s` (`HolderClient`)."""
+    schedulers without a seal, and leases what is attached for `lease_s` (`HolderClient`). `sees_others` looks for what
+    other processes do meanwhile: not inside a micro-VM, where there are none."""
 
     def __init__(
         self,
@@ -53,7 +55,9 @@ class Executor:
         scratch: str | None = None,
         guarded: bool = True,
         lease_s: float = LEASE_S,
+        sees_others: bool = True,
     ) -> None:
+        self._sees_others = sees_others
         self._guarded = guarded
         self._lease_s = lease_s
         self._place = place
@@ -84,6 +88,7 @@ class Executor:
         taker = EvidenceTaker(self._holder)
         taker.begin(ops)
         pauses = PauseWatch()
+        around = surroundings.read(processes=self._sees_others)
         bystander = Bystander(probe=spec.probe)
         bystander.begin()
         before = snapshot()
@@ -92,10 +97,11 @@ class Executor:
         finally:
             side = bystander.end()
         after = snapshot()
+        seen = surroundings.between(around, surroundings.read(processes=self._sees_others))
         problem = pauses.problem()
         if problem is not None:
             raise MachineFault(problem)
-        return Measurement(run, taker.finish(), before, after, side)
+        return Measurement(run, taker.finish(), before, after, side, seen)
 
     def fresh(self) -> None:
         if self._place.pristine:

@@ -15,28 +15,34 @@ from autotune.machine.executor import Executor, describe_machine
 from autotune.records import Identity, MachineInfo, Sample
 from autotune.schedext.holding.client import LEASE_S
 
-_INVOKERS = ("SUDO_UID", "DOAS_USER", "PKEXEC_UID")
+_INVOKERS = ("SUDO_UID", "SUDO_USER", "DOAS_USER", "PKEXEC_UID")
 """Variables in which programs that make somebody root leave the invoking user."""
-_LEFT_BY_SUDO = (*_INVOKERS, "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME", "SUDO_TTY")
+_LEFT_BY_SUDO = (*_INVOKERS, "SUDO_GID", "SUDO_COMMAND", "SUDO_HOME", "SUDO_TTY")
 _XDG_HOMES = ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
 def invoking_identity() -> Identity:
     """Return the invoking user: whoever called sudo, doas or pkexec when autotune runs as root through one of them,
-    else the current user. Raises PrivilegeError when that user cannot be found: the workload must not run as root
-    instead."""
+    else the current user. Of several (`doas sudo -E`) the one who is not root counts. Raises PrivilegeError when one
+    of them cannot be found: the workload must not run as root instead."""
     named = [name for name in _INVOKERS if os.environ.get(name)] if os.geteuid() == 0 else []
     if not named:
         return Identity(os.geteuid(), os.getegid(), tuple(os.getgroups()))
-    name, value = named[0], os.environ[named[0]]
+    accounts = [_account(name, os.environ[name]) for name in named]
+    account = next((one for one in accounts if one.pw_uid), accounts[0])
+    return Identity(account.pw_uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
+
+
+def _account(name: str, value: str) -> pwd.struct_passwd:
     try:
-        account = pwd.getpwuid(int(value)) if name.endswith("_UID") else pwd.getpwnam(value)
+        if name.endswith("_UID"):
+            return pwd.getpwuid(int(value) if value.isdecimal() else -1)
+        return pwd.getpwnam(value)
     except (KeyError, ValueError, OverflowError) as error:
         raise PrivilegeError(
             f"the user who runs autotune as root is not known: {name}={value[:40]!r} names no account",
             hint=f"run autotune as that user, or, to run the command as root, unset {name}",
         ) from error
-    return Identity(account.pw_uid, account.pw_gid, tuple(os.getgrouplist(account.pw_name, account.pw_gid)))
 
 
 def invoking_environment(environ: Mapping[str, str]) -> dict[str, str]:

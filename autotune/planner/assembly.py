@@ -119,7 +119,7 @@ def _connected(
 def planning(parts: Parts) -> Iterator[Planner]:
     """Yield the planner that the settings name, and close it at the end. Raises PlannerError, UsageError."""
     assert parts.machine is not None
-    reasons = unusable(parts.catalog, parts.machine.info)
+    reasons = unusable(parts.catalog, parts.machine.info, directory=Path(parts.workload.cwd))
     if parts.proposes:
         programs = any(one.kind == "binary" and one.name not in reasons for one in parts.catalog.schedulers)
         parts.listener(LeftOut(by_reason(reasons), programs_here=programs))
@@ -182,7 +182,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         directory=Path(workload.cwd),
         redactor=redactor,
         workshop=shop,
-        unusable=unusable(parts.catalog, parts.machine.info) if parts.machine else {},
+        unusable=unusable(parts.catalog, parts.machine.info, directory=Path(workload.cwd)) if parts.machine else {},
     )
     return Conversation(
         service=service,
@@ -213,6 +213,7 @@ def workshop(parts: Parts) -> Workshop:
             kernel,
             lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}")),
             parts.deadline,
+            made_in=Path(parts.workload.cwd),
         )
 
     return Workshop(parts.catalog, verified)

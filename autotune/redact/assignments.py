@@ -23,12 +23,12 @@ from autotune.redact.values import (
 
 # NAME = value, NAME: value, "name": "value", --name value. The look ahead spares the names that cannot be secret.
 _NAMED = re.compile(
-    r"(?<![\w.\-])(?=[\w.\-]*?(?:key|token|secret|pass|pwd|pw|cred|auth|private|cookie|session|dsn|jwt|bearer|pat|sig))"
+    r"(?<![\w.\-])(?=[\w.\-]*?(?:key|token|secret|pass|pwd|pw|cred|auth|private|cookie|session|dsn|jwt|bearer|pat|sig|psk))"
     r"(?P<name>[\w.\-]+)(?P<quote>\\{0,3}[\"'])?"
-    r"(?P<between>[ \t]{0,8}(?::=|=>|=(?![=~])|:(?!:))[ \t]{0,8}(?:\r?\n[ \t]{1,8}(?=[\"']))?|[ \t]{1,8})",
+    r"(?P<between>[ \t]{0,8}(?::=|=>|=(?![=~])|%3D|:(?!:))[ \t]{0,8}(?:\r?\n[ \t]{1,8}(?=[\"']))?|[ \t]{1,8})",
     re.I,
 )
-_OPEN = re.compile(r"\\{0,3}[\"']")
+_OPEN = re.compile(r"\"\"\"|'''|\\{0,3}[\"']")
 _SINGLE = re.compile(r"[^'\\\n]*(?:\\.[^'\\\n]*)*")
 _DOUBLE = re.compile(r"[^\"\\\n]*(?:\\.[^\"\\\n]*)*")
 _BARE = re.compile(rf"(?:{MARK}|->(?=[A-Za-z_])|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1,40}}=))+|<[^<>\s]{{1,80}}>")
@@ -126,8 +126,8 @@ def _hides(text: str, named: re.Match[str], strength: Strength, span: tuple[int,
     if quoted or named["name"].lower().startswith("x-"):
         return hides_quoted(strength, value)
     after = text[span[1] : span[1] + 8]
-    if "=" in between:
-        return hides_bare(strength, value, between == "=", after)
+    if "=" in between or "%" in between:
+        return hides_bare(strength, value, between in ("=", "%3D", "%3d"), after)
     if named["quote"] and strength == "token" and _PROSE_GOES_ON.match(value + after):
         return False
     alone = not after.strip(" \t").rstrip("\r") or after.lstrip(" \t\r")[:1] in ("\n", "#")

@@ -16,6 +16,7 @@ from autotune.redact.values import hides_quoted, hides_weak, is_real
 _NAME = r"(?P<name>[\w.:\-]{1,80})"
 _QUOTED = r"(?P<quote>\\{0,3}[\"'])(?P<value>[^\"'\r\n]{1,400})(?P=quote)"
 _OPEN = r"(?:\\{0,3}[\"'])?"
+_SECRET_WORD = r"\b(?=\w{0,40}(?i:key|token|secret|pass|pw|cred|auth|private|cookie|session|jwt|psk))(?P<name>\w{1,80})"
 _IS = rf"{_OPEN}[ \t]{{0,4}}[:=][ \t]{{0,4}}"
 _PATTERNS = tuple(
     re.compile(pattern, re.M)
@@ -23,17 +24,23 @@ _PATTERNS = tuple(
         # <password>x</password>, <entry key="db.password">x</entry>
         rf"<{_NAME}>(?P<value>[^<>\r\n]{{1,400}})</",
         rf"\b(?:name|key|id)=[\"']{_NAME}[\"']>(?P<value>[^<>\r\n]{{1,400}})</",
+        # <key>DB_PASSWORD</key><string>x</string>
+        rf"<key>{_NAME}</key>\s{{0,40}}<string>(?P<value>[^<>\r\n]{{1,400}})</",
         # <property name="password" value="x"/>
         rf"\b(?:name|key|id)=[\"']{_NAME}[\"']\s{{1,40}}value={_QUOTED}",
         # - name: DB_PASSWORD        {"name": "DB_PASSWORD", "value": "x"}
         #   value: x
-        rf"\b(?i:name|key){_IS}{_OPEN}{_NAME}{_OPEN},?\s{{0,80}}{_OPEN}\b(?i:value){_IS}"
+        rf"\b(?i:(?:parameter|option|variable)?(?:name|key)){_IS}{_OPEN}{_NAME}{_OPEN},?\s{{0,80}}{_OPEN}"
+        rf"\b(?i:(?:parameter|option|variable)?value){_IS}"
         rf"(?:{_QUOTED}|(?P<bare>[^\s\"'\\,{{}}]{{1,400}}))",
         # define('DB_PASSWORD', 'x'), setenv("DB_PASSWORD", "x", 1), "DB_PASSWORD", "x" in such a call
         rf"\b(?i:define|setenv|putenv|set_?property|set_?variable|set_?secret|add_?env|env)\s{{0,4}}\(\s{{0,4}}"
         rf"[\"']{_NAME}[\"']\s{{0,4}},\s{{0,4}}{_QUOTED}",
         # os.environ["DB_PASSWORD"] = "x", config['password'] => 'x'
         rf"\[{_OPEN}{_NAME}{_OPEN}\][ \t]{{0,8}}=>?[ \t]{{0,8}}{_QUOTED}",
+        # password: str = "x", const TOKEN: &str = "x", char password[] = "x"
+        rf"{_SECRET_WORD}(?:[ \t]{{0,4}}:[ \t]{{0,4}}[&\w.<>\[\]?| ]{{1,40}}|\[\w{{0,8}}\])"
+        rf"[ \t]{{0,4}}=[ \t]{{0,4}}{_QUOTED}",
         # #define WIFI_PASSWORD "x"
         rf"^[ \t]{{0,8}}#[ \t]{{0,8}}define[ \t]{{1,16}}{_NAME}[ \t]{{1,40}}L?{_QUOTED}",
         # ENV DB_PASSWORD x, set DB_PASSWORD x, in a Dockerfile and in shells
@@ -46,6 +53,11 @@ _BLOCK = re.compile(
     r"(?P<value>(?:(?P=indent)[ \t]+[^\r\n]*(?:\r?\n|\Z)|[ \t]*\r?\n)+)",
     re.M,
 )
+_OF_CONNECTION = re.compile(
+    r"(?i:(?<=[;\"'])pwd=(?P<last>(?![/.~$])[^;\s\"']{4,200})|\bpwd=(?P<value>(?![/.~$])[^;\s\"']{4,200});\w)"
+)
+"""`UID=sa;PWD=x` and `Pwd=x;Database=y`; in other places PWD is a directory."""
+_OF_WORKFLOW = re.compile(r"::add-mask::(?P<value>[^\s\"']{1,400})")
 _OF_OPENSSL = re.compile(r"-pass(?:in|out)?(?:[ \t]{1,4}|=)[\"']?pass:(?P<value>[^\s\"']{1,200})")
 
 
@@ -53,7 +65,14 @@ def without_contained(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(_replaced, text)
     text = _BLOCK.sub(_block, text) if "|" in text or ">" in text else text
-    return _OF_OPENSSL.sub(lambda found: _cut(found, "value") if is_real(found["value"]) else found.group(), text)
+    for pattern in (_OF_CONNECTION, _OF_WORKFLOW, _OF_OPENSSL):
+        text = pattern.sub(_placed, text)
+    return text
+
+
+def _placed(found: re.Match[str]) -> str:
+    group = "last" if "last" in found.re.groupindex and found["last"] else "value"
+    return _cut(found, group) if is_real(found[group]) else found.group()
 
 
 def _replaced(found: re.Match[str]) -> str:

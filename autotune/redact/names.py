@@ -21,7 +21,7 @@ _PASSWORD_WORDS = words_of(
 )
 _TOKEN_WORDS = words_of(
     "token secret secrets credential credentials creds dsn jwt apikey authkey accesskey secretkey privatekey "
-    "accountkey authtoken accesstoken refreshtoken apitoken apisecret clientsecret"
+    "accountkey psk authtoken accesstoken refreshtoken apitoken apisecret clientsecret"
 )
 _WEAK_WORDS = words_of(
     "key keys tokens auth authorization private cookie cookies session sessionid pwd pat bearer signature"
@@ -41,7 +41,8 @@ _NO_PASS_OF = words_of(
     "all no not did will must should can to by low high band scan gate is expected unexpected nr num max min"
 )
 """Words that make the PASS after them no password: what compilers and renderers do again and again, what tests do, and
-filters. After any other word it is one (DEPLOY_PASS, ansible_become_pass); alone it is what tests do."""
+filters. After any other word it is one (DEPLOY_PASS, ansible_become_pass); alone it is what tests do, and so a password
+only when it looks random."""
 _HARMLESS_KEY_OF = words_of("public primary foreign sort cache partition hash row map dict index lookup pub host")
 _HARMLESS_TAILS = words_of(
     "type file files path dir sock socket count limit size length len name map board ring code user host port "
@@ -69,7 +70,7 @@ def name_strength(name: str) -> Strength:
         return "token"
     if glued := next(filter(None, map(_GLUED.search, words)), None):
         return "password" if glued.group().startswith("pass") else "token"
-    return "weak" if not _WEAK_WORDS.isdisjoint(words) else ""
+    return "weak" if words == ["pass"] or not _WEAK_WORDS.isdisjoint(words) else ""
 
 
 def _is_harmless(words: list[str]) -> bool:

@@ -145,8 +145,11 @@ def runs_in_order(trials: Sequence[Trial], time: Axis, value: Axis, baseline: fl
             title = element("title", f"{where}: {trial.invalid or 'no value'}")
             drawn.append(element("text", "\u00d7", title, x=place, y=_PANEL_HEIGHT - 2, class_="lost"))
             continue
-        title = element("title", f"{where}: {value_text(trial.value, is_time=is_time)}")
+        says = f"{where}: {value_text(trial.value, is_time=is_time)}"
+        title = element("title", f"{says}; {trial.disturbed}" if trial.disturbed else says)
         kind = "dot" if trial.phase in ("confirm", "tail") else "ring"
+        if trial.disturbed:
+            drawn.append(element("text", "!", x=place, y=_PANEL_HEIGHT - 2, class_="disturbed"))
         drawn.append(element("circle", title, cx=place, cy=_height(value, trial.value), r=3.5, class_=kind))
     return _chart("panel", _PANEL_HEIGHT, f"{len(trials)} runs in order of time", *drawn)
 

@@ -48,7 +48,10 @@ WALL_METRIC = "wall_s"
 """`Session.metric` when it is wall time."""
 
 BUSY = "This machine is busy"
-"""Beginning of the warning that every report repeats, since it is about all numbers."""
+SLOWED = "This machine is slowed down"
+DISTURBED = "Runs were disturbed from outside"
+CAUTIONS = (BUSY, SLOWED, DISTURBED)
+"""Beginnings of the warnings that every report repeats, since they are about all numbers."""
 
 ENVIRONMENT_KEPT = frozenset(
     {"PATH", "SHELL", "LANG", "LC_ALL", "PYTHONHASHSEED"}
@@ -110,7 +113,10 @@ def baseline_sentence(baseline: Baseline, *, is_time: bool) -> str:
 def detectable_sentence(baseline: Baseline) -> str:
     """Return a sentence on the gain that is likely to be found with this budget."""
     if baseline.detectable is None:
-        return "This budget has no room to confirm a gain."
+        known = "This budget has no room to confirm a gain"
+        return (
+            f"{known}." if baseline.wanted_s is None else f"{known}; --budget {duration_flag(baseline.wanted_s)} has."
+        )
     known = f"With this budget, gains from about {percent_text(baseline.detectable)} on are found 8 times of 10"
     if baseline.wanted_s is None:
         return f"{known}."
@@ -123,7 +129,8 @@ def allotment_sentence(allotted: Allotment) -> str:
     rounds."""
     names = counted(allotted.proposed, "candidate")
     room = f"all {names}" if allotted.fitting == allotted.proposed else f"{allotted.fitting} of {names}"
-    room = names if allotted.fitting == allotted.proposed == 1 else room
+    if allotted.fitting == allotted.proposed <= 2:
+        room = names if allotted.proposed == 1 else "both candidates"
     each = f" of about {duration_text(allotted.run_s)} each"
     if allotted.is_complete:
         return f"The budget has room for {room} in {allotted.rounds} rounds{each}, and a confirmation."
@@ -162,7 +169,7 @@ def repeat_command(session: Session, given: Sequence[str] = (), *, seeded: bool 
 
 def cautions(session: Session) -> list[str]:
     """Return the warnings to read beside the result."""
-    return [printable(warning) for warning in session.warnings if warning.startswith(BUSY)]
+    return [printable(warning) for warning in session.warnings if warning.startswith(CAUTIONS)]
 
 
 def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
@@ -176,7 +183,7 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
         return _wider_guards(session, faster_but, given)
     ahead = [one for one in tried if one.verdict == "undecided" and one.speedup is not None and one.speedup.high > 1]
     if not tried:
-        return ["Next: give a larger --budget, so that candidates can be tried."]
+        return _larger_budget(session, given)
     if ahead and not _is_hopeless(session):
         leader = max(ahead, key=lambda one: (one.fresh_pairs, one.speedup.estimate if one.speedup else 0.0))
         says = f"Next: {printable(leader.candidate.short)} is undecided; to measure it for longer:"
@@ -186,6 +193,16 @@ def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
             "Next: no candidate ran without fault; the notes say why, and 'autotune doctor' what this machine lacks."
         ]
     return ["Next: keep EEVDF, or try others: 'autotune schedulers' lists them, --scheduler NAME tries one."]
+
+
+def _larger_budget(session: Session, given: Sequence[str]) -> list[str]:
+    """Return how to give a session more time that had none for a candidate."""
+    wanted_s = session.baseline.wanted_s if session.baseline is not None else None
+    if wanted_s is None:
+        return ["Next: give a larger --budget, so that candidates can be tried."]
+    if session.planner == "user":  # the record does not name those that were not tried
+        return [f"Next: give --budget {duration_flag(wanted_s)}, so that candidates can be tried."]
+    return ["Next: give a larger --budget, so that candidates can be tried:", short_command(session, wanted_s, given)]
 
 
 def _wider_guards(session: Session, candidate: CandidateResult, given: Sequence[str]) -> list[str]:
@@ -204,17 +221,24 @@ def _is_hopeless(session: Session) -> bool:
 def closer_command(session: Session, candidate: Candidate, given: Sequence[str] = ()) -> str:
     """Return the command line that measures one candidate alone: for as long as would show the leader's gain, or else
     twice as long as this session."""
-    own = list(given)
-    for bound in ("--budget", "--runs"):
-        if bound in own:
-            del own[own.index(bound) : own.index(bound) + 2]
     wanted_s = 60.0 * max(2, math.ceil(session.elapsed_s / 30))
     if session.outlook is not None and session.outlook.candidate == candidate.key:
         wanted_s = session.outlook.budget_s or wanted_s
-    only = dataclasses.replace(
-        session, results=tuple(one for one in session.results if one.candidate == candidate), winner=None
-    )
-    return repeat_command(only, [*own, "--budget", duration_flag(wanted_s)], seeded=False)
+    return short_command(session, wanted_s, given, ("--scheduler", candidate.short))
+
+
+_CHANGES_RESULTS = frozenset({"--machine", "--cpus", "--memory", "--kernel", "--warmup", "--statistic", "--min-effect"})
+"""Settings that a short command keeps. The others say how to plan or how long to run."""
+
+
+def short_command(session: Session, budget_s: float, given: Sequence[str] = (), options: Sequence[str] = ()) -> str:
+    """Return a command line that is short enough to copy: the same command measured with another budget and further
+    `options`, and of the options of this session only those that change what a run does or where."""
+    pairs = zip(given[::2], given[1::2], strict=False)
+    kept = [word for pair in pairs if pair[0] in _CHANGES_RESULTS for word in pair]
+    workload = dataclasses.replace(session.workload, name="", metrics=())
+    argv = ["cc", "--budget", duration_flag(budget_s), *options, *kept, *_workload_flags(workload)]
+    return " ".join((program.called(), *(shell_word(word) for word in [*argv, "--", *command_words(workload)])))
 
 
 def keep_command(session: Session) -> str | None:

@@ -126,7 +126,8 @@ def _runs(session: Session) -> Iterator[Safe]:
 
 _RUNS = (
     "Across: time; all panels have the same axes. Dashed: the median of EEVDF. Rings: baseline and race; dots: fresh "
-    "rounds; crosses: runs that do not count. A slope that all panels share is drift of the machine."
+    "rounds; crosses: runs that do not count; exclamation marks: runs disturbed from outside. A slope that all "
+    "panels share is drift of the machine."
 )
 
 
@@ -272,6 +273,7 @@ svg { display: block; overflow: visible; font: 12px system-ui, sans-serif; fill:
 .one { stroke: var(--faint); stroke-width: 1; stroke-dasharray: 4 3; }
 .axis { stroke: var(--line); stroke-width: 1; }
 .number { fill: var(--faint); }
+.disturbed { fill: var(--warn); text-anchor: middle; font-weight: 700; }
 .lost { fill: var(--warn); text-anchor: middle; }
 .runs { display: grid; grid-template-columns: 5rem minmax(0, 1fr); margin: .75rem 0; }
 .runs .name { grid-column: 1 / -1; }

@@ -73,6 +73,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     for best in sweep.winner_commands(session):
         yield escaped(sweep.AT_ITS_BEST)
         yield dialect.command(best)
+    yield escaped("To repeat it:")
     yield dialect.command(documents.repeat_command(session, given))
 
 

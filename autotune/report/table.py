@@ -144,6 +144,8 @@ def _note(result: CandidateResult, winner: str | None) -> str:
         parts.append(_prediction_text(result))
     if result.invalid_runs and "invalid" not in result.note:
         parts.append(counted(result.invalid_runs, "invalid run"))
+    if result.disturbed_runs:
+        parts.append(counted(result.disturbed_runs, "disturbed run"))
     if not parts and not result.runs and result.verdict is not None:
         parts.append("not run")
     return "; ".join(parts)

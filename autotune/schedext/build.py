@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,7 +94,7 @@ def _clangs() -> Iterator[tuple[int, str]]:
             if number and os.access(path, os.X_OK) and path.name not in seen and not trust.is_foreign(path):
                 seen.add(path.name)
                 yield int(number[1]), str(path)
-    plain = shutil.which("clang", path=os.pathsep.join(directories))
+    plain = trust.find_program("clang", "/usr/bin")
     if plain and not seen and not trust.is_foreign(Path(plain)):
         version = re.search(r"version (\d+)", _output([plain, "--version"]))
         if version:
@@ -118,7 +117,7 @@ def find_headers(given: Path | None = None) -> Path:
     for place in places:
         if (place / VMLINUX).is_file():
             return place
-    if KERNEL_BTF.exists() and shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin"):
+    if KERNEL_BTF.exists() and trust.find_program("bpftool", "/usr/sbin"):
         return _dump_headers()
     raise BuildError(
         "no vmlinux.h was found, which describes the kernel's types", hint="'autotune vm setup' fetches one"
@@ -130,7 +129,7 @@ def _dump_headers() -> Path:
     directory = resources.cache_dir() / "headers" / os.uname().release
     target = directory / VMLINUX
     if not target.is_file() or (digests.has_note(target) and digests.problem(target)):
-        bpftool = shutil.which("bpftool", path=os.environ.get("PATH", "") + ":/usr/sbin") or "bpftool"
+        bpftool = trust.find_program("bpftool", "/usr/sbin") or "bpftool"
         text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
         if "sched_ext_ops" not in text:
             raise BuildError("the running kernel's types could not be read", hint="'autotune vm setup' fetches them")

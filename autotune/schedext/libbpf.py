@@ -108,6 +108,10 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__name": (c_char_p, [c_void_p]),
     "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
+    "bpf_map__pin_path": (c_char_p, [c_void_p]),
+    "bpf_map__max_entries": (c_uint32, [c_void_p]),
+    "bpf_map__key_size": (c_uint32, [c_void_p]),
+    "bpf_map__value_size": (c_uint32, [c_void_p]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
     "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
     "bpf_map__attach_struct_ops": (c_void_p, [c_void_p]),
@@ -116,6 +120,15 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "btf__type_by_id": (c_void_p, [c_void_p, c_uint32]),
     "btf__name_by_offset": (c_char_p, [c_void_p, c_uint32]),
 }
+
+
+class ObjectMap(NamedTuple):
+    """A map that the loader will make. `type` is the kernel's number."""
+
+    name: str
+    type: int
+    pinned: bool
+    size_bytes: int
 
 
 class Libbpf:
@@ -230,6 +243,10 @@ class BpfObject:
                 knobs.append(ObjectKnob(name, slot.kind, slot.width, slot.signed, value, tuple(slot.names)))
         return knobs
 
+    def maps(self) -> list[ObjectMap]:
+        """Return the maps of the object; those of its sections of data too."""
+        return [self._described(found) for found in self._maps()]
+
     def set_knob(self, name: str, value: KnobValue) -> None:
         """Write a knob. Before `load` only. Raises UsageError for an unknown name, a value of another type, and one
         that does not fit."""
@@ -313,6 +330,16 @@ class BpfObject:
         while found:
             yield found
             found = self._lib.bpf_object__next_map(self._object, found)
+
+    def _described(self, found: object) -> ObjectMap:
+        lib, name = self._lib, self._lib.bpf_map__name(found)
+        entry_bytes = int(str(lib.bpf_map__key_size(found))) + int(str(lib.bpf_map__value_size(found)))
+        return ObjectMap(
+            name.decode(errors="replace") if isinstance(name, bytes) else "",
+            int(str(lib.bpf_map__type(found))),
+            lib.bpf_map__pin_path(found) is not None,
+            entry_bytes * max(1, int(str(lib.bpf_map__max_entries(found)))),
+        )
 
     def _struct_ops(self) -> object:
         maps = [found for found in self._maps() if self._lib.bpf_map__type(found) == _STRUCT_OPS_MAP]

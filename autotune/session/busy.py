@@ -1,46 +1,67 @@
 # SPDX-License-Identifier: MIT
 """Finds out whether this machine has more work than its CPUs can do, before a session adds its own.
 
-What others do while a workload is measured is noise, and too much of it hides every difference.
+What others do while a workload is measured is noise, and too much of it hides every difference. What they do during
+each run is measured with the run (`measure.surroundings`).
 """
 
 from __future__ import annotations
 
-import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from autotune.report.documents import BUSY
+from autotune.measure import surroundings
+from autotune.records import Surroundings
+from autotune.report.documents import BUSY, SLOWED
 from autotune.report.text import counted
 
-PROC = Path("/proc")
+PROC, CPUS = Path(surroundings.PROC), Path(surroundings.CPUS)
 MOST_WAITING = 0.25
 """Share of the time in which tasks waited for a CPU (PSI, last 10 s)."""
 MOST_STOLEN = 0.05
 """Share of CPU time that the hypervisor gave to others."""
-STEAL_WATCHED_S = 0.25
+LEAST_USED = 0.25
+"""Share of the CPUs in use below which a load average is that of work that has ended."""
+LEAST_CAP = 0.99
+WATCHED_S = 0.25
 
 
-def warning(cpus: int, proc: Path = PROC, watched_s: float = STEAL_WATCHED_S) -> str | None:
-    """Return a sentence on what keeps the CPUs busy, with advice; None when there is room. What the kernel does not
-    show is no reason."""
-    facts = [fact for fact in (_load(cpus, proc), _waiting(proc), _stolen(proc, watched_s)) if fact]
-    if not facts:
-        return None
-    return f"{BUSY}: {', '.join(facts)}; results will be noisy, so stop other work or give a larger --budget."
+@dataclass(frozen=True)
+class Watched:
+    """The machine before the session: a sentence on what keeps it busy, None when there is room; and how many CPUs
+    others used."""
+
+    warning: str | None = None
+    others_cpus: float = 0.0
 
 
-def host_warning() -> str | None:
-    """Return the sentence about this host."""
-    return warning(len(os.sched_getaffinity(0)))
+def watch(proc: Path = PROC, cpus: Path = CPUS, watched_s: float = WATCHED_S) -> Watched:
+    """Watch the machine for a moment. What the kernel does not show is no reason for a warning."""
+    before = surroundings.read(proc=str(proc), cpus=str(cpus))
+    time.sleep(watched_s)
+    seen = surroundings.between(before, surroundings.read(proc=str(proc), cpus=str(cpus)))
+    others = seen.others_s / seen.elapsed_s if seen.others_s is not None and seen.elapsed_s > 0 else None
+    busy = [fact for fact in (_load(seen, others, proc), _waiting(proc), _stolen(seen)) if fact]
+    slow = [fact for fact in (_hot(seen), _capped(seen)) if fact]
+    return Watched(_sentence(busy, slow), others or 0.0)
 
 
-def _load(cpus: int, proc: Path) -> str | None:
+def _sentence(busy: list[str], slow: list[str]) -> str | None:
+    if busy:
+        return f"{BUSY}: {', '.join(busy + slow)}; results will be noisy, so stop other work or give a larger --budget."
+    if slow:
+        return f"{SLOWED}: {', '.join(slow)}; results may change with it, so compare numbers only within one table."
+    return None
+
+
+def _load(seen: Surroundings, others: float | None, proc: Path) -> str | None:
     try:
         load = float((proc / "loadavg").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return f"load {load:.1f} on {counted(cpus, 'CPU')}" if load > cpus else None
+    is_over = others is not None and others < LEAST_USED * seen.cpus  # it lags: that of the session before this one
+    return f"load {load:.1f} on {counted(seen.cpus, 'CPU')}" if load > seen.cpus and not is_over else None
 
 
 def _waiting(proc: Path) -> str | None:
@@ -52,22 +73,17 @@ def _waiting(proc: Path) -> str | None:
     return f"tasks waited for a CPU {share:.0%} of the last 10 s" if share > MOST_WAITING else None
 
 
-def _stolen(proc: Path, watched_s: float) -> str | None:
-    before = _cpu_times(proc)
-    if before is None:
+def _stolen(seen: Surroundings) -> str | None:
+    if seen.stolen_s is None or not seen.elapsed_s:
         return None
-    time.sleep(watched_s)
-    after = _cpu_times(proc)
-    if after is None or after[1] <= before[1]:
-        return None
-    share = (after[0] - before[0]) / (after[1] - before[1])
+    share = seen.stolen_s / (seen.elapsed_s * seen.cpus)
     return f"{share:.0%} of CPU time went to other virtual machines" if share > MOST_STOLEN else None
 
 
-def _cpu_times(proc: Path) -> tuple[int, int] | None:
-    """Return the ticks stolen so far and all ticks; None where none was ever stolen or the kernel does not say."""
-    try:
-        fields = [int(field) for field in (proc / "stat").read_text().splitlines()[0].split()[1:9]]
-    except (OSError, ValueError, IndexError):
-        return None
-    return (fields[7], sum(fields)) if len(fields) == 8 and fields[7] else None
+def _hot(seen: Surroundings) -> str | None:
+    return "CPUs are too hot and slowed down" if seen.throttled else None
+
+
+def _capped(seen: Surroundings) -> str | None:
+    cap = seen.frequency_cap
+    return f"CPUs are capped at {cap:.0%} of their frequency" if cap is not None and cap < LEAST_CAP else None

@@ -51,6 +51,9 @@ class Runs:
         self._budget = budget
         self._reporter = reporter
         self._approve = approve
+        self.on_first_baseline: Callable[[], None] = lambda: None
+        """Called once, after the first run of the baseline: then it is known what a run takes."""
+        self._has_baseline = False
 
     def baseline(self, phase: Phase, number: int, key: str = BASELINE) -> TrialOutcome:
         """Run the baseline of a key before the race. Raises WorkloadError when it cannot be measured, MachineLost when
@@ -63,6 +66,9 @@ class Runs:
             raise error(f"the baseline could not be measured: {outcome.reason}", hint="run again")
         self._measured.trials.append(outcome.trial)
         self._trials.learn_from_baseline(outcome.trial)
+        if phase == "baseline" and not self._has_baseline:
+            self._has_baseline = True
+            self.on_first_baseline()
         return outcome
 
     def of_round(self, race: Race, upcoming: Round, key: str) -> tuple[str, float | None]:

@@ -36,6 +36,7 @@ class BudgetClock:
         self._deadline = deadline
         self._clock = clock
         self._trials_s: list[float] = []
+        self._forgotten_s: list[float] = []
 
     def spent_s(self) -> float:
         return self._deadline.spent_s()
@@ -55,12 +56,14 @@ class BudgetClock:
         return outcome
 
     def forget_trials(self) -> None:
-        self._trials_s.clear()
+        """Use the trials so far only until there is another."""
+        self._forgotten_s, self._trials_s = self._trials_s, []
 
     def cost_s(self, runs: int) -> float:
         """Estimate how long `runs` trials will take."""
-        mean_s = statistics.fmean(self._trials_s) if self._trials_s else 0.0
-        spread = statistics.stdev(self._trials_s) / mean_s if len(self._trials_s) > 1 and mean_s else 0.0
+        trials_s = self._trials_s or self._forgotten_s
+        mean_s = statistics.fmean(trials_s) if trials_s else 0.0
+        spread = statistics.stdev(trials_s) / mean_s if len(trials_s) > 1 and mean_s else 0.0
         return runs * mean_s * (1.0 + min(MOST_MARGIN, max(LEAST_MARGIN, spread)))
 
     def runs_left(self) -> int:

@@ -40,7 +40,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import keeping, preflight, tuner
-from autotune.session.busy import host_warning
+from autotune.session.busy import Watched, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.recorder import Recorder, beside
@@ -77,9 +77,9 @@ class Engine:
             deadline=deadline,
         )
 
-    def busy(self) -> str | None:
-        """Return a warning when the host has more work than its CPUs can do."""
-        return host_warning()
+    def busy(self) -> Watched | None:
+        """Return what others do on the host before the session; None where nobody looks."""
+        return watch()
 
     def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
@@ -204,7 +204,7 @@ def _tune(
     warned = Knowledge(warn=recorder.about_knowledge)
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
-        options = _options(request, (busy,) if busy else ())
+        options = _options(request, busy or Watched())
         parts = dataclasses.replace(
             _parts(request, catalog, machine, resolve, recorder, knowledge),
             contact=contact,
@@ -236,7 +236,7 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.SessionOptions:
+def _options(request: SessionRequest, busy: Watched) -> tuner.SessionOptions:
     settings = request.settings
     return tuner.SessionOptions(
         warmup=settings.warmup,
@@ -250,7 +250,8 @@ def _options(request: SessionRequest, known_before: tuple[str, ...]) -> tuner.Se
         user_candidates=request.candidates,
         approve=request.approve,
         show_output=request.show_output,
-        known_before=known_before,
+        known_before=(busy.warning,) if busy.warning else (),
+        others_before=busy.others_cpus,
     )
 
 

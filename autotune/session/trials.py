@@ -272,6 +272,7 @@ class Trials:
             value=value,
             invalid=invalid,
             others=others,
+            surroundings=measurement.surroundings,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)

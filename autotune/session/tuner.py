@@ -34,9 +34,10 @@ from autotune.events import (
 )
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner, Situation
-from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Workload
+from autotune.records import Allotment, AttachSpec, Baseline, Candidate, Outlook, Proposal, Session, Trial, Workload
 from autotune.report import documents
-from autotune.session import ending
+from autotune.report.text import duration_text
+from autotune.session import disturbed, ending
 from autotune.session.baselines import Baselines, by_scheduler
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
@@ -47,7 +48,7 @@ from autotune.session.runs import Approve, Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.verdict import budget, ranking, stats
 from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, detectable, pairs_to_show
-from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race
+from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
 from autotune.verdict.statistic import Statistic
 
 BASELINE_RUNS = 3
@@ -78,6 +79,8 @@ class SessionOptions:
     show_output: bool = False
     known_before: tuple[str, ...] = ()
     """Warnings about the machine from before the session."""
+    others_before: float = 0.0
+    """How many CPUs others used before the session."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -132,11 +135,13 @@ class _Tuning:
         self._statistic = Statistic.named(options.statistic)
         self._results = Results(self._entries, self._measured, workload, self._statistic)
         self._runs = Runs(self._trials, self._entries, self._measured, self._budget, self._reporter, options.approve)
+        self._runs.on_first_baseline = self._warn_of_a_small_budget
         self._rng = random.Random(options.seed)
         self._baselines = Baselines(
             self._trials.points, workload.goal, self._rng, rounds=max(BASELINE_RUNS, options.min_rounds)
         )
         self._race: Race | None = None
+        self._sets = 1
         self._reserve_runs = 0
         self._reserve_s = 0.0
         self._failure: str | None = None
@@ -159,7 +164,7 @@ class _Tuning:
             self._trials.setup()
             self._measure_baseline()
         except OutOfBudget as error:
-            raise _too_slow(error, self._options.budget_s) from error
+            raise self._too_slow(error) from error
         try:
             self._tune()
         except OutOfBudget as error:
@@ -170,16 +175,15 @@ class _Tuning:
         race = self._first_race()
         if race is None:
             return
-        sets = 1
         while True:
             self._race_on(race)
-            if sets == MAX_SETS or self._options.user_candidates or not self._affordable():
+            if self._sets == MAX_SETS or self._options.user_candidates or not self._affordable():
                 break
             more = self._further_set()
             if not more:
                 break
             race.add([entry.key for entry in more])
-            sets += 1
+            self._sets += 1
         self._confirm(race)
 
     # --- baseline ---
@@ -198,7 +202,9 @@ class _Tuning:
         if self._statistic is not None:
             gain = detectable(baseline.noise * self._statistic.noise_factor, pairs)
             baseline = self._measured.baseline = replace(baseline, detectable=gain)
-        if self._options.min_effect:
+        if baseline.detectable is None:
+            baseline = self._measured.baseline = replace(baseline, wanted_s=self._wanted_s())
+        elif self._options.min_effect:
             baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
         first_runs = [*found.warmups.get(found.best, ()), *found.measured[found.best]]
         wall_s = [outcome.trial.run.wall_s for outcome in first_runs]
@@ -209,6 +215,40 @@ class _Tuning:
         if found.are_several:
             self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
+
+    def _warn_of_a_small_budget(self) -> None:
+        """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes."""
+        baseline_runs = max(BASELINE_RUNS, self._options.min_rounds) - 1
+        if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
+            run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
+            wanted = duration_flag(self._wanted_s(baseline_runs))
+            self._reporter.warn(
+                f"a run takes about {run}, so the budget of {given} is too small for a verdict; "
+                f"--budget {wanted} has room for one"
+            )
+
+    def _wanted_s(self, before: int = 0) -> float:
+        """Return a budget with room for all rounds of the candidates and a confirmation. So far only runs of the
+        baseline are over, and `before` are still to come."""
+        tried = len(self._options.user_candidates) or budget.FULL_SET
+        return max(self._allotted(tried, 0, before).wanted_s, budget.rounded_up(self._options.budget_s * 1.1))
+
+    def _larger_budget(self) -> str:
+        """Return the advice to give a budget with room for all rounds of those that were tried and a confirmation."""
+        allotted = self._allotted(len(self._entries), 0)
+        raced_s = self._budget.cost_s(len(self._measured.trials))
+        wanted_s = budget.rounded_up(max(self._options.budget_s * 1.1, allotted.wanted_s - raced_s))
+        return f"--budget {duration_flag(wanted_s)} has room for that"
+
+    def _too_slow(self, error: OutOfBudget) -> WorkloadError:
+        """Return the error of a workload that the budget has no room for. How long a run takes is known only from one
+        that ended."""
+        what = f"{error.during} did not end" if error.during else "the baseline was not measured"
+        before = self._options.warmup + max(BASELINE_RUNS, self._options.min_rounds)
+        hint = f"give a larger --budget; a verdict takes at least {before + budget.VERDICT_RUNS} runs"
+        if self._budget.cost_s(1):
+            hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
+        return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
 
     def _refuse_too_few_for_statistic(self, pairs: int) -> None:
         """Raise UsageError where the budget has no room for the pairs that the statistic needs."""
@@ -273,12 +313,13 @@ class _Tuning:
         self._reporter.warn(f"the budget has no room for a candidate; --budget {wanted} has room for {budget.FULL_SET}")
         return []
 
-    def _allotted(self, proposed: int, runs: int) -> Allotment:
+    def _allotted(self, proposed: int, runs: int, before: int = 0) -> Allotment:
+        """Divide the runs that fit after the baseline; `before` of its runs are still to come."""
         return budget.allot(
             proposed=proposed,
             runs=runs,
             most_rounds=self._options.max_rounds,
-            spent_s=self._budget.spent_s(),
+            spent_s=self._budget.spent_s() + self._budget.cost_s(before),
             run_s=self._budget.cost_s(1),
             most=self._most_reserved,
             likely=self._baselines.likely(proposed),
@@ -366,7 +407,7 @@ class _Tuning:
         """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
             if self._budget.runs_left() < race.racing + 1 + self._reserved():
-                self._reporter.warn("the budget was used up before the race finished; give a larger --budget")
+                self._reporter.warn(f"the budget was used up before the race finished; {self._larger_budget()}")
                 return
             self._one_round(race)
 
@@ -375,13 +416,13 @@ class _Tuning:
             return
         pairs = min(self._budget.runs_left() // self._baselines.runs_of_a_pair, self._options.most_pairs or sys.maxsize)
         if pairs < race.least_pairs:
-            self._reporter.warn("the budget ended before the leader could be confirmed; give a larger --budget")
+            self._reporter.warn(f"the budget ended before the leader could be confirmed; {self._larger_budget()}")
             return
         race.begin_confirm(pairs)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
                 if race.confirming:
-                    self._reporter.warn("the budget ended before the leader was confirmed; give a larger --budget")
+                    self._reporter.warn(f"the budget ended before the leader was confirmed; {self._larger_budget()}")
                 return
             self._one_round(race)
 
@@ -389,13 +430,26 @@ class _Tuning:
         upcoming = race.next_round()
         if upcoming is None:
             return
-        self._reporter.report(RoundStarted(upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order))
+        place = (upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order)
+        self._reporter.report(RoundStarted(*place, left_s=self._left_s(upcoming)))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
         if upcoming.phase == "confirm":
             self._judge_guards(race)
         self._reporter.report_drops(race.standings(), self._results.note_of)
         if upcoming.phase == "race":  # a confirmation is reported when it is done
             self._reporter.report(Standings(tuple(self._results.ranked(race))))
+
+    def _left_s(self, upcoming: Round) -> float:
+        """Estimate what the session takes at most from this round on, in the budget that is left."""
+        runs = budget.runs_to_come(
+            upcoming.phase,
+            upcoming.at_most - upcoming.number + 1,
+            len(upcoming.order),
+            sets=0 if self._options.user_candidates else MAX_SETS - self._sets,
+            most_rounds=self._options.max_rounds,
+            most=self._most_reserved,
+        )
+        return min(self._budget.left_s(), self._budget.cost_s(runs))
 
     def _judge_guards(self, race: Race) -> None:
         """Take a win away that breaks a guard; the next best is confirmed then, as after a loss. It is judged once,
@@ -416,6 +470,7 @@ class _Tuning:
             self._reporter.warn(ending.described(ended))
         self._warn_of_cleanup(cleaning)
         self._warn_of_the_baseline()
+        self._warn_of_disturbed_runs()
         session = self._summary(interrupted)
         self._reporter.report(Finished(session, first))
         return session
@@ -434,6 +489,14 @@ class _Tuning:
         for caution in stats.cautions(wall_s, prepared=False):
             if caution.kind in ("drift", "outliers"):
                 self._reporter.warn(caution.text)
+
+    def _warn_of_disturbed_runs(self) -> None:
+        said = disturbed.warning(self._marked())
+        if said is not None:
+            self._reporter.warn(said)
+
+    def _marked(self) -> tuple[Trial, ...]:
+        return disturbed.marked(self._measured.trials, self._options.others_before)
 
     def _warn_of_cleanup(self, error: BaseException | None) -> None:
         if error is not None:
@@ -454,7 +517,8 @@ class _Tuning:
 
     def _summary(self, interrupted: bool) -> Session:
         winner = self._race.winner if self._race is not None else None
-        results = tuple(self._results.ranked(self._race))
+        trials = self._marked()
+        results = disturbed.counts(self._results.ranked(self._race), trials)
         baseline = self._measured.baseline
         outlook = self._outlook() if winner is None else None
         is_time = self._workload.metric_regex is None
@@ -481,7 +545,7 @@ class _Tuning:
                 min_effect=self._options.min_effect,
                 statistic=self._options.statistic,
             ),
-            trials=tuple(self._measured.trials),
+            trials=trials,
             outlook=outlook,
             warnings=tuple(self._reporter.warnings),
             versions={"autotune": autotune.__version__, "kernel": self._machine.info.kernel},
@@ -492,9 +556,3 @@ class _Tuning:
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
         )
-
-
-def _too_slow(error: OutOfBudget, budget_s: float) -> WorkloadError:
-    """Return the error of a workload that the budget has no room for."""
-    what = f"{error.during} did not end" if error.during else "the baseline was not measured"
-    return WorkloadError(f"{what} within the budget of {duration_flag(budget_s)}", hint="give a larger --budget")

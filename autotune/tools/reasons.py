@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from autotune.canary.strikes import Strikes
 from autotune.errors import AutotuneError
@@ -26,13 +27,17 @@ LACKING: dict[Trait, str] = {
 
 
 ABSENT = "not installed"
+ELSEWHERE = "it was made for another directory; name it with --scheduler to try it here"
 
 
-def unusable(catalog: Catalog, machine: MachineInfo, places: Places | None = None) -> dict[str, str]:
-    """Return the schedulers that cannot run, or cannot be of use, on this machine, each with the reason. Programs are
-    searched in `places` (None: those of this machine)."""
+def unusable(
+    catalog: Catalog, machine: MachineInfo, places: Places | None = None, *, directory: Path | None = None
+) -> dict[str, str]:
+    """Return the schedulers that cannot run, or cannot be of use, on this machine, each with the reason, and generated
+    ones that were not made in this directory: whoever wrote one had no say in others. Programs are searched in `places`
+    (None: those of this machine)."""
     searched = here() if places is None else places
-    found = ((one.name, _why_not(one, machine, searched)) for one in catalog.schedulers)
+    found = ((one.name, _why_not(one, machine, searched, directory)) for one in catalog.schedulers)
     return {name: why for name, why in found if why is not None}
 
 
@@ -46,10 +51,10 @@ def by_reason(reasons: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None:
+def _why_not(one: Scheduler, machine: MachineInfo, places: Places, directory: Path | None) -> str | None:
     """Return the first reason. "Not installed" comes last: nobody should install what would not help."""
     checks: Iterable[Callable[[], str | None]] = (
-        lambda: _refused(one.name) if one.is_generated else None,
+        lambda: _refused(one.name, directory) if one.is_generated else None,
         lambda: kernel_reason(one, machine.kernel),
         lambda: machine_reason(one, machine),
         lambda: _program_reason(one, machine),
@@ -58,10 +63,13 @@ def _why_not(one: Scheduler, machine: MachineInfo, places: Places) -> str | None
     return next((why for why in (check() for check in checks) if why is not None), None)
 
 
-def _refused(name: str) -> str | None:
-    """Return why a generated scheduler is not offered: it was changed since it passed, or has three strikes."""
+def _refused(name: str, directory: Path | None) -> str | None:
+    """Return why a generated scheduler is not offered: it was made elsewhere, it was changed since it passed, or has
+    three strikes."""
     try:
         one = custom.load(name)
+        if directory is not None and one.made_in != directory.resolve():
+            return ELSEWHERE
         digest = custom.checked(one)
         strikes = Strikes()
         if strikes.is_barred(digest):

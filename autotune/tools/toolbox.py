@@ -27,6 +27,7 @@ from autotune.records import Candidate, Prediction, Proposal
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
+from autotune.tools.reasons import ELSEWHERE
 from autotune.tools.rehearsal import Rehearsal, RehearsalRun
 from autotune.tools.workload_files import WorkloadFiles
 from autotune.tools.workshop import Workshop
@@ -312,12 +313,18 @@ class Toolbox:
     # --- the catalogue ---
 
     def _list_schedulers(self, arguments: ListSchedulers) -> Any:
-        found = [one for one in self.catalog.schedulers if _matches(one, arguments)]
+        found = [one for one in self.catalog.schedulers if _matches(one, arguments) and not self._is_hidden(one)]
         return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
 
     def _describe_scheduler(self, arguments: DescribeScheduler) -> Any:
         one = self.catalog.get(arguments.name)
+        if self._is_hidden(one):
+            raise UsageError(f"{one.name} cannot run here: {self.unusable[one.name]}")
         return {**self._reason(one), **_everything(one)}
+
+    def _is_hidden(self, one: Scheduler) -> bool:
+        """Return whether its texts were written in a session of another directory."""
+        return self.unusable.get(one.name) == ELSEWHERE
 
     def _reason(self, one: Scheduler) -> dict[str, str]:
         return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}

@@ -32,7 +32,8 @@ SECRET_NAMES = (
     ".htpasswd", ".pgpass", ".my.cnf", ".git-credentials", "*credential*", "*secret*", "*password*", "*passwd*",
     "*token*.json", "*token*.txt", "token", "tokens", "service-account*.json", "kubeconfig*", "*.tfstate*", "*.tfvars",
     "*private_key*", "*private-key*",
-    ".*_history",
+    ".*_history", "*-token", "*_token", "auth.json", "*.p8", "*.keytab", "*.ovpn", "*.age", "wallet.dat", "cookies.*",
+    "shadow", ".dockercfg", ".s3cfg", ".boto", "*.agekey",
 )  # fmt: skip
 """Name patterns of files, and of directories above them, that may hold secrets."""
 SECRET_DIRECTORIES = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 
-from autotune.records import Allotment
+from autotune.records import Allotment, Phase
 from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS
 
 CONFIRM_SHARE = 0.5
@@ -26,6 +26,9 @@ LEAST_CONFIRM_RUNS = 2 * LEAST_PAIRS
 LEAST_RACE_RUNS = 2
 """One run of a candidate and one of EEVDF."""
 
+VERDICT_RUNS = LEAST_RACE_RUNS + LEAST_CONFIRM_RUNS
+"""Fewest runs after the baseline that make a verdict on one candidate."""
+
 FULL_SET = 6
 """Candidates that a planner usually proposes first."""
 
@@ -33,7 +36,7 @@ FULL_SET = 6
 def reserve(runs: int, most: int = MOST_RESERVED_RUNS) -> int:
     """Return the runs to reserve for the confirmation, of those that fit after the baseline: an even number, at most
     `most`. 0 when no candidate could run besides."""
-    if runs < LEAST_RACE_RUNS + LEAST_CONFIRM_RUNS:
+    if runs < VERDICT_RUNS:
         return 0
     half = 2 * int(runs * CONFIRM_SHARE / 2)
     return max(LEAST_CONFIRM_RUNS, min(most, half))
@@ -88,6 +91,15 @@ def allot(
         run_s=run_s,
         wanted_s=rounded_up(spent_s + wanted_runs * run_s),
     )
+
+
+def runs_to_come(
+    phase: Phase, rounds: int, each: int, *, sets: int = 0, most_rounds: int = 0, most: int = MOST_RESERVED_RUNS
+) -> int:
+    """Return how many runs a session has at most, from a round on: `rounds` of `each` runs are left of its phase.
+    `sets` as large as this one may follow it in the race, and then a confirmation of `most` runs."""
+    runs = rounds * each
+    return runs + sets * most_rounds * each + most if phase == "race" else runs
 
 
 def rounded_up(seconds: float) -> float:

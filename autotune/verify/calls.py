@@ -23,6 +23,9 @@ from autotune.verify.findings import Finding
 HELPERS = {115: "bpf_probe_read_kernel_str", 156: "bpf_task_storage_get"}
 """Helpers that at.h offers, by their numbers in include/uapi/linux/bpf.h."""
 
+READS, MOST_READS = 115, 2
+"""The helper that reads kernel memory wherever it is pointed, and how often AT_EXIT calls it."""
+
 FUNCTIONS = re.compile(
     r"scx_bpf_[a-z0-9_]+"
     r"|bpf_iter_(num|scx_dsq)_(new|next|destroy)"
@@ -48,6 +51,8 @@ class Calls:
     """What an object reaches outside itself."""
 
     helpers: set[int] = field(default_factory=set)
+    reads: int = 0
+    """Calls of the helper READS."""
     functions: set[str] = field(default_factory=set)
     addresses: set[str] = field(default_factory=set)
     """Kernel symbols whose address is taken; of a function, mostly to see whether this kernel has it."""
@@ -64,6 +69,8 @@ def check(content: bytes) -> Iterator[Finding]:
         return
     for number in sorted(found.helpers - HELPERS.keys()):
         yield Finding("object-helper", f"helper {number} is called by its number", "use the helpers of at.h only")
+    if found.reads > MOST_READS:
+        yield Finding("object-helper", f"helper {READS} is called outside of AT_EXIT", "do without it")
     for name in sorted(name for name in found.functions if not FUNCTIONS.fullmatch(name)):
         yield Finding("object-function", f"{name} is not for schedulers", "call the functions that WRITING.md lists")
     for name in sorted(name for name in found.addresses if not FUNCTIONS.fullmatch(name)):
@@ -91,6 +98,7 @@ def _read_code(code: bytes, found: Calls) -> None:
         source = registers >> 4
         if operation == _CALL and source == _TO_HELPER:
             found.helpers.add(immediate)
+            found.reads += immediate == READS
         elif operation == _CALL and source != _TO_FUNCTION:
             found.odd.add(f"a call of kind {source} is in the object")
         elif operation == _CALL_REGISTER:

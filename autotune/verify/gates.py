@@ -54,15 +54,21 @@ class Verification:
 
 
 def verify(
-    submission: Submission, kernel: Kernel, progress: Progress, deadline: Deadline | None = None
+    submission: Submission,
+    kernel: Kernel,
+    progress: Progress,
+    deadline: Deadline | None = None,
+    *,
+    made_in: Path | None = None,
 ) -> Verification:
     """Verify a source under a kernel. Faults of the source are in the result. Raises BusyError when its name is being
     verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM. The micro-VM is given
-    up at the `deadline`."""
+    up at the `deadline`. One that passes is proposed in sessions of `made_in`, by default the current directory."""
     started = time.monotonic()
     reports: list[GateReport] = []
     with custom.reserved(submission.name), _scratch() as scratch:
-        kept = _through_all(submission, kernel, scratch, _Steps(reports, progress, deadline))
+        steps = _Steps(reports, progress, deadline)
+        kept = _through_all(submission, kernel, scratch, steps, made_in or Path.cwd())
         rejected = custom.keep_rejected(submission.name, submission.source, reports) if kept is None else None
     return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
@@ -90,7 +96,9 @@ class _Steps:
         return report.passed
 
 
-def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps) -> custom.Custom | None:
+def _through_all(
+    submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps, made_in: Path
+) -> custom.Custom | None:
     headers = find_headers(Path(kernel.headers) if kernel.headers else None)
     steps.begin("source", "reading it as the compiler does")
     if not steps.passed(source_gate.check(submission.source, submission.name, headers=headers)):
@@ -116,7 +124,8 @@ def _through_all(submission: Submission, kernel: Kernel, scratch: Path, steps: _
             settings={name: (int(low), int(high)) for name, (low, high) in ends(knobs).items()},
         )
     )
-    return custom.keep(submission.name, submission.source, content, entry(submission, knobs), token, steps.reports)
+    listed, reports = entry(submission, knobs), steps.reports
+    return custom.keep(submission.name, submission.source, content, listed, token, reports, made_in=made_in)
 
 
 def _with_knobs(

@@ -13,7 +13,6 @@ import contextlib
 import os
 import resource
 import selectors
-import shutil
 import signal
 import subprocess
 import time
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from autotune import trust
 from autotune.errors import BuildError
 from autotune.measure import descendants
 from autotune.verify import syscalls
@@ -181,7 +181,7 @@ def _probe(argv: Sequence[str], fds: tuple[int, ...] = ()) -> subprocess.Complet
 
 def find_bubblewrap() -> str:
     """Return the path of bubblewrap. Raises BuildError when it is not installed."""
-    found = shutil.which("bwrap")
+    found = trust.find_program("bwrap")
     if found is None:
         raise BuildError("bubblewrap is not installed", hint="install it: apt-get install bubblewrap")
     return found

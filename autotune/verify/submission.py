@@ -15,7 +15,7 @@ from autotune.schedext.catalogue.catalog import CUSTOM, Requirements, Scheduler
 from autotune.schedext.catalogue.custom import checked_name
 from autotune.schedext.catalogue.knobs import Knob, Range
 from autotune.schedext.kernel import LEAST_KERNEL
-from autotune.verify import comments
+from autotune.verify import comments, maps
 from autotune.verify.findings import Finding
 
 MOST_KNOBS = 16
@@ -82,8 +82,11 @@ def knobs_of(given: Submission, content_path: Path, library: str | None) -> tupl
     opened = libbpf.Libbpf(library).open(str(content_path))
     try:
         found = {knob.name: knob for knob in opened.knobs()}
+        faults = list(maps.check(opened.maps()))
     finally:
         opened.close()
+    if faults:
+        return (), faults
     partial = (PARTIAL,) if PARTIAL.name in found else ()
     if given.knobs is None:
         descriptions = comments.knob_descriptions(given.source)

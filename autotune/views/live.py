@@ -86,6 +86,7 @@ class LiveView:
         self._budget_s = budget_s
         self._given = given
         self._clock = clock
+        self._paused_s = 0.0
         self._wording = Wording(verbose=verbose)
         self._output = OutputLines()
         self._progress = SessionProgress(started_s=clock())
@@ -120,7 +121,7 @@ class LiveView:
             return
         if isinstance(event, events.RunFinished):
             self._show_output(self._output.finish())
-        self._progress = advance(self._progress, event, self._clock())
+        self._progress = advance(self._progress, event, self._now_s())
         for line in self._wording.lines(event):
             if line.lasting or not self._moves:
                 self.console.print(_text(line))
@@ -132,12 +133,17 @@ class LiveView:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Hide the moving part while the user answers a question."""
+        """Hide the moving part while the user answers a question, which takes nothing of the budget."""
         self._live.stop()
+        began_s = self._clock()
         try:
             yield
         finally:
+            self._paused_s += self._clock() - began_s
             self.__enter__()
+
+    def _now_s(self) -> float:
+        return self._clock() - self._paused_s
 
     def _finish(self, session: Session) -> None:
         """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
@@ -176,7 +182,7 @@ class LiveView:
         size = self.console.size
         return moving(
             self._progress,
-            now_s=self._clock(),
+            now_s=self._now_s(),
             budget_s=self._budget_s,
             width=size.width,
             height=size.height,
@@ -255,12 +261,18 @@ def _one_line(text: str, style: str = "") -> Text:
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
+_PHASE_COLUMNS = 80
+"""Least width at which the time left of the phase is shown beside that of the session."""
+
+
 def _budget(progress: SessionProgress, now_s: float, budget_s: float, width: int, ascii_only: bool) -> Text:
     spent_s = now_s - progress.started_s
-    text = f" {clock_text(spent_s)} of {clock_text(budget_s)}"
-    left_s = progress.phase_left_s(now_s)
-    if left_s is not None and progress.phase is not None:
-        text += f", {PHASES[progress.phase].lower()} ends in about {clock_text(left_s)}"
+    text = (
+        f" {clock_text(spent_s)} of {clock_text(budget_s)}, at most {clock_text(progress.left_s(now_s, budget_s))} left"
+    )
+    phase_s = progress.phase_left_s(now_s)
+    if phase_s is not None and progress.phase is not None and width >= _PHASE_COLUMNS:
+        text += f" ({PHASES[progress.phase].lower()}: {clock_text(phase_s)})"
     cells = max(10, min(40, width - len(text) - 8))
     filled = round(cells * min(1.0, spent_s / budget_s))
     done, rest = ("#", "-") if ascii_only else ("\u2501", "\u2500")
@@ -313,7 +325,9 @@ def _table(
     strip = _strip_columns(shown, beside)
     if beside != room and not strip and _strip_columns(shown, room):  # notes have a place elsewhere, the strip has none
         notes, beside, strip = "below", room, _strip_columns(shown, room)
-    if beside < _LEAST_NAME_COLUMNS:
+    if beside != room and not _names_fit(shown, beside):
+        notes, beside = "below", room
+    if beside < _LEAST_NAME_COLUMNS or not _names_fit(shown, beside):  # a number broken in two reads as another one
         return _blocks(shown, notes=notes, coloured=coloured)
     drawn = strips(shown.rows, strip, ascii_only=ascii_only) if strip else None
     return _columns(shown, beside - (strip + _GAP if strip else 0), drawn, notes=notes, coloured=coloured)

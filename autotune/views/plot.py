@@ -65,9 +65,11 @@ def text(session: Session, width: int) -> str:
         key: [(one.started_at - session.started_at, (one.value or 0.0) * scale.factor) for one in trials]
         for key, trials in runs.items()
     }
+    disturbed = [one.started_at - session.started_at for trials in runs.values() for one in trials if one.disturbed]
+    title = f"Every run in order of time{unit}, seconds since the start"
     parts = [
         _by_scheduler(points, letters, width, f"Every run by scheduler{unit}"),
-        _in_order(points, letters, width, f"Every run in order of time{unit}, seconds since the start"),
+        _in_order(points, letters, width, title, disturbed),
         *_legend(session, letters),
     ]
     return "\n".join(parts) + "\n"
@@ -106,11 +108,18 @@ def _by_scheduler(points: Points, letters: Mapping[str, str], width: int, title:
     return _drawn(figure)
 
 
-def _in_order(points: Points, letters: Mapping[str, str], width: int, title: str) -> str:
+def _in_order(
+    points: Points, letters: Mapping[str, str], width: int, title: str, disturbed: Sequence[float] = ()
+) -> str:
+    """Draw the runs by time, and a mark below each time at which one was `disturbed`."""
     figure = _figure(width, _ROWS, title)
     for key, runs in points.items():
         times, values = zip(*runs, strict=True)
         figure.draw(figure.signal(list(times), list(values), marker=letters[key]))
+    if disturbed:
+        drawn = [value for runs in points.values() for _, value in runs]
+        below = min(drawn) - (max(drawn) - min(drawn)) / (_ROWS - _FRAME_ROWS)
+        figure.draw(figure.signal(list(disturbed), [below] * len(disturbed), marker="!"))
     return _drawn(figure)
 
 
@@ -139,6 +148,9 @@ def _legend(session: Session, letters: Mapping[str, str]) -> list[str]:
     rows = documents.session_table(session).rows
     names = {result.candidate.key: row.name for result, row in zip(session.results, rows, strict=True)}
     lines = [f"  {letter}  {names.get(key, 'EEVDF' if key == BASELINE else key)}" for key, letter in letters.items()]
+    hit = sum(bool(one.disturbed) for one in session.trials if one.phase != "warmup" and one.value is not None)
+    if hit:
+        lines.append(f"  !  at the lower edge: {counted(hit, 'run')} disturbed from outside")
     lost = sum(one.value is None for one in session.trials if one.phase != "warmup")
     counts = "does not count and is" if lost == 1 else "do not count and are"
     return [*lines, *([f"{counted(lost, 'run')} {counts} not drawn."] if lost else [])]

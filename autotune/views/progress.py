@@ -45,6 +45,15 @@ class SessionProgress:
         """Return the values of a candidate's runs so far."""
         return [value for one, value in self.values if one == key]
 
+    ends_at_s: float | None = None
+    """When the session ends at the latest; None before the first round, when only its budget tells."""
+
+    def left_s(self, now_s: float, budget_s: float) -> float:
+        """Estimate the seconds until the session ends at the latest."""
+        budget_ends_s = self.started_s + budget_s
+        ends_s = budget_ends_s if self.ends_at_s is None else min(budget_ends_s, self.ends_at_s)
+        return max(0.0, ends_s - now_s)
+
     def phase_left_s(self, now_s: float) -> float | None:
         """Estimate the seconds until the phase ends, at the pace of its runs so far; None before the first has ended.
         An upper bound while candidates may be dropped."""
@@ -89,7 +98,10 @@ def _measured(progress: SessionProgress, trial: Trial) -> SessionProgress:
 def _round_started(progress: SessionProgress, event: events.RoundStarted, now_s: float) -> SessionProgress:
     progress = _in_phase(progress, event.phase, now_s)
     order = event.order
-    return replace(progress, round=event.round, at_most=event.at_most, order=order, round_runs=0, step="")
+    ends_at_s = None if event.left_s is None else now_s + event.left_s
+    return replace(
+        progress, round=event.round, at_most=event.at_most, order=order, round_runs=0, step="", ends_at_s=ends_at_s
+    )
 
 
 def _run_started(progress: SessionProgress, event: events.RunStarted, now_s: float) -> SessionProgress:
@@ -109,4 +121,5 @@ def _in_phase(progress: SessionProgress, phase: Phase, now_s: float) -> SessionP
         results=progress.results,
         last=progress.last,
         values=progress.values,
+        ends_at_s=progress.ends_at_s,
     )

@@ -84,6 +84,13 @@ def test_a_macro_that_hides_a_helper_from_the_text_does_not_hide_it_from_the_obj
     assert rules_of(text, headers) & {"object-helper", "object-instruction"}
 
 
+@pytest.mark.bpf
+def test_memory_of_the_kernel_is_read_by_the_exit_record_only(plain: str, headers: Path) -> None:
+    """The helper of at.h reads wherever it is pointed, so that a scheduler could follow what another process holds."""
+    read = "\tchar to[8]; at_probe_read_kernel_str(to, 8, (void *)ctx[0]); return to[0];"
+    assert rules_of(with_call(plain, "", read), headers) == {"object-helper"}
+
+
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"not an object" * 100])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
     assert [finding.rule for finding in calls.check(content)] == ["object-unreadable"]

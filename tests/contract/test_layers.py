@@ -50,7 +50,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "verify": (
         ("comments", "findings", "inside", "summary", "syscalls"),
-        ("calls", "sandbox"),
+        ("calls", "maps", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),
@@ -71,7 +71,8 @@ LEAN = (
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
-    "measure.pristine", "measure.shown", "measure.wakeups", "parameters", "privilege", "process", "reading",
+    "measure.pristine", "measure.shown", "measure.surroundings", "measure.wakeups",
+    "parameters", "privilege", "process", "reading",
     "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",

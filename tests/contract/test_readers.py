@@ -36,6 +36,7 @@ READS = {
     "measure/counters.py": "/proc and /sys",
     "measure/descendants.py": "/proc",
     "measure/energy.py": "/sys/class/powercap",
+    "measure/surroundings.py": "/proc and /sys",
     "measure/pristine.py": "/proc/self/mountinfo",
     "process.py": "/proc",
     "report/schema.py": "our own source",

@@ -23,12 +23,11 @@ import pytest
 from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
-from autotune.records import Candidate, CandidateResult, Outlook, Proposal
+from autotune.records import Candidate, CandidateResult, Metric, Outlook, Proposal
 from autotune.report import documents, markup
 from autotune.report import export as formats
 from autotune.report.text import sentence
 from autotune.schedext.catalogue.catalog import Catalog
-from autotune.session import busy
 from autotune.verdict import stats
 from autotune.views import wording
 from tests.support import sessions
@@ -63,8 +62,38 @@ def test_without_a_winner_the_leader_is_to_be_measured_for_longer_by_a_command_t
     says, command = documents.next_step(session, ["--machine", "vm", "--budget", "3m"])
     assert says == "Next: at_batch:slice_us=20000,stay=true is undecided; to measure it for longer:"
     assert command == (
-        "autotune cc --machine vm --budget 6m --scheduler at_batch:slice_us=20000,stay=true -- 'make -j8'"
+        "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm -- 'make -j8'"
     )
+
+
+def test_the_command_to_copy_is_short_and_measures_the_same() -> None:
+    workload = replace(
+        sessions.session().workload,
+        name="build",
+        prepare="make clean",
+        timeout_s=30.0,
+        metrics=(Metric("rps", "r (.*)"),),
+    )
+    session = without_winner(undecided(sessions.BATCH, 1.04), elapsed_s=161.0, workload=workload)
+    given = ["--machine", "vm", "--budget", "3m", "--runs", "9", "--cpus", "4", "--replace-with", "x", "--lease", "9s"]
+    command = documents.next_step(session, given)[1]
+    assert command == (
+        "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm --cpus 4"
+        " --prepare 'make clean' --timeout 30s -- 'make -j8'"
+    )
+    plain = documents.short_command(session, 240.0, options=["--continue"])
+    assert plain == "autotune cc --budget 4m --continue --prepare 'make clean' --timeout 30s -- 'make -j8'"
+
+
+def test_a_session_without_a_candidate_names_the_budget_to_give() -> None:
+    baseline = sessions.session().baseline
+    assert baseline is not None
+    known = replace(baseline, detectable=None, wanted_s=420.0)
+    session = without_winner(baseline=known, planner="offline")
+    assert documents.next_step(session)[1] == "autotune cc --budget 7m -- 'make -j8'"
+    by_user = replace(session, planner="user")
+    assert documents.next_step(by_user) == ["Next: give --budget 7m, so that candidates can be tried."]
+    assert documents.detectable_sentence(known) == "This budget has no room to confirm a gain; --budget 7m has."
 
 
 def test_the_command_to_copy_has_the_budget_that_would_show_the_gain() -> None:
@@ -112,45 +141,9 @@ def test_with_a_winner_nothing_else_is_next() -> None:
 # --- a busy machine ----------------------------------------------------------------------------------------
 
 
-def a_proc(place: Path, *, load: str = "0.10 0.1 0.1 1/99 7", waited: float = 0.0, stolen: int = 0) -> Path:
-    (place / "pressure").mkdir(parents=True)
-    (place / "loadavg").write_text(load)
-    (place / "pressure" / "cpu").write_text(f"some avg10={waited:.2f} avg60=0.00 avg300=0.00 total=1\n")
-    (place / "stat").write_text(f"cpu 10 0 10 80 0 0 0 {stolen} 0 0\n")
-    return place
-
-
-@pytest.mark.parametrize(
-    ("facts", "says"),
-    [
-        ({"load": "7.80 3.0 1.0 9/99 7"}, "load 7.8 on 2 CPUs"),
-        ({"load": "2.01 3.0 1.0 9/99 7"}, "load 2.0 on 2 CPUs"),
-        ({"waited": 60.0}, "tasks waited for a CPU 60% of the last 10 s"),
-    ],
-)
-def test_more_work_than_the_cpus_can_do_is_warned_of(tmp_path: Path, facts: dict[str, Any], says: str) -> None:
-    warning = busy.warning(2, a_proc(tmp_path, **facts), watched_s=0.0)
-    assert warning is not None
-    assert warning.startswith(f"{documents.BUSY}: {says}; ")
-    assert "--budget" in warning
-
-
-def test_time_stolen_by_other_virtual_machines_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    proc = a_proc(tmp_path, stolen=5)
-    monkeypatch.setattr("time.sleep", lambda _s: (proc / "stat").write_text("cpu 20 0 20 140 0 0 0 25 0 0\n"))
-    assert "20% of CPU time went to other virtual machines" in str(busy.warning(2, proc))
-
-
-def test_a_machine_with_room_is_not_warned_of(tmp_path: Path) -> None:
-    assert busy.warning(2, a_proc(tmp_path / "idle", stolen=3), watched_s=0.0) is None
-    assert (
-        busy.warning(2, a_proc(tmp_path / "just full", load="2.00 2.0 2.0 3/99 7", waited=20.0), watched_s=0.0) is None
-    )
-    assert busy.warning(2, tmp_path / "nothing is known", watched_s=0.0) is None
-
-
-def test_every_report_repeats_that_the_machine_was_busy() -> None:
-    warning = f"{documents.BUSY}: load 7.8 on 2 CPUs; results will be noisy"
+@pytest.mark.parametrize("about", documents.CAUTIONS)
+def test_every_report_repeats_that_the_machine_was_busy(about: str) -> None:
+    warning = f"{about}: load 7.8 on 2 CPUs; results will be noisy"
     session = sessions.session(warnings=("another", warning))
     assert warning in documents.plain_text(session)
     assert warning in markup.markdown(session)

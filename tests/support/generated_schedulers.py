@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from autotune.records import Seal
@@ -41,9 +42,11 @@ def an_entry(name: str) -> Scheduler:
     )
 
 
-def kept(name: str = "mine", content: bytes = OBJECT, reports: Sequence[Any] = ()) -> custom.Custom:
+def kept(
+    name: str = "mine", content: bytes = OBJECT, reports: Sequence[Any] = (), made_in: Path | None = None
+) -> custom.Custom:
     digests = seal.sha256(SOURCE.encode()), seal.sha256(content)
     settings = {"slice_us": (1, 9000)}
     token = seal.sign(Seal(name, *digests, "19", seal.GATES_VERSION, "6.18.15", settings=settings))
     with custom.reserved(name):
-        return custom.keep(name, SOURCE, content, an_entry(name), token, reports)
+        return custom.keep(name, SOURCE, content, an_entry(name), token, reports, made_in=made_in)

@@ -93,8 +93,8 @@ def test_the_defaults_for_rounds_are_those_of_the_race() -> None:
 
 
 def test_each_source_wins_over_the_next(load: Load, tmp_path: Path) -> None:
-    (tmp_path / "config/autotune.toml").write_text("cpus = 1\n")
-    assert load().cpus == 1
+    (tmp_path / "config/autotune.toml").write_text("cpus = 8\n")
+    assert load().cpus == 8
     (tmp_path / "work/autotune.toml").write_text("cpus = 2\n")
     assert load().cpus == 2
     (tmp_path / "work/.env").write_text("AUTOTUNE_CPUS=3\n")
@@ -405,6 +405,37 @@ def test_a_project_may_tighten(load: Load, tmp_path: Path, name: str, text: str)
     (tmp_path / "work/autotune.toml").unlink()
     (tmp_path / "work/.env").write_text(f"{config.KEYS[name].variable}={text}\n")
     assert getattr(load(), name) == text
+
+
+LIMITS = [("budget", "5m", "1m", "365d"), ("cpus", "2", "1", "512"), ("memory", "2G", "512M", "64T")]
+
+
+@pytest.mark.parametrize(("name", "users", "less", "more"), LIMITS)
+@pytest.mark.parametrize("file", ["autotune.toml", ".env"])
+def test_a_project_may_lower_a_limit_of_the_users_and_not_raise_it(
+    load: Load, tmp_path: Path, name: str, users: str, less: str, more: str, file: str
+) -> None:
+    key = config.ALL[name]
+
+    def given(text: str) -> Any:
+        line = f'{name} = "{text}"' if file == "autotune.toml" else f"{key.variable}={text}"
+        (tmp_path / "work" / file).write_text(f"{line}\n")
+        return getattr(load(), name)
+
+    assert given(more) == key.parse(more)  # the user has set none
+    (tmp_path / "config/autotune.toml").write_text(f'{name} = "{users}"\n')
+    assert given(less) == key.parse(less)
+    assert given(more) == key.parse(users)
+    assert getattr(load(**{name: more}), name) == key.parse(more)  # the user's own word now
+    with pytest.raises(UsageError, match=name if file == "autotune.toml" else key.variable):
+        given("soon")
+
+
+def test_two_files_of_a_project_cannot_raise_a_limit_together(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "config/autotune.toml").write_text('budget = "5m"\n')
+    (tmp_path / "work/autotune.toml").write_text('budget = "1m"\n')
+    (tmp_path / "work/.env").write_text("AUTOTUNE_BUDGET=3d\n")
+    assert load().budget <= 300.0
 
 
 @pytest.mark.parametrize(("name", "text"), [("planner", "auto"), ("machine", "auto")])

@@ -132,3 +132,36 @@ def test_of_our_own_code_the_file_and_its_directory_count(program: Path) -> None
     program.chmod(0o757)
     with pytest.raises(AutotuneError, match="can be written by others"):
         trust.refuse_foreign_code(program)
+
+
+# --- programs that PATH names ---
+
+
+@pytest.mark.parametrize(
+    "path", ["{usual}:.", ".:{usual}", "{usual}:", ":{usual}", "{usual}:./bin", "bin", "", "../{name}"]
+)
+def test_a_program_is_not_found_in_the_directory_that_one_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """What is missing on the machine would otherwise be the project's own, and run as root."""
+    usual, project = tmp_path / "usual", tmp_path / "project"
+    for place in (usual, project, project / "bin"):
+        place.mkdir()
+    for place in (project, project / "bin"):
+        (place / "bwrap").write_text("#!/bin/sh\n")
+        (place / "bwrap").chmod(0o755)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PATH", path.format(usual=usual, name=project.name))
+    assert trust.find_program("bwrap") is None
+    (usual / "bwrap").symlink_to("/bin/true")
+    assert trust.find_program("bwrap", str(usual)) == str(usual / "bwrap")
+
+
+def test_further_directories_come_after_those_of_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tool").symlink_to("/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path / "first"))
+    assert trust.find_program("tool", str(tmp_path / "second")) == str(tmp_path / "first" / "tool")
+    monkeypatch.delenv("PATH")
+    assert trust.find_program("sh")

@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from autotune import reading
+from autotune import reading, trust
 from autotune.errors import FetchError
 from autotune.measure import descendants
 
@@ -55,7 +54,7 @@ def require_debian() -> None:
 
 def tool(name: str) -> str | None:
     """Return the path of a program, also of one for administrators."""
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    return trust.find_program(name, "/usr/sbin", "/sbin")
 
 
 class Archive:
@@ -154,7 +153,7 @@ def run(argv: Sequence[str], failure: str, cwd: Path | None = None) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        cwd=cwd,
+        cwd=cwd or "/",  # not the user's: `.` may be in PATH
         env=env,
         start_new_session=True,
         preexec_fn=lambda: descendants.die_with_parent(signal.SIGKILL),

@@ -63,7 +63,9 @@ class Agent:
             )
         inherited.take_on(request.get("inherited", {}))
         make_runtime_dir(place.identity)
-        self._executor = Executor(place, libbpf=request.get("libbpf"), scratch=SCRATCH, guarded=False)
+        self._executor = Executor(
+            place, libbpf=request.get("libbpf"), scratch=SCRATCH, guarded=False, sees_others=False
+        )
         return to_json(describe_machine("vm", request["why"], request["acceleration"]))
 
     def run(self, request: Message, emit: EventHandler) -> Any:

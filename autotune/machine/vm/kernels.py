@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from autotune import digests, durable, reading, resources
+from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, btf, vmlinux
 from autotune.machine.vm.choosing import Build, choices, version_key
@@ -65,8 +65,9 @@ def store() -> Path:
 
 def find(given: Path | None = None) -> Kernel:
     """Find the kernel to boot: the given one (an image, with its modules beside it or in /lib/modules, or the directory
-    of a fetched set); else the newest fetched one, which brings headers and libbpf with it; else the host's own when it
-    has sched_ext. Raises UsageError for a given one that cannot be used, NoMachineError when there is none."""
+    of a fetched set, which nobody else could change); else the newest fetched one, which brings headers and libbpf with
+    it; else the host's own when it has sched_ext. Raises UsageError for a given one that cannot be used, NoMachineError
+    when there is none."""
     if given is not None:
         return _given(given)
     fetched = installed()
@@ -79,8 +80,10 @@ def find(given: Path | None = None) -> Kernel:
 
 
 def installed() -> list[Kernel]:
-    """Return the fetched sets that are whole, newest kernel first."""
-    found = [kernel for path in store().glob(f"*/{MANIFEST}") if (kernel := _from_manifest(path)) is not None]
+    """Return the fetched sets that are whole and that nobody else could change, newest kernel first."""
+    manifests = [path for path in store().glob(f"*/{MANIFEST}") if not trust.is_foreign(path)]
+    whole = [kernel for path in manifests if (kernel := _from_manifest(path)) is not None]
+    found = [kernel for kernel in whole if not any(map(trust.is_foreign, _believed(kernel)))]
     return sorted(found, key=lambda kernel: version_key(kernel.version), reverse=True)
 
 
@@ -107,10 +110,18 @@ def _from_manifest(path: Path) -> Kernel | None:
     return kernel if whole else None
 
 
+def _believed(kernel: Kernel) -> list[Path]:
+    """Return the files of a set that decide what is proven, compiled and loaded, as far as they are there."""
+    types = kernel.headers / "linux/bpf/vmlinux.h" if kernel.headers else None
+    return [path for path in (kernel.image, kernel.libbpf, types) if path is not None and path.exists()]
+
+
 def _whole(top: Path) -> Kernel | None:
-    """Return a fetched set that has all its files as they were fetched; None otherwise."""
+    """Return a fetched set that has all its files as they were fetched, and is nobody else's; None otherwise."""
     kernel = _from_manifest(top / MANIFEST)
-    return None if kernel is None or digests.damaged(top) else kernel
+    if kernel is None or any(map(trust.is_foreign, (top / MANIFEST, *_believed(kernel)))):
+        return None
+    return None if digests.damaged(top) else kernel
 
 
 _NAMED = ("version", "image", "modules", "headers", "libbpf", "config")
@@ -129,6 +140,8 @@ def _manifest(found: Any) -> dict[str, Any]:
 def _given(image: Path) -> Kernel:
     kept = _from_manifest(image / MANIFEST) if image.is_dir() else None
     if kept is not None:
+        for path in (image / MANIFEST, *_believed(kept)):
+            trust.refuse_foreign(path, would="would decide what is compiled and proven", stage="machine")
         return replace(_with_own_programs(kept, image), source="given")
     if not image.is_file():
         raise UsageError(f"--kernel {image}: no such file", hint="name a kernel image, such as /boot/vmlinuz-VERSION")

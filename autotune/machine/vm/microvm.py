@@ -16,7 +16,6 @@ import math
 import os
 import platform
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -35,6 +34,7 @@ from autotune.machine.vm import debugger, guest, inherited, initramfs
 from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults
+from autotune.measure import surroundings
 from autotune.process import EventHandler, Message, Worker
 from autotune.records import (
     Acceleration,
@@ -93,7 +93,7 @@ class VmOptions:
 
 def find_tool(name: str, package: str) -> str:
     """Find a program and return its path. Raises NoMachineError naming the Debian package that has it."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    path = trust.find_program(name, "/usr/sbin", "/sbin")
     if path is None:
         raise NoMachineError(f"{name} is not installed", hint=f"install it: apt-get install {package}")
     return path
@@ -267,9 +267,12 @@ class MicroVM:
         return run
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
+        around = surroundings.read()
         answer = self._ask_run("measure", spec, on_output, ops=ops)
+        seen = surroundings.between(around, surroundings.read())
         self._refuse_pause()
-        return from_json(Measurement, answer)
+        measured = from_json(Measurement, answer)
+        return replace(measured, surroundings=surroundings.with_guest(seen, measured.surroundings))
 
     def fresh(self) -> None:
         self._ask("fresh")

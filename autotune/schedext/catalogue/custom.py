@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from autotune.wire import from_json, to_json
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """Safe as a file name, as an ops name (the kernel takes letters, digits and `_.-`) and as a word in a shell."""
 SOURCE, OBJECT, ENTRY, SEAL, REPORTS = "source.bpf.c", "object.o", "entry.json", "seal.json", "reports"
+ORIGIN = "origin.json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Custom:
     directory: Path
     entry: Scheduler
     seal: Seal
+    made_in: Path | None = None
+    """The directory whose session wrote it, or where its user verified it; None when that is not known."""
 
     @property
     def source(self) -> Path:
@@ -97,7 +101,16 @@ def load(name: str) -> Custom:
             f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",
             hint=f"remove it: autotune schedulers remove {bare}",
         ) from error
-    return Custom(place, entry, token)
+    return Custom(place, entry, token, _made_in(place))
+
+
+def _made_in(place: Path) -> Path | None:
+    try:
+        found = reading.json_of(place / ORIGIN)
+    except (OSError, ValueError):  # an older one has none
+        return None
+    text = found.get("directory") if isinstance(found, dict) else None
+    return Path(text) if isinstance(text, str) and os.path.isabs(text) else None
 
 
 def entries() -> list[Scheduler]:
@@ -166,14 +179,25 @@ def _busy(bare: str) -> BusyError:
     return BusyError(f"'{bare}' is being verified by another autotune", hint="wait for it to end")
 
 
-def keep(name: str, source: str, content: bytes, entry: Scheduler, token: Seal, reports: Sequence[Any]) -> Custom:
-    """Store a scheduler that passed, replacing an older one of its name. Raises AutotuneError."""
+def keep(
+    name: str,
+    source: str,
+    content: bytes,
+    entry: Scheduler,
+    token: Seal,
+    reports: Sequence[Any],
+    *,
+    made_in: Path | None = None,
+) -> Custom:
+    """Store a scheduler that passed, replacing an older one of its name. It is proposed in `made_in` only. Raises
+    AutotuneError."""
     bare = checked_name(name)
     files: Mapping[str, bytes] = {
         SOURCE: source.encode(),
         OBJECT: content,
         ENTRY: entry.model_dump_json(indent=1, exclude_defaults=True).encode(),
         SEAL: json.dumps(to_json(token), indent=1).encode(),
+        ORIGIN: json.dumps({"directory": str(made_in.resolve()) if made_in else None}).encode(),
         f"{REPORTS}.json": json.dumps(to_json(list(reports)), indent=1).encode(),
     }
     with durable.explained(f"'{bare}' cannot be kept", directory() / bare):

@@ -6,12 +6,12 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune import trust
 from autotune.errors import AutotuneError, BuildError
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
@@ -59,9 +59,9 @@ def needs(schedulers: Iterable[Scheduler]) -> Iterator[Need]:
     yield from _rust()
     yield from _clang()
     for program, package in (("cc", "gcc"), ("make", "make"), ("pkg-config", "pkg-config")):
-        if shutil.which(program) is None:
+        if trust.find_program(program) is None:
             yield Need(program, package)
-    if shutil.which("pkg-config") is None:  # then installed headers cannot be found
+    if trust.find_program("pkg-config") is None:  # then installed headers cannot be found
         return
     seccomp = any(scheduler.name in NEED_SECCOMP for scheduler in schedulers)
     for library, package in _LIBRARIES:
@@ -113,7 +113,7 @@ def _listed(place: Path) -> list[Path]:
 def _run(*argv: str) -> str | None:
     """Return the output of a program; None when it is absent or fails. It runs in /, so that no setting in the user's
     directory counts."""
-    found = shutil.which(argv[0], path=f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin")
+    found = trust.find_program(argv[0], "/sbin", "/usr/sbin")
     try:
         done = subprocess.run(
             [found or argv[0], *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_S, cwd="/"

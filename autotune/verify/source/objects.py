@@ -26,6 +26,8 @@ FORBIDDEN = {
     "bpf_override_return": "it changes what functions of the kernel return",
     "bpf_throw": "it leaves a callback half way",
 }
+READS, RECORDS = "at_probe_read_kernel_str", "at_record_exit"
+"""The helper that reads kernel memory, and the function of at.h that may call it."""
 FORBIDDEN_NUMBERS = {36: "bpf_probe_write_user", 58: "bpf_override_return"}
 """include/uapi/linux/bpf.h"""
 
@@ -69,6 +71,9 @@ def forbidden_helper(facts: Facts) -> Iterator[Finding]:
         if call.name in FORBIDDEN:
             what = f"{call.name} is not allowed: {FORBIDDEN[call.name]}"
             yield Finding("forbidden-helper", what, "do without it: a scheduler does not need it", *place)
+        elif call.name == READS and call.function != RECORDS:
+            what = f"{READS} is for AT_EXIT only: it reads kernel memory wherever it is pointed"
+            yield Finding("forbidden-helper", what, "read fields of the structures that callbacks are given", *place)
         elif call.how == "pointer":
             what = f"a call through a pointer is not allowed{_number(facts, call.name)}"
             advice = "call functions of vmlinux.h by their names; helpers are those of at.h only"

@@ -4,11 +4,13 @@ and what the compiler of gate 2, another version of clang, might read differentl
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 
+from autotune import reading, resources
 from autotune.verify.findings import Finding
 from autotune.verify.source.facts import Word
 
@@ -114,6 +116,35 @@ def directive_allowed(words: Sequence[Word]) -> Iterator[Finding]:
         yield Finding("directive-allowed", f"#{at.text[:40]} is not allowed", advice, at.line, at.column)
 
 
+def macro_allowed(words: Sequence[Word]) -> Iterator[Finding]:
+    """Make sure that a macro changes nothing but the source's own text: no keyword, no word of our headers, and nothing
+    that a header would see."""
+    advice = "choose another name"
+    directives = list(_directives(words))
+    includes = [number for number, (at, _) in enumerate(directives) if at.text == "include"]
+    last_include = includes[-1] if includes else -1
+    for number, (at, arguments) in enumerate(directives):
+        if at.text not in ("define", "undef") or not arguments:
+            continue
+        name = arguments[0]
+        place = (at.line, at.column)
+        if number < last_include:
+            what = f"#{at.text} {name.text[:60]} stands before an #include, which it may change"
+            yield Finding("macro-allowed", what, "include first, define later", *place)
+        elif name.kind == "k" or name.text in _words_of_headers():
+            kind = "a word of the language" if name.kind == "k" else "a word of our headers"
+            yield Finding("macro-allowed", f"#{at.text} of {name.text[:60]}, {kind}", advice, *place)
+
+
+@functools.cache
+def _words_of_headers() -> frozenset[str]:
+    """Return the names in our headers, without their comments."""
+    place = resources.bpf_source_dir() / "include"
+    texts = [reading.text(place / name) for name in INCLUDES if "/" not in name]
+    code = (re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S) for text in texts)
+    return frozenset(word for text in code for word in re.findall(r"[A-Za-z_]\w*", text))
+
+
 def no_compiler_tests(words: Sequence[Word]) -> Iterator[Finding]:
     for word in words:
         if word.kind in "ik" and _UNSURE.fullmatch(word.text):
@@ -158,6 +189,7 @@ def no_inline_asm(words: Sequence[Word]) -> Iterator[Finding]:
 WORD_RULES: tuple[Callable[[Sequence[Word]], Iterator[Finding]], ...] = (
     include_allowed,
     directive_allowed,
+    macro_allowed,
     no_compiler_tests,
     no_token_pasting,
     attribute_allowed,

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
 
+from autotune.config import parse_duration
 from autotune.errors import DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
-from autotune.events import Detached, Event, Finished, RacePlanned, RoundStarted, RunStarted, Warned
+from autotune.events import Detached, Event, Finished, RacePlanned, RoundStarted, RunFinished, RunStarted, Warned
 from autotune.machine.base import OutputHandler
 from autotune.planner.base import Situation
 from autotune.records import (
@@ -25,6 +27,7 @@ from autotune.records import (
     Session,
     Workload,
 )
+from autotune.report import documents
 from autotune.session.tuner import SessionOptions, tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
@@ -137,9 +140,73 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     done = tune(Workload("true", ("true",), "/"), machine, planner, options, lambda _event: None, resolve, clock)
     assert planner.seen == []
     assert done.failure is None
-    assert [warning for warning in done.warnings if "budget" in warning] == [
-        "the budget has no room for a candidate; --budget 21m has room for 6"
-    ]
+    early, late = (warning for warning in done.warnings if "budget" in warning)
+    assert early.startswith("a run takes about 20.")
+    assert early.endswith(" s, so the budget of 1m40s is too small for a verdict; --budget 21m has room for one")
+    assert late == "the budget has no room for a candidate; --budget 21m has room for 6"
+
+
+@pytest.mark.parametrize(("run_s", "budget_s"), [(2.0, 60.0), (5.0, 600.0), (1.0, 3600.0), (30.0, 900.0)])
+@pytest.mark.parametrize("sets", [[SIX], [["a", "b"], ["c"], ["d", "e"]]], ids=["one set", "three sets"])
+@pytest.mark.parametrize("fast", ["b", None])
+def test_the_time_left_counts_the_sets_to_come_and_the_confirmation(
+    run_s: float, budget_s: float, sets: list[list[str]], fast: str | None
+) -> None:
+    clock = Clock()
+    times = {BASELINE: run_s, **dict.fromkeys(SIX, run_s)} | ({fast: run_s / 1.1} if fast else {})
+    seen: list[tuple[float, float, str]] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, RoundStarted):
+            assert event.left_s is not None
+            seen.append((clock.now_s, event.left_s, event.phase))
+
+    options = SessionOptions(seed=3, budget_s=budget_s)
+    workload = Workload("true", ("true",), "/")
+    tune(workload, TimedMachine(times, clock), ListPlanner([list(one) for one in sets]), options, note, resolve, clock)
+    for at_s, left_s, phase in seen:
+        assert left_s <= budget_s - at_s + 1e-6
+        if phase != "tail":
+            assert clock.now_s - at_s <= 1.1 * left_s + 2 * run_s, "an upper bound, as far as runs take what they took"
+    last_of_race = [left_s for _, left_s, phase in seen if phase == "race"][-1]
+    first_to_confirm = [left_s for _, left_s, phase in seen if phase == "confirm"][:1]
+    assert all(last_of_race > left_s for left_s in first_to_confirm), "the confirmation was counted before"
+
+
+@pytest.mark.parametrize(
+    ("run_s", "budget_s", "names"),
+    [(10.0, 60.0, ["a"]), (10.0, 80.0, SIX), (30.0, 200.0, ["a", "b"]), (1.0, 8.0, ["a"]), (40.0, 60.0, ["a"])],
+)
+def test_a_budget_too_small_for_a_verdict_says_so_at_once_with_one_that_is_not(
+    run_s: float, budget_s: float, names: list[str]
+) -> None:
+    def warnings(given_s: float) -> tuple[list[str], int]:
+        clock = Clock()
+        times = {BASELINE: run_s, **dict.fromkeys(names, run_s / 1.3)}
+        said: list[str] = []
+        at_run: list[int] = []
+        machine = TimedMachine(times, clock)
+
+        def note(event: Event) -> None:
+            at_run.extend([0] if isinstance(event, RunFinished) else [])
+            if isinstance(event, Warned) and "--budget" in event.text:
+                said.append(f"{len(at_run)}: {event.text}")
+
+        options = SessionOptions(seed=3, budget_s=given_s, user_candidates=tuple(map(Candidate, names)))
+        try:
+            done = tune(Workload("true", ("true",), "/"), machine, ListPlanner([]), options, note, resolve, clock)
+        except WorkloadError as error:
+            return [f"{len(at_run)}: {error.hint}"], 0
+        sentence = documents.baseline_sentence(done.baseline, is_time=True) if done.baseline else ""
+        assert ("no room to confirm" in sentence) == bool(said and "too small for a verdict" in said[0]), sentence
+        return said, sum(one.verdict == "faster" for one in done.results)
+
+    said, _ = warnings(budget_s)
+    assert said[0].split(":")[0] in ("2", "0"), said
+    (named,) = set(re.findall(r"--budget (\w+)", said[0]))
+    told, found = warnings(parse_duration(named))
+    assert told == []
+    assert found >= 1
 
 
 def test_where_switching_costs_as_much_as_a_run_race_and_confirmation_share_the_loss() -> None:

@@ -19,10 +19,12 @@ from autotune.planner.base import Situation
 from autotune.planner.offline import FIRST_SET, LATER_SET, OfflinePlanner
 from autotune.records import Baseline, Candidate, CandidateResult, Interval, MachineInfo, Observation, Workload
 from autotune.redact import Redactor
+from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
-from autotune.tools.reasons import unusable
+from autotune.tools.reasons import ELSEWHERE, unusable
 from autotune.tools.toolbox import RESULT_CHARACTERS, Toolbox
 from tests.support import scx_programs
+from tests.support.generated_schedulers import kept
 from tests.support.sessions import run
 
 CATALOG = Catalog.load()
@@ -179,6 +181,73 @@ def test_later_sets_change_numbers_and_take_profiles_that_go_together(name: str)
 def test_a_knob_that_changes_nothing_on_this_machine_is_left_alone() -> None:
     assert "xmig_min_gain_us" not in {knob for one in later("scx_lavd") for knob, _ in one.knobs}
     assert "xmig_min_gain_us" in {knob for one in later("scx_lavd", EVERYTHING) for knob, _ in one.knobs}
+
+
+# --- generated schedulers of other directories ---
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with one scheduler of each kind: made in `here`, in other directories, and before that was noted."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    here = tmp_path / "here"
+    for place in (here, here / "below", tmp_path / "elsewhere"):
+        place.mkdir()
+    (tmp_path / "link").symlink_to(here)
+    kept("ours", made_in=tmp_path / "link")
+    kept("theirs", made_in=tmp_path / "elsewhere")
+    kept("below", made_in=here / "below")
+    kept("above", made_in=tmp_path)
+    (kept("old", made_in=here).directory / custom.ORIGIN).unlink()
+    for name, text in (
+        ("torn", "{"),
+        ("listed", "[]"),
+        ("numbered", '{"directory": 3}'),
+        ("relative", '{"directory": "."}'),
+    ):
+        (kept(name, made_in=here).directory / custom.ORIGIN).write_text(text)
+    return here
+
+
+@pytest.mark.parametrize("way", ["here", "link", "here/../here"])
+def test_a_generated_scheduler_is_offered_where_it_was_made_and_nowhere_else(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.chdir(store)
+    reasons = unusable(custom.catalog(), PLAIN, places(tmp_path), directory=tmp_path / way)
+    generated = {one.name for one in custom.entries()}
+    assert len(generated) == 9
+    assert {name for name in generated if reasons.get(name) != ELSEWHERE} == {"custom:ours"}
+
+
+@pytest.mark.usefixtures("store")
+def test_no_planner_proposes_one_of_another_directory_nor_reads_its_texts(tmp_path: Path) -> None:
+    catalog = custom.catalog()
+    reasons = unusable(catalog, PLAIN, places(tmp_path), directory=tmp_path / "elsewhere")
+    planner = OfflinePlanner(catalog, reasons)
+    seen: set[str] = set()
+    while more := planner.propose(replace(situation(BUSY), candidates_affordable=99)):
+        seen |= {one.candidate.scheduler for one in more}
+    assert "custom:theirs" in seen
+    assert "custom:ours" not in seen
+    with closing(Knowledge(tmp_path / "history")) as memory:
+        box = Toolbox(catalog, None, memory, tmp_path, Redactor({}), unusable=reasons)
+        box.begin_turn((), 8)
+        names = [one["name"] for one in asked(box, "list_schedulers")["schedulers"]]
+        assert "custom:theirs" in names
+        assert "custom:ours" not in names
+        for answer in (
+            box.call("describe_scheduler", {"name": "custom:ours"}),
+            submitted(box, "custom:ours"),
+            box.call("run_scheduler", {"name": "custom:ours", "args": []}),
+        ):
+            assert answer.is_error
+            assert "Keeps builders happy" not in answer.text
+
+
+@pytest.mark.usefixtures("store")
+def test_whoever_names_one_of_another_directory_gets_it() -> None:
+    assert custom.catalog().parse_candidate("custom:theirs").scheduler == "custom:theirs"
 
 
 # --- Claude's tools ---

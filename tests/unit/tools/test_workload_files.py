@@ -61,6 +61,7 @@ def test_a_value_keeps_its_label_while_it_is_judged(tmp_path: Path, offset: int)
 @pytest.mark.parametrize(
     "path",
     [
+        "a/.vault-token", "auth.json", "AuthKey_1.p8", "x.keytab", "x.ovpn", "wallet.dat", "cookies.sqlite", "shadow",
         "secrets/launch.txt", "private_keys/a", "a/.ssh/config", "deep/my-credentials/x.txt", ".env",
         "Secrets/LAUNCH.txt", "a/passwords/b/c",
     ],

@@ -63,3 +63,14 @@ def test_what_runs_showed_is_known_from_the_first_on() -> None:
     assert more.values_of(sessions.FIFO.key) == []
     assert more.last is not None
     assert more.last.invalid == "exit code 2"
+
+
+def test_the_time_left_is_that_of_the_whole_session_and_never_more_than_the_budget() -> None:
+    before = fold(events.RunStarted("warmup", 1, BASELINE))
+    assert before.left_s(10.0, 60.0) == 50.0
+    assert before.left_s(99.0, 60.0) == 0.0
+    planned = advance(before, replace(ROUND, left_s=30.0), 10.0)
+    assert planned.left_s(15.0, 600.0) == 25.0
+    assert planned.left_s(15.0, 20.0) == 5.0
+    confirming = advance(planned, events.RunStarted("confirm", 1, BASELINE), 20.0)
+    assert confirming.left_s(21.0, 600.0) == 19.0, "a phase does not forget it"

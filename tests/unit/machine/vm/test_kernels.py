@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 
-from autotune.errors import FetchError, NoMachineError, UsageError
+from autotune.errors import AutotuneError, FetchError, NoMachineError, UsageError
 from autotune.machine.vm import archive, kernels, microvm
 from autotune.machine.vm.kernels import find, installed
 from tests.support import btf_files
@@ -213,6 +213,26 @@ def test_a_set_of_the_store_keeps_its_own_qemu_and_libbpf(cache: Path) -> None:
     with_programs(fetched(cache, "6.18.15+deb13-amd64"))
     kernel = find(old)
     assert (kernel.qemu, kernel.libbpf) == (old / "qemu", old / "libbpf.so.1")
+
+
+@pytest.mark.parametrize("what", [".", "manifest.json", "image", "libbpf", "headers", "headers' directory"])
+def test_a_set_that_others_could_change_is_not_found_and_not_taken(cache: Path, what: str) -> None:
+    """Its types are compiled into what root loads, and its kernel proves generated schedulers."""
+    top = fetched(cache, "6.18.9+deb13-amd64")
+    whole = kernels.find(None)
+    assert whole.libbpf is not None
+    assert whole.headers is not None
+    types = whole.headers / "linux/bpf/vmlinux.h"
+    for path in (types, whole.libbpf):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert kernels.find(top).source == "given"
+    place = {"image": whole.image, "libbpf": whole.libbpf, "headers": types, "headers' directory": types.parent}
+    open_one = place.get(what, top / what)
+    open_one.chmod(open_one.stat().st_mode | 0o002)
+    assert kernels.installed() == []
+    with pytest.raises(AutotuneError, match="would decide what is compiled and proven"):
+        kernels.find(top)
 
 
 def test_the_release_is_read_from_the_header_of_an_x86_image(tmp_path: Path) -> None:
