@@ -232,9 +232,9 @@ def test_a_search_finds_better_settings_than_chance() -> None:
 
 
 def test_it_is_not_behind_where_a_race_judges_both() -> None:
-    """Most of the gain over chance comes from the race. That the model adds to it is not shown here: 0.34 % [-0.05, 0.74]
-    on these machines, 0.26 % [-0.02, 0.53] on twice as many, with a tenth more runs. A first version of this test
-    demanded an interval above 0 and failed on both; the bound below was chosen afterwards."""
+    """Most of the gain over chance comes from the race. That the model adds to it is not shown here: 0.34 %
+    [-0.05, 0.74] on these machines, 0.26 % [-0.02, 0.53] on twice as many, with a tenth more runs. A first version of
+    this test demanded an interval above 0 and failed on both; the bound below was chosen afterwards."""
     assert ahead(by_search, by_chance_and_race)[0] > -0.1
     assert found(by_search)[1] <= 1.15 * found(by_chance_and_race)[1]
 
