@@ -30,7 +30,7 @@ from autotune import reading, resources
 from autotune.errors import UsageError
 
 MachineKind = Literal["auto", "host", "vm"]
-PlannerKind = Literal["auto", "claude", "offline"]
+PlannerKind = Literal["auto", "claude", "offline", "search"]
 Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
@@ -40,6 +40,10 @@ two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
+
+
+WITHOUT_MODEL: tuple[PlannerKind, ...] = ("offline", "search")
+"""Planners that need no key and spend nothing."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,7 @@ class Key:
 
 _MACHINES = _parse_choice("auto", "host", "vm")
 _STYLES = _parse_choice("auto", "basic", "full", "nocolor", "color", "none")
-_PLANNERS = _parse_choice("auto", "claude", "offline")
+_PLANNERS = _parse_choice("auto", "claude", "offline", "search")
 ALL = {
     key.name: key
     for key in (
@@ -291,7 +295,7 @@ ALL = {
         Key("min_effect", parse_share, share_flag),
         Key("statistic", _parse_statistic),
         Key("seed", _parse_count(0)),
-        Key("planner", _PLANNERS, owners=_USER, project_may=("offline",), why_not=_SPENDS),
+        Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
         Key("max_cost", _parse_money, lambda amount: f"{amount:g}", _USER, why_not=_SPENDS),
         Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),

@@ -338,8 +338,8 @@ class CcArguments:
             "--planner",
             panel=_PLAN,
             metavar="WHO",
-            complete=completion.values("auto", "claude", "offline"),
-            help="Who proposes candidates: auto, claude or offline. Default: Claude if the environment has a key.",
+            complete=completion.values("auto", "claude", "offline", "search"),
+            help="Who proposes candidates: claude, offline, search, or auto: Claude if the environment has a key.",
         ),
     ] = None
     model: Annotated[

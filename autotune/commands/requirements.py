@@ -243,6 +243,13 @@ def _claude() -> Check:
     return Check("Claude", True, found.origin, purpose, f"set {credentials.KEY}", OPTIONAL)
 
 
+def _search() -> Check:
+    from autotune.planner import knob_model
+
+    there, missing = knob_model.available(), "optuna is not installed; knobs are varied one at a time"
+    return Check("search", there, "optuna" if there else missing, "searching knobs", knob_model.INSTALL, OPTIONAL)
+
+
 def _directory() -> Path:
     """Return the current directory; the root when it is gone, which configures nothing."""
     try:
@@ -337,6 +344,7 @@ CHECKS: tuple[Callable[[], Check], ...] = (
     _programs,
     _settings,
     _claude,
+    _search,
     _disk,
     _memory,
     _quiet,

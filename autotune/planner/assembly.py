@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune import prompt
-from autotune.config import Settings
+from autotune.config import WITHOUT_MODEL, Settings
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import LeftOut, Listener, Step, Warned
@@ -19,11 +19,12 @@ from autotune.knowledge.past import sentences
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.machine.vm import healing
-from autotune.planner import fallback
+from autotune.planner import fallback, knob_model
 from autotune.planner.base import Planner, Situation
 from autotune.planner.claude import cost, credentials
 from autotune.planner.claude.conversation import Conversation, PlanningLimits, Reply, Service
 from autotune.planner.claude.transcript import Transcript
+from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
@@ -63,6 +64,8 @@ class Parts:
     """Claude's service as it answered before the machine was started; None: it is looked for now."""
     deadline: Deadline | None = None
     """The end of the budget, for verifications."""
+    seed: int = 0
+    """Seed of the session, for a search."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Contact:
 def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -> Iterator[Contact]:
     """Find the key and ask the service whether it accepts key and model; close the connection at the end. Raises
     PlannerError when only Claude may plan and cannot."""
-    if settings.planner == "offline":
+    if settings.planner in WITHOUT_MODEL:
         yield Contact()
         return
     with contextlib.ExitStack() as stack:
@@ -120,8 +123,8 @@ def planning(parts: Parts) -> Iterator[Planner]:
     if parts.proposes:
         programs = any(one.kind == "binary" and one.name not in reasons for one in parts.catalog.schedulers)
         parts.listener(LeftOut(by_reason(reasons), programs_here=programs))
-    offline = OfflinePlanner(parts.catalog, reasons)
-    if parts.settings.planner == "offline":
+    offline = without_model(parts, reasons)
+    if parts.settings.planner in WITHOUT_MODEL:
         yield offline
         return
     deadline = parts.deadline or unlimited()
@@ -136,6 +139,32 @@ def planning(parts: Parts) -> Iterator[Planner]:
             return talk, f"{parts.settings.model}, with {contact.origin}"
 
         yield fallback.choose(parts.settings.planner, contact.require, make, offline, parts.listener)
+
+
+def without_model(parts: Parts, reasons: Container[str]) -> Planner:
+    """Return the planner that needs no model. With the extra `search` it searches knobs after its first set. Raises
+    PlannerError when only the search may plan and the extra is not installed."""
+    is_search = parts.settings.planner == "search"
+    if is_search and parts.proposes:
+        knob_model.require()
+    if not knob_model.available():
+        return OfflinePlanner(parts.catalog, reasons)
+    name = "search" if is_search else OfflinePlanner.name
+    return KnobSearch(parts.catalog, reasons, seed=parts.seed, known=lambda: best_known(parts), name=name)
+
+
+def best_known(parts: Parts) -> Sequence[Candidate]:
+    """Return the winners of past sessions: of this workload first, then of the same program elsewhere. When the
+    knowledge cannot be read, warn and return nothing."""
+    knowledge, workload = parts.knowledge, parts.workload
+    try:
+        best = knowledge.best_known(workload)
+        past = knowledge.sessions_of(workload, PAST_SESSIONS) + knowledge.similar(workload, PAST_SESSIONS)
+    except AutotuneError as error:
+        parts.listener(Warned(str(error)))
+        return ()
+    won = [one for session in past for one in session.results if one.key == session.winner]
+    return list(dict.fromkeys(one.candidate for one in ([best] if best else []) + won))
 
 
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from autotune.config import WITHOUT_MODEL
 from autotune.errors import PlannerError
 from autotune.events import Listener, PlannerChosen
 from autotune.planner.base import Planner, Situation
@@ -62,10 +63,10 @@ def choose(
 ) -> Planner:
     """Choose the planner and report it as one event.
 
-    `kind` is auto, claude or offline. `connect` finds the key and makes the client; `claude` returns the Claude planner
-    and why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
+    `kind` is auto, claude, or a planner without a model. `connect` finds the key and makes the client; `claude` returns
+    the Claude planner and why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
     """
-    if kind == "offline":
+    if kind in WITHOUT_MODEL:
         return offline
     try:
         connection = connect()

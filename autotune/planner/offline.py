@@ -18,8 +18,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from autotune.errors import UsageError
 from autotune.planner.base import Situation
+from autotune.planner.knob_space import can_be_turned, goes_together, profiles
 from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
@@ -27,8 +27,6 @@ from autotune.schedext.catalogue.knobs import Knob
 T = TypeVar("T")
 FIRST_SET = 6
 LATER_SET = 3
-PROFILES = ("lowlatency", "gaming", "server")
-"""Profiles worth trying for speed: `auto` is close to the defaults, and `powersave` saves power."""
 STEP = 4
 """Factor between neighbouring values of a number; the effect of smaller steps rarely exceeds the noise."""
 
@@ -124,9 +122,9 @@ class OfflinePlanner:
         known = [result for result in situation.results if result.candidate.scheduler in offered]
         tried = {_without_defaults(offered[one.candidate.scheduler], one.candidate.knobs) for one in known}
         proposals = []
-        for place, leader in enumerate(_leaders(known)):
+        for place, leader in enumerate(leaders(known)):
             scheduler = offered[leader.candidate.scheduler]
-            for proposal in _variations(leader, _place(leader, place), scheduler, situation.machine):
+            for proposal in _variations(leader, place_of(leader, place), scheduler, situation.machine):
                 if proposal.candidate not in tried:
                     tried.add(proposal.candidate)
                     proposals.append(proposal)
@@ -156,7 +154,7 @@ def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Pr
     return Proposal(candidate, f"{votes[0].because(seen)}, and it is made for {tags}", "faster")
 
 
-def _leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
+def leaders(results: Iterable[CandidateResult]) -> list[CandidateResult]:
     """Return the best three that ran and are not clearly slower."""
     return [item for item in results if item.speedup is not None and item.verdict not in ("invalid", "slower")][:3]
 
@@ -167,7 +165,7 @@ def _variations(leader: CandidateResult, place: str, scheduler: Scheduler, machi
     named = f"{leader.candidate.short} {place}"
     turned = _turned(leader, named, scheduler, machine)
     for knobs, why in _by_turns(list(turned), list(_profiles(named, scheduler))):
-        if _goes_together(scheduler, knobs):
+        if goes_together(scheduler, knobs):
             yield Proposal(_without_defaults(scheduler, knobs.items()), why, "better than its neighbour")
 
 
@@ -181,39 +179,24 @@ def _turned(
 ) -> Iterator[tuple[dict[str, KnobValue], str]]:
     settings = dict(leader.candidate.knobs)
     for knob in scheduler.knobs:
-        if _can_be_turned(knob, scheduler, machine):
+        if can_be_turned(knob, scheduler, machine):
             current = settings.get(knob.name, knob.default)
             for value in _steps(knob, current):
                 why = f"{named}; {knob.name} goes from {current} to {value}"
                 yield {**settings, knob.name: value}, why
 
 
-def _can_be_turned(knob: Knob, scheduler: Scheduler, machine: MachineInfo) -> bool:
-    """Return whether to vary a knob: it has an effect on this machine. Switches of programs are left to their profiles:
-    there are many, and they change a lot."""
-    if knob.name == "partial" or knob.status != "active" or knob.repeatable:
-        return False
-    if scheduler.kind == "binary" and knob.type == "boolean":
-        return False
-    return machine.traits is None or set(knob.needs) <= set(machine.traits)
-
-
 def _profiles(named: str, scheduler: Scheduler) -> Iterator[tuple[dict[str, KnobValue], str]]:
-    for name in PROFILES:
-        settings = scheduler.modes.get(name, {})
-        if settings:
-            yield dict(settings), f"{named}; its profile for {name} may do better"
+    for name, settings in profiles(scheduler):
+        yield settings, profile_reason(named, name)
 
 
-def _goes_together(scheduler: Scheduler, settings: dict[str, KnobValue]) -> bool:
-    try:
-        scheduler.check(settings)
-    except UsageError:
-        return False
-    return True
+def profile_reason(named: str, profile: str) -> str:
+    """Return the reason to try a profile of a leader."""
+    return f"{named}; its profile for {profile} may do better"
 
 
-def _place(leader: CandidateResult, place: int) -> str:
+def place_of(leader: CandidateResult, place: int) -> str:
     """Say where a candidate stands: one leads at most."""
     if place:
         return ("comes second", "comes third")[place - 1]

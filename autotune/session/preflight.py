@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from autotune import parameters
-from autotune.config import size_flag
+from autotune.config import WITHOUT_MODEL, size_flag
 from autotune.errors import AutotuneError, UsageError, WorkloadError
 from autotune.expressions import compiled
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover
 from autotune.machine import select
 from autotune.machine.vm import kernels, microvm
+from autotune.planner import knob_model
 from autotune.planner.claude import cost, credentials
 from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
@@ -323,7 +324,11 @@ def _candidates(start: Start) -> None:
 
 def _planner(start: Start) -> None:
     settings = start.request.settings
-    if start.request.candidates or settings.planner == "offline":
+    if start.request.candidates:
+        return
+    if settings.planner == "search":
+        knob_model.require()
+    if settings.planner in WITHOUT_MODEL:
         return
     prices = cost.load(settings.prices)
     if settings.planner != "claude":

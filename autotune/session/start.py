@@ -226,10 +226,13 @@ def _tune(
     warned = Knowledge(warn=recorder.about_knowledge)
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
-        parts = dataclasses.replace(
-            _parts(request, catalog, machine, resolve, recorder, knowledge), contact=contact, deadline=deadline
-        )
         options = _options(request, name, busy or MachineBefore())
+        parts = dataclasses.replace(
+            _parts(request, catalog, machine, resolve, recorder, knowledge),
+            contact=contact,
+            deadline=deadline,
+            seed=options.seed,
+        )
         with planning(parts) if show is None else showing(parts, show) as planner:
             tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
 
@@ -345,7 +348,7 @@ def describe(request: SessionRequest) -> Plan:
         where = select.describe(
             settings.machine, cpus=settings.cpus, memory_bytes=settings.memory, kernel=settings.kernel
         )
-        wished = not request.candidates and settings.planner != "offline"
+        wished = not request.candidates and settings.planner not in config.WITHOUT_MODEL
         why_not = _no_model(request) if wished else ""
         plans = wished and not why_not
         return Plan(where, _here(catalog), plans, why_not, _unsent(request, catalog) if plans else None)

@@ -43,7 +43,9 @@ def lines(
     yield f"Guards: {', '.join(printable(guards.flag_text(one)) for one in workload.guards) or 'none'}"
     yield f"Runs: {_runs(settings, workload)}"
     yield f"Budget: {duration_flag(settings.budget)}"
-    yield from _candidates(candidates, catalogue, settings.model if claude_plans else None)
+    without = "search" if settings.planner == "search" else "offline"
+    who = f"Claude ({settings.model})" if claude_plans else f"the {without} planner"
+    yield from _candidates(candidates, catalogue, who)
 
 
 def _around(workload: Workload) -> Iterator[str]:
@@ -98,9 +100,8 @@ def request_text(request: dict[str, Any]) -> str:
     return "\n".join("\n".join(printable(line) for line in part.splitlines()) for part in parts)
 
 
-def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], model: str | None) -> Iterator[str]:
+def _candidates(candidates: Sequence[Candidate], catalogue: Sequence[str], who: str) -> Iterator[str]:
     if not candidates:
-        who = f"Claude ({model})" if model else "the offline planner"
         yield f"Candidates: {who} chooses after the baseline, among {', '.join(catalogue)}"
         return
     yield "Candidates:"

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from autotune import config
 from autotune.machine import select
 from tests.support.command_line import at_terminal, error_of, run
 from tests.support.messages_server import Answer, serving, tool
@@ -35,7 +37,7 @@ def test_a_dry_run_with_a_key_shows_what_would_be_sent(story: Any, monkeypatch: 
 
 
 @pytest.mark.usefixtures("story")
-@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--scheduler", "at_fifo")])
+@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--planner", "search"), ("--scheduler", "at_fifo")])
 def test_a_dry_run_that_asks_no_model_shows_no_request(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, str]
 ) -> None:
@@ -84,3 +86,29 @@ def test_knobs_can_be_changed_at_the_question() -> None:
     assert b"now: slice_us=5000" in seen
     assert b"no knob 'slice'" in seen
     assert b"chosen: at_fifo:slice_us=7000" in seen
+
+
+def test_the_help_names_every_planner() -> None:
+    said = " ".join(run("cc", "--help").stdout.replace("│", " ").split())
+    _, _, said = said.partition("--planner")
+    assert all(name in said[:300] for name in get_args(config.PlannerKind))
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_search_without_its_extra_is_one_line_before_anything_starts(
+    story: Any, monkeypatch: pytest.MonkeyPatch, more: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = run("cc", "true", "--planner", "search", *more)
+    assert result.exit_code == 1
+    assert "pip install 'autotune-sched[search]'" in error_of(result)
+    assert story.choice == {}
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--planner", "search", "--scheduler", "at_fifo")])
+def test_what_needs_no_search_needs_no_extra(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.setattr(select, "describe", lambda *_args, **_choice: "micro-VM, kernel 6.18")
+    result = run("cc", "true", "--dry-run", *arguments)
+    assert result.exit_code == 0, result.stderr

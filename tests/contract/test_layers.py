@@ -55,7 +55,12 @@ RANKS: Mapping[str, Ranks] = {
         ("compile", "judge_inside"),
         ("gates",),
     ),
-    "planner": (("base",), ("offline", "knob_search", "fallback", "claude"), ("assembly",)),
+    "planner": (
+        ("base", "knob_space"),
+        ("knob_model", "offline"),
+        ("knob_search", "fallback", "claude"),
+        ("assembly",),
+    ),
 }
 """By room, lowest first. To add a module or a room, add its name where it belongs. Rooms that are not listed are small:
 their parts may import each other in any order, but for circles."""

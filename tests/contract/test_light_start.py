@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The service's library takes a second of CPU to import: only a session that uses it does so."""
+"""The libraries of the service and of the search take a second to import: only a session that uses one does so."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tests.support.planned_program import PROGRAM
 pytestmark = pytest.mark.slow
 
 HEAVY = {"anthropic", "httpx", "httpx2", "plotext"}
+SEARCH = {"optuna", "numpy", "sqlalchemy"}
 REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
 COMMANDS = {
     "doctor": (("doctor",), ""),
@@ -45,6 +46,22 @@ def test_what_needs_no_service_does_not_import_its_library(
     modules = imported(tmp_path, arguments, key)
     assert "autotune.cli" in modules
     assert modules & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--version",), ("doctor",), ("cc", "--help"), ("cc", "make", "--scheduler", "at_fifo")]
+)
+def test_what_searches_no_knobs_does_not_import_the_library_for_that(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    modules = imported(tmp_path, arguments, "")
+    assert "autotune.cli" in modules
+    assert modules & SEARCH == set()
+
+
+def test_a_search_does_import_it(tmp_path: Path) -> None:
+    """So that the test above can fail."""
+    assert "optuna" in imported(tmp_path, ("cc", "make", "--planner", "search"), "")
 
 
 def test_a_session_with_a_key_does_import_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every planner goes through the one suite of laws: the offline planner, Claude against a local service, Claude with
-the offline planner as its fallback, the replay of a transcript, and the one that only shows what would be sent.
+"""Every planner goes through the one suite of laws: the offline planner, the search, Claude against a local service,
+Claude with the offline planner as its fallback, the replay of a transcript, and the one that only shows what would be
+sent.
 
 Below, a wrong planner for each law: it fails that law, so the suite can fail."""
 
@@ -28,6 +29,7 @@ from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from autotune.planner.claude.transcript import Transcript
 from autotune.planner.fallback import WithFallback
+from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Attachment, AttachSpec, Candidate, Proposal, Spending
 from autotune.redact import Redactor
@@ -79,6 +81,22 @@ class TestOfflinePlanner(PlannerSuite):
             return OfflinePlanner(CATALOG, absent)
 
         yield Rig(CATALOG, lambda _seed: begin(), begin, absent)
+
+
+# --- the search ------------------------------------------------------------------------------------------
+
+
+class TestKnobSearch(PlannerSuite):
+    @staticmethod
+    @contextmanager
+    def set_up(directory: Path) -> Iterator[Rig]:
+        absent = frozenset(unusable(installed(directory)))
+        known = (Candidate("scx_rusty"), Candidate("at_batch", (("slice_us", 1000),)), Candidate("custom:gone"))
+
+        def begin(seed: int) -> Planner:
+            return KnobSearch(CATALOG, absent, seed=seed, known=lambda: known)
+
+        yield Rig(CATALOG, begin, lambda: begin(0), absent)
 
 
 # --- Claude ----------------------------------------------------------------------------------------------

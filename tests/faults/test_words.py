@@ -392,6 +392,7 @@ def test_a_real_bash_completes_at_a_terminal(tmp_path: Path) -> None:
             ("autotune cc --scheduler at_fifo:sl\t7", "autotune cc --scheduler at_fifo:slice_us=7"),
             ("autotune cc --scheduler scx_lavd:mode=se\t", "autotune cc --scheduler scx_lavd:mode=server"),
             ("autotune cc --plan\tof\t", "autotune cc --planner offline"),
+            ("autotune cc --planner se\t", "autotune cc --planner search"),
             ("autotune export sy\t", "autotune export systemd"),
         ):
             person.types(typed)

@@ -397,7 +397,7 @@ def test_what_is_the_users_alone_is_taken_from_the_user(load: Load, tmp_path: Pa
     assert getattr(load(), name) != getattr(config.Settings(), name)
 
 
-@pytest.mark.parametrize(("name", "text"), [("planner", "offline"), ("machine", "vm")])
+@pytest.mark.parametrize(("name", "text"), [("planner", "offline"), ("planner", "search"), ("machine", "vm")])
 def test_a_project_may_tighten(load: Load, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / "config/autotune.toml").write_text('planner = "claude"\nmachine = "host"\n')
     (tmp_path / "work/autotune.toml").write_text(f'{name} = "{text}"\n')

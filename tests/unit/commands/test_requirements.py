@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,12 @@ def test_a_busy_machine_is_told_that_it_is_noisy(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert not named("quiet machine").found
     assert named("quiet machine").required_for == OPTIONAL
+
+
+def test_whether_knobs_can_be_searched_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named("search").found
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    missing = named("search")
+    assert not missing.found
+    assert missing.required_for == ()
+    assert missing.fix == "pip install 'autotune-sched[search]'"
