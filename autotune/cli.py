@@ -19,7 +19,20 @@ import typer
 from typer.core import TyperGroup
 
 from autotune import __version__, errors, signals
-from autotune.commands import apply, cc, completion, custom, doctor, export, help, prompt, replay, schedulers, vm
+from autotune.commands import (
+    apply,
+    cc,
+    completion,
+    custom,
+    doctor,
+    export,
+    help,
+    observe,
+    prompt,
+    replay,
+    schedulers,
+    vm,
+)
 from autotune.commands.arguments import debug_option
 from autotune.commands.printing import encode_anything, say, show_help
 from autotune.errors import AutotuneError, Interrupted, UsageError
@@ -124,7 +137,7 @@ app = typer.Typer(
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
-for command in (cc, prompt, replay, doctor):
+for command in (cc, observe, prompt, replay, doctor):
     command.register(app)
 app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name

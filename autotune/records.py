@@ -156,6 +156,16 @@ class RunSpec:
 
 
 @dataclass(frozen=True)
+class ProbeSpec:
+    """The compiled probe that watches tasks (`bpf_src/probes/tasks.bpf.c`), by its content."""
+
+    object_path: str
+    object_sha256: str
+    tell_ns: int = 1_000_000
+    """The least length of a turn, wait or sleep that is recorded one by one."""
+
+
+@dataclass(frozen=True)
 class Identity:
     """The user that the workload runs as: whoever started autotune, never root because autotune is."""
 
@@ -223,6 +233,24 @@ class Run:
     """Why it could not be started (no such command, no permission); None when it was."""
     found: tuple[Found, ...] = ()
     """What each of `RunSpec.more_regexes` found."""
+
+
+@dataclass(frozen=True)
+class RawTasks:
+    """What the probe wrote, in base64: arrays of the structs of `observe.layout`."""
+
+    counts: str
+    ends: str
+    execs: str
+    turns: str
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run with the probe beside it, which costs time: it is never compared with others."""
+
+    run: Run
+    tasks: RawTasks
 
 
 @dataclass(frozen=True)

@@ -421,6 +421,34 @@ def watching(batches: int) -> Result:
     return Result("the watch of a measured run, CPU a second, against bare sleeps", ours, theirs, "ms", 3.0, batches)
 
 
+# --- the probe -------------------------------------------------------------------------------------------
+
+
+def probing(pairs: int) -> Result:
+    """Compare the demo workload with the probe beside it and without, in turn, inside one micro-VM."""
+    from autotune import resources
+    from autotune.machine.base import Place
+    from autotune.machine.vm import kernels, microvm
+    from autotune.records import Identity, ProbeSpec, RunSpec
+    from autotune.schedext.build import build
+
+    kernel = kernels.find(None)
+    made = build(resources.bpf_source_dir() / "probes" / "tasks.bpf.c", headers=kernel.headers)
+    probe = ProbeSpec(str(made.object_path), made.sha256)
+    spec = RunSpec(
+        ("sh", "-c", "make -s clean; exec make -s -j4"), str(TOP / "scripts" / "demo"), {"PATH": "/usr/bin:/bin"}
+    )
+    place = Place(spec.cwd, False, Identity(0, 0, (0,)))
+    machine = microvm.boot(kernel, place, microvm.VmOptions(2, 2 << 30), "a benchmark")
+    try:
+        machine.measure(spec, None)  # to warm up
+        taken = [(machine.watch(spec, probe).run.wall_s, machine.measure(spec, None).run.wall_s) for _ in range(pairs)]
+    finally:
+        machine.close()
+    ours, theirs = (statistics.median(pair[index] for pair in taken) for index in (0, 1))
+    return Result("the demo while it is watched, against unwatched", ours, theirs, "s", 1.05, pairs)
+
+
 # --- verdicts --------------------------------------------------------------------------------------------
 
 
@@ -459,6 +487,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "verdict": lambda: verdicts(1000),
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
+    "probe": lambda: [probing(7)],
 }
 
 

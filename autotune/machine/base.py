@@ -18,9 +18,11 @@ from autotune.records import (
     KernelState,
     MachineInfo,
     Measurement,
+    ProbeSpec,
     Run,
     RunSpec,
     Sample,
+    Watched,
 )
 
 OutputHandler: TypeAlias = Callable[[str, bytes], None]
@@ -59,6 +61,10 @@ class Machine(Protocol):
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         """Measure a command, with evidence that `ops` (None: the kernel's own scheduler) was in charge."""
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        """Run a command while a probe watches its tasks, which costs time. Raises AttachError when the kernel refuses
+        the probe, PrivilegeError without root."""
 
     def fresh(self) -> None:
         """Discard what commands wrote, where the session is pristine; otherwise do nothing."""

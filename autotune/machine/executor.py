@@ -30,9 +30,11 @@ from autotune.records import (
     KernelState,
     MachineInfo,
     Measurement,
+    ProbeSpec,
     Run,
     RunSpec,
     Sample,
+    Watched,
 )
 from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker
@@ -106,6 +108,14 @@ class Executor:
         if problem is not None:
             raise MachineFault(problem)
         return Measurement(run, taker.finish(), before, after, side, seen)
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        from autotune.observe.client import ProbeClient  # once a session at most, and starting is slow under emulation
+
+        runner = self._ready_runner()
+        with ProbeClient(probe, runner.pid, libbpf=self._libbpf, guarded=self._guarded) as client:
+            run = self._run(runner, spec, on_output)
+            return Watched(run, client.end())
 
     def fresh(self) -> None:
         if self._place.pristine:

@@ -20,9 +20,11 @@ from autotune.records import (
     KernelState,
     MachineInfo,
     Measurement,
+    ProbeSpec,
     Run,
     RunSpec,
     Sample,
+    Watched,
 )
 from autotune.schedext.evidence import exit_text
 
@@ -110,6 +112,9 @@ class GuardedMachine:
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         return self._host.run(spec, on_output)
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        return self._host.watch(spec, probe, on_output)
 
     # --- the rest is the host's ---
 

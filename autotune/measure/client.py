@@ -116,6 +116,11 @@ class Runner:
         """Whether the helper still runs. False once it ended, by itself or because it was lost."""
         return self._worker.process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The helper, which starts the commands."""
+        return self._worker.process.pid
+
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         """Run a command and measure it; a command that fails or cannot be started is not an error. `on_output` gets
         the output as it comes when `spec.stream` is set. Raises UsageError for an invalid expression, Interrupted after

@@ -18,11 +18,14 @@ from collections.abc import Callable, Iterator, Mapping
 from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint32, c_void_p
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from autotune import reading
 from autotune.errors import AttachError, BusyError, UsageError
 from autotune.records import KnobValue, SchedulerExit
+
+if TYPE_CHECKING:
+    import mmap
 
 LEAST_VERSION = (1, 4)
 SWITCH_PARTIAL = 1 << 3
@@ -105,6 +108,9 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__close": (None, [c_void_p]),
     "bpf_object__btf": (c_void_p, [c_void_p]),
     "bpf_object__next_map": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_object__next_program": (c_void_p, [c_void_p, c_void_p]),
+    "bpf_program__name": (c_char_p, [c_void_p]),
+    "bpf_program__attach": (c_void_p, [c_void_p]),
     "bpf_map__name": (c_char_p, [c_void_p]),
     "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
@@ -113,6 +119,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__key_size": (c_uint32, [c_void_p]),
     "bpf_map__value_size": (c_uint32, [c_void_p]),
     "bpf_map_lookup_elem": (c_int, [c_int, c_void_p, c_void_p]),
+    "bpf_map_update_elem": (c_int, [c_int, c_void_p, c_void_p, ctypes.c_uint64]),
     "bpf_map__initial_value": (c_void_p, [c_void_p, POINTER(c_size_t)]),
     "bpf_map__attach_struct_ops": (c_void_p, [c_void_p]),
     "bpf_link__destroy": (c_int, [c_void_p]),
@@ -214,13 +221,14 @@ def _read_exactly(path: str, sha256: str) -> bytes:
 
 
 class BpfObject:
-    """An object file with one struct_ops map. Closing it detaches and frees everything."""
+    """An object file: a scheduler with one struct_ops map, or a probe with tracing programs. Closing it detaches and
+    frees everything."""
 
     def __init__(self, lib: Libbpf, path: str, content: bytes | None = None) -> None:
         """Open the object: `content`, or what the file contains when that is None."""
         self._lib = lib
         self._path = path
-        self._link: object = None
+        self._links: list[object] = []
         self._content = content  # libbpf reads it until the object is loaded
         lib.take_log()
         if content is None:
@@ -282,13 +290,52 @@ class BpfObject:
             raise BusyError("another sched_ext scheduler was attached at the same moment", hint="stop it first")
         if not link:
             raise self._failed("could not be attached")
-        self._link = link
+        self._links.append(link)
+
+    def attach_programs(self) -> None:
+        """Attach each tracing program through a link that this process owns. Raises AttachError, with nothing attached,
+        when the kernel refuses one."""
+        program = self._lib.bpf_object__next_program(self._object, None)
+        while program:
+            link = self._lib.bpf_program__attach(program)
+            if not link:
+                error = self._failed("could not be attached")
+                self.detach()
+                raise error
+            self._links.append(link)
+            program = self._lib.bpf_object__next_program(self._object, program)
 
     def detach(self) -> None:
-        """Close the link; the kernel is back on its own scheduler when this returns."""
-        link, self._link = self._link, None
-        if link:
+        """Close the links; the kernel is back on its own scheduler when this returns."""
+        links, self._links = self._links, []
+        for link in links:
             self._lib.bpf_link__destroy(link)
+
+    # --- maps, once it is loaded ---
+
+    def put(self, name: str, key: bytes, value: bytes) -> None:
+        """Write an element of a map. Raises AttachError when there is no such map, or no room."""
+        found = self._table(name)
+        if self._lib.bpf_map_update_elem(self._lib.bpf_map__fd(found), key, value, 0) != 0:
+            raise self._failed(f"has no room in '{name}'")
+
+    def contents(self, name: str, least_bytes: int = 0) -> mmap.mmap:
+        """Map an array of the kernel's for reading, element after element. Raises AttachError when there is no such
+        map, or it is shorter than `least_bytes`."""
+        import mmap  # seldom needed, and starting is slow under emulation
+
+        found = self._table(name)
+        size = int(self._lib.bpf_map__value_size(found)) * int(self._lib.bpf_map__max_entries(found))  # type: ignore[call-overload]
+        if size < least_bytes:
+            raise AttachError(f"{os.path.basename(self._path)}: '{name}' is shorter than expected")
+        fd = int(self._lib.bpf_map__fd(found))  # type: ignore[call-overload]
+        return mmap.mmap(fd, size, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
+
+    def _table(self, name: str) -> object:
+        for found in self._maps():
+            if self._lib.bpf_map__name(found) == name.encode():
+                return found
+        raise AttachError(f"{os.path.basename(self._path)} has no map '{name}'")
 
     def exit_record(self) -> SchedulerExit | None:
         """Return why the scheduler went; None while it runs, or when the object keeps no record."""

@@ -10,6 +10,7 @@ from autotune import signals
 from autotune.errors import AutotuneError, MachineLost
 from autotune.machine.base import Machine
 from autotune.session.points import PointTrials
+from autotune.session.trials import Trials
 
 
 def caught(step: Callable[[], None]) -> BaseException | None:
@@ -30,7 +31,7 @@ def give_back(machine: Machine) -> BaseException | None:
     return again or (None if first is None or signals.is_interruption(first) else first)
 
 
-def clean_up(trials: PointTrials) -> BaseException | None:
+def clean_up(trials: PointTrials | Trials) -> BaseException | None:
     """Run the cleanup command. Return the exception that ended it; None when it completed."""
 
     def cleanup() -> None:

@@ -44,11 +44,13 @@ from autotune.records import (
     Measurement,
     Output,
     Phase,
+    ProbeSpec,
     Run,
     RunSpec,
     Snapshot,
     Stage,
     Trial,
+    Watched,
     Workload,
 )
 from autotune.schedext.holding.client import bounded
@@ -209,6 +211,19 @@ class Trials:
         self._listener(Attached(candidate.key, attachment))
         self._listener(RunStarted(phase, number, candidate.key))
         return self._measured(phase, number, candidate.key, spec, lambda: self._detach(candidate))
+
+    def watched(self, probe: ProbeSpec) -> Watched:
+        """Run the workload under the kernel's own scheduler while a probe watches its tasks. Raises WorkloadError when
+        the run would not count either."""
+        self._prepare()
+        spec = self._command_spec()
+        seen = self._machine.watch(spec, probe, self._show())
+        problem = run_problem(seen.run, self._workload, self._expected_exit, limit_s=spec.timeout_s)
+        if problem is not None:
+            raise WorkloadError(f"the run that was watched failed: {problem}", hint="run it again")
+        if self._workload.conclude is not None:
+            self._helper_after("conclude", self._workload.conclude)
+        return seen
 
     def _detach(self, candidate: Candidate) -> Detachment:
         detachment = self._machine.detach()
@@ -378,9 +393,15 @@ def problem_of(
     limit_s: float | None = None,
 ) -> str | None:
     """Return why a run does not count; None when it does. The evidence comes first: an ejection explains the rest."""
-    run = measurement.run
     if measurement.evidence.problem is not None:
         return measurement.evidence.problem
+    return run_problem(measurement.run, workload, expected_exit, limit_s=limit_s)
+
+
+def run_problem(
+    run: Run, workload: Workload, expected_exit: int | None, *, limit_s: float | None = None
+) -> str | None:
+    """Return why the command itself makes a run not count; None when it does not."""
     if run.start_error is not None:
         return run.start_error
     if run.timed_out:

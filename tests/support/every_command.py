@@ -28,6 +28,7 @@ LONGEST_S = 120.0
 
 COMMANDS: dict[str, tuple[str, ...]] = {
     "cc": ("cc", "--dry-run", "--machine", "vm", "--planner", "offline", "true"),
+    "observe": ("observe", "--machine", "vm", "--", "no-such-program"),
     "prompt": ("prompt", "--metric", "x", "true"),
     "replay": ("replay", "no-such-file"),
     "doctor": ("doctor",),

@@ -20,17 +20,23 @@ from autotune.records import (
     MachineInfo,
     Measurement,
     Output,
+    ProbeSpec,
+    RawTasks,
     Run,
     RunSpec,
     Sample,
     SchedulerExit,
     Snapshot,
+    Watched,
 )
 from autotune.schedext.evidence import compare
+from tests.support.watched_tasks import raw
 
 FREE = KernelState("disabled", None, 1, 0, None)
 REFUSED = AttachSpec("refused", "refused.o")
 """What no scripted machine attaches."""
+WATCHED = "watched"
+"""Key of the faults of a run that is watched."""
 NOTHING = Output("", "", 0, 0)
 
 
@@ -55,6 +61,8 @@ class ScriptedMachine:
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     enabled: int = 1
     """What the kernel counts: how often a scheduler was attached."""
+    tasks: RawTasks | Exception = field(default_factory=lambda: raw(()))
+    """What a probe sees, or why there is none."""
 
     @classmethod
     @contextlib.contextmanager
@@ -90,6 +98,18 @@ class ScriptedMachine:
         counters = Snapshot(0.0, 0.0, 0.0, 0, 0, None, None, None, None, None)
         later = Snapshot(run.wall_s, run.wall_s, 2 * run.wall_s, 100, 10, 0.1, 0.1, 0.0, 0.0, 9)
         return Measurement(run, Evidence(ops, state, state, problem), counters, later)
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        del spec, probe, on_output
+        self.log.append("watch")
+        fault = self.faults.get(WATCHED)
+        run = fault() if fault else a_run(self.times[BASELINE] * 1.03)
+        for error in (run, self.tasks):
+            if isinstance(error, Exception):
+                raise error
+        assert isinstance(run, Run)
+        assert isinstance(self.tasks, RawTasks)
+        return Watched(run, self.tasks)
 
     def fresh(self) -> None:
         self.log.append("fresh")

@@ -22,7 +22,7 @@ from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
 from autotune.machine.vm import inherited
 from autotune.process import Channel, EventHandler, Message, serve
-from autotune.records import AttachSpec, Identity, RunSpec
+from autotune.records import AttachSpec, Identity, ProbeSpec, RunSpec
 from autotune.wire import from_json, to_json
 
 UPPER = "/run/autotune/upper"
@@ -74,6 +74,10 @@ class Agent:
     def measure(self, request: Message, emit: EventHandler) -> Any:
         spec = from_json(RunSpec, request["spec"])
         return to_json(self.executor.measure(spec, request["ops"], _forward(emit)))
+
+    def watch(self, request: Message, emit: EventHandler) -> Any:
+        spec, probe = from_json(RunSpec, request["spec"]), from_json(ProbeSpec, request["probe"])
+        return to_json(self.executor.watch(spec, probe, _forward(emit)))
 
     def fresh(self, _request: Message, _emit: EventHandler) -> Any:
         self.executor.fresh()
@@ -140,7 +144,9 @@ def open_port(name: str) -> int:
 def main() -> None:
     fd = open_port(sys.argv[1])
     agent = Agent()
-    operations = ("begin", "run", "measure", "fresh", "attach", "detach", "release", "state", "sample", "keep_writes")
+    operations = (
+        "begin", "run", "measure", "watch", "fresh", "attach", "detach", "release", "state", "sample", "keep_writes"
+    )  # fmt: skip
     try:
         serve(Channel(fd, fd), {name: getattr(agent, name) for name in operations})
     finally:

@@ -44,9 +44,11 @@ from autotune.records import (
     KernelState,
     MachineInfo,
     Measurement,
+    ProbeSpec,
     Run,
     RunSpec,
     Sample,
+    Watched,
 )
 from autotune.resources import state_dir
 from autotune.schedext.holding.client import start_s
@@ -278,6 +280,11 @@ class MicroVM:
         self._refuse_pause()
         measured = from_json(Measurement, answer)
         return replace(measured, surroundings=surroundings.with_guest(seen, measured.surroundings))
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        answer = self._ask_run("watch", spec, on_output, probe=to_json(probe))
+        self._refuse_pause()
+        return from_json(Watched, answer)
 
     def fresh(self) -> None:
         self._ask("fresh")

@@ -24,9 +24,11 @@ from autotune.records import (
     KernelState,
     MachineInfo,
     Measurement,
+    ProbeSpec,
     Run,
     RunSpec,
     Sample,
+    Watched,
 )
 
 MAX_REBOOTS = 8
@@ -62,6 +64,9 @@ class ResilientVM:
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
         return self._try(lambda vm: vm.measure(spec, ops, on_output))
+
+    def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        return self._try(lambda vm: vm.watch(spec, probe, on_output))
 
     def fresh(self) -> None:
         self._try(lambda vm: vm.fresh())

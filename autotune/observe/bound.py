@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What no schedule can beat: a run on n CPUs never ends before its work is shared evenly, nor before its longest chain.
+Pure.
+
+- *Work*: the CPU time of all tasks, over n. It is taken as the run had it; a scheduler that moves tasks less, or shares
+  cores less, can need less of it, so the bound is that of a schedule, not of a machine.
+- *Chain*: a task cannot start before its parent has forked it. So a chain is what an ancestor did until it forked, what
+  the next did until then, and the whole of the last: its CPU time, and its sleeps that only a timer or a device ended.
+  Graham, "Bounds on multiprocessing timing anomalies" (SIAM J. Appl. Math. 17, 1969), has both halves of the bound.
+
+Who waits for whom by pipes and locks may change with the schedule, so it is left out: the bound may be lower than any
+schedule can reach, never higher. A sleep that another process ended (a server's answer) may get shorter, so it does not
+count.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from autotune.observe.decode import TasksSeen, Turn, WatchedTask
+
+MOST_ANCESTORS = 1000
+"""A chain of forks that is longer is cut: it is damaged, or of no use to a reader."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The least time of any schedule, in s, and what sets it."""
+
+    work_s: float
+    """CPU time of all tasks."""
+    cpus: int
+    chain_s: float
+    chain: tuple[WatchedTask, ...]
+    """The longest chain, first ancestor first."""
+
+    @property
+    def share_s(self) -> float:
+        """The work of each CPU, shared evenly."""
+        return self.work_s / self.cpus
+
+    @property
+    def least_s(self) -> float:
+        return max(self.share_s, self.chain_s)
+
+    def possible(self, wall_s: float) -> float:
+        """Return by how much of `wall_s` any schedule could be faster at most: 0.2 for 20 %."""
+        return max(0.0, 1.0 - self.least_s / wall_s) if wall_s > 0.0 else 0.0
+
+
+def bound(seen: TasksSeen, cpus: int) -> Bound:
+    """Return the bound of what was seen, on `cpus` CPUs (1 or more)."""
+    work_s = sum(task.cpu_s for task in seen.tasks) + seen.lost_cpu_s
+    ledger = Ledger(seen)
+    best: tuple[float, WatchedTask | None] = (0.0, None)
+    reached: dict[int, float] = {}  # a chain until the task starts
+    for task in sorted(seen.tasks, key=lambda one: one.start_s):  # parents first: they start earlier
+        parent = ledger.task_at(task.parent, task.start_s)
+        before_s = 0.0 if parent is None else reached.get(id(parent), 0.0) + ledger.until(parent, task.start_s)
+        reached[id(task)] = before_s
+        whole_s = before_s + ledger.until(task, task.end_s)
+        if whole_s > best[0]:
+            best = whole_s, task
+    return Bound(work_s, max(1, cpus), best[0], tuple(ledger.ancestry(best[1]) if best[1] else ()))
+
+
+class Ledger:
+    """What each task did until when. Turns that were too short to be recorded are spread evenly over its life."""
+
+    def __init__(self, seen: TasksSeen) -> None:
+        self._by_pid: Mapping[int, list[WatchedTask]] = _grouped(seen.tasks)
+        self._turns = _grouped_turns(seen)
+
+    def task_at(self, pid: int, at_s: float) -> WatchedTask | None:
+        """Return the task that had this pid then; numbers are used again. None for one that is not known."""
+        return next((one for one in self._by_pid.get(pid, ()) if one.start_s <= at_s <= one.end_s), None)
+
+    def ancestry(self, task: WatchedTask) -> list[WatchedTask]:
+        """Return the task and its ancestors, the first ancestor first."""
+        found = [task]
+        while len(found) < MOST_ANCESTORS and (parent := self.task_at(found[-1].parent, found[-1].start_s)) is not None:
+            found.append(parent)
+        return found[::-1]
+
+    def turns_of(self, task: WatchedTask) -> Sequence[Turn]:
+        return self._turns.get(id(task), ())
+
+    def until(self, task: WatchedTask, at_s: float) -> float:
+        """Return CPU time, and sleep that only the kernel ended, of a task from its start until then."""
+        turns = self.turns_of(task)
+        long_s = sum(one.off_s - one.on_s for one in turns)
+        rest_s = max(0.0, task.cpu_s - long_s)
+        life_s = task.end_s - task.start_s
+        passed = 1.0 if life_s <= 0.0 else min(1.0, (at_s - task.start_s) / life_s)
+        known_s = sum(max(0.0, min(at_s, one.off_s) - one.on_s) for one in turns if one.on_s < at_s)
+        asleep_s = sum(one.slept_s for one in turns if one.waker == 0 and one.runnable_s <= at_s)
+        return min(known_s + rest_s * passed + asleep_s, max(0.0, at_s - task.start_s))
+
+
+def _grouped(tasks: Sequence[WatchedTask]) -> dict[int, list[WatchedTask]]:
+    found: dict[int, list[WatchedTask]] = defaultdict(list)
+    for task in tasks:
+        found[task.pid].append(task)
+    return found
+
+
+def _grouped_turns(seen: TasksSeen) -> dict[int, list[Turn]]:
+    """Return the turns of each task, by its `id`."""
+    by_pid = _grouped(seen.tasks)
+    found: dict[int, list[Turn]] = defaultdict(list)
+    for turn in seen.turns:
+        for task in by_pid.get(turn.pid, ()):
+            if task.start_s <= turn.on_s <= task.end_s:
+                found[id(task)].append(turn)
+                break
+    return found

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""A profile as text: what bounds the run, how many CPUs it kept busy when, which tasks took the time, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from autotune.observe.profile import Group, Profile, ProfileSlot
+from autotune.report.text import printable
+
+BARS = " ▁▂▃▄▅▆▇█"
+MOST_ADVICE_SHARE = 0.05
+"""Advice is given for what is worth at least this share of the run."""
+LATE_SHARE = 0.2
+"""A task of the longest chain that starts later than this share of the run should have started earlier."""
+
+
+def lines(seen: Profile, plain_s: float, *, width: int, top: int = 10) -> Iterator[str]:
+    """Yield the lines for a terminal of `width` columns."""
+    yield _took(seen, plain_s)
+    yield limit(seen)
+    yield ""
+    yield f"CPUs busy, of {seen.cpus}   {_bar([slot.busy for slot in seen.slots], seen.cpus)}"
+    yield f"waiting for one   {_bar([slot.waiting for slot in seen.slots], seen.cpus)}"
+    yield f"                  0 s{_seconds(seen.wall_s):>{max(1, len(seen.slots) - 3)}}"
+    yield ""
+    yield from _table(seen.groups[:top], width)
+    if len(seen.groups) > top:
+        yield f"{len(seen.groups) - top} more; --top {len(seen.groups)} or --json shows them"
+    yield ""
+    yield from _lost(seen)
+    yield from advice(seen)
+
+
+def _took(seen: Profile, plain_s: float) -> str:
+    tasks = f"{seen.tasks} task{'s' if seen.tasks != 1 else ''}"
+    return (
+        f"It took {_seconds(seen.wall_s)} while it was watched ({_seconds(plain_s)} in the run before), with "
+        f"{_seconds(seen.work_s)} of CPU time in {tasks}."
+    )
+
+
+def limit(seen: Profile) -> str:
+    """Say what no schedule can beat, and by how much EEVDF's result can be improved at most."""
+    what = "its longest chain of tasks" if seen.limit == "chain" else f"its work, shared evenly by {seen.cpus} CPUs"
+    least = _seconds(seen.least_s)
+    return f"No schedule ends it before {least} ({what}): at most {seen.possible:.0%} less time is possible."
+
+
+def _bar(values: Sequence[float], full: float) -> str:
+    steps = len(BARS) - 1
+    return "".join(BARS[min(steps, max(0, round(value / full * steps)))] for value in values)
+
+
+def _table(groups: Sequence[Group], width: int) -> Iterator[str]:
+    yield f"{'CPU time':>9}  {'tasks':>6}  {'longest':>9}  {'waited':>9}  {'from - to':>17}  task"
+    room = max(20, width - 62)
+    for group in groups:
+        span = f"{_seconds(group.starts_s)} - {_seconds(group.ends_s)}"
+        key = printable(group.key)
+        name = key if len(key) <= room else f"{key[: room - 3]}..."
+        numbers = f"{_seconds(group.cpu_s):>9}  {group.tasks:>6}  {_seconds(group.longest_s):>9}"
+        yield f"{numbers}  {_seconds(group.wait_s):>9}  {span:>17}  {name}"
+
+
+def _lost(seen: Profile) -> Iterator[str]:
+    idle = sum(max(0.0, seen.cpus - slot.busy) for slot in seen.slots) / max(1, len(seen.slots)) / seen.cpus
+    yield (
+        f"CPUs were idle for {idle:.0%} of the run; tasks waited {_seconds(seen.wait_s)} for a CPU, all together; "
+        f"{_seconds(seen.serial_s)} of the run wanted one CPU at most."
+    )
+    if seen.unseen_tasks:
+        yield f"{seen.unseen_tasks} tasks are missing here: there were too many to record."
+
+
+def advice(seen: Profile) -> Iterator[str]:
+    """Yield what helps whatever the scheduler: which task to start first, or that more should run at a time."""
+    number, last = max(enumerate(seen.chain), key=lambda one: one[1].cpu_s, default=(0, None))
+    if last is not None and _is_late(last.starts_s, last.ends_s, seen):
+        of = f" of '{printable(seen.chain[number - 1].key)}'" if number > 1 else ""  # the first is the whole command
+        yield (
+            f"The longest task, '{printable(last.key)}'{of} ({_seconds(last.cpu_s)}), starts only after "
+            f"{_seconds(last.starts_s)}: start it first."
+        )
+    if seen.possible >= MOST_ADVICE_SHARE and _wants_more(seen.slots, seen.cpus):
+        more = "more jobs at a time (a higher -j) may do more than a scheduler"
+        yield f"Most of the time it wants fewer CPUs than there are: {more}."
+
+
+def _is_late(starts_s: float, ends_s: float, seen: Profile) -> bool:
+    runs_to_the_end = ends_s >= seen.wall_s * (1.0 - MOST_ADVICE_SHARE)
+    return seen.possible >= MOST_ADVICE_SHARE and runs_to_the_end and starts_s >= LATE_SHARE * seen.wall_s
+
+
+def _wants_more(slots: Sequence[ProfileSlot], cpus: int) -> bool:
+    fewer = sum(1 for slot in slots if slot.busy + slot.waiting < 0.8 * cpus)
+    return fewer > len(slots) / 2
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f} s" if value < 10 else f"{value:.1f} s"
