@@ -19,7 +19,7 @@ from autotune.errors import UsageError
 from autotune.secrecy import redacted
 
 if TYPE_CHECKING:
-    from autotune.session.watching import Look
+    from autotune.session.watching import Observed
 
 SHARED = (
     "command", "prepare", "conclude", "setup", "cleanup", "input", "timeout", "shell", "no_shell", "warmup", "pristine",
@@ -108,7 +108,7 @@ def _run(given: dict[str, Any]) -> int:
     return 0
 
 
-def _json(seen: Look) -> Any:
+def _json(seen: Observed) -> Any:
     """Return the profile as JSON, with secrets in command lines redacted."""
     import json
 

@@ -29,7 +29,7 @@ PROBE_SOURCE = "probes/tasks.bpf.c"
 
 
 @dataclass(frozen=True)
-class Look:
+class Observed:
     """What was seen. `plain_s` is the wall time of the run before, which nothing watched: the difference to the
     profile's is the cost of watching, and noise."""
 
@@ -39,7 +39,7 @@ class Look:
     kernel: str
 
 
-def look(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> Look:
+def look(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> Observed:
     """Watch the workload once and return what it did. Raises AutotuneError: when it fails, when there is no machine,
     without root on a host, when the kernel refuses the probe."""
     engine = engine or Engine()
@@ -56,7 +56,7 @@ def look(request: SessionRequest, listener: Listener, engine: Engine | None = No
         raise as_ours(error) from error
 
 
-def _look(request: SessionRequest, machine: Machine, listener: Listener, deadline: Deadline) -> Look:
+def _look(request: SessionRequest, machine: Machine, listener: Listener, deadline: Deadline) -> Observed:
     workload = request.workload
     listener(MachineReady(machine.info, workload, time.time(), 0))
     trials = Trials(workload, machine, listener, show_output=request.show_output, deadline=deadline)
@@ -76,7 +76,7 @@ def _look(request: SessionRequest, machine: Machine, listener: Listener, deadlin
             raise failed
     seen = _without_secrets(_decoded(watched.tasks))
     found = profile(seen, wall_s=watched.run.wall_s, cpus=machine.info.cpus, cwd=workload.cwd)
-    return Look(seen, found, plain.trial.run.wall_s, machine.info.kernel)
+    return Observed(seen, found, plain.trial.run.wall_s, machine.info.kernel)
 
 
 def _decoded(raw: RawTasks) -> TasksSeen:

@@ -49,6 +49,7 @@ READS = {
     "schedext/programs/asking.py": "/proc/self/uid_map",
     "tools/workload_files.py": "a descriptor of its own, opened by way of O_PATH",
     "verify/behaviour/loads.py": "/proc",
+    "observe/probe.py": "an object, by libbpf.py",
     "verify/submission.py": "an object, by libbpf.py",
     "views/steady.py": "standard input",
     "verify/judge_inside.py": "standard input, inside the sandbox",

@@ -132,7 +132,7 @@ def test_a_probe_that_is_killed_is_an_error_and_the_next_one_works(vm: Resilient
 def test_nothing_of_it_stays(vm: ResilientVM, probe: ProbeSpec) -> None:
     watched(vm, probe, "true")
 
-    left = vm.run(shell("pgrep -f observe/probe.py; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'bpf[-_]'"))
+    left = vm.run(shell("pgrep -f '[o]bserve/probe.py'; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'bpf[-_]'"))
     assert left.stdout.head.split() == ["0"]
 
 
