@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autotune import resources
 from autotune.schedext.build import FLAGS, Clang, newest_clang
-from autotune.verify import calls, sandbox
+from autotune.verify import callbacks, calls, sandbox
 from autotune.verify.findings import Finding, GateReport
 from autotune.verify.source.words import size_bounded
 
@@ -52,7 +52,8 @@ def compile_source(text: str, name: str, headers: Path) -> Compiled:
     content = done.stdout if done.stdout and done.exit_code == 0 and not done.ended_for else None
     output = done.stderr.decode(errors="replace")
     findings = tuple(_findings(done, output, f"{SOURCES}/{name}.bpf.c", content))
-    findings += tuple(calls.check(content)) if content is not None else ()
+    if content is not None:
+        findings += (*calls.check(content), *callbacks.check(content))
     numbers = {"clang": clang.version, "object_bytes": len(content or b"")}
     report = GateReport("compile", findings, numbers, done.wall_s, output)
     return Compiled(report, content if report.passed else None, clang)

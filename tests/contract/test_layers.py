@@ -51,7 +51,7 @@ RANKS: Mapping[str, Ranks] = {
     ),
     "verify": (
         ("comments", "findings", "inside", "summary", "syscalls"),
-        ("calls", "maps", "sandbox"),
+        ("callbacks", "calls", "maps", "sandbox"),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),

@@ -48,6 +48,18 @@ def unresolvable(kernel: bytes, prefix: str = "scx_bpf_") -> tuple[str, ...] | N
         return None
 
 
+def members(elf: bytes, structure: str) -> dict[int, str]:
+    """Return the members of a structure that an object describes, by their offset in bytes. Raises ValueError without
+    readable BTF, or where it has no such structure."""
+    try:
+        btf = _section(elf, b".BTF")
+        found = next(one for one in _types(btf) if (one.kind, one.name) == (_STRUCT, structure))
+        rows = (struct.unpack_from("<III", btf, found.body_at + 12 * number) for number in range(found.members))
+        return {(bits & 0xFFFFFF) // 8: _name(btf, name_at) for name_at, _type, bits in rows}
+    except (_Broken, StopIteration, struct.error, IndexError, UnicodeDecodeError):
+        raise ValueError(f"the object does not describe {structure}") from None
+
+
 def _unresolvable(btf: bytes, prefix: str) -> tuple[str, ...]:
     types = [_TypeRecord(0, "void", 0, 0, 0), *_types(btf)]
     functions = {one.name: one for one in types if one.kind == _FUNC}

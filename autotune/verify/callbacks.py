@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""Gate 2, after the compiler: which callback of the object may call which function of the kernel.
+
+The kernel checks this too: some versions when a program is loaded, others when it calls, by ejecting the scheduler.
+Here the object is judged, before any kernel sees it: a callback's program with all functions of the object that it
+reaches. Where a function may be called is that of kernel/sched/ext.c (the sets scx_kfunc_ids_*), Linux 6.16 to 7.3, and
+the strictest of them: a scheduler that passes runs under each.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import Section, SymbolTableSection
+
+from autotune.machine.vm import btf
+from autotune.verify.findings import Finding
+
+TABLE = ".struct_ops.link"
+OPS = "sched_ext_ops"
+
+_QUEUES = frozenset({"select_cpu", "enqueue", "dispatch"})
+_SLEEPS = frozenset({"init", "exit", "init_task", "cgroup_init"})
+_DUMPS = frozenset({"dump", "dump_cpu", "dump_task"})
+ONLY_IN: Mapping[str, frozenset[str]] = {
+    "scx_bpf_select_cpu_dfl": frozenset({"select_cpu", "enqueue"}),
+    "scx_bpf_select_cpu_and": frozenset({"select_cpu", "enqueue"}),
+    "scx_bpf_dsq_insert": _QUEUES,
+    "scx_bpf_dsq_insert_vtime": _QUEUES,
+    "scx_bpf_dispatch": _QUEUES,
+    "scx_bpf_dispatch_vtime": _QUEUES,
+    "scx_bpf_dispatch_nr_slots": frozenset({"dispatch"}),
+    "scx_bpf_dispatch_cancel": frozenset({"dispatch"}),
+    "scx_bpf_consume": frozenset({"dispatch"}),
+    "scx_bpf_dsq_move_to_local": frozenset({"dispatch"}),
+    "scx_bpf_dsq_move": frozenset({"dispatch"}),
+    "scx_bpf_dsq_move_vtime": frozenset({"dispatch"}),
+    "scx_bpf_dsq_move_set_slice": frozenset({"dispatch"}),
+    "scx_bpf_dsq_move_set_vtime": frozenset({"dispatch"}),
+    "scx_bpf_reenqueue_local": frozenset({"cpu_release"}),
+    "scx_bpf_create_dsq": _SLEEPS,
+    "scx_bpf_dump_bstr": _DUMPS,
+}
+"""Callbacks that may call a function; others may be called in all. Variants (`__NAME`, `NAME___v2`) count as it."""
+
+_CALL, _LOCAL_CALL, _UNIT_BYTES = 0x85, 1, 8
+"""BPF_JMP|BPF_CALL, the source register of a call inside the object, and the bytes of an instruction."""
+_EXECUTABLE = 0x4
+"""SHF_EXECINSTR"""
+
+_Place = tuple[int, int]
+"""A function of the object: its section, and where in it."""
+
+
+def check(content: bytes) -> Iterator[Finding]:
+    """Find calls in callbacks that may not make them."""
+    try:
+        found = sorted(_wrong(ELFFile(io.BytesIO(content)), btf.members(content, OPS)))
+    except Exception as error:  # the object may be an attacker's: any error of its reader refuses it
+        yield Finding("object-unreadable", f"the object's callbacks cannot be read: {error}")
+        return
+    for callback, name in found:
+        allowed = ", ".join(f".{one}" for one in sorted(ONLY_IN[plain(name)]))
+        yield Finding("object-callback", f".{callback} calls {name}", f"call it in {allowed} only")
+
+
+def plain(name: str) -> str:
+    """Return the name without what marks a variant for a version of the kernel."""
+    return name.removeprefix("__").split("___")[0].removesuffix("_impl")
+
+
+def _wrong(elf: ELFFile, members: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    code = _Code(elf)
+    for offset, program in code.table():
+        callback = members.get(offset, "")
+        for name in code.reached(program):
+            if callback not in ONLY_IN.get(plain(name), {callback}):
+                yield callback, name
+
+
+class _Code:
+    """Functions of an object, what each calls of the kernel, and which others of the object it calls."""
+
+    def __init__(self, elf: ELFFile) -> None:
+        self._elf = elf
+        self._kernel: dict[_Place, set[str]] = {}
+        self._own: dict[_Place, set[_Place]] = {}
+        self._starts: dict[int, list[int]] = {}
+        self._relocations = [one for one in elf.iter_sections() if isinstance(one, RelocationSection)]
+        symbols = [one for one in elf.iter_sections() if isinstance(one, SymbolTableSection)]
+        for symbol in (symbol for table in symbols for symbol in table.iter_symbols()):
+            if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
+                self._starts.setdefault(symbol["st_shndx"], []).append(symbol["st_value"])
+        for section in self._relocations:
+            self._read(section)
+        self._read_direct()
+
+    def table(self) -> Iterator[tuple[int, _Place]]:
+        """Yield the offset of each callback in the table, and its program."""
+        for section in self._relocations:
+            if self._elf.get_section(section["sh_info"]).name != TABLE:
+                continue
+            for relocation in section.iter_relocations():
+                symbol = self._symbol(section, relocation)
+                if isinstance(symbol["st_shndx"], int) and symbol["st_info"]["type"] == "STT_FUNC":
+                    yield relocation["r_offset"], (symbol["st_shndx"], symbol["st_value"])
+
+    def reached(self, program: _Place) -> set[str]:
+        """Return the kernel's functions that a program calls, itself or through functions of the object."""
+        left, seen, names = [program], set[_Place](), set[str]()
+        while left:
+            place = left.pop()
+            if place not in seen:
+                seen.add(place)
+                names |= self._kernel.get(place, set())
+                left += self._own.get(place, ())
+        return names
+
+    def _read(self, section: RelocationSection) -> None:
+        """Read the calls of one section that are resolved by relocation: of the kernel's functions, and of functions in
+        another section."""
+        index = section["sh_info"]
+        target = self._elf.get_section(index)
+        if not target["sh_flags"] & _EXECUTABLE:
+            return
+        code = target.data()
+        for relocation in section.iter_relocations():
+            at, symbol = relocation["r_offset"], self._symbol(section, relocation)
+            if code[at] != _CALL:
+                continue
+            caller = self._function(index, at)
+            if symbol["st_shndx"] == "SHN_UNDEF":
+                self._kernel.setdefault(caller, set()).add(symbol.name)
+            else:
+                callee = symbol["st_value"]
+                if symbol["st_info"]["type"] == "STT_SECTION":
+                    callee += (struct.unpack_from("<i", code, at + 4)[0] + 1) * _UNIT_BYTES
+                self._own.setdefault(caller, set()).add((symbol["st_shndx"], callee))
+
+    def _read_direct(self) -> None:
+        """Read the calls inside one section, which need no relocation."""
+        relocated = {(one["sh_info"], each["r_offset"]) for one in self._relocations for each in one.iter_relocations()}
+        for index, section in enumerate(self._elf.iter_sections()):
+            if section["sh_flags"] & _EXECUTABLE:
+                for at, callee in _direct_calls(section):
+                    if (index, at) not in relocated:
+                        self._own.setdefault(self._function(index, at), set()).add((index, callee))
+
+    def _function(self, section: int, at: int) -> _Place:
+        return section, max((start for start in self._starts.get(section, ()) if start <= at), default=0)
+
+    def _symbol(self, section: RelocationSection, relocation: Any) -> Any:
+        table = self._elf.get_section(section["sh_link"])
+        if not isinstance(table, SymbolTableSection):
+            raise ValueError("relocations without symbols")
+        return table.get_symbol(relocation["r_info_sym"])
+
+
+def _direct_calls(section: Section) -> Iterator[tuple[int, int]]:
+    code = section.data()
+    for at in range(0, len(code) - _UNIT_BYTES + 1, _UNIT_BYTES):
+        operation, registers, _offset, immediate = struct.unpack_from("<BBhi", code, at)
+        if operation == _CALL and registers >> 4 == _LOCAL_CALL and immediate != -1:
+            yield at, at + (immediate + 1) * _UNIT_BYTES
