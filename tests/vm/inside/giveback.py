@@ -82,7 +82,7 @@ class Session:
             "prepare": lambda: processes("sleep 0.7001"),
             "baseline": lambda: processes("sleep 0.7531") and state() == "disabled",
             "attached": lambda: processes("sleep 0.7531") and state() == "enabled",
-            "confirm": lambda: b"Confirmation, round" in self.output and state() == "enabled",
+            "confirm": lambda: b"Confirmation: round" in self.output and state() == "enabled",  # the live view
         }
         deadline = time.monotonic() + limit_s
         while not moments[what]():
