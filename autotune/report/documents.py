@@ -228,7 +228,7 @@ def closer_command(session: Session, candidate: Candidate, given: Sequence[str] 
     wanted_s = 60.0 * max(2, math.ceil(session.elapsed_s / 30))
     if session.outlook is not None and session.outlook.candidate == candidate.key:
         wanted_s = session.outlook.budget_s or wanted_s
-    return short_command(session, wanted_s, given, ("--scheduler", candidate.short))
+    return short_command(session, wanted_s, given, ("--scheduler", candidate.alone.short))
 
 
 _CHANGES_RESULTS = frozenset({"--machine", "--cpus", "--memory", "--kernel", "--warmup", "--statistic", "--min-effect"})

@@ -398,9 +398,7 @@ def problem_of(
     return run_problem(measurement.run, workload, expected_exit, limit_s=limit_s)
 
 
-def run_problem(
-    run: Run, workload: Workload, expected_exit: int | None, *, limit_s: float | None = None
-) -> str | None:
+def run_problem(run: Run, workload: Workload, expected_exit: int | None, *, limit_s: float | None = None) -> str | None:
     """Return why the command itself makes a run not count; None when it does not."""
     if run.start_error is not None:
         return run.start_error

@@ -11,6 +11,7 @@ import ast
 import itertools
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ import pytest
 from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
-from autotune.records import Candidate, CandidateResult, Metric, Outlook, Proposal
+from autotune.records import Candidate, CandidateResult, Metric, Outlook, Parameter, Proposal
 from autotune.report import documents, markup
 from autotune.report import export as formats
 from autotune.report.text import sentence
@@ -83,6 +84,20 @@ def test_the_command_to_copy_is_short_and_measures_the_same() -> None:
     )
     plain = documents.short_command(session, 240.0, options=["--continue"])
     assert plain == "autotune cc --budget 4m --continue --prepare 'make clean' --timeout 30s -- 'make -j8'"
+
+
+def test_the_command_to_copy_is_one_that_is_accepted_where_the_command_has_parameters() -> None:
+    """A candidate is named with its value in the table, and without it to --scheduler."""
+    knobs, params = (("slice_us", 20000),), (("jobs", "2"),)
+    leader = undecided(Candidate("at_batch", knobs, params=params), 1.04)
+    workload = replace(
+        sessions.session().workload, command="make -j{jobs}", parameters=(Parameter("jobs", ("1", "2")),)
+    )
+    session = without_winner(leader, elapsed_s=161.0, workload=workload)
+    words = shlex.split(documents.next_step(session)[1])
+    name = words[words.index("--scheduler") + 1]
+    assert CATALOG.parse_candidate(name) == Candidate("at_batch", knobs)
+    assert words[words.index("--param") + 1] == "jobs=1,2"
 
 
 def test_a_session_without_a_candidate_names_the_budget_to_give() -> None:
