@@ -118,11 +118,6 @@ SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=de
 priorities."""
 
 
-EMULATED = " mitigations=off init_on_alloc=0"
-"""Spares the guards against faults of real CPUs, which emulated ones lack, and the clearing of memory that the kernel
-takes for itself: programs start in about two thirds of the time. With KVM the kernel stays as it is on a host."""
-
-
 def qemu_argv(
     kernel: Kernel, options: VmOptions, acceleration: Acceleration, initrd: Path, console: Path, account: Account
 ) -> list[str]:
@@ -148,7 +143,7 @@ def qemu_argv(
     # The rest spares the self-tests of ciphers and the security modules, which take a tenth of an emulated boot.
     quiet = "console=ttyS0 quiet loglevel=1 panic=-1 no_timer_check tsc=reliable random.trust_cpu=on nokaslr"
     quiet += " cryptomgr.notests audit=0 lsm="
-    return [*argv, "-append", quiet + (EMULATED if acceleration == "tcg" else "")]
+    return [*argv, "-append", quiet]
 
 
 def qemu_program(kernel: Kernel) -> list[str]:
