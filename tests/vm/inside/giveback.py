@@ -27,6 +27,8 @@ from tests.support import forked_program
 STATE = Path("/sys/kernel/sched_ext/state")
 OURS = ("schedext/holding/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
 """What autotune starts has one of these in its command line; the workload is `sleep 0.7531`."""
+MOST_CHARACTERS = 60_000
+"""Of each session's output; all of them together must fit into what is kept of this script's."""
 
 
 def processes(*needles: str) -> list[tuple[int, str]]:
@@ -149,8 +151,13 @@ def until_it_is_over(session: Session, how: str, before: set[int]) -> dict[str, 
         "state": state(),
         "disabled_s": disabled_s,
         "left": [line for pid, line in processes(*OURS) if pid not in before],
-        "output": session.output.decode(errors="replace")[-20_000:],
+        "output": _without_redrawing(session.output.decode(errors="replace"))[-MOST_CHARACTERS:],
     }
+
+
+def _without_redrawing(text: str) -> str:
+    """Keep each line once: the live view draws the same ones again and again."""
+    return "\n".join(dict.fromkeys(text.splitlines()))
 
 
 def main() -> None:
