@@ -10,15 +10,14 @@ the strictest of them: a scheduler that passes runs under each.
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import Section, SymbolTableSection
+from elftools.elf.sections import Symbol, SymbolTableSection
 
-from autotune.machine.vm import btf
+from autotune.schedext import btf
+from autotune.verify import calls
+from autotune.verify.calls import CALL, EXECUTABLE, INSTRUCTION, TO_FUNCTION
 from autotune.verify.findings import Finding
 
 TABLE = ".struct_ops.link"
@@ -47,11 +46,6 @@ ONLY_IN: Mapping[str, frozenset[str]] = {
     "scx_bpf_dump_bstr": _DUMPS,
 }
 """Callbacks that may call a function; others may be called in all. Variants (`__NAME`, `NAME___v2`) count as it."""
-
-_CALL, _LOCAL_CALL, _UNIT_BYTES = 0x85, 1, 8
-"""BPF_JMP|BPF_CALL, the source register of a call inside the object, and the bytes of an instruction."""
-_EXECUTABLE = 0x4
-"""SHF_EXECINSTR"""
 
 _Place = tuple[int, int]
 """A function of the object: its section, and where in it."""
@@ -87,28 +81,25 @@ class _Code:
     """Functions of an object, what each calls of the kernel, and which others of the object it calls."""
 
     def __init__(self, elf: ELFFile) -> None:
-        self._elf = elf
+        sections = dict(enumerate(elf.iter_sections()))
+        self._code = {index: one.data() for index, one in sections.items() if one["sh_flags"] & EXECUTABLE}
+        self._tables = {index for index, one in sections.items() if one.name == TABLE}
+        self._references = list(calls.references(elf))
         self._kernel: dict[_Place, set[str]] = {}
         self._own: dict[_Place, set[_Place]] = {}
         self._starts: dict[int, list[int]] = {}
-        self._relocations = [one for one in elf.iter_sections() if isinstance(one, RelocationSection)]
-        symbols = [one for one in elf.iter_sections() if isinstance(one, SymbolTableSection)]
+        symbols = [one for one in sections.values() if isinstance(one, SymbolTableSection)]
         for symbol in (symbol for table in symbols for symbol in table.iter_symbols()):
-            if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int):
+            if _is_function(symbol):
                 self._starts.setdefault(symbol["st_shndx"], []).append(symbol["st_value"])
-        for section in self._relocations:
-            self._read(section)
+        self._read_relocated()
         self._read_direct()
 
     def table(self) -> Iterator[tuple[int, _Place]]:
         """Yield the offset of each callback in the table, and its program."""
-        for section in self._relocations:
-            if self._elf.get_section(section["sh_info"]).name != TABLE:
-                continue
-            for relocation in section.iter_relocations():
-                symbol = self._symbol(section, relocation)
-                if isinstance(symbol["st_shndx"], int) and symbol["st_info"]["type"] == "STT_FUNC":
-                    yield relocation["r_offset"], (symbol["st_shndx"], symbol["st_value"])
+        for section, at, symbol in self._references:
+            if section in self._tables and _is_function(symbol):
+                yield at, (symbol["st_shndx"], symbol["st_value"])
 
     def reached(self, program: _Place) -> set[str]:
         """Return the kernel's functions that a program calls, itself or through functions of the object."""
@@ -121,49 +112,38 @@ class _Code:
                 left += self._own.get(place, ())
         return names
 
-    def _read(self, section: RelocationSection) -> None:
-        """Read the calls of one section that are resolved by relocation: of the kernel's functions, and of functions in
-        another section."""
-        index = section["sh_info"]
-        target = self._elf.get_section(index)
-        if not target["sh_flags"] & _EXECUTABLE:
-            return
-        code = target.data()
-        for relocation in section.iter_relocations():
-            at, symbol = relocation["r_offset"], self._symbol(section, relocation)
-            if code[at] != _CALL:
+    def _read_relocated(self) -> None:
+        """Read the calls that are resolved by relocation: of the kernel's functions, and of another section's."""
+        for section, at, symbol in self._references:
+            if section not in self._code or self._code[section][at] != CALL:
                 continue
-            caller = self._function(index, at)
+            caller = self._function(section, at)
             if symbol["st_shndx"] == "SHN_UNDEF":
                 self._kernel.setdefault(caller, set()).add(symbol.name)
-            else:
-                callee = symbol["st_value"]
-                if symbol["st_info"]["type"] == "STT_SECTION":
-                    callee += (struct.unpack_from("<i", code, at + 4)[0] + 1) * _UNIT_BYTES
-                self._own.setdefault(caller, set()).add((symbol["st_shndx"], callee))
+                continue
+            callee = symbol["st_value"]
+            if symbol["st_info"]["type"] == "STT_SECTION":
+                callee += _called(self._code[section], at) - at
+            self._own.setdefault(caller, set()).add((symbol["st_shndx"], callee))
 
     def _read_direct(self) -> None:
         """Read the calls inside one section, which need no relocation."""
-        relocated = {(one["sh_info"], each["r_offset"]) for one in self._relocations for each in one.iter_relocations()}
-        for index, section in enumerate(self._elf.iter_sections()):
-            if section["sh_flags"] & _EXECUTABLE:
-                for at, callee in _direct_calls(section):
-                    if (index, at) not in relocated:
-                        self._own.setdefault(self._function(index, at), set()).add((index, callee))
+        relocated = {(section, at) for section, at, _symbol in self._references}
+        for section, code in self._code.items():
+            for at in range(0, len(code) - INSTRUCTION.size + 1, INSTRUCTION.size):
+                is_local = code[at] == CALL and code[at + 1] >> 4 == TO_FUNCTION
+                if is_local and (section, at) not in relocated:
+                    self._own.setdefault(self._function(section, at), set()).add((section, _called(code, at)))
 
     def _function(self, section: int, at: int) -> _Place:
         return section, max((start for start in self._starts.get(section, ()) if start <= at), default=0)
 
-    def _symbol(self, section: RelocationSection, relocation: Any) -> Any:
-        table = self._elf.get_section(section["sh_link"])
-        if not isinstance(table, SymbolTableSection):
-            raise ValueError("relocations without symbols")
-        return table.get_symbol(relocation["r_info_sym"])
+
+def _is_function(symbol: Symbol) -> bool:
+    return symbol["st_info"]["type"] == "STT_FUNC" and isinstance(symbol["st_shndx"], int)
 
 
-def _direct_calls(section: Section) -> Iterator[tuple[int, int]]:
-    code = section.data()
-    for at in range(0, len(code) - _UNIT_BYTES + 1, _UNIT_BYTES):
-        operation, registers, _offset, immediate = struct.unpack_from("<BBhi", code, at)
-        if operation == _CALL and registers >> 4 == _LOCAL_CALL and immediate != -1:
-            yield at, at + (immediate + 1) * _UNIT_BYTES
+def _called(code: bytes, at: int) -> int:
+    """Return the place that a call inside a section goes to: it counts instructions, from the next one on."""
+    immediate: int = INSTRUCTION.unpack_from(code, at)[3]
+    return at + (immediate + 1) * INSTRUCTION.size

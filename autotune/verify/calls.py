@@ -13,10 +13,11 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
+from elftools.elf.sections import Symbol, SymbolTableSection
 
 from autotune.verify.findings import Finding
 
@@ -37,12 +38,12 @@ FUNCTIONS = re.compile(
 )
 """Kernel functions that a scheduler may call."""
 
-_INSTRUCTION = struct.Struct("<BBhi")
-_CALL, _CALL_REGISTER, _LOAD_ADDRESS = 0x85, 0x8D, 0x18
-"""BPF_JMP|BPF_CALL, the same through a register, the first half of a 64-bit load: Documentation/bpf/standardization."""
-_TO_HELPER, _TO_FUNCTION = 0, 1
+INSTRUCTION = struct.Struct("<BBhi")
+CALL, _CALL_REGISTER, _LOAD_ADDRESS = 0x85, 0x8D, 0x18
+"""BPF_JMP|BPFCALL, the same through a register, the first half of a 64-bit load: Documentation/bpf/standardization."""
+_TO_HELPER, TO_FUNCTION = 0, 1
 """Meaning of the source register of a call: a helper by number, or a function of the object or of the kernel."""
-_EXECUTABLE = 0x4
+EXECUTABLE = 0x4
 """SHF_EXECINSTR"""
 
 
@@ -83,42 +84,47 @@ def read(content: bytes) -> Calls:
     """Read the calls of an object. Raises ELFError and many others for anything else."""
     elf = ELFFile(io.BytesIO(content))
     found = Calls()
-    for section in elf.iter_sections():
-        if section["sh_flags"] & _EXECUTABLE:
-            _read_code(section.data(), found)
-        if isinstance(section, RelocationSection):
-            _read_relocations(elf, section, found)
+    code = {index: one.data() for index, one in enumerate(elf.iter_sections()) if one["sh_flags"] & EXECUTABLE}
+    for one in code.values():
+        _read_code(one, found)
+    for section, at, symbol in references(elf):
+        if section in code and symbol["st_shndx"] == "SHN_UNDEF" and symbol.name:
+            (found.functions if code[section][at] == CALL else found.addresses).add(symbol.name)
     return found
 
 
 def _read_code(code: bytes, found: Calls) -> None:
     at = 0
-    while at + _INSTRUCTION.size <= len(code):
-        operation, registers, _offset, immediate = _INSTRUCTION.unpack_from(code, at)
+    while at + INSTRUCTION.size <= len(code):
+        operation, registers, _offset, immediate = INSTRUCTION.unpack_from(code, at)
         source = registers >> 4
-        if operation == _CALL and source == _TO_HELPER:
+        if operation == CALL and source == _TO_HELPER:
             found.helpers.add(immediate)
             found.reads += immediate == READS
-        elif operation == _CALL and source != _TO_FUNCTION:
+        elif operation == CALL and source != TO_FUNCTION:
             found.odd.add(f"a call of kind {source} is in the object")
         elif operation == _CALL_REGISTER:
             found.odd.add("a call through a register is in the object")
         elif operation == _LOAD_ADDRESS and source:
             found.odd.add(f"a 64-bit load of kind {source} is in the object")
-        at += _INSTRUCTION.size * (2 if operation == _LOAD_ADDRESS else 1)
+        at += INSTRUCTION.size * (2 if operation == _LOAD_ADDRESS else 1)
 
 
-def _read_relocations(elf: ELFFile, section: RelocationSection, found: Calls) -> None:
-    """Collect the outside names that code refers to: functions that are called, and symbols whose address is taken."""
-    target = elf.get_section(section["sh_info"])
-    if not target["sh_flags"] & _EXECUTABLE:
-        return
-    symbols, code = elf.get_section(section["sh_link"]), target.data()
-    if not isinstance(symbols, SymbolTableSection):
-        raise ValueError("relocations without symbols")
-    for relocation in section.iter_relocations():
-        symbol = symbols.get_symbol(relocation["r_info_sym"])
-        if symbol["st_shndx"] != "SHN_UNDEF" or not symbol.name:
+class SymbolPlace(NamedTuple):
+    """A place of a section that names a symbol."""
+
+    section: int
+    at: int
+    symbol: Symbol
+
+
+def references(elf: ELFFile) -> Iterator[SymbolPlace]:
+    """Yield what the relocations of an object name. Raises ValueError when they name nothing."""
+    for section in elf.iter_sections():
+        if not isinstance(section, RelocationSection):
             continue
-        is_call = code[relocation["r_offset"]] == _CALL
-        (found.functions if is_call else found.addresses).add(symbol.name)
+        symbols = elf.get_section(section["sh_link"])
+        if not isinstance(symbols, SymbolTableSection):
+            raise ValueError("relocations without symbols")
+        for relocation in section.iter_relocations():
+            yield SymbolPlace(section["sh_info"], relocation["r_offset"], symbols.get_symbol(relocation["r_info_sym"]))

@@ -44,14 +44,15 @@ RANKS: Mapping[str, Ranks] = {
         ("cli", "__main__"),
     ),
     "schedext": (
-        ("build", "kernel", "libbpf", "seal"),
+        ("btf", "build", "kernel", "libbpf", "seal"),
         ("catalogue", "holding"),
         ("evidence", "programs"),
         ("resolve",),
     ),
     "verify": (
         ("comments", "findings", "inside", "summary", "syscalls"),
-        ("callbacks", "calls", "maps", "sandbox"),
+        ("calls", "maps", "sandbox"),
+        ("callbacks",),
         ("source", "load", "behaviour", "submission"),
         ("compile", "judge_inside"),
         ("gates",),

@@ -23,8 +23,9 @@ from typing import Any, Literal
 
 from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
-from autotune.machine.vm import archive, btf, vmlinux
+from autotune.machine.vm import archive, vmlinux
 from autotune.machine.vm.choosing import KernelBuild, choices, version_key
+from autotune.schedext import btf
 
 Progress = Callable[[str], None]
 

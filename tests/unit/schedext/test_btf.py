@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.machine.vm import kernels, vmlinux
-from autotune.machine.vm.btf import unresolvable
+from autotune.schedext.btf import members, unresolvable
 from tests.support import btf_files
 
 NAMES = st.from_regex(r"(scx_bpf|bpf)_[a-z]{1,8}", fullmatch=True)
@@ -75,3 +75,12 @@ def test_what_cannot_be_read_says_nothing_and_harms_nobody(noise: bytes, cut: in
 @pytest.mark.vm
 def test_the_kernel_that_the_micro_vm_boots_can_load_schedulers() -> None:
     assert unresolvable(vmlinux.unpack(kernels.find(None).image.read_bytes()) or b"") == ()
+
+
+# --- members of a structure --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [b"", b"\x7fELF\x02\x01", btf_files.elf(btf_files.btf(btf_files.GOOD))])
+def test_a_structure_that_is_not_described_is_an_error(content: bytes) -> None:
+    with pytest.raises(ValueError, match="does not describe sched_ext_ops"):
+        members(content, "sched_ext_ops")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Reads a kernel's description of its functions (BTF) from its ELF file, to see whether schedulers can call what they
-need.
+"""Reads the description of functions and types (BTF) in an ELF file, an object's or a kernel's: the members of a
+structure, and whether schedulers can call the functions that they need.
 
 Some builds cannot load any sched_ext scheduler. Kfuncs may take an implicit argument, `aux`, which the build hides: it
 describes the function without it, and a twin named `_impl` with it. In some builds of Linux 7.1 and 7.2 (a fault of
