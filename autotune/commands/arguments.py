@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import re
@@ -462,18 +463,28 @@ class CcArguments:
     debug: Annotated[bool, debug_option(_OUT)] = False
 
 
-def takes(arguments: type[Any]) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Return a decorator that gives a command the fields of a dataclass as parameters."""
+def takes(
+    arguments: type[object], *, only: Sequence[str] | None = None, more: type[object] | None = None
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Return a decorator that gives a command the fields of a dataclass as parameters, or `only` those of these names;
+    and those of `more`, which all have defaults."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        hints = typing.get_type_hints(arguments, include_extras=True)
-        fields = inspect.signature(arguments).parameters.values()
-        parameters = [field.replace(annotation=hints[field.name]) for field in fields]
+        parameters = [one for one in _parameters(arguments) if only is None or one.name in only]  # type: ignore[arg-type]
+        parameters += _parameters(more) if more is not None else ()  # type: ignore[arg-type]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = hints
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
         return command
 
     return decorate
+
+
+@functools.cache
+def _parameters(arguments: type[object]) -> tuple[inspect.Parameter, ...]:
+    """Return the fields of a dataclass as parameters; several commands take those of one."""
+    hints = typing.get_type_hints(arguments, include_extras=True)
+    fields = inspect.signature(arguments).parameters.values()
+    return tuple(field.replace(annotation=hints[field.name]) for field in fields)
 
 
 # --- from arguments to records --------------------------------------------------------------

@@ -3,29 +3,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
-import typing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from autotune import signals
 from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
 from autotune.commands.printing import columns, print_json, print_lines
-from autotune.errors import UsageError
-from autotune.secrecy import redacted
-
-if TYPE_CHECKING:
-    from autotune.session.watching import Observed
 
 SHARED = (
     "command", "prepare", "conclude", "setup", "cleanup", "input", "timeout", "shell", "no_shell", "warmup", "pristine",
-    "ignore_failure", "budget", "machine", "cpus", "memory", "kernel", "show_output",
+    "ignore_failure", "budget", "machine", "cpus", "memory", "kernel", "show_output", "debug",
 )  # fmt: skip
 """Options that mean the same as for `cc`."""
+TRACE = "--trace"
 
 EXAMPLES = """Examples:
 
@@ -35,34 +30,16 @@ EXAMPLES = """Examples:
 """
 
 
-def _arguments() -> type[Any]:
-    """Return the dataclass of the arguments: those that `cc` has too, and three more."""
-    hints = typing.get_type_hints(CcArguments, include_extras=True)
-    known = {field.name: field for field in dataclasses.fields(CcArguments)}
-    shared = [(name, hints[name], known[name]) for name in SHARED if name in known]
-    own: list[Any] = [
-        ("json", Annotated[bool, typer.Option("--json", metavar="", help="Print the profile as JSON.")], False),
-        (
-            "trace",
-            Annotated[
-                Path | None,
-                typer.Option("--trace", metavar="FILE", help="Write a trace that Perfetto and chrome://tracing open."),
-            ],
-            None,
-        ),
-        ("top", Annotated[int, typer.Option("--top", metavar="N", min=1, help="Show N rows. Default 10.")], 10),
-    ]
-    fields = [
-        (
-            name,
-            hint,
-            dataclasses.field(default=field.default)
-            if field.default is not dataclasses.MISSING
-            else dataclasses.field(),
-        )
-        for name, hint, field in shared
-    ]
-    return dataclasses.make_dataclass("ObserveArguments", [*fields, *own])
+@dataclass(frozen=True)
+class ObserveOptions:
+    """The options of `autotune observe` that `cc` does not have."""
+
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print the profile as JSON.")] = False
+    trace: Annotated[
+        Path | None,
+        typer.Option(TRACE, metavar="FILE", help="Write a trace that Perfetto and chrome://tracing open."),
+    ] = None
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Show N rows.")] = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -70,49 +47,35 @@ def register(app: typer.Typer) -> None:
     app.command("observe", epilog=EXAMPLES, cls=CcCommand)(_observe)
 
 
-@takes(_arguments())
-def _observe(**given: Any) -> int:
+@takes(CcArguments, only=SHARED, more=ObserveOptions)
+def _observe(json: bool, trace: Path | None, top: int, **given: Any) -> int:
     """Run COMMAND under EEVDF while a probe watches its tasks; show what bounds it and where its time goes.
 
     The probe costs time, so the run is compared with nothing. Tracing needs root, as attaching does; in the micro-VM it
     is there.
     """
     with signals.as_interrupts():
-        return _run(given)
+        return _run(CcArguments(**given), ObserveOptions(json, trace, top))
 
 
-def _run(given: dict[str, Any]) -> int:
-    from autotune import config, durable
+def _run(arguments: CcArguments, options: ObserveOptions) -> int:
+    from autotune import config
     from autotune.observe import chrome_trace
     from autotune.session import watching
     from autotune.session.request import SessionRequest
+    from autotune.views import exports
     from autotune.views import profile as view
     from autotune.views.plain import PlainView
 
-    arguments = CcArguments(**{name: given[name] for name in SHARED if name in given})
     settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     request = SessionRequest(workload_from(arguments), settings, show_output=arguments.show_output)
-    target: Path | None = given["trace"]
-    if target is not None and not target.absolute().parent.is_dir():
-        raise UsageError(f"--trace: {target.parent} is no directory", hint="make it first")
-    seen = watching.look(request, PlainView(sys.stderr))
-    if target is not None:
-        with durable.explained(f"{target} cannot be written", target):
-            durable.replace(
-                target, redacted(chrome_trace.text(seen.seen, cwd=request.workload.cwd)).encode(), mode=durable.SHARED
-            )
-    if given["json"]:
-        print_json(_json(seen))
+    if options.trace is not None:
+        exports.check_writable(options.trace, TRACE)
+    found = watching.look(request, PlainView(sys.stderr))
+    if options.trace is not None:
+        exports.write(options.trace, chrome_trace.text(found.seen, cwd=request.workload.cwd), TRACE)
+    if options.json:
+        print_json(found.as_json())
     else:
-        print_lines(map(redacted, view.lines(seen.profile, seen.plain_s, width=columns(), top=given["top"])))
+        print_lines(view.lines(found.profile, found.plain_s, width=columns(), top=options.top))
     return 0
-
-
-def _json(seen: Observed) -> Any:
-    """Return the profile as JSON, with secrets in command lines redacted."""
-    import json
-
-    from autotune.wire import to_json
-
-    document = {"version": 1, "kernel": seen.kernel, "plain_s": seen.plain_s, "profile": to_json(seen.profile)}
-    return json.loads(redacted(json.dumps(document)))

@@ -7,6 +7,7 @@ import contextlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autotune import resources
 from autotune.deadline import Deadline
@@ -24,6 +25,7 @@ from autotune.session.recorder import Recorder
 from autotune.session.request import SessionRequest
 from autotune.session.start import Engine
 from autotune.session.trials import LostTrial, TrialOutcome, Trials
+from autotune.wire import to_json
 
 PROBE_SOURCE = "probes/tasks.bpf.c"
 
@@ -37,6 +39,10 @@ class Observed:
     profile: Profile
     plain_s: float
     kernel: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the profile as values for JSON."""
+        return {"version": 1, "kernel": self.kernel, "plain_s": self.plain_s, "profile": to_json(self.profile)}
 
 
 def look(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> Observed:
