@@ -219,10 +219,9 @@ class Trials:
         spec = self._command_spec()
         seen = self._machine.watch(spec, probe, self._show())
         problem = run_problem(seen.run, self._workload, self._expected_exit, limit_s=spec.timeout_s)
+        self._conclude(problem)
         if problem is not None:
             raise WorkloadError(f"the run that was watched failed: {problem}", hint="run it again")
-        if self._workload.conclude is not None:
-            self._helper_after("conclude", self._workload.conclude)
         return seen
 
     def _detach(self, candidate: Candidate) -> Detachment:
@@ -259,7 +258,7 @@ class Trials:
         by_itself = spec is not None and spec.program is not None and measurement.evidence.problem is not None
         ejected = by_error or by_itself
         outcome = self._outcome(phase, number, key, started_at, measurement, run_spec.timeout_s, ejected=ejected)
-        self._conclude(outcome.trial)
+        self._conclude(outcome.trial.invalid)
         return outcome
 
     def _outcome(
@@ -300,9 +299,9 @@ class Trials:
         if self._workload.prepare is not None:
             self._helper("prepare", self._workload.prepare)
 
-    def _conclude(self, trial: Trial) -> None:
-        """Run the conclude command. What is wrong with the run itself is more to the point than a conclude command that
-        fails after it."""
+    def _conclude(self, problem: str | None) -> None:
+        """Run the conclude command. What is wrong with the run itself, the `problem`, is more to the point than a
+        conclude command that fails after it."""
         if self._workload.conclude is None:
             return
         try:
@@ -310,7 +309,7 @@ class Trials:
         except RunnerLost as error:
             self._listener(Warned(f"conclude was lost: {error.message}"))
         except WorkloadError as error:
-            if trial.invalid is None:
+            if problem is None:
                 raise
             self._listener(Warned(f"after a run that does not count, {error.message}"))
 

@@ -298,11 +298,16 @@ class _Tuning:
         """Return the error of a workload that the budget has no room for. How long a run takes is known only from one
         that ended."""
         what = f"{error.during} did not end" if error.during else "the baseline was not measured"
-        before = self._options.warmup * len(self._trials.points) + self._baselines.least_runs
+        before = self._runs_before
         hint = f"give a larger --budget; a verdict takes at least {before + budget.VERDICT_RUNS} runs"
         if self._budget.cost_s(1):
             hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
         return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
+
+    @property
+    def _runs_before(self) -> int:
+        """Runs of the baseline before anything is compared with it."""
+        return self._options.warmup * len(self._trials.points) + self._baselines.least_runs
 
     @property
     def _alpha(self) -> float:
@@ -537,8 +542,7 @@ class _Tuning:
         deviation = self._race.pair_deviation if self._race is not None else None
         deviation = deviation or math.sqrt(2.0) * self._measured.baseline.noise
         pairs = continuation.pairs_wanted(chain, deviation, self._options.min_effect, self._statistic)
-        before = self._options.warmup + max(BASELINE_RUNS, self._options.min_rounds)
-        wanted_s = self._start_s + self._budget.cost_s(before + 2 * pairs + 1)
+        wanted_s = self._start_s + self._budget.cost_s(self._runs_before + 2 * pairs + 1)
         return replace(chain, budget_s=budget.rounded_up(wanted_s))
 
     def _left_s(self, upcoming: Round) -> float:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def test_a_watched_run_that_fails_is_said_and_cleanup_runs(tmp_path: Path) -> No
         watching.look(request(tmp_path, workload={"cleanup": "sweep"}), lambda _event: None, scripted)
 
     assert "sweep" in scripted.scripted.log
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_the_conclude_command_runs_after_a_watched_run_however_it_ended(tmp_path: Path, exit_code: int) -> None:
+    scripted = engine(faults={WATCHED: lambda: a_run(1.0, exit_code)})
+
+    with contextlib.suppress(WorkloadError):
+        watching.look(request(tmp_path, workload={"conclude": "put away"}), lambda _event: None, scripted)
+
+    assert scripted.scripted.log[-1] == "put away"
 
 
 def test_a_command_that_fails_by_itself_is_never_watched(tmp_path: Path) -> None:
