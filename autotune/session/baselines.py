@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from autotune.events import RoundStarted
-from autotune.records import CandidateResult, Goal, Point, Proposal
+from autotune.records import CandidateResult, Goal, Point, Proposal, point_text
 from autotune.session.reporter import Reporter
 from autotune.session.runs import Runs
 from autotune.session.spending import BudgetClock
@@ -124,8 +124,7 @@ def by_scheduler(results: Sequence[CandidateResult]) -> list[CandidateResult]:
     found: dict[str, CandidateResult] = {}
     for one in results:
         if one.candidate.params:
-            at = " ".join(f"{name}={value}" for name, value in one.candidate.params)
-            note = f"at its best value, {at}" + (f"; {one.note}" if one.note else "")
+            note = f"at its best value, {point_text(one.candidate.params)}" + (f"; {one.note}" if one.note else "")
             one = replace(one, candidate=one.candidate.alone, note=note)
         found.setdefault(one.candidate.key, one)
     return list(found.values())
