@@ -424,6 +424,29 @@ class ProgramSpec:
 
 
 @dataclass(frozen=True)
+class Expectations:
+    """What earlier runs of a workload let a scheduler expect of its tasks: for each number that tells a task
+    (`bpf_src/include/at_identity.h`) the CPU time, in ns, from the start of its program to the end of the longest chain
+    of tasks that it begins."""
+
+    chains_ns: dict[str, int]
+    """By the number in decimals: those of 64 bits are none of JSON's."""
+    longest_ns: int
+    """The longest chain of any task, which those of the others are compared with."""
+    by_order: int = 0
+    """How many of them tell tasks of one program apart, by their order of start."""
+
+
+@dataclass(frozen=True)
+class GuideSpec:
+    """The compiled guide that tells a scheduler what to expect (`bpf_src/probes/guide.bpf.c`), by its content."""
+
+    object_path: str
+    object_sha256: str
+    expectations: Expectations
+
+
+@dataclass(frozen=True)
 class AttachSpec:
     """What a machine must know to attach one scheduler: an object of ours, or a program. `rodata` are the values to
     write into the object's `const volatile` variables."""
@@ -444,6 +467,8 @@ class AttachSpec:
     seal: Seal | None = None
     program: ProgramSpec | None = None
     """None for an object."""
+    guide: GuideSpec | None = None
+    """Attached beside an object that asks what to expect of tasks (`at_expected.h`)."""
 
 
 @dataclass(frozen=True)

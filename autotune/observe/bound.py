@@ -15,9 +15,11 @@ count.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from autotune.observe.decode import TasksSeen, Turn, WatchedTask
 
@@ -72,6 +74,7 @@ class Ledger:
     def __init__(self, seen: TasksSeen) -> None:
         self._by_pid: Mapping[int, list[WatchedTask]] = _grouped(seen.tasks)
         self._turns = _grouped_turns(seen)
+        self._curves: dict[int, _Curve] = {}
 
     def task_at(self, pid: int, at_s: float) -> WatchedTask | None:
         """Return the task that had this pid then; numbers are used again. None for one that is not known."""
@@ -89,14 +92,44 @@ class Ledger:
 
     def until(self, task: WatchedTask, at_s: float) -> float:
         """Return CPU time, and sleep that only the kernel ended, of a task from its start until then."""
-        turns = self.turns_of(task)
-        long_s = sum(one.off_s - one.on_s for one in turns)
-        rest_s = max(0.0, task.cpu_s - long_s)
-        life_s = task.end_s - task.start_s
-        passed = 1.0 if life_s <= 0.0 else min(1.0, (at_s - task.start_s) / life_s)
-        known_s = sum(max(0.0, min(at_s, one.off_s) - one.on_s) for one in turns if one.on_s < at_s)
-        asleep_s = sum(one.slept_s for one in turns if one.waker == 0 and one.runnable_s <= at_s)
-        return min(known_s + rest_s * passed + asleep_s, max(0.0, at_s - task.start_s))
+        return min(self._curve(task).until(at_s) + self._curve(task).asleep_until(at_s), max(0.0, at_s - task.start_s))
+
+    def cpu_until(self, task: WatchedTask, at_s: float) -> float:
+        """Return CPU time of a task from its start until then."""
+        return min(self._curve(task).until(at_s), max(0.0, at_s - task.start_s))
+
+    def _curve(self, task: WatchedTask) -> _Curve:
+        found = self._curves.get(id(task))
+        if found is None:
+            found = self._curves[id(task)] = _Curve(task, self.turns_of(task))
+        return found
+
+
+class _Curve:
+    """CPU time of one task over its life. A look-up takes logarithmic time: a task may fork thousands of others."""
+
+    def __init__(self, task: WatchedTask, turns: Sequence[Turn]) -> None:
+        self._task = task
+        turns = sorted(turns, key=lambda one: one.on_s)
+        self._turns = turns
+        self._on_s = [one.on_s for one in turns]
+        self._before_s = [0.0, *accumulate(one.off_s - one.on_s for one in turns)]
+        self._rest_s = max(0.0, task.cpu_s - self._before_s[-1])
+        slept = sorted((one.runnable_s, one.slept_s) for one in turns if one.waker == 0)
+        self._woken_s = [woken_s for woken_s, _ in slept]
+        self._asleep_s = [0.0, *accumulate(slept_s for _, slept_s in slept)]
+
+    def until(self, at_s: float) -> float:
+        begun = bisect_left(self._on_s, at_s)
+        known_s = self._before_s[begun]
+        if begun:
+            known_s -= max(0.0, self._turns[begun - 1].off_s - at_s)
+        life_s = self._task.end_s - self._task.start_s
+        passed = 1.0 if life_s <= 0.0 else max(0.0, min(1.0, (at_s - self._task.start_s) / life_s))
+        return known_s + self._rest_s * passed
+
+    def asleep_until(self, at_s: float) -> float:
+        return self._asleep_s[bisect_right(self._woken_s, at_s)]
 
 
 def _grouped(tasks: Sequence[WatchedTask]) -> dict[int, list[WatchedTask]]:

@@ -8,11 +8,24 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from autotune.observe import layout
 from autotune.records import RawTasks
 
 NS = 1e-9
+
+
+class Identities(NamedTuple):
+    """Numbers that a task has again when the workload runs again (`bpf_src/include/at_identity.h`); 0 where there is
+    none: of its program's arguments, of its place among the forks of its parent, and of both."""
+
+    program: int = 0
+    place: int = 0
+    both: int = 0
+
+
+UNKNOWN = Identities()
 
 
 @dataclass(frozen=True)
@@ -40,6 +53,7 @@ class WatchedTask:
     """Of the program that it executed last, or inherited; empty where they are not known."""
     executed: bool = False
     """It executed that program itself."""
+    identity: Identities = UNKNOWN
 
     @property
     def is_thread(self) -> bool:
@@ -122,7 +136,8 @@ def _program(row: Sequence[object]) -> Program:
 
 
 def _task(row: tuple[int, ...], programs: Sequence[Program], began: int) -> WatchedTask:
-    start, end, cpu, waited, slept, deep, pid, tgid, parent, program, *numbers, comm = row
+    start, end, cpu, waited, slept, deep, pid, tgid, parent, program, *numbers = row[:-4]
+    comm = row[-4]
     if not start <= end or max(cpu, waited, slept, deep) > (end - start) + 1_000_000_000:
         raise ValueError("the probe's records have impossible times")
     by, arguments = programs[program] if program < len(programs) else (0, ())
@@ -145,6 +160,7 @@ def _task(row: tuple[int, ...], programs: Sequence[Program], began: int) -> Watc
         comm=comm.split(b"\0")[0].decode(errors="replace"),
         arguments=arguments,
         executed=by == pid,
+        identity=Identities(*row[-3:]),
     )
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import struct
 
-ROOT = struct.Struct("=8Q14I")
+ROOT = struct.Struct("=8Q14I3Q2I")
 """`struct task`, of which the reader writes one: the process whose descendants are watched."""
-END = struct.Struct("=6Q8I16s")
+END = struct.Struct("=6Q8I16s3Q")
 """`struct end`: start, end, CPU, waiting, sleeping, sleeping deeply; pid, tgid, parent, exec, turns, preempted,
-wakeups, migrations; comm."""
+wakeups, migrations; comm; `struct at_identity` without its counters: program, place, both."""
 EXEC = struct.Struct("=Q4I480s")
 """`struct exec`: time; pid, bytes of arguments, whether they were cut, unused; arguments, each with a NUL."""
 TURN = struct.Struct("=4Q4I")
@@ -30,4 +30,4 @@ NOBODY = 0xFFFFFFFF
 def root(pid: int) -> tuple[bytes, bytes]:
     """Return key and value that make the descendants of a process (its main thread) watched."""
     times, numbers = [0] * 8, [pid, pid, 0, 0, 0, 0, 0, 0, NOBODY, NOBODY, 0, 1, 0, 0]
-    return struct.pack("=I", pid), ROOT.pack(*times, *numbers)
+    return struct.pack("=I", pid), ROOT.pack(*times, *numbers, *[0] * 5)

@@ -10,7 +10,7 @@
  * The reader puts the process into `tasks` before the workload starts; `autotune/observe/probe.py` has the same
  * structs.
  */
-#include "at.h"
+#include "at_identity.h"
 
 #define MAX_TASKS 65536  /* alive at a time */
 #define MAX_ENDS 65536   /* tasks that ended */
@@ -36,6 +36,7 @@ struct task {
 	u32 exec, cpu;
 	u32 deep, is_root;
 	u32 ended, unused;
+	struct at_identity identity;
 };
 
 struct end {
@@ -43,6 +44,7 @@ struct end {
 	u32 pid, tgid, parent, exec;
 	u32 turns, preempted, wakeups, migrations;
 	char comm[16];
+	u64 program, place, both;
 };
 
 struct exec {
@@ -84,26 +86,24 @@ struct {
 	AT_MAP_TYPE(value, struct task);
 } tasks SEC(".maps");
 
-static void *(*const lookup)(void *map, const void *key) = (void *)1;
 static long (*const update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*const remove)(void *map, const void *key) = (void *)3;
 static u64 (*const clock_ns)(void) = (void *)5;
 static u32 (*const this_cpu)(void) = (void *)8;
 static struct task_struct *(*const current_task)(void) = (void *)158;
-static long (*const read_user)(void *to, u32 size, const void *from) = (void *)112;
 
 AT_INLINE struct counts *totals(void)
 {
 	u32 first = 0;
 
-	return lookup(&counts, &first);
+	return at_lookup(&counts, &first);
 }
 
 AT_INLINE struct task *task_of(struct task_struct *p)
 {
 	u32 pid = p->pid;
 
-	return lookup(&tasks, &pid);
+	return at_lookup(&tasks, &pid);
 }
 
 /* The index of a new record; past the end of its table it is only counted. */
@@ -142,6 +142,7 @@ SEC("tp_btf/sched_process_fork") int on_fork(u64 *ctx)
 	new.exec = from->exec;
 	new.cpu = NOBODY;
 	new.waker = from->is_root ? 0 : from->pid;
+	at_identity_fork(&from->identity, &new.identity);
 	if (update(&tasks, &pid, &new, ANY))
 		NEXT(seen->lost_tasks);
 	return 0;
@@ -158,8 +159,9 @@ SEC("tp_btf/sched_process_exec") int on_exec(u64 *ctx)
 
 	if (!task || !seen)
 		return 0;
+	at_identity_exec(&task->identity, p);
 	index = NEXT(seen->execs);
-	record = lookup(&execs, &index);
+	record = at_lookup(&execs, &index);
 	if (!record) {
 		task->exec = NOBODY;
 		return 0;
@@ -172,7 +174,7 @@ SEC("tp_btf/sched_process_exec") int on_exec(u64 *ctx)
 	record->args_cut = bytes > ARGS_BYTES;
 	if (bytes > ARGS_BYTES)
 		bytes = ARGS_BYTES;
-	record->args_bytes = read_user(record->args, bytes, (void *)from) ? 0 : bytes;
+	record->args_bytes = at_read_user(record->args, bytes, (void *)from) ? 0 : bytes;
 	return 0;
 }
 
@@ -194,7 +196,7 @@ AT_INLINE void end_of_turn(struct task *task, struct counts *seen, u64 now, bool
 		return;
 	}
 	index = NEXT(seen->turns);
-	record = lookup(&turns, &index);
+	record = at_lookup(&turns, &index);
 	if (!record)
 		return;
 	record->on_ns = now - ran;
@@ -223,7 +225,7 @@ SEC("tp_btf/sched_process_exit") int on_exit(u64 *ctx)
 	end_of_turn(task, seen, now, false);
 	task->ended = 1; /* it stays known: it has yet to wake who waits for it */
 	index = NEXT(seen->ends);
-	record = lookup(&ends, &index);
+	record = at_lookup(&ends, &index);
 	if (record) {
 		record->start_ns = task->start_ns;
 		record->end_ns = now;
@@ -240,6 +242,9 @@ SEC("tp_btf/sched_process_exit") int on_exit(u64 *ctx)
 		record->wakeups = task->wakeups;
 		record->migrations = task->migrations;
 		at_probe_read_kernel_str(record->comm, sizeof(record->comm), p->comm);
+		record->program = task->identity.program;
+		record->place = task->identity.place;
+		record->both = task->identity.both;
 	} else {
 		__sync_fetch_and_add(&seen->lost_cpu_ns, task->cpu_ns);
 	}

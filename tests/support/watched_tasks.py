@@ -81,7 +81,7 @@ def _end(task: WatchedTask, executed: Sequence[WatchedTask]) -> bytes:
     times = [BEGAN_NS + _ns(task.start_s), BEGAN_NS + _ns(task.end_s)]
     spent = map(_ns, (task.cpu_s, task.wait_s, task.sleep_s, task.deep_s))
     numbers = (task.pid, task.tgid, task.parent, program, task.turns, task.preempted, task.wakeups, task.migrations)
-    return layout.END.pack(*times, *spent, *numbers, task.comm.encode())
+    return layout.END.pack(*times, *spent, *numbers, task.comm.encode(), *task.identity)
 
 
 def _exec(task: WatchedTask) -> bytes:
