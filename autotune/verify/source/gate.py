@@ -85,7 +85,7 @@ def _parse_errors(document: dict[str, Any]) -> Iterator[Finding]:
         # paths inside the sandbox mean nothing to a reader
         message = re.sub(r"/(?:shown|work)/[\w./+-]*/", "", item["message"]) + where
         yield Finding("parse-error", message, "correct the C code", item["line"], item["column"])
-    allowed = {f"{OURS}/at.h", f"{OURS}/at_clock.h", f"{KERNEL}/{VMLINUX}"}
+    allowed = {f"{KERNEL}/{VMLINUX}", *(f"{OURS}/{name}" for name in words.HEADERS)}
     for path in document["includes"]:
         if os.path.normpath(path) not in allowed:
             yield Finding("include-allowed", f"'{path[:80]}' was included", f"only {', '.join(words.INCLUDES)} may be")
@@ -162,8 +162,7 @@ def _parser(headers: Path) -> dict[Path, str]:
         _clang_package(): f"{SITE}/clang",
         Path(__file__).with_name(PARSER): f"{SHOWN}/{PARSER}",
         headers / VMLINUX: f"{KERNEL}/{VMLINUX}",
-        ours / "at.h": f"{OURS}/at.h",
-        ours / "at_clock.h": f"{OURS}/at_clock.h",
+        **{ours / name: f"{OURS}/{name}" for name in words.HEADERS},
     }
 
 

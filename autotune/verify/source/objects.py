@@ -13,13 +13,9 @@ MOST_TIMEOUT_MS = 30_000
 LICENCES = ("GPL", "GPL v2", "Dual BSD/GPL", "Dual MIT/GPL")
 """Licences of the kernel's include/linux/license.h that libbpf and the kernel accept as GPL."""
 SECTIONS = (".struct_ops.link", ".maps", ".rodata", ".bss", ".data.at_exit", "license")
-SECTION_PREFIXES = (
-    "struct_ops/",
-    "struct_ops.s/",
-    "tracepoint/sched/",
-    "tp/sched/",
-)
-TRACEPOINTS = ("tp_btf/sched_process_exec", "tp_btf/sched_process_exit")
+SECTION_PREFIXES = ("struct_ops/", "struct_ops.s/")
+"""Tracing programs are none of a scheduler's: the loader attaches its table of callbacks alone, so they would never
+run."""
 SLEEPABLE = ("init", "exit", "init_task", "cgroup_init")
 FORBIDDEN = {
     "bpf_probe_write_user": "it writes into the memory of programs",
@@ -50,7 +46,7 @@ def licence_gpl(facts: Facts) -> Iterator[Finding]:
 def section_allowed(facts: Facts) -> Iterator[Finding]:
     for section in facts.sections:
         name = section.section
-        allowed = name in SECTIONS + TRACEPOINTS or name.startswith(SECTION_PREFIXES)
+        allowed = name in SECTIONS or name.startswith(SECTION_PREFIXES)
         if section.file == MAIN and not allowed:
             advice = 'use the AT_OP macros for callbacks and SEC(".maps") for maps'
             if name == ".ksyms":
