@@ -6,9 +6,9 @@
  * the slice longer or shorter. A CPU takes from a queue that is longer than its own by two, so that all tasks wait
  * about as long; a CPU whose queue is empty takes from any, so that none idles while tasks wait.
  *
- * With `long_first`, the tasks that have used most CPU time go first. Of jobs started together, a long one then does
- * not run alone at the end, after all the short ones, which would delay the whole batch. A task is favoured by at most
- * `age_limit_ms`: one that has waited longer than that is ahead of every newcomer, so none starves.
+ * With `long_first`, the tasks that have used most CPU time so far go first. That says little of how long they still
+ * need: for a batch with one long job, at_guided knows better. A task is favoured by at most `age_limit_ms`: one that
+ * has waited longer than that is ahead of every newcomer, so none starves.
  */
 #include "at.h"
 

@@ -115,6 +115,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__type": (c_int, [c_void_p]),
     "bpf_map__fd": (c_int, [c_void_p]),
     "bpf_map__pin_path": (c_char_p, [c_void_p]),
+    "bpf_map__reuse_fd": (c_int, [c_void_p, c_int]),
     "bpf_map__max_entries": (c_uint32, [c_void_p]),
     "bpf_map__key_size": (c_uint32, [c_void_p]),
     "bpf_map__value_size": (c_uint32, [c_void_p]),
@@ -271,6 +272,16 @@ class BpfObject:
         """Let the scheduler take only tasks that ask for SCHED_EXT. Before `load` only."""
         flags = ctypes.cast(self._ops_member("flags", 8), POINTER(ctypes.c_uint64))
         flags[0] |= SWITCH_PARTIAL
+
+    def has_map(self, name: str) -> bool:
+        return any(self._lib.bpf_map__name(found) == name.encode() for found in self._maps())
+
+    def share_map(self, name: str, other: BpfObject) -> None:
+        """Take a map of another object, which is loaded, for the one of the same name. Before `load` only. Raises
+        AttachError when one of them has no such map, or they differ."""
+        fd = self._lib.bpf_map__fd(other._table(name))
+        if self._lib.bpf_map__reuse_fd(self._table(name), fd) != 0:
+            raise self._failed(f"cannot share '{name}'")
 
     def ops_name(self) -> str:
         """Return the name that the kernel will show. Before `load` only."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autotune import resources
 
-OURS = ("at_fifo", "at_vtime", "at_batch", "at_interactive")
+OURS = ("at_fifo", "at_vtime", "at_batch", "at_guided", "at_interactive")
 FAULTY = Path(__file__).parents[1] / "bpf" / "faulty"
 HEAD = re.compile(r"/\* fault: .*; gate: (\w+); rule: ([\w-]+) \*/")
 

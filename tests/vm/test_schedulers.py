@@ -23,7 +23,7 @@ CATALOG = Catalog.load()
 SETTINGS = (
     "at_fifo", "at_fifo:partial=true", "at_vtime", "at_vtime:partial=true", "at_batch", "at_batch:partial=true",
     "at_batch:age_limit_ms=500,long_first=true", "at_interactive", "at_interactive:partial=true",
-    "at_interactive:preempt_below_us=100000",
+    "at_interactive:preempt_below_us=100000", "at_guided", "at_guided:partial=true",
 )  # fmt: skip
 PATIENCE_S = 3.0
 """No task may wait longer for the CPU: emulated, seven hogs on two CPUs, slices of 20 ms."""
@@ -96,7 +96,7 @@ def test_a_task_of_little_weight_does_not_run_the_clock_away_from_the_rest(
 
 LOADS = ("forks", "sleepers", "brief", "pipes")
 BESIDE_S = "3"
-BESIDE = ("at_fifo", "at_vtime", "at_batch", "at_batch:long_first=true", "at_interactive")
+BESIDE = ("at_fifo", "at_vtime", "at_batch", "at_batch:long_first=true", "at_guided", "at_interactive")
 
 
 @pytest.fixture(scope="module")

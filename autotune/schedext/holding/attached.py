@@ -11,11 +11,12 @@ from typing import Protocol
 
 from autotune.errors import AttachError
 from autotune.records import AttachSpec, KernelState, Output, ProgramSpec, SchedulerExit
-from autotune.schedext.holding import last_words
+from autotune.schedext.holding import guide, last_words
+from autotune.schedext.holding.guide import Guide
 from autotune.schedext.holding.program import RunningProgram
 from autotune.schedext.holding.progress import Progress
 from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, kind_of, ops_matches, wait_for
-from autotune.schedext.libbpf import BpfObject
+from autotune.schedext.libbpf import BpfObject, Libbpf
 
 CONFIRM_S = 15.0
 """How long the kernel may take to confirm a switch; an emulated machine under load is slow."""
@@ -48,24 +49,30 @@ def attached_since(before: KernelState, ops: str) -> Callable[[KernelState], boo
 
 
 class AttachedObject:
-    """One of our objects, opened."""
+    """One of our objects, opened, with the guide that it asks for."""
 
     log: Output | None = None
 
-    def __init__(self, spec: AttachSpec, found: BpfObject) -> None:
+    def __init__(self, spec: AttachSpec, lib: Libbpf) -> None:
         self.ops = spec.ops
-        self.found = found
+        self.found = lib.open(spec.object_path, spec.object_sha256)
+        self._guide: Guide | None = None
         self._is_generated = spec.generated
         self._log = KernelLog()
         self._messages: list[str] = []
         try:
-            _configure(found, spec)
+            _configure(self.found, spec)
+            if spec.guide is not None and guide.asks(self.found):
+                self._guide = Guide(lib, spec.guide)
+                self._guide.lend(self.found)
         except BaseException:
             self.close()
             raise
 
     def attach(self, before: KernelState) -> KernelState:
         self.found.load()
+        if self._guide is not None:
+            self._guide.attach()  # before the scheduler: it is to know the first task that is forked
         self.found.attach()
         # The kernel attaches before the call returns: "disabled" now means that the scheduler is gone already.
         attached = attached_since(before, self.ops)
@@ -91,6 +98,8 @@ class AttachedObject:
 
     def close(self) -> None:
         self.found.close()
+        if self._guide is not None:
+            self._guide.close()
         self._log.close()
 
 

@@ -114,6 +114,8 @@ class HolderClient:
         """Attach and confirm. Raises AttachError, BusyError, UsageError, PrivilegeError, HolderLost."""
         if self._guarded:
             _refuse_foreign(spec.object_path)
+            if spec.guide is not None:
+                _refuse_foreign(spec.guide.object_path)
         if spec.generated and self._guarded:
             from autotune.schedext import seal  # here, not above: no micro-VM needs it
 

@@ -204,7 +204,7 @@ class Holder:
             return AttachedProgram(spec.ops, spec.program, self._token)
         if self._lib is None:
             self._lib = Libbpf(self._libbpf_path)
-        return AttachedObject(spec, self._lib.open(spec.object_path, spec.object_sha256))
+        return AttachedObject(spec, self._lib)
 
     def detach(self) -> Detachment:
         """Detach and confirm that the kernel is back on its own scheduler. `detach_s` ends with the confirmation:

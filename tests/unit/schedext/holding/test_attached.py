@@ -100,6 +100,11 @@ class Object:
     def close(self) -> None: ...
 
 
+class Library:
+    def open(self, _path: str, _sha256: str | None) -> Object:
+        return Object()
+
+
 class Log:
     """A kernel's log that holds what the kernel prints of such an end."""
 
@@ -116,5 +121,5 @@ def test_a_generated_one_tells_nothing_in_its_own_words(
     monkeypatch: pytest.MonkeyPatch, generated: bool, found: SchedulerExit
 ) -> None:
     monkeypatch.setattr(attached, "KernelLog", Log)
-    scheduler: Any = AttachedObject(AttachSpec("mine", "mine.o", generated=generated), Object())  # type: ignore[arg-type]
+    scheduler: Any = AttachedObject(AttachSpec("mine", "mine.o", generated=generated), Library())  # type: ignore[arg-type]
     assert scheduler.exit_record() == found
