@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 TEXTS = {
     "autotune": f"import sys; sys.path.insert(0, {str(warm_program.ROOT)!r}); from autotune import cli; cli.main()",
-    "surroundings": "import os, sys; print(os.getcwd(), sorted(os.environ), sys.argv, sorted(os.listdir('/proc/self/fd')))",
+    "surroundings": "import os, sys; print(os.getcwd(), sorted(os.environ), sys.argv, os.listdir('/proc/self/fd'))",
     "an error": "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)",
     "a signal": "import os, signal; os.kill(os.getpid(), signal.SIGTERM)",
     "signals": "import signal; print([signal.getsignal(number) for number in signal.valid_signals()])",
