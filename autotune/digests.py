@@ -57,13 +57,17 @@ def is_noted(top: Path) -> bool:
     return (top / LIST).exists()
 
 
-def damaged(top: Path) -> dict[str, str]:
-    """Return what is wrong below a directory: by file, in a clause. Empty when all is well or nothing was noted."""
+def damaged(top: Path, parts: Iterable[Path] | None = None) -> dict[str, str]:
+    """Return what is wrong below a directory, or of the files and directories in it that are named: by file, in a
+    clause. Empty when all is well or nothing was noted."""
     if not is_noted(top):
         return {}
     noted = _read(top / LIST)
     if not isinstance(noted, dict):
         return {LIST: "cannot be read"}
+    if parts is not None:
+        wanted = set(parts)
+        noted = {name: digest for name, digest in noted.items() if wanted & {top / name, *(top / name).parents}}
     found = {name: _difference(top / name, digest) for name, digest in noted.items()}
     return {name: what for name, what in found.items() if what is not None}
 

@@ -81,10 +81,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: they run side by side, and one that begins last would be waited for alone."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Once it is known what was chosen (by markers, too): no few where many run; and long files first, since they run
+    side by side, and one that begins last would be waited for alone."""
+    _leave_out_the_few(config, items)
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("vm", "bpf", "slow")])
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def _leave_out_the_few(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Simulations of few sessions repeat the first ones of the slow tests of many."""
+    many = {_function(item) for item in items if item.get_closest_marker("slow") is not None}
+    few = [item for item in items if item.get_closest_marker("few") is not None and _function(item) in many]
+    if few:
+        config.hook.pytest_deselected(items=few)
+        items[:] = [item for item in items if item not in few]
+
+
+def _function(item: pytest.Item) -> str:
+    return item.nodeid.partition("[")[0]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -696,11 +696,19 @@ def test_the_finding_stands_where_the_path_ends(headers: Path) -> None:
     assert fell.splitlines()[(finding.line or 0) - 1] == "}"
 
 
-def test_messages_of_the_parser_name_no_place_inside_the_sandbox(headers: Path) -> None:
-    report = source_gate.check(
-        '#include "at.h"\n#define AT_US nothing\nu64 u = at_us + AT_US;\n', "it", headers=headers
-    )
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("u64 f(struct task_struct *p) { return p->restart_block.futex; }", "vmlinux.h:"),
+        ("struct { int a; } mine;\nu64 x = mine;", "scheduler.bpf.c:2"),
+    ],
+    ids=["of the kernel's header", "of the text itself"],
+)
+def test_messages_of_the_parser_name_no_place_inside_the_sandbox(text: str, where: str, headers: Path) -> None:
+    """A type without a name is called by where it is."""
+    report = source_gate.check(f'#include "at.h"\n{text}\n', "it", headers=headers)
     assert errors(report) == {"parse-error"}
+    assert f" at {where}" in answer(report)
     assert "/shown" not in answer(report)
     assert "/scratch" not in answer(report)
 

@@ -172,6 +172,43 @@ def test_what_cannot_be_fetched_is_never_booted(cached: Path) -> None:
     assert "libbpf.so.1 has changed" in said[-1]
 
 
+@any_damage
+@pytest.mark.parametrize("name", ["libbpf.so.1", "include/linux/bpf/vmlinux.h"])
+def test_a_host_has_the_part_that_it_uses_fetched_anew(
+    cached: Path, fetched: list[str | None], name: str, damage: Damage
+) -> None:
+    damage(cached / name)
+    said: list[str] = []
+    kernel = healing.sound_parts(said.append)
+    assert kernel is not None
+    assert (len(said), fetched) == (1, [RELEASE])
+    assert (cached / name).read_bytes() == FILES[name]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_host_is_not_kept_from_its_libbpf_and_headers_by_what_only_a_micro_vm_uses(cached: Path) -> None:
+    cut(cached / MODULES / "vmlinux")
+    flipped(cached / "qemu/bin/qemu-system-x86_64")
+    said: list[str] = []
+    kernel = healing.sound_parts(said.append)
+    assert (kernel, said) == (kernels.installed()[0], [])
+    assert kernel is not None
+    assert kernel.libbpf == cached / "libbpf.so.1"
+
+
+def test_each_file_of_a_set_is_read_once(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    whole = digests._digest
+
+    def counted(path: Path) -> list[int | str]:
+        read.append(path)
+        return whole(path)
+
+    monkeypatch.setattr(digests, "_digest", counted)
+    healing.sound(None, lambda _text: None)
+    assert sorted(read) == sorted(cached / name for name in json.loads((cached / digests.LIST).read_text()))
+
+
 @pytest.mark.usefixtures("offline")
 def test_another_kernel_that_is_whole_takes_its_place(cached: Path) -> None:
     make_set(kernels.store() / "6.17.2-amd64", "6.17.2-amd64")

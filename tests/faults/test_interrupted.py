@@ -127,7 +127,7 @@ def test_while_python_itself_starts(installed: Path, arguments: list[str], times
     assert (child.returncode, out, err) == (130, "", LINE)
 
 
-MOMENTS = 26
+MOMENTS = 13
 COMMANDS = {"cc": ["cc", "--dry-run", "true"], "doctor": ["doctor"], "help": ["--help"], "list": ["schedulers", "list"]}
 
 

@@ -19,7 +19,7 @@ from autotune.records import BASELINE
 from autotune.verdict.chain import Remainder
 from autotune.verdict.race import ALPHA, Race
 
-MANY, FEW = 1000, 100
+MANY, FEW = 400, 100
 CONTINUATIONS = 5
 EQUAL = dict.fromkeys("abcdef", 1.0)
 ONE_BETTER = EQUAL | {"d": 1.02}
@@ -129,7 +129,10 @@ class Chain:
         return 10.0 * math.exp(SHAPES[self.shape](self)) / speedup
 
 
-many_or_few = pytest.mark.parametrize("chains", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"])
+many_or_few = pytest.mark.parametrize(
+    "chains",
+    [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
+)
 
 
 def allowed(share: float, chains: int) -> float:
@@ -153,7 +156,11 @@ def test_a_chain_brings_forth_a_false_winner_in_at_most_5_of_100(shape: str, cut
 
 @pytest.mark.parametrize(
     ("shape", "chains"),
-    [*((shape, FEW) for shape in SHAPES), pytest.param("normal", MANY, marks=pytest.mark.slow)],
+    [
+        pytest.param("normal", FEW, marks=pytest.mark.few),
+        *((shape, FEW) for shape in SHAPES if shape != "normal"),
+        pytest.param("normal", MANY, marks=pytest.mark.slow),
+    ],
 )
 def test_continuing_finds_a_true_gain_more_often_than_the_first_session_alone(shape: str, chains: int) -> None:
     played = [Chain(ONE_BETTER, shape, seed).play() for seed in range(210_000, 210_000 + chains)]

@@ -21,7 +21,8 @@ from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
 MANY, FEW = 1000, 150
 many_or_few = pytest.mark.parametrize(
-    "sessions", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
+    "sessions",
+    [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
 )
 _PLAYED: dict[tuple[str, bool, int], tuple[bool, bool]] = {}
 

@@ -19,7 +19,8 @@ from tests.support.race_simulation import EQUAL, SHAPES, World, one_better, simu
 MANY, FEW = 1000, 150
 
 many_or_few = pytest.mark.parametrize(
-    "sessions", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
+    "sessions",
+    [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
 )
 
 

@@ -49,7 +49,7 @@ def start(
     def begin() -> None:
         first()
         os.closerange(LEAST_OTHER_FD, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for until a child's exec
-        _be(["autotune", *arguments], environ)
+        be(["autotune", *arguments], environ, _main)
 
     return subprocess.Popen([sys.executable, "-m", "autotune", *arguments], preexec_fn=begin, **how)
 
@@ -72,7 +72,11 @@ def _import() -> None:
         importlib.import_module(name)
 
 
-def _be(argv: Sequence[str], environ: Mapping[str, str]) -> None:
+def _main() -> None:
+    runpy.run_module("autotune", run_name="__main__", alter_sys=True)
+
+
+def be(argv: Sequence[str], environ: Mapping[str, str], main: Callable[[], object]) -> None:
     """Become the program, in a child that has just been forked. Never returns."""
     code = 1
     try:
@@ -81,7 +85,7 @@ def _be(argv: Sequence[str], environ: Mapping[str, str]) -> None:
         sys.argv[:] = argv
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python does when it starts
         _open_streams()
-        code = _code_of(lambda: runpy.run_module("autotune", run_name="__main__", alter_sys=True))
+        code = _code_of(main)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         with contextlib.suppress(OSError, ValueError):

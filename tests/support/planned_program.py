@@ -5,11 +5,10 @@ are given."""
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import warm_program
 from tests.support.command_line import ROOT
 from tests.support.messages_server import Script, Step
 
@@ -74,11 +73,8 @@ class Program:
     def run(self, *steps: Step, arguments: tuple[str, ...] = (), budget: str = "10m", **environ: str) -> Ended:
         self.script.steps[:] = steps
         (self.cwd / BOOTED).unlink(missing_ok=True)
-        argv = [sys.executable, "-c", PROGRAM, "cc", "make", "--budget", budget, *arguments]
-        argv += ["--json", str(self.place / "report.json")]
-        done = subprocess.run(
-            argv, cwd=self.cwd, env={**self.environ, **environ}, capture_output=True, timeout=900, check=False
-        )
+        argv = ("cc", "make", "--budget", budget, *arguments, "--json", str(self.place / "report.json"))
+        done = warm_program.run(PROGRAM, *argv, cwd=self.cwd, env={**self.environ, **environ})
         files = [path for path in self.place.rglob("*") if path.is_file() and path.name != ".env"]
         kept = "".join(path.read_bytes().decode(errors="replace") for path in files)
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode(), kept)

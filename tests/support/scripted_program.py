@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.support import warm_program
 from tests.support.command_line import ROOT
 
 PROGRAM = """
@@ -98,6 +99,10 @@ def environ(**more: str) -> dict[str, str]:
 
 
 def ended(*arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run it to its end; it is a process of a start of its own where its streams are special ones."""
+    if not options:
+        done = warm_program.run(*argv(*arguments)[2:], env=environ(**(env or {})), timeout_s=120)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.run(
         argv(*arguments), stdin=subprocess.DEVNULL, text=True, timeout=120, env=environ(**(env or {})), check=False,

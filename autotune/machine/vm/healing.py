@@ -36,14 +36,22 @@ def sound(given: Path | None, notify: Notify) -> Kernel:
 
 def sound_parts(notify: Notify) -> Kernel | None:
     """Return the newest fetched set, for its libbpf and headers alone; None when there is none that is whole, so that
-    the system's have to do."""
-    if not kernels.installed():
+    the system's have to do. No more than those are read when they are as they were fetched."""
+    fetched = kernels.installed()
+    if not fetched:
         return None
+    if _parts_are_whole(fetched[0]):
+        return fetched[0]
     try:
         return sound(None, notify)
     except AutotuneError as error:
         notify(error.message)
         return None
+
+
+def _parts_are_whole(kernel: Kernel) -> bool:
+    top, parts = _top(kernel), [part for part in (kernel.libbpf, kernel.headers) if part is not None]
+    return top is not None and digests.is_noted(top) and not digests.damaged(top, parts)
 
 
 def damages() -> Iterator[str]:
@@ -121,6 +129,5 @@ def _incomplete() -> Iterator[tuple[str, str]]:
     """Yield release and damage of the sets that `kernels.installed` leaves out: without manifest, image or modules."""
     whole = {kernel.version for kernel in kernels.installed()}
     for path in kernels.store().glob(f"*/{digests.LIST}"):
-        found = digests.damaged(path.parent)
-        if path.parent.name not in whole and found:
+        if path.parent.name not in whole and (found := digests.damaged(path.parent)):
             yield path.parent.name, digests.described(found)

@@ -83,7 +83,7 @@ def _parse_errors(document: dict[str, Any]) -> Iterator[Finding]:
     for item in document["diagnostics"]:
         where = "" if item["file"] == facts.MAIN else f" (in {item['file'].rpartition('/')[2]})"
         # paths inside the sandbox mean nothing to a reader
-        message = re.sub(r"/(?:shown|work)/[\w./+-]*/", "", item["message"]) + where
+        message = re.sub(r"/(?:shown|scratch)/(?:[\w.+-]+/)*", "", item["message"]) + where
         yield Finding("parse-error", message, "correct the C code", item["line"], item["column"])
     allowed = {f"{KERNEL}/{VMLINUX}", *(f"{OURS}/{name}" for name in words.HEADERS)}
     for path in document["includes"]:
