@@ -196,7 +196,8 @@ class MicroVM:
         self._pauses = PauseWatch()
         try:
             initrd = self._write_initrd(kernel)
-            self._make_console(account)
+            # QEMU may write the console's file; its directory stays ours, so what we read later is what we made.
+            _give(account, self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             if options.open_memory:
                 self._make_place_of_debugger(account)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
@@ -209,10 +210,6 @@ class MicroVM:
         except BaseException:
             self.close()
             raise
-
-    def _make_console(self, account: Account) -> None:
-        """Make the console's file QEMU's, in a directory that stays ours: what we read later is what we made."""
-        _give(account, self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def _make_place_of_debugger(self, account: Account) -> None:
         """Make the directory in which QEMU makes the socket of its debugger stub."""
