@@ -91,12 +91,6 @@ class Strikes:
             for oldest in list(entry.passed)[:-MOST_KERNELS]:
                 del entry.passed[oldest]
 
-    def forgive(self, content_hash: str) -> None:
-        """Forget all about one scheduler: for the user, never for a model."""
-        with self._changing(content_hash) as entry:
-            entry.strikes.clear()
-            entry.passed.clear()
-
     # --- the file ---
 
     def _entry(self, content_hash: str) -> _Entry:
@@ -112,10 +106,7 @@ class Strikes:
             with durable.locked(self.path.with_name(f"{self.path.name}.lock"), self._busy, wait_s=BUSY_S):
                 durable.sweep(self.path.parent, self.path.name)
                 entries = self._read()
-                entry = entries.setdefault(content_hash, _Entry())
-                yield entry
-                if not entry.strikes and not entry.passed:
-                    del entries[content_hash]
+                yield entries.setdefault(content_hash, _Entry())
                 schedulers = {key: _to_json(entries[key]) for key in sorted(entries)}
                 text = json.dumps({"version": VERSION, "schedulers": schedulers})
                 durable.replace(self.path, text.encode())

@@ -18,7 +18,6 @@ import platform
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -201,12 +200,10 @@ class MicroVM:
             if options.open_memory:
                 self._make_place_of_debugger(account)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
-            started = time.monotonic()
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
             log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._worker = Worker(argv, self._lost, stderr=log, env=_qemu_env(kernel))
             self._info = self._begin(kernel, place, acceleration, why, boot_s)
-            self.boot_s = time.monotonic() - started
         except BaseException:
             self.close()
             raise
