@@ -26,7 +26,7 @@ from autotune.report import documents, html, hyperfine, markup
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
 from autotune.session.tuner import SessionOptions, tune
-from autotune.views import live, plot
+from autotune.views import plot, terminal_table
 from tests.support import sessions
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
@@ -337,7 +337,7 @@ def test_a_model_is_told_the_values_and_that_it_proposes_schedulers_only() -> No
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_terminal_shows_each_value_whatever_its_width(width: int) -> None:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(live.final_table(winning(), width))
+    console.print(terminal_table.final_table(winning(), width))
     text = console.export_text()
     assert all(f"jobs={value}" in text for value in "248")
     assert max(map(len, text.splitlines())) <= width
