@@ -82,7 +82,7 @@ LEAN = (
     "schedext.holding.guard", "schedext.holding.holder", "schedext.holding.last_words", "schedext.holding.program",
     "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
     "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats", "verdict.sweep",
-    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
+    "verify.behaviour.crew", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
     "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""

@@ -48,6 +48,7 @@ READS = {
     "schedext/kernel.py": "/sys/kernel/sched_ext",
     "schedext/programs/asking.py": "/proc/self/uid_map",
     "tools/workload_files.py": "a descriptor of its own, opened by way of O_PATH",
+    "verify/behaviour/crew.py": "/proc",
     "verify/behaviour/loads.py": "/proc",
     "observe/probe.py": "an object, by libbpf.py",
     "verify/submission.py": "an object, by libbpf.py",
