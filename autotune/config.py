@@ -6,8 +6,8 @@ What always holds here:
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
 - every setting has owners, in the same table: a project (the files of the directory a session runs in) may only bound
   or describe a session, never name what is run, whom it talks to or what it may cost, nor raise a limit of the user's;
-- a name that is no setting is an error wherever it stands: a misspelt limit would limit nothing;
-- a command reads the settings that it needs, and no wrong value of another keeps it from its work;
+- an unknown name is an error wherever it stands: a misspelt limit would limit nothing;
+- a command reads only the settings that it needs, so a wrong value of another does not stop it;
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current

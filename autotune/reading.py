@@ -4,10 +4,10 @@
 What always holds here:
 - only regular files are read: a pipe would hang, an endless device would fill memory, and opening a device may have an
   effect, so the kind is checked before opening and again afterwards;
-- no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file says something
+- no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file may mean something
   else;
-- whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (what is in it is of no use),
-  with a text for people. Callers add the file's name and what to do.
+- whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (its content is invalid), with
+  a text for people. Callers add the file's name and what to do.
 """
 
 from __future__ import annotations

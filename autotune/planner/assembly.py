@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Assembly of a session's planner from its parts."""
+"""Assembles a session's planner from its parts."""
 
 from __future__ import annotations
 

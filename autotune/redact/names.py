@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges by its words how surely the value of a name is secret."""
+"""Judges by the words of a name how surely its value is secret."""
 
 from __future__ import annotations
 

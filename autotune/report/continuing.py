@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What reports say of chains of sessions: how to continue one, and what a continuation rests on. Pure."""
+"""Sentences on chains of sessions: how to continue one, and what a continuation rests on. Pure."""
 
 from __future__ import annotations
 

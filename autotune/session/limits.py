@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long a session's commands may take: each by itself, and all of them within the budget."""
+"""Limits on how long a session's commands may take: each by itself, and all of them within the budget."""
 
 from __future__ import annotations
 

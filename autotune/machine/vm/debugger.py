@@ -2,7 +2,7 @@
 """Changes numbers in the memory of a micro-VM's kernel, by QEMU's debugger stub.
 
 The stub speaks GDB's remote serial protocol: `$packet#checksum`, answered by `+$answer#checksum`. QEMU stops the VM
-when somebody connects, and lets it go on at `D`.
+when somebody connects, and resumes it at `D`.
 """
 
 from __future__ import annotations

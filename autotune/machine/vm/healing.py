@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fetched kernels that were damaged are noticed before they are used, and fetched anew.
+"""Notices that a fetched kernel set was damaged before it is used, and fetches it again.
 
-A set whose files are not as they were fetched is not booted, and none of its programs runs: its faults would be taken
-for those of a scheduler.
+A damaged set is not booted, and none of its programs runs: its faults would be blamed on a scheduler.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finds a kernel with sched_ext for the micro-VM, or fetches one from the machine's own Debian mirror.
 
-A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
-for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so that
-nobody finds a part of one.
-The system's own package manager is not touched: everything happens in a private apt root.
+A fetched kernel set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's
+types for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so
+that nobody sees half of one. The system's own package manager is not touched: everything happens in a private apt root.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Walks calls of functions that can be read, and notes the kernel's functions that have to do with queues."""
+"""Follows calls of functions whose source is known, and notes calls of the kernel's functions for queues."""
 
 from __future__ import annotations
 

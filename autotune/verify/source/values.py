@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a value without running anything: a number, the task, something not zero, a queue identifier of the
-form `constant + something`, or nothing at all (None)."""
+"""Values, as far as they are known without running anything: a number, the task, something not zero, a queue identifier
+of the form `constant + something`, or nothing at all (None)."""
 
 from __future__ import annotations
 
