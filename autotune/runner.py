@@ -58,7 +58,7 @@ left, as decimal digits; 0 for none."""
 _CHUNK_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
 _DRAIN_AT_MOST = 1 << 10
-"""Chunks read after the end, in case somebody who cannot be ended goes on writing."""
+"""Chunks read after the end, in case a process that cannot be ended goes on writing."""
 _KILL_AGAIN_S = 0.05
 _REAP_EVERY_S = 1.0
 _SCHED_EXT = 7

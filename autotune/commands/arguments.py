@@ -75,7 +75,7 @@ def _option(
     *names: str, panel: str, help: str, metavar: str = "", complete: Callable[[str], list[str]] | None = None
 ) -> Any:
     """Return an option of `cc`; one without a metavar is a switch. `complete` completes its value in shells; without
-    it, that of `a|b` is one of these words."""
+    it, a metavar such as `a|b` lists the words to complete."""
     if complete is None and "|" in metavar and metavar.replace("|", "").islower():
         complete = completion.values(*metavar.split("|"))
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=complete)
@@ -598,7 +598,8 @@ def current_directory() -> Path:
 
 
 def _input_path(path: Path | None) -> str | None:
-    """Return the file, for processes that have other descriptors than this one: /dev/stdin is what it stands for."""
+    """Return the file's path for other processes, which have other descriptors: /dev/stdin becomes what it leads to
+    here."""
     if path is None:
         return None
     is_ours = path.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))

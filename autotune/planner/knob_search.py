@@ -32,7 +32,8 @@ LARGEST_SET = 6
 LATER_SETS = 3
 """Sets that the affordable candidates are divided among, after the first."""
 TURNS = ((0, 1, 0, 2, 0, 1), (0, 0, 1), (0,))
-"""Whose place it is, by later set: 0 is the scheduler of the leader, 1 that of the next. The last goes on."""
+"""Order in which schedulers get places, for each later set: 0 is the scheduler of the leader, 1 that of the next. The
+last one holds for all sets after it."""
 
 
 class KnobSearch:

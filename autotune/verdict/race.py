@@ -155,7 +155,8 @@ class Standing:
     """What its runs show of rare slow ones; None without a valid run."""
 
     against: str = BASELINE
-    """Key of the baseline that the interval compares with: of several, the one that least is shown against."""
+    """Key of the baseline that the interval compares with: of several, the one that the candidate is least shown to
+    beat."""
 
     @property
     def pairs(self) -> int:
@@ -198,7 +199,7 @@ class _Entrant:
     """Number of the last round of the race before it joined."""
     confirmation: Confirmation | None = None
     costs: dict[int, float] = field(default_factory=dict)
-    """What is to be small, by round of the race."""
+    """Its costs (`_cost`), by round of the race."""
     carried: Carried | None = None
     """What sessions before this one know of it; None in the first of a chain."""
 
@@ -556,7 +557,8 @@ class Race:
                 self._see_confirmation(entrant, self._confirmation)
 
     def _cost(self, value: float) -> float:
-        """Return what is to be small: the value itself, or time per work where it is to be large."""
+        """Return the cost of a run, which is to be small: the value itself, or time per work where the value is to be
+        large."""
         return value if self._goal == "min" else 1.0 / value
 
     def _see_confirmation(self, entrant: _Entrant, confirmation: Confirmation) -> None:

@@ -106,7 +106,7 @@ def cpu_ns(pid: int) -> int:
 
 class Crew:
     """The tasks of one load, killed at the end of the block. In partial mode they are the scheduler's own tasks. A task
-    must run to die: `undead` are those that did not in DIE_S, and do so once the scheduler is gone."""
+    must run to die: `undead` are those that did not die within DIE_S; they do once the scheduler is gone."""
 
     def __init__(self, board: Board, *, partial: bool = False) -> None:
         board.clear()
