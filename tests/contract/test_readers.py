@@ -46,7 +46,7 @@ READS = {
     "schedext/holding/progress.py": "/proc",
     "session/busy.py": "/proc",
     "schedext/kernel.py": "/sys/kernel/sched_ext",
-    "schedext/programs/asking.py": "/proc/self/uid_map",
+    "schedext/programs/unprivileged.py": "/proc/self/uid_map",
     "tools/workload_files.py": "a descriptor of its own, opened by way of O_PATH",
     "verify/behaviour/crew.py": "/proc",
     "verify/behaviour/loads.py": "/proc",

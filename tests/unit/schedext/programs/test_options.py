@@ -17,7 +17,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.records import Candidate
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
-from autotune.schedext.programs import asking, binaries, options
+from autotune.schedext.programs import binaries, options, unprivileged
 from autotune.schedext.resolve import CatalogResolver
 from tests.support import scx_programs
 
@@ -37,7 +37,7 @@ def good(tmp_path: Path) -> binaries.Binary:
     return scx_programs.binary(tmp_path / "bin", "scx_good")
 
 
-# --- asking ---
+# --- running without privileges ---
 
 
 def test_a_program_tells_its_version_and_options(good: binaries.Binary, cache: Path) -> None:
@@ -71,17 +71,17 @@ def test_one_that_must_not_be_asked_is_not(tmp_path: Path, cache: Path) -> None:
     assert found is not None
     started = time.monotonic()
     assert options.check_settings(never, found, {}, cache=cache) == options.ProgramOptions("1.2.3", None)
-    assert time.monotonic() - started < asking.ANSWER_S
+    assert time.monotonic() - started < unprivileged.ANSWER_S
 
 
 def test_it_runs_without_privileges_in_an_environment_of_ours(
     good: binaries.Binary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_SECRET_TOKEN", "do-not-tell")
-    said = asking.ask(good, "--who").stdout
+    said = unprivileged.run(good, "--who").stdout
     uid, groups, *rest = said.splitlines()
-    assert int(uid) == (asking.NOBODY if os.geteuid() == 0 else os.geteuid())
-    assert groups.split() == [str(asking.NOBODY)] or os.geteuid() != 0
+    assert int(uid) == (unprivileged.NOBODY if os.geteuid() == 0 else os.geteuid())
+    assert groups.split() == [str(unprivileged.NOBODY)] or os.geteuid() != 0
     assert "NoNewPrivs:\t1" in rest
     assert "CapEff:\t0000000000000000" in rest
     assert "do-not-tell" not in said
@@ -91,10 +91,10 @@ def test_it_runs_without_privileges_in_an_environment_of_ours(
 def test_under_sudo_it_runs_as_the_user_who_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
-    somebody = next((one for one in pwd.getpwall() if one.pw_uid not in (0, asking.NOBODY)), None)
+    somebody = next((one for one in pwd.getpwall() if one.pw_uid not in (0, unprivileged.NOBODY)), None)
     assert somebody is not None
     monkeypatch.setenv("SUDO_UID", str(somebody.pw_uid))
-    said = asking.ask(scx_programs.binary(tmp_path / "bin", "scx_good"), "--who").stdout
+    said = unprivileged.run(scx_programs.binary(tmp_path / "bin", "scx_good"), "--who").stdout
     assert said.splitlines()[:2] == [str(somebody.pw_uid), str(somebody.pw_gid)]
 
 
@@ -105,8 +105,8 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from typing import Any
-from autotune.schedext.programs import asking, binaries
-print(asking.ask(binaries.at(Path({str(good.path)!r}), "configured"), "--version").stdout)
+from autotune.schedext.programs import binaries, unprivileged
+print(unprivileged.run(binaries.at(Path({str(good.path)!r}), "configured"), "--version").stdout)
 """
     unshare = ["unshare", "--user", "--map-root-user"]
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
@@ -128,7 +128,7 @@ def test_one_that_only_root_may_read_is_not_asked_as_root(tmp_path: Path, cache:
 def test_a_file_that_was_changed_since_it_was_found_is_not_run(good: binaries.Binary) -> None:
     good.path.write_text("#!/bin/sh\necho another\n")
     with pytest.raises(AutotuneError, match="was changed just now"):
-        asking.ask(good, "--version")
+        unprivileged.run(good, "--version")
 
 
 # --- programs that are none ---
@@ -151,7 +151,7 @@ def test_a_program_that_tells_no_options_is_named_with_what_to_do(
     tmp_path: Path, cache: Path, name: str, problem: str
 ) -> None:
     found = scx_programs.binary(tmp_path / "bin", name)
-    patience_s = PATIENCE_S if "within" in problem else asking.ANSWER_S
+    patience_s = PATIENCE_S if "within" in problem else unprivileged.ANSWER_S
     with pytest.raises(AutotuneError) as caught:
         options.options_of(found, scx_programs.entry(name), cache=cache, answer_s=patience_s)
     assert problem in caught.value.message
@@ -163,7 +163,7 @@ def test_a_program_that_tells_no_options_is_named_with_what_to_do(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scx_hangs", "scx_leaves_child", "scx_endless"])
 def test_nothing_of_it_runs_on(tmp_path: Path, name: str) -> None:
-    asking.ask(scx_programs.binary(tmp_path, name), "--help", answer_s=PATIENCE_S)
+    unprivileged.run(scx_programs.binary(tmp_path, name), "--help", answer_s=PATIENCE_S)
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "sleep 600" not in listed
     assert "yes Usage: scx_endless" not in listed
@@ -197,7 +197,7 @@ def test_a_version_is_found_in_what_is_printed(said: str, version: str | None) -
 
 def test_it_is_asked_once(good: binaries.Binary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = options.options_of(good, GOOD, cache=cache)
-    monkeypatch.setattr(asking, "ask", None)
+    monkeypatch.setattr(unprivileged, "run", None)
     assert options.options_of(good, GOOD, cache=cache) == first
 
 
