@@ -60,7 +60,7 @@ def written_inside(n):
     (upper / "made").write_text(str(n) * 5000)
     (disk / "kept").mkdir(exist_ok=True)
     if writes.copy_writes(upper, disk / "kept").problems:
-        raise OSError("told")
+        raise OSError("on purpose")
 def key(n):
     if n == 1:
         seal.key_path().parent.mkdir(parents=True)
@@ -125,7 +125,7 @@ def test_a_full_disk_costs_no_old_content_and_leaves_no_draft(tmp_path: Path, wr
     if writer in SILENT:
         assert seen["errors"] == [None] * 3
     elif writer == "written_inside":
-        assert seen["errors"] == ["told"] * 3
+        assert seen["errors"] == ["on purpose"] * 3
     else:
         assert all("No space left" in error and "free some space on the disk of" in error for error in seen["errors"])
 

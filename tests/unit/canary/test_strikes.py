@@ -151,7 +151,7 @@ except AutotuneError as error:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root can become a user whom permissions bind")
-def test_a_read_only_directory_can_be_read_and_its_errors_told(kept: Strikes) -> None:
+def test_a_read_only_directory_can_be_read_and_its_errors_reported(kept: Strikes) -> None:
     kept.strike(BAD, "late", "6.18")
     directory = kept.path.parent
     kept.path.chmod(0o644)

@@ -14,7 +14,7 @@ from tests.support.other_schedulers import Say
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "understood"),
     [
         ("running Bpfland in Gaming mode", ("scx_bpfland", "gaming")),
         ("running P2DQ in LowLatency mode", ("scx_p2dq", "lowlatency")),
@@ -23,9 +23,9 @@ from tests.support.other_schedulers import Say
         ("", None),
     ],
 )
-def test_the_loader_is_understood(say: Say, said: str, told: tuple[str, str | None] | None) -> None:
+def test_the_loader_is_understood(say: Say, said: str, understood: tuple[str, str | None] | None) -> None:
     say("scxctl", f"echo '{said}'")
-    assert loaders.scx_loader_says() == told
+    assert loaders.scx_loader_says() == understood
 
 
 def test_a_program_that_fails_hangs_or_is_absent_says_nothing(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_a_failure_counts_if_its_exit_code_is_ignored(
             assert valid == {counts}
 
 
-def test_a_baseline_that_ends_otherwise_is_told_which_code_to_add() -> None:
+def test_a_baseline_that_ends_otherwise_is_advised_which_code_to_add() -> None:
     machine = Rough()
     machine.faults["eevdf"] = lambda: a_run(1.0, 3)
     with pytest.raises(WorkloadError) as raised:

@@ -345,7 +345,7 @@ def test_equal_candidates_stay_until_the_set_ends() -> None:
     assert all(s.dropped is None for s in tried.standings())
 
 
-def test_nobody_is_dropped_before_the_rounds_that_were_asked_for() -> None:
+def test_nobody_is_dropped_before_the_rounds_that_were_requested() -> None:
     tried = race("good", "poor", min_rounds=5, max_rounds=8)
     rounds = run_set(tried, Runs({BASELINE: 10.0, "good": 8.0, "poor": 14.0}).of)
     assert len(rounds) == 5
@@ -589,7 +589,7 @@ def test_a_resting_candidate_may_still_be_confirmed() -> None:
     assert tried.begin_confirm() == ("b" if leader == "a" else "a")
 
 
-def test_a_new_candidate_does_not_lead_on_fewer_rounds_than_asked_for() -> None:
+def test_a_new_candidate_does_not_lead_on_fewer_rounds_than_requested() -> None:
     tried = race("a", "b")
     run_set(tried, Runs({BASELINE: 10.0, "a": 9.5, "b": 9.51}).of)
     tried.add(["lucky"])
@@ -734,7 +734,7 @@ def test_whatever_happens_rounds_are_proper_and_the_session_ends(
     def drop_one() -> None:
         if known:
             gone.add(chosen := chance.choice(known))
-            tried.drop(chosen, "told to")
+            tried.drop(chosen, "by the user")
 
     def one_round(drop: bool) -> bool:
         opened = tried.next_round()

@@ -80,11 +80,11 @@ def test_the_moving_part_is_never_higher_than_the_terminal(width: int, height: i
     assert drawn(part, width).rstrip("\n").count("\n") + 1 < height
 
 
-def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:
+def replay(width: int, heard: Iterable[events.Event], **options: Any) -> str:
     console, stream = terminal(width, **options), io.StringIO()
     console.file = stream
     with LiveView(stream, budget_s=600, given=["--machine", "vm"], console=console) as view:
-        for event in told:
+        for event in heard:
             view(event)
     return stream.getvalue()
 

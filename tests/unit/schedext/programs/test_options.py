@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a found program says about its options: asked without privileges, bounded, kept, and held against settings."""
+"""What a found program says about its options: read without privileges, bounded, cached, and compared with settings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_help_that_comes_as_an_error_is_read_all_the_same(tmp_path: Path, cach
     assert unforeseen == said
 
 
-def test_a_c_program_is_asked_by_its_short_option(tmp_path: Path, cache: Path) -> None:
+def test_a_c_program_is_queried_by_its_short_option(tmp_path: Path, cache: Path) -> None:
     found = scx_programs.binary(tmp_path / "bin", "scx_c")
     said = options.options_of(found, scx_programs.entry("scx_c", language="c", version_option=None), cache=cache)
     assert said.version is None
@@ -64,7 +64,7 @@ def test_a_c_program_is_asked_by_its_short_option(tmp_path: Path, cache: Path) -
     assert [one.flag for one in said.options] == ["-s", "-c", "-f", "-v", "-h"]
 
 
-def test_one_that_must_not_be_asked_is_not(tmp_path: Path, cache: Path) -> None:
+def test_one_that_must_not_be_queried_is_not(tmp_path: Path, cache: Path) -> None:
     scx_programs.put(tmp_path / "scx_never/1.2.3", "scx_never")
     never = scx_programs.entry("scx_never", help="never", version_option=None)
     found = binaries.find(never, places=scx_programs.only(stores=[tmp_path]))
@@ -88,7 +88,7 @@ def test_it_runs_without_privileges_in_an_environment_of_ours(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is more than the user who asked")
-def test_under_sudo_it_runs_as_the_user_who_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_sudo_it_runs_as_the_invoking_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
     somebody = next((one for one in pwd.getpwall() if one.pw_uid not in (0, unprivileged.NOBODY)), None)
@@ -98,7 +98,7 @@ def test_under_sudo_it_runs_as_the_user_who_asked(tmp_path: Path, monkeypatch: p
     assert said.splitlines()[:2] == [str(somebody.pw_uid), str(somebody.pw_gid)]
 
 
-def test_root_of_a_namespace_of_its_own_asks_too(good: binaries.Binary) -> None:
+def test_root_of_a_namespace_of_its_own_queries_too(good: binaries.Binary) -> None:
     """As in a container without privileges, where there is nobody else to be."""
     program = f"""
 import sys
@@ -116,7 +116,7 @@ print(unprivileged.run(binaries.at(Path({str(good.path)!r}), "configured"), "--v
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can read what nobody else can")
-def test_one_that_only_root_may_read_is_not_asked_as_root(tmp_path: Path, cache: Path) -> None:
+def test_one_that_only_root_may_read_is_not_run_as_root(tmp_path: Path, cache: Path) -> None:
     scx_programs.put(tmp_path, "scx_good").chmod(0o700)
     found = binaries.at(tmp_path / "scx_good", "configured")
     with pytest.raises(AutotuneError) as caught:
@@ -169,7 +169,7 @@ def test_nothing_of_it_runs_on(tmp_path: Path, name: str) -> None:
     assert "yes Usage: scx_endless" not in listed
 
 
-def test_one_that_cannot_be_started_is_told(tmp_path: Path, cache: Path) -> None:
+def test_one_that_cannot_be_started_is_reported(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "scx_good").write_bytes(b"\x7fELF but not really")
     (tmp_path / "scx_good").chmod(0o755)
     with pytest.raises(AutotuneError, match="cannot be started: Exec format error"):
@@ -195,7 +195,7 @@ def test_a_version_is_found_in_what_is_printed(said: str, version: str | None) -
 # --- what is kept ---
 
 
-def test_it_is_asked_once(good: binaries.Binary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_queried_once(good: binaries.Binary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = options.options_of(good, GOOD, cache=cache)
     monkeypatch.setattr(unprivileged, "run", None)
     assert options.options_of(good, GOOD, cache=cache) == first
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_read_anew(good: binaries.Binary, cache: Path, damage:
     assert json.loads(kept.read_text())["version"] == "1.2.3"
 
 
-def test_another_program_at_the_same_path_is_asked_anew(good: binaries.Binary, cache: Path) -> None:
+def test_another_program_at_the_same_path_is_queried_again(good: binaries.Binary, cache: Path) -> None:
     options.options_of(good, GOOD, cache=cache)
     good.path.write_text(good.path.read_text().replace("1.2.3", "1.3.0").replace("--keep-local", "--leave-local"))
     said = options.options_of(binaries.at(good.path, "configured"), GOOD, cache=cache)
