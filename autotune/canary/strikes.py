@@ -136,7 +136,7 @@ class Strikes:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise AutotuneError(
                 f"{self.path} is damaged, so it is not known which generated schedulers are barred",
-                hint=f"repair it, or remove it, which forgives every scheduler: rm {self.path}",
+                hint=f"repair it, or remove it, which clears all strikes: rm {self.path}",
                 stage="canary",
                 detail=f"{type(error).__name__}: {error}",
             ) from error
