@@ -76,7 +76,7 @@ LEAN = (
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
-    "measure.pristine", "measure.shown", "measure.surroundings", "measure.wakeups",
+    "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",
     "observe.client", "observe.layout", "observe.probe", "parameters", "privilege", "process", "reading",
     "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
