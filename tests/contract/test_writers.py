@@ -41,7 +41,8 @@ def export(n): exports.write(disk / "report.json", str(n) * 5000, "--json")
 def boots(n): KvmResults(disk / "kvm.json").remember("6.18", f"/qemu-{n}", True)
 def program(n):
     scheduler = next(s for s in Catalog.load().schedulers if s.kind == "binary" and s.program is not None)
-    options._Kept(Binary(Path("/usr/bin/scx_x"), "path", n, n), scheduler, disk / "options").put("help", str(n) * 5000)
+    binary = Binary(Path("/usr/bin/scx_x"), "path", n, n)
+    options._CachedOutput(binary, scheduler, disk / "options").put("help", str(n) * 5000)
 def scheduler(n):
     token = Seal("mine", "s" * 64, "o" * 64, "clang", "1", "6.18", "")
     first = json.loads(Catalog.load().schedulers[0].model_dump_json())

@@ -53,7 +53,7 @@ def options_of(
     read."""
     if scheduler.program is None or scheduler.program.help == "never":
         return ProgramOptions(version(binary, scheduler, cache=cache), None)
-    kept = _Kept(binary, scheduler, cache)
+    kept = _CachedOutput(binary, scheduler, cache)
     output = kept.get("help")
     if output is None:
         output = _help(binary, scheduler, answer_s)
@@ -72,7 +72,7 @@ def version(
     option = scheduler.program.version_option if scheduler.program else None
     if option is None:
         return binary.path.parent.name if binary.origin == "store" else None
-    kept = _Kept(binary, scheduler, cache)
+    kept = _CachedOutput(binary, scheduler, cache)
     known = kept.get("version")
     if known is None:
         answer = unprivileged.run(binary, option, answer_s=answer_s)
@@ -172,7 +172,7 @@ def _other_version(scheduler: Scheduler) -> str:
 # --- what is kept ----------------------------------------------------------------------------------------
 
 
-class _Kept:
+class _CachedOutput:
     """Cached output of one program, in a file of its own. A cache that cannot be read or written costs time, nothing
     else."""
 

@@ -30,7 +30,7 @@ MOST_TASKS = 128
 MOST_WAKES = 1 << 15
 _MOST_FDS = 256
 
-Body = Callable[["Slot"], None]
+Body = Callable[["Tally"], None]
 
 
 class Board:
@@ -47,7 +47,7 @@ class Board:
 
 
 @dataclass
-class Slot:
+class Tally:
     """A task's own part of the board. Wake-ups are kept in a range of its own; 0 means none."""
 
     board: Board
@@ -67,7 +67,7 @@ class Task:
 
     name: str
     pid: int
-    slot: Slot
+    tally: Tally
     cpu_ns: int = 0
     """CPU time at the first look; later the growth since."""
     work: int = 0
@@ -77,7 +77,7 @@ class Task:
     """False for a program that cannot count on the board: its progress is its CPU time."""
 
     def done(self) -> int:
-        return self.slot.read(WORK) if self.counts else cpu_ns(self.pid)
+        return self.tally.read(WORK) if self.counts else cpu_ns(self.pid)
 
     def look(self, passed_s: float) -> None:
         work = self.done()
@@ -91,7 +91,7 @@ class Task:
             "cpu_s": round(self.cpu_ns / 1e9, 4),
             "work": self.work,
             "longest_wait_s": round(self.longest_wait_s, 3),
-            "ran_elsewhere": self.slot.read(WRONG),
+            "ran_elsewhere": self.tally.read(WRONG),
         }
 
 
@@ -121,16 +121,16 @@ class Crew:
         """Start a task. `cpus` are those that it may run on, `fifo` makes it a real-time task of that priority, `wakes`
         is how many wake-ups it has room for."""
         at = len(self.tasks)
-        first = sum(len(task.slot.wakes) for task in self.tasks)
-        slot = Slot(self._board, at, range(first, first + wakes))
+        first = sum(len(task.tally.wakes) for task in self.tasks)
+        tally = Tally(self._board, at, range(first, first + wakes))
         pid = os.fork()
         if pid == 0:
             os.closerange(3, _MOST_FDS)  # above all the scheduler's link, which keeps it attached while it is open
             with contextlib.suppress(BaseException):
                 _settle(nice, cpus, fifo, ext=self._partial and not fifo)
-                body(slot)
+                body(tally)
             os._exit(0)
-        self.tasks.append(Task(name, pid, slot))
+        self.tasks.append(Task(name, pid, tally))
         return self.tasks[-1]
 
     def __enter__(self) -> Crew:
@@ -168,9 +168,9 @@ def _settle(nice: int, cpus: set[int] | None, fifo: int, *, ext: bool) -> None:
 # --- bodies of tasks -------------------------------------------------------------------------------------
 
 
-def hog(slot: Slot) -> None:
+def hog(tally: Tally) -> None:
     """Use the CPU all the time."""
-    cells, at = slot.board.cells, slot.at * CELLS
+    cells, at = tally.board.cells, tally.at * CELLS
     done = 0
     while True:
         for _ in range(HOG_LOOPS):
@@ -179,16 +179,16 @@ def hog(slot: Slot) -> None:
         cells[at] = done
 
 
-def bound_hog(slot: Slot) -> None:
+def bound_hog(tally: Tally) -> None:
     """Use the CPU all the time, and check which one it is."""
     getcpu = ctypes.CDLL(None).sched_getcpu
     allowed = os.sched_getaffinity(0)
     while True:
         for _ in range(HOG_LOOPS):
             pass
-        slot.count()
+        tally.count()
         if getcpu() not in allowed:
-            slot.count(WRONG)
+            tally.count(WRONG)
 
 
 def burn(cpu_s: float) -> None:
@@ -197,14 +197,14 @@ def burn(cpu_s: float) -> None:
         pass
 
 
-def forker(_slot: Slot) -> None:
+def forker(_tally: Tally) -> None:
     """Fork children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
     os.execv("/bin/sh", ["sh", "-c", "while :; do (:); done"])
 
 
-def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
+def waker(tally: Tally, sleep_s: float, burst_s: float) -> None:
     """Sleep and run for a moment, again and again, and note the wake-up latency."""
-    wakes, room = slot.board.wakes, iter(slot.wakes)
+    wakes, room = tally.board.wakes, iter(tally.wakes)
     while True:
         due = time.monotonic() + sleep_s
         time.sleep(sleep_s)
@@ -212,12 +212,12 @@ def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
         place = next(room, None)
         if place is not None:
             wakes[place] = max(1, late_us)
-        slot.count()
+        tally.count()
         if burst_s:
             burn(burst_s)
 
 
-def pingpong(slot: Slot) -> None:
+def pingpong(tally: Tally) -> None:
     """Pass a byte to and fro between two tasks."""
     there, back = os.pipe(), os.pipe()
     if os.fork() == 0:
@@ -231,4 +231,4 @@ def pingpong(slot: Slot) -> None:
     while True:
         os.write(there[1], b"x")
         os.read(back[0], 1)
-        slot.count()
+        tally.count()

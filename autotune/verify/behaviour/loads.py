@@ -199,7 +199,7 @@ def _summed(crew: Crew, passed_s: float, **rates: list[Task]) -> Numbers:
 
 def late(board: Board, tasks: list[Task]) -> Numbers:
     """Return percentiles of wake-up latency, in microseconds."""
-    seen = sorted(board.wakes[place] for task in tasks for place in task.slot.wakes if board.wakes[place])
+    seen = sorted(board.wakes[place] for task in tasks for place in task.tally.wakes if board.wakes[place])
     if not seen:
         return {"count": 0}
     return {"count": len(seen), "p50": seen[len(seen) // 2], "p99": seen[len(seen) * 99 // 100], "max": seen[-1]}
@@ -246,7 +246,7 @@ def sleepers(bench: Bench) -> Numbers:
     with bench.crew() as crew:
         for _ in range(2 * len(bench.cpus)):
             crew.start("hog", hog)
-        wakers = [crew.start("sleeper", lambda slot: waker(slot, 0.001, 0.0), wakes=6000) for _ in range(4)]
+        wakers = [crew.start("sleeper", lambda tally: waker(tally, 0.001, 0.0), wakes=6000) for _ in range(4)]
         numbers = _summed(crew, bench.watch(crew, bench.seconds))
         return {**numbers, "wake_us": late(bench.board, wakers)}
 
@@ -263,13 +263,13 @@ def pinned(bench: Bench) -> Numbers:
             crew.start("free", hog)
 
         def move(turn: int) -> None:
-            if turn % 25 >= 10 or not moved.slot.read(WORK):  # until it begins it still binds itself to its first CPU
+            if turn % 25 >= 10 or not moved.tally.read(WORK):  # until it begins it still binds itself to its first CPU
                 return
             cpu = bench.cpus[turn % len(bench.cpus)]
             os.sched_setaffinity(moved.pid, {cpu})
             state, at = _state_and_cpu(moved.pid)
             if state == "R" and at != cpu:
-                moved.slot.count(WRONG)
+                moved.tally.count(WRONG)
 
         return _summed(crew, bench.watch(crew, bench.seconds * 1.2, move))
 
@@ -287,7 +287,7 @@ def realtime(bench: Bench) -> Numbers:
     with bench.crew() as crew:
         for _ in range(len(bench.cpus) + 1):
             crew.start("hog", hog)
-        urgent = crew.start("fifo", lambda slot: waker(slot, 0.007, 0.003), fifo=20, wakes=2000)
+        urgent = crew.start("fifo", lambda tally: waker(tally, 0.007, 0.003), fifo=20, wakes=2000)
         numbers = _summed(crew, bench.watch(crew, bench.seconds))
         return {**numbers, "fifo_wake_us": late(bench.board, [urgent])}
 
@@ -322,7 +322,7 @@ def hotplug(bench: Bench) -> Numbers:
     with bench.crew() as crew, _online_after(switch):
         for _ in bench.cpus:
             crew.start("hog", hog)
-        crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+        crew.start("sleeper", lambda tally: waker(tally, 0.005, 0.001))
         passed_s = bench.watch(crew, bench.seconds / 6)
         for value in ("0", "1"):
             _write(switch, value)
@@ -355,7 +355,7 @@ def mixed(bench: Bench) -> Numbers:
             crew.start("hog", hog)
         crew.start(f"cpu{bench.cpus[-1]}", bound_hog, cpus={bench.cpus[-1]})
         for _ in range(2):
-            crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+            crew.start("sleeper", lambda tally: waker(tally, 0.005, 0.001))
         crew.start("forker", forker).counts = False
         crew.start("pair", pingpong)
         return _summed(crew, bench.watch(crew, bench.seconds))

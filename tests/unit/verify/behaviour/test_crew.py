@@ -25,7 +25,7 @@ def test_tasks_count_and_die_with_their_block() -> None:
         bound = crew.start("bound", bound_hog, cpus={cpu})
         tasks = [crew.start("hog", hog, nice=5), bound]
         wait_until_all_count(*tasks)
-    assert bound.slot.read(WRONG) == 0
+    assert bound.tally.read(WRONG) == 0
     assert crew.undead == []
     for task in tasks:
         with pytest.raises(ProcessLookupError):
@@ -38,7 +38,7 @@ def test_each_waker_notes_its_latency_in_a_place_of_its_own() -> None:
         body = partial(waker, sleep_s=0.001, burst_s=0.0)
         first, second = (crew.start(name, body, wakes=3) for name in ("first", "second"))
         wait_until_all_count(first, second)
-    assert (first.slot.wakes, second.slot.wakes) == (range(3), range(3, 6))
+    assert (first.tally.wakes, second.tally.wakes) == (range(3), range(3, 6))
     assert board.wakes[0] > 0
     assert board.wakes[3] > 0
 
@@ -46,10 +46,10 @@ def test_each_waker_notes_its_latency_in_a_place_of_its_own() -> None:
 def test_a_task_that_stands_still_is_a_task_that_waits() -> None:
     board = Board()
     with Crew(board) as crew:
-        task = crew.start("still", lambda _slot: time.sleep(60))
+        task = crew.start("still", lambda _tally: time.sleep(60))
         task.look(0.02)
         task.look(0.02)
         assert task.longest_wait_s == pytest.approx(0.04)
-        task.slot.count()
+        task.tally.count()
         task.look(0.02)
         assert task.waiting_s == 0.0
