@@ -46,7 +46,7 @@ class Strike:
 
 
 @dataclass
-class _Record:
+class _Conduct:
     strikes: list[Strike] = field(default_factory=list)
     passed: dict[str, float] = field(default_factory=dict)
     """Kernel to when (Unix time) its canary was passed under it."""
@@ -93,20 +93,20 @@ class Strikes:
 
     # --- the file ---
 
-    def _entry(self, content_hash: str) -> _Record:
+    def _entry(self, content_hash: str) -> _Conduct:
         _check_hash(content_hash)
         with self._explained("read"):  # no lock: the file that is there is always a whole one
-            return self._read().get(content_hash, _Record())
+            return self._read().get(content_hash, _Conduct())
 
     @contextlib.contextmanager
-    def _changing(self, content_hash: str) -> Iterator[_Record]:
+    def _changing(self, content_hash: str) -> Iterator[_Conduct]:
         _check_hash(content_hash)
         with self._explained("written"):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with durable.locked(self.path.with_name(f"{self.path.name}.lock"), self._busy, wait_s=BUSY_S):
                 durable.sweep(self.path.parent, self.path.name)
                 entries = self._read()
-                yield entries.setdefault(content_hash, _Record())
+                yield entries.setdefault(content_hash, _Conduct())
                 schedulers = {key: _to_json(entries[key]) for key in sorted(entries)}
                 text = json.dumps({"version": VERSION, "schedulers": schedulers})
                 durable.replace(self.path, text.encode())
@@ -121,7 +121,7 @@ class Strikes:
             stage="canary",
         )
 
-    def _read(self) -> dict[str, _Record]:
+    def _read(self) -> dict[str, _Conduct]:
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -163,7 +163,7 @@ def _bounded(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:REASON_CHARACTERS]
 
 
-def _parsed(data: Any) -> dict[str, _Record]:
+def _parsed(data: Any) -> dict[str, _Conduct]:
     """Parse the file's JSON. Raises ValueError, TypeError, KeyError or AttributeError for another shape."""
     version = data["version"]
     if version != VERSION:
@@ -171,9 +171,9 @@ def _parsed(data: Any) -> dict[str, _Record]:
     return {str(key): _entry_of(value) for key, value in data["schedulers"].items()}
 
 
-def _entry_of(value: Any) -> _Record:
+def _entry_of(value: Any) -> _Conduct:
     strikes = [Strike(float(item["at_s"]), _text(item["reason"]), _text(item["kernel"])) for item in value["strikes"]]
-    return _Record(strikes, {_text(kernel): float(at_s) for kernel, at_s in value["passed"].items()})
+    return _Conduct(strikes, {_text(kernel): float(at_s) for kernel, at_s in value["passed"].items()})
 
 
 def _text(value: Any) -> str:
@@ -182,6 +182,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _to_json(entry: _Record) -> dict[str, Any]:
+def _to_json(entry: _Conduct) -> dict[str, Any]:
     strikes = [{"at_s": item.at_s, "reason": item.reason, "kernel": item.kernel} for item in entry.strikes]
     return {"strikes": strikes, "passed": entry.passed}
