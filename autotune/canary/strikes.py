@@ -47,6 +47,8 @@ class Strike:
 
 @dataclass
 class _Conduct:
+    """How one scheduler did on this host."""
+
     strikes: list[Strike] = field(default_factory=list)
     passed: dict[str, float] = field(default_factory=dict)
     """Kernel to when (Unix time) its canary was passed under it."""
