@@ -6,8 +6,8 @@ What always holds here:
 - an error names where the value came from: `--cpus`, `AUTOTUNE_CPUS in .env`, `cpus in ./autotune.toml`;
 - every setting has owners, in the same table: a project (the files of the directory a session runs in) may only bound
   or describe a session, never name what is run, whom it talks to or what it may cost, nor raise a limit of the user's;
-- a name that is no setting is an error wherever it stands: a misspelt limit would limit nothing;
-- a command reads the settings that it needs, and no wrong value of another keeps it from its work;
+- an unknown name is an error wherever it stands: a misspelt limit would limit nothing;
+- a command reads only the settings that it needs, so a wrong value of another does not stop it;
 - nothing but the standard library is imported before a file that needs it is found.
 
 `.env` is read in the current directory, and only its `AUTOTUNE_` variables. `autotune.toml` is read in the current
@@ -313,7 +313,7 @@ KEYS = {name: key for name, key in ALL.items() if "command line" in key.owners}
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Given:
     """What is given for a setting, its origin, and the directory that relative paths in it start from."""
 
     given: object
@@ -349,8 +349,8 @@ def load(
     """Load the settings of this session. `flags` are those of the command line, by setting; None: not given. `only`
     names the settings that the caller needs; the others keep their defaults, whatever is given. Raises UsageError
     naming the origin of a wrong value."""
-    found: dict[str, _Found] = {}
-    users: dict[str, _Found] = {}
+    found: dict[str, _Given] = {}
+    users: dict[str, _Given] = {}
     for source in _sources(flags, cwd, environ, config_dir or default_config_dir(environ)):
         given = source()
         _refuse_unknown(given)
@@ -362,7 +362,7 @@ def load(
     return _together(settings, found)
 
 
-def _loosens(key: Key, item: _Found, users: _Found | None) -> bool:
+def _loosens(key: Key, item: _Given, users: _Given | None) -> bool:
     """Return whether a project would raise a limit of the user's. Raises UsageError for a wrong value."""
     if not (key.limit and item.of_project) or users is None:
         return False
@@ -400,7 +400,7 @@ def problems(cwd: Path, environ: Mapping[str, str], config_dir: Path | None = No
 
 def _sources(
     flags: Mapping[str, str | None], cwd: Path, environ: Mapping[str, str], config_dir: Path
-) -> Iterator[Callable[[], dict[str, _Found]]]:
+) -> Iterator[Callable[[], dict[str, _Given]]]:
     """Yield functions that read each source, the last one first to win."""
     far, near = config_dir / FILE_NAME, cwd / FILE_NAME
     yield lambda: _from_file(far, str(far))
@@ -435,7 +435,7 @@ def as_flags(settings: Settings) -> list[str]:
     return flags
 
 
-def _value(key: Key, item: _Found) -> Any:
+def _value(key: Key, item: _Given) -> Any:
     try:
         value = key.parse(item.text)
     except ValueError as error:
@@ -443,7 +443,7 @@ def _value(key: Key, item: _Found) -> Any:
     return (item.base / resources.expanded(value)).resolve() if isinstance(value, Path) else value
 
 
-def _together(settings: Settings, found: Mapping[str, _Found]) -> Settings:
+def _together(settings: Settings, found: Mapping[str, _Given]) -> Settings:
     """Return settings that fit each other: a bound that was given moves the default of the other one."""
     if settings.runs is not None:
         _refuse_bounds_beside_runs(found)
@@ -464,7 +464,7 @@ def _together(settings: Settings, found: Mapping[str, _Found]) -> Settings:
 _RUNS = ("min_runs", "max_runs")
 
 
-def _refuse_bounds_beside_runs(found: Mapping[str, _Found]) -> None:
+def _refuse_bounds_beside_runs(found: Mapping[str, _Given]) -> None:
     """`runs` goes before bounds from a file or the environment; beside it on the command line they are a mistake."""
     flags = [name for name in (*_RUNS, "runs") if name in found and found[name].origin == KEYS[name].flag]
     if "runs" in flags and len(flags) > 1:
@@ -476,23 +476,23 @@ def _refuse_bounds_beside_runs(found: Mapping[str, _Found]) -> None:
 # --- sources ---------------------------------------------------------------------------------------------
 
 
-def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Found]:
-    return {name: _Found(text, KEYS[name].flag, cwd) for name, text in flags.items() if text is not None}
+def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Given]:
+    return {name: _Given(text, KEYS[name].flag, cwd) for name, text in flags.items() if text is not None}
 
 
-def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Found]:
+def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Given]:
     """Read the variables of an environment that begin with our prefix; one that is no setting keeps its whole name. An
     empty variable counts as unset, as usual."""
     ours = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
     names = {key.variable: key.name for key in ALL.values()}
     return {
-        names.get(name, name): _Found(text, f"{name}{where}", cwd, of_project=bool(where))
+        names.get(name, name): _Given(text, f"{name}{where}", cwd, of_project=bool(where))
         for name, text in ours.items()
         if name not in OTHER_VARIABLES
     }
 
 
-def _from_dotenv(cwd: Path) -> dict[str, _Found]:
+def _from_dotenv(cwd: Path) -> dict[str, _Given]:
     """Read the settings in `.env`. A file of another kind is ignored, and so is one that we may not read: it is not
     meant for us. Raises UsageError for one of our lines that means nothing, and for a file that is too large."""
     try:
@@ -544,7 +544,7 @@ def _dotenv(cwd: Path, prefix: str) -> dict[str, str]:
     return {line.key: line.value for line in lines if line.key and line.value}
 
 
-def _from_file(path: Path, shown: str, *, of_project: bool = False) -> dict[str, _Found]:
+def _from_file(path: Path, shown: str, *, of_project: bool = False) -> dict[str, _Given]:
     try:
         text = reading.text(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -554,7 +554,7 @@ def _from_file(path: Path, shown: str, *, of_project: bool = False) -> dict[str,
     except ValueError as error:
         raise UsageError(f"{shown} cannot be read: {error}", hint="save it as UTF-8") from None
     table = _parse_toml(text, shown)
-    return {name: _Found(value, f"{name} in {shown}", path.parent, of_project) for name, value in table.items()}
+    return {name: _Given(value, f"{name} in {shown}", path.parent, of_project) for name, value in table.items()}
 
 
 def _unreadable(shown: str, error: OSError) -> UsageError:
@@ -576,7 +576,7 @@ def _parse_toml(text: str, shown: str) -> dict[str, object]:
 # --- refusals --------------------------------------------------------------------------------------------
 
 
-def _refuse_unknown(found: Mapping[str, _Found]) -> None:
+def _refuse_unknown(found: Mapping[str, _Given]) -> None:
     """Refuse names that are no settings. Raises UsageError with the nearest one."""
     import difflib
 
@@ -590,7 +590,7 @@ def _refuse_unknown(found: Mapping[str, _Found]) -> None:
         raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
 
 
-def _refuse_what_is_not_the_projects(found: Mapping[str, _Found]) -> None:
+def _refuse_what_is_not_the_projects(found: Mapping[str, _Given]) -> None:
     """Refuse settings that a project may not give. A project that one only wants to measure must not decide which
     programs run, what is spent or which service gets the data. Raises UsageError."""
     for name, item in found.items():

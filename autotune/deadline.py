@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The end of a session's budget, from which every wait of the session takes its limit. Standard library only.
 
-The time in which a person is asked does not count.
+Time spent waiting for a person's answer does not count.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Deadline:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stop the clock for the block: a person is asked."""
+        """Stop the clock for the block, in which a person is asked."""
         began = self._clock()
         try:
             yield

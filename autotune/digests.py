@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Sizes and digests of the files in a cache, kept beside them: what was cut short or changed is noticed before its use.
+"""Sizes and digests of the files in a cache, kept beside them: a file that was cut short or changed is noticed before
+it is used.
 
 This is about accidents (a full disk, a crash, a bad sector). What somebody else could change is refused by `trust`.
 Standard library only.

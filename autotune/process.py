@@ -112,7 +112,7 @@ BEAT = "beat"
 
 
 class Lease(Protocol):
-    """What a helper does for a client only as long as that says that it is there."""
+    """Something that a helper does only for as long as its client says that it is there."""
 
     def left_s(self) -> float | None:
         """How long the client may be silent from now on; None for as long as it likes."""

@@ -4,10 +4,10 @@
 What always holds here:
 - only regular files are read: a pipe would hang, an endless device would fill memory, and opening a device may have an
   effect, so the kind is checked before opening and again afterwards;
-- no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file says something
+- no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file may mean something
   else;
-- whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (what is in it is of no use),
-  with a text for people. Callers add the file's name and what to do.
+- whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (its content is invalid), with
+  a text for people. Callers add the file's name and what to do.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def data(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True, check
             content = file.read(most_bytes + 1)  # the files of /proc and /sys, and growing ones, hide their size
             if len(content) <= most_bytes:
                 return content
-    raise OSError(errno.EFBIG, f"it is larger than {_size(most_bytes)}", str(path))
+    most = f"{most_bytes >> 20} MiB" if most_bytes >= 1 << 20 else f"{most_bytes >> 10} KiB"
+    raise OSError(errno.EFBIG, f"it is larger than {most}", str(path))
 
 
 def text(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True) -> str:
@@ -100,10 +101,6 @@ def require_regular(found: os.stat_result) -> None:
         raise OSError(errno.ELOOP, "it is a link")
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes >> 20} MiB" if size_bytes >= 1 << 20 else f"{size_bytes >> 10} KiB"
 
 
 def _depth(content: str) -> int:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import gc
 import mmap
@@ -33,7 +32,7 @@ import time
 from binascii import b2a_base64
 from collections import deque
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.insert(0, __file__.rpartition("/autotune/")[0])
@@ -42,6 +41,15 @@ from autotune.errors import AutotuneError, Interrupted, PrivilegeError, is_of_th
 from autotune.measure import descendants
 from autotune.measure.capture import KeptOutput, MetricSearch
 from autotune.measure.counters import counters
+from autotune.measure.spawning import (
+    IGNORED_HERE,
+    Signals,
+    find_program,
+    scheduled_ext,
+    spawn,
+    start_error,
+    wake_up,
+)
 from autotune.process import Channel, ChannelClosed, ChannelTimeout, EventHandler, Message, serve
 
 TERM_GRACE_S = 2.0
@@ -58,31 +66,12 @@ left, as decimal digits; 0 for none."""
 _CHUNK_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 18
 _DRAIN_AT_MOST = 1 << 10
-"""Chunks read after the end, in case somebody who cannot be ended goes on writing."""
+"""Chunks read after the end, in case a process that cannot be ended goes on writing."""
 _KILL_AGAIN_S = 0.05
 _REAP_EVERY_S = 1.0
-_SCHED_EXT = 7
 _PR_SET_CHILD_SUBREAPER = 36
 KEEPING = ("setup", "prepare")
 """Stages whose processes may run on."""
-_PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
-_IGNORED_HERE = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
-"""The end of the pipe ends this process."""
-
-
-class Signals(NamedTuple):
-    """What a command inherits: the signals to reset, because this process ignores them, and those that are blocked.
-    What autotune was started with ignored (nohup, a background job of a script) stays so, as by hand."""
-
-    to_default: frozenset[int] = frozenset()
-    blocked: frozenset[int] = frozenset()
-
-    @classmethod
-    def inherited(cls) -> Signals:
-        """Read those of this process, before it ignores any itself."""
-        own = (one for one in _IGNORED_HERE if signal.getsignal(one) != signal.SIG_IGN)
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        return cls(frozenset({*_PYTHON_IGNORES, *own}), frozenset(blocked))
 
 
 class Control(Channel):
@@ -435,84 +424,6 @@ class RunningWorkload:
         return {stream.name: stream.kept.output() for stream in self._streams}
 
 
-def start_error(argv: list[str], error: OSError | ValueError) -> str:
-    """Describe in one line why a command could not be started."""
-    if not argv or not argv[0]:
-        return "the command is empty"
-    if isinstance(error, FileNotFoundError) and "/" not in argv[0]:
-        return f"{argv[0]}: command not found"
-    return f"{argv[0]}: {error.strerror if isinstance(error, OSError) else error}"
-
-
-def find_program(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
-    """Return the file to execute, searched in the command's own PATH, before the clock starts. Raises FileNotFoundError
-    or PermissionError."""
-    name = argv[0] if argv else b""
-    if b"/" in name:
-        return name
-    failure = errno.ENOENT
-    for directory in env.get(b"PATH", os.defpath.encode()).split(b":") if name else ():
-        path = (directory or b".") + b"/" + name
-        with contextlib.suppress(OSError):
-            if os.stat(path).st_mode & 0o170000 == 0o100000:
-                if os.access(path, os.X_OK):
-                    return path
-                failure = errno.EACCES
-    raise OSError(failure, os.strerror(failure))
-
-
-def wake_up(env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals) -> None:
-    """Spawn a process that fails at its exec, 0.1 ms, just before the real one. Between two runs the CPUs fall idle,
-    and the first process then reads some 30 us longer than one that follows another; so every run follows one."""
-    with contextlib.suppress(OSError):
-        os.posix_spawn(
-            b"/dev/null/nothing", [b"nothing"], env, file_actions=actions, setsid=True, setsigdef=signals.to_default
-        )
-
-
-def spawn(
-    path: bytes, argv: list[bytes], env: dict[bytes, bytes], actions: list[tuple[int, int, int]], signals: Signals
-) -> int:
-    """Start the program in a session of its own; a script without an interpreter line goes to the shell, as
-    execvp(3) does it."""
-    try:
-        return os.posix_spawn(
-            path,
-            argv,
-            env,
-            file_actions=actions,
-            setsid=True,
-            setsigmask=signals.blocked,
-            setsigdef=signals.to_default,
-        )
-    except OSError as error:
-        if error.errno != errno.ENOEXEC or path == b"/bin/sh":
-            raise
-    return spawn(b"/bin/sh", [b"sh", path, *argv[1:]], env, actions, signals)
-
-
-@contextlib.contextmanager
-def scheduled_ext(wanted: bool) -> Any:
-    """Run the block under SCHED_EXT, when wanted: a spawned process inherits the policy, and needs no privilege for it.
-    Raises AutotuneError where the kernel has no such policy."""
-    if not wanted:
-        yield
-        return
-    before = os.sched_getscheduler(0)
-    try:
-        os.sched_setscheduler(0, _SCHED_EXT, os.sched_param(0))
-    except OSError as error:
-        raise AutotuneError(
-            f"the command cannot be started under SCHED_EXT: {error.strerror}",
-            hint="partial mode needs a kernel with sched_ext (Linux 6.14 or later)",
-            stage="run",
-        ) from error
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, before, os.sched_param(0))
-
-
 # --- the process -----------------------------------------------------------------------------------------
 
 
@@ -625,7 +536,7 @@ def note_from_arguments(arguments: list[str]) -> mmap.mmap | None:
 def main(arguments: list[str]) -> None:
     """Serve the client on standard input and output, and take both away from everything else."""
     signals = Signals.inherited()
-    for number in _IGNORED_HERE:
+    for number in IGNORED_HERE:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored nothing can be waited for
     note = note_from_arguments(arguments)

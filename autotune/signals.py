@@ -48,7 +48,7 @@ class CtrlC:
             self._outside(number, frame)
 
     def retry(self) -> None:
-        """Raise a KeyboardInterrupt again that was lost. Outside of what runs now: that would lose it once more."""
+        """Raise a lost KeyboardInterrupt again, after what runs now has ended: that would lose it once more."""
         self._last_s = float("-inf")
         later = threading.Timer(_RETRY_S, os.kill, (os.getpid(), signal.SIGINT))
         later.daemon = True

@@ -40,7 +40,7 @@ def refuse_foreign(path: Path, *, would: str = "would run as root", stage: str =
 
 def refuse_foreign_code(program: Path) -> None:
     """Raise AutotuneError when anybody else could change a program of ours that is to run as root, by its file or its
-    directory. The way to these is that of the code that asks."""
+    directory. The directories above these are those of the calling code itself."""
     _refuse(program, [program, program.parent], "would run as root", "attach")
 
 
@@ -89,7 +89,7 @@ def problem(place: Path) -> str | None:
 
 def find_program(name: str, *also: str) -> str | None:
     """Return the path of a program, searched in PATH and then in further directories; None when it is not there. Only
-    absolute entries count: `.` is the directory that one stands in, which is not asked what runs."""
+    absolute entries count: by an entry such as `.` the current directory would decide what runs."""
     import shutil  # seldom needed, and starting is slow under emulation
 
     entries = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *also]

@@ -6,8 +6,8 @@ What always holds here:
 - the guard and the thread that detaches are real-time threads where that is allowed, so no sched_ext scheduler can
   delay them; the probe is an ordinary thread (SCHED_EXT in partial mode), since it must feel the delays of others;
 - a wake-up that is still missing counts as late as it is by now, so a probe that never wakes again is noticed;
-- past a bound, and when the watch itself fails, the scheduler is detached; where that takes long, as root, the kernel
-  ejects it (SysRq-S), which needs no other process to get the CPU;
+- past a bound, and when the watch itself fails, the scheduler is detached; where that takes too long, root makes the
+  kernel eject it (SysRq-S), which needs no other process to get the CPU;
 - whatever is raised, what was attached is detached.
 
 docs/verification-canary.md explains the bounds and what this cannot see. Standard library only, since it runs beside

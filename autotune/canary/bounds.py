@@ -39,9 +39,9 @@ class Bounds:
     p99_factor: float = 10.0
     window_s: float = 1.0
     pressure_rise: float | None = 0.5
-    """How much larger than before the share of time (0 to 1) may be in which some task waits for a CPU. None: not
-    judged, as in measured runs, whose workload causes pressure. Not judged either where the pressure before was above
-    half."""
+    """How much the share of time (0 to 1) in which some task waits for a CPU may grow over that of the look before.
+    None: not judged, as in measured runs, whose workload causes pressure. Not judged either where that share was above
+    half before."""
     pressure_for_s: float = 3.0
     """How long that pressure must last without a pause: a build or an update that starts makes a peak, an idle CPU
     lasts."""

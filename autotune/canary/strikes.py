@@ -46,7 +46,9 @@ class Strike:
 
 
 @dataclass
-class _Entry:
+class _Conduct:
+    """How one scheduler did on this host."""
+
     strikes: list[Strike] = field(default_factory=list)
     passed: dict[str, float] = field(default_factory=dict)
     """Kernel to when (Unix time) its canary was passed under it."""
@@ -91,31 +93,22 @@ class Strikes:
             for oldest in list(entry.passed)[:-MOST_KERNELS]:
                 del entry.passed[oldest]
 
-    def forgive(self, content_hash: str) -> None:
-        """Forget all about one scheduler: for the user, never for a model."""
-        with self._changing(content_hash) as entry:
-            entry.strikes.clear()
-            entry.passed.clear()
-
     # --- the file ---
 
-    def _entry(self, content_hash: str) -> _Entry:
+    def _entry(self, content_hash: str) -> _Conduct:
         _check_hash(content_hash)
         with self._explained("read"):  # no lock: the file that is there is always a whole one
-            return self._read().get(content_hash, _Entry())
+            return self._read().get(content_hash, _Conduct())
 
     @contextlib.contextmanager
-    def _changing(self, content_hash: str) -> Iterator[_Entry]:
+    def _changing(self, content_hash: str) -> Iterator[_Conduct]:
         _check_hash(content_hash)
         with self._explained("written"):
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with durable.locked(self.path.with_name(f"{self.path.name}.lock"), self._busy, wait_s=BUSY_S):
                 durable.sweep(self.path.parent, self.path.name)
                 entries = self._read()
-                entry = entries.setdefault(content_hash, _Entry())
-                yield entry
-                if not entry.strikes and not entry.passed:
-                    del entries[content_hash]
+                yield entries.setdefault(content_hash, _Conduct())
                 schedulers = {key: _to_json(entries[key]) for key in sorted(entries)}
                 text = json.dumps({"version": VERSION, "schedulers": schedulers})
                 durable.replace(self.path, text.encode())
@@ -130,7 +123,7 @@ class Strikes:
             stage="canary",
         )
 
-    def _read(self) -> dict[str, _Entry]:
+    def _read(self) -> dict[str, _Conduct]:
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
@@ -145,7 +138,7 @@ class Strikes:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise AutotuneError(
                 f"{self.path} is damaged, so it is not known which generated schedulers are barred",
-                hint=f"repair it, or remove it, which forgives every scheduler: rm {self.path}",
+                hint=f"repair it, or remove it, which clears all strikes: rm {self.path}",
                 stage="canary",
                 detail=f"{type(error).__name__}: {error}",
             ) from error
@@ -172,7 +165,7 @@ def _bounded(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:REASON_CHARACTERS]
 
 
-def _parsed(data: Any) -> dict[str, _Entry]:
+def _parsed(data: Any) -> dict[str, _Conduct]:
     """Parse the file's JSON. Raises ValueError, TypeError, KeyError or AttributeError for another shape."""
     version = data["version"]
     if version != VERSION:
@@ -180,9 +173,9 @@ def _parsed(data: Any) -> dict[str, _Entry]:
     return {str(key): _entry_of(value) for key, value in data["schedulers"].items()}
 
 
-def _entry_of(value: Any) -> _Entry:
+def _entry_of(value: Any) -> _Conduct:
     strikes = [Strike(float(item["at_s"]), _text(item["reason"]), _text(item["kernel"])) for item in value["strikes"]]
-    return _Entry(strikes, {_text(kernel): float(at_s) for kernel, at_s in value["passed"].items()})
+    return _Conduct(strikes, {_text(kernel): float(at_s) for kernel, at_s in value["passed"].items()})
 
 
 def _text(value: Any) -> str:
@@ -191,6 +184,6 @@ def _text(value: Any) -> str:
     return value
 
 
-def _to_json(entry: _Entry) -> dict[str, Any]:
+def _to_json(entry: _Conduct) -> dict[str, Any]:
     strikes = [{"at_s": item.at_s, "reason": item.reason, "kernel": item.kernel} for item in entry.strikes]
     return {"strikes": strikes, "passed": entry.passed}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune apply`, `autotune stop`: a scheduler that stays attached on this host."""
+"""`autotune apply`, `autotune stop`: keep a scheduler attached on this host, and stop it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from autotune.commands import completion
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:
-    from autotune.records import Goal, Metric, Workload
+    from autotune.records import Workload
 
 
 def _set_debug(context: typer.Context, wanted: bool) -> None:
@@ -75,7 +75,7 @@ def _option(
     *names: str, panel: str, help: str, metavar: str = "", complete: Callable[[str], list[str]] | None = None
 ) -> Any:
     """Return an option of `cc`; one without a metavar is a switch. `complete` completes its value in shells; without
-    it, that of `a|b` is one of these words."""
+    it, a metavar such as `a|b` lists the words to complete."""
     if complete is None and "|" in metavar and metavar.replace("|", "").islower():
         complete = completion.values(*metavar.split("|"))
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=complete)
@@ -499,13 +499,13 @@ def flags(arguments: CcArguments) -> dict[str, str | None]:
 
 def workload_from(arguments: CcArguments) -> Workload:
     """Return the workload of the arguments. Raises UsageError for invalid ones."""
-    from autotune.commands import sweeps
+    from autotune.commands import metrics, shells, sweeps
     from autotune.machine.local import invoking_environment
     from autotune.records import Workload
     from autotune.verdict import guards
 
-    command, argv = _command(arguments.command, _shell(arguments))
-    judged, others, goal = _metrics(arguments)
+    command, argv = shells.command_of(arguments.command, shells.shell_of(arguments.shell, none=arguments.no_shell))
+    judged, others, goal = metrics.metrics_of(arguments.metric or (), arguments.goal)
     return Workload(
         name=_name(arguments.name),
         command=command,
@@ -534,45 +534,6 @@ def workload_from(arguments: CcArguments) -> Workload:
     )
 
 
-def _command(words: Sequence[str], shell: tuple[str, ...] | None) -> tuple[str, tuple[str, ...]]:
-    """Return the command for people, and the arguments to execute. An empty `shell` is none, None the default."""
-    if not words or not words[0].strip():
-        raise UsageError("the command is empty", hint="name one, such as autotune cc 'make -j8'")
-    import shlex
-
-    if len(words) > 1:
-        if shell:
-            hint = "quote the command, so that it is one argument"
-            raise UsageError("--shell is for a command of one argument; several are executed as they are", hint=hint)
-        return shlex.join(words), tuple(words)
-    if shell is None or shell:
-        return words[0], (*(shell or ("sh",)), "-c", words[0])
-    return words[0], _split("the command", words[0])
-
-
-def _shell(arguments: CcArguments) -> tuple[str, ...] | None:
-    """Return the words of the shell; none of them for no shell, None for the default."""
-    text = arguments.shell
-    if arguments.no_shell and text not in (None, "none"):
-        raise UsageError(f"-N is --shell=none, beside --shell={text}", hint="leave out one of the two")
-    if arguments.no_shell or text == "none":
-        return ()
-    return None if text in (None, "default") else _split("--shell", text)
-
-
-def _split(what: str, text: str) -> tuple[str, ...]:
-    """Split a line into words as a shell would. Raises UsageError."""
-    import shlex
-
-    try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise UsageError(f"{what} cannot be split into words: {error}", hint="close its quotes") from None
-    if not words or not words[0]:
-        raise UsageError(f"{what} is empty", hint="name a program")
-    return words
-
-
 def _name(text: str | None) -> str:
     if text is not None and not text.strip():
         raise UsageError("--command-name is empty", hint="leave it out, or give a name")
@@ -598,7 +559,8 @@ def current_directory() -> Path:
 
 
 def _input_path(path: Path | None) -> str | None:
-    """Return the file, for processes that have other descriptors than this one: /dev/stdin is what it stands for."""
+    """Return the file's path for other processes, which have other descriptors: /dev/stdin becomes what it leads to
+    here."""
     if path is None:
         return None
     is_ours = path.absolute().parts[:2] in (("/", "dev"), ("/", "proc"))
@@ -612,33 +574,3 @@ def _timeout_s(text: str | None) -> float | None:
         return None if text is None else parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--timeout: {error}") from None
-
-
-def _metrics(arguments: CcArguments) -> tuple[Metric | None, tuple[Metric, ...], Goal]:
-    """Return the metric to judge, None for wall time, the others, and the goal."""
-    from autotune.verdict import metrics
-
-    texts = arguments.metric or ()
-    name, colon, goal = ("min" if arguments.goal is None else arguments.goal).rpartition(":")
-    if arguments.goal is not None and not texts:
-        raise UsageError("--goal needs --metric", hint="without a metric, less wall time is better")
-    if goal not in ("min", "max"):
-        raise UsageError(f"--goal: {goal!r} is not one of min, max", hint="such as --goal max or --goal rps:max")
-    given = metrics.named(_metric_regex(text) for text in texts)
-    if len(set(texts)) < len(texts):
-        raise UsageError("the same --metric is given twice", hint="leave one out")
-    names = [metric.name for metric in given]
-    if colon and name not in names:
-        raise UsageError(f"--goal: no --metric is named {name!r}", hint=f"names are {', '.join(names)}")
-    judged = next((metric for metric in given if not colon or metric.name == name), None)
-    return judged, tuple(metric for metric in given if metric is not judged), "max" if goal == "max" else "min"
-
-
-def _metric_regex(text: str) -> str:
-    from autotune.expressions import compiled
-
-    try:
-        compiled(text)
-    except ValueError as error:
-        raise UsageError(f"--metric is not a regular expression: {error}", hint="such as 'rps: ([0-9.]+)'") from None
-    return text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune cc --continue`: which session is meant, and what of the command line goes with it."""
+"""`autotune cc --continue`: finds the session to continue, and refuses options that do not go with it."""
 
 from __future__ import annotations
 

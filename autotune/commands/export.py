@@ -74,7 +74,10 @@ def _export(
     if scheduler is not None and report is not None:
         raise UsageError("--scheduler and --from exclude each other", hint="leave one out")
     catalog = custom.catalog()
-    choice = _choice(scheduler, report, catalog)
+    if scheduler is not None:
+        choice = ExportChoice(catalog.parse_candidate(scheduler), "Chosen by the user, not measured.")
+    else:
+        choice = _of_report(report) if report is not None else _of_history(str(current_directory()))
     catalog.validate(choice.candidate)
     text = export.text(known, winner(choice.candidate, choice.why, catalog, needs_path=known != "scx-loader"))
     _write(text, output, force=force)
@@ -86,12 +89,6 @@ class ExportChoice:
 
     candidate: Candidate
     why: str
-
-
-def _choice(scheduler: str | None, report: Path | None, catalog: Catalog) -> ExportChoice:
-    if scheduler is not None:
-        return ExportChoice(catalog.parse_candidate(scheduler), "Chosen by the user, not measured.")
-    return _of_report(report) if report is not None else _of_history(str(current_directory()))
 
 
 def _of_report(path: Path) -> ExportChoice:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Help texts without noise: types that say nothing to a person, and line breaks of the source."""
+"""Removes noise from help texts: types that mean nothing to people, and the line breaks of the source."""
 
 from __future__ import annotations
 

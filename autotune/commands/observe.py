@@ -51,8 +51,8 @@ def register(app: typer.Typer) -> None:
 def _observe(json: bool, trace: Path | None, top: int, **given: Any) -> int:
     """Run COMMAND under EEVDF while a probe watches its tasks; show what bounds it and where its time goes.
 
-    The probe costs time, so the run is compared with nothing. Tracing needs root, as attaching does; in the micro-VM it
-    is there.
+    The probe costs time, so the run is compared with nothing. Tracing needs root, as attaching does; in the micro-VM
+    autotune is root.
     """
     with signals.as_interrupts():
         return _run(CcArguments(**given), ObserveOptions(json, trace, top))

@@ -170,7 +170,7 @@ def _still(state: KernelState) -> str:
 
 
 class _Requests:
-    """What signals request: to end for good, or (Ctrl-Z) until this process goes on."""
+    """Requests of signals: to detach for good or, by Ctrl-Z, until this process goes on."""
 
     def __init__(self) -> None:
         self.end = False

@@ -280,13 +280,13 @@ def _end(fd: int, other: Other) -> None:
 # --- the process ----------------------------------------------------------------------------------------
 
 
-class _Ended(BaseException):
+class _Terminated(BaseException):
     """SIGTERM."""
 
 
 def _obey_signals() -> None:
     def end(_number: int, _frame: object) -> None:
-        raise _Ended
+        raise _Terminated
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
@@ -308,7 +308,7 @@ def main() -> None:
     def restore(_request: Message, _emit: EventHandler) -> str:
         return keeper.restore()
 
-    with contextlib.suppress(_Ended):
+    with contextlib.suppress(_Terminated):
         serve(Channel(requests, answers), {"stop": stop, "restore": restore})
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from autotune.trust import find_program
 
-ASK_S = 10.0
+ANSWER_S = 10.0
 """Deadline of every command."""
 SERVICE = "scx.service"
 """The service with which distributions start a scheduler."""
@@ -24,23 +24,23 @@ _MOST_ANSWER_BYTES = 64 << 10
 def scx_loader_says() -> tuple[str, str | None] | None:
     """Return the program and the mode that scx_loader reports by `scxctl get`; the mode is None when it was started
     with arguments. None when there is no loader, or it runs nothing."""
-    text = ask("scxctl", "get")
+    text = output_of("scxctl", "get")
     found = re.match(r"running (\w+) (?:in (\w+) mode|with arguments)", text or "")
     return (f"scx_{found[1].lower()}", found[2].lower() if found[2] else None) if found else None
 
 
 def main_pid(unit: str) -> int | None:
     """Return the main process of an active systemd service; None for any other."""
-    text = ask("systemctl", "show", unit, "-p", "ActiveState,MainPID") or ""
+    text = output_of("systemctl", "show", unit, "-p", "ActiveState,MainPID") or ""
     fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     pid = fields.get("MainPID", "0")
     return int(pid) if fields.get("ActiveState") == "active" and pid.isdigit() and pid != "0" else None
 
 
-def ask(*argv: str) -> str | None:
+def output_of(*argv: str) -> str | None:
     """Return the output of a program; None when it is absent, fails, or does not end in time."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        exit_code, output = run_bounded(argv, ASK_S)
+        exit_code, output = run_bounded(argv, ANSWER_S)
         return output if exit_code == 0 else None
     return None
 

@@ -47,7 +47,7 @@ def _owner(ops: str) -> OwnerProcess | None:
         pid = owners.find(ops)
     else:
         with contextlib.suppress(PrivilegeError, ValueError, TypeError, KeyError):
-            seen = json.loads(loaders.ask(*program_as_root(os.path.join(HERE, "owners.py"), ops)) or "null")
+            seen = json.loads(loaders.output_of(*program_as_root(os.path.join(HERE, "owners.py"), ops)) or "null")
             if seen is not None:
                 return owners.process(int(seen["pid"]))
         pid = owners.find_by_name(ops)

@@ -38,7 +38,7 @@ class GuardedMachine:
         self._host = host
         self._notify = notify
         self._strikes = strikes or Strikes()
-        self._guard: _Guard | None = None
+        self._guard: _HostWatch | None = None
         self._before: Look | None = None
         """Wake-up latency of the last baseline run. Once a generated scheduler was attached, baselines are watched too:
         late wake-ups under EEVDF are no fault, and all runs bear the same cost."""
@@ -53,7 +53,7 @@ class GuardedMachine:
         self._refuse_barred(spec, digest)
         if not self._strikes.passed(digest, os.uname().release):
             self._canary(spec, digest)
-        guard = _Guard(spec, self._host, self._before or Look())
+        guard = _HostWatch(spec, self._host, self._before or Look())
         self._before = self._before or Look()
         attachment = guard.attach()
         self._guard = guard
@@ -153,7 +153,7 @@ class GuardedMachine:
             guard.stop()
 
 
-class _Guard:
+class _HostWatch:
     """The watch over one attached scheduler, from before it is attached until it is detached."""
 
     def __init__(self, spec: AttachSpec, host: Machine, before: Look) -> None:

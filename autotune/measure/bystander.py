@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a run costs the rest of the machine: a bystander's wake-up latency, and energy. Standard library only.
+"""Measures what a run costs the rest of the machine: a bystander's wake-up latency, and energy. Standard library only.
 
 The bystander is a thread of this process that wakes every `PERIOD_S`, as a shell or an editor would: an ordinary task
 beside the workload, scheduled by whatever schedules the machine. It costs 0.1 to 0.4 % of one CPU

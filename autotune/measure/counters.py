@@ -43,7 +43,8 @@ def snapshot(proc: str = PROC) -> Snapshot:
 
 def sample(proc: str = PROC) -> dict[str, object]:
     """Read the fields of `records.Sample`, except the sched_ext state."""
-    memory = {name: int(rest.split()[0]) << 10 for name, rest in _colon_lines(f"{proc}/meminfo") if rest.strip()}
+    lines = (line.partition(":") for line in (_read(f"{proc}/meminfo") or "").splitlines())
+    memory = {name: int(rest.split()[0]) << 10 for name, _, rest in lines if rest.strip()}
     running = next(
         (line for line in (_read(f"{proc}/stat") or "").splitlines() if line.startswith("procs_running")), ""
     )
@@ -54,10 +55,6 @@ def sample(proc: str = PROC) -> dict[str, object]:
         "memory_total_bytes": total,
         "runnable": int(running.split()[1]) if running else 0,
     }
-
-
-def _colon_lines(path: str) -> list[tuple[str, str]]:
-    return [(name, rest) for name, _, rest in (line.partition(":") for line in (_read(path) or "").splitlines())]
 
 
 def _read(path: str) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The same files for every run: an overlay over the working directory, seen only by one helper and its children.
+"""Gives every run the same files: an overlay over the working directory, seen only by one helper and its children.
 
 The measuring helper calls `cover` once, before it drops to the user and runs anything. The overlay lives in the
 helper's own mount namespace, so it is gone with the helper, however that ends. Its layers are directories that the

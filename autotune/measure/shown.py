@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a terminal shows of an output in the end: lines without colours, and without what was overwritten or erased.
+"""Reduces an output to what a terminal shows of it in the end: no colours, and nothing that was overwritten or erased.
 
 Programs write progress into one line again and again (carriage returns, backspaces), or move the cursor up and write
 some lines anew; a number that people see may be split by colours. The controls that such programs use are followed;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Assembly of a session's planner from its parts."""
+"""Assembles a session's planner from its parts."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Contact:
 
 @contextlib.contextmanager
 def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -> Iterator[Contact]:
-    """Find the key and ask the service whether it accepts key and model; close the connection at the end. Raises
+    """Find the key and check that the service accepts key and model; close the connection at the end. Raises
     PlannerError when only Claude may plan and cannot."""
     if settings.planner in WITHOUT_MODEL:
         yield Contact()

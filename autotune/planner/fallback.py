@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Choice of a session's planner: Claude, the offline planner, or Claude with the offline planner as its fallback."""
+"""Chooses a session's planner: Claude, the offline planner, or Claude with the offline planner as its fallback."""
 
 from __future__ import annotations
 

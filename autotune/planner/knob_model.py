@@ -5,9 +5,9 @@ The model is a tree-structured Parzen estimator over all knobs together (Bergstr
 ICML 2018). It is made anew for each set, so it learns the latest estimate of each candidate, and no database is kept.
 What it learns:
 - an estimate of the race: its value;
-- a failure, an ejection or a refusal: a bad result without a value (`PRUNED`), so that it keeps away; results marked as
-  failed (`FAIL`) it would ignore, and go there again;
-- settings that break a rule between knobs: a broken constraint. They are asked for only, and never proposed.
+- a failure, an ejection or a refusal: a bad result without a value (`PRUNED`), so that it keeps away; it ignores
+  results marked as failed (`FAIL`), and would suggest such settings again;
+- settings that break a rule between knobs: a broken constraint. The model may suggest them; they are never proposed.
 
 optuna takes half a second to import, so that is done only here and when it is used.
 """
@@ -34,7 +34,7 @@ MISSING = "optuna, which searches knobs, is not installed"
 STARTUP = 4
 """Results of a scheduler before the model proposes; until then settings are random."""
 ATTEMPTS = 64
-"""Most settings that are asked for in one set; many break a rule or were tried."""
+"""Most suggestions that the model makes for one set; many break a rule or were tried."""
 
 
 @dataclass(frozen=True)

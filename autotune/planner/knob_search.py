@@ -2,12 +2,12 @@
 """The planner that searches the knobs of the leaders by a model of the results (`knob_model`).
 
 The first set is that of the offline planner, after what past sessions found best. Each later set is divided between the
-schedulers of the leaders, ever more to the best. Half of a scheduler's places at most go to profiles that were not
-tried, the rest to what the model proposes, and where that has nothing new, to the leader with one knob one step
-further. Where all schedulers were slower than EEVDF, the nearest one is searched.
+schedulers of the leaders, with a growing share for the best. At most half of a scheduler's places go to profiles that
+were not tried, the rest to what the model suggests or, when it has nothing new, to the leader with one knob moved by
+one step. Where all schedulers were slower than EEVDF, the one that came closest is searched.
 
-The race is the only judge: the model learns nothing but its estimates. No settings that were tried, failed or refused
-are proposed again. The same seed and the same results give the same proposals.
+The race is the only judge: the model learns nothing but its estimates. Settings that were tried, failed or refused are
+not proposed again. The same seed and the same results give the same proposals.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ LARGEST_SET = 6
 LATER_SETS = 3
 """Sets that the affordable candidates are divided among, after the first."""
 TURNS = ((0, 1, 0, 2, 0, 1), (0, 0, 1), (0,))
-"""Whose place it is, by later set: 0 is the scheduler of the leader, 1 that of the next. The last goes on."""
+"""Order in which schedulers get places, for each later set: 0 is the scheduler of the leader, 1 that of the next. The
+last one holds for all sets after it."""
 
 
 class KnobSearch:

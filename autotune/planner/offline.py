@@ -164,7 +164,8 @@ def _variations(leader: CandidateResult, place: str, scheduler: Scheduler, machi
     where it stands in the race."""
     named = f"{leader.candidate.short} {place}"
     turned = _turned(leader, named, scheduler, machine)
-    for knobs, why in _by_turns(list(turned), list(_profiles(named, scheduler))):
+    profiled = [(settings, profile_reason(named, name)) for name, settings in profiles(scheduler)]
+    for knobs, why in _by_turns(list(turned), profiled):
         if goes_together(scheduler, knobs):
             yield Proposal(_without_defaults(scheduler, knobs.items()), why, "better than its neighbour")
 
@@ -184,11 +185,6 @@ def _turned(
             for value in _steps(knob, current):
                 why = f"{named}; {knob.name} goes from {current} to {value}"
                 yield {**settings, knob.name: value}, why
-
-
-def _profiles(named: str, scheduler: Scheduler) -> Iterator[tuple[dict[str, KnobValue], str]]:
-    for name, settings in profiles(scheduler):
-        yield settings, profile_reason(named, name)
 
 
 def profile_reason(named: str, profile: str) -> str:

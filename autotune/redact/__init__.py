@@ -30,8 +30,7 @@ That is why `--no-output-to-model` exists.
 from __future__ import annotations
 
 from autotune.redact.marks import LONGEST_MARK
-from autotune.redact.names import is_secret_name
 from autotune.redact.redactor import MOST_GROWTH, Redactor
 from autotune.redact.variables import without_surroundings
 
-__all__ = ["LONGEST_MARK", "MOST_GROWTH", "Redactor", "is_secret_name", "without_surroundings"]
+__all__ = ["LONGEST_MARK", "MOST_GROWTH", "Redactor", "without_surroundings"]

@@ -35,7 +35,8 @@ _BARE = re.compile(rf"(?:{MARK}|->(?=[A-Za-z_])|[^\s\"'<>;,&]|[;,&](?![\w. -]{{1
 _BARE_SHORT = re.compile(r"[^\s\"'<>;,&=:]+={0,2}")
 _LINE = re.compile(r"[^\r\n#]*")
 _PROSE_GOES_ON = re.compile(r"[a-z]+ [a-z]")
-"""After a quoted name: `project 'a-token': discarding no candidates`. What JSON or YAML names has no second word."""
+"""Two words after a quoted name are prose: `project 'a-token': discarding no candidates`. In JSON or YAML a bare value
+has no second word."""
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9_]*=[^=]")
 """The next variable on a line of them, whose own name decides: `CRATE=my-token VERSION=1.2`."""
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Takes out what has its name beside it in a structure: an XML element or its attributes, a pair of `name` and `value`,
-a call that defines, a block of YAML, an option of openssl."""
+"""Removes values whose names stand beside them in a structure: an XML element or its attributes, a pair of `name` and
+`value`, a call that defines, a block of YAML, an option of openssl."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Removes values in places of secrets: headers, cookies, URLs and .netrc. No name decides here."""
+"""Removes values in places of secrets: headers, cookies, URLs and .netrc. Here the place decides, not a name."""
 
 from __future__ import annotations
 

@@ -220,8 +220,8 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
 
 
 def _compiled(hint: str, pattern: str) -> re.Pattern[str]:
-    """Where a pattern begins with its hint, look back from behind it: Python searches for what a pattern begins with
-    many times as fast as it tries one that looks back first."""
+    """Where a pattern begins with its hint, move the look back behind the hint: Python searches many times faster for a
+    pattern that begins with fixed characters than for one that looks back first."""
     rest = pattern.removeprefix(_START)
     if rest == pattern or not rest.startswith(hint):
         return re.compile(pattern)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges by its words how surely the value of a name is secret."""
+"""Judges by the words of a name how surely its value is secret."""
 
 from __future__ import annotations
 
@@ -83,8 +83,3 @@ def _is_harmless(words: list[str]) -> bool:
     if "session" in words and not _HARMLESS_SESSIONS.isdisjoint(words):
         return True
     return tail in ("key", "keys") and not _HARMLESS_KEY_OF.isdisjoint(words)
-
-
-def is_secret_name(name: str) -> bool:
-    """Return whether the value of a variable, key or option is, or may be, secret, judging by its name."""
-    return name_strength(name) != ""

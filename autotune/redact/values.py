@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Judges by its looks whether a value is a secret, when its name makes that possible.
+"""Judges by the look of a value whether it is a secret, where its name leaves that open.
 
 Spared are placeholders, numbers, paths, digests, names in code and words of prose.
 """

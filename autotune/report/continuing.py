@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What reports say of chains of sessions: how to continue one, and what a continuation rests on. Pure."""
+"""Sentences on chains of sessions: how to continue one, and what a continuation rests on. Pure."""
 
 from __future__ import annotations
 
@@ -36,14 +36,10 @@ def continues_sentence(session: Session) -> list[str]:
     """Return what a continuation rests on; empty for a session that continues none."""
     if session.continues is None:
         return []
-    fresh = [one for one in session.results if one.fresh_pairs and one.candidate.key in _judged_now(session)]
+    confirmed_here = {trial.candidate for trial in session.trials if trial.phase == "confirm"}
+    fresh = [one for one in session.results if one.fresh_pairs and one.candidate.key in confirmed_here]
     judged = ", ".join(f"{printable(one.candidate.short)} by {one.fresh_pairs} fresh pairs" for one in fresh)
     known = f"This session (ID {session.id}) continues {session.continues}"
     if not judged:
         return [f"{known}; all rows are that one's."]
     return [f"{known}. Judged here: {judged}. The other rows are from before."]
-
-
-def _judged_now(session: Session) -> set[str]:
-    """Return the candidates that this session confirmed."""
-    return {trial.candidate for trial in session.trials if trial.phase == "confirm"}

@@ -26,7 +26,9 @@ _MOST_TITLE_CHARACTERS = 200
 
 def page(session: Session, given: Sequence[str] = ()) -> str:
     """Return the page, in ASCII. `given` are the options that repeat the session."""
-    title = _shortened(f"autotune: {session.workload.title}")
+    title = f"autotune: {session.workload.title}"
+    if len(title) > _MOST_TITLE_CHARACTERS:
+        title = f"{title[:_MOST_TITLE_CHARACTERS]} ..."
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -38,10 +40,6 @@ def page(session: Session, given: Sequence[str] = ()) -> str:
     )
     body = element("body", element("main", element("h1", title), *_sections(session, given)))
     return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_TITLE_CHARACTERS else f"{text[:_MOST_TITLE_CHARACTERS]} ..."
 
 
 def _sections(session: Session, given: Sequence[str]) -> Iterator[Safe]:
@@ -220,11 +218,8 @@ def _about(session: Session) -> Iterator[Safe]:
         "autotune": session.autotune_version,
         **{name: version for name, version in session.versions.items() if name != "autotune"},
     }
-    yield element("dl", joined(part for name, fact in facts.items() for part in _fact(name, fact)))
-
-
-def _fact(name: str, fact: str) -> tuple[Safe, Safe]:
-    return element("dt", name), element("dd", fact)
+    pairs = ((element("dt", name), element("dd", fact)) for name, fact in facts.items())
+    yield element("dl", joined(part for pair in pairs for part in pair))
 
 
 STYLE = """

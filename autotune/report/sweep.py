@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a report says of the workload's parameters, and of EEVDF at their values. Pure."""
+"""Sentences on the workload's parameters, and on EEVDF at their values. Pure."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 """Compiles BPF schedulers with the newest clang found; cached by content.
 
 The key of the cache is all that decides the object: the source, every header beside it, the kernel's types
-(`vmlinux.h`), the compiler and its flags. Two builds at once do the work twice and agree.
+(`vmlinux.h`), the compiler and its flags. Two builds at the same time do the work twice, with the same result.
 """
 
 from __future__ import annotations

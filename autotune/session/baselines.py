@@ -23,7 +23,8 @@ SHARE_OF_A_CLOSER_LOOK = 0.25
 """Most of the budget that is left which a second look at the values may take."""
 
 LEAST_SCHEDULERS = 3
-"""Schedulers that a planner may propose where the budget has no room for more at all values: they run at the best."""
+"""A planner may propose at least so many schedulers: where the budget has no room for them at all values, they run at
+the best."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ MOST_WAITING = 0.25
 MOST_STOLEN = 0.05
 """Share of CPU time that the hypervisor gave to others."""
 LEAST_USED = 0.25
-"""Share of the CPUs in use below which a load average is that of work that has ended."""
+"""With a smaller share of the CPUs in use, a high load average is left over from work that has ended."""
 LEAST_CAP = 0.99
 WATCHED_S = 0.25
 

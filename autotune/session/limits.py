@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How long a session's commands may take: each by itself, and all of them within the budget."""
+"""Limits on how long a session's commands may take: each by itself, and all of them within the budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ LEAST_TIMEOUT_S = 30.0
 TIMEOUT_FACTOR = 5.0
 """Without `--timeout`, a run may take five times the slowest baseline run, or 30 s if that is longer."""
 OVERTIME = 1.5
-"""A command that began before the budget ended may take this times its longest time so far, so that its run counts."""
+"""A command that began before the budget ended may take this many times its longest time so far, so that its run
+counts."""
 CLEANUP_S = 30.0
 """How long the cleanup command may take once the budget is used up."""
 
@@ -52,6 +53,6 @@ class Limits:
 
 
 def timed_out_text(run: Run, limit_s: float | None) -> str:
-    """Describe a run that was ended at its limit. The time until it was gone is longer, but nobody asked for that."""
+    """Describe a run that was ended at its limit, by that limit: until it was gone it took longer."""
     how = ": it ignored SIGTERM and was killed" if run.signal == 9 else ""
     return f"timed out after {round(run.wall_s if limit_s is None else limit_s, 1):g} s{how}"

@@ -5,7 +5,7 @@ not applied again."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from itertools import chain
 
 from autotune.measure.shown import Shown
 from autotune.records import Output, Run
@@ -24,7 +24,7 @@ def nearest_line(expression: str, run: Run) -> str | None:
     best: str | None = None
     last: str | None = None
     most = 0
-    for line in _lines(run):
+    for line in chain(shown_lines(run.stdout), shown_lines(run.stderr)):
         folded = line.casefold()
         found = sum(len(word) for word in words if word in folded)
         if found > most:
@@ -39,11 +39,6 @@ def words_of(expression: str) -> set[str]:
     """Return what stands in the expression as plain text, word by word, in lower case."""
     plain = _NO_TEXT.sub(lambda found: found["escaped"][1] if found["escaped"] else " ", expression)
     return {word.casefold() for word in plain.split() if len(word) > 1}
-
-
-def _lines(run: Run) -> Iterator[str]:
-    for output in (run.stdout, run.stderr):
-        yield from shown_lines(output)
 
 
 def shown_lines(output: Output) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Everything that can be known before a session starts: one list, for `cc`, `--dry-run` and `prompt`.
+"""Checks all that can be known before a session starts: one list of checks, for `cc`, `--dry-run` and `prompt`.
 
 What always holds here:
 - nothing is started, attached or written, and nothing is waited for;

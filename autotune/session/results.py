@@ -87,7 +87,7 @@ class Results:
             note=note,
             expected=entry.proposal.expected,
             prediction=entry.proposal.prediction,
-            held=ranking.held(entry.proposal.prediction, standing.verdict),
+            held=ranking.came_true(entry.proposal.prediction, standing.verdict),
             fresh_pairs=standing.fresh_pairs,
             slowest=standing.tail.slowest if standing.tail is not None else None,
             guards=self.guards_of(standing),

@@ -12,7 +12,7 @@ What always holds here:
 - a confirmation rests on pairs of its own. What earlier sessions measured chooses who is confirmed first, tells the
   noise, and shows slow runs; none of that can make a candidate win that its fresh pairs do not.
 
-So a continuation needs no more of the sessions before than `Carried` holds.
+So a continuation needs nothing of the sessions before but `Carried`.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ TOO_SMALL_LEVEL = 0.05
 """One-sided level at which a gain is shown to be less than what is wanted. It claims nothing."""
 
 GIVING_UP = ((0.25, 0.0), (0.5, 0.5), (0.75, 1.0))
-"""From which share of the pairs on a leader is given up that is not more than so many standard errors above 1."""
+"""From each of these shares of the pairs on, a leader is given up unless it is more than so many standard errors above
+1."""
 
 
 @dataclass(frozen=True)
@@ -171,13 +172,14 @@ class Confirmation:
 
     @property
     def against(self) -> str | None:
-        """Key of the rival that least is shown against; None for the baseline itself, as without rivals."""
+        """Key of the rival that the candidate is least shown to beat; None for the baseline itself, as without
+        rivals."""
         lows = {key: estimate.interval(self.level).low for key, estimate in self._estimates().items()}
         return min(lows, key=lambda key: lows[key], default=None)
 
     def interval(self) -> Interval | None:
-        """Return the interval that the last look used, over the baseline that least is shown against: it excludes 1 if
-        and only if all do. None with fewer than two pairs."""
+        """Return the interval that the last look used, over the baseline that the candidate is least shown to beat: it
+        excludes 1 if and only if all do. None with fewer than two pairs."""
         estimate = self._estimates().get(self.against)
         return estimate.interval(self.level) if estimate is not None else None
 

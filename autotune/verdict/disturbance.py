@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which runs were disturbed from outside. Pure.
+"""Decides which runs were disturbed from outside. Pure.
 
 A disturbed run is marked and counts all the same. Leaving it out would select data by something that depends on the
 result: a slow run lasts longer, so more may happen to it, and a scheduler whose slow runs are left out looks faster.

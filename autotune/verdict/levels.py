@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How strict each look at growing data must be, so that all looks together risk no more than alpha. Pure.
+"""Computes how strict each look at growing data must be, so that all looks together risk no more than alpha. Pure.
 
 The risk spent until a share t of the data is in is alpha * t^1.5 (Lan and DeMets, "Discrete sequential boundaries for
 clinical trials", Biometrika 70, 1983; the power family of Kim and DeMets, Biometrika 74, 1987). The level of a look

@@ -61,11 +61,11 @@ import dataclasses
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from autotune.records import BASELINE, Goal, Interval, Verdict
-from autotune.verdict.chain import Carried, Remainder, shrunken
+from autotune.verdict.chain import Remainder
 from autotune.verdict.coldstart import BY_FAR, cold_round
 from autotune.verdict.confirm import (
     FIRST_LOOK_PAIRS,
@@ -77,11 +77,12 @@ from autotune.verdict.confirm import (
     Scatter,
     pairs_to_show,
 )
+from autotune.verdict.entrant import Entrant, Reliability
+from autotune.verdict.outpaced import outpaced
 from autotune.verdict.statistic import Statistic
 from autotune.verdict.stats import (
     SAME_MARGIN,
     log_speedup,
-    student_t_quantile,
     usable,
     verdict,
 )
@@ -106,10 +107,6 @@ OUTPACED_LEVEL = 0.05
 TAIL_RUNS = 24
 """Valid runs of a winner after which its slow tail is known well enough: stalls in one run of eight would have shown
 with a probability of 95 % (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)."""
-
-INVALID_IN_A_ROW = 2
-INVALID_IN_ALL = 3
-"""Invalid trials, in a row or in all, after which a candidate (or the baseline) is dropped."""
 
 _COST_OF_LOOKS = 1.25
 """How many times the textbook's pairs a least gain gets: several looks, and noise that is only estimated, cost some."""
@@ -155,61 +152,13 @@ class Standing:
     """What its runs show of rare slow ones; None without a valid run."""
 
     against: str = BASELINE
-    """Key of the baseline that the interval compares with: of several, the one that least is shown against."""
+    """Key of the baseline that the interval compares with: of several, the one that the candidate is least shown to
+    beat."""
 
     @property
     def pairs(self) -> int:
         """Number of pairs that the interval rests on."""
         return len(self.rounds)
-
-
-@dataclass
-class _Reliability:
-    """Counts the invalid trials of one key."""
-
-    invalid: int = 0
-    in_a_row: int = 0
-
-    def count(self, valid: bool) -> None:
-        self.invalid += not valid
-        self.in_a_row = 0 if valid else self.in_a_row + 1
-
-    @property
-    def lost(self) -> bool:
-        return self.in_a_row >= INVALID_IN_A_ROW or self.invalid >= INVALID_IN_ALL
-
-
-@dataclass
-class _Entrant:
-    """A candidate in the race. `pairs` are logarithms of speedups in the race, by round."""
-
-    key: str
-    alpha: float
-    pairs: dict[int, float] = field(default_factory=dict)
-    reliability: _Reliability = field(default_factory=_Reliability)
-    failed: bool = False
-    """Dropped for a failure, not for being behind: its times mean nothing."""
-    dropped: str | None = None
-    behind: str | None = None
-    """Key of the candidate that it was dropped for being behind."""
-    resting: bool = False
-    tail: Tail = field(default_factory=Tail)
-    joined_at: int = 0
-    """Number of the last round of the race before it joined."""
-    confirmation: Confirmation | None = None
-    costs: dict[int, float] = field(default_factory=dict)
-    """What is to be small, by round of the race."""
-    carried: Carried | None = None
-    """What sessions before this one know of it; None in the first of a chain."""
-
-    @property
-    def estimate(self) -> float:
-        """Mean logarithm of the speedup, shrunk towards no difference."""
-        return shrunken((*self.pairs.values(), *(self.carried.fresh if self.carried else ())))
-
-    @property
-    def racing(self) -> bool:
-        return self.dropped is None and not self.resting
 
 
 class Race:
@@ -247,9 +196,9 @@ class Race:
         self._least_log = math.log1p(min_effect)
         self._statistic = statistic
         self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
-        self._entrants: dict[str, _Entrant] = {}
+        self._entrants: dict[str, Entrant] = {}
         self.baselines = (baseline, *rivals)
-        self._baseline = _Reliability()
+        self._baseline = Reliability()
         self._alpha_for_sets = alpha
         self._alpha_left = alpha
         self._others = Scatter()
@@ -283,7 +232,7 @@ class Race:
         share = self._alpha_for_sets * _SPENT_AT_ONCE
         self._alpha_for_sets -= share
         joined_at = self._race_rounds
-        self._entrants.update((key, _Entrant(key, share / len(keys), joined_at=joined_at)) for key in keys)
+        self._entrants.update((key, Entrant(key, share / len(keys), joined_at=joined_at)) for key in keys)
         self._set_size = len(self._racing())
         self._set_began_at = self._race_rounds
         self._set_ends_at = self._race_rounds + self._max_rounds
@@ -396,7 +345,7 @@ class Race:
 
     def remainder(self) -> Remainder:
         """Return what a race that continues this one may begin with."""
-        known = [_carried(one) for one in self._entrants.values() if one.dropped is None and one.pairs]
+        known = [one.left_over() for one in self._entrants.values() if one.dropped is None and one.pairs]
         known.sort(key=lambda one: one.estimate, reverse=True)
         ahead = tuple(one for one in known if self._statistic is not None or one.estimate > 0.0)
         keys = {one.key for one in ahead}
@@ -482,7 +431,7 @@ class Race:
         """Standard deviation of the logarithm of a speedup, over all pairs of the session; None before it is known. Of
         another statistic, what pairs would have whose mean is as noisy."""
         if self._statistic is not None:
-            return max((found for one in self._entrants.values() if (found := _deviation(one))), default=None)
+            return max((found for one in self._entrants.values() if (found := one.deviation)), default=None)
         fresh = (Scatter.of(one.confirmation.pairs.values()) for one in self._entrants.values() if one.confirmation)
         return sum(fresh, self._shared()).deviation
 
@@ -492,7 +441,7 @@ class Race:
         entrants = self._entrants.values()
         standings = {entrant.key: self._standing(entrant) for entrant in entrants}
 
-        def rank(entrant: _Entrant) -> tuple[bool, bool, float]:
+        def rank(entrant: Entrant) -> tuple[bool, bool, float]:
             interval = standings[entrant.key].interval
             return entrant.key != self.winner, entrant.failed, -interval.estimate if interval else math.inf
 
@@ -504,7 +453,7 @@ class Race:
         if self._open is not None:
             raise ValueError(f"round {self._open.number} has not been recorded")
 
-    def _won(self) -> _Entrant | None:
+    def _won(self) -> Entrant | None:
         """Return the candidate that won its confirmation, whatever its runs alone show."""
         confirmation = self._confirmation
         if confirmation is None or confirmation.outcome != "won":
@@ -517,10 +466,10 @@ class Race:
         self._rng.shuffle(order)
         return tuple(order)
 
-    def _racing(self) -> list[_Entrant]:
+    def _racing(self) -> list[Entrant]:
         return [entrant for entrant in self._entrants.values() if entrant.racing]
 
-    def _may_have_started_cold(self, entrant: _Entrant) -> bool:
+    def _may_have_started_cold(self, entrant: Entrant) -> bool:
         """Return whether a candidate's first run of this set was slower by far than its last."""
         costs = [cost for number, cost in entrant.costs.items() if number > self._set_began_at]
         return bool(costs) and costs[0] > (1.0 + BY_FAR) * costs[-1]
@@ -529,9 +478,7 @@ class Race:
         entrant = self._entrants[self._confirmation.key] if self._confirmation else None
         return max(0, self._tail_runs - entrant.tail.runs) if entrant else 0
 
-    def _record_one(
-        self, entrant: _Entrant, opened: Round, baselines: Mapping[str, float], value: float | None
-    ) -> None:
+    def _record_one(self, entrant: Entrant, opened: Round, baselines: Mapping[str, float], value: float | None) -> None:
         """Record a candidate's value beside those of the round's baselines; without any, it has no pair."""
         entrant.reliability.count(value is not None)
         if entrant.reliability.lost:
@@ -556,22 +503,23 @@ class Race:
                 self._see_confirmation(entrant, self._confirmation)
 
     def _cost(self, value: float) -> float:
-        """Return what is to be small: the value itself, or time per work where it is to be large."""
+        """Return the cost of a run, which is to be small: the value itself, or time per work where the value is to be
+        large."""
         return value if self._goal == "min" else 1.0 / value
 
-    def _see_confirmation(self, entrant: _Entrant, confirmation: Confirmation) -> None:
+    def _see_confirmation(self, entrant: Entrant, confirmation: Confirmation) -> None:
         self._pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
         elif confirmation.outcome == "lost":
             self._choose_for_confirmation(confirmation.alpha / 2)
 
-    def _judge_tail(self, entrant: _Entrant) -> None:
+    def _judge_tail(self, entrant: Entrant) -> None:
         """End the win of a candidate whose rare stalls cost more than its typical run gains."""
         if self._stalls(entrant):
             self.drop(entrant.key, entrant.tail.problem, failed=False)
 
-    def _stalls(self, entrant: _Entrant) -> bool:
+    def _stalls(self, entrant: Entrant) -> bool:
         """Return whether rare stalls cost more than the typical run gains; what is judged may contain them already."""
         covered = self._statistic is not None and self._statistic.covers_tail
         return not covered and not entrant.tail.mean_is_better
@@ -646,7 +594,7 @@ class Race:
         """Scatter of the race's pairs, each around its candidate's mean."""
         return sum((Scatter.of(entrant.pairs.values()) for entrant in self._entrants.values()), self._others)
 
-    def _standing(self, entrant: _Entrant) -> Standing:
+    def _standing(self, entrant: Entrant) -> Standing:
         confirmation = entrant.confirmation
         judged = confirmation is not None and confirmation.outcome is not None
         against = self.baselines[0]
@@ -670,13 +618,13 @@ class Race:
             against=against,
         )
 
-    def _verdict(self, entrant: _Entrant, interval: Interval | None, *, claims: bool) -> Verdict:
+    def _verdict(self, entrant: Entrant, interval: Interval | None, *, claims: bool) -> Verdict:
         """Return the verdict; fresh pairs claim nothing before their look."""
         if entrant.failed:
             return "invalid"
         return verdict(interval, self._same_margin) if claims else "undecided"
 
-    def _race_interval(self, entrant: _Entrant) -> Interval | None:
+    def _race_interval(self, entrant: Entrant) -> Interval | None:
         """Return a candidate's interval at its current look; the looks of a series share evenly. None for another
         statistic than the typical run: the race has too few rounds to claim anything of it."""
         if self._statistic is not None:
@@ -686,43 +634,6 @@ class Race:
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
         left = entrant.alpha * (1.0 - _SPENT_AT_ONCE) ** series
         return estimate.interval(left * _SPENT_AT_ONCE / looks_in_series / 2) if estimate is not None else None
-
-
-def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str, dict[str, float]]:
-    """Return the best column by its mean, and how far behind it each column is that noise does not explain.
-
-    Columns are candidates, rows are the rounds that all of them ran; at least two of each. A column is behind when its
-    mean is below the best by more than
-
-        t * s * sqrt(2 / rows),   t one-sided at `alpha` with (rows - 1) * (columns - 1) df,
-
-    where s is the noise that remains without the means of rows and columns: the least significant difference of a
-    randomised complete block design (Montgomery, Design and Analysis of Experiments, chapter 4)."""
-    rows = list(zip(*columns.values(), strict=True))
-    count, width = len(rows), len(columns)
-    means = {key: math.fsum(column) / count for key, column in columns.items()}
-    grand = math.fsum(means.values()) / width
-    squares = 0.0
-    for row in rows:
-        level = math.fsum(row) / width - grand
-        squares += sum((value - mean - level) ** 2 for value, mean in zip(row, means.values(), strict=True))
-    df = (count - 1) * (width - 1)
-    noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
-    best = max(means, key=lambda key: means[key])
-    return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
-
-
-def _carried(entrant: _Entrant) -> Carried:
-    before = entrant.carried.fresh if entrant.carried is not None else ()
-    fresh = tuple(entrant.confirmation.pairs.values()) if entrant.confirmation is not None else ()
-    tail = Tail(list(entrant.tail.compared), list(entrant.tail.alone))
-    return Carried(entrant.key, tuple(entrant.pairs.values()), (*before, *fresh), tail)
-
-
-def _deviation(entrant: _Entrant) -> float | None:
-    confirmation = entrant.confirmation
-    estimate = confirmation.judge(confirmation.values.get(None, ())) if confirmation and confirmation.judge else None
-    return estimate.error * math.sqrt(len(confirmation.pairs)) if estimate and confirmation else None
 
 
 def _valid(value: float | None) -> float | None:

@@ -163,7 +163,7 @@ def more_pairs(speedup: Interval, pair_deviation: float | None, had: int, least_
     return more if more <= MOST_MORE_PAIRS else None
 
 
-def held(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
+def came_true(prediction: Prediction | None, verdict: Verdict | None) -> bool | None:
     """Return whether a prediction came true; None when the verdict does not show it."""
     if prediction is None or verdict in (None, "undecided", "invalid"):
         return None

@@ -11,9 +11,10 @@ of the metric.
   alike (Efron and Tibshirani, An Introduction to the Bootstrap, chapters 6 and 8). It is drawn by the session's seed.
   Nothing is lent from the race: its few runs say nothing about a tail.
 - *Degrees of freedom.* A percentile rests on the runs around it. With k = n (1 - p) runs beyond it, a t of 2k - 1
-  degrees is used, and no look comes before `TAIL_PAIRS` runs lie beyond it. With n - 1 degrees instead, and looks from
-  10 pairs on, a p90 won falsely in up to 12 of 100 confirmations that may risk 2.5; so it is at most 4, in the worst
-  case (one run in ten stalls, just where the p90 lies), and mostly below 2 (tests/integration/test_race_simulation.py).
+  degrees is used, and no look comes before `TAIL_PAIRS` runs lie beyond it. With n - 1 degrees, and looks from 10 pairs
+  on, a p90 wins falsely in up to 12 of 100 confirmations where 2.5 are allowed. This way it does so in at most 4, in
+  the worst case (one run in ten stalls, just where the p90 lies), and mostly in fewer than 2
+  (tests/integration/test_race_simulation.py).
 - *Price.* With six candidates, a gain of 5 % at 2 % noise takes the mean and the median about 40 runs, a p75 45 and a
   p90 67, where the typical run takes 36.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Gate 2, after the compiler: which callback of the object may call which function of the kernel.
+"""Gate 2, after the compiler: checks which functions of the kernel each callback of the object calls.
 
 The kernel checks this too: some versions when a program is loaded, others when it calls, by ejecting the scheduler.
 Here the object is judged, before any kernel sees it: a callback's program with all functions of the object that it

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Gate 2, after the compiler: checks the maps of the object.
 
-The loader makes what an object describes before the verifier sees a line of it: a map may be pinned, by which it is
-another program's map or stays behind for ever, and it takes its memory at once.
+The loader makes what an object describes before the verifier sees a line of it: a pinned map is shared with another
+program or stays behind for ever, and every map takes its memory at once.
 """
 
 from __future__ import annotations

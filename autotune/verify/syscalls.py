@@ -4,8 +4,8 @@
 An allow-list: what it does not name fails with ENOSYS, as in a kernel without the call, which a C library knows how to
 do without (clone3, for one, becomes clone). Nothing here opens a way to another kernel subsystem: no sockets, keys,
 io_uring, BPF, perf events, userfaultfd, tracing of processes, mounts or namespaces, nor a call that is newer than this
-list. libseccomp, which bubblewrap's and QEMU's users have, knows the numbers of each architecture, and the ways around
-a filter that they open (another ABI of the same CPU kills the program).
+list. libseccomp, which is there wherever bubblewrap or QEMU is, knows the numbers of each architecture, and closes the
+ways around a filter (a call by another ABI of the same CPU kills the program).
 """
 
 from __future__ import annotations

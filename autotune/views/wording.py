@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from autotune import events
-from autotune.records import BASELINE, Candidate, Phase, is_baseline
+from autotune.records import BASELINE, Phase, is_baseline
 from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
@@ -47,10 +47,6 @@ class Line:
 def shown_key(key: str) -> str:
     """Return a candidate's key for people."""
     return f"EEVDF{printable(key.removeprefix(BASELINE))}" if is_baseline(key) else printable(key)
-
-
-def _name(candidate: Candidate) -> str:
-    return shown_key(candidate.short)
 
 
 class Wording:
@@ -176,7 +172,7 @@ class Wording:
         return [Line(f"  {shown_key(event.candidate)} is dropped: {printable(event.reason)}")]
 
     def _standings(self, event: events.Standings) -> list[Line]:
-        known = [(_name(r.candidate), r.speedup) for r in event.results if r.speedup is not None]
+        known = [(shown_key(r.candidate.short), r.speedup) for r in event.results if r.speedup is not None]
         if not known:
             return []
         places = "; ".join(f"{name} {interval_text(speedup)}" for name, speedup in known)

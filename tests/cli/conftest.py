@@ -35,9 +35,9 @@ def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def story(monkeypatch: pytest.MonkeyPatch) -> Story:
-    told = Story()
-    monkeypatch.setattr(select, "choose", told.choose)
-    monkeypatch.setattr(tuner, "tune", told.tune)
+    story = Story()
+    monkeypatch.setattr(select, "choose", story.choose)
+    monkeypatch.setattr(tuner, "tune", story.tune)
     monkeypatch.setattr(preflight, "CHECKS", tuple(one for one in preflight.CHECKS if one not in OF_THIS_MACHINE))
     monkeypatch.setattr(build, "newest_clang", lambda: build.Clang("clang-19", "19"))
-    return told
+    return story

@@ -37,7 +37,7 @@ from tests.support.command_line import ROOT, SESSION, Story, at_terminal, error_
 
 
 @pytest.mark.usefixtures("story")
-def test_a_setting_that_changes_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_changes_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start.Engine, "require", lambda *_: None)
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
@@ -178,10 +178,10 @@ def test_behind_two_dashes_it_is_the_commands_own_option(story: Story) -> None:
 
 def test_a_command_that_fails_under_i_says_what_i_means(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autotune.commands.asking.at_terminal", lambda _stream: True)
-    for flags, told in ((("-i",), True), ((), False)):
+    for flags, advised in ((("-i",), True), ((), False)):
         story.raises = WorkloadError("it fails", hint="make it succeed first, or use --ignore-failure")
         said = error_of(run("cc", *flags, "true"))
-        assert ("--ignore-failure (not -i, which asks before each scheduler is attached)" in said) == told
+        assert ("--ignore-failure (not -i, which asks before each scheduler is attached)" in said) == advised
 
 
 @pytest.mark.parametrize("flag", ["--conclude", "-C"])
@@ -306,7 +306,7 @@ def test_with_json_on_standard_output_nothing_else_is_there(story: Story) -> Non
 
 
 @pytest.mark.usefixtures("story")
-def test_the_report_is_written_in_every_form_that_was_asked_for() -> None:
+def test_the_report_is_written_in_every_form_that_was_requested() -> None:
     result = run("cc", "make", "--json", "r.json", "--export-markdown", "r.md", "--export-csv", "r.csv")
     assert result.exit_code == 0
     assert json.loads(Path("r.json").read_text())["schema"] == documents.SCHEMA_VERSION
@@ -379,7 +379,7 @@ def test_a_session_that_failed_half_way_is_written_and_an_error(story: Story) ->
 
 
 @pytest.mark.parametrize("how", ["option", "program option", "variable"])
-def test_a_traceback_and_the_long_log_come_only_when_asked_for(
+def test_a_traceback_and_the_long_log_come_only_when_requested(
     story: Story, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     story.raises = AttachError("refused", detail="verifier: R1 unbounded")

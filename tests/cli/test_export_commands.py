@@ -69,9 +69,9 @@ def test_the_winner_of_a_report_is_exported(tmp_path: Path) -> None:
     file.write_text(documents.json_text(a_session(rusty())))
     done = run("export", "scx-loader", "--from", str(file))
     assert done.exit_code == 0, done.stderr
-    told = tomllib.loads(done.stdout)
-    assert told["default_sched"] == "scx_rusty"
-    assert len(told["scheds"]["scx_rusty"]["auto_mode"]) == 1
+    written = tomllib.loads(done.stdout)
+    assert written["default_sched"] == "scx_rusty"
+    assert len(written["scheds"]["scx_rusty"]["auto_mode"]) == 1
 
 
 def test_a_winner_with_parameters_is_exported_without_them_and_the_origin_names_the_value(tmp_path: Path) -> None:

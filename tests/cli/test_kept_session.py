@@ -52,7 +52,7 @@ def test_a_cleanup_that_fails_is_an_error_beside_a_whole_report() -> None:
     assert any("cleanup command failed" in warning for warning in kept()["warnings"])
 
 
-def test_a_prepare_that_fails_late_is_told_and_all_runs_are_kept() -> None:
+def test_a_prepare_that_fails_late_is_reported_and_all_runs_are_kept() -> None:
     done = ended("--prepare", "late", "--cleanup", "fail too")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -103,7 +103,7 @@ def test_a_reader_that_leaves_costs_no_report(lines: int) -> None:
     assert kept()["failure"] is None
 
 
-def test_a_full_disk_below_standard_output_is_told_once() -> None:
+def test_a_full_disk_below_standard_output_is_reported_once() -> None:
     with open("/dev/full", "w") as full:
         done = ended(stdout=full)
     assert done.returncode == 1
@@ -122,7 +122,7 @@ def test_streams_that_are_closed_from_the_start(closed: str) -> None:
     kept()
 
 
-def test_errors_that_cannot_be_told_change_no_exit_code() -> None:
+def test_errors_that_cannot_be_reported_change_no_exit_code() -> None:
     with open("/dev/full", "w") as full:
         assert ended("--cleanup", "fail", stdout=full, stderr=full).returncode == 1
     kept()

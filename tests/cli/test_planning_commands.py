@@ -38,7 +38,7 @@ def test_a_dry_run_with_a_key_shows_what_would_be_sent(story: Any, monkeypatch: 
 
 @pytest.mark.usefixtures("story")
 @pytest.mark.parametrize("arguments", [("--planner", "offline"), ("--planner", "search"), ("--scheduler", "at_fifo")])
-def test_a_dry_run_that_asks_no_model_shows_no_request(
+def test_a_dry_run_that_needs_no_model_shows_no_request(
     monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, str]
 ) -> None:
     monkeypatch.setattr(select, "describe", lambda *_args, **_choice: "micro-VM, kernel 6.18")

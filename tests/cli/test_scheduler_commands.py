@@ -45,10 +45,10 @@ def test_what_passed_is_listed_with_the_others_and_can_be_shown() -> None:
         assert piece in shown
     assert "equal_hogs: longest_wait_s 0.04 (EEVDF 0.03), jain 0.998 (EEVDF 0.99)" in " ".join(shown.split())
     assert "autotune cc --scheduler custom:mine" in shown
-    told = json.loads(run("schedulers", "show", "custom:mine", "--json").stdout)
-    assert told["name"] == "custom:mine"
-    assert told["seal"]["token"] == "kept"
-    assert told["reports"][0]["gate"] == "behaviour"
+    written = json.loads(run("schedulers", "show", "custom:mine", "--json").stdout)
+    assert written["name"] == "custom:mine"
+    assert written["seal"]["token"] == "kept"
+    assert written["reports"][0]["gate"] == "behaviour"
 
 
 def test_why_it_was_detached_is_shown_with_it() -> None:
@@ -67,7 +67,7 @@ def test_the_old_noun_is_an_alias_that_help_does_not_show(words: tuple[str, ...]
     assert "scheduler" not in commands
 
 
-def test_one_that_is_damaged_is_told_as_such_and_not_as_unknown() -> None:
+def test_one_that_is_damaged_is_reported_as_such_and_not_as_unknown() -> None:
     (kept("mine").directory / "seal.json").write_text("{")
     for name in ("mine", "custom:mine"):
         result = run("schedulers", "show", name)
@@ -127,7 +127,7 @@ def test_an_entry_that_cannot_be_is_one_line(entry: str, said: str) -> None:
 
 
 @pytest.mark.bpf
-def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() -> None:
+def test_a_source_that_a_gate_stops_is_reported_line_by_line_and_is_exit_code_1() -> None:
     """With nothing but a parser: no machine is booted for what the first gate stops."""
     Path("lost.bpf.c").write_text('#include "at.h"\n\nint x = y;\n')
     result = run("schedulers", "verify", "lost.bpf.c")
@@ -138,8 +138,8 @@ def test_a_source_that_a_gate_stops_is_told_line_by_line_and_is_exit_code_1() ->
     whole = json.loads(Path(kept_at.removeprefix("The whole report: ")).read_text())
     assert [report["gate"] for report in whole["reports"]] == ["source"]
     assert result.stdout.splitlines()[-1] == "lost was stopped at gate 'source'."
-    told = json.loads(run("schedulers", "verify", "lost.bpf.c", "--json").stdout)
-    assert (told["passed"], told["reports"][0]["gate"]) == (False, "source")
+    written = json.loads(run("schedulers", "verify", "lost.bpf.c", "--json").stdout)
+    assert (written["passed"], written["reports"][0]["gate"]) == (False, "source")
 
 
 def test_what_a_terminal_cannot_show_appears_as_an_escape() -> None:

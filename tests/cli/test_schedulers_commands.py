@@ -87,7 +87,7 @@ def test_ours_are_built_in() -> None:
     assert here()["at_fifo"]["found"] == "built in"
 
 
-def test_one_that_cannot_be_trusted_is_told_and_the_others_are_listed(
+def test_one_that_cannot_be_trusted_is_reported_and_the_others_are_listed(
     small_catalogue: Callable[..., None], bin_dir: Path
 ) -> None:
     small_catalogue(scx_programs.entry(), scx_programs.entry("scx_c", language="c", version_option=None))
@@ -131,9 +131,9 @@ def test_check_tells_each_difference_and_exits_with_1(bin_dir: Path) -> None:
     )
     checked = run("schedulers", "check", "scx_good")
     assert checked.exit_code == 1
-    told = checked.stdout.splitlines()
-    assert told[0].endswith("the catalogue describes 1.2.3: 3 differences")
-    assert told[1:] == [
+    written = checked.stdout.splitlines()
+    assert written[0].endswith("the catalogue describes 1.2.3: 3 differences")
+    assert written[1:] == [
         "  --slice-us is 2000 by default; the catalogue says 1000",
         "  --leave-local is not in the catalogue: Keeps tasks where they are",
         "  --keep-local (knob keep_local) is not an option of the program",
@@ -151,7 +151,7 @@ def test_check_takes_absence_for_no_error() -> None:
     assert "scx_good: not installed (autotune schedulers install scx_good" in named.stdout
 
 
-def test_check_never_asks_one_that_must_not_be_asked(small_catalogue: Callable[..., None], bin_dir: Path) -> None:
+def test_check_never_queries_one_that_must_not_be_queried(small_catalogue: Callable[..., None], bin_dir: Path) -> None:
     small_catalogue(scx_programs.entry("scx_never", help="never", version_option=None))
     scx_programs.put(bin_dir, "scx_never")
     checked = run("schedulers", "check")

@@ -224,7 +224,7 @@ class CommandSuite:
         assert rig.run(f"exit {code}").exit_code == code
         assert rig.machine.measure(rig.spec(f"exit {code}"), None).run.exit_code == code
 
-    def test_a_signal_is_told_apart_from_an_exit_code(self, rig: Rig) -> None:
+    def test_a_signal_is_distinguished_from_an_exit_code(self, rig: Rig) -> None:
         done = rig.run("kill -SEGV $$")
         assert (done.exit_code, done.signal) == (None, signal.SIGSEGV)
 
@@ -280,7 +280,7 @@ class CommandSuite:
         assert done.metric_matches == ("12.5", "3")
         assert done.metric_count == 2
 
-    def test_what_cannot_be_asked_for_is_an_error_of_ours_and_the_next_run_is_fine(self, rig: Rig) -> None:
+    def test_what_cannot_be_requested_is_an_error_of_ours_and_the_next_run_is_fine(self, rig: Rig) -> None:
         with pytest.raises(AutotuneError):
             rig.run("echo", metric_regex="(")
         rig.assert_usable()
@@ -303,7 +303,7 @@ class CommandSuite:
         assert done.stdout.head == "three\n"
         rig.assert_usable()
 
-    def test_setup_and_measured_run_see_the_same_files_until_they_are_thrown_away(self, rig: Rig) -> None:
+    def test_setup_and_measured_run_see_the_same_files_until_they_are_discarded(self, rig: Rig) -> None:
         rig.machine.fresh()
         rig.run("echo prepared > made")
         assert rig.machine.measure(rig.spec("cat made; echo more >> made"), None).run.stdout.head == "prepared\n"
@@ -347,5 +347,5 @@ class ClosingSuite:
     def test_nothing_is_left_to_detach_afterwards(self, rig: Rig) -> None:
         rig.assert_nothing_to_detach()
 
-    def test_what_it_is_can_be_told_afterwards(self, rig: Rig) -> None:
+    def test_what_it_is_is_known_afterwards(self, rig: Rig) -> None:
         assert rig.machine.info.cpus >= 1

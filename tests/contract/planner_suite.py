@@ -131,7 +131,7 @@ def stories(*, least: int = 0) -> st.SearchStrategy[Story]:
     return st.builds(Story, openings(), affordable, st.integers(0, 1_000))
 
 
-def told(rig: Rig, story: Story, planner: Planner | None = None) -> Iterator[Turn]:
+def turns_of(rig: Rig, story: Story, planner: Planner | None = None) -> Iterator[Turn]:
     """Play a session: each turn measures what was proposed, until the planner raises."""
     planner = rig.begin(story.seed) if planner is None else planner
     rng = random.Random(story.seed)
@@ -186,7 +186,7 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_it_proposes_what_the_catalogue_resolves_and_the_machine_can_run(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             for proposal in turn.proposals:
                 assert _resolves(rig.catalog, proposal.candidate)
                 assert proposal.candidate.scheduler not in rig.unusable
@@ -194,7 +194,7 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_it_repeats_neither_what_was_tried_nor_itself(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             tried = [_meaning(rig.catalog, result.candidate) for result in turn.situation.results]
             proposed = [_meaning(rig.catalog, one.candidate) for one in turn.proposals]
             assert len(set(proposed)) == len(proposed)
@@ -203,7 +203,7 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_it_proposes_no_more_than_the_situation_affords(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             assert len(turn.proposals) <= turn.situation.candidates_affordable
 
     @laws
@@ -213,7 +213,7 @@ class PlannerSuite:
     ) -> None:
         planner = rig.begin(story.seed)
         last = replace(story.opening, candidates_affordable=0)
-        for turn in told(rig, story, planner):
+        for turn in turns_of(rig, story, planner):
             last = replace(turn.situation, candidates_affordable=0)
         before = planner.spending
         assert list(planner.propose(last)) == []
@@ -223,7 +223,7 @@ class PlannerSuite:
     @given(stories(least=1))
     def test_an_empty_list_ends_planning(self, rig: Rig, story: Story) -> None:
         planner = rig.begin(story.seed)
-        for turn in told(rig, story, planner):
+        for turn in turns_of(rig, story, planner):
             if turn.error is None and not turn.proposals:
                 assert list(planner.propose(turn.situation)) == []
                 return
@@ -231,7 +231,7 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_each_proposal_says_why_in_one_line(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             for proposal in turn.proposals:
                 assert proposal.reason.strip()
                 assert len(proposal.reason.splitlines()) == 1
@@ -239,26 +239,26 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_proposals_survive_the_way_through_a_record(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             for proposal in turn.proposals:
                 assert _survives(proposal)
 
     @laws
     @given(stories())
     def test_the_situation_is_left_as_it_was(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             assert turn.situation == turn.shown
 
     @laws
     @given(stories())
     def test_nothing_is_attached_afterwards(self, rig: Rig, story: Story) -> None:
-        for _turn in told(rig, story):
+        for _turn in turns_of(rig, story):
             assert not rig.attached()
 
     @laws
     @given(stories())
     def test_it_raises_planner_errors_only(self, rig: Rig, story: Story) -> None:
-        for turn in told(rig, story):
+        for turn in turns_of(rig, story):
             if turn.error is not None:
                 assert isinstance(turn.error, PlannerError), repr(turn.error)
                 assert turn.error.message
@@ -274,7 +274,7 @@ class PlannerSuite:
     @laws
     @given(stories())
     def test_what_was_opened_for_it_may_be_closed_twice(self, rig: Rig, story: Story) -> None:
-        list(told(rig, story))
+        list(turns_of(rig, story))
         for _ in range(2):
             try:
                 rig.close()
@@ -286,7 +286,7 @@ class PlannerSuite:
     @given(stories())
     def test_it_always_has_a_name(self, rig: Rig, story: Story) -> None:
         planner = rig.begin(story.seed)
-        for name in (planner.name, *(planner.name for _turn in told(rig, story, planner))):
+        for name in (planner.name, *(planner.name for _turn in turns_of(rig, story, planner))):
             assert name.strip() == name
             assert len(name.splitlines()) == 1
             assert planner.name == planner.name  # looking changes nothing
@@ -296,7 +296,7 @@ class PlannerSuite:
     def test_what_it_spent_is_a_record_that_only_grows(self, rig: Rig, story: Story) -> None:
         planner = rig.begin(story.seed)
         before = planner.spending
-        for _turn in told(rig, story, planner):
+        for _turn in turns_of(rig, story, planner):
             after = planner.spending
             assert (after is None) == (before is None)
             if after is not None and before is not None:
@@ -309,7 +309,7 @@ class PlannerSuite:
     @given(stories())
     def test_a_transcript_is_a_file_that_only_the_user_can_read(self, rig: Rig, story: Story) -> None:
         planner = rig.begin(story.seed)
-        for _turn in told(rig, story, planner):
+        for _turn in turns_of(rig, story, planner):
             if planner.transcript is not None:
                 path = Path(planner.transcript)
                 assert path.is_file()
@@ -320,7 +320,7 @@ class PlannerSuite:
     def test_a_remark_is_one_line_and_given_once(self, rig: Rig, story: Story) -> None:
         planner = rig.begin(story.seed)
         given_: list[str] = []
-        for _turn in told(rig, story, planner):
+        for _turn in turns_of(rig, story, planner):
             remarks = list(planner.remarks())
             assert all(len(remark.splitlines()) == 1 for remark in remarks)
             assert list(planner.remarks()) == []

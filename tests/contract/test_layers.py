@@ -8,6 +8,7 @@ and what is below it, but never in a circle: not between files, and not between 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ LEAN = (
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
-    "measure.pristine", "measure.shown", "measure.surroundings", "measure.wakeups",
+    "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",
     "observe.client", "observe.layout", "observe.probe", "parameters", "privilege", "process", "reading",
     "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
@@ -89,7 +90,7 @@ LEAN = (
     "schedext.holding.last_words", "schedext.holding.program",
     "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
     "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats", "verdict.sweep",
-    "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
+    "verify.behaviour.crew", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
     "verify.load.verifier_log", "wire",
 )  # fmt: skip
 """Standard library only."""
@@ -249,10 +250,46 @@ def test_a_module_without_a_rank_is_named() -> None:
         upward({"newcomer": set()}, RANKS[""])
 
 
+# --- the architecture on one page ------------------------------------------------------------------------
+
+ARCHITECTURE = PACKAGE.parent / "docs" / "ARCHITECTURE.md"
+
+
 def test_the_architecture_is_one_page_and_names_every_room() -> None:
-    text = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text()
+    text = ARCHITECTURE.read_text()
     assert len(text.splitlines()) <= 100
     missing = [part for part in parts(GRAPH, "") if part not in text and part != "__main__"]
     missing += [f"{room}/{part}" for room in ("schedext", "machine", "verify", "planner") for part in parts(GRAPH, room)
                 if f"{room}.{part}" in rooms() and f"`{part}/`" not in text]  # fmt: skip
     assert missing == []
+
+
+def absent(text: str) -> list[str]:
+    """What a text names in backticks and is not there: paths, from the top, from the package or (`x.py`) in any room;
+    and in a row of a table that begins with a room, all names, as parts of that room."""
+    return [word for line in text.splitlines() for word in _absent_in(line)]
+
+
+def _absent_in(line: str) -> Iterator[str]:
+    cells = [re.findall(r"`([^`]+)`", cell) for cell in line.split("|")]
+    rooms_of_row = [word for word in cells[1] if word.endswith("/")] if len(cells) > 1 else []
+    for word in (word for cell in cells for quoted in cell for word in quoted.split()):
+        is_path = "/" in word or word.endswith((".py", ".json"))
+        if (is_path or rooms_of_row) and "NAME" not in word and not _is_there(word, rooms_of_row):
+            yield word
+
+
+def _is_there(word: str, rooms_of_row: Sequence[str]) -> bool:
+    if word.endswith(".py") and "/" not in word:
+        return any(PACKAGE.rglob(word))
+    places = [PACKAGE.parent, PACKAGE, *(PACKAGE / room for room in rooms_of_row)]
+    return any((place / name).exists() for place in places for name in (word, f"{word}.py"))
+
+
+def test_every_place_that_the_architecture_names_is_there() -> None:
+    assert absent(ARCHITECTURE.read_text()) == []
+
+
+def test_a_place_that_is_not_there_is_found() -> None:
+    text = "`verdict/gone.py`, `planner/base`, `gone.py`, `Planner`\n| `verdict/` | `race`, `gone` | `race.py` |"
+    assert absent(text) == ["verdict/gone.py", "gone.py", "gone"]

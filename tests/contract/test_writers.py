@@ -41,7 +41,8 @@ def export(n): exports.write(disk / "report.json", str(n) * 5000, "--json")
 def boots(n): KvmResults(disk / "kvm.json").remember("6.18", f"/qemu-{n}", True)
 def program(n):
     scheduler = next(s for s in Catalog.load().schedulers if s.kind == "binary" and s.program is not None)
-    options._Kept(Binary(Path("/usr/bin/scx_x"), "path", n, n), scheduler, disk / "options").put("help", str(n) * 5000)
+    binary = Binary(Path("/usr/bin/scx_x"), "path", n, n)
+    options._CachedOutput(binary, scheduler, disk / "options").put("help", str(n) * 5000)
 def scheduler(n):
     token = Seal("mine", "s" * 64, "o" * 64, "clang", "1", "6.18", "")
     first = json.loads(Catalog.load().schedulers[0].model_dump_json())
@@ -60,7 +61,7 @@ def written_inside(n):
     (upper / "made").write_text(str(n) * 5000)
     (disk / "kept").mkdir(exist_ok=True)
     if writes.copy_writes(upper, disk / "kept").problems:
-        raise OSError("told")
+        raise OSError("on purpose")
 def key(n):
     if n == 1:
         seal.key_path().parent.mkdir(parents=True)
@@ -125,7 +126,7 @@ def test_a_full_disk_costs_no_old_content_and_leaves_no_draft(tmp_path: Path, wr
     if writer in SILENT:
         assert seen["errors"] == [None] * 3
     elif writer == "written_inside":
-        assert seen["errors"] == ["told"] * 3
+        assert seen["errors"] == ["on purpose"] * 3
     else:
         assert all("No space left" in error and "free some space on the disk of" in error for error in seen["errors"])
 

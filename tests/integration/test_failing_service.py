@@ -100,7 +100,7 @@ def test_surroundings_in_which_no_client_works(
 
 
 def _failure(room: Room) -> str | None:
-    """Of a session that only Claude may plan: told before the baseline where no client can be made, else beside it."""
+    """Of a session that only Claude may plan: reported before the baseline if there is no client, else beside it."""
     try:
         return room.run(planner="claude").failure
     except PlannerError as error:
@@ -141,7 +141,7 @@ def test_one_turn_has_one_deadline_which_leaves_time_for_measuring(room: Room, m
     monkeypatch.setattr(ClaudeService, "send", lambda _self, request, within_s: slow.send(request, within_s))
     work = workload(cwd=str(room.directory))
     with closing(Knowledge()) as memory, ExitStack() as stack:
-        parts = Parts(Settings(planner="claude"), work, CATALOG, room.machine, attach_spec, room.told.append, memory)
+        parts = Parts(Settings(planner="claude"), work, CATALOG, room.machine, attach_spec, room.heard.append, memory)
         planner = stack.enter_context(planning(parts))
         with pytest.raises(PlannerError, match="did not finish planning in time"):
             planner.propose(a_situation(budget_left_s=3.0))

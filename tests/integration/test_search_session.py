@@ -79,26 +79,28 @@ class Place:
     """Where sessions run one after the other; what they found is kept."""
 
     directory: Path
-    told: list[Event] = field(default_factory=list)
+    heard: list[Event] = field(default_factory=list)
     ejects: frozenset[str] = frozenset()
 
     def run(self, planner: str = "search", seed: int = 1, on: Timed | None = None, **options: Any) -> Session:
         """Run one session: on a machine whose runs take no time, unless another is given."""
-        self.told.clear()
+        self.heard.clear()
         machine = on or ScriptedMachine(Times(), ejects=self.ejects)
         clock = (lambda: on.now_s) if on else time.monotonic
         work = workload(cwd=str(self.directory))
         settings = Settings(planner=planner)  # type: ignore[arg-type]
         with closing(Knowledge(self.directory / "history")) as knowledge, ExitStack() as stack:
-            parts = Parts(settings, work, CATALOG, machine, resolve, self.told.append, knowledge, seed=seed)
+            parts = Parts(settings, work, CATALOG, machine, resolve, self.heard.append, knowledge, seed=seed)
             given = SessionOptions(seed=seed, **options)
-            session = tune(work, machine, stack.enter_context(planning(parts)), given, self.told.append, resolve, clock)
+            session = tune(
+                work, machine, stack.enter_context(planning(parts)), given, self.heard.append, resolve, clock
+            )
             knowledge.record(session)
         return session
 
     @property
     def sets(self) -> list[list[Candidate]]:
-        return [[one.candidate for one in event.proposals] for event in self.told if isinstance(event, Proposed)]
+        return [[one.candidate for one in event.proposals] for event in self.heard if isinstance(event, Proposed)]
 
 
 def resolve(candidate: Candidate) -> AttachSpec:
@@ -164,7 +166,7 @@ def test_what_is_ejected_is_left_and_never_wins(place: Place) -> None:
 def test_the_offline_planner_searches_after_its_first_set(place: Place) -> None:
     session = place.run("offline")
     assert session.planner == "offline"
-    assert not any(isinstance(event, PlannerChosen) for event in place.told)
+    assert not any(isinstance(event, PlannerChosen) for event in place.heard)
     assert any(len(one.knobs) > 1 for one in place.sets[1])
 
 
@@ -178,8 +180,8 @@ def test_without_the_extra_the_offline_planner_goes_on(
     assert session.planner == "offline"
     assert session.winner is not None
     assert {len(one.knobs) for one in place.sets[1]} == {1}  # one knob of a leader at a time
-    assert not any("optuna" in event.why for event in place.told if isinstance(event, PlannerChosen))
-    assert not any("optuna" in event.text for event in place.told if isinstance(event, Warned))
+    assert not any("optuna" in event.why for event in place.heard if isinstance(event, PlannerChosen))
+    assert not any("optuna" in event.text for event in place.heard if isinstance(event, Warned))
 
 
 def test_a_search_without_the_extra_is_one_line_that_names_it(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +201,7 @@ def test_a_damaged_store_costs_a_warning_and_not_the_session(place: Place, monke
     monkeypatch.setattr(Knowledge, "best_known", broken)
     session = place.run()
     assert session.winner is not None
-    assert any("the history is busy" in event.text for event in place.told if isinstance(event, Warned))
+    assert any("the history is busy" in event.text for event in place.heard if isinstance(event, Warned))
 
 
 @pytest.mark.parametrize("budget_s", [12.0, 25.0, 40.0, 70.0, 110.0, 160.0])

@@ -43,7 +43,7 @@ class Planning:
     budget_s: float = 600.0
     retries: int = 2
     pause: Callable[[float], None] = lambda _s: None
-    told: list[Event] = field(default_factory=list)
+    heard: list[Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.redactor = Redactor({})
@@ -64,7 +64,7 @@ class Planning:
             account=cost.Bill(MODEL, cost.load(None)),
             transcript_file=self.transcript,
             redact=self.redactor.text,
-            listener=self.told.append,
+            listener=self.heard.append,
             model=MODEL,
             budget_s=self.budget_s,
             limits=self.limits,

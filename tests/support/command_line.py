@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs the command line: in this process on a machine and a tuner that are told what to do, or at a real terminal."""
+"""Runs the command line: in this process on a scripted machine and tuner, or at a real terminal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def error_of(result: Any) -> str:
 
 
 class Story:
-    """Stands for machine and tuner: keeps what it was given, and ends as told."""
+    """Stands for machine and tuner: keeps what it was given, and ends as scripted."""
 
     def __init__(self) -> None:
         self.session: Session = sessions.session()

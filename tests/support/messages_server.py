@@ -387,8 +387,8 @@ class _Handler(BaseHTTPRequestHandler):
         delta: dict[str, Any] = {"stop_reason": step.reason, "stop_sequence": None}
         if step.stop_details:
             delta["stop_details"] = step.stop_details
-        told = step.counted.get("output_tokens", output)
-        self._event("message_delta", delta=delta, usage={"output_tokens": told})
+        reported = step.counted.get("output_tokens", output)
+        self._event("message_delta", delta=delta, usage={"output_tokens": reported})
         self._event("message_stop")
 
     def _block(self, index: int, block: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ class Room:
     def __init__(self, script: Script, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
         self.script, self.directory = script, directory
         self.monkeypatch = monkeypatch
-        self.told: list[Event] = []
+        self.heard: list[Event] = []
         self.machine = ScriptedMachine(dict(TIMES))
         monkeypatch.setattr("autotune.tools.reasons.here", Places)  # the machine has no times for real programs
         self.use_key("test-key")
@@ -50,17 +50,17 @@ class Room:
         self.script.steps[:] = steps
         work = workload(cwd=str(self.directory))
         with closing(Knowledge()) as knowledge, ExitStack() as stack:
-            parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.told.append, knowledge)
+            parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.heard.append, knowledge)
             planner = stack.enter_context(planning(parts))
-            return tune(work, self.machine, planner, options or SessionOptions(seed=1), self.told.append, attach_spec)
+            return tune(work, self.machine, planner, options or SessionOptions(seed=1), self.heard.append, attach_spec)
 
     @property
     def chosen(self) -> list[tuple[str, str]]:
-        return [(event.name, event.why) for event in self.told if isinstance(event, PlannerChosen)]
+        return [(event.name, event.why) for event in self.heard if isinstance(event, PlannerChosen)]
 
     @property
     def warned(self) -> str:
-        return "\n".join(event.text for event in self.told if isinstance(event, Warned))
+        return "\n".join(event.text for event in self.heard if isinstance(event, Warned))
 
 
 def attach_spec(candidate: Candidate) -> AttachSpec:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A machine whose commands end as told, and a session on it."""
+"""A machine whose commands end as scripted, and a session on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.scripted_machine import ScriptedMachine, a_run
 
 
 class Rough(ScriptedMachine):
-    """A machine whose commands, and whose release, end as told; a command is named by its text."""
+    """A machine whose commands, and whose release, end as scripted; a command is named by its text."""
 
     def __init__(self, commands: dict[str, Iterator[BaseException | int]] | None = None) -> None:
         super().__init__({BASELINE: 1.0, "x": 0.8})
@@ -23,11 +23,11 @@ class Rough(ScriptedMachine):
         self.releasing: Iterator[BaseException] = iter(())
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        told = next(self.commands.get(spec.argv[-1], iter(())), 0)
+        ending = next(self.commands.get(spec.argv[-1], iter(())), 0)
         done = super().run(spec, on_output)
-        if isinstance(told, BaseException):
-            raise told
-        return a_run(0.0, told) if told else done
+        if isinstance(ending, BaseException):
+            raise ending
+        return a_run(0.0, ending) if ending else done
 
     def release(self) -> None:
         super().release()
@@ -40,8 +40,8 @@ def after(good: int, *then: BaseException | int) -> Iterator[BaseException | int
     yield from then
 
 
-def session(machine: ScriptedMachine, told: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
-    heard: list[Event] = [] if told is None else told
+def session(machine: ScriptedMachine, events: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
+    heard: list[Event] = [] if events is None else events
     work = Workload("true", ("true",), "/", **workload)
     result = tune(work, machine, ListPlanner([["x"]]), SessionOptions(seed=3), heard.append, resolve)
     finished = heard[-1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A machine whose times are given, so that what a session claims can be told to the digit."""
+"""A machine whose times are given, so that what a session claims is known to the digit."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def entry(
     name: str = "scx_good", knobs: tuple[Knob, ...] = (), version: str | None = "1.2.3", **program: Any
 ) -> Scheduler:
     """An entry of a catalogue for a program."""
-    told = {"language": "rust", "not_knobs": ("--verbose",), **program}
+    fields = {"language": "rust", "not_knobs": ("--verbose",), **program}
     return Scheduler(
         name=name,
         kind="binary",
@@ -67,7 +67,7 @@ def entry(
         performance_profile="",
         knobs=knobs or (GOOD_KNOBS if name in ("scx_good", "scx_error_help") else ()),
         version=version,
-        program=ProgramEntry(**told),
+        program=ProgramEntry(**fields),
     )
 
 

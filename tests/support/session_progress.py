@@ -8,10 +8,10 @@ from autotune.records import BASELINE
 from autotune.views.progress import SessionProgress, advance
 
 
-def fold(*told: events.Event, second: float = 1.0) -> SessionProgress:
+def fold(*heard: events.Event, second: float = 1.0) -> SessionProgress:
     """The progress after these events, one every `second`."""
     progress = SessionProgress(started_s=0.0)
-    for number, event in enumerate(told, start=1):
+    for number, event in enumerate(heard, start=1):
         progress = advance(progress, event, number * second)
     return progress
 

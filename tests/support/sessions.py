@@ -268,7 +268,7 @@ def outcome(key: str, verdict: Verdict, speedup: float | None, note: str = "") -
 
 
 def a_situation(**changed: Any) -> Situation:
-    """What a planner is told before the first set."""
+    """What a planner knows before the first set."""
     basis = Situation(
         machine=machine(),
         workload=workload(),

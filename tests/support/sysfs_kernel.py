@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A sched_ext sysfs tree that changes as the kernel's would, and a probe that is late when told."""
+"""A sched_ext sysfs tree that changes as the kernel's would, and a probe that is late on request."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class Kernel:
             self.show("disabled")
         return Detachment(read_state(self.sysfs), 0.0, self.gone)
 
-    def told(self, ops: str, _sysfs: Path) -> bool:
+    def last_resort(self, ops: str, _sysfs: Path) -> bool:
         self.log.append(f"last resort {ops}")
         self.show("disabled")
         return True
 
 
 class ScriptedProbe:
-    """Wakes in time every 20 ms, until it is told to be late: then its wake-up does not come."""
+    """Wakes in time every 20 ms, until a test makes it late: then its wake-up does not come."""
 
     def __init__(self, stuck: threading.Event) -> None:
         self._stuck = stuck

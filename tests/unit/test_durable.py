@@ -224,17 +224,17 @@ def test_a_lock_is_refused_at_once_and_free_when_its_process_was_killed(tmp_path
         pass
 
 
-def test_waiting_for_a_lock_is_told_once_and_ends_when_it_is_free(tmp_path: Path) -> None:
+def test_waiting_for_a_lock_is_reported_once_and_ends_when_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     other = other_process(path)
-    told: list[str] = []
+    notices: list[str] = []
 
     def waiting() -> None:
-        told.append("waiting")
+        notices.append("waiting")
         other.kill()
 
     with durable.locked(path, busy, wait_s=None, waiting=waiting):
-        assert told == ["waiting"]
+        assert notices == ["waiting"]
     other.wait()
 
 

@@ -34,7 +34,7 @@ def test_failure_is_a_result(shared: Runner) -> None:
     assert (run.exit_code, run.signal) == (3, None)
 
 
-def test_the_signal_that_ended_it_is_told(shared: Runner) -> None:
+def test_the_signal_that_ended_it_is_reported(shared: Runner) -> None:
     run = shared.run(shell("kill -SEGV $$"))
     assert (run.exit_code, run.signal) == (None, signal.SIGSEGV)
 
@@ -351,7 +351,7 @@ def test_time_within_the_limit_changes_nothing(shared: Runner) -> None:
 
 
 @needs_root
-def test_the_workload_is_the_user_who_asked() -> None:
+def test_the_workload_runs_as_the_invoking_user() -> None:
     with Runner(Identity(NOBODY, NOBODY, (NOBODY, 100))) as runner:
         run = runner.run(shell("id -u; id -g; id -G; grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status"))
         lines = run.stdout.head.split()

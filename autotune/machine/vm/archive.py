@@ -29,7 +29,7 @@ _UNSIGNED = re.compile(
     r"is not signed|no longer signed|NO_PUBKEY|GPG error|signatures (?:couldn't be verified|were invalid)|"
     r"Clearsigned file isn't valid"
 )
-"""What apt says of a mirror whose lists are not Debian's, or not what Debian signed."""
+"""Messages of apt about a mirror whose lists are not Debian's, or not what Debian signed."""
 
 
 class DiskFull(FetchError):

@@ -45,11 +45,18 @@ def choices(
     parts = {
         image: [part for part in made_of if part in available or _needed(part)] for image, made_of in parts.items()
     }
-    fit = {release: image for image in parts if (release := _release(image)) and _may_be(release, wanted)}
+    fit = {
+        release: image
+        for image in parts
+        if (release := _release(image))
+        and version_key(release)[:2] >= LEAST
+        and (wanted is None or _begins(release, wanted))
+    }
     whole = {release: image for release, image in fit.items() if set(parts[image]) <= set(available)}
     if not whole:
         raise _nothing(wanted, [part for image in fit.values() for part in parts[image] if part not in available])
-    ordered = sorted(whole, key=lambda release: (_rank(release), *_newest_first(release)))
+    newest_first = sorted(whole, key=version_key, reverse=True)
+    ordered = sorted(newest_first, key=_rank)
     return [_build(release, whole[release], parts, wanted) for release in _few_of_each(ordered)]
 
 
@@ -65,10 +72,6 @@ def _release(image: str) -> str | None:
     return found[1] if found and not _FLAVOURS.search(image) else None
 
 
-def _may_be(release: str, wanted: str | None) -> bool:
-    return version_key(release)[:2] >= LEAST and (wanted is None or _begins(release, wanted))
-
-
 def _begins(release: str, wanted: str) -> bool:
     """Return whether the release begins with `wanted`, number by number: 6.1 begins 6.1.3, not 6.18."""
     rest = release.removeprefix(wanted)
@@ -82,10 +85,6 @@ def _series(release: str) -> str:
 def _rank(release: str) -> int:
     series = _series(release)
     return KNOWN_TO_WORK.index(series) if series in KNOWN_TO_WORK else len(KNOWN_TO_WORK)
-
-
-def _newest_first(release: str) -> tuple[float, ...]:
-    return (*(-number for number in version_key(release)), float("inf"))
 
 
 def _few_of_each(releases: Sequence[str]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 """Changes numbers in the memory of a micro-VM's kernel, by QEMU's debugger stub.
 
 The stub speaks GDB's remote serial protocol: `$packet#checksum`, answered by `+$answer#checksum`. QEMU stops the VM
-when somebody connects, and lets it go on at `D`.
+when somebody connects, and resumes it at `D`.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def add(path: Path, address: int, amount: int) -> None:
             stub.settimeout(ANSWER_S)
             stub.connect(str(path))
             talk = _Talk(stub)
-            talk.ask("Qqemu.PhyMemMode:1")
-            before = int.from_bytes(bytes.fromhex(talk.ask(f"m{place:x},{_NUMBER_BYTES:x}")), "little")
+            talk.request("Qqemu.PhyMemMode:1")
+            before = int.from_bytes(bytes.fromhex(talk.request(f"m{place:x},{_NUMBER_BYTES:x}")), "little")
             after = (before + amount) % (1 << _BITS)
-            talk.ask(f"M{place:x},{_NUMBER_BYTES:x}:{after.to_bytes(_NUMBER_BYTES, 'little').hex()}")
-            talk.ask("D")
+            talk.request(f"M{place:x},{_NUMBER_BYTES:x}:{after.to_bytes(_NUMBER_BYTES, 'little').hex()}")
+            talk.request("D")
     except (OSError, ValueError) as error:
         raise AutotuneError(f"the micro-VM's memory cannot be changed: {error}", stage="machine") from error
 
@@ -51,7 +51,7 @@ class _Talk:
         self._stub = stub
         self._seen = b""
 
-    def ask(self, packet: str) -> str:
+    def request(self, packet: str) -> str:
         """Send a packet and return its answer. Raises ValueError for a refusal."""
         data = packet.encode()
         self._stub.sendall(b"$%s#%02x" % (data, sum(data) % 256))

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fetched kernels that were damaged are noticed before they are used, and fetched anew.
+"""Notices that a fetched kernel set was damaged before it is used, and fetches it again.
 
-A set whose files are not as they were fetched is not booted, and none of its programs runs: its faults would be taken
-for those of a scheduler.
+A damaged set is not booted, and none of its programs runs: its faults would be blamed on a scheduler.
 """
 
 from __future__ import annotations
@@ -35,10 +34,16 @@ def sound(given: Path | None, notify: Notify) -> Kernel:
 
 
 def sound_parts(notify: Notify) -> Kernel | None:
+<<<<<<< HEAD
     """Return the newest fetched set, for its libbpf and headers alone; None when there is none that is whole, so that
     the system's have to do. No more than those are read when they are as they were fetched."""
     fetched = kernels.installed()
     if not fetched:
+=======
+    """Return the newest fetched kernel set, for its libbpf and headers alone; None when none is whole, so that
+    the system's have to do."""
+    if not kernels.installed():
+>>>>>>> house
         return None
     if _parts_are_whole(fetched[0]):
         return fetched[0]
@@ -64,21 +69,21 @@ def damages() -> Iterator[str]:
 
 
 def damage_of(kernel: Kernel) -> str | None:
-    """Return what is wrong with a fetched set, in a clause; None when nothing is, or when that is not known."""
+    """Return what is wrong with a fetched kernel set, in a clause; None when nothing is, or when that is not known."""
     top = _top(kernel)
     found = digests.damaged(top) if top is not None else {}
     return digests.described(found) if found else None
 
 
 def _top(kernel: Kernel) -> Path | None:
-    """Return the directory of a fetched set, also of a given one; None for other kernels."""
+    """Return the directory of a kernel set, fetched or given; None for other kernels."""
     top = next((place for place in kernel.image.parents if (place / kernels.MANIFEST).is_file()), None)
     return top if kernel.source != "host" else None
 
 
 def _damage(top: Path, release: str, notify: Notify) -> str | None:
-    """Check a set; what can be made anew without fetching is. One that was fetched before digests were kept is taken
-    for whole, and noted."""
+    """Check a set, and remake what needs no fetching. A set that was fetched before digests were kept is taken for
+    whole, and its digests are noted."""
     if not digests.is_noted(top):
         with contextlib.suppress(OSError):
             digests.note_all(top)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a command inherits when it is run by hand, carried into the micro-VM: the limits and the umask of the process
+"""Carries into the micro-VM what a command inherits when it is run by hand: the limits and the umask of the process
 that started autotune, and an environment that names no descriptors of the host. Standard library only, since the guest
 agent imports it.
 """

@@ -3,8 +3,8 @@
 
 virtme-ng's modules write the archive and resolve the kernel modules. Its init is not used: it waits for udev to settle
 and sets up what a person at a console needs, which takes longer than the rest of the boot. Ours mounts the host's root
-read-only by 9p, puts a tmpfs overlay over all of it, and starts one program. Between the two lies what belongs to the
-VM and not to the host: the configuration of its kernel, which programs look for in /boot.
+read-only by 9p, puts a tmpfs overlay over all of it, and starts one program. In between, it adds what belongs to the VM
+and not to the host: the configuration of its kernel, which programs look for in /boot.
 
 Of the overlay: directories of the host can be renamed (redirect_dir). Hard links of the host cannot stay together when
 one is written (index needs file handles, which 9p lacks). A changed file is copied whole (no metacopy), since `writes`

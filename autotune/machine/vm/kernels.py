@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Finds a kernel with sched_ext for the micro-VM, or fetches one from the machine's own Debian mirror.
 
-A fetched set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's types
-for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so that
-nobody finds a part of one.
-The system's own package manager is not touched: everything happens in a private apt root.
+A fetched kernel set is a directory of the cache: the kernel, the few modules that the micro-VM loads, the kernel's
+types for BPF programs, a libbpf that is new enough, and the digests of all these. It is made elsewhere and renamed, so
+that nobody sees half of one. The system's own package manager is not touched: everything happens in a private apt root.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MODULE_DIRS = ("fs/9p", "net/9p", "fs/netfs", "fs/overlayfs", "fs/fuse", "driver
 
 MANIFEST = "manifest.json"
 FORMAT = 3
-"""Format of a set: one of another format is fetched again. scripts/setup.sh looks for it too."""
+"""Format of a kernel set: one of another format is fetched again. scripts/setup.sh looks for it too."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def store() -> Path:
 
 def find(given: Path | None = None) -> Kernel:
     """Find the kernel to boot: the given one (an image, with its modules beside it or in /lib/modules, or the directory
-    of a fetched set, which nobody else could change); else the newest fetched one, which brings headers and libbpf with
+    of a kernel set, which nobody else could change); else the newest fetched one, which brings headers and libbpf with
     it; else the host's own when it has sched_ext. Raises UsageError for a given one that cannot be used, NoMachineError
     when there is none."""
     if given is not None:
@@ -81,7 +80,7 @@ def find(given: Path | None = None) -> Kernel:
 
 
 def installed() -> list[Kernel]:
-    """Return the fetched sets that are whole and that nobody else could change, newest kernel first."""
+    """Return the fetched kernel sets that are whole and that nobody else could change, newest kernel first."""
     manifests = [path for path in store().glob(f"*/{MANIFEST}") if not trust.is_foreign(path)]
     whole = [kernel for path in manifests if (kernel := _from_manifest(path)) is not None]
     found = [kernel for kernel in whole if not any(map(trust.is_foreign, _believed(kernel)))]
@@ -118,7 +117,7 @@ def _believed(kernel: Kernel) -> list[Path]:
 
 
 def _whole(top: Path) -> Kernel | None:
-    """Return a fetched set that has all its files as they were fetched, and is nobody else's; None otherwise."""
+    """Return a fetched kernel set whose files are all as they were fetched and nobody else's; None otherwise."""
     kernel = _from_manifest(top / MANIFEST)
     if kernel is None or any(map(trust.is_foreign, (top / MANIFEST, *_believed(kernel)))):
         return None

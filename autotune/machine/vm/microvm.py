@@ -18,7 +18,6 @@ import platform
 import re
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,23 +195,18 @@ class MicroVM:
         self._pauses = PauseWatch()
         try:
             initrd = self._write_initrd(kernel)
-            self._make_console(account)
+            # QEMU may write the console's file; its directory stays ours, so what we read later is what we made.
+            _give(account, self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             if options.open_memory:
                 self._make_place_of_debugger(account)
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
-            started = time.monotonic()
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
             log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._worker = Worker(argv, self._lost, stderr=log, env=_qemu_env(kernel))
             self._info = self._begin(kernel, place, acceleration, why, boot_s)
-            self.boot_s = time.monotonic() - started
         except BaseException:
             self.close()
             raise
-
-    def _make_console(self, account: Account) -> None:
-        """Make the console's file QEMU's, in a directory that stays ours: what we read later is what we made."""
-        _give(account, self._console, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def _make_place_of_debugger(self, account: Account) -> None:
         """Make the directory in which QEMU makes the socket of its debugger stub."""

@@ -106,10 +106,10 @@ class ResilientVM:
         self._closed, self._attached = True, False
         self._vm.close()
 
-    def _try(self, ask: Callable[[MicroVM], T]) -> T:
+    def _try(self, request: Callable[[MicroVM], T]) -> T:
         """Send a request; when the VM is lost, boot another and raise MachineFault: the request was not carried out."""
         try:
-            return ask(self._vm)
+            return request(self._vm)
         except MachineLost as error:
             if self._closed or self.generation >= MAX_REBOOTS or self._deadline.is_over:
                 raise

@@ -82,7 +82,7 @@ class PlanningLimits:
 
 
 @dataclass
-class _Turn:
+class _PlanningTurn:
     """Counters of one planning turn, and its deadline (monotonic)."""
 
     end: float
@@ -219,7 +219,7 @@ class Conversation:
     # --- one turn ---
 
     def _turn(self, end: float) -> tuple[Proposal, ...]:
-        turn = _Turn(end)
+        turn = _PlanningTurn(end)
         while True:
             limit = self._limit(turn)
             if limit is not None:
@@ -246,7 +246,7 @@ class Conversation:
                 self._messages.append({"role": "assistant", "content": reply.content or [_text("(nothing)")]})
                 self._messages.append(_user([_text(NUDGE)]))
 
-    def _limit(self, turn: _Turn) -> str | None:
+    def _limit(self, turn: _PlanningTurn) -> str | None:
         """Return why no further call may be made; None when one may."""
         spent, limits = self.account.spent, self.limits
         if limits.max_calls is not None and spent.calls >= limits.max_calls:
@@ -266,7 +266,7 @@ class Conversation:
         self._remarks.append(f"planning has ended: {why}")
         return ()
 
-    def _ask(self, turn: _Turn) -> Reply:
+    def _ask(self, turn: _PlanningTurn) -> Reply:
         self.transcript_file.write("request", model=self.model, messages=self._messages[self._logged :])
         self._logged = len(self._messages)
         started = time.monotonic()
@@ -284,7 +284,7 @@ class Conversation:
         self._report("answered")
         return reply
 
-    def _send(self, turn: _Turn) -> Reply:
+    def _send(self, turn: _PlanningTurn) -> Reply:
         left_s = turn.end - time.monotonic()
         if left_s <= 0:
             raise PlannerError(
@@ -293,14 +293,14 @@ class Conversation:
             )
         return self.service.send(self._request(self._messages), left_s)
 
-    def _cut(self, reply: Reply, turn: _Turn) -> None:
+    def _cut(self, reply: Reply, turn: _PlanningTurn) -> None:
         """Answer a reply that was cut off. A tool call in it may be incomplete, so none is executed."""
         turn.nudges += 1
         kept = [block for block in reply.content if block.get("type") == "text" and block.get("text")]
         self._messages.append({"role": "assistant", "content": kept or [_text("(cut off)")]})
         self._messages.append(_user([_text(CUT)]))
 
-    def _call(self, calls: list[dict[str, Any]], turn: _Turn) -> tuple[Proposal, ...] | None:
+    def _call(self, calls: list[dict[str, Any]], turn: _PlanningTurn) -> tuple[Proposal, ...] | None:
         """Execute the requested calls in order and return the proposals if one of them submitted any. Every call gets a
         result, also those beside a submission; a second submission in one reply is refused, and so is a slow call when
         the turn's time is over."""

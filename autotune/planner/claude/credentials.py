@@ -3,8 +3,8 @@
 
 What always holds here:
 - the address comes from the user's environment only, never from `.env`;
-- a key in `.env` belongs to whoever made the directory. It is used only with the user's consent (`--planner claude`, or
-  planner in their own settings), and is sent to the vendor's own address only;
+- a key in `.env` may be somebody else's. It is used only with the user's consent (`--planner claude`, or planner in
+  their own settings), and is sent to the vendor's own address only;
 - white space, quotes and the like around a value are stripped, and a value that cannot be sent is refused without
   being shown.
 """

@@ -73,7 +73,7 @@ class _Recorded:
         return Reply(entry["content"], entry["stop_reason"], from_json(Usage, entry["usage"]))
 
 
-class _Tools:
+class _ReplayTools:
     """Tools of a replay: replayable ones are called, the others return their recorded results."""
 
     def __init__(self, tape: _Tape, box: Toolbox) -> None:
@@ -142,7 +142,7 @@ def _conversation(tape: _Tape, box: Toolbox) -> Conversation:
     silent.problem = ""  # a replay leaves no transcript of its own
     return Conversation(
         service=_Recorded(tape),
-        tools=_Tools(tape, box),
+        tools=_ReplayTools(tape, box),
         account=cost.Bill(model, cost.load(None)),
         transcript_file=silent,
         redact=box.redactor.text,

@@ -90,13 +90,13 @@ class ClaudeService:
     # --- before the session ---
 
     def check(self, model: str, within_s: float = CHECK_S, *, must_answer: bool = False) -> None:
-        """Ask for the model, which costs nothing. Raises PlannerError when the key or the model is refused, and, where
+        """Look the model up, which costs nothing. Raises PlannerError when the key or the model is refused, and, where
         the service `must_answer`, when nobody can be reached. Other failures may pass, or concern this question alone:
         the first request will show."""
         end, tries = time.monotonic() + within_s, 0
         while True:
             try:
-                self._ask_for(model, end - time.monotonic())
+                self._look_up(model, end - time.monotonic())
             except Exception as error:
                 if _is_refusal(error, self._is_vendor):
                     raise self._planner_error(error, None) from error
@@ -110,7 +110,7 @@ class ClaudeService:
             else:
                 return
 
-    def _ask_for(self, model: str, left_s: float) -> None:
+    def _look_up(self, model: str, left_s: float) -> None:
         self._call = ThreadedCall()
         timeout = anthropic.Timeout(max(0.0, left_s))
         self._call.within(left_s, lambda: self._client.models.retrieve(model, timeout=timeout))

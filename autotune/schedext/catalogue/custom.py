@@ -170,13 +170,12 @@ def reserved(name: str) -> Iterator[None]:
     bare = checked_name(name)
     with durable.explained(f"{directory()} cannot be used", directory()):
         directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-    with durable.locked(directory() / f".{bare}.lock", lambda: _busy(bare)):
+    with durable.locked(
+        directory() / f".{bare}.lock",
+        lambda: BusyError(f"'{bare}' is being verified by another autotune", hint="wait for it to end"),
+    ):
         durable.sweep(directory(), bare)
         yield
-
-
-def _busy(bare: str) -> BusyError:
-    return BusyError(f"'{bare}' is being verified by another autotune", hint="wait for it to end")
 
 
 def keep(

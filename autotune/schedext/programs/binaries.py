@@ -167,8 +167,8 @@ def _versions(directory: Path, pinned: str | None) -> list[str]:
         current = os.readlink(directory / CURRENT) if (directory / CURRENT).is_symlink() else ""
     except OSError:
         return []
-    return sorted(found, key=lambda version: (version == current, version == pinned, _rank(version)), reverse=True)
 
+    def rank(version: str) -> tuple[bool, bool, list[int]]:
+        return version == current, version == pinned, [int(number) for number in re.findall(r"\d+", version)]
 
-def _rank(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
+    return sorted(found, key=rank, reverse=True)

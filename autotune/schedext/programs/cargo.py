@@ -58,15 +58,15 @@ def install(order: Order, *, cwd: Path, log: Path, listener: Listener) -> None:
     """Build and install. Raises AutotuneError with the reason of a failure; cargo and all that it started have ended
     then, also after an interrupt."""
     child = _start(order, cwd)
-    watched = _Watched(log, listener)
+    output = _CargoOutput(log, listener)
     try:
-        watched.follow(child)
+        output.follow(child)
         code = child.wait()
     finally:
         _end(child)
-        watched.close()
+        output.close()
     if code != 0:
-        raise _failure(order, list(watched.tail), log)
+        raise _failure(order, list(output.tail), log)
 
 
 def _start(order: Order, cwd: Path) -> subprocess.Popen[bytes]:
@@ -111,7 +111,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         child.stdout.close()
 
 
-class _Watched:
+class _CargoOutput:
     """Reads cargo's output until it ends."""
 
     def __init__(self, log: Path, listener: Listener) -> None:

@@ -22,7 +22,7 @@ from autotune import digests, durable, resources, trust
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
-from autotune.schedext.programs import asking, binaries, cargo, options
+from autotune.schedext.programs import binaries, cargo, options, unprivileged
 from autotune.schedext.programs.binaries import Binary
 from autotune.schedext.programs.cargo import Listener
 
@@ -144,7 +144,7 @@ def _check_answers(scheduler: Scheduler, binary: Binary, version: str) -> None:
     option = scheduler.program.version_option if scheduler.program else None
     if option is None:
         return
-    answer = asking.ask(binary, option)
+    answer = unprivileged.run(binary, option)
     if answer.ended_for or options.version_in(answer.stdout or answer.stderr) is None:
         why = answer.ended_for or next(iter(answer.stderr.splitlines()), "it prints nothing")
         raise AutotuneError(

@@ -23,7 +23,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.records import KnobValue
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.catalogue.knobs import Knob
-from autotune.schedext.programs import asking, help_text
+from autotune.schedext.programs import help_text, unprivileged
 from autotune.schedext.programs.binaries import Binary
 from autotune.schedext.programs.help_text import Option
 
@@ -47,13 +47,13 @@ class ProgramOptions:
 
 
 def options_of(
-    binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = asking.ANSWER_S
+    binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = unprivileged.ANSWER_S
 ) -> ProgramOptions:
     """Read the options of a program. Raises AutotuneError when it cannot be run for them, or its help cannot be
     read."""
     if scheduler.program is None or scheduler.program.help == "never":
         return ProgramOptions(version(binary, scheduler, cache=cache), None)
-    kept = _Kept(binary, scheduler, cache)
+    kept = _CachedOutput(binary, scheduler, cache)
     output = kept.get("help")
     if output is None:
         output = _help(binary, scheduler, answer_s)
@@ -65,17 +65,17 @@ def options_of(
 
 
 def version(
-    binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = asking.ANSWER_S
+    binary: Binary, scheduler: Scheduler, *, cache: Path | None = None, answer_s: float = unprivileged.ANSWER_S
 ) -> str | None:
     """Return the version that a program prints; for one that must not be run for it, the one it was installed as. None
     when it prints none. Raises AutotuneError when it cannot be started."""
     option = scheduler.program.version_option if scheduler.program else None
     if option is None:
         return binary.path.parent.name if binary.origin == "store" else None
-    kept = _Kept(binary, scheduler, cache)
+    kept = _CachedOutput(binary, scheduler, cache)
     known = kept.get("version")
     if known is None:
-        answer = asking.ask(binary, option, answer_s=answer_s)
+        answer = unprivileged.run(binary, option, answer_s=answer_s)
         known = version_in(answer.stdout) or version_in(answer.stderr) or ""
         if not answer.ended_for:
             kept.put("version", known)
@@ -94,7 +94,7 @@ def _help(binary: Binary, scheduler: Scheduler, answer_s: float) -> str:
     error."""
     assert scheduler.program is not None
     option = "-h" if scheduler.program.language == "c" else "--help"
-    answer = asking.ask(binary, option, answer_s=answer_s)
+    answer = unprivileged.run(binary, option, answer_s=answer_s)
     if answer.ended_for:
         raise _unreadable(binary, f"run with {option}, {answer.ended_for}")
     both = (answer.stdout, answer.stderr)
@@ -172,7 +172,7 @@ def _other_version(scheduler: Scheduler) -> str:
 # --- what is kept ----------------------------------------------------------------------------------------
 
 
-class _Kept:
+class _CachedOutput:
     """Cached output of one program, in a file of its own. A cache that cannot be read or written costs time, nothing
     else."""
 
@@ -200,7 +200,7 @@ class _Kept:
 
     def _read(self) -> dict[str, Any]:
         try:
-            whole = reading.json_of(self._path, most_bytes=4 * asking.MOST_BYTES)
+            whole = reading.json_of(self._path, most_bytes=4 * unprivileged.MOST_BYTES)
         except (OSError, ValueError):
             return {}
         return whole if isinstance(whole, dict) and whole.get("key") == self._key else {}

@@ -30,7 +30,7 @@ MARGIN_S = 30.0
 """Time that a run inside may take beyond its loads: attaching up to three times, and a kernel whose watchdog takes up
 to 30 s to eject a scheduler that starves everything, the watching process included."""
 MORE_LOOKS = 2
-"""How often doubtful loads are repeated. Each costs 8 s, and only doubtful ones pay."""
+"""How often doubtful loads are repeated. Each costs 8 s, and only where there is doubt."""
 AHEAD_S = 50 * 86400
 """How far the clock is set ahead: past the 49.7 days after which milliseconds in 32 bits begin anew."""
 

@@ -3,8 +3,7 @@
 
 How it measures:
 - this process watches under SCHED_FIFO, so that no sched_ext scheduler can starve it; the tasks of loads are ordinary;
-- every task counts its progress in shared memory, which is read every 20 ms: a counter that stands still is a task that
-  waits, since all of them always want to run or sleep for a millisecond at most;
+- every task counts its progress (`crew`), which is read every 20 ms: a counter that stands still is a task that waits;
 - time in which this process itself could not look (the host had other work) counts for no task;
 - at every look it times a little work of its own: how fast the machine is just then;
 - the scheduler is attached by this process: if it dies, the kernel is back on its own.
@@ -17,19 +16,30 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import mmap
 import os
 import random
-import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.records import AttachSpec, SchedulerExit
 from autotune.schedext.holding.holder import Holder, Lock
 from autotune.schedext.kernel import KernelLog, exit_in_log, in_kernel_words, read_state, wait_for, without_own_words
+from autotune.verify.behaviour.crew import (
+    WORK,
+    WRONG,
+    Board,
+    Crew,
+    Task,
+    bound_hog,
+    cpu_ns,
+    forker,
+    hog,
+    pingpong,
+    waker,
+)
 from autotune.wire import from_json, to_json
 
 LOOK_S = 0.02
@@ -42,235 +52,16 @@ GONE_S = 3.0
 """How long a scheduler may take to leave after CPUs were plugged."""
 NOTICE_S = 0.3
 """How long after plugging the kernel may take to begin an ejection."""
-DIE_S = 2.0
-"""How long a killed task may take to die."""
 CLOCK_S = 10.0
 """How long the host may take to set the clock ahead."""
 CLOCK_OFFSET = b" __sched_clock_offset\n"
 """The kernel's offset of the clock that schedulers see (kernel/sched/clock.c)."""
 RESTART = 1 << 48
 """SCX_ECODE_ACT_RESTART: the scheduler requests a restart, as it may when CPUs come and go."""
-HOG_LOOPS = 100
-"""Turns between two counts of a hog: about 0.1 ms under emulation."""
 SPEED_LOOPS = 4000
 """Turns of this process's own work at every look: about 0.5 ms under emulation."""
 
 MCL_CURRENT, MCL_FUTURE = 1, 2
-SCHED_EXT = 7
-"""The policy of tasks for a scheduler in partial mode."""
-
-WORK, WRONG = 0, 1
-"""Cells of a task: its progress, and how often it found itself on a CPU that it may not run on."""
-CELLS = 2
-MOST_TASKS = 128
-MOST_WAKES = 1 << 15
-_MOST_FDS = 256
-
-Body = Callable[["Slot"], None]
-
-
-# --- shared memory and tasks -----------------------------------------------------------------------------
-
-
-class Board:
-    """Shared memory: the cells of all tasks, and late wake-ups in microseconds."""
-
-    def __init__(self) -> None:
-        size = MOST_TASKS * CELLS * 8
-        self.cells = memoryview(mmap.mmap(-1, size)).cast("Q")
-        self.wakes = memoryview(mmap.mmap(-1, MOST_WAKES * 4)).cast("I")
-
-    def clear(self) -> None:
-        self.cells[:] = memoryview(bytes(len(self.cells) * 8)).cast("Q")
-        self.wakes[:] = memoryview(bytes(MOST_WAKES * 4)).cast("I")
-
-
-@dataclass
-class Slot:
-    """A task's own part of the board. Wake-ups are kept in a range of its own; 0 means none."""
-
-    board: Board
-    at: int
-    wakes: range = range(0)
-
-    def count(self, cell: int = WORK) -> None:
-        self.board.cells[self.at * CELLS + cell] += 1
-
-    def read(self, cell: int) -> int:
-        return self.board.cells[self.at * CELLS + cell]
-
-
-@dataclass
-class Task:
-    """One task of a load, and the readings of it."""
-
-    name: str
-    pid: int
-    slot: Slot
-    cpu_ns: int = 0
-    """CPU time at the first look; later the growth since."""
-    work: int = 0
-    waiting_s: float = 0.0
-    longest_wait_s: float = 0.0
-    counts: bool = True
-    """False for a program that cannot count on the board: its progress is its CPU time."""
-
-    def done(self) -> int:
-        return self.slot.read(WORK) if self.counts else cpu_ns(self.pid)
-
-    def look(self, passed_s: float) -> None:
-        work = self.done()
-        self.waiting_s = 0.0 if work != self.work else self.waiting_s + passed_s
-        self.work = work
-        self.longest_wait_s = max(self.longest_wait_s, self.waiting_s)
-
-    def numbers(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "cpu_s": round(self.cpu_ns / 1e9, 4),
-            "work": self.work,
-            "longest_wait_s": round(self.longest_wait_s, 3),
-            "ran_elsewhere": self.slot.read(WRONG),
-        }
-
-
-def cpu_ns(pid: int) -> int:
-    """Return the CPU time of a task in nanoseconds, by the scheduler's own account."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            return int(file.read().split()[0])
-    except (OSError, ValueError, IndexError):
-        return 0
-
-
-class Crew:
-    """The tasks of one load, killed at the end of the block. In partial mode they are the scheduler's own tasks. A task
-    must run to die: `undead` are those that did not in DIE_S, and do so once the scheduler is gone."""
-
-    def __init__(self, board: Board, *, partial: bool = False) -> None:
-        board.clear()
-        self._board = board
-        self._partial = partial
-        self.tasks: list[Task] = []
-        self.undead: list[int] = []
-
-    def start(
-        self, name: str, body: Body, *, nice: int = 0, cpus: set[int] | None = None, fifo: int = 0, wakes: int = 0
-    ) -> Task:
-        """Start a task. `cpus` are those that it may run on, `fifo` makes it a real-time task of that priority, `wakes`
-        is how many wake-ups it has room for."""
-        at = len(self.tasks)
-        first = sum(len(task.slot.wakes) for task in self.tasks)
-        slot = Slot(self._board, at, range(first, first + wakes))
-        pid = os.fork()
-        if pid == 0:
-            os.closerange(3, _MOST_FDS)  # above all the scheduler's link, which keeps it attached while it is open
-            with contextlib.suppress(BaseException):
-                _settle(nice, cpus, fifo, ext=self._partial and not fifo)
-                body(slot)
-            os._exit(0)
-        self.tasks.append(Task(name, pid, slot))
-        return self.tasks[-1]
-
-    def __enter__(self) -> Crew:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for task in self.tasks:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(task.pid, signal.SIGKILL)
-        self.undead += [task.pid for task in self.tasks]
-        deadline = time.monotonic() + DIE_S
-        while self.undead and time.monotonic() < deadline:
-            self.undead[:] = [pid for pid in self.undead if not _has_ended(pid)]
-            time.sleep(0.005)
-
-
-def _has_ended(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return True
-
-
-def _settle(nice: int, cpus: set[int] | None, fifo: int, *, ext: bool) -> None:
-    if ext:
-        os.sched_setscheduler(0, SCHED_EXT, os.sched_param(0))
-    if nice:
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    if cpus is not None:
-        os.sched_setaffinity(0, cpus)
-    if fifo:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(fifo))
-
-
-# --- bodies of tasks -------------------------------------------------------------------------------------
-
-
-def hog(slot: Slot) -> None:
-    """Use the CPU all the time."""
-    cells, at = slot.board.cells, slot.at * CELLS
-    done = 0
-    while True:
-        for _ in range(HOG_LOOPS):
-            pass
-        done += 1
-        cells[at] = done
-
-
-def bound_hog(slot: Slot) -> None:
-    """Use the CPU all the time, and check which one it is."""
-    getcpu = ctypes.CDLL(None).sched_getcpu
-    allowed = os.sched_getaffinity(0)
-    while True:
-        for _ in range(HOG_LOOPS):
-            pass
-        slot.count()
-        if getcpu() not in allowed:
-            slot.count(WRONG)
-
-
-def burn(cpu_s: float) -> None:
-    end = time.thread_time() + cpu_s
-    while time.thread_time() < end:
-        pass
-
-
-def forker(_slot: Slot) -> None:
-    """Fork children that do nothing, one after another. A shell's are ten times as cheap as Python's."""
-    os.execv("/bin/sh", ["sh", "-c", "while :; do (:); done"])
-
-
-def waker(slot: Slot, sleep_s: float, burst_s: float) -> None:
-    """Sleep and run for a moment, again and again, and note the wake-up latency."""
-    wakes, room = slot.board.wakes, iter(slot.wakes)
-    while True:
-        due = time.monotonic() + sleep_s
-        time.sleep(sleep_s)
-        late_us = int((time.monotonic() - due) * 1e6)
-        place = next(room, None)
-        if place is not None:
-            wakes[place] = max(1, late_us)
-        slot.count()
-        if burst_s:
-            burn(burst_s)
-
-
-def pingpong(slot: Slot) -> None:
-    """Pass a byte to and fro between two tasks."""
-    there, back = os.pipe(), os.pipe()
-    if os.fork() == 0:
-        os.close(there[1])
-        os.close(back[0])
-        while os.read(there[0], 1):
-            os.write(back[1], b"x")
-        os._exit(0)
-    os.close(there[0])
-    os.close(back[1])
-    while True:
-        os.write(there[1], b"x")
-        os.read(back[0], 1)
-        slot.count()
 
 
 # --- the scheduler ---------------------------------------------------------------------------------------
@@ -408,7 +199,7 @@ def _summed(crew: Crew, passed_s: float, **rates: list[Task]) -> Numbers:
 
 def late(board: Board, tasks: list[Task]) -> Numbers:
     """Return percentiles of wake-up latency, in microseconds."""
-    seen = sorted(board.wakes[place] for task in tasks for place in task.slot.wakes if board.wakes[place])
+    seen = sorted(board.wakes[place] for task in tasks for place in task.tally.wakes if board.wakes[place])
     if not seen:
         return {"count": 0}
     return {"count": len(seen), "p50": seen[len(seen) // 2], "p99": seen[len(seen) * 99 // 100], "max": seen[-1]}
@@ -455,7 +246,7 @@ def sleepers(bench: Bench) -> Numbers:
     with bench.crew() as crew:
         for _ in range(2 * len(bench.cpus)):
             crew.start("hog", hog)
-        wakers = [crew.start("sleeper", lambda slot: waker(slot, 0.001, 0.0), wakes=6000) for _ in range(4)]
+        wakers = [crew.start("sleeper", lambda tally: waker(tally, 0.001, 0.0), wakes=6000) for _ in range(4)]
         numbers = _summed(crew, bench.watch(crew, bench.seconds))
         return {**numbers, "wake_us": late(bench.board, wakers)}
 
@@ -472,13 +263,13 @@ def pinned(bench: Bench) -> Numbers:
             crew.start("free", hog)
 
         def move(turn: int) -> None:
-            if turn % 25 >= 10 or not moved.slot.read(WORK):  # until it begins it still binds itself to its first CPU
+            if turn % 25 >= 10 or not moved.tally.read(WORK):  # until it begins it still binds itself to its first CPU
                 return
             cpu = bench.cpus[turn % len(bench.cpus)]
             os.sched_setaffinity(moved.pid, {cpu})
             state, at = _state_and_cpu(moved.pid)
             if state == "R" and at != cpu:
-                moved.slot.count(WRONG)
+                moved.tally.count(WRONG)
 
         return _summed(crew, bench.watch(crew, bench.seconds * 1.2, move))
 
@@ -496,7 +287,7 @@ def realtime(bench: Bench) -> Numbers:
     with bench.crew() as crew:
         for _ in range(len(bench.cpus) + 1):
             crew.start("hog", hog)
-        urgent = crew.start("fifo", lambda slot: waker(slot, 0.007, 0.003), fifo=20, wakes=2000)
+        urgent = crew.start("fifo", lambda tally: waker(tally, 0.007, 0.003), fifo=20, wakes=2000)
         numbers = _summed(crew, bench.watch(crew, bench.seconds))
         return {**numbers, "fifo_wake_us": late(bench.board, [urgent])}
 
@@ -531,7 +322,7 @@ def hotplug(bench: Bench) -> Numbers:
     with bench.crew() as crew, _online_after(switch):
         for _ in bench.cpus:
             crew.start("hog", hog)
-        crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+        crew.start("sleeper", lambda tally: waker(tally, 0.005, 0.001))
         passed_s = bench.watch(crew, bench.seconds / 6)
         for value in ("0", "1"):
             _write(switch, value)
@@ -564,7 +355,7 @@ def mixed(bench: Bench) -> Numbers:
             crew.start("hog", hog)
         crew.start(f"cpu{bench.cpus[-1]}", bound_hog, cpus={bench.cpus[-1]})
         for _ in range(2):
-            crew.start("sleeper", lambda slot: waker(slot, 0.005, 0.001))
+            crew.start("sleeper", lambda tally: waker(tally, 0.005, 0.001))
         crew.start("forker", forker).counts = False
         crew.start("pair", pingpong)
         return _summed(crew, bench.watch(crew, bench.seconds))

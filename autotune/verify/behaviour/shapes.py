@@ -62,8 +62,8 @@ def several_cpus() -> int:
 
 
 def shapes(ends: Ends, *, can_be_partial: bool) -> list[Shape]:
-    """Return the shapes of a scheduler with these knobs, those of a machine together. The knobs are set to their ends
-    all at once: each alone would take a load for each end."""
+    """Return the shapes of a scheduler with these knobs, those of a machine together. All knobs are set to their ends
+    at once: each of them alone would need two loads of its own."""
     several = MachineShape(several_cpus(), USUAL_PROCESS_1)
     cpus = f"{several.cpus} CPUs"
     found = [Shape("partial mode", USUAL, {PARTIAL: True})] if can_be_partial else []

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Walks calls of functions that can be read, and notes the kernel's functions that have to do with queues."""
+"""Follows calls of functions whose source is known, and notes calls of the kernel's functions for queues."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from autotune.verify.source.facts import Facts, Function, Node
-from autotune.verify.source.states import Ending, Place, Queued, State, Steps, TooComplex, Valued
+from autotune.verify.source.states import Ending, Place, Queued, State, StepsLeft, TooComplex, Valued
 from autotune.verify.source.values import Value
 
 MOST_CALLS_DEEP = 12
@@ -34,7 +34,7 @@ class WalkedCalls:
     """All calls of one walk. `queued` are those that have to do with a queue; `run` walks a function."""
 
     def __init__(
-        self, facts: Facts, steps: Steps, run: Callable[[WalkedCalls, Function, tuple[Value, ...]], set[Ending]]
+        self, facts: Facts, steps: StepsLeft, run: Callable[[WalkedCalls, Function, tuple[Value, ...]], set[Ending]]
     ) -> None:
         self.facts = facts
         self.step = steps.take

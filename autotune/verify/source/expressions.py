@@ -14,7 +14,8 @@ from autotune.verify.source.values import Value, combined, fitted
 from autotune.verify.source.variables import Variables
 
 SURELY_DONE = ("INIT_LIST_EXPR", "COMPOUND_LITERAL_EXPR", "UNEXPOSED_STMT")
-"""Of what the parser has no name for, that whose parts are all done; of the rest, parts may be left out."""
+"""Kinds that the parser has no name for, but whose parts are all evaluated; of other unnamed kinds, parts may be
+skipped."""
 
 
 class Expressions:

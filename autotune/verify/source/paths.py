@@ -18,15 +18,15 @@ from __future__ import annotations
 from autotune.verify.source.calls import WalkedCalls
 from autotune.verify.source.facts import Facts, Function
 from autotune.verify.source.statements import Statements
-from autotune.verify.source.states import Ending, Queued, Steps
+from autotune.verify.source.states import Ending, Queued, StepsLeft
 from autotune.verify.source.values import Value
 
 
 class Walk:
     """The walk from one callback. `endings` and `queued` are its results. Raises TooComplex."""
 
-    def __init__(self, facts: Facts, root: Function, steps: Steps | None = None) -> None:
-        calls = WalkedCalls(facts, steps or Steps(), _run)
+    def __init__(self, facts: Facts, root: Function, steps: StepsLeft | None = None) -> None:
+        calls = WalkedCalls(facts, steps or StepsLeft(), _run)
         given: list[Value] = [None for _ in root.parameters]
         if root.parameters and facts.locals[root.parameters[0]].kind == "pointer":
             given[0] = "context"

@@ -10,7 +10,7 @@ from autotune.verify.findings import Finding
 from autotune.verify.source.calls import CREATES, INSERTS, MOVES, READS
 from autotune.verify.source.facts import MAIN, Facts, Function
 from autotune.verify.source.paths import Walk
-from autotune.verify.source.states import Place, Queued, Steps, TooComplex
+from autotune.verify.source.states import Place, Queued, StepsLeft, TooComplex
 from autotune.verify.source.values import described, is_builtin, is_local, may_be_same
 
 CREATING = ("init", "init_task", "cgroup_init")
@@ -36,7 +36,7 @@ class Walks:
 
 def walk_all(facts: Facts) -> Walks | Finding:
     """Return the walks, or a finding with the reason why one is impossible."""
-    walks, steps = {}, Steps()
+    walks, steps = {}, StepsLeft()
     for field, function in facts.callbacks().items():
         try:
             walks[field] = Walk(facts, function, steps)

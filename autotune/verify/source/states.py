@@ -57,7 +57,7 @@ States: TypeAlias = "set[State]"
 Valued: TypeAlias = "set[tuple[State, Value]]"
 
 
-class Steps:
+class StepsLeft:
     """The steps that are left, for all walks of a source together."""
 
     def __init__(self, left: int = MOST_STEPS) -> None:

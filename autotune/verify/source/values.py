@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a value without running anything: a number, the task, something not zero, a queue identifier of the
-form `constant + something`, or nothing at all (None)."""
+"""Values, as far as they are known without running anything: a number, the task, something not zero, a queue identifier
+of the form `constant + something`, or nothing at all (None)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ class Series(NamedTuple):
     op: Literal["+", "-", "|", "^"]
 
 
-Known: TypeAlias = "int | Series | Literal['task', 'context', 'some']"
+Value: TypeAlias = "int | Series | Literal['task', 'context', 'some'] | None"
 """`task` is the task that a callback is about; `context` the array of its arguments; `some` is not zero."""
-Value: TypeAlias = "Known | None"
 
 BUILTIN, LOCAL_ON = 1 << 63, 3 << 62
 """enum scx_dsq_id_flags of the kernel's include/linux/sched/ext.h."""

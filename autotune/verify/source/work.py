@@ -78,7 +78,7 @@ class _Work:
         return self._known[function.name]
 
     def _function(self, function: Function) -> int:
-        bounds, before = _Bounds(self.facts, function), len(self.found)
+        bounds, before = _LoopBounds(self.facts, function), len(self.found)
         self.found += [_handed_on(call) for call in function.body.walk() if _hands_on(call) and function.file == MAIN]
         work = self._node(function.body, function, bounds).all
         if _jumps_back(function.body):
@@ -89,7 +89,7 @@ class _Work:
             self._check(work, 0, Node("", function.line, function.column, None, ()), function)
         return work
 
-    def _node(self, node: Node, function: Function, bounds: _Bounds) -> _Rounds:
+    def _node(self, node: Node, function: Function, bounds: _LoopBounds) -> _Rounds:
         parts = [self._node(child, function, bounds) for child in node.children]
         inner = _Rounds(min(FOLLOWED, sum(part.followed for part in parts)), sum(part.other for part in parts))
         if node.kind == "call" and node.extra in self.facts.functions:
@@ -113,7 +113,7 @@ class _Work:
             self.found.append(Finding("bounded-work", what, _ADVICE, node.line or None, node.column or None))
 
 
-class _Bounds:
+class _LoopBounds:
     """How often the loops of one function can run."""
 
     def __init__(self, facts: Facts, function: Function) -> None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The canary's order of steps over a sysfs tree that changes as the kernel's would, with a probe that is late when
-told. Real schedulers are for the VM's tests."""
+"""The canary's order of steps over a sysfs tree that changes as the kernel's would, with a probe that is late on
+request. Real schedulers are for the VM's tests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def stuck() -> threading.Event:
 
 @pytest.fixture
 def plan(kernel: Kernel, stuck: threading.Event) -> CanaryPlan:
-    senses = Senses(sysfs=kernel.sysfs, probe=lambda _partial, _period_s: ScriptedProbe(stuck), last_resort=kernel.told)
+    senses = Senses(
+        sysfs=kernel.sysfs, probe=lambda _partial, _period_s: ScriptedProbe(stuck), last_resort=kernel.last_resort
+    )
     return CanaryPlan(OPS, True, watch_s=1.0, look_s=0.1, hogs=0, senses=senses)
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -45,14 +44,6 @@ def test_a_canary_is_passed_on_one_kernel_until_the_next_strike(kept: Strikes) -
     assert not kept.passed(GOOD, "6.18")
 
 
-def test_the_user_may_forgive(kept: Strikes) -> None:
-    for _ in range(STRIKES_TO_BAR):
-        kept.strike(BAD, "late", "6.18")
-    kept.forgive(BAD)
-    assert not kept.is_barred(BAD)
-    assert json.loads(kept.path.read_text())["schedulers"] == {}
-
-
 def test_by_default_it_is_in_the_user_s_state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert Strikes().path == tmp_path / "autotune" / "canary.json"
@@ -84,9 +75,9 @@ def test_of_very_many_strikes_the_newest_are_kept(kept: Strikes) -> None:
 
 @pytest.mark.parametrize("name", ["", "at_fifo", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
 def test_what_is_no_content_hash_is_refused(kept: Strikes, name: str) -> None:
-    for ask in (kept.is_barred, kept.reasons, kept.forgive):
+    for look_up in (kept.is_barred, kept.reasons):
         with pytest.raises(UsageError, match="not a content hash"):
-            ask(name)
+            look_up(name)
 
 
 DAMAGED: list[tuple[str, bytes]] = [
@@ -108,9 +99,9 @@ def test_a_damaged_file_is_an_error_with_advice_and_stays_as_it_is(kept: Strikes
     kept.path.parent.mkdir(mode=0o700)
     kept.path.write_bytes(content)
     kept.path.chmod(0o600)
-    for ask in (kept.is_barred, kept.reasons, lambda key: kept.strike(key, "late", "6.18"), kept.forgive):
+    for use in (kept.is_barred, kept.reasons, lambda key: kept.strike(key, "late", "6.18")):
         with pytest.raises(AutotuneError, match="damaged") as caught:
-            ask(BAD)
+            use(BAD)
         assert f"rm {kept.path}" in caught.value.hint
     assert kept.path.read_bytes() == content
 
@@ -160,7 +151,7 @@ except AutotuneError as error:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root can become a user whom permissions bind")
-def test_a_read_only_directory_can_be_read_and_its_errors_told(kept: Strikes) -> None:
+def test_a_read_only_directory_can_be_read_and_its_errors_reported(kept: Strikes) -> None:
     kept.strike(BAD, "late", "6.18")
     directory = kept.path.parent
     kept.path.chmod(0o644)

@@ -123,7 +123,7 @@ def test_stopping_twice_is_fine(kernel: Kernel) -> None:
 
 def test_detaching_happens_once_whoever_requests_it(kernel: Kernel) -> None:
     kernel.attach(False)
-    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
+    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.last_resort))
     breaker.start()
     breaker.attached()
     breaker.trip(Breach("wake-up latency", 0.3, 0.25, time.monotonic(), time.monotonic()))
@@ -135,7 +135,7 @@ def test_detaching_happens_once_whoever_requests_it(kernel: Kernel) -> None:
 
 def test_somebody_else_s_scheduler_is_not_ejected(kernel: Kernel) -> None:
     kernel.show("enabled", "scx_other")
-    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.told))
+    breaker = Breaker(kernel.detach, OPS, Senses(sysfs=kernel.sysfs, last_resort=kernel.last_resort))
     breaker.start()
     breaker.trip(Breach("sched_ext state", "enabled (scx_other)", "enabled (at_test)", 0.0, 0.0))
     assert breaker.reaction is not None

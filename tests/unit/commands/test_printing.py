@@ -53,7 +53,7 @@ def test_events_lose_secrets_before_they_are_shown_or_kept() -> None:
         assert SECRET not in repr(secrecy.event_without_secrets(event))
 
 
-def test_the_output_that_a_user_asked_to_see_stays() -> None:
+def test_the_output_that_a_user_wants_to_see_stays() -> None:
     event = events.OutputSeen("stdout", SECRET.encode())
     assert secrecy.event_without_secrets(event) is event
 

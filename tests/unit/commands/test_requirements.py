@@ -97,7 +97,7 @@ def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
-def test_a_host_kernel_that_cannot_load_any_scheduler_is_told(
+def test_a_host_kernel_that_cannot_load_any_scheduler_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
 ) -> None:
     usable = KernelState(state="disabled", ops=None, enable_seq=0, nr_rejected=0, switch_all=False)
@@ -110,7 +110,7 @@ def test_a_host_kernel_that_cannot_load_any_scheduler_is_told(
 
 
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
-def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_told(
+def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
 ) -> None:
     (tmp_path / "vmlinux").write_bytes(btf_files.elf(btf_files.btf(functions)))
@@ -162,7 +162,7 @@ def test_kvm_is_what_a_boot_has_shown(
     assert (bare / "XDG_STATE_HOME").exists() == (boots is not None)
 
 
-def test_a_busy_machine_is_told_that_it_is_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_machine_is_reported_as_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (64.0, 1.0, 1.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert not named("quiet machine").found

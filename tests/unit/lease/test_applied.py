@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Keeping a scheduler attached until somebody says stop: real signals, real processes, a machine that is told what its
-kernel says."""
+"""Keeping a scheduler attached until somebody says stop: real signals, real processes, a scripted kernel."""
 
 from __future__ import annotations
 
@@ -69,8 +68,8 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     child.wait()
 
 
-def hold(kernel: Any, told: list[str], spec: AttachSpec = SPEC) -> None:
-    applied.keep(kernel, spec, FIFO, told.append)
+def hold(kernel: Any, notices: list[str], spec: AttachSpec = SPEC) -> None:
+    applied.keep(kernel, spec, FIFO, notices.append)
 
 
 def later(action: Any) -> None:
@@ -96,12 +95,12 @@ def record_of(pid: int, **changed: Any) -> Applied:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_is_kept_until_a_signal_and_then_detached(number: signal.Signals) -> None:
     kernel = Kernel(ON)
-    told: list[str] = []
+    notices: list[str] = []
     before = signal.getsignal(number)
     later(lambda: os.kill(os.getpid(), number))
-    hold(kernel, told)
+    hold(kernel, notices)
     assert kernel.log == ["attach at_fifo", "detach"]
-    assert told == [
+    assert notices == [
         "at_fifo:slice_us=5000 is applied; Ctrl-C or 'autotune stop' ends it",
         "at_fifo:slice_us=5000 is detached",
     ]
@@ -110,16 +109,16 @@ def test_it_is_kept_until_a_signal_and_then_detached(number: signal.Signals) -> 
     assert signal.getsignal(number) is before
 
 
-def test_when_the_kernel_ejects_it_its_reason_is_told() -> None:
+def test_when_the_kernel_ejects_it_its_reason_is_reported() -> None:
     kernel = Kernel(ON, ON, OFF, gone=STALL)
-    told: list[str] = []
+    notices: list[str] = []
     with pytest.raises(AttachError, match=r"not attached any more: ejected: runnable task stall \(make"):
-        hold(kernel, told)
+        hold(kernel, notices)
     assert kernel.log[-1] == "detach"
     assert not applied.path().exists()
 
 
-def test_when_another_one_is_attached_instead_that_is_told() -> None:
+def test_when_another_one_is_attached_instead_that_is_reported() -> None:
     with pytest.raises(AttachError, match="scx_other was attached instead"):
         hold(Kernel(ON, replace(ON, ops="scx_other", enable_seq=3)), [])
 
@@ -186,36 +185,36 @@ STILL = DetachError("the kernel is not back on its own scheduler: state is enabl
 
 
 @pytest.mark.parametrize("answer", [STILL, ON, replace(ON, state="disabling", ops=None), HolderLost("it died")])
-def test_what_is_not_detached_is_an_error_when_it_was_asked_to_end(answer: Any) -> None:
+def test_what_is_not_detached_is_an_error_when_its_end_was_requested(answer: Any) -> None:
     kernel = Stuck(ON, detach=answer)
-    told: list[str] = []
+    notices: list[str] = []
     later(lambda: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises((DetachError, HolderLost)):
-        hold(kernel, told)
-    assert not any("detached" in line for line in told)
+        hold(kernel, notices)
+    assert not any("detached" in line for line in notices)
     assert not applied.path().exists()
 
 
 def test_a_dead_holder_ends_it_at_once_with_its_reason() -> None:
     lost = HolderLost("the holder of the scheduler failed: it was ended by SIGKILL; the kernel is back")
     kernel = Stuck(ON, detach=NotAttached("no scheduler is attached"), state=lost)
-    told: list[str] = []
+    notices: list[str] = []
     with pytest.raises(HolderLost, match="SIGKILL"):
-        hold(kernel, told)
-    assert not any("detached" in line for line in told)
+        hold(kernel, notices)
+    assert not any("detached" in line for line in notices)
 
 
-def test_a_dead_holder_whose_scheduler_stays_is_told_as_that() -> None:
+def test_a_dead_holder_whose_scheduler_stays_is_reported_as_that() -> None:
     with pytest.raises(DetachError):
         hold(Stuck(ON, detach=NotAttached("no scheduler is attached"), state=STILL), [])
 
 
-def test_when_it_went_and_detaching_fails_the_failure_is_told() -> None:
+def test_when_it_went_and_detaching_fails_the_failure_is_reported() -> None:
     with pytest.raises(DetachError):
         hold(Stuck(ON, replace(OFF, state="disabling"), detach=STILL), [])
 
 
-def test_whatever_ends_it_a_scheduler_that_stays_is_what_is_told() -> None:
+def test_whatever_ends_it_a_scheduler_that_stays_is_what_is_reported() -> None:
     def full(_text: str) -> None:
         raise BrokenPipeError
 
@@ -273,7 +272,7 @@ def test_nothing_is_applied_and_that_is_no_error() -> None:
     assert applied.stop().startswith("nothing is applied")
 
 
-def test_stop_asks_the_one_that_keeps_it_to_end(sleeper: subprocess.Popen[bytes]) -> None:
+def test_stop_ends_the_one_that_keeps_it(sleeper: subprocess.Popen[bytes]) -> None:
     applied._write(record_of(sleeper.pid))
     reaper = threading.Thread(target=sleeper.wait)
     reaper.start()
@@ -300,7 +299,7 @@ def test_a_damaged_record_is_no_record(text: str) -> None:
     assert applied.current() is None
 
 
-def test_one_that_does_not_end_is_told_with_what_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_does_not_end_is_reported_with_what_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(applied, "STOP_S", 0.3)
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(99)"
     child = subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE)

@@ -20,30 +20,30 @@ from tests.support.other_schedulers import HAND, Say, process, running
 
 
 def test_a_process_is_started_again_as_it_was(tmp_path: Path) -> None:
-    told = tmp_path / "told"
+    note = tmp_path / "note"
     script = f"""
 import json, os, signal, sys, time
 output, term = os.readlink("/proc/self/fd/1"), int(signal.getsignal(signal.SIGTERM))
 own_session, files = os.getsid(0) == os.getpid(), len(os.listdir("/proc/self/fd"))
-with open({str(told)!r} + ".new", "w") as file:
+with open({str(note)!r} + ".new", "w") as file:
     json.dump([sys.argv, os.getcwd(), os.environ.get("MARK"), own_session, output, term, files], file)
-os.rename({str(told)!r} + ".new", {str(told)!r})
+os.rename({str(note)!r} + ".new", {str(note)!r})
 time.sleep(99)
 """
     argv = [sys.executable, "-S", "-c", script, "a b", ""]
     child = subprocess.Popen(argv, cwd=tmp_path, env={"MARK": "one two", "PATH": "/bin"})
-    while not told.exists():
+    while not note.exists():
         time.sleep(0.01)
     start = keeper.start_of(child.pid)
     child.kill()
     child.wait()
-    told.unlink()
+    note.unlink()
     pid = keeper.spawn(start)
-    while not told.exists():
+    while not note.exists():
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    words, cwd, mark, own_session, output, term, files = json.loads(told.read_text())
+    words, cwd, mark, own_session, output, term, files = json.loads(note.read_text())
     assert words == ["-c", "a b", ""]
     assert (cwd, mark, own_session, output) == (str(tmp_path), "one two", True, "/dev/null")
     assert term == signal.SIG_DFL
@@ -92,7 +92,7 @@ def test_a_process_that_only_has_the_name_is_left_alone() -> None:
         assert child.poll() is None
 
 
-def test_the_loader_is_asked_as_scxctl_takes_it() -> None:
+def test_the_loader_is_called_as_scxctl_takes_it() -> None:
     by_mode = Other("rusty", 1, (), "scx_loader", "scx_rusty", "gaming", ("-k",))
     assert keeper._loader_start(by_mode) == ["scxctl", "start", "--sched", "rusty", "--mode", "gaming"]
     by_flags = Other("rusty", 1, (), "scx_loader", "scx_rusty", None, ("-k", "-s", "5"))
@@ -101,7 +101,7 @@ def test_the_loader_is_asked_as_scxctl_takes_it() -> None:
         keeper._loader_start(Other("lavd", 1, (), "scx_loader", "scx_lavd", None, ("--cpus=1,2",)))
 
 
-def test_a_command_that_fails_is_told_in_its_words(say: Say) -> None:
+def test_a_command_that_fails_is_reported_in_its_words(say: Say) -> None:
     say("scxctl", "printf '\\033[31merror:\\033[0m no scheduler\\n'; exit 1")
     with pytest.raises(AttachError, match="'scxctl stop' failed: error: no scheduler"):
         keeper._command("scxctl", "stop")

@@ -14,7 +14,7 @@ from tests.support.other_schedulers import Say
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "understood"),
     [
         ("running Bpfland in Gaming mode", ("scx_bpfland", "gaming")),
         ("running P2DQ in LowLatency mode", ("scx_p2dq", "lowlatency")),
@@ -23,23 +23,27 @@ from tests.support.other_schedulers import Say
         ("", None),
     ],
 )
-def test_the_loader_is_understood(say: Say, said: str, told: tuple[str, str | None] | None) -> None:
+def test_the_loader_is_understood(say: Say, said: str, understood: tuple[str, str | None] | None) -> None:
     say("scxctl", f"echo '{said}'")
-    assert loaders.scx_loader_says() == told
+    assert loaders.scx_loader_says() == understood
 
 
 def test_a_program_that_fails_hangs_or_is_absent_says_nothing(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaders, "ASK_S", 0.3)
+    monkeypatch.setattr(loaders, "ANSWER_S", 0.3)
     say("failing", "echo something; exit 3")
     say("hanging", "sleep 30")
-    assert [loaders.ask("failing"), loaders.ask("hanging"), loaders.ask("autotune-no-such")] == [None, None, None]
+    assert [loaders.output_of("failing"), loaders.output_of("hanging"), loaders.output_of("autotune-no-such")] == [
+        None,
+        None,
+        None,
+    ]
 
 
 def test_what_a_program_leaves_running_is_not_waited_for(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaders, "ASK_S", 60.0)
+    monkeypatch.setattr(loaders, "ANSWER_S", 60.0)
     say("leaving", "sleep 60 & echo answer; echo $! > $(dirname $0)/pid")
     started = time.monotonic()
-    assert loaders.ask("leaving") == "answer\n"
+    assert loaders.output_of("leaving") == "answer\n"
     assert time.monotonic() - started < 60
     os.kill(int((say("done", "").parent / "pid").read_text()), signal.SIGKILL)
 

@@ -23,7 +23,7 @@ def test_a_scheduler_started_by_hand_is_named_with_its_process() -> None:
     assert other.sentence == f"{BPFLAND}, by process {child.pid} (scx_bpfland 100 5), started by hand"
 
 
-def test_one_of_the_service_is_told_by_its_main_process(say: Say) -> None:
+def test_one_of_the_service_is_known_by_its_main_process(say: Say) -> None:
     with running("scx_bpfland", "100") as child:
         say("systemctl", f'[ "$2" = scx.service ] && echo MainPID={child.pid} && echo ActiveState=active')
         other = others.identify(state(), process(child.pid))
@@ -31,7 +31,7 @@ def test_one_of_the_service_is_told_by_its_main_process(say: Say) -> None:
     assert other.sentence == f"{BPFLAND}, by scx.service (scx_bpfland 100)"
 
 
-def test_one_below_the_loader_is_told_with_the_mode_that_the_loader_says(say: Say) -> None:
+def test_one_below_the_loader_is_reported_with_the_mode_that_the_loader_says(say: Say) -> None:
     say("scxctl", "echo running Bpfland in Gaming mode")
     loader = say("scx_loader", "")
     loader.write_text(
@@ -55,7 +55,7 @@ def test_without_a_process_the_loader_is_believed_only_when_the_name_fits(say: S
     assert others.identify(state("rusty"), None).origin == "unknown"
 
 
-def test_one_of_another_autotune_is_told_by_the_lock(say: Say, tmp_path: Path) -> None:
+def test_one_of_another_autotune_is_known_by_the_lock(say: Say, tmp_path: Path) -> None:
     path = tmp_path / "lock"
     script = (
         f"import fcntl, os, time; f = open({str(path)!r}, 'w'); fcntl.flock(f, 2); f.write(f'77 {{os.getpid()}}')\n"

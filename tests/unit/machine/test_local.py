@@ -34,7 +34,7 @@ def test_root_that_nobody_made_root_is_root() -> None:
         ("SUDO_USER", "nobody"),
     ],
 )
-def test_the_user_who_asked_is_found(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_the_invoking_user_is_found(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     found = invoking_identity()
     assert (found.uid, found.gid) == (USER.pw_uid, USER.pw_gid)
@@ -71,7 +71,7 @@ def test_who_became_root_twice_is_the_user_and_not_root(
     assert invoking_identity().uid == USER.pw_uid
 
 
-def test_of_two_who_asked_one_who_cannot_be_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_invoking_users_one_who_cannot_be_found_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_UID", "0")
     monkeypatch.setenv("DOAS_USER", "no-such-user")
     with pytest.raises(PrivilegeError, match="DOAS_USER"):

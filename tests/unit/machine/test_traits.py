@@ -60,7 +60,7 @@ def test_each_trait_is_found_by_what_the_kernel_shows(tmp_path: Path, files: dic
     assert traits(machine(tmp_path, files)) == (found,)
 
 
-def test_the_topology_is_told_in_words(tmp_path: Path) -> None:
+def test_the_topology_is_described_in_words(tmp_path: Path) -> None:
     cores = {f"cpu/cpu{cpu}/topology/core_id": str(cpu // 2) for cpu in range(4)}
     one_socket = {**cores, "cpu/cpu*/topology/physical_package_id": "0"}
     shown = topology(machine(tmp_path, {**one_socket, **SPLIT_CACHE, **SECOND_NODE}))

@@ -50,12 +50,12 @@ def test_claude_plans_when_there_is_a_key_and_it_is_said(room: Room) -> None:
     assert session.transcript is not None
 
 
-def test_the_report_shows_which_predictions_held(room: Room) -> None:
+def test_the_report_shows_which_predictions_came_true(room: Room) -> None:
     session = room.run(*GOOD)
-    held = {result.candidate.key: result.held for result in session.results}
-    assert held["at_fifo"] is True
-    assert held["at_vtime"] is True
-    assert held["at_batch"] in (False, None)  # equal to EEVDF: "same" or not told apart
+    came_true = {result.candidate.key: result.held for result in session.results}
+    assert came_true["at_fifo"] is True
+    assert came_true["at_vtime"] is True
+    assert came_true["at_batch"] in (False, None)  # equal to EEVDF: "same" or not distinguished
 
 
 def test_without_a_key_the_offline_planner_plans_and_it_is_said_how_to_change_that(room: Room) -> None:
@@ -68,7 +68,7 @@ def test_without_a_key_the_offline_planner_plans_and_it_is_said_how_to_change_th
     assert "ANTHROPIC_API_KEY" in why
 
 
-def test_claude_without_a_key_is_an_error_when_it_was_asked_for(room: Room) -> None:
+def test_claude_without_a_key_is_an_error_when_it_was_requested(room: Room) -> None:
     room.use_key(None)
     with pytest.raises(PlannerError, match="needs a key"):
         room.run(planner="claude")
@@ -86,7 +86,7 @@ def test_a_service_that_fails_at_once_leaves_the_session_to_the_offline_planner(
 def test_a_service_that_fails_later_leaves_the_rest_to_the_offline_planner(room: Room) -> None:
     session = room.run(GOOD[0], Status(401, "authentication_error", "expired"))
     assert session.planner == "claude, then offline"
-    proposed = [event for event in room.told if isinstance(event, Proposed)]
+    proposed = [event for event in room.heard if isinstance(event, Proposed)]
     assert len(proposed) >= 2
     assert session.failure is None
 
@@ -95,8 +95,8 @@ def test_under_planner_claude_a_failure_at_once_is_an_error_beside_the_baseline(
     session = room.run(Status(401, "authentication_error", "no"), planner="claude")
     assert "not accepted" in (session.failure or "")
     assert session.baseline is not None
-    assert isinstance(room.told[-1], Finished)
-    assert isinstance(room.told[-1].error, PlannerError)
+    assert isinstance(room.heard[-1], Finished)
+    assert isinstance(room.heard[-1].error, PlannerError)
     assert room.machine.released
 
 
@@ -138,9 +138,9 @@ def test_what_the_user_refuses_or_changes_goes_back_to_the_model(room: Room) -> 
 
     room.machine.times["at_fifo:slice_us=5000"] = 0.8
     done = room.run(*GOOD, options=SessionOptions(seed=1, approve=approve))
-    told = json.dumps(room.script.requests[1]["messages"][-1])
-    assert "at_fifo:slice_us=5000: " in told
-    assert "at_batch: no speedup known, undecided, 0 runs; left out by the user" in told
+    sent = json.dumps(room.script.requests[1]["messages"][-1])
+    assert "at_fifo:slice_us=5000: " in sent
+    assert "at_batch: no speedup known, undecided, 0 runs; left out by the user" in sent
     left_out = [result.candidate.key for result in done.results if "left out by the user" in (result.note or "")]
     assert left_out == ["at_batch"]
 
@@ -196,9 +196,9 @@ def test_what_is_shown_after_the_baseline_is_what_is_sent(room: Room) -> None:
     work = workload(cwd=str(room.directory))
     shown: list[dict[str, Any]] = []
     with closing(Knowledge()) as memory:
-        parts = Parts(Settings(), work, CATALOG, room.machine, attach_spec, room.told.append, memory)
+        parts = Parts(Settings(), work, CATALOG, room.machine, attach_spec, room.heard.append, memory)
         with assembly.showing(parts, shown.append) as planner:
-            tune(work, room.machine, planner, SessionOptions(seed=1), room.told.append, attach_spec)
+            tune(work, room.machine, planner, SessionOptions(seed=1), room.heard.append, attach_spec)
     room.machine = ScriptedMachine(dict(TIMES))
     room.run(Answer([submit()]))
     (sent,) = room.script.requests
@@ -287,9 +287,9 @@ def test_a_generated_scheduler_that_was_detached_three_times_is_offered_by_nobod
     assert reasons["custom:mine"] == "it was detached three times on this host, last for: late 2"
     room.use_key(None)
     with closing(Knowledge()) as memory:
-        parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.told.append, memory)
+        parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.heard.append, memory)
         with assembly.planning(parts) as planner:
-            session = tune(workload(), room.machine, planner, SessionOptions(seed=1), room.told.append, attach_spec)
+            session = tune(workload(), room.machine, planner, SessionOptions(seed=1), room.heard.append, attach_spec)
     assert "at_fifo" in [result.candidate.scheduler for result in session.results]
     assert "custom:mine" not in [result.candidate.scheduler for result in session.results]
 

@@ -196,7 +196,7 @@ def test_failures_ejections_and_refusals_are_bad_results_and_never_proposed_agai
 
 
 def test_the_same_seed_proposes_the_same() -> None:
-    def told(seed: int) -> list[str]:
+    def proposed(seed: int) -> list[str]:
         search, results, found = planner(seed=seed), [result("at_batch", 1.1)], []
         for _ in range(3):
             proposals = search.propose(situation(*results))
@@ -204,8 +204,8 @@ def test_the_same_seed_proposes_the_same() -> None:
             results += [result(one.candidate.key, 1.0 + len(results) / 100) for one in proposals]
         return found
 
-    assert told(1) == told(1)
-    assert told(1) != told(2)
+    assert proposed(1) == proposed(1)
+    assert proposed(1) != proposed(2)
 
 
 def test_no_file_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import pytest
 
-from autotune.redact import is_secret_name
+from autotune.redact.names import name_strength
 
 
 @pytest.mark.parametrize("name", ["API_KEY", "dbPassword", "auth-token", "GITHUB_TOKEN", "client.secret", "APIKEY"])
 def test_secret_names(name: str) -> None:
-    assert is_secret_name(name)
+    assert name_strength(name)
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_secret_names(name: str) -> None:
     ],
 )
 def test_names_that_only_look_secret(name: str) -> None:
-    assert not is_secret_name(name)
+    assert not name_strength(name)

@@ -213,7 +213,7 @@ def test_the_document_validates_and_a_broken_one_does_not() -> None:
         validate(json.dumps(document))
 
 
-def test_how_to_keep_a_winner_is_told_where_it_can_be_kept() -> None:
+def test_how_to_keep_a_winner_is_shown_where_it_can_be_kept() -> None:
     on_host = sessions.session(machine=sessions.machine(kind="host"))
     assert f"To keep it: autotune apply {sessions.BATCH.key}" in documents.plain_text(on_host)
     assert "To keep it" not in documents.plain_text(sessions.session()), "a micro-VM ends with its session"

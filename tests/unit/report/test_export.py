@@ -47,8 +47,8 @@ def config(text: str) -> configparser.ConfigParser:
 
 
 def test_the_loader_starts_the_program_with_its_options() -> None:
-    told = tomllib.loads(export.scx_loader(BPFLAND))
-    assert told == {
+    written = tomllib.loads(export.scx_loader(BPFLAND))
+    assert written == {
         "default_sched": "scx_bpfland",
         "default_mode": "Auto",
         "scheds": {"scx_bpfland": {"auto_mode": ["--slice-us=10000"]}},
@@ -57,14 +57,14 @@ def test_the_loader_starts_the_program_with_its_options() -> None:
 
 @given(WORDS)
 def test_any_option_survives_toml(words: list[str]) -> None:
-    told = tomllib.loads(export.scx_loader(replace(BPFLAND, argv=("scx_bpfland", *words))))
-    assert told["scheds"]["scx_bpfland"]["auto_mode"] == words
+    written = tomllib.loads(export.scx_loader(replace(BPFLAND, argv=("scx_bpfland", *words))))
+    assert written["scheds"]["scx_bpfland"]["auto_mode"] == words
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_no_text_gets_out_of_a_comment(text: str) -> None:
-    told = tomllib.loads(export.scx_loader(replace(BPFLAND, key=text, why=text)))
-    assert set(told) == {"default_sched", "default_mode", "scheds"}
+    written = tomllib.loads(export.scx_loader(replace(BPFLAND, key=text, why=text)))
+    assert set(written) == {"default_sched", "default_mode", "scheds"}
     assert config(export.tuned(replace(BPFLAND, why=text))).sections() == ["main", "autotune_scheduler"]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Builds that cannot load schedulers are told by their own description of the kernel's functions."""
+"""Builds that cannot load schedulers are recognised by their own description of the kernel's functions."""
 
 from __future__ import annotations
 

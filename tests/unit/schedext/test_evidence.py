@@ -37,7 +37,7 @@ def test_a_run_under_its_scheduler(tree: Path) -> None:
     holder.close()
 
 
-def test_an_ejection_is_told_with_the_kernel_s_reason(tree: Path) -> None:
+def test_an_ejection_is_reported_with_the_kernel_s_reason(tree: Path) -> None:
     holder = scripted(record="to_json(SchedulerExit(1026, 0, 'runnable task stall', 'make[7] failed to run for 2.0s'))")
     holder.attach(SPEC)
     gone = KernelState("disabled", None, 5, 0, False)

@@ -164,7 +164,7 @@ def test_a_reason_we_do_not_know_is_an_error() -> None:
     assert gone == SchedulerExit(1024, 0, "runtime error", "")
 
 
-def test_only_the_scheduler_asked_for_and_its_last_end_count() -> None:
+def test_only_the_scheduler_requested_and_its_last_end_count() -> None:
     said = [*STALLED, 'sched_ext: BPF scheduler "at_fifo_1.0.2" disabled (unregistered from BPF)']
     assert exit_in_log(said, "at_vtime") is None
     assert exit_in_log([], "at_fifo") is None

@@ -139,7 +139,7 @@ def spec(tmp_path: Path, **changes: object) -> AttachSpec:
 
 
 @pytest.mark.parametrize("token", [None, replace(PROVEN, token="0" * 64)])
-def test_a_host_refuses_before_the_holder_is_asked(tmp_path: Path, token: Seal | None) -> None:
+def test_a_host_refuses_before_the_holder_is_called(tmp_path: Path, token: Seal | None) -> None:
     holder = HolderClient(argv=["false"])
     try:
         with pytest.raises(AttachError, match="the generated scheduler is refused"):

@@ -26,7 +26,7 @@ from autotune.report import documents, html, hyperfine, markup
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
 from autotune.session.tuner import SessionOptions, tune
-from autotune.views import live, plot
+from autotune.views import plot, terminal_table
 from tests.support import sessions
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
@@ -47,13 +47,13 @@ def times(**by_scheduler: tuple[float, ...]) -> dict[str, float]:
 def session(
     machine: ScriptedMachine, *names: str, workload: Workload = WORK, **options: Any
 ) -> tuple[Session, list[Event]]:
-    told: list[Event] = []
+    heard: list[Event] = []
     chosen = tuple(Candidate(name) for name in names)
     planner = options.pop("planner", ListPlanner([]))
     given = SessionOptions(**{"seed": 3, "user_candidates": chosen, **options})
-    result = tune(workload, machine, planner, given, told.append, resolve)
+    result = tune(workload, machine, planner, given, heard.append, resolve)
     assert machine.attached is None
-    return result, told
+    return result, heard
 
 
 def row(done: Session, key: str) -> CandidateResult:
@@ -90,8 +90,8 @@ def test_a_scheduler_that_needs_another_value_than_eevdf_wins_with_that() -> Non
 
 
 def test_every_value_that_may_be_the_best_is_a_rival_that_runs_in_each_round_of_the_confirmation() -> None:
-    done, told = session(ScriptedMachine(times(eevdf=(1.6, 1.001, 1.0), a=(1.6, 0.9, 0.95))), "a")
-    orders = [set(one.order) for one in told if isinstance(one, RoundStarted) and one.phase == "confirm"]
+    done, heard = session(ScriptedMachine(times(eevdf=(1.6, 1.001, 1.0), a=(1.6, 0.9, 0.95))), "a")
+    orders = [set(one.order) for one in heard if isinstance(one, RoundStarted) and one.phase == "confirm"]
     assert orders
     assert all(one == {"a jobs=4", "eevdf jobs=4", "eevdf jobs=8"} for one in orders)
     assert done.winner == "a jobs=4"
@@ -128,19 +128,19 @@ def test_the_alpha_of_the_race_leaves_room_for_the_choice_of_the_value() -> None
 
 def test_eevdf_runs_at_each_value_and_candidates_at_its_best_value_first() -> None:
     machine = ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9), b=(1.6, 1.2, 1.0)))
-    done, told = session(machine, "a", "b")
-    started = [one for one in told if isinstance(one, RunStarted)]
+    done, heard = session(machine, "a", "b")
+    started = [one for one in heard if isinstance(one, RunStarted)]
     assert [one.candidate for one in started if one.phase == "warmup"] == [
         "eevdf jobs=2",
         "eevdf jobs=4",
         "eevdf jobs=8",
     ]
-    rounds = [one for one in told if isinstance(one, RoundStarted) and one.phase == "baseline"]
+    rounds = [one for one in heard if isinstance(one, RoundStarted) and one.phase == "baseline"]
     assert set(rounds[0].order) == {"eevdf jobs=2", "eevdf jobs=4", "eevdf jobs=8"}
     assert {one.candidate for one in started} >= {f"{name} jobs={value}" for name in "ab" for value in "248"}
-    (known,) = [one for one in told if isinstance(one, ValuesKnown)]
+    (known,) = [one for one in heard if isinstance(one, ValuesKnown)]
     assert [one.candidate.key for one in known.results] == ["eevdf jobs=8", "eevdf jobs=4", "eevdf jobs=2"]
-    assert told.index(known) < next(i for i, one in enumerate(told) if isinstance(one, BaselineKnown))
+    assert heard.index(known) < next(i for i, one in enumerate(heard) if isinstance(one, BaselineKnown))
     assert {one.candidate.key for one in done.results} >= {f"eevdf jobs={value}" for value in "248"}
 
 
@@ -156,10 +156,10 @@ def test_where_the_budget_has_room_for_few_they_run_at_the_best_value() -> None:
         return one
 
     machine.faults = {key: measured(wall_s * 10) for key, wall_s in machine.times.items()}
-    told: list[Event] = []
+    heard: list[Event] = []
     options = SessionOptions(seed=3, budget_s=300.0, user_candidates=(Candidate("a"), Candidate("b")))
-    done = tune(WORK, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: now[0])
-    first = [one.candidate for one in told if isinstance(one, RunStarted) and one.phase == "race"]
+    done = tune(WORK, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: now[0])
+    first = [one.candidate for one in heard if isinstance(one, RunStarted) and one.phase == "race"]
     tried = {one for one in first if not records.is_baseline(one)}
     assert tried
     assert {"a jobs=8", "b jobs=8"} & tried
@@ -190,10 +190,10 @@ def test_a_value_with_which_the_command_fails_under_eevdf_is_named() -> None:
 
 def test_a_parameter_with_one_value_is_filled_in_and_costs_nothing_else() -> None:
     one = replace(WORK, parameters=(Parameter("jobs", ("8",)),))
-    done, told = session(ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9))), "a", workload=one)
+    done, heard = session(ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9))), "a", workload=one)
     assert done.winner == "a jobs=8"
-    assert not [one for one in told if isinstance(one, ValuesKnown)]
-    assert sum(isinstance(one, RunStarted) and one.phase == "baseline" for one in told) == 3
+    assert not [one for one in heard if isinstance(one, ValuesKnown)]
+    assert sum(isinstance(one, RunStarted) and one.phase == "baseline" for one in heard) == 3
     assert "EEVDF does best" not in done.recommendation
 
 
@@ -223,13 +223,13 @@ def test_a_planner_proposes_schedulers_and_hears_of_each_at_its_best_value() -> 
     planner = ListPlanner([["a", "b"], ["c"]])
     machine = ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9), b=(1.6, 1.3, 1.1), c=(1.6, 1.2, 1.0)))
     session(machine, planner=planner, user_candidates=())
-    told = {one.candidate.key: one for one in planner.seen[1].results}
-    assert set(told) == {"a", "b"}
-    assert told["a"].note.startswith("at its best value, jobs=8")
+    heard = {one.candidate.key: one for one in planner.seen[1].results}
+    assert set(heard) == {"a", "b"}
+    assert heard["a"].note.startswith("at its best value, jobs=8")
     assert planner.seen[0].candidates_affordable >= 3
 
 
-def test_results_without_parameters_are_told_as_they_are() -> None:
+def test_results_without_parameters_stay_as_they_are() -> None:
     results = sessions.results()
     assert by_scheduler(results) == list(results)
 
@@ -328,7 +328,7 @@ def test_a_winner_is_kept_attached_without_its_value_and_its_command_is_named(mo
     assert said == ["The command at its best: ./work -j4"]
 
 
-def test_a_model_is_told_the_values_and_that_it_proposes_schedulers_only() -> None:
+def test_a_model_gets_the_values_and_learns_that_it_proposes_schedulers_only() -> None:
     text = prompt.workload_text(WORK, lambda one: one.replace("8", "[redacted]"))
     assert "Parameters: jobs = 2, 4, [redacted]; autotune tries every candidate with these values itself" in text
     assert "Parameters" not in prompt.workload_text(replace(WORK, parameters=()), str)
@@ -337,7 +337,7 @@ def test_a_model_is_told_the_values_and_that_it_proposes_schedulers_only() -> No
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_a_terminal_shows_each_value_whatever_its_width(width: int) -> None:
     console = Console(width=width, file=io.StringIO(), record=True)
-    console.print(live.final_table(winning(), width))
+    console.print(terminal_table.final_table(winning(), width))
     text = console.export_text()
     assert all(f"jobs={value}" in text for value in "248")
     assert max(map(len, text.splitlines())) <= width
@@ -354,7 +354,7 @@ def test_a_budget_without_room_for_two_pairs_of_all_rivals_says_that_it_confirms
     """A pair of runs takes five where four of EEVDF's values may be the best."""
     near = Parameter("jobs", ("1", "2", "4", "8"))
     clock = [0.0]
-    told: list[Event] = []
+    heard: list[Event] = []
 
     def one() -> Any:
         clock[0] += 10.0
@@ -363,8 +363,8 @@ def test_a_budget_without_room_for_two_pairs_of_all_rivals_says_that_it_confirms
     machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
     options = SessionOptions(seed=3, budget_s=260.0, user_candidates=(Candidate("a"),))
     work = replace(WORK, parameters=(near,))
-    tune(work, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: clock[0])
-    (known,) = [one for one in told if isinstance(one, BaselineKnown)]
+    tune(work, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: clock[0])
+    (known,) = [one for one in heard if isinstance(one, BaselineKnown)]
     assert known.baseline.detectable is None
 
 
@@ -389,7 +389,7 @@ def test_a_scheduler_is_built_once_for_all_values_and_one_that_cannot_be_is_name
 def test_a_budget_too_small_for_all_values_is_named_at_the_first_run(budget_s: float, is_warned: bool) -> None:
     """Nine runs of 10 s choose the value and six make a verdict, beside three warm-up runs."""
     clock = [0.0]
-    told: list[Event] = []
+    heard: list[Event] = []
 
     def one() -> Any:
         clock[0] += 10.0
@@ -398,6 +398,6 @@ def test_a_budget_too_small_for_all_values_is_named_at_the_first_run(budget_s: f
     machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
     options = SessionOptions(seed=3, budget_s=budget_s, user_candidates=(Candidate("a"),))
     with contextlib.suppress(WorkloadError):
-        tune(WORK, machine, ListPlanner([]), options, told.append, resolve, clock=lambda: clock[0])
-    warned = [one.text for one in told if isinstance(one, Warned) and "too small for a verdict" in one.text]
+        tune(WORK, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: clock[0])
+    warned = [one.text for one in heard if isinstance(one, Warned) and "too small for a verdict" in one.text]
     assert bool(warned) is is_warned

@@ -59,7 +59,7 @@ def test_a_cleanup_whose_helper_dies_is_done_again() -> None:
     assert result.winner == "x"
 
 
-def test_of_two_errors_the_first_is_told() -> None:
+def test_of_two_errors_the_first_is_reported() -> None:
     machine = Rough({"p": after(8, 1), "c": after(0, 2)})
     result, finished = session(machine, prepare="p", cleanup="c")
     assert "prepare command failed: exit code 1" in (result.failure or "")
@@ -70,10 +70,10 @@ def test_of_two_errors_the_first_is_told() -> None:
 def test_where_the_baseline_fails_it_is_that_which_is_raised_and_cleanup_is_a_warning() -> None:
     machine = Rough({"c": after(0, 2)})
     machine.faults[BASELINE] = lambda: a_run(1.0, 7)
-    told: list[Event] = []
+    heard: list[Event] = []
     with pytest.raises(WorkloadError, match="exit code 7"):
-        tune(Workload("b", ("b",), "/", cleanup="c"), machine, ListPlanner([]), SessionOptions(), told.append, resolve)
-    assert any(isinstance(event, Warned) and "cleanup command failed" in event.text for event in told)
+        tune(Workload("b", ("b",), "/", cleanup="c"), machine, ListPlanner([]), SessionOptions(), heard.append, resolve)
+    assert any(isinstance(event, Warned) and "cleanup command failed" in event.text for event in heard)
 
 
 # --- what comes after the baseline ---
@@ -132,7 +132,7 @@ def test_ctrl_c_once_twice_and_thrice(pressed: BaseException, count: int) -> Non
     assert len(result.trials) >= BASELINE_RUNS
 
 
-def test_an_interruption_after_a_failure_leaves_the_failure_told() -> None:
+def test_an_interruption_after_a_failure_leaves_the_failure_reported() -> None:
     machine = Rough({"p": after(8, 1)})
     machine.releasing = iter([KeyboardInterrupt()])
     result, _ = session(machine, prepare="p")

@@ -69,11 +69,11 @@ def session(
 ) -> Session:
     chosen = guards.chosen(texts, metrics=metrics, defaults=defaults)
     workload = Workload("true", ("true",), "/", guards=chosen, metrics=metrics)
-    told: list[Event] = [] if events is None else events
+    heard: list[Event] = [] if events is None else events
     names = [key for key in times if key != BASELINE]
     machine = SideMachine(times, side)
     settings = SessionOptions(seed=3, **options)  # type: ignore[arg-type]
-    return tune(workload, machine, ListPlanner([names]), settings, told.append, resolve)
+    return tune(workload, machine, ListPlanner([names]), settings, heard.append, resolve)
 
 
 FASTER = {BASELINE: 1.0, "a": 0.8}
@@ -158,13 +158,13 @@ def test_a_bystanders_latency_and_energy_are_guarded() -> None:
     assert "energy is 1.50 x EEVDF's" in done.recommendation
 
 
-def test_a_guard_that_the_user_gave_and_nobody_can_judge_is_told() -> None:
+def test_a_guard_that_the_user_gave_and_nobody_can_judge_is_reported() -> None:
     done = session(FASTER, lambda _key, one: one, "energy:max+5%")
     assert done.winner == "a"
     assert "Guards that could not be judged: energy (it was not measured here)." in done.recommendation
 
 
-def test_too_few_runs_to_judge_are_told() -> None:
+def test_too_few_runs_to_judge_are_reported() -> None:
     done = session(FASTER, with_memory(a=1.6), most_pairs=3)
     assert done.winner == "a"
     assert "memory (3 pairs are too few; it takes 4)" in done.recommendation
@@ -221,7 +221,7 @@ def test_a_run_without_the_number_counts_all_the_same() -> None:
 # --- the least gain --------------------------------------------------------------------------------------
 
 
-def test_a_winner_that_gains_less_than_is_wanted_is_told_as_such_and_not_applied() -> None:
+def test_a_winner_that_gains_less_than_is_wanted_is_reported_as_such_and_not_applied() -> None:
     done = session({BASELINE: 1.0, "a": 0.97}, min_effect=0.025)
     assert done.winner == "a", "3.1 %"
     assert done.is_worth_it

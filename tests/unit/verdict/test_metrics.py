@@ -24,7 +24,7 @@ def test_a_metric_is_named_by_the_word_before_its_number(regex: str, name: str) 
     assert metrics.name_of(regex) == name
 
 
-def test_metrics_of_one_name_are_told_apart() -> None:
+def test_metrics_of_one_name_are_distinguished() -> None:
     named = metrics.named(["rps: ([0-9]+) a", "rps: ([0-9]+) b"])
     assert [one.name for one in named] == ["rps", "rps: ([0-9]+) b"]
 

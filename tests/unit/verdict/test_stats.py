@@ -182,7 +182,7 @@ def test_later_runs_that_take_a_fraction_of_the_first_measure_nothing(
         (5.0, [3.0], False),
     ],
 )
-def test_a_slow_first_run_is_told_from_scatter(first_s: float, later_s: list[float], expected: bool) -> None:
+def test_a_slow_first_run_is_distinguished_from_scatter(first_s: float, later_s: list[float], expected: bool) -> None:
     assert stats.looks_slow_at_start(first_s, later_s) is expected
 
 
@@ -234,7 +234,7 @@ def test_a_slow_first_run_is_advised_a_warmup() -> None:
     assert "--warmup" in caution.text
 
 
-def test_outliers_and_drift_are_told_each() -> None:
+def test_outliers_and_drift_are_each_reported() -> None:
     (odd,) = stats.cautions([1.0, 1.01, 0.99, 1.5, 1.0, 1.02, 1.0], prepared=True)
     (drifting,) = stats.cautions([1.0 + 0.02 * place for place in range(8)], prepared=True)
     assert odd.kind == "outliers"

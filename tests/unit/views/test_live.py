@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from autotune import events
 from autotune.records import BASELINE, Candidate
-from autotune.views.live import LiveView, final_table, moving, standings
+from autotune.views.live import LiveView, moving
 from autotune.views.progress import SessionProgress
 from tests.support import sessions
+from tests.support.drawn_text import drawn
 from tests.support.session_progress import ROUND, fold
 
 ROOT = Path(__file__).parents[3]
@@ -31,12 +32,6 @@ ROOT = Path(__file__).parents[3]
 
 def terminal(width: int, height: int = 40, **options: Any) -> Console:
     return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, highlight=False, **options)
-
-
-def drawn(renderable: RenderableType, width: int = 80, **options: Any) -> str:
-    stream = io.StringIO()
-    Console(file=stream, width=width, height=40, highlight=False, **options).print(renderable)
-    return stream.getvalue()
 
 
 def moving_text(progress: SessionProgress, width: int = 80, height: int = 24, **options: Any) -> str:
@@ -76,48 +71,6 @@ def test_the_moving_part_fits_a_low_terminal() -> None:
     assert "Budget" in text
 
 
-@pytest.mark.parametrize("width", [80, 100, 110, 120, 140])
-def test_the_final_table_fits_the_terminal_and_loses_nothing(width: int) -> None:
-    text = drawn(final_table(sessions.session(), width), width)
-    assert max(len(line) for line in text.splitlines()) <= width
-    squeezed = re.sub(r"\s+", "", text)
-    for piece in ("median[s]", "slice_us=20000", "stay=true", "confirmed", "1.084[1.051,1.118]", "undecided"):
-        assert piece in squeezed, piece
-    for word in ("ejected:", "runnable", "stall;"):
-        assert word in text
-
-
-def test_very_wide_intervals_and_many_rows_do_not_push_the_table_off_the_screen() -> None:
-    wide = sessions.interval(1.796, 0.000174, 1.85e4)
-    results = tuple(sessions.result(sessions.BATCH, "undecided", speedup=wide, median=0.7 + n) for n in range(12))
-    text = drawn(final_table(sessions.session(results=results, winner=None), 80), 80)
-    assert text.count("1.796 [0.000, >999]") == 12
-    assert len(re.findall(r"^ ?=  at_batch", text, re.MULTILINE)) == 12
-
-
-@pytest.mark.parametrize("width", [60, 70, 80, 90, 100, 110, 120])
-@pytest.mark.parametrize("knobs", [(("slice_us", 20000),), (("slice_min_us", 2000), ("slice_us", 320000))])
-def test_no_setting_is_broken_in_two(width: int, knobs: tuple[tuple[str, int], ...]) -> None:
-    """`slice_us=2000` and below it `0` reads as another value."""
-    one = sessions.result(Candidate("at_interactive", knobs), "undecided", note="5.1 % behind at_fifo after 3 rounds")
-    results = (one, *sessions.results())
-    for text in (
-        drawn(final_table(sessions.session(results=results, winner=None), width), width),
-        drawn(standings(results, width, is_time=True), width),
-    ):
-        for name, value in knobs:
-            assert re.search(rf"\b{name}={value}\b", text), text
-        assert max(len(line) for line in text.splitlines()) <= width
-
-
-def test_a_terminal_without_room_for_names_shows_a_block_for_each_scheduler() -> None:
-    text = drawn(final_table(sessions.session(), 60), 60)
-    assert " 1  at_batch:slice_us=20000,stay=true\n" in text
-    assert "median [s] 2.221, EEVDF [s] 2.408, speedup 1.084" in text
-    assert "11.8 % slower than eevdf after 3 rounds" in text
-    assert all(len(line) <= 60 for line in text.splitlines())
-
-
 @pytest.mark.parametrize("height", [8, 12, 20, 40])
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_the_moving_part_is_never_higher_than_the_terminal(width: int, height: int) -> None:
@@ -127,11 +80,11 @@ def test_the_moving_part_is_never_higher_than_the_terminal(width: int, height: i
     assert drawn(part, width).rstrip("\n").count("\n") + 1 < height
 
 
-def replay(width: int, told: Iterable[events.Event], **options: Any) -> str:
+def replay(width: int, heard: Iterable[events.Event], **options: Any) -> str:
     console, stream = terminal(width, **options), io.StringIO()
     console.file = stream
     with LiveView(stream, budget_s=600, given=["--machine", "vm"], console=console) as view:
-        for event in told:
+        for event in heard:
             view(event)
     return stream.getvalue()
 
@@ -214,28 +167,6 @@ def test_the_first_run_shows_its_number() -> None:
     assert "Last run: EEVDF 2.410 s, median of 2 runs 2.410 s" in moving_text(several)
     lost = fold(*sessions.one_run(sessions.FIFO, "race", 1, value=None, invalid="exit code 2\x1b[31m"))
     assert "at_fifo:slice_us=5000, does not count: exit code 2[31m" in moving_text(lost)
-
-
-# --- the strip ---
-
-
-@pytest.mark.parametrize("width", [100, 110, 120, 160])
-def test_a_strip_stands_beside_each_row_where_there_is_room(width: int) -> None:
-    lines = drawn(final_table(sessions.session(), width), width).splitlines()
-    [winner] = [line for line in lines if "1.084" in line]
-    assert "\u25cf\u2500" in winner or "\u251c\u25cf" in winner
-    assert max(len(line) for line in lines) <= width
-    assert drawn(final_table(sessions.session(), width, ascii_only=True), width).replace("\u2500", "").isascii()
-
-
-@pytest.mark.parametrize("width", [40, 60, 80])
-def test_the_strip_is_dropped_where_the_terminal_is_narrow(width: int) -> None:
-    assert "\u25cf" not in drawn(final_table(sessions.session(), width), width)
-
-
-def test_a_table_without_intervals_has_no_strip() -> None:
-    early = sessions.session(results=(sessions.result(Candidate(BASELINE), None),), winner=None)
-    assert "\u2502" not in drawn(final_table(early, 160), 160)
 
 
 def test_a_terminal_that_is_no_utf8_gets_ascii_strips() -> None:

@@ -21,30 +21,30 @@ def detached(kind: int, reason: str) -> Detached:
 
 def test_a_log_is_kept_with_head_tail_and_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    told: list[Event] = []
-    SchedulerLogs(told.append)(detached(64, "unregistered from user space"))
+    heard: list[Event] = []
+    SchedulerLogs(heard.append)(detached(64, "unregistered from user space"))
     text = (directory() / "scx_lavd.log").read_text()
     assert text.splitlines()[0].endswith(": unregistered from user space")
     assert text.endswith("the head\n[84 bytes left out]\nthe tail")
-    assert told == [], "all went well: nobody needs to read it"
+    assert heard == [], "all went well: nobody needs to read it"
 
 
-def test_where_the_log_of_a_failure_is_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_where_the_log_of_a_failure_is_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    told: list[Event] = []
-    logs = SchedulerLogs(told.append)
+    heard: list[Event] = []
+    logs = SchedulerLogs(heard.append)
     logs(detached(1026, "runnable task stall"))
     logs(AttachFailed("scx_x", "ended", "Error: \x1b[31mred\x1b[0m"))
-    assert [isinstance(one, Warned) for one in told] == [True, True]
+    assert [isinstance(one, Warned) for one in heard] == [True, True]
     assert (directory() / "scx_x.log").read_text().endswith("Error: red")
 
 
 def test_a_log_that_cannot_be_kept_costs_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    told: list[Event] = []
-    SchedulerLogs(told.append)(AttachFailed("scx_x", "ended", "why"))
-    assert told == []
+    heard: list[Event] = []
+    SchedulerLogs(heard.append)(AttachFailed("scx_x", "ended", "why"))
+    assert heard == []
 
 
 def test_a_candidate_cannot_name_a_path() -> None:

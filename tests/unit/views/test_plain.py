@@ -13,10 +13,10 @@ from autotune.views.plain import PlainView
 from tests.support import sessions
 
 
-def plain(*told: events.Event) -> str:
+def plain(*heard: events.Event) -> str:
     stream = io.StringIO()
     with PlainView(stream, given=["--machine", "vm"]) as view:
-        for event in told:
+        for event in heard:
             view(event)
     return stream.getvalue()
 
@@ -24,7 +24,7 @@ def plain(*told: events.Event) -> str:
 # --- plain lines ---
 
 
-def test_a_session_told_in_plain_lines_says_everything_in_order() -> None:
+def test_a_session_in_plain_lines_says_everything_in_order() -> None:
     text = plain(*sessions.session_events())
     wanted = [
         "Booting a micro-VM under emulation",
@@ -54,7 +54,7 @@ def test_a_session_told_in_plain_lines_says_everything_in_order() -> None:
 
 
 def test_a_reason_begins_with_a_capital_unless_it_begins_with_a_name() -> None:
-    told = plain(
+    heard = plain(
         events.Proposed(
             "offline",
             (
@@ -63,11 +63,11 @@ def test_a_reason_begins_with_a_capital_unless_it_begins_with_a_name() -> None:
             ),
         )
     )
-    assert "    at_fifo leads. Expected: better than its neighbour.\n" in told
-    assert "    Tasks wait long.\n" in told
+    assert "    at_fifo leads. Expected: better than its neighbour.\n" in heard
+    assert "    Tasks wait long.\n" in heard
 
 
-def test_plain_lines_hold_no_control_characters_whatever_is_told() -> None:
+def test_plain_lines_hold_no_control_characters_whatever_happens() -> None:
     hostile = "\x1b[2J\r\x07evil\u202e\x9b31m [bold]x[/bold]"
     workload = sessions.workload(command=hostile)
     spoiled = sessions.trial("at_x", value=None, invalid=hostile)

@@ -29,7 +29,7 @@ def test_every_knob_is_in_a_table_and_what_does_nothing_is_only_named() -> None:
             assert f"`{knob.name}`" in text
 
 
-def test_profiles_rules_and_needs_are_told() -> None:
+def test_profiles_rules_and_needs_are_reported() -> None:
     text = section("scx_lavd")
     assert "gaming (`performance=true,pinned_slice_us=500`)" in text
     assert "pinned_slice_us must be at most slice_max_us: it ends at once" in text

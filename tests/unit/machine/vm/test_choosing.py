@@ -84,7 +84,7 @@ def test_a_better_kernel_that_leaves_the_archive_makes_room_for_the_next(parts: 
 
 
 @given(ARCHIVES, st.sampled_from(["6", "6.1", "6.18", "7.1", "7.1.", "7.2.1", "7.2.12"]))
-def test_what_is_asked_for_is_kept_to(parts: dict[str, tuple[str, ...]], asked: str) -> None:
+def test_what_is_requested_is_kept_to(parts: dict[str, tuple[str, ...]], asked: str) -> None:
     numbers = asked.rstrip(".").split(".")
     assert all(release.split("+")[0].split(".")[: len(numbers)] == numbers for release in releases(parts, asked))
 
@@ -105,7 +105,7 @@ def test_the_archive_of_today() -> None:
     assert releases(parts) == [f"{name}+deb13-amd64" for name in order]
 
 
-def test_a_base_package_that_the_archive_lacks_is_not_asked_for() -> None:
+def test_a_base_package_that_the_archive_lacks_is_not_requested() -> None:
     """As with 6.18.15, which holds its configuration itself."""
     build = choices({"linux-image-6.18.15+deb13-amd64": ("linux-base-6.18.15+deb13-amd64",)}, ())[0]
     assert build.packages == ("linux-image-6.18.15+deb13-amd64",)

@@ -247,16 +247,16 @@ def test_the_release_is_read_from_the_header_of_an_x86_image(tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("cache")
-def test_another_architecture_is_told_to_bring_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_architecture_is_advised_to_bring_its_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(FetchError, match=r"aarch64.*--kernel IMAGE"):
         kernels.fetch(lambda _text: None)
 
 
-def test_the_best_kernel_is_fetched_and_the_reason_is_told(cache: Path, small_archive: type[SmallArchive]) -> None:
-    told: list[str] = []
-    assert kernels.fetch(told.append).version == "6.18.15+deb13-amd64"
-    assert "chosen: kernel 6.18.15+deb13-amd64, because its series is known to work" in told
+def test_the_best_kernel_is_fetched_and_the_reason_is_reported(cache: Path, small_archive: type[SmallArchive]) -> None:
+    notices: list[str] = []
+    assert kernels.fetch(notices.append).version == "6.18.15+deb13-amd64"
+    assert "chosen: kernel 6.18.15+deb13-amd64, because its series is known to work" in notices
     assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.15+deb13-amd64"]
     assert not any("7.3.4" in package for package in small_archive.downloaded)
 
@@ -285,9 +285,9 @@ def test_what_is_wrong_with_the_best_kernel_leads_to_the_next(
 ) -> None:
     small_archive.holds = {**small_archive.holds, **FAULTS[fault]}
     small_archive.gone = {"linux-image-6.18.15+deb13-amd64"} if fault == "gone" else set()
-    told: list[str] = []
-    assert kernels.fetch(told.append).version == "6.18.9+deb13-amd64"
-    assert [text for text in told if text.startswith("skipping kernel 6.18.15+deb13-amd64: ")]
+    notices: list[str] = []
+    assert kernels.fetch(notices.append).version == "6.18.9+deb13-amd64"
+    assert [text for text in notices if text.startswith("skipping kernel 6.18.15+deb13-amd64: ")]
     assert sorted(path.name for path in cache.iterdir()) == [".lock", "6.18.9+deb13-amd64"]
 
 
@@ -362,7 +362,7 @@ def test_a_full_disk_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_host_without_debians_tools_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_debians_tools_gets_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(archive, "tool", lambda _name: None)
     with pytest.raises(FetchError, match="--kernel IMAGE"):

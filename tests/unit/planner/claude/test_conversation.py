@@ -54,8 +54,8 @@ def test_proposals_carry_reason_hypothesis_and_prediction(planning: Any) -> None
 def test_the_results_of_a_set_are_the_answer_to_its_submission(planning: Any) -> None:
     session = planning(Answer([submit("at_fifo")]), Answer([submit()]))
     session.propose()
-    told = outcome("at_fifo", "invalid", None, note="ejected: runnable task stall")
-    session.propose(a_situation(results=(told,), refused=("at_batch: no clang",)))
+    ejected = outcome("at_fifo", "invalid", None, note="ejected: runnable task stall")
+    session.propose(a_situation(results=(ejected,), refused=("at_batch: no clang",)))
     (answer,) = session.results()
     for words in ("at_fifo", "invalid", "runnable task stall", "no clang", "2 more candidates"):
         assert words in answer["content"]
@@ -117,7 +117,7 @@ def test_the_cost_is_the_tokens_times_the_price_of_the_day(planning: Any) -> Non
     ) / 1e6
     assert spent.cost_usd == pytest.approx(expected)
     assert spent.cost_usd > 0
-    assert any(isinstance(event, PlannerActed) and event.spending.calls == 1 for event in session.told)
+    assert any(isinstance(event, PlannerActed) and event.spending.calls == 1 for event in session.heard)
 
 
 def test_long_sessions_ask_for_a_cache_that_lasts(planning: Any) -> None:
@@ -322,7 +322,7 @@ def test_what_passes_is_tried_again(planning: Any, step: Step) -> None:
 
 
 @pytest.mark.slow
-def test_a_wait_that_the_service_asks_for_is_kept(planning: Any) -> None:
+def test_a_wait_that_the_service_requests_is_kept(planning: Any) -> None:
     refusal = Status(429, "rate_limit_error", "slow down", {"retry-after": "1"})
     session = planning(refusal, Answer([submit("at_fifo")]), pause=time.sleep)
     session.propose()
@@ -356,7 +356,7 @@ def test_a_service_that_is_not_there_is_said_to_be_unreachable(planning: Any) ->
         session.propose()
 
 
-def test_an_older_model_is_asked_without_adaptive_thinking(planning: Any) -> None:
+def test_an_older_model_is_called_without_adaptive_thinking(planning: Any) -> None:
     refusal = Status(400, "invalid_request_error", "thinking.type: adaptive is not supported on this model")
     session = planning(refusal, Answer([tool("list_schedulers")]), Answer([submit("at_fifo")]))
     assert session.propose() == ["at_fifo"]
@@ -434,7 +434,7 @@ def test_a_scheduler_goes_when_its_time_is_over_even_while_the_model_thinks(plan
     assert session.machine.log == ["attach at_fifo", "detach at_fifo"]
 
 
-def test_one_that_is_ejected_is_told_so(planning: Any) -> None:
+def test_one_that_is_ejected_is_reported_as_such(planning: Any) -> None:
     session = planning(
         Answer([tool("run_scheduler", name="at_fifo", args=[])]),
         Answer([tool("stop_scheduler", execution_id="exec-1")]),

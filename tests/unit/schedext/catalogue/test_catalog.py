@@ -24,7 +24,7 @@ def test_a_candidate_is_read_with_its_knobs_typed_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("name", [one.name for one in CATALOG.schedulers if one.name.startswith("scx_")])
-def test_a_program_of_the_scx_family_is_named_without_its_prefix_too(name: str) -> None:
+def test_an_scx_program_is_named_without_its_prefix_too(name: str) -> None:
     short = name.removeprefix("scx_")
     assert CATALOG.named(short) is CATALOG.named(name) is CATALOG.get(name)
     assert CATALOG.parse_candidate(short).key == CATALOG.parse_candidate(name).key
@@ -156,7 +156,7 @@ def test_a_catalogue_that_is_wrong_says_where(tmp_path: Path) -> None:
         Catalog.load(broken)
 
 
-def test_a_program_of_the_scx_family_fits_into_the_schema() -> None:
+def test_an_scx_program_fits_into_the_schema() -> None:
     entry = Scheduler.model_validate(
         {
             "name": "scx_bpfland",
@@ -204,7 +204,7 @@ PROFILES = {"auto", "gaming", "lowlatency", "powersave", "server"}
 each = pytest.mark.parametrize("one", PROGRAMS, ids=lambda one: one.name)
 
 
-def test_the_whole_family_is_there_after_our_own() -> None:
+def test_all_scx_programs_come_after_our_own() -> None:
     ours = ["at_fifo", "at_vtime", "at_batch", "at_guided", "at_interactive"]
     assert [one.name for one in CATALOG.schedulers[: len(ours)]] == ours
     assert {one.name for one in PROGRAMS} == CRATES | ELSEWHERE
@@ -336,7 +336,7 @@ def test_settings_become_the_options_of_the_program(text: str, arguments: tuple[
     assert CATALOG.get(candidate.scheduler).arguments(dict(candidate.knobs)) == arguments
 
 
-def test_what_must_never_be_asked_for_its_help_is_marked() -> None:
+def test_what_must_never_be_run_for_its_help_is_marked() -> None:
     marked = {one.name: one.program for one in PROGRAMS if one.program and one.program.help == "never"}
     assert set(marked) == {"scx_rlfifo"}
     assert marked["scx_rlfifo"].version_option is None

@@ -78,7 +78,7 @@ def test_what_is_no_program_is_passed_over_for_one_that_is(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("what", ["directory", "not executable", "dangling link", "fifo"])
-def test_what_is_there_and_no_program_is_told(tmp_path: Path, what: str) -> None:
+def test_what_is_there_and_no_program_is_reported(tmp_path: Path, what: str) -> None:
     path = tmp_path / "scx_good"
     if what == "directory":
         path.mkdir()
@@ -88,8 +88,10 @@ def test_what_is_there_and_no_program_is_told(tmp_path: Path, what: str) -> None
         os.mkfifo(path)
     else:
         path.symlink_to("nonesuch")
-    told = {"not executable": "is not executable", "dangling link": "No such file"}.get(what, "is not a regular file")
-    with pytest.raises(AutotuneError, match=told) as caught:
+    problem = {"not executable": "is not executable", "dangling link": "No such file"}.get(
+        what, "is not a regular file"
+    )
+    with pytest.raises(AutotuneError, match=problem) as caught:
         binaries.find(GOOD, places=scx_programs.only(tmp_path))
     assert str(path) in caught.value.message
     assert "autotune schedulers install scx_good" in caught.value.hint

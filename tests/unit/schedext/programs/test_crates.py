@@ -181,7 +181,7 @@ def test_a_program_that_does_not_tell_its_version_is_not_kept(registry: Registry
     assert in_store(store) == []
 
 
-def test_one_that_must_not_be_asked_is_kept_without(registry: Registry) -> None:
+def test_one_that_must_not_be_queried_is_kept_without(registry: Registry) -> None:
     registry.publish(SILENT)
     assert install(scx_programs.entry(help="never", version_option=None)).binary.path.is_file()
 
@@ -193,14 +193,14 @@ def test_a_crate_without_the_program_is_not_kept(registry: Registry, store: Path
     assert in_store(store) == []
 
 
-def test_a_version_that_does_not_exist_is_told(registry: Registry) -> None:
+def test_a_version_that_does_not_exist_is_reported(registry: Registry) -> None:
     registry.publish(TELLS)
     with pytest.raises(UsageError, match=r"crates.io has no scx_good 9.9.9"):
         install(version="9.9.9")
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_registry_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registry_that_cannot_be_reached_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cargo/config.toml").unlink()
     for name in ("https_proxy", "HTTPS_PROXY", "CARGO_HTTP_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -280,7 +280,7 @@ def _until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(registry: Registry, tmp_path: Path) -> None:
     """On a real file system of 200 KiB, in a mount namespace of the test's own."""
     registry.publish(TELLS)
     (tmp_path / "data").mkdir()
@@ -316,7 +316,7 @@ def test_what_cannot_be_built_is_refused(scheduler: Scheduler, asked: str | None
         crates.version_of(scheduler, asked)
 
 
-def test_the_version_is_the_catalogues_unless_another_is_asked_for() -> None:
+def test_the_version_is_the_catalogues_unless_another_is_requested() -> None:
     assert crates.version_of(GOOD) == "1.2.3"
     assert crates.version_of(GOOD, "2.0.0-rc.1") == "2.0.0-rc.1"
 
@@ -363,13 +363,13 @@ def test_nothing_is_missing_where_all_is_there() -> None:
     needs.require([GOOD])
 
 
-def test_an_old_rust_is_told_with_the_least_version(tools: Callable[..., None]) -> None:
+def test_an_old_rust_is_reported_with_the_least_version(tools: Callable[..., None]) -> None:
     tools("cargo", "cargo 1.63.0")
     tools("rustc", "rustc 1.63.0 (Debian)")
     assert missing() == ["cargo 1.91 or later (this is 1.63)", "rustc 1.91 or later (this is 1.63)"]
 
 
-def test_headers_are_asked_of_pkg_config_and_seccomp_only_where_it_is_needed(tools: Callable[..., None]) -> None:
+def test_headers_are_looked_up_by_pkg_config_and_seccomp_only_where_it_is_needed(tools: Callable[..., None]) -> None:
     tools("pkg-config", code=1)
     assert missing() == ["the headers of libelf", "the headers of zlib"]
     assert missing(scx_programs.entry("scx_rustland")) == [

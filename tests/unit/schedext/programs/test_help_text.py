@@ -104,7 +104,7 @@ def test_a_default_may_be_empty_or_have_several_values() -> None:
         ("\x00\xff" * 5000, "no line that begins with 'Usage:'"),
     ],
 )
-def test_what_is_no_help_is_told(text: str, problem: str) -> None:
+def test_what_is_no_help_is_reported(text: str, problem: str) -> None:
     with pytest.raises(AutotuneError, match=problem) as caught:
         parse(text)
     assert caught.value.hint

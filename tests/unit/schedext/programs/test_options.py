@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a found program says about its options: asked without privileges, bounded, kept, and held against settings."""
+"""What a found program says about its options: read without privileges, bounded, cached, and compared with settings."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.records import Candidate
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
-from autotune.schedext.programs import asking, binaries, options
+from autotune.schedext.programs import binaries, options, unprivileged
 from autotune.schedext.resolve import CatalogResolver
 from tests.support import scx_programs
 
@@ -37,7 +37,7 @@ def good(tmp_path: Path) -> binaries.Binary:
     return scx_programs.binary(tmp_path / "bin", "scx_good")
 
 
-# --- asking ---
+# --- running without privileges ---
 
 
 def test_a_program_tells_its_version_and_options(good: binaries.Binary, cache: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_help_that_comes_as_an_error_is_read_all_the_same(tmp_path: Path, cach
     assert unforeseen == said
 
 
-def test_a_c_program_is_asked_by_its_short_option(tmp_path: Path, cache: Path) -> None:
+def test_a_c_program_is_queried_by_its_short_option(tmp_path: Path, cache: Path) -> None:
     found = scx_programs.binary(tmp_path / "bin", "scx_c")
     said = options.options_of(found, scx_programs.entry("scx_c", language="c", version_option=None), cache=cache)
     assert said.version is None
@@ -64,49 +64,49 @@ def test_a_c_program_is_asked_by_its_short_option(tmp_path: Path, cache: Path) -
     assert [one.flag for one in said.options] == ["-s", "-c", "-f", "-v", "-h"]
 
 
-def test_one_that_must_not_be_asked_is_not(tmp_path: Path, cache: Path) -> None:
+def test_one_that_must_not_be_queried_is_not(tmp_path: Path, cache: Path) -> None:
     scx_programs.put(tmp_path / "scx_never/1.2.3", "scx_never")
     never = scx_programs.entry("scx_never", help="never", version_option=None)
     found = binaries.find(never, places=scx_programs.only(stores=[tmp_path]))
     assert found is not None
     started = time.monotonic()
     assert options.check_settings(never, found, {}, cache=cache) == options.ProgramOptions("1.2.3", None)
-    assert time.monotonic() - started < asking.ANSWER_S
+    assert time.monotonic() - started < unprivileged.ANSWER_S
 
 
 def test_it_runs_without_privileges_in_an_environment_of_ours(
     good: binaries.Binary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_SECRET_TOKEN", "do-not-tell")
-    said = asking.ask(good, "--who").stdout
+    said = unprivileged.run(good, "--who").stdout
     uid, groups, *rest = said.splitlines()
-    assert int(uid) == (asking.NOBODY if os.geteuid() == 0 else os.geteuid())
-    assert groups.split() == [str(asking.NOBODY)] or os.geteuid() != 0
+    assert int(uid) == (unprivileged.NOBODY if os.geteuid() == 0 else os.geteuid())
+    assert groups.split() == [str(unprivileged.NOBODY)] or os.geteuid() != 0
     assert "NoNewPrivs:\t1" in rest
     assert "CapEff:\t0000000000000000" in rest
     assert "do-not-tell" not in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root is more than the user who asked")
-def test_under_sudo_it_runs_as_the_user_who_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_under_sudo_it_runs_as_the_invoking_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
-    somebody = next((one for one in pwd.getpwall() if one.pw_uid not in (0, asking.NOBODY)), None)
+    somebody = next((one for one in pwd.getpwall() if one.pw_uid not in (0, unprivileged.NOBODY)), None)
     assert somebody is not None
     monkeypatch.setenv("SUDO_UID", str(somebody.pw_uid))
-    said = asking.ask(scx_programs.binary(tmp_path / "bin", "scx_good"), "--who").stdout
+    said = unprivileged.run(scx_programs.binary(tmp_path / "bin", "scx_good"), "--who").stdout
     assert said.splitlines()[:2] == [str(somebody.pw_uid), str(somebody.pw_gid)]
 
 
-def test_root_of_a_namespace_of_its_own_asks_too(good: binaries.Binary) -> None:
+def test_root_of_a_namespace_of_its_own_queries_too(good: binaries.Binary) -> None:
     """As in a container without privileges, where there is nobody else to be."""
     program = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from typing import Any
-from autotune.schedext.programs import asking, binaries
-print(asking.ask(binaries.at(Path({str(good.path)!r}), "configured"), "--version").stdout)
+from autotune.schedext.programs import binaries, unprivileged
+print(unprivileged.run(binaries.at(Path({str(good.path)!r}), "configured"), "--version").stdout)
 """
     unshare = ["unshare", "--user", "--map-root-user"]
     if subprocess.run([*unshare, "true"], capture_output=True).returncode != 0:
@@ -116,7 +116,7 @@ print(asking.ask(binaries.at(Path({str(good.path)!r}), "configured"), "--version
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can read what nobody else can")
-def test_one_that_only_root_may_read_is_not_asked_as_root(tmp_path: Path, cache: Path) -> None:
+def test_one_that_only_root_may_read_is_not_run_as_root(tmp_path: Path, cache: Path) -> None:
     scx_programs.put(tmp_path, "scx_good").chmod(0o700)
     found = binaries.at(tmp_path / "scx_good", "configured")
     with pytest.raises(AutotuneError) as caught:
@@ -128,7 +128,7 @@ def test_one_that_only_root_may_read_is_not_asked_as_root(tmp_path: Path, cache:
 def test_a_file_that_was_changed_since_it_was_found_is_not_run(good: binaries.Binary) -> None:
     good.path.write_text("#!/bin/sh\necho another\n")
     with pytest.raises(AutotuneError, match="was changed just now"):
-        asking.ask(good, "--version")
+        unprivileged.run(good, "--version")
 
 
 # --- programs that are none ---
@@ -151,7 +151,7 @@ def test_a_program_that_tells_no_options_is_named_with_what_to_do(
     tmp_path: Path, cache: Path, name: str, problem: str
 ) -> None:
     found = scx_programs.binary(tmp_path / "bin", name)
-    patience_s = PATIENCE_S if "within" in problem else asking.ANSWER_S
+    patience_s = PATIENCE_S if "within" in problem else unprivileged.ANSWER_S
     with pytest.raises(AutotuneError) as caught:
         options.options_of(found, scx_programs.entry(name), cache=cache, answer_s=patience_s)
     assert problem in caught.value.message
@@ -163,13 +163,13 @@ def test_a_program_that_tells_no_options_is_named_with_what_to_do(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scx_hangs", "scx_leaves_child", "scx_endless"])
 def test_nothing_of_it_runs_on(tmp_path: Path, name: str) -> None:
-    asking.ask(scx_programs.binary(tmp_path, name), "--help", answer_s=PATIENCE_S)
+    unprivileged.run(scx_programs.binary(tmp_path, name), "--help", answer_s=PATIENCE_S)
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "sleep 600" not in listed
     assert "yes Usage: scx_endless" not in listed
 
 
-def test_one_that_cannot_be_started_is_told(tmp_path: Path, cache: Path) -> None:
+def test_one_that_cannot_be_started_is_reported(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "scx_good").write_bytes(b"\x7fELF but not really")
     (tmp_path / "scx_good").chmod(0o755)
     with pytest.raises(AutotuneError, match="cannot be started: Exec format error"):
@@ -195,9 +195,9 @@ def test_a_version_is_found_in_what_is_printed(said: str, version: str | None) -
 # --- what is kept ---
 
 
-def test_it_is_asked_once(good: binaries.Binary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_queried_once(good: binaries.Binary, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = options.options_of(good, GOOD, cache=cache)
-    monkeypatch.setattr(asking, "ask", None)
+    monkeypatch.setattr(unprivileged, "run", None)
     assert options.options_of(good, GOOD, cache=cache) == first
 
 
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_read_anew(good: binaries.Binary, cache: Path, damage:
     assert json.loads(kept.read_text())["version"] == "1.2.3"
 
 
-def test_another_program_at_the_same_path_is_asked_anew(good: binaries.Binary, cache: Path) -> None:
+def test_another_program_at_the_same_path_is_queried_again(good: binaries.Binary, cache: Path) -> None:
     options.options_of(good, GOOD, cache=cache)
     good.path.write_text(good.path.read_text().replace("1.2.3", "1.3.0").replace("--keep-local", "--leave-local"))
     said = options.options_of(binaries.at(good.path, "configured"), GOOD, cache=cache)

@@ -76,7 +76,7 @@ def test_a_bound_task_that_crawls_is_stuck() -> None:
     assert rules({"pinned": load(task("moved", work=110))}, {"pinned": load(task("moved"))}) == []
 
 
-def test_a_task_on_a_cpu_that_is_not_its_own_is_told() -> None:
+def test_a_task_on_a_cpu_that_is_not_its_own_is_reported() -> None:
     assert rules({"pinned": load(task("cpu0", elsewhere=1))}, {"pinned": load(task("cpu0"))}) == ["ran-elsewhere"]
 
 
@@ -137,7 +137,7 @@ def test_a_speed_that_cannot_be_is_not_believed() -> None:
     assert speed_ratio({}, {}) == 1.0
 
 
-def test_an_ejection_is_told_with_the_kernels_reason() -> None:
+def test_an_ejection_is_reported_with_the_kernels_reason() -> None:
     end = {**FINE, "gone": True, "exit": STALL}
     assert rules({"churn": load()}, {"churn": load()}, end=end) == ["ejected"]
     assert exit_words(STALL) == "the kernel ejected it: runnable task stall (hog[7] failed to run for 2.1s)"
@@ -152,12 +152,12 @@ def test_a_load_that_an_ejection_cut_short_is_not_called_slow_besides() -> None:
     assert rules(ours, {"forks": load(forks_per_s=900.0)}, end=end) == ["ejected", "starved"]
 
 
-def test_a_kernel_that_is_not_given_back_is_told() -> None:
+def test_a_kernel_that_is_not_given_back_is_reported() -> None:
     assert rules({}, {}, end={**FINE, "state": "enabled"}) == ["detach"]
     assert rules({}, {}, end={**FINE, "detach_error": "the kernel is not back"}) == ["detach"]
 
 
-def test_a_scheduler_that_cannot_be_attached_is_told() -> None:
+def test_a_scheduler_that_cannot_be_attached_is_reported() -> None:
     assert rules({}, {}, end={**FINE, "error": {"message": "init failed"}}) == ["attach"]
 
 

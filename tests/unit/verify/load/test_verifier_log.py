@@ -82,7 +82,7 @@ def test_a_complaint_before_any_trace_is_shown_where_the_callback_is_defined() -
     assert explain(log("stack_in_calls"), source, "stack_in_calls_enqueue").line == 2
 
 
-def test_an_unknown_complaint_is_told_as_it_is() -> None:
+def test_an_unknown_complaint_is_reported_as_it_is() -> None:
     trace = "0: R1=ctx() R10=fp0\n; x = 1; @ mine.bpf.c:7\n0: (95) exit\n"
     text = f"{trace}the moon is full\nprocessed 1 insns (limit 1000000)\n"
     found = explain(text, "")

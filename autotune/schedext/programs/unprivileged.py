@@ -46,7 +46,7 @@ class Answer:
     ended_for: str = ""
 
 
-def ask(binary: Binary, *arguments: str, answer_s: float = ANSWER_S) -> Answer:
+def run(binary: Binary, *arguments: str, answer_s: float = ANSWER_S) -> Answer:
     """Run the program with these arguments and read its output. Raises AutotuneError when it cannot be started, or is
     not the file that was found."""
     started = time.monotonic()

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""Which candidates are behind the best by more than noise explains."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from autotune.records import BASELINE
+from autotune.verdict.outpaced import outpaced
+from autotune.verdict.stats import student_t_quantile
+
+
+def test_columns_behind_the_best_by_more_than_noise() -> None:
+    columns = {"x": [1.0, 1.1, 0.9], "y": [0.99, 1.12, 0.9], "z": [0.5, 0.62, 0.41]}
+    best, behind = outpaced(columns, 0.01)
+    assert best == "y"
+    assert behind == {"z": pytest.approx(0.4933, abs=1e-3)}
+
+
+def test_drift_from_round_to_round_hides_no_difference() -> None:
+    best, behind = outpaced({"x": [1.0, 5.0, 9.01], "y": [0.9, 4.9, 8.9]}, 0.01)
+    assert best == "x"
+    assert behind.keys() == {"y"}
+
+
+@given(st.lists(st.floats(-0.2, 0.5), min_size=3, max_size=8, unique=True), st.floats(0.001, 0.2))
+def test_between_two_columns_it_is_the_paired_t_test(gaps: list[float], alpha: float) -> None:
+    gain = statistics.fmean(gaps)
+    least = student_t_quantile(1 - alpha, len(gaps) - 1) * statistics.stdev(gaps) / math.sqrt(len(gaps))
+    assume(abs(abs(gain) - least) > 1e-6)
+    _, behind = outpaced({"x": gaps, BASELINE: [0.0] * len(gaps)}, alpha)
+    assert bool(behind) == (abs(gain) > least)
+
+
+def test_more_columns_show_a_difference_in_fewer_rounds() -> None:
+    """The gap of x is beyond the noise of seven columns together, not beyond what two alone tell of theirs."""
+    two = {"x": [0.05, 0.04, 0.10], BASELINE: [0.0, 0.0, 0.0]}
+    others = {key: [(place * 7 % 5 - 2) / 100, (place * 3 % 5 - 2) / 100, 0.0] for place, key in enumerate("abcde")}
+    assert outpaced(two, 0.01)[1] == {}
+    assert outpaced(two | others, 0.01)[1].keys() >= {BASELINE}
+
+
+def test_noise_keeps_candidates_in() -> None:
+    _, behind = outpaced({"x": [1.0, 1.4, 0.8], "y": [1.2, 0.7, 1.0]}, 0.01)
+    assert behind == {}
