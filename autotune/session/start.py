@@ -43,6 +43,7 @@ from autotune.session import continuation, keeping, preflight, tuner
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
+from autotune.session.options import SessionOptions
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -258,9 +259,9 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, name: str, busy: MachineBefore) -> tuner.SessionOptions:
+def _options(request: SessionRequest, name: str, busy: MachineBefore) -> SessionOptions:
     settings = request.settings
-    return tuner.SessionOptions(
+    return SessionOptions(
         warmup=settings.warmup,
         min_rounds=settings.least_rounds,
         max_rounds=settings.most_rounds,

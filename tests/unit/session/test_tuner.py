@@ -28,7 +28,8 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import documents
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
 
