@@ -33,13 +33,13 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
-from autotune.records import Candidate, Session
+from autotune.records import Candidate, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import continuation, keeping, preflight, tuner
+from autotune.session import continuation, keeping, observing, preflight, tuner
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
@@ -85,6 +85,10 @@ class Engine:
     def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
         return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)), deadline=deadline)
+
+    def probe(self, machine: Machine, deadline: Deadline) -> ProbeSpec:
+        """Return the probe that watches a run on this machine. Raises BuildError."""
+        return observing.compiled(machine, deadline)
 
 
 # --- a session -------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autotune.observe.profile import Group, Profile, ProfileSlot
+from autotune.records import Profile, ProfileSlot, TaskGroup
 from autotune.report.text import printable
 
 BARS = " ▁▂▃▄▅▆▇█"
@@ -52,7 +52,7 @@ def _bar(values: Sequence[float], full: float) -> str:
     return "".join(BARS[min(steps, max(0, round(value / full * steps)))] for value in values)
 
 
-def _table(groups: Sequence[Group], width: int) -> Iterator[str]:
+def _table(groups: Sequence[TaskGroup], width: int) -> Iterator[str]:
     yield f"{'CPU time':>9}  {'tasks':>6}  {'longest':>9}  {'waited':>9}  {'from - to':>17}  task"
     room = max(20, width - 62)
     for group in groups:

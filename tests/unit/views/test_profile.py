@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from autotune.observe.decode import TasksSeen
-from autotune.observe.profile import Profile, profile
+from autotune.observe.profile import profile
+from autotune.records import Profile
 from autotune.views.profile import advice, lines
 from tests.support.watched_tasks import a_task, a_turn
 
