@@ -909,6 +909,13 @@ class Session:
     """The session that this one continues; None for most."""
     chain: Chain | None = None
     """What a continuation starts from; None with a winner, before the race, and where parameters are swept."""
+    watched: Profile | None = None
+    """What the command did in a run that was watched: its largest groups. None when none was."""
+    not_watched: str = ""
+    """Why no run of this session was watched; what `watched` shows then is of an earlier session. Empty when one was,
+    and when the session ended before."""
+    ended_early: str = ""
+    """Why no candidate was tried although there was time: nothing can be won. Empty for most."""
 
     @property
     def is_worth_it(self) -> bool:

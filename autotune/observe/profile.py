@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from autotune.observe import keys
 from autotune.observe.bound import Ledger, bound
@@ -15,6 +16,8 @@ SLOTS = 60
 """Parts of the run for which the profile says how many CPUs were busy."""
 MOST_GROUPS = 500
 """Keys that are kept, by CPU time; the others are one group."""
+BRIEF_GROUPS, BRIEF_LINKS = 40, 12
+"""The same for what goes into a session's record, and links of the chain."""
 OTHERS = "[others]"
 SERIAL_CPUS = 1.05
 """A part of the run in which the tasks want no more CPUs than this is serial."""
@@ -43,6 +46,31 @@ def profile(seen: TasksSeen, *, wall_s: float, cpus: int, cwd: str = "") -> Prof
         slots=slots,
         waits={str(bucket): count for bucket, count in seen.waits.items()},
         unseen_tasks=seen.lost_tasks,
+    )
+
+
+def brief(whole: Profile, *, groups: int = BRIEF_GROUPS, links: int = BRIEF_LINKS) -> Profile:
+    """Return the profile with so many groups and links of its chain at most, those of the most CPU time; the other
+    groups are one."""
+    kept, rest = whole.groups[:groups], whole.groups[groups:]
+    chain = sorted(range(len(whole.chain)), key=lambda number: -whole.chain[number].cpu_s)[:links]
+    others = (_merged(rest),) if rest else ()
+    return replace(whole, groups=(*kept, *others), chain=tuple(whole.chain[number] for number in sorted(chain)))
+
+
+def _merged(groups: Sequence[TaskGroup]) -> TaskGroup:
+    """Return several groups as one."""
+    return TaskGroup(
+        key=OTHERS,
+        tasks=sum(one.tasks for one in groups),
+        cpu_s=sum(one.cpu_s for one in groups),
+        longest_s=max(one.longest_s for one in groups),
+        wait_s=sum(one.wait_s for one in groups),
+        sleep_s=sum(one.sleep_s for one in groups),
+        starts_s=min(one.starts_s for one in groups),
+        ends_s=max(one.ends_s for one in groups),
+        migrations=sum(one.migrations for one in groups),
+        wakeups=sum(one.wakeups for one in groups),
     )
 
 

@@ -28,6 +28,11 @@ from autotune.verdict.statistic import Statistic
 MAX_SETS = 4
 """Most sets of candidates, however large the budget."""
 
+LEAST_RUNS_TO_WATCH = 16
+"""A run is watched where so many fit: the others find a scheduler that is much faster, and it costs 6 % of them."""
+PROBE_S = 3.0
+"""What a probe takes to be loaded and read: 2 s under emulation."""
+
 
 @dataclass
 class Budgeting:
@@ -78,6 +83,10 @@ class Budgeting:
         self._reserve_runs = budget.reserve(runs, self.most_reserved)
         self._reserve_s = self.clock.cost_s(self._reserve_runs)
         return self._allotted(proposed, runs)
+
+    def has_room_to_watch(self) -> bool:
+        """Return whether one more run, which is not measured, leaves enough of the budget for those that are."""
+        return self.clock.left_s() - PROBE_S >= LEAST_RUNS_TO_WATCH * self.clock.cost_s(1)
 
     def affordable(self, *, racing: bool) -> int:
         """Return how many candidates there is room for: of a first set, or of a further one while a race is on."""

@@ -14,13 +14,14 @@ from typing import Protocol
 
 from autotune import resources
 from autotune.deadline import Deadline
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, Interrupted, MachineLost
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen, decode
 from autotune.observe.profile import profile
 from autotune.records import ProbeSpec, Profile, RawTasks, Watched, Workload
 from autotune.schedext import build
 from autotune.secrecy import redacted
+from autotune.session.spending import OutOfBudget
 
 PROBE_SOURCE = "probes/tasks.bpf.c"
 
@@ -59,6 +60,20 @@ def watch(trials: Watching, probe: Probe, cpus: int) -> Observed:
     seen = _decoded(watched.tasks)
     found = profile(without_secrets(seen), wall_s=watched.run.wall_s, cpus=cpus, cwd=trials.workload.cwd)
     return Observed(seen, found)
+
+
+def attempt(trials: Watching, probe: Probe, cpus: int) -> Observed | str:
+    """Watch the workload as `watch` does. Return why that cannot be, where nothing is lost but what would have been
+    seen. Raises Interrupted, and MachineLost."""
+    try:
+        found = watch(trials, probe, cpus)
+    except (Interrupted, MachineLost):
+        raise
+    except OutOfBudget as error:
+        return f"the budget ended during {error.during or 'it'}"
+    except AutotuneError as error:
+        return str(error)
+    return found if found.profile.tasks else "the probe saw no task"
 
 
 def without_secrets(seen: TasksSeen) -> TasksSeen:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from autotune.records import Candidate
+from autotune.records import Candidate, Profile
 from autotune.session.continuation import TakenUp
 from autotune.session.runs import Approve
 from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS
@@ -37,6 +37,12 @@ class SessionOptions:
     """How many CPUs others used before the session."""
     id: str = field(default_factory=lambda: os.urandom(4).hex())
     """Name of the session."""
+    known: Profile | None = None
+    """What earlier sessions saw the command do, for where no run is watched."""
+    not_watched: str = ""
+    """Why no run shall be watched; empty where one shall."""
+    early_end: bool = False
+    """End before any candidate is tried where nothing can be won."""
     taken_up: TakenUp | None = None
     """The session to continue; None: begin with a race."""
     repeats: tuple[str, ...] = ()

@@ -239,7 +239,16 @@ def _tune(
             seed=options.seed,
         )
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
+            tuner.tune(
+                request.workload,
+                machine,
+                planner,
+                options,
+                recorder,
+                resolve,
+                deadline=deadline,
+                probe=lambda: engine.probe(machine, deadline),
+            )
 
 
 def _parts(
@@ -280,9 +289,25 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> Session
         known_before=(busy.warning,) if busy.warning else (),
         others_before=busy.others_cpus,
         id=name,
+        known=request.continues.session.watched if request.continues is not None else None,
+        not_watched=_not_watched(request),
+        early_end=_may_end_early(request),
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),
     )
+
+
+def _not_watched(request: SessionRequest) -> str:
+    """Return why no run shall be watched; empty where one shall."""
+    if request.continues is not None:
+        return "a continuation watches no run"
+    return "" if request.settings.observe else "--no-observe"
+
+
+def _may_end_early(request: SessionRequest) -> bool:
+    """Whoever names the candidates, or says who proposes them, wants them tried."""
+    settings = request.settings
+    return settings.early_end and not request.candidates and settings.planner == "auto"
 
 
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:

@@ -29,8 +29,10 @@ from autotune.events import (
     Step,
     Unmeasured,
     ValuesKnown,
+    WorkloadSeen,
 )
 from autotune.machine.base import Machine
+from autotune.observe.profile import brief
 from autotune.planner.base import Planner, Situation
 from autotune.records import (
     Allotment,
@@ -38,18 +40,20 @@ from autotune.records import (
     Candidate,
     Chain,
     Outlook,
+    Profile,
     Proposal,
     Session,
     Trial,
     Workload,
 )
 from autotune.report import documents
-from autotune.session import continuation, disturbed, ending
+from autotune.session import continuation, disturbed, early, ending, observing
 from autotune.session.baselines import Baselines, by_scheduler
 from autotune.session.budgeting import MAX_SETS, Budgeting
 from autotune.session.continuation import TakenUp
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
+from autotune.session.observing import Observed, Probe
 from autotune.session.options import SessionOptions
 from autotune.session.points import PointTrials
 from autotune.session.reporter import Reporter
@@ -78,14 +82,16 @@ def tune(
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
     deadline: Deadline | None = None,
+    probe: Probe | None = None,
 ) -> Session:
     """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
 
     Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
-    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). Raises WorkloadError
+    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). `probe` watches one
+    run; None: none is watched. Raises WorkloadError
     when the workload cannot be measured under the baseline."""
     deadline = deadline or Deadline(options.budget_s, clock)
-    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline).run()
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline, probe).run()
 
 
 class _Tuning:
@@ -101,6 +107,7 @@ class _Tuning:
         resolve: Resolver,
         clock: Callable[[], float],
         deadline: Deadline,
+        probe: Probe | None,
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -128,6 +135,11 @@ class _Tuning:
         self._sets = 1
         self._failure: str | None = None
         self._digests: dict[str, str] = {}
+        self._probe = probe
+        self._observed: Observed | None = None
+        """What the run that was watched showed, raw, and its profile; None when none was. Predictions start here."""
+        self._not_watched = options.not_watched
+        self._ended_early = ""
 
     def run(self) -> Session:
         ended = ending.caught(self._session)
@@ -162,7 +174,8 @@ class _Tuning:
         if self._taken_up is not None:
             self._continue(self._taken_up)
             return
-        race = self._first_race()
+        self._ended_early = self._nothing_to_win() or ""
+        race = None if self._ended_early else self._first_race()
         if race is None:
             return
         while True:
@@ -203,6 +216,7 @@ class _Tuning:
         found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         found.measure(self._runs, self._budget, self._reporter)
+        self._observe()
         pairs = self._budgeting.pairs_to_confirm()
         self._budgeting.refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(
@@ -224,6 +238,39 @@ class _Tuning:
         if found.are_several:
             self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
+        if self._profile is not None or self._not_watched:
+            self._reporter.report(WorkloadSeen(self._profile, self._not_watched))
+
+    # --- what the workload does ---
+
+    def _observe(self) -> None:
+        """Watch one run, which is not measured: what the command does bounds what can be won, and tells planners."""
+        if self._not_watched or self._probe is None:
+            return
+        if not self._budgeting.has_room_to_watch():
+            self._not_watched = "a run is too large a share of the budget"
+            return
+        self._reporter.report(Step("observe", self._workload.title))
+        trials = self._trials.at(self._baselines.best)
+        found = observing.attempt(trials, self._probe, self._machine.info.cpus)
+        if isinstance(found, str):
+            self._not_watched = found
+        else:
+            self._observed = found
+
+    @property
+    def _profile(self) -> Profile | None:
+        """What the command does, as this session saw it or else an earlier one."""
+        return self._options.known if self._observed is None else self._observed.profile
+
+    def _nothing_to_win(self) -> str | None:
+        """Return the finding that nothing can be won; None where candidates are tried."""
+        baseline, seen = self._measured.baseline, self._observed
+        if not self._options.early_end or seen is None or baseline is None:
+            return None
+        if self._workload.metric_regex is not None or self._baselines.are_several:
+            return None  # the bound is one of wall time, and at these values only
+        return early.nothing_to_win(seen.profile, baseline, self._machine.info, self._options.min_effect)
 
     def _warn_of_a_small_budget(self) -> None:
         """Warn as soon as it is known what a run takes."""
@@ -312,6 +359,7 @@ class _Tuning:
             budget_left_s=self._budget.left_s(),
             candidates_affordable=self._baselines.schedulers_affordable(self._affordable),
             refused=self._entries.take_refused(),
+            profile=self._profile,
         )
 
     def _admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[Entry], list[str]]:
@@ -480,7 +528,8 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(
+            recommendation=self._ended_early
+            or ranking.recommend(
                 results,
                 winner,
                 baseline,
@@ -499,6 +548,9 @@ class _Tuning:
             failure=self._failure,
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
+            watched=brief(self._profile) if self._profile is not None else None,
+            not_watched=self._not_watched,
+            ended_early=self._ended_early,
             id=self._options.id,
             continues=self._taken_up.session.id if self._taken_up is not None else None,
             chain=self._budgeting.for_continuation(chain, baseline, self._race) if chain is not None else None,

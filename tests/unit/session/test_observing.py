@@ -4,12 +4,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from autotune.errors import AutotuneError, BuildError
+from autotune.errors import (
+    AttachError,
+    AutotuneError,
+    BuildError,
+    Interrupted,
+    MachineLost,
+    PrivilegeError,
+    RunnerLost,
+    WorkloadError,
+)
 from autotune.records import ProbeSpec, RawTasks, Watched, Workload
 from autotune.session import observing
+from autotune.session.spending import OutOfBudget
 from tests.support.scripted_machine import a_run
 from tests.support.watched_tasks import a_task, raw
 
@@ -21,12 +32,14 @@ SEEN = raw([a_task(7, arguments=("make",), end_s=2.0), a_task(8, 7, arguments=("
 class Watching:
     """Runs a command that takes 2 s, while a probe sees what it is told."""
 
-    tasks: RawTasks = SEEN
+    tasks: RawTasks | BaseException = SEEN
     probes: tuple[ProbeSpec, ...] = ()
     workload: Workload = Workload("make", ("make",), "/")  # noqa: RUF009 - it is frozen
 
     def watched(self, probe: ProbeSpec) -> Watched:
         self.probes += (probe,)
+        if isinstance(self.tasks, BaseException):
+            raise self.tasks
         return Watched(a_run(2.0), self.tasks)
 
 
@@ -66,3 +79,29 @@ def test_without_a_probe_nothing_runs() -> None:
 def test_damaged_records_are_an_error_of_ours() -> None:
     with pytest.raises(AutotuneError, match="records are cut short"):
         observing.watch(Watching(replace(SEEN, ends="AAAA")), probe, 2)
+
+
+@pytest.mark.parametrize(
+    ("ends", "why"),
+    [
+        (AttachError("tasks.o was refused by the kernel: no BTF"), "tasks.o was refused by the kernel: no BTF"),
+        (PrivilegeError("tracing needs root", hint="use sudo"), "tracing needs root (use sudo)"),
+        (WorkloadError("the run that was watched failed: exit code 3"), "the run that was watched failed: exit code 3"),
+        (RunnerLost("the helper died"), "the helper died"),
+        (OutOfBudget("the prepare command"), "the budget ended during the prepare command"),
+        (replace(SEEN, ends="AAAA"), "the probe's records are cut short (run again)"),
+        (raw(()), "the probe saw no task"),
+    ],
+)
+def test_a_session_goes_on_without_a_look_and_knows_why(ends: Any, why: str) -> None:
+    assert observing.attempt(Watching(ends), probe, 2) == why
+
+
+@pytest.mark.parametrize("ends", [Interrupted("interrupted"), MachineLost("the micro-VM died"), KeyboardInterrupt()])
+def test_what_ends_a_session_is_not_swallowed(ends: Any) -> None:
+    with pytest.raises(type(ends)):
+        observing.attempt(Watching(ends), probe, 2)
+
+
+def test_a_session_sees_what_observe_sees() -> None:
+    assert observing.attempt(Watching(), probe, 2) == observing.watch(Watching(), probe, 2)

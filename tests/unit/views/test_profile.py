@@ -10,7 +10,8 @@ import pytest
 from autotune.observe.decode import TasksSeen
 from autotune.observe.profile import profile
 from autotune.records import Profile
-from autotune.views.profile import advice, lines
+from autotune.report.bound import advice
+from autotune.views.profile import lines
 from tests.support.watched_tasks import a_task, a_turn
 
 
