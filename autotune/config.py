@@ -69,6 +69,10 @@ class Settings:
     """The least gain that the user would bother to apply (0.03 for 3 %); 0 for any."""
     statistic: str = "typical"
     """What is judged of the runs: the typical run, `mean`, `median`, or `p50` to `p99`."""
+    observe: bool = True
+    """Watch one run, which is not measured, before candidates are proposed."""
+    early_end: bool = True
+    """End a session in which nothing can be won before any candidate is tried."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -218,6 +222,13 @@ def _parse_money(text: str) -> float:
     return float(text)
 
 
+def _parse_switch(text: str) -> bool:
+    words = {"yes": True, "true": True, "no": False, "false": False}
+    if text not in words:
+        raise ValueError(f"{text!r} is not one of yes, no")
+    return words[text]
+
+
 def _parse_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,120}", text):
         raise ValueError(f"{text!r} is not a name")
@@ -267,10 +278,17 @@ class Key:
     project_may: tuple[str, ...] = ()
     why_not: str = ""
     limit: bool = False
+    switch: bool = False
+    """It is on; its flag has no value, and switches it off."""
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return ("--no-" if self.switch else "--") + self.name.replace("_", "-")
+
+    @property
+    def field(self) -> str:
+        """Name of its flag in `commands.arguments`."""
+        return self.flag[2:].replace("-", "_")
 
     @property
     def variable(self) -> str:
@@ -294,6 +312,8 @@ ALL = {
         Key("runs", _parse_count(2)),
         Key("min_effect", parse_share, share_flag),
         Key("statistic", _parse_statistic),
+        Key("observe", _parse_switch, switch=True),
+        Key("early_end", _parse_switch, switch=True),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
@@ -419,9 +439,11 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
     return (given if given.is_absolute() else own / ".config") / "autotune"
 
 
-_NOT_REPEATED = frozenset({"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style"})
+_NOT_REPEATED = frozenset(
+    {"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe", "early_end"}
+)
 """Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that
-nobody plans, and how it looks changes no result."""
+nobody plans or ends early, and how it looks, and what is watched beside it, changes no result."""
 
 
 def as_flags(settings: Settings) -> list[str]:
@@ -437,7 +459,8 @@ def as_flags(settings: Settings) -> list[str]:
 
 def _value(key: Key, item: _Given) -> Any:
     try:
-        value = key.parse(item.text)
+        is_truth = key.switch and isinstance(item.given, bool)  # as TOML writes it
+        value = key.parse(str(item.given).lower() if is_truth else item.text)
     except ValueError as error:
         raise UsageError(f"{item.origin}: {error}") from None
     return (item.base / resources.expanded(value)).resolve() if isinstance(value, Path) else value

@@ -22,6 +22,7 @@ from autotune.records import (
     MachineInfo,
     Observation,
     Phase,
+    Profile,
     Proposal,
     Session,
     Spending,
@@ -56,6 +57,15 @@ class MachineReady:
 class BaselineKnown:
     baseline: Baseline
     observation: Observation
+
+
+@dataclass(frozen=True)
+class WorkloadSeen:
+    """What the command does, before anybody proposes: `watched` in a run of its own, which was not measured. Where none
+    was, `not_watched` says why, and `watched` is what an earlier session saw, or None."""
+
+    watched: Profile | None
+    not_watched: str = ""
 
 
 @dataclass(frozen=True)
@@ -224,6 +234,7 @@ Event: TypeAlias = Union[  # noqa: UP007 - a plain union of forward-declared cla
     Step,
     MachineReady,
     BaselineKnown,
+    WorkloadSeen,
     ValuesKnown,
     Proposed,
     RacePlanned,

@@ -334,6 +334,85 @@ class Observation:
     cpus: int
 
 
+# --- what the workload does ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TaskGroup:
+    """All tasks with one key. Times are in s; CPU time is the sum of the group, `longest_s` that of its longest task.
+
+    A task that never executed a program of its own (a fork, a thread) counts to its program's key."""
+
+    key: str
+    tasks: int
+    cpu_s: float
+    longest_s: float
+    wait_s: float
+    """Runnable, but waiting for a CPU."""
+    sleep_s: float
+    starts_s: float
+    """Start of its first task, from the start of the run."""
+    ends_s: float
+    """End of its last task."""
+    migrations: int = 0
+    wakeups: int = 0
+
+
+@dataclass(frozen=True)
+class ProfileSlot:
+    """One of the equal parts of the run: how many CPUs the tasks kept busy on average, and how many more they waited
+    for."""
+
+    busy: float
+    waiting: float
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """One task of the longest chain."""
+
+    key: str
+    cpu_s: float
+    starts_s: float
+    ends_s: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a workload did in one run that was watched under the kernel's own scheduler."""
+
+    wall_s: float
+    """Of the watched run: it includes the cost of watching."""
+    cpus: int
+    tasks: int
+    work_s: float
+    """CPU time of all tasks."""
+    chain_s: float
+    """The longest chain of tasks that had to follow one another (`observe.bound`)."""
+    chain: tuple[ChainLink, ...]
+    least_s: float
+    """No schedule on these CPUs ends the run sooner."""
+    possible: float
+    """The share of `wall_s` that the best schedule could save: 0.2 for 20 %."""
+    serial_s: float
+    """Time in which the tasks wanted one CPU at most."""
+    wait_s: float
+    """Time that tasks were runnable but waiting for a CPU, of all tasks together."""
+    migrations: int
+    groups: tuple[TaskGroup, ...]
+    """By CPU time, the largest first."""
+    slots: tuple[ProfileSlot, ...]
+    waits: dict[str, int]
+    """Turns by how long the task had waited for its CPU: 2^n to 2^(n+1) ns, by n."""
+    unseen_tasks: int = 0
+    """Tasks that are missing here, since there were too many."""
+
+    @property
+    def limit(self) -> str:
+        """What sets the bound: `work` or `chain`."""
+        return "chain" if self.chain_s > self.work_s / self.cpus else "work"
+
+
 # --- schedulers ------------------------------------------------------------------------------------------
 
 
@@ -855,6 +934,13 @@ class Session:
     """The session that this one continues; None for most."""
     chain: Chain | None = None
     """What a continuation starts from; None with a winner, before the race, and where parameters are swept."""
+    watched: Profile | None = None
+    """What the command did in a run that was watched: its largest groups. None when none was."""
+    not_watched: str = ""
+    """Why no run of this session was watched; what `watched` shows then is of an earlier session. Empty when one was,
+    and when the session ended before."""
+    ended_early: str = ""
+    """Why no candidate was tried although there was time: nothing can be won. Empty for most."""
 
     @property
     def is_worth_it(self) -> bool:

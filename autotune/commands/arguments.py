@@ -369,6 +369,14 @@ class CcArguments:
     no_output_to_model: Annotated[
         bool, _option("--no-output-to-model", panel=_PLAN, help="Do not send the command's output to the model.")
     ] = False
+    no_observe: Annotated[
+        bool,
+        _option("--no-observe", panel=_RUNS, help="Do not watch a run to see what COMMAND does and what could be won."),
+    ] = False
+    no_early_end: Annotated[
+        bool,
+        _option("--no-early-end", panel=_RUNS, help="Try candidates even where no scheduler can win anything."),
+    ] = False
     seed: Annotated[
         str | None, _option("--seed", panel=_RUNS, metavar="N", help="Seed for the run order. Default: a new one.")
     ] = None
@@ -493,8 +501,11 @@ def _parameters(arguments: type[object]) -> tuple[inspect.Parameter, ...]:
 def flags(arguments: CcArguments) -> dict[str, str | None]:
     from autotune import config
 
-    given = {name: getattr(arguments, name) for name in config.KEYS}
-    return {name: None if value is None else str(value) for name, value in given.items()}
+    given = {key: getattr(arguments, key.field) for key in config.KEYS.values()}
+    return {
+        key.name: None if value is None or value is False else "no" if key.switch else str(value)
+        for key, value in given.items()
+    }
 
 
 def workload_from(arguments: CcArguments) -> Workload:

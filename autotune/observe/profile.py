@@ -5,95 +5,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from autotune.observe import keys
 from autotune.observe.bound import Ledger, bound
 from autotune.observe.decode import TasksSeen, WatchedTask
+from autotune.records import ChainLink, Profile, ProfileSlot, TaskGroup
 
 SLOTS = 60
 """Parts of the run for which the profile says how many CPUs were busy."""
 MOST_GROUPS = 500
 """Keys that are kept, by CPU time; the others are one group."""
+BRIEF_GROUPS, BRIEF_LINKS = 40, 12
+"""The same for what goes into a session's record, and links of the chain."""
 OTHERS = "[others]"
 SERIAL_CPUS = 1.05
 """A part of the run in which the tasks want no more CPUs than this is serial."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """All tasks with one key. Times are in s; CPU time is the sum of the group, `longest_s` that of its longest task.
-
-    A task that never executed a program of its own (a fork, a thread) counts to its program's key."""
-
-    key: str
-    tasks: int
-    cpu_s: float
-    longest_s: float
-    wait_s: float
-    """Runnable, but waiting for a CPU."""
-    sleep_s: float
-    starts_s: float
-    """Start of its first task, from the start of the run."""
-    ends_s: float
-    """End of its last task."""
-    migrations: int = 0
-    wakeups: int = 0
-
-
-@dataclass(frozen=True)
-class ProfileSlot:
-    """One of the equal parts of the run: how many CPUs the tasks kept busy on average, and how many more they waited
-    for."""
-
-    busy: float
-    waiting: float
-
-
-@dataclass(frozen=True)
-class Link:
-    """One task of the longest chain."""
-
-    key: str
-    cpu_s: float
-    starts_s: float
-    ends_s: float
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What a workload did in one run that was watched under the kernel's own scheduler."""
-
-    wall_s: float
-    """Of the watched run: it includes the cost of watching."""
-    cpus: int
-    tasks: int
-    work_s: float
-    """CPU time of all tasks."""
-    chain_s: float
-    """The longest chain of tasks that had to follow one another (`observe.bound`)."""
-    chain: tuple[Link, ...]
-    least_s: float
-    """No schedule on these CPUs ends the run sooner."""
-    possible: float
-    """The share of `wall_s` that the best schedule could save: 0.2 for 20 %."""
-    serial_s: float
-    """Time in which the tasks wanted one CPU at most."""
-    wait_s: float
-    """Time that tasks were runnable but waiting for a CPU, of all tasks together."""
-    migrations: int
-    groups: tuple[Group, ...]
-    """By CPU time, the largest first."""
-    slots: tuple[ProfileSlot, ...]
-    waits: Mapping[int, int]
-    """Turns by how long the task had waited for its CPU: 2^n to 2^(n+1) ns."""
-    unseen_tasks: int = 0
-    """Tasks that are missing here, since there were too many."""
-
-    @property
-    def limit(self) -> str:
-        """What sets the bound: `work` or `chain`."""
-        return "chain" if self.chain_s > self.work_s / self.cpus else "work"
 
 
 def profile(seen: TasksSeen, *, wall_s: float, cpus: int, cwd: str = "") -> Profile:
@@ -109,7 +36,7 @@ def profile(seen: TasksSeen, *, wall_s: float, cpus: int, cwd: str = "") -> Prof
         tasks=len(seen.tasks) + seen.lost_tasks,
         work_s=found.work_s,
         chain_s=found.chain_s,
-        chain=tuple(Link(by_task[id(one)], one.cpu_s, one.start_s, one.end_s) for one in found.chain),
+        chain=tuple(ChainLink(by_task[id(one)], one.cpu_s, one.start_s, one.end_s) for one in found.chain),
         least_s=found.least_s,
         possible=found.possible(wall_s),
         serial_s=wall_s * serial / len(slots) if slots else 0.0,
@@ -117,8 +44,33 @@ def profile(seen: TasksSeen, *, wall_s: float, cpus: int, cwd: str = "") -> Prof
         migrations=sum(task.migrations for task in seen.tasks),
         groups=_grouped(seen.tasks, by_task),
         slots=slots,
-        waits=dict(seen.waits),
+        waits={str(bucket): count for bucket, count in seen.waits.items()},
         unseen_tasks=seen.lost_tasks,
+    )
+
+
+def brief(whole: Profile, *, groups: int = BRIEF_GROUPS, links: int = BRIEF_LINKS) -> Profile:
+    """Return the profile with so many groups and links of its chain at most, those of the most CPU time; the other
+    groups are one."""
+    kept, rest = whole.groups[:groups], whole.groups[groups:]
+    chain = sorted(range(len(whole.chain)), key=lambda number: -whole.chain[number].cpu_s)[:links]
+    others = (_merged(rest),) if rest else ()
+    return replace(whole, groups=(*kept, *others), chain=tuple(whole.chain[number] for number in sorted(chain)))
+
+
+def _merged(groups: Sequence[TaskGroup]) -> TaskGroup:
+    """Return several groups as one."""
+    return TaskGroup(
+        key=OTHERS,
+        tasks=sum(one.tasks for one in groups),
+        cpu_s=sum(one.cpu_s for one in groups),
+        longest_s=max(one.longest_s for one in groups),
+        wait_s=sum(one.wait_s for one in groups),
+        sleep_s=sum(one.sleep_s for one in groups),
+        starts_s=min(one.starts_s for one in groups),
+        ends_s=max(one.ends_s for one in groups),
+        migrations=sum(one.migrations for one in groups),
+        wakeups=sum(one.wakeups for one in groups),
     )
 
 
@@ -140,7 +92,7 @@ def _key(task: WatchedTask, ledger: Ledger, cwd: str) -> str:
     return keys.key(task.arguments, task.comm, cwd=cwd, pids={one.pid for one in ledger.ancestry(task)})
 
 
-def _grouped(tasks: Sequence[WatchedTask], by_task: Mapping[int, str]) -> tuple[Group, ...]:
+def _grouped(tasks: Sequence[WatchedTask], by_task: Mapping[int, str]) -> tuple[TaskGroup, ...]:
     members: dict[str, list[WatchedTask]] = defaultdict(list)
     for task in tasks:
         members[by_task[id(task)]].append(task)
@@ -149,8 +101,8 @@ def _grouped(tasks: Sequence[WatchedTask], by_task: Mapping[int, str]) -> tuple[
     return (*groups[:MOST_GROUPS], *([_group(OTHERS, rest)] if rest else []))
 
 
-def _group(name: str, tasks: Sequence[WatchedTask]) -> Group:
-    return Group(
+def _group(name: str, tasks: Sequence[WatchedTask]) -> TaskGroup:
+    return TaskGroup(
         key=name,
         tasks=len(tasks),
         cpu_s=sum(one.cpu_s for one in tasks),

@@ -12,6 +12,7 @@ from autotune.records import (
     CandidateResult,
     MachineInfo,
     Observation,
+    Profile,
     Proposal,
     Run,
     Spending,
@@ -35,6 +36,8 @@ class Situation:
     """Seconds for planning, and for the runs of what it proposes."""
     candidates_affordable: int
     """Candidates that the remaining budget allows, estimated; 0 when it allows none."""
+    profile: Profile | None = None
+    """What the command does, in a run that was watched; None where none was."""
     refused: tuple[str, ...] = ()
     """Proposals of the last turn that were refused, with the reason."""
 

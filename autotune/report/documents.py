@@ -34,6 +34,7 @@ from autotune.records import (
     point_text,
 )
 from autotune.report import program, sweep
+from autotune.report.bound import reached_sentence
 from autotune.report.continuing import continue_step, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, shell_word, value_text
@@ -176,6 +177,8 @@ def cautions(session: Session) -> list[str]:
 def next_step(session: Session, given: Sequence[str] = ()) -> list[str]:
     """Return what to do when nothing won: a sentence, and a command to copy where there is one. Empty with a winner,
     and for a session that ended early and cannot be continued."""
+    if session.ended_early:
+        return ["Next: --no-early-end tries schedulers all the same."]
     if session.winner is not None or session.interrupted or session.failure is not None or session.baseline is None:
         return continue_step(session)
     tried = [result for result in session.results if result.candidate.scheduler != BASELINE]
@@ -333,12 +336,18 @@ def conclusion(session: Session) -> str:
     )
 
 
+def bound_lines(session: Session) -> list[str]:
+    """Return what was possible beside what was reached; no line where that is not known."""
+    said = reached_sentence(session)
+    return [] if said is None else [said]
+
+
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     """Return the report for a pipe or a file: the table, the recommendation, the command that repeats it."""
     shown = [plain_table(session_table(session)), "", session_footnote(session), *continues_sentence(session), ""]
     parts = [*heading(session), *shown]
     parts = parts if session.results else heading(session)
-    parts += [conclusion(session), *cautions(session), *next_step(session, given)]
+    parts += [conclusion(session), *bound_lines(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))
     if session.transcript is not None:

@@ -73,9 +73,13 @@ class PointTrials:
         with _named(point):
             self._trials[point].learn_from_baseline(trial)
 
+    def at(self, key: str) -> Trials:
+        """Return the trials at the point of a key of EEVDF."""
+        return self._trials[self.points[key]]
+
     def baseline(self, phase: Phase, number: int, key: str) -> TrialOutcome | LostTrial:
         """Run the workload under EEVDF, at the point of its key."""
-        return self._trials[self.points[key]].baseline(phase, number)
+        return self.at(key).baseline(phase, number)
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
         """Run the workload under a candidate, at its point. Raises as `Trials.candidate`."""

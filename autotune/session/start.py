@@ -33,16 +33,17 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
-from autotune.records import Candidate, Session
+from autotune.records import Candidate, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import continuation, keeping, preflight, tuner
+from autotune.session import continuation, keeping, observing, preflight, tuner
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
+from autotune.session.options import SessionOptions
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -84,6 +85,10 @@ class Engine:
     def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
         return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)), deadline=deadline)
+
+    def probe(self, machine: Machine, deadline: Deadline) -> ProbeSpec:
+        """Return the probe that watches a run on this machine. Raises BuildError."""
+        return observing.compiled(machine, deadline)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -234,7 +239,16 @@ def _tune(
             seed=options.seed,
         )
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(request.workload, machine, planner, options, recorder, resolve, deadline=deadline)
+            tuner.tune(
+                request.workload,
+                machine,
+                planner,
+                options,
+                recorder,
+                resolve,
+                deadline=deadline,
+                probe=lambda: engine.probe(machine, deadline),
+            )
 
 
 def _parts(
@@ -258,9 +272,9 @@ def _parts(
     )
 
 
-def _options(request: SessionRequest, name: str, busy: MachineBefore) -> tuner.SessionOptions:
+def _options(request: SessionRequest, name: str, busy: MachineBefore) -> SessionOptions:
     settings = request.settings
-    return tuner.SessionOptions(
+    return SessionOptions(
         warmup=settings.warmup,
         min_rounds=settings.least_rounds,
         max_rounds=settings.most_rounds,
@@ -275,9 +289,25 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> tuner.S
         known_before=(busy.warning,) if busy.warning else (),
         others_before=busy.others_cpus,
         id=name,
+        known=request.continues.session.watched if request.continues is not None else None,
+        not_watched=_not_watched(request),
+        early_end=_may_end_early(request),
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),
     )
+
+
+def _not_watched(request: SessionRequest) -> str:
+    """Return why no run shall be watched; empty where one shall."""
+    if request.continues is not None:
+        return "a continuation watches no run"
+    return "" if request.settings.observe else "--no-observe"
+
+
+def _may_end_early(request: SessionRequest) -> bool:
+    """Whoever names the candidates, or says who proposes them, wants them tried."""
+    settings = request.settings
+    return settings.early_end and not request.candidates and settings.planner == "auto"
 
 
 def _without_effect(catalog: Catalog, candidates: tuple[Candidate, ...]) -> Iterator[str]:

@@ -7,19 +7,15 @@ This module connects them within the budget. Whatever happens, the end is a Sess
 
 from __future__ import annotations
 
-import math
-import os
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import autotune
 from autotune import signals
-from autotune.config import duration_flag
 from autotune.deadline import Deadline
-from autotune.errors import PlannerError, UsageError, WorkloadError
+from autotune.errors import PlannerError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -33,74 +29,44 @@ from autotune.events import (
     Step,
     Unmeasured,
     ValuesKnown,
+    WorkloadSeen,
 )
 from autotune.machine.base import Machine
+from autotune.observe.profile import brief
 from autotune.planner.base import Planner, Situation
 from autotune.records import (
     Allotment,
     AttachSpec,
-    Baseline,
     Candidate,
     Chain,
     Outlook,
+    Profile,
     Proposal,
     Session,
     Trial,
     Workload,
 )
 from autotune.report import documents
-from autotune.report.text import duration_text
-from autotune.session import continuation, disturbed, ending
+from autotune.session import continuation, disturbed, early, ending, observing
 from autotune.session.baselines import Baselines, by_scheduler
+from autotune.session.budgeting import MAX_SETS, Budgeting
 from autotune.session.continuation import TakenUp
 from autotune.session.entries import Entries, Entry
 from autotune.session.measured import Measured
+from autotune.session.observing import Observed, Probe
+from autotune.session.options import SessionOptions
 from autotune.session.points import PointTrials
 from autotune.session.reporter import Reporter
 from autotune.session.results import Results
-from autotune.session.runs import Approve, Runs
+from autotune.session.runs import Runs
 from autotune.session.spending import BudgetClock, OutOfBudget
 from autotune.verdict import budget, ranking, stats
-from autotune.verdict.confirm import LEAST_PAIRS, MOST_PAIRS, detectable, pairs_to_show
-from autotune.verdict.race import ALPHA, MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
+from autotune.verdict.confirm import detectable
+from autotune.verdict.race import TAIL_RUNS, Race
 from autotune.verdict.statistic import Statistic
 
 BASELINE_RUNS = 3
 """Runs of the baseline before the race, which give the noise."""
-
-MAX_SETS = 4
-"""Most sets of candidates, however large the budget."""
-
-
-@dataclass(frozen=True)
-class SessionOptions:
-    """Options of a session besides the workload."""
-
-    warmup: int = 1
-    min_rounds: int = MIN_ROUNDS
-    max_rounds: int = MAX_ROUNDS
-    most_pairs: int | None = None
-    """Most fresh pairs of a confirmation; None: as many as the budget has room for."""
-    min_effect: float = 0.0
-    """The least gain that the user would bother to apply (0.03 for 3 %)."""
-    statistic: str = "typical"
-    """What is judged of the runs (`verdict.statistic`)."""
-    budget_s: float = 600.0
-    seed: int = 0
-    user_candidates: tuple[Candidate, ...] = ()
-    """Candidates of `--scheduler`; without any, the planner proposes."""
-    approve: Approve | None = None
-    show_output: bool = False
-    known_before: tuple[str, ...] = ()
-    """Warnings about the machine from before the session."""
-    others_before: float = 0.0
-    """How many CPUs others used before the session."""
-    id: str = field(default_factory=lambda: os.urandom(4).hex())
-    """Name of the session."""
-    taken_up: TakenUp | None = None
-    """The session to continue; None: begin with a race."""
-    repeats: tuple[str, ...] = ()
-    """Options for where and how to run, which a continuation repeats."""
 
 
 Resolver = Callable[[Candidate], AttachSpec]
@@ -116,14 +82,16 @@ def tune(
     resolve: Resolver,
     clock: Callable[[], float] = time.monotonic,
     deadline: Deadline | None = None,
+    probe: Probe | None = None,
 ) -> Session:
     """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
 
     Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
-    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). Raises WorkloadError
+    `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). `probe` watches one
+    run; None: none is watched. Raises WorkloadError
     when the workload cannot be measured under the baseline."""
     deadline = deadline or Deadline(options.budget_s, clock)
-    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline).run()
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline, probe).run()
 
 
 class _Tuning:
@@ -139,6 +107,7 @@ class _Tuning:
         resolve: Resolver,
         clock: Callable[[], float],
         deadline: Deadline,
+        probe: Probe | None,
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -161,13 +130,16 @@ class _Tuning:
         self._baselines = Baselines(
             self._trials.points, workload.goal, self._rng, rounds=max(BASELINE_RUNS, options.min_rounds)
         )
+        self._budgeting = Budgeting(self._budget, options, self._baselines, self._statistic)
         self._race: Race | None = None
         self._sets = 1
-        self._reserve_runs = 0
-        self._reserve_s = 0.0
         self._failure: str | None = None
-        self._start_s = self._budget.spent_s()
         self._digests: dict[str, str] = {}
+        self._probe = probe
+        self._observed: Observed | None = None
+        """What the run that was watched showed, raw, and its profile; None when none was. Predictions start here."""
+        self._not_watched = options.not_watched
+        self._ended_early = ""
 
     def run(self) -> Session:
         ended = ending.caught(self._session)
@@ -191,7 +163,7 @@ class _Tuning:
             self._trials.setup()
             self._measure_baseline()
         except OutOfBudget as error:
-            raise self._too_slow(error) from error
+            raise self._budgeting.too_slow(error) from error
         try:
             self._tune()
         except OutOfBudget as error:
@@ -202,12 +174,13 @@ class _Tuning:
         if self._taken_up is not None:
             self._continue(self._taken_up)
             return
-        race = self._first_race()
+        self._ended_early = self._nothing_to_win() or ""
+        race = None if self._ended_early else self._first_race()
         if race is None:
             return
         while True:
             self._race_on(race)
-            if self._sets == MAX_SETS or self._options.user_candidates or not self._affordable():
+            if self._sets == MAX_SETS or self._options.user_candidates or not self._affordable:
                 break
             more = self._further_set()
             if not more:
@@ -231,7 +204,7 @@ class _Tuning:
     def _continue(self, taken_up: TakenUp) -> None:
         """Confirm the contenders on fresh pairs, without a race: theirs is known."""
         assert self._measured.baseline is not None
-        tail_runs = min(TAIL_RUNS, self._most_reserved)
+        tail_runs = min(TAIL_RUNS, self._budgeting.most_reserved)
         self._race = taken_up.race(self._rng, self._measured.baseline, tail_runs)
         self._reporter.report(Standings(tuple(self._results.ranked(self._race))))
         self._confirm(self._race)
@@ -243,18 +216,19 @@ class _Tuning:
         found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         found.measure(self._runs, self._budget, self._reporter)
-        pairs = self._pairs_to_confirm(found.runs_of_a_pair)
-        self._refuse_too_few_for_statistic(pairs)
+        self._observe()
+        pairs = self._budgeting.pairs_to_confirm()
+        self._budgeting.refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(
-            found.measured, found.sweep.places(), self._machine.info.cpus, pairs, self._alpha
+            found.measured, found.sweep.places(), self._machine.info.cpus, pairs, self._budgeting.alpha
         )
         if self._statistic is not None:
-            gain = detectable(baseline.noise * self._statistic.noise_factor, pairs, self._alpha)
+            gain = detectable(baseline.noise * self._statistic.noise_factor, pairs, self._budgeting.alpha)
             baseline = self._measured.baseline = replace(baseline, detectable=gain)
         if baseline.detectable is None:
-            baseline = self._measured.baseline = replace(baseline, wanted_s=self._wanted_s())
+            baseline = self._measured.baseline = replace(baseline, wanted_s=self._budgeting.wanted_s())
         elif self._options.min_effect:
-            baseline = self._measured.baseline = self._with_min_effect(baseline, pairs)
+            baseline = self._measured.baseline = self._budgeting.with_min_effect(baseline, pairs)
         first_runs = [*found.warmups.get(found.best, ()), *found.measured[found.best]]
         wall_s = [outcome.trial.run.wall_s for outcome in first_runs]
         prepared = self._workload.prepare is not None or self._workload.pristine
@@ -264,98 +238,51 @@ class _Tuning:
         if found.are_several:
             self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
+        if self._profile is not None or self._not_watched:
+            self._reporter.report(WorkloadSeen(self._profile, self._not_watched))
+
+    # --- what the workload does ---
+
+    def _observe(self) -> None:
+        """Watch one run, which is not measured: what the command does bounds what can be won, and tells planners."""
+        if self._not_watched or self._probe is None:
+            return
+        if not self._budgeting.has_room_to_watch():
+            self._not_watched = "a run is too large a share of the budget"
+            return
+        self._reporter.report(Step("observe", self._workload.title))
+        trials = self._trials.at(self._baselines.best)
+        found = observing.attempt(trials, self._probe, self._machine.info.cpus)
+        if isinstance(found, str):
+            self._not_watched = found
+        else:
+            self._observed = found
+
+    @property
+    def _profile(self) -> Profile | None:
+        """What the command does, as this session saw it or else an earlier one."""
+        return self._options.known if self._observed is None else self._observed.profile
+
+    def _nothing_to_win(self) -> str | None:
+        """Return the finding that nothing can be won; None where candidates are tried."""
+        baseline, seen = self._measured.baseline, self._observed
+        if not self._options.early_end or seen is None or baseline is None:
+            return None
+        if self._workload.metric_regex is not None or self._baselines.are_several:
+            return None  # the bound is one of wall time, and at these values only
+        return early.nothing_to_win(seen.profile, baseline, self._machine.info, self._options.min_effect)
 
     def _warn_of_a_small_budget(self) -> None:
-        """Warn of a budget that has no room for one verdict, as soon as it is known what a run takes."""
-        baseline_runs = self._baselines.least_runs - 1
-        if self._budget.runs_left() < baseline_runs + budget.VERDICT_RUNS:
-            run, given = duration_text(self._budget.cost_s(1)), duration_flag(self._options.budget_s)
-            wanted = duration_flag(self._wanted_s(baseline_runs))
-            self._reporter.warn(
-                f"a run takes about {run}, so the budget of {given} is too small for a verdict; "
-                f"--budget {wanted} has room for one"
-            )
-
-    def _wanted_s(self, before: int = 0) -> float:
-        """Return a budget with room for all rounds of the candidates and a confirmation. So far only runs of the
-        baseline are over, and `before` are still to come."""
-        if self._taken_up is not None:  # there is no race
-            runs = before + max(budget.VERDICT_RUNS, self._most_reserved)
-            return budget.rounded_up(
-                max(self._options.budget_s * 1.1, self._budget.spent_s() + self._budget.cost_s(runs))
-            )
-        tried = len(self._options.user_candidates) * len(self._trials.points) or budget.FULL_SET
-        return max(self._allotted(tried, 0, before).wanted_s, budget.rounded_up(self._options.budget_s * 1.1))
-
-    def _larger_budget(self) -> str:
-        """Return the advice to give a budget with room for all rounds of those that were tried and a confirmation."""
-        allotted = self._allotted(len(self._entries), 0)
-        raced_s = self._budget.cost_s(len(self._measured.trials))
-        wanted_s = budget.rounded_up(max(self._options.budget_s * 1.1, allotted.wanted_s - raced_s))
-        return f"--budget {duration_flag(wanted_s)} has room for that"
-
-    def _too_slow(self, error: OutOfBudget) -> WorkloadError:
-        """Return the error of a workload that the budget has no room for. How long a run takes is known only from one
-        that ended."""
-        what = f"{error.during} did not end" if error.during else "the baseline was not measured"
-        before = self._runs_before
-        hint = f"give a larger --budget; a verdict takes at least {before + budget.VERDICT_RUNS} runs"
-        if self._budget.cost_s(1):
-            hint = f"--budget {duration_flag(self._wanted_s(before))} has room for a verdict"
-        return WorkloadError(f"{what} within the budget of {duration_flag(self._options.budget_s)}", hint=hint)
-
-    @property
-    def _runs_before(self) -> int:
-        """Runs of the baseline before anything is compared with it."""
-        return self._options.warmup * len(self._trials.points) + self._baselines.least_runs
-
-    @property
-    def _alpha(self) -> float:
-        """Risk that the first confirmation gets."""
-        return ALPHA / 2 if self._taken_up is None else self._taken_up.alpha
-
-    def _pairs_to_confirm(self, runs_of_a_pair: int) -> int:
-        """Return how many pairs the budget has for a confirmation; a race takes half of it."""
-        runs = self._budget.runs_left()
-        room = budget.reserve(runs, self._most_reserved) if self._taken_up is None else min(runs, self._most_reserved)
-        pairs = room // runs_of_a_pair
-        return pairs if pairs >= LEAST_PAIRS else 0
-
-    def _refuse_too_few_for_statistic(self, pairs: int) -> None:
-        """Raise UsageError where the budget has no room for the pairs that the statistic needs."""
-        judged = self._statistic
-        if judged is None or pairs >= judged.least_pairs:
-            return
-        wanted_runs = self._runs_for(judged.least_pairs) + 2
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(wanted_runs))
-        raise UsageError(
-            f"--statistic {judged.name} needs {judged.least_pairs} pairs of runs to confirm a gain, and the budget has "
-            f"room for {pairs}",
-            hint=f"give --budget {duration_flag(wanted_s)}, or judge the typical run",
-        )
-
-    def _with_min_effect(self, baseline: Baseline, pairs: int) -> Baseline:
-        """Return the baseline with what `--min-effect` asks of the budget: half of all runs are for a confirmation."""
-        least = self._options.min_effect
-        factor = 1.0 if self._statistic is None else self._statistic.noise_factor
-        wanted = pairs_to_show(math.log1p(least), math.sqrt(2.0) * baseline.noise * factor)
-        if wanted <= pairs or wanted > MOST_PAIRS:
-            return replace(baseline, min_effect=least)
-        wanted_s = budget.rounded_up(self._budget.spent_s() + self._budget.cost_s(self._runs_for(wanted)))
-        return replace(baseline, min_effect=least, wanted_s=wanted_s)
-
-    def _runs_for(self, pairs: int) -> int:
-        """Return the runs after the baseline of which a confirmation of so many pairs takes its half."""
-        return 2 * self._baselines.runs_of_a_pair * pairs
+        """Warn as soon as it is known what a run takes."""
+        said = self._budgeting.small_budget_text()
+        if said is not None:
+            self._reporter.warn(said)
 
     # --- candidates ---
 
     def _first_race(self) -> Race | None:
         proposals = self._first_proposals()
-        runs = self._budget.runs_left()  # after planning, which takes time
-        self._reserve_runs = budget.reserve(runs, self._most_reserved)
-        self._reserve_s = self._budget.cost_s(self._reserve_runs)
-        allotted = self._allotted(len(proposals), runs)
+        allotted = self._budgeting.first_set(len(proposals))
         entries, untried = self._admit(proposals, allotted.fitting)
         if proposals:
             self._report_allotment(allotted, untried)
@@ -367,7 +294,7 @@ class _Tuning:
             rng=self._rng,
             min_rounds=self._options.min_rounds,
             max_rounds=self._options.max_rounds,
-            tail_runs=min(TAIL_RUNS, self._most_reserved),
+            tail_runs=min(TAIL_RUNS, self._budgeting.most_reserved),
             min_effect=self._options.min_effect,
             statistic=self._statistic,
             alpha=self._baselines.alpha,
@@ -378,23 +305,10 @@ class _Tuning:
 
     def _first_proposals(self) -> Sequence[Proposal]:
         """The user's candidates, or a planner's where there is room for one: planning costs time, and maybe money."""
-        if self._options.user_candidates or self._affordable():
+        if self._options.user_candidates or self._affordable:
             return self._proposals()
-        wanted = duration_flag(self._allotted(budget.FULL_SET, self._budget.runs_left()).wanted_s)
-        self._reporter.warn(f"the budget has no room for a candidate; --budget {wanted} has room for {budget.FULL_SET}")
+        self._reporter.warn(self._budgeting.no_candidate_text())
         return []
-
-    def _allotted(self, proposed: int, runs: int, before: int = 0) -> Allotment:
-        """Divide the runs that fit after the baseline; `before` of its runs are still to come."""
-        return budget.allot(
-            proposed=proposed,
-            runs=runs,
-            most_rounds=self._options.max_rounds,
-            spent_s=self._budget.spent_s() + self._budget.cost_s(before),
-            run_s=self._budget.cost_s(1),
-            most=self._most_reserved,
-            likely=self._baselines.likely(proposed),
-        )
 
     def _report_allotment(self, allotted: Allotment, untried: Sequence[str]) -> None:
         """Report before the race how much fits into the budget; as a warning when candidates are left untried."""
@@ -405,7 +319,7 @@ class _Tuning:
 
     def _further_set(self) -> list[Entry]:
         """Admit further candidates, as many as the budget has all rounds for."""
-        fresh, untried = self._admit(self._proposals(), self._affordable())
+        fresh, untried = self._admit(self._proposals(), self._affordable)
         for key in untried:
             self._entries.refuse(key, "the budget has no room for it")
         return fresh
@@ -443,8 +357,9 @@ class _Tuning:
             run=known.last_run,
             results=tuple(by_scheduler(self._results.of_candidates(self._race.standings() if self._race else ()))),
             budget_left_s=self._budget.left_s(),
-            candidates_affordable=self._baselines.schedulers_affordable(self._affordable()),
+            candidates_affordable=self._baselines.schedulers_affordable(self._affordable),
             refused=self._entries.take_refused(),
+            profile=self._profile,
         )
 
     def _admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[Entry], list[str]]:
@@ -453,21 +368,9 @@ class _Tuning:
             self._reporter.report(Proposed(self._planner_name(), tuple(entry.proposal for entry in fresh)))
         return fresh, untried
 
-    def _affordable(self) -> int:
-        reserved = None if self._race is None else self._reserved()
-        return self._budget.candidates_affordable(self._options.max_rounds, self._most_reserved, reserved=reserved)
-
     @property
-    def _most_reserved(self) -> int:
-        most = MOST_PAIRS if self._statistic is None else self._statistic.most_pairs
-        return self._baselines.runs_of_a_pair * min(most, self._options.most_pairs or sys.maxsize)
-
-    def _reserved(self) -> int:
-        """Return the runs that are reserved for the confirmation. Where runs turn out to take longer than the
-        baseline's, race and confirmation share the loss."""
-        fitting = int(self._reserve_s / max(1e-3, self._budget.cost_s(1)))
-        least = min(self._baselines.runs_of_a_pair * LEAST_PAIRS, self._reserve_runs)
-        return max(least, min(self._reserve_runs, fitting))
+    def _affordable(self) -> int:
+        return self._budgeting.affordable(racing=self._race is not None)
 
     def _planner_name(self) -> str:
         if self._taken_up is not None:
@@ -479,33 +382,37 @@ class _Tuning:
     def _race_on(self, race: Race) -> None:
         """Run the rounds of one set while the budget leaves room for the confirmation."""
         while not race.set_finished and not race.done:
-            if self._budget.runs_left() < race.racing + 1 + self._reserved():
-                self._reporter.warn(f"the budget was used up before the race finished; {self._larger_budget()}")
+            if self._budget.runs_left() < race.racing + 1 + self._budgeting.reserved():
+                self._reporter.warn(f"the budget was used up before the race finished; {self._larger_budget}")
                 return
             self._one_round(race)
 
     def _confirm(self, race: Race) -> None:
         if race.done:
             return
-        pairs = min(self._budget.runs_left() // self._baselines.runs_of_a_pair, self._options.most_pairs or sys.maxsize)
+        pairs = self._budgeting.pairs_left()
         if pairs < race.least_pairs:
-            self._reporter.warn(f"the budget ended before the leader could be confirmed; {self._larger_budget()}")
+            self._reporter.warn(f"the budget ended before the leader could be confirmed; {self._larger_budget}")
             return
         race.begin_confirm(pairs)
         self._report_left(race)
         while not race.done:
             if self._budget.left_s() < self._budget.cost_s(1):  # half a pair of room is enough: its look was planned
                 if race.confirming:
-                    self._reporter.warn(f"the budget ended before the leader was confirmed; {self._larger_budget()}")
+                    self._reporter.warn(f"the budget ended before the leader was confirmed; {self._larger_budget}")
                 return
             self._one_round(race)
+
+    @property
+    def _larger_budget(self) -> str:
+        return self._budgeting.larger_budget(len(self._entries), len(self._measured.trials))
 
     def _one_round(self, race: Race) -> None:
         upcoming = race.next_round()
         if upcoming is None:
             return
         place = (upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order)
-        self._reporter.report(RoundStarted(*place, left_s=self._left_s(upcoming)))
+        self._reporter.report(RoundStarted(*place, left_s=self._budgeting.left_s(upcoming, self._sets)))
         race.record(dict(self._runs.of_round(race, upcoming, key) for key in upcoming.order))
         if upcoming.phase == "confirm":
             self._judge_guards(race)
@@ -534,28 +441,6 @@ class _Tuning:
         if key not in self._digests:
             self._digests[key] = continuation.digest_of(self._entries[key].spec)
         return self._digests[key]
-
-    def _with_budget(self, chain: Chain) -> Chain:
-        """Return what the session leaves, with the budget that a continuation should have."""
-        if not chain.contenders or self._measured.baseline is None:
-            return chain
-        deviation = self._race.pair_deviation if self._race is not None else None
-        deviation = deviation or math.sqrt(2.0) * self._measured.baseline.noise
-        pairs = continuation.pairs_wanted(chain, deviation, self._options.min_effect, self._statistic)
-        wanted_s = self._start_s + self._budget.cost_s(self._runs_before + 2 * pairs + 1)
-        return replace(chain, budget_s=budget.rounded_up(wanted_s))
-
-    def _left_s(self, upcoming: Round) -> float:
-        """Estimate what the session takes at most from this round on, in the budget that is left."""
-        runs = budget.runs_to_come(
-            upcoming.phase,
-            upcoming.at_most - upcoming.number + 1,
-            len(upcoming.order),
-            sets=0 if self._options.user_candidates else MAX_SETS - self._sets,
-            most_rounds=self._options.max_rounds,
-            most=self._most_reserved,
-        )
-        return min(self._budget.left_s(), self._budget.cost_s(runs))
 
     def _judge_guards(self, race: Race) -> None:
         """Take a win away that breaks a guard; the next best is confirmed then, as after a loss. It is judged once,
@@ -643,7 +528,8 @@ class _Tuning:
             observation=self._measured.observation,
             results=results,
             winner=winner,
-            recommendation=ranking.recommend(
+            recommendation=self._ended_early
+            or ranking.recommend(
                 results,
                 winner,
                 baseline,
@@ -662,7 +548,10 @@ class _Tuning:
             failure=self._failure,
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
+            watched=brief(self._profile) if self._profile is not None else None,
+            not_watched=self._not_watched,
+            ended_early=self._ended_early,
             id=self._options.id,
             continues=self._taken_up.session.id if self._taken_up is not None else None,
-            chain=self._with_budget(chain) if chain is not None else None,
+            chain=self._budgeting.for_continuation(chain, baseline, self._race) if chain is not None else None,
         )

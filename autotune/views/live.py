@@ -145,6 +145,8 @@ class LiveView:
                 self.console.print(Text(line))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
+        for line in documents.bound_lines(session):
+            self.console.print(Text(line))
         for caution in documents.cautions(session):
             self.console.print(Text(caution, style=TONES["warning"]))
         for line in documents.next_step(session, self._given):

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from autotune.observe.profile import Group, Profile, ProfileSlot
+from autotune.records import Profile, TaskGroup
+from autotune.report.bound import advice
 from autotune.report.text import printable
 
 BARS = " ▁▂▃▄▅▆▇█"
-MOST_ADVICE_SHARE = 0.05
-"""Advice is given for what is worth at least this share of the run."""
-LATE_SHARE = 0.2
-"""A task of the longest chain that starts later than this share of the run should have started earlier."""
 
 
 def lines(seen: Profile, plain_s: float, *, width: int, top: int = 10) -> Iterator[str]:
@@ -52,7 +49,7 @@ def _bar(values: Sequence[float], full: float) -> str:
     return "".join(BARS[min(steps, max(0, round(value / full * steps)))] for value in values)
 
 
-def _table(groups: Sequence[Group], width: int) -> Iterator[str]:
+def _table(groups: Sequence[TaskGroup], width: int) -> Iterator[str]:
     yield f"{'CPU time':>9}  {'tasks':>6}  {'longest':>9}  {'waited':>9}  {'from - to':>17}  task"
     room = max(20, width - 62)
     for group in groups:
@@ -71,30 +68,6 @@ def _lost(seen: Profile) -> Iterator[str]:
     )
     if seen.unseen_tasks:
         yield f"{seen.unseen_tasks} tasks are missing here: there were too many to record."
-
-
-def advice(seen: Profile) -> Iterator[str]:
-    """Yield what helps whatever the scheduler: which task to start first, or that more should run at a time."""
-    number, last = max(enumerate(seen.chain), key=lambda one: one[1].cpu_s, default=(0, None))
-    if last is not None and _is_late(last.starts_s, last.ends_s, seen):
-        of = f" of '{printable(seen.chain[number - 1].key)}'" if number > 1 else ""  # the first is the whole command
-        yield (
-            f"The longest task, '{printable(last.key)}'{of} ({_seconds(last.cpu_s)}), starts only after "
-            f"{_seconds(last.starts_s)}: start it first."
-        )
-    if seen.possible >= MOST_ADVICE_SHARE and _wants_more(seen.slots, seen.cpus):
-        more = "more jobs at a time (a higher -j) may do more than a scheduler"
-        yield f"Most of the time it wants fewer CPUs than there are: {more}."
-
-
-def _is_late(starts_s: float, ends_s: float, seen: Profile) -> bool:
-    runs_to_the_end = ends_s >= seen.wall_s * (1.0 - MOST_ADVICE_SHARE)
-    return seen.possible >= MOST_ADVICE_SHARE and runs_to_the_end and starts_s >= LATE_SHARE * seen.wall_s
-
-
-def _wants_more(slots: Sequence[ProfileSlot], cpus: int) -> bool:
-    fewer = sum(1 for slot in slots if slot.busy + slot.waiting < 0.8 * cpus)
-    return fewer > len(slots) / 2
 
 
 def _seconds(value: float) -> str:

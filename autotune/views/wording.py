@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from autotune import events
 from autotune.records import BASELINE, Phase, is_baseline
+from autotune.report.bound import advice, bound_sentence
 from autotune.report.documents import (
     allotment_sentence,
     baseline_sentence,
@@ -62,6 +63,7 @@ class Wording:
             events.MachineReady: self._machine,
             events.ValuesKnown: self._values,
             events.BaselineKnown: self._baseline,
+            events.WorkloadSeen: self._seen,
             events.Proposed: self._proposed,
             events.RacePlanned: self._race_planned,
             events.PlannerChosen: self._planner,
@@ -105,6 +107,13 @@ class Wording:
     def _baseline(self, event: events.BaselineKnown) -> list[Line]:
         sentence = baseline_sentence(event.baseline, is_time=self.is_time)
         return [Line(sentence, "strong"), Line(observation_sentence(event.observation))]
+
+    def _seen(self, event: events.WorkloadSeen) -> list[Line]:
+        seen, why_not = event.watched, printable(event.not_watched)
+        if seen is None:
+            return [Line(f"No run was watched: {sentence(why_not)}")]
+        before = [Line(f"No run was watched ({why_not}); what an earlier session saw:")] if why_not else []
+        return [*before, Line(bound_sentence(seen, is_time=self.is_time)), *map(Line, advice(seen))]
 
     def _proposed(self, event: events.Proposed) -> list[Line]:
         count = counted(len(event.proposals), "candidate")
@@ -203,6 +212,7 @@ STEPS = {
     "verify": "Verifying {}",
     "canary": "{}",
     "setup": "Running the setup command: {}",
+    "observe": "Watching a run, which is not measured: {}",
     "prepare": "Running the prepare command: {}",
     "conclude": "Running the conclude command: {}",
     "cleanup": "Running the cleanup command: {}",

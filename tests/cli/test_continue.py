@@ -16,7 +16,7 @@ import pytest
 
 from autotune.config import KEYS
 from autotune.machine import select
-from autotune.records import BASELINE, AttachSpec
+from autotune.records import BASELINE, AttachSpec, ProbeSpec
 from autotune.session import preflight, start
 from tests.support.command_line import error_of, run
 from tests.support.scripted_machine import ScriptedMachine
@@ -35,6 +35,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     monkeypatch.setattr(start.Engine, "machine", lambda *_given: ScriptedMachine.opened(dict(found)))
     monkeypatch.setattr(start.Engine, "resolver", resolve)
     monkeypatch.setattr(start.Engine, "require", lambda *_given: None)
+    monkeypatch.setattr(start.Engine, "probe", lambda *_given: ProbeSpec("tasks.o", "0" * 64))
     monkeypatch.setattr(start.Engine, "busy", lambda *_given: None)
     monkeypatch.setattr(preflight, "CHECKS", ())
     return found
@@ -146,7 +147,7 @@ OTHERS = {
     "metric": "(x)", "goal": "max", "guard": "cpu:off", "no-guards": None, "min-effect": "3%", "statistic": "mean",
     "scheduler": "at_fifo", "planner": "offline", "model": "x", "max-cost": "1", "max-calls": "1", "prices": "x",
     "model-timeout": "9s", "no-output-to-model": None, "machine": "vm", "kernel": "x", "cpus": "2", "memory": "4G",
-    "dry-run": None, "interactive": None, "param": "jobs=2,4",
+    "dry-run": None, "no-observe": None, "no-early-end": None, "interactive": None, "param": "jobs=2,4",
 }  # fmt: skip
 
 
@@ -161,7 +162,7 @@ def test_what_may_change_what_is_measured_is_refused_in_one_line(name: str) -> N
 
 def test_every_option_is_either_refused_or_changes_nothing() -> None:
     kept = {"budget", "runs", "seed", "style"}
-    assert {key.replace("_", "-") for key in KEYS} - kept <= OTHERS.keys()
+    assert {key.flag.removeprefix("--") for key in KEYS.values()} - kept <= OTHERS.keys()
 
 
 @pytest.mark.usefixtures("times")

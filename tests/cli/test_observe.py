@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autotune.records import BASELINE, ProbeSpec
+from autotune.records import BASELINE
 from autotune.session import preflight, watching
 from tests.support.command_line import error_of, run
 from tests.support.scripted_engine import ScriptedEngine
@@ -26,7 +26,6 @@ BUILD = raw(
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedEngine]:
     engine = ScriptedEngine(ScriptedMachine({BASELINE: 2.0}, tasks=BUILD))
     monkeypatch.setattr(watching, "Engine", lambda: engine)
-    monkeypatch.setattr(watching, "compiled", lambda *_given: ProbeSpec("tasks.o", "0" * 64))
     monkeypatch.setattr(preflight, "CHECKS", ())
     return iter([engine])
 

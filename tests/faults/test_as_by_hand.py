@@ -31,8 +31,9 @@ from autotune.measure.client import PristineSpec, Runner, shell_argv
 from autotune.records import Session as SessionRecord
 from autotune.records import Workload
 from autotune.report import documents, markup
+from autotune.session.options import SessionOptions
 from autotune.session.remarks import Remarks
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.tuner import tune
 from tests.support import sessions
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve

@@ -24,7 +24,8 @@ from autotune.machine.base import Place
 from autotune.machine.local import invoking_identity
 from autotune.measure.client import shell_argv
 from autotune.records import BASELINE, Run, RunSpec, Session, Workload
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run

@@ -22,7 +22,8 @@ from autotune.planner.assembly import Parts, planning
 from autotune.records import BASELINE, AttachSpec, Candidate, Measurement, RunSpec, Session
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import workload
 

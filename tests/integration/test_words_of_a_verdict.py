@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from autotune.errors import WorkloadError
 from autotune.records import BASELINE, CandidateResult, Found, Guard, Metric, Run, Session, Workload
 from autotune.report import documents, formats, markup
+from autotune.session.options import SessionOptions
 from autotune.session.results import MEDIANS_DIFFER
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.tuner import tune
 from autotune.verdict.stats import log_speedup, ratio_text
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run

@@ -23,6 +23,7 @@ from tests.support.planning_room import TIMES, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
 from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
+from autotune.records import ProbeSpec
 from autotune.session import preflight
 from autotune.tools import reasons
 from autotune.schedext.programs.binaries import Places
@@ -35,6 +36,7 @@ def choose(kind, **choice):
 select.choose, reasons.here = choose, Places
 select.describe = lambda *_args, **_choice: "a test"
 Engine.resolver = lambda *_given: attach_spec
+Engine.probe = lambda *_given: ProbeSpec("tasks.o", "0" * 64)
 Engine.busy = lambda *_given: None
 preflight.CHECKS = ()  # the home directory is an empty one, without a kernel
 cli.main()

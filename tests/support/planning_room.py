@@ -16,7 +16,8 @@ from autotune.planner.assembly import Parts, planning
 from autotune.records import BASELINE, AttachSpec, Candidate, Session
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.messages_server import Answer, Script, Step, submit
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import workload

@@ -9,7 +9,8 @@ from typing import Any
 from autotune.events import Event, Finished
 from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Run, RunSpec, Session, Workload
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
 

@@ -16,6 +16,7 @@ from autotune.records import (
     Baseline,
     Candidate,
     CandidateResult,
+    ChainLink,
     Detachment,
     Evidence,
     Interval,
@@ -24,11 +25,14 @@ from autotune.records import (
     Observation,
     Output,
     Phase,
+    Profile,
+    ProfileSlot,
     Proposal,
     Run,
     SchedulerExit,
     Session,
     Spending,
+    TaskGroup,
     Trial,
     Verdict,
     Workload,
@@ -54,6 +58,29 @@ def machine(**changed: Any) -> MachineInfo:
         acceleration="tcg",
     )
     return replace(info, **changed)
+
+
+def profile(**changed: Any) -> Profile:
+    """A build of two files on two CPUs whose linker comes last."""
+    cc = TaskGroup("cc -c a.c", 2, 3.0, 2.0, 0.2, 0.1, 0.05, 2.1, 3, 9)
+    ld = TaskGroup("ld a.o", 1, 0.3, 0.3, 0.0, 0.0, 2.1, 2.4, 0, 1)
+    basis = Profile(
+        wall_s=2.4,
+        cpus=2,
+        tasks=3,
+        work_s=3.3,
+        chain_s=0.3,
+        chain=(ChainLink("ld a.o", 0.3, 2.1, 2.4),),
+        least_s=1.65,
+        possible=0.3125,
+        serial_s=0.3,
+        wait_s=0.2,
+        migrations=3,
+        groups=(cc, ld),
+        slots=tuple(ProfileSlot(1.5 if number < 50 else 1.0, 0.2) for number in range(60)),
+        waits={"20": 7},
+    )
+    return replace(basis, **changed)
 
 
 def workload(**changed: Any) -> Workload:
@@ -233,6 +260,7 @@ def session_events(done: Session | None = None) -> Iterator[events.Event]:
         yield events.Step("prepare", "make clean")
         yield from one_run(base, "baseline", number)
     yield events.BaselineKnown(BASE, OBSERVED)
+    yield events.WorkloadSeen(done.watched or profile())
     yield events.Warned("The first run took 1.4 times as long as later ones; --warmup 1 leaves it out.")
     yield events.LeftOut({"it balances between caches, and this machine has one": ("scx_rusty",), "": ("scx_nest",)})
     yield events.PlannerChosen("claude", "claude-opus-5-5, with ANTHROPIC_API_KEY in the environment")

@@ -128,6 +128,8 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "max_runs": "9",
         "min_effect": "2.5%",
         "statistic": "p90",
+        "observe": "no",
+        "early_end": "no",
         "seed": "7",
         "planner": "claude",
         "model": "my-model",
@@ -146,6 +148,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025, statistic="p90"
     )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
+    planner = replace(planner, observe=False, early_end=False)
     assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
 
 
@@ -181,6 +184,24 @@ def test_settings_become_flags_that_give_them_again(load: Load) -> None:
     flags = config.as_flags(settings)
     assert flags == ["--machine", "vm", "--cpus", "2", "--memory", "1536M", "--budget", "1h30m", "--max-runs", "8"]
     assert config.as_flags(config.Settings()) == []
+
+
+@pytest.mark.parametrize("written", ["false", '"no"', '"false"'])
+def test_a_switch_may_be_written_as_toml_writes_it(load: Load, tmp_path: Path, written: str) -> None:
+    (tmp_path / "work/autotune.toml").write_text(f"observe = {written}\n")
+    assert not load().observe
+    assert load(observe="yes").observe
+
+
+def test_what_is_neither_on_nor_off_is_refused(load: Load) -> None:
+    with pytest.raises(UsageError, match="AUTOTUNE_EARLY_END: 'perhaps' is not one of yes, no"):
+        load({"AUTOTUNE_EARLY_END": "perhaps"})
+
+
+def test_a_truth_value_is_no_number(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "work/autotune.toml").write_text("cpus = true\n")
+    with pytest.raises(UsageError, match="must be a text or a number"):
+        load()
 
 
 @pytest.mark.parametrize(("text", "share"), [("3%", 0.03), ("0.5 %", 0.005), ("0%", 0.0), ("100%", 1.0)])
@@ -364,6 +385,8 @@ def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() ->
         "runs",
         "min_effect",
         "statistic",
+        "observe",
+        "early_end",
         "seed",
     }
     assert set(config.ALL) == own | set(VALUES)

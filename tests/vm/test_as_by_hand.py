@@ -18,7 +18,8 @@ from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.microvm import MicroVM
 from autotune.measure.client import shell_argv
 from autotune.records import AttachSpec, Candidate, Run, RunSpec, Workload
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.guest import REPOSITORY, built_object, guest_env, own_vm
 from tests.support.list_planner import ListPlanner
 

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from autotune import prompt, resources
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import Listener, PlannerActed
+from autotune.observe.profile import brief
 from autotune.planner.base import Situation
 from autotune.planner.claude.cost import Bill, Usage
 from autotune.planner.claude.transcript import Transcript
@@ -338,7 +339,8 @@ def _turn_s(left_s: float) -> float:
 
 def _situation_json(situation: Situation) -> Any:
     """Encode the situation for a replay, without the environment: it holds secrets and is never sent."""
-    document = to_json(situation)
+    seen = situation.profile
+    document = to_json(situation if seen is None else replace(situation, profile=brief(seen)))
     document["workload"]["env"] = {}
     return document
 

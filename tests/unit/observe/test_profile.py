@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.observe.decode import TasksSeen
-from autotune.observe.profile import MOST_GROUPS, OTHERS, SLOTS, profile
+from autotune.observe.profile import BRIEF_GROUPS, BRIEF_LINKS, MOST_GROUPS, OTHERS, SLOTS, brief, profile
+from autotune.records import Profile
 from autotune.wire import from_json, to_json
 from tests.support.watched_tasks import a_task, a_turn
 
@@ -117,3 +118,28 @@ def test_time_over_the_slots_is_the_cpu_time_of_the_tasks(spans: list[tuple[floa
 
     assert sum(slot.busy for slot in found.slots) * wall_s / SLOTS == pytest.approx(found.work_s)
     assert sum(group.cpu_s for group in found.groups) == pytest.approx(found.work_s)
+
+
+def test_a_brief_profile_loses_no_cpu_time_and_is_bounded() -> None:
+    """Each task forks the next as it ends, so that they are one chain."""
+    deep = [
+        a_task(pid, pid - 1, start_s=pid * 0.05, end_s=(pid + 1) * 0.05, arguments=("sh", f"file{pid}"))
+        for pid in range(1, 150)
+    ]
+    whole = profile(TasksSeen(tuple(deep), ()), wall_s=9.0, cpus=2)
+
+    found = brief(whole)
+
+    assert len(whole.chain) > BRIEF_LINKS == len(found.chain)
+    assert len(found.groups) == BRIEF_GROUPS + 1
+    assert sum(one.cpu_s for one in found.groups) == pytest.approx(found.work_s)
+    assert sum(one.tasks for one in found.groups) == found.tasks == whole.tasks
+    starts = [link.starts_s for link in found.chain]
+    assert starts == sorted(starts)
+    assert from_json(Profile, to_json(found)) == found
+
+
+def test_a_small_profile_is_brief_already() -> None:
+    whole = profile(BUILD, wall_s=6.0, cpus=2)
+
+    assert brief(whole) == whole

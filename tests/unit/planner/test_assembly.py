@@ -25,7 +25,8 @@ from autotune.planner.assembly import Parts
 from autotune.planner.claude.replay import replay
 from autotune.records import Candidate, MachineInfo, Proposal
 from autotune.schedext.catalogue import custom
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from autotune.tools.reasons import unusable
 from tests.support.generated_schedulers import kept
 from tests.support.messages_server import Answer, Hang, Status, Step, serving, submit, text, tool

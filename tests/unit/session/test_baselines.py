@@ -25,7 +25,8 @@ from autotune.records import BASELINE, AttachSpec, Candidate, CandidateResult, P
 from autotune.report import documents, html, hyperfine, markup
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from autotune.views import plot, terminal_table
 from tests.support import sessions
 from tests.support.list_planner import ListPlanner, resolve

@@ -14,7 +14,8 @@ from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Measurement, RunSpec, Session, Surroundings, Trial, Workload
 from autotune.report import documents, html, markup
 from autotune.session import disturbed
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from autotune.views import plot
 from tests.support import sessions
 from tests.support.list_planner import ListPlanner, resolve

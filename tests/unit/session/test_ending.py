@@ -19,7 +19,8 @@ from autotune.errors import (
 )
 from autotune.events import Event, Warned
 from autotune.records import BASELINE, Workload
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.rough_machine import Rough, after, session
 from tests.support.scripted_machine import a_run

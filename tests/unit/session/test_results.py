@@ -17,7 +17,8 @@ from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Found, Measurement, Metric, RunSpec, Session, SideEffects, Workload
 from autotune.report import documents
 from autotune.schedext.catalogue import custom
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from autotune.verdict import guards
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine

@@ -10,8 +10,20 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from autotune.config import parse_duration
-from autotune.errors import DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
-from autotune.events import Detached, Event, Finished, RacePlanned, RoundStarted, RunFinished, RunStarted, Warned
+from autotune.errors import AttachError, DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
+from autotune.events import (
+    BaselineKnown,
+    Detached,
+    Event,
+    Finished,
+    Proposed,
+    RacePlanned,
+    RoundStarted,
+    RunFinished,
+    RunStarted,
+    Warned,
+    WorkloadSeen,
+)
 from autotune.machine.base import OutputHandler
 from autotune.planner.base import Situation
 from autotune.records import (
@@ -21,16 +33,21 @@ from autotune.records import (
     Candidate,
     Detachment,
     Measurement,
+    Parameter,
+    ProbeSpec,
     Proposal,
+    RawTasks,
     Run,
     RunSpec,
     Session,
     Workload,
 )
 from autotune.report import documents
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
-from tests.support.scripted_machine import ScriptedMachine, a_run
+from tests.support.scripted_machine import WATCHED, ScriptedMachine, a_run
+from tests.support.watched_tasks import a_task, a_turn, raw
 
 
 def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | None = None, **options: object) -> Session:
@@ -523,3 +540,129 @@ def test_the_same_seed_gives_the_same_order_of_runs() -> None:
         assert any(isinstance(event, Detached) for event in told)
         assert not any(isinstance(event, Warned) and "lost" in event.text for event in told)
     assert orders[0] == orders[1]
+
+
+# --- what the command does ---
+
+BATCH = raw(
+    [a_task(1, end_s=1.0, cpu_s=0.0, sleep_s=1.0, arguments=("make", "-j2")),
+     *(a_task(pid, 1, end_s=1.0, cpu_s=0.7, arguments=("cc", f"{pid}.c")) for pid in (2, 3))],
+)  # fmt: skip
+ALONE = raw([a_task(1, end_s=1.02, arguments=("sort", "x"))], [a_turn(1, 0.0, 1.02)])
+
+
+class Watched:
+    """A session in which a probe sees `tasks`, or fails with them."""
+
+    def __init__(self, tasks: RawTasks | Exception, *, fast: float = 0.8, **options: object) -> None:
+        self.machine = ScriptedMachine({BASELINE: 1.0, "fast": fast}, tasks=tasks)
+        self.planner = ListPlanner([["fast"]])
+        self.events: list[Event] = []
+        workload = Workload("make", ("make",), "/", **options.pop("workload", {}))  # type: ignore[arg-type]
+        asked = SessionOptions(seed=3, **options)  # type: ignore[arg-type]
+        probe = ProbeSpec("tasks.o", "0" * 64)
+        listener = self.events.append
+        self.session = tune(workload, self.machine, self.planner, asked, listener, resolve, probe=lambda: probe)
+
+    @property
+    def seen(self) -> list[WorkloadSeen]:
+        return [event for event in self.events if isinstance(event, WorkloadSeen)]
+
+
+def test_one_run_is_watched_after_the_baseline_and_before_anybody_proposes_and_it_is_no_trial() -> None:
+    done = Watched(BATCH, workload={"prepare": "clean", "conclude": "put away"})
+
+    runs = [entry for entry in done.machine.log if entry.startswith(("run", "watch", "attach"))]
+    assert runs[: runs.index("attach fast")] == [f"run {BASELINE}"] * BASELINE_RUNS_IN_ALL + ["watch"]
+    at = done.machine.log.index("watch")
+    assert done.machine.log[at - 2 : at + 2] == ["fresh", "clean", "watch", "put away"]
+    assert len([trial for trial in done.session.trials if trial.phase in ("warmup", "baseline")]) == 4
+    assert done.session.winner == "fast"
+    kinds = [type(event) for event in done.events]
+    assert kinds.index(BaselineKnown) < kinds.index(WorkloadSeen) < kinds.index(Proposed)
+
+
+def test_planners_listeners_and_the_record_get_the_profile() -> None:
+    done = Watched(BATCH)
+
+    (event,) = done.seen
+    assert event.watched is not None
+    assert event.watched == done.planner.seen[0].profile == done.session.watched
+    assert (event.watched.tasks, event.watched.cpus, event.not_watched) == (3, 2, "")
+    assert done.session.not_watched == ""
+
+
+def test_a_probe_that_cannot_be_loaded_costs_the_session_nothing() -> None:
+    done = Watched(AttachError("tasks.o was refused by the kernel: no BTF"))
+
+    assert done.session.winner == "fast"
+    assert done.session.watched is None
+    assert done.seen == [WorkloadSeen(None, "tasks.o was refused by the kernel: no BTF")]
+    assert done.session.not_watched == "tasks.o was refused by the kernel: no BTF"
+
+
+def test_a_user_who_wants_no_run_watched_gets_none() -> None:
+    done = Watched(BATCH, not_watched="--no-observe")
+
+    assert "watch" not in done.machine.log
+    assert done.session.winner == "fast"
+
+
+def test_what_an_earlier_session_saw_is_used_where_no_run_is_watched() -> None:
+    before = Watched(BATCH).session.watched
+
+    done = Watched(BATCH, not_watched="--no-observe", known=before)
+
+    assert done.seen == [WorkloadSeen(before, "--no-observe")]
+    assert done.planner.seen[0].profile == before
+
+
+@pytest.mark.parametrize(("budget_s", "watched"), [(30.0, True), (20.0, False)])
+def test_no_run_is_watched_where_it_would_be_a_large_share_of_the_budget(budget_s: float, watched: bool) -> None:
+    clock = Clock()
+    machine = TimedMachine({BASELINE: 1.0, "a": 1.0}, clock)
+    machine.tasks = BATCH
+    workload, options = Workload("make", ("make",), "/"), SessionOptions(seed=3, budget_s=budget_s)
+    probe = ProbeSpec("tasks.o", "0" * 64)
+    planner, told = ListPlanner([["a"]]), list[Event]()
+
+    done = tune(workload, machine, planner, options, told.append, resolve, clock, probe=lambda: probe)
+
+    assert ("watch" in machine.log) == watched
+    assert done.not_watched == ("" if watched else "a run is too large a share of the budget")
+
+
+def test_a_command_that_nothing_can_make_faster_ends_the_session_early_and_well() -> None:
+    done = Watched(ALONE, early_end=True)
+
+    assert done.planner.seen == []
+    assert not [entry for entry in done.machine.log if entry.startswith("attach")]
+    assert done.session.failure is None
+    assert done.session.winner is None
+    assert done.session.recommendation == done.session.ended_early
+    assert done.session.recommendation.startswith("Keep EEVDF: no scheduler can make this command faster here.")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"early_end": False},
+        {"early_end": True, "workload": {"parameters": (Parameter("jobs", ("1", "2")),)}},
+        {"early_end": True, "not_watched": "--no-observe", "known": Watched(ALONE).session.watched},
+    ],
+    ids=["unwanted", "parameters", "seen by an earlier session"],
+)
+def test_otherwise_candidates_are_tried(asked: dict[str, object]) -> None:
+    assert Watched(ALONE, **asked).planner.seen  # type: ignore[arg-type]
+
+
+def test_a_metric_that_is_not_wall_time_never_ends_a_session_early() -> None:
+    run = a_run(1.0, metric_matches=("5",), metric_count=1)
+    machine = ScriptedMachine({}, faults={key: lambda: run for key in (BASELINE, "fast", WATCHED)}, tasks=ALONE)
+    planner, options = ListPlanner([["fast"]]), SessionOptions(seed=3, early_end=True)
+    workload, probe = Workload("x", ("x",), "/", metric_regex="(.)"), ProbeSpec("tasks.o", "0" * 64)
+
+    done = tune(workload, machine, planner, options, lambda _event: None, resolve, probe=lambda: probe)
+
+    assert planner.seen
+    assert done.ended_early == ""

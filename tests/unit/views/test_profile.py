@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 
 from autotune.observe.decode import TasksSeen
-from autotune.observe.profile import Profile, profile
-from autotune.views.profile import advice, lines
+from autotune.observe.profile import profile
+from autotune.records import Profile
+from autotune.report.bound import advice
+from autotune.views.profile import lines
 from tests.support.watched_tasks import a_task, a_turn
 
 

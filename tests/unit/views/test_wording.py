@@ -25,6 +25,29 @@ def test_a_continuation_says_what_it_continues() -> None:
     assert lines[-1] == "Continues session 3f9a1c2e: its leaders run fresh pairs, and only those decide."
 
 
+def test_the_bound_is_among_the_first_lines_and_says_where_it_comes_from() -> None:
+    def said(event: events.Event, *, is_time: bool = True) -> list[str]:
+        wording = Wording()
+        wording.is_time = is_time
+        return [line.text for line in wording.lines(event)]
+
+    bound = (
+        "At most 31 % less time is possible with the same work on 2 CPUs (the watched run took 2.400 s: work 3.300 s, "
+        "longest chain 300.0 ms)."
+    )
+    seen = sessions.profile(chain=())
+    assert said(events.WorkloadSeen(seen)) == [bound]
+    assert said(events.WorkloadSeen(seen, "--no-observe")) == [
+        "No run was watched (--no-observe); what an earlier session saw:",
+        bound,
+    ]
+    assert said(events.WorkloadSeen(None, "tasks.o was refused by the kernel: no BTF")) == [
+        "No run was watched: tasks.o was refused by the kernel: no BTF."
+    ]
+    (other,) = said(events.WorkloadSeen(seen), is_time=False)
+    assert "not bounded here" in other
+
+
 def test_a_command_around_the_runs_is_shown_with_its_stage() -> None:
     for stage in ("setup", "prepare", "conclude", "cleanup"):
         assert step_text(events.Step(stage, "rm x")) == f"Running the {stage} command: rm x"

@@ -13,7 +13,8 @@ from autotune.machine.base import OutputHandler
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import BASELINE, AttachSpec, Candidate, Run, RunSpec
-from autotune.session.tuner import SessionOptions, tune
+from autotune.session.options import SessionOptions
+from autotune.session.tuner import tune
 from tests.support.planning_room import CATALOG, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import workload
