@@ -34,16 +34,10 @@ def sound(given: Path | None, notify: Notify) -> Kernel:
 
 
 def sound_parts(notify: Notify) -> Kernel | None:
-<<<<<<< HEAD
-    """Return the newest fetched set, for its libbpf and headers alone; None when there is none that is whole, so that
-    the system's have to do. No more than those are read when they are as they were fetched."""
+    """Return the newest fetched kernel set, for its libbpf and headers alone; None when none is whole, so that the
+    system's have to do. No more than those are read when they are as they were fetched."""
     fetched = kernels.installed()
     if not fetched:
-=======
-    """Return the newest fetched kernel set, for its libbpf and headers alone; None when none is whole, so that
-    the system's have to do."""
-    if not kernels.installed():
->>>>>>> house
         return None
     if _parts_are_whole(fetched[0]):
         return fetched[0]
