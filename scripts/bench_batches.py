@@ -44,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     candidates = measuring.known(given.scheduler or CANDIDATES)
     print("\n".join(results.table_head()))
     found: list[results.Row] = []
+    jobs: dict[str, results.Lengths] = {}
     for batch in batches:
-        found += measured(batch, candidates, given.cpus, given.rounds)
+        found += measured(batch, candidates, given.cpus, given.rounds, jobs)
         if given.json is not None:  # after each: the next may fail
-            given.json.write_text(json.dumps({"version": 1, "rows": [asdict(row) for row in found]}, indent=1) + "\n")
+            document = {"version": 1, "jobs": {name: asdict(one) for name, one in jobs.items()}, "rows": found}
+            given.json.write_text(json.dumps(document, indent=1, default=asdict) + "\n")
     print("\n".join(["", *results.summary(found, BASELINE)]))
     return 0 if is_good(found) else 1
 
@@ -65,15 +67,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def measured(batch: Batch, candidates: Sequence[str], cpus: int, rounds: int) -> list[results.Row]:
-    """Measure one batch and print its rows. What fails is said, and the other batches go on."""
+def measured(
+    batch: Batch, candidates: Sequence[str], cpus: int, rounds: int, jobs: dict[str, results.Lengths]
+) -> list[results.Row]:
+    """Measure one batch, print its rows and note what its jobs took. What fails is said, and the other batches go
+    on."""
     name = batch.kind.name
     print(f"{name}: {batch.kind.summary}", file=sys.stderr)
     try:
-        longest_s, own = measuring.watched_and_niced(batch, cpus=cpus, rounds=rounds)
-        niced = results.rows(name, own, BASELINE, cpus=cpus, longest_s=longest_s)[1:]
+        took, own = measuring.watched_and_niced(batch, cpus=cpus, rounds=rounds)
+        jobs[name] = took
+        times = f"short {took.short_s:.2f} s, long {took.long_s:.2f} s ({took.ratio:.1f} times)"
+        print(f"{name}: {times}, the last started after {took.last_start_s:.2f} s", file=sys.stderr)
+        niced = results.rows(name, own, BASELINE, cpus=cpus, longest_s=took.chain_s)[1:]
         compared = measuring.of_batch(batch, candidates, cpus=cpus, rounds=rounds) if candidates else own
-        raced = results.rows(name, compared, BASELINE, cpus=cpus, longest_s=longest_s)
+        raced = results.rows(name, compared, BASELINE, cpus=cpus, longest_s=took.chain_s)
     except (RuntimeError, ValueError, AutotuneError) as error:
         print(f"bench: {name} was not measured: {error}", file=sys.stderr)
         return []

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,16 +20,17 @@ from autotune.config import Settings
 from autotune.deadline import unlimited
 from autotune.measure.client import shell_argv
 from autotune.observe.bound import bound
-from autotune.observe.decode import decode
+from autotune.observe.decode import TasksSeen, WatchedTask
 from autotune.records import BASELINE, Workload
 from autotune.schedext.catalogue import custom
-from autotune.session import watching
+from autotune.session import observing
 from autotune.session.request import SessionRequest
 from autotune.session.start import Engine
 from autotune.session.trials import TrialOutcome, Trials
 
 from .batch import Batch
-from .results import Sample
+from .kind import Job
+from .results import Lengths, Sample, samples
 
 NICENESS = -20
 NICE = f"{BASELINE}, long job at nice {NICENESS}"
@@ -53,7 +55,17 @@ def session(
         document = Path(scratch) / "session.json"
         chosen = [word for one in candidates for word in ("--scheduler", one)]
         argv = [str(Path(sys.executable).parent / "autotune"), "cc", "--machine", "vm", "--cpus", str(cpus)]
-        argv += ["--runs", str(rounds), "--budget", f"{SESSION_S}s", "--json", str(document), "--style", "basic"]
+        argv += [
+            "--runs",
+            str(rounds),
+            "--budget",
+            f"{SESSION_S}s",
+            "--json",
+            str(document),
+            "--style",
+            "basic",
+            "--no-early-end",
+        ]
         ended = subprocess.run(
             [*argv, *options, *chosen, command], cwd=directory, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
         )
@@ -68,29 +80,50 @@ def session(
 
 def of_batch(batch: Batch, candidates: Sequence[str], *, cpus: int, rounds: int) -> dict[str, list[Sample]]:
     """Return the runs of EEVDF and the candidates in one session of `autotune cc`."""
-    from .results import samples
-
     options = ["--prepare", batch.prepare, "--cleanup", batch.clean, "--command-name", batch.kind.name]
     return samples(session(batch.directory, batch.start, candidates, cpus=cpus, rounds=rounds, options=options))
 
 
-def watched_and_niced(batch: Batch, *, cpus: int, rounds: int) -> tuple[float, dict[str, list[Sample]]]:
-    """Return the CPU time of the longest job, seen in a run with the probe beside it, and the runs of EEVDF with and
-    without a niceness for that job, in turn. Raises RuntimeError for a run that is lost."""
+def watched_and_niced(batch: Batch, *, cpus: int, rounds: int) -> tuple[Lengths, dict[str, list[Sample]]]:
+    """Return what the jobs took in a run with the probe beside it, and the runs of EEVDF with and without a niceness
+    for the long job, in turn. Only root may give it one; for others there is none. Raises RuntimeError for a run that
+    is lost."""
     plain = _workload(batch, batch.start)
-    workloads = {BASELINE: plain, NICE: _workload(batch, f"{batch.start} {NICENESS}")}
+    workloads = {BASELINE: plain}
+    if os.geteuid() == 0:
+        workloads[NICE] = _workload(batch, f"{batch.start} {NICENESS}")
     request = SessionRequest(plain, Settings(machine="vm", cpus=cpus))
     with Engine().machine(request, lambda _event: None, unlimited()) as machine:
         trials = {name: Trials(one, machine, lambda _event: None, show_output=False) for name, one in workloads.items()}
         for _ in range(WARM_UPS):
             _run(trials[BASELINE])
-        seen = decode(trials[BASELINE].watched(watching.compiled(machine, unlimited())).tasks)
+        seen = observing.watch(trials[BASELINE], lambda: observing.compiled(machine, unlimited()), cpus).seen
         found: dict[str, list[Sample]] = {name: [] for name in trials}
         for _ in range(rounds):
             for name in random.sample(list(trials), len(trials)):
                 found[name].append(_run(trials[name]))
         trials[BASELINE].cleanup()
-    return bound(seen, cpus).chain_s, found
+    return lengths(seen, batch), found
+
+
+def lengths(seen: TasksSeen, batch: Batch) -> Lengths:
+    """Return what the jobs took in a run that was watched. Raises RuntimeError when a job is missing."""
+    own = {job: [task for task in seen.tasks if _is_of(task, job)] for job in batch.jobs}
+    if missing := [job.name for job, tasks in own.items() if not tasks]:
+        raise RuntimeError(f"the probe did not see {missing[0]}")
+    cpu_s = {job: sum(task.cpu_s for task in tasks) for job, tasks in own.items()}
+    return Lengths(
+        short_s=statistics.median(taken_s for job, taken_s in cpu_s.items() if not job.is_long),
+        long_s=cpu_s[batch.long],
+        chain_s=bound(seen, 1).chain_s,
+        last_start_s=max(tasks[0].start_s for tasks in own.values()),
+    )
+
+
+def _is_of(task: WatchedTask, job: Job) -> bool:
+    """Return whether a task is this job's: a word of its command is the input, a file in it, or a path that ends so."""
+    inside, ends = f"{job.name}/", (f"={job.name}", f"/{job.name}")
+    return any(word == job.name or word.startswith(inside) or word.endswith(ends) for word in task.arguments)
 
 
 def _workload(batch: Batch, command: str) -> Workload:

@@ -27,6 +27,21 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Lengths:
+    """What the jobs of a batch took in a run that was watched: CPU time of the median short one and of the long one,
+    the longest chain of tasks that had to follow one another, and when the last job started."""
+
+    short_s: float
+    long_s: float
+    chain_s: float
+    last_start_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.long_s / self.short_s if self.short_s else 0.0
+
+
+@dataclass(frozen=True)
 class Row:
     """How one scheduler did in one batch. `saved` is by how much its median is less than EEVDF's in the same session:
     0.2 for 20 %. `reached` is the part of the way from EEVDF's time to the bound, each run against its own bound;

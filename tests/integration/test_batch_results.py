@@ -14,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune import resources
+from autotune.observe.decode import TasksSeen
 from autotune.records import BASELINE
 from scripts import bench_batches
 from scripts.longtail import measuring
-from scripts.longtail.batch import Batch
-from scripts.longtail.results import Row, Sample, rows, samples, summary
+from scripts.longtail.batch import KINDS, Batch
+from scripts.longtail.kind import Job
+from scripts.longtail.results import Lengths, Row, Sample, rows, samples, summary
+from tests.support.watched_tasks import a_task
 
 WALL_S = st.floats(0.1, 100.0)
 
@@ -127,11 +130,11 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """Sessions that were measured elsewhere, and what they were asked for. Inputs go into a scratch cache."""
     asked: dict[str, Any] = {"batches": [], "wrong": None}
 
-    def own(batch: Batch, *, cpus: int, rounds: int) -> tuple[float, dict[str, list[Sample]]]:
+    def own(batch: Batch, *, cpus: int, rounds: int) -> tuple[Lengths, dict[str, list[Sample]]]:
         asked["batches"].append((batch.kind.name, cpus, rounds))
         if asked["wrong"] == batch.kind.name:
             raise RuntimeError("a run was lost: the VM died")
-        return 1.0, {BASELINE: [Sample(6.0, 8.0)], measuring.NICE: [Sample(4.5, 8.0)]}
+        return LENGTHS, {BASELINE: [Sample(6.0, 8.0)], measuring.NICE: [Sample(4.5, 8.0)]}
 
     def of_batch(_batch: Batch, candidates: Sequence[str], **_given: int) -> dict[str, list[Sample]]:
         asked["candidates"] = list(candidates)
@@ -143,6 +146,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return asked
 
 
+LENGTHS = Lengths(short_s=0.2, long_s=1.0, chain_s=1.0, last_start_s=0.4)
 SHORT = ("--scale", "0.01", "--jobs", "3")
 
 
@@ -155,7 +159,9 @@ def test_each_batch_has_a_row_for_each_scheduler(
     assert bench_batches.main(argv) == 0
 
     assert measured["batches"] == [("hotkey_aggregation", 2, 3), ("compression", 2, 3)]
-    found = json.loads(out.read_text())["rows"]
+    document = json.loads(out.read_text())
+    found = document["rows"]
+    assert document["jobs"]["compression"] == {"short_s": 0.2, "long_s": 1.0, "chain_s": 1.0, "last_start_s": 0.4}
     assert [(row["batch"], row["scheduler"]) for row in found] == [
         (batch, one)
         for batch in ("hotkey_aggregation", "compression")
@@ -203,6 +209,30 @@ def test_the_judged_scheduler_must_reach_the_goals(reached: tuple[float, ...], m
 def test_wrong_batches_are_refused(wrong: tuple[str, ...], measured: dict[str, Any]) -> None:
     assert bench_batches.main(wrong) == 2
     assert measured["batches"] == []
+
+
+# --- what a run shows of its jobs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_job_is_found_among_the_tasks_of_a_run(name: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    short = (Job(kind.short_name(number), 1.0, False) for number in range(1, 40))
+    jobs = (*short, Job(kind.long_name, 9.0, True))
+    tasks = [
+        a_task(pid, 1, arguments=kind.argv(job), start_s=pid / 100, end_s=50.0, cpu_s=9.0 if job.is_long else 0.5)
+        for pid, job in enumerate(jobs, start=2)
+    ]
+    starter = a_task(1, arguments=("sh", "start"), end_s=50.0, cpu_s=0.0)
+    batch = Batch(kind, tmp_path, jobs)
+
+    found = measuring.lengths(TasksSeen((starter, *tasks), ()), batch)
+
+    assert (found.short_s, found.long_s, found.ratio) == (0.5, 9.0, 18.0)
+    assert found.chain_s == pytest.approx(9.0)
+    assert found.last_start_s == pytest.approx(0.41)
+    with pytest.raises(RuntimeError, match="the probe did not see"):
+        measuring.lengths(TasksSeen((starter, *tasks[1:]), ()), batch)
 
 
 # --- sessions ----------------------------------------------------------------------------------------------
