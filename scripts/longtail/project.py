@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from autotune import durable, resources
 
-FORMAT = 1
 MODULES = 24
 FUNCTIONS = 5
 """Functions of a small file."""
@@ -49,11 +49,16 @@ def make(scale: float = 1.0, under: Path | None = None) -> Path:
     length of its files. Raises ValueError, OSError."""
     if not 0.01 <= scale <= 100.0:
         raise ValueError("a project has a scale of 0.01 to 100")
-    directory = (under or resources.cache_dir() / "batches") / f"project-{FORMAT}-{scale:g}"
+    directory = (under or resources.cache_dir() / "batches") / f"project-{scale:g}-{_code()}"
     if not directory.is_dir():
         directory.parent.mkdir(parents=True, exist_ok=True)
         _write(scale, directory)
     return directory
+
+
+def _code() -> str:
+    """Return a digest of the code that makes the project: what other code made is not used."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
 def _write(scale: float, directory: Path) -> None:
