@@ -77,8 +77,7 @@ def measured(
     try:
         took, own = measuring.watched_and_niced(batch, cpus=cpus, rounds=rounds)
         jobs[name] = took
-        times = f"short {took.short_s:.2f} s, long {took.long_s:.2f} s ({took.ratio:.1f} times)"
-        print(f"{name}: {times}, the last started after {took.last_start_s:.2f} s", file=sys.stderr)
+        print(f"{name}: {_told(took, batch)}", file=sys.stderr)
         niced = results.rows(name, own, BASELINE, cpus=cpus, longest_s=took.chain_s)[1:]
         compared = measuring.of_batch(batch, candidates, cpus=cpus, rounds=rounds) if candidates else own
         raced = results.rows(name, compared, BASELINE, cpus=cpus, longest_s=took.chain_s)
@@ -89,6 +88,15 @@ def measured(
     for row in found:
         print(results.line(row), flush=True)
     return found
+
+
+def _told(took: results.Lengths, batch: Batch) -> str:
+    """Say what the jobs took, and what of it was starting the program: so the sizes of a kind are set right."""
+    short = next(job for job in batch.jobs if not job.is_long)
+    share = took.start_up(short.units, batch.long.units)
+    times = f"short {took.short_s:.2f} s, long {took.long_s:.2f} s ({took.ratio:.1f} times)"
+    starts = f"{share:.0%} of a short one does not grow with its input ({batch.kind.start_up:.0%} assumed)"
+    return f"{times}; {starts}; the last started after {took.last_start_s:.2f} s"
 
 
 def is_good(rows: Sequence[results.Row]) -> bool:

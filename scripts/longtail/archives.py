@@ -70,7 +70,7 @@ class GitAdd(Kind):
     name = "git_add_different"
     summary = "git add of directories, one of them with many files"
     tools = ("git",)
-    start_up = 0.35
+    start_up = 0.5
     long_name = "monorepo"
     FILES = 30
     FILE_BYTES = 16_000

@@ -40,6 +40,14 @@ class Lengths:
     def ratio(self) -> float:
         return self.long_s / self.short_s if self.short_s else 0.0
 
+    def start_up(self, short_units: float, long_units: float) -> float:
+        """Return the share of a short job's CPU time that does not grow with its input, by the lengths of both inputs:
+        what `Kind.start_up` should be."""
+        if not self.short_s or long_units <= short_units:
+            return 0.0
+        grows_s = (self.long_s - self.short_s) / (long_units - short_units) * short_units
+        return min(1.0, max(0.0, 1.0 - grows_s / self.short_s))
+
 
 @dataclass(frozen=True)
 class Row:

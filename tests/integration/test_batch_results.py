@@ -122,6 +122,14 @@ def a_row(batch: str, scheduler: str, reached: float | None) -> Row:
     return Row(batch, scheduler, 5, 4.0, 1.1, 0.1, reached)
 
 
+@given(st.floats(0.0, 0.95), st.floats(1.5, 100.0), st.floats(0.01, 10.0))
+def test_what_starting_a_program_takes_follows_from_two_lengths(share: float, units: float, short_s: float) -> None:
+    long_s = short_s * (share + (1.0 - share) * units)
+    took = Lengths(short_s=short_s, long_s=long_s, chain_s=long_s, last_start_s=0.0)
+
+    assert took.start_up(1.0, units) == pytest.approx(share, abs=1e-6)
+
+
 # --- scripts/bench batches ---------------------------------------------------------------------------------
 
 
