@@ -102,6 +102,7 @@ def watched_and_niced(batch: Batch, *, cpus: int, rounds: int) -> tuple[Lengths,
         for _ in range(rounds):
             for name in random.sample(list(trials), len(trials)):
                 found[name].append(_run(trials[name]))
+                print(f"  {name}: {found[name][-1].wall_s:.2f} s", file=sys.stderr, flush=True)
         trials[BASELINE].cleanup()
     return lengths(seen, batch), found
 
