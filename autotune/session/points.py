@@ -16,6 +16,7 @@ from autotune.errors import AutotuneError, WorkloadError
 from autotune.events import Listener
 from autotune.machine.base import Machine
 from autotune.records import BASELINE, AttachSpec, Candidate, Phase, Point, Trial, Workload, point_text
+from autotune.session.guiding import Guiding
 from autotune.session.trials import LostTrial, TrialOutcome, Trials
 
 
@@ -35,7 +36,9 @@ class PointTrials:
         *,
         show_output: bool,
         deadline: Deadline | None = None,
+        guiding: Guiding | None = None,
     ) -> None:
+        self.guiding = guiding
         self.points = keys_of(workload)
         setups: dict[str, int] = {}
         self._trials = {
@@ -83,7 +86,8 @@ class PointTrials:
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
         """Run the workload under a candidate, at its point. Raises as `Trials.candidate`."""
-        return self._trials[candidate.params].candidate(phase, number, candidate, spec)
+        guided = spec if self.guiding is None else self.guiding.applied(spec)
+        return self._trials[candidate.params].candidate(phase, number, candidate, guided)
 
 
 @contextlib.contextmanager

@@ -33,13 +33,13 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
-from autotune.records import Candidate, ProbeSpec, Session
+from autotune.records import Candidate, Expectations, GuideSpec, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import continuation, keeping, observing, preflight, tuner
+from autotune.session import continuation, guiding, keeping, observing, preflight, tuner
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
@@ -89,6 +89,10 @@ class Engine:
     def probe(self, machine: Machine, deadline: Deadline) -> ProbeSpec:
         """Return the probe that watches a run on this machine. Raises BuildError."""
         return observing.compiled(machine, deadline)
+
+    def guide(self, machine: Machine, deadline: Deadline, expected: Expectations) -> GuideSpec:
+        """Return the guide that tells schedulers on this machine what to expect. Raises BuildError."""
+        return guiding.compiled(machine, deadline, expected)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -232,8 +236,9 @@ def _tune(
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         options = _options(request, name, busy or MachineBefore())
+        guide = guiding.Guiding(lambda expected: engine.guide(machine, deadline, expected))
         parts = dataclasses.replace(
-            _parts(request, catalog, machine, resolve, recorder, knowledge),
+            _parts(request, catalog, machine, guide.resolver(resolve), recorder, knowledge),
             contact=contact,
             deadline=deadline,
             seed=options.seed,
@@ -248,6 +253,7 @@ def _tune(
                 resolve,
                 deadline=deadline,
                 probe=lambda: engine.probe(machine, deadline),
+                guiding=guide,
             )
 
 
