@@ -61,5 +61,5 @@ def test_a_guide_that_cannot_be_built_is_a_reason_and_no_error() -> None:
 
     guiding = Guiding(fails)
 
-    assert guiding.learn(SEEN) == "clang is not there"
+    assert "clang is not there" in (guiding.learn(SEEN) or "")
     assert guiding.applied(OURS) == OURS
