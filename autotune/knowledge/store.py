@@ -21,12 +21,12 @@ from typing import Any
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.knowledge import chains, rows, sqlite
+from autotune.knowledge import chains, rows, sqlite, watched
 from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
 from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import Session, Workload
+from autotune.records import MachineInfo, Profile, Session, Workload
 
 BETWEEN_RUNS_S = 0.2
 """How long a run waits to be written, while others write: it is written with the next one otherwise."""
@@ -197,6 +197,23 @@ class Knowledge:
                 "first_seen": session.started_at,
             },
         )
+
+    # --- what workloads do ---
+
+    def learn_workload(self, workload: Workload, machine: MachineInfo, seen: Profile) -> None:
+        """Keep what a run of this workload showed that was watched on this machine, merged with those before."""
+        with self._transaction(writes=True) as db:
+            watched.learn(db, fingerprint(workload), machine, seen)
+
+    def known_workload(self, workload: Workload, machine: MachineInfo) -> Profile | None:
+        """Return what runs of this workload that were watched on such a machine showed; None where none was. One that
+        is damaged is passed over with a warning."""
+        try:
+            with self._transaction() as db:
+                return watched.known(db, fingerprint(workload), machine)
+        except watched.Damaged as error:
+            self._warn(f"what is known of this command is damaged and not used: {error}")
+            return None
 
     # --- profiles: the notes that a model keeps ---
 

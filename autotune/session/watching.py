@@ -10,10 +10,11 @@ from typing import Any
 
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, as_ours
-from autotune.events import Listener, MachineReady, Step
+from autotune.events import Listener, MachineReady, Step, Warned
+from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen
-from autotune.records import Profile
+from autotune.records import MachineInfo, Profile, Workload
 from autotune.schedext.catalogue import custom
 from autotune.session import ending, preflight
 from autotune.session.observing import watch
@@ -76,7 +77,21 @@ def _look(
         failed = ending.clean_up(trials)
         if failed is not None and ended is None:
             raise failed
+    _learn(workload, machine.info, found.profile, listener)
     return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel)
+
+
+def _learn(workload: Workload, machine: MachineInfo, found: Profile, listener: Listener) -> None:
+    """Keep it for later sessions; the look itself counts all the same."""
+
+    def warn(text: str) -> None:
+        listener(Warned(text))
+
+    try:
+        with Knowledge(warn=warn) as knowledge:
+            knowledge.learn_workload(workload, machine, found)
+    except AutotuneError as error:
+        warn(str(error))
 
 
 def _plain_runs(trials: Trials, warmup: int) -> TrialOutcome:

@@ -178,8 +178,8 @@ TOOLS = (
     ),
     Tool(
         "observe_workload",
-        "What the command's tasks did in the run under EEVDF that was watched, beyond what you were told: which took the "
-        "CPU time, how many CPUs were busy when, or who waited for one. Nothing runs for it.",
+        "What the command's tasks did in the run under EEVDF that was watched, beyond what you were told: which took "
+        "the CPU time, how many CPUs were busy when, or who waited for one. Nothing runs for it.",
         ObserveWorkload,
         False,
     ),
