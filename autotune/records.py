@@ -634,6 +634,8 @@ class Measurement:
     after: Snapshot
     side: SideEffects = SideEffects()
     surroundings: Surroundings | None = None
+    events: dict[str, int] = field(default_factory=dict)
+    """As in `Trial`."""
 
 
 @dataclass(frozen=True)
@@ -658,6 +660,9 @@ class Trial:
     """What happened around it; None where nobody looked."""
     disturbed: str = ""
     """What disturbed it from outside, in words; it counts all the same. Empty for nothing."""
+    events: dict[str, int] = field(default_factory=dict)
+    """What the kernel counted of its scheduler meanwhile (`/sys/kernel/sched_ext/root/events`, without SCX_EV_), but
+    for zeros; empty for EEVDF, and where the kernel does not count."""
 
 
 @dataclass(frozen=True)

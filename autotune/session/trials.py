@@ -284,6 +284,7 @@ class Trials:
             invalid=invalid,
             others=others,
             surroundings=measurement.surroundings,
+            events=measurement.events,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)
