@@ -9,6 +9,8 @@ job that niceness.
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import inspect
 import os
 import random
 import shutil
@@ -28,8 +30,6 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (Compression(), TestSuite(), Checksums(), GitAdd(), Transcode(), HotKey(), Logs(), ViralProduct())
 }
-FORMAT = 1
-"""Changes whenever the inputs or the scripts do: what an earlier version made is not used."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def make(name: str, shape: Shape, under: Path | None = None) -> Batch:
     missing = [tool for tool in kind.tools if shutil.which(tool) is None]
     if missing:
         raise RuntimeError(f"{name} needs {' and '.join(missing)}: scripts/test installs what the benchmarks need")
-    directory = (under or resources.cache_dir() / "batches") / f"{name}-{_mark(shape)}"
+    directory = (under or resources.cache_dir() / "batches") / f"{name}-{_mark(kind, shape)}"
     jobs = _jobs(kind, shape)
     with _alone(directory):
         if not directory.is_dir():
@@ -84,9 +84,16 @@ def make(name: str, shape: Shape, under: Path | None = None) -> Batch:
     return Batch(kind, directory, jobs)
 
 
-def _mark(shape: Shape) -> str:
+def _mark(kind: Kind, shape: Shape) -> str:
+    """Return what tells batches of one kind apart. What other code made, with other sizes, is not used."""
     order = "" if shape.shuffle is None else f"-{shape.shuffle}"
-    return f"{FORMAT}-{shape.jobs}x{shape.long:g}x{shape.scale:g}{order}"
+    return f"{shape.jobs}x{shape.long:g}x{shape.scale:g}{order}-{_code(type(kind))}"
+
+
+def _code(kind: type[Kind]) -> str:
+    """Return a digest of the code that makes a batch."""
+    files = [Path(inspect.getfile(one)) for one in (kind, Kind, Batch)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
 
 
 def _jobs(kind: Kind, shape: Shape) -> tuple[Job, ...]:

@@ -9,10 +9,11 @@ of a `make` for any of its jobs so becomes a wait for the one that was first.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal
 
 from autotune.observe.bound import Ledger
@@ -98,6 +99,7 @@ class _Book:
     def __init__(self, seen: TasksSeen) -> None:
         self._tasks = seen.tasks
         self._ledger = Ledger(seen)
+        self._before_s: dict[int, list[float]] = {}
         self._by_pid: dict[int, list[int]] = defaultdict(list)
         for index in sorted(range(len(seen.tasks)), key=lambda one: seen.tasks[one].start_s):
             self._by_pid[seen.tasks[index].pid].append(index)
@@ -113,11 +115,19 @@ class _Book:
 
     def used_s(self, index: int, at_s: float) -> float:
         """Return the CPU time of a task until then. Turns that are not known are spread evenly over its life."""
-        task = self._tasks[index]
-        turns = self.turns_of(index)
-        rest_s = max(0.0, task.cpu_s - sum(one.off_s - one.on_s for one in turns))
-        known_s = sum(max(0.0, min(at_s, one.off_s) - one.on_s) for one in turns if one.on_s < at_s)
+        task, turns = self._tasks[index], self.turns_of(index)
+        done_s = self._done_s(index)
+        begun = bisect_left(turns, at_s, key=lambda one: one.on_s)
+        known_s = done_s[begun - 1] + min(at_s, turns[begun - 1].off_s) - turns[begun - 1].on_s if begun else 0.0
+        rest_s = max(0.0, task.cpu_s - done_s[-1])
         return min(task.cpu_s, max(0.0, known_s + rest_s * _passed(task, at_s)))
+
+    def _done_s(self, index: int) -> list[float]:
+        """Return the CPU time of the task's known turns before each of them, and of all."""
+        if index not in self._before_s:
+            lengths = (one.off_s - one.on_s for one in self.turns_of(index))
+            self._before_s[index] = [0.0, *accumulate(lengths)]
+        return self._before_s[index]
 
 
 def _passed(task: WatchedTask, at_s: float) -> float:

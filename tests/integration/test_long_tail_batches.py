@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from scripts.longtail import __main__ as command
+from scripts.longtail import batch as batch_module
 from scripts.longtail.batch import KINDS, Batch, Shape, make
 from tests.support.counted_jobs import CountedJob, run_counted
 
@@ -141,6 +142,13 @@ def test_a_batch_is_made_once(tmp_path: Path) -> None:
     assert make("hotkey_aggregation", FEW, tmp_path) == first
     assert (first.directory / "mark").exists()
     assert make("hotkey_aggregation", Shape(jobs=5, long=4.0, scale=0.05), tmp_path).directory != first.directory
+
+
+def test_what_other_code_made_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made("hotkey_aggregation", FEW, tmp_path)
+    monkeypatch.setattr(batch_module, "_code", lambda _kind: "00000000")
+
+    assert make("hotkey_aggregation", FEW, tmp_path).directory != first.directory
 
 
 def test_what_a_killed_start_left_is_made_anew(tmp_path: Path) -> None:

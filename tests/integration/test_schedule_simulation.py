@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,20 @@ def test_who_waited_for_whom_holds_on_more_cpus_unless_only_forks_count() -> Non
     assert wall_s(waits, 64, "fair") == pytest.approx(3.0, abs=0.01)
     assert wall_s(forks, 64, "fair") == pytest.approx(0.15 + 1.8, abs=0.01)
     assert wall_s(forks, 1, "fair") == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_task_of_very_many_turns_is_read_in_a_moment() -> None:
+    amount = 50_000
+    turns = tuple(a_turn(2, 0.01 * at, 0.01 * at + 0.004, slept_s=0.006, waker=1) for at in range(amount))
+    end_s = 0.01 * amount
+    seen = TasksSeen((a_task(1, end_s=end_s), a_task(2, 1, end_s=end_s, cpu_s=0.004 * amount)), turns)
+
+    started_s = time.process_time()
+    tasks = tasks_of(seen)
+
+    assert time.process_time() - started_s < 10.0
+    assert [point.kind for point in tasks[1].points] == ["wait"] * amount
+    assert tasks[1].points[-1].after_s == pytest.approx(0.004 * (amount - 1), abs=0.005)
 
 
 def test_a_number_that_is_used_again_is_another_task() -> None:
