@@ -512,8 +512,8 @@ class Expectations:
     """By the number in decimals: those of 64 bits are none of JSON's."""
     longest_ns: int
     """The longest chain of any task, which those of the others are compared with."""
-    by_order: int = 0
-    """How many of them tell tasks of one program apart, by their order of start."""
+    by_order: tuple[str, ...] = ()
+    """Those that tell tasks of one program apart, by their order of start."""
 
 
 @dataclass(frozen=True)

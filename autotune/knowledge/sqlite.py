@@ -101,6 +101,12 @@ MIGRATIONS = (
         document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
     );
     """,
+    """
+    CREATE TABLE expected (
+        fingerprint TEXT NOT NULL, machine TEXT NOT NULL, runs INTEGER NOT NULL, updated_at REAL NOT NULL,
+        document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

@@ -47,8 +47,8 @@ class Memory:
 
 def learn(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo, seen: Profile) -> None:
     """Merge a run with those before. What is damaged is replaced."""
-    place = _place(machine)
-    row = sqlite.run(db, _OF_ONE, fingerprint, place).fetchone()
+    here = place(machine)
+    row = sqlite.run(db, _OF_ONE, fingerprint, here).fetchone()
     runs, memory = 0, Memory(seen, {})
     if row is not None:
         try:
@@ -57,20 +57,21 @@ def learn(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo, seen: 
         except (Damaged, TypeError, ValueError):
             runs = 0
     document = json.dumps(to_json(memory))
-    values = (fingerprint, place, runs + 1, time.time(), document)
+    values = (fingerprint, here, runs + 1, time.time(), document)
     sqlite.run(db, "INSERT OR REPLACE INTO watched VALUES (?, ?, ?, ?, ?)", *values)
 
 
 def known(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo) -> Profile | None:
     """Return what is known of a workload on such a machine; None for nothing. Raises Damaged."""
-    row = sqlite.run(db, _OF_ONE, fingerprint, _place(machine)).fetchone()
+    row = sqlite.run(db, _OF_ONE, fingerprint, place(machine)).fetchone()
     return None if row is None else _memory(row, machine).profile
 
 
 _OF_ONE = "SELECT * FROM watched WHERE fingerprint = ? AND machine = ?"
 
 
-def _place(machine: MachineInfo) -> str:
+def place(machine: MachineInfo) -> str:
+    """Return a text for the kind of machine on which what is seen can be compared."""
     return json.dumps([machine.acceleration, machine.cpus, machine.cpu_model])
 
 

@@ -158,7 +158,7 @@ def _guided(schedulers: Iterable[Scheduler], situation: Situation) -> Iterator[P
     if profile is None or expected is None or profile.possible < LEAST_POSSIBLE:
         return
     known = len(expected.chains_ns)
-    how = f", {expected.by_order} of them by their order of start" if expected.by_order else ""
+    how = f", {len(expected.by_order)} of them by their order of start" if expected.by_order else ""
     for scheduler in schedulers:
         reason = (
             f"a watched run shows that an order of tasks can save up to {profile.possible:.0%}; "

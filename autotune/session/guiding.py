@@ -20,14 +20,17 @@ SOURCE = "probes/guide.bpf.c"
 
 MakeGuide = Callable[[Expectations], GuideSpec]
 """Finds or builds the guide. Raises BuildError."""
+Merge = Callable[[Expectations], Expectations]
 Resolver = Callable[[Candidate], AttachSpec]
 
 
 class Guiding:
     """The guide of one session, which is attached beside each scheduler that asks for it."""
 
-    def __init__(self, make: MakeGuide) -> None:
+    def __init__(self, make: MakeGuide, merge: Merge = lambda seen: seen) -> None:
+        """`merge` keeps what a run showed with what earlier sessions saw, and returns the whole."""
         self._make = make
+        self._merge = merge
         self._guide: GuideSpec | None = None
 
     @property
@@ -38,7 +41,8 @@ class Guiding:
     def learn(self, seen: TasksSeen) -> str | None:
         """Expect of later runs what was seen. Return why that cannot be; None when it can, or nothing was seen that
         could be expected."""
-        return self.use(expect(seen))
+        found = expect(seen)
+        return self.use(self._merge(found)) if found.chains_ns else None
 
     def use(self, expected: Expectations) -> str | None:
         """Expect this of later runs. Return why that cannot be; None when it can, or nothing is expected."""

@@ -33,7 +33,7 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
-from autotune.records import Candidate, Expectations, GuideSpec, ProbeSpec, Profile, Session
+from autotune.records import Candidate, Expectations, GuideSpec, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
@@ -44,6 +44,7 @@ from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.options import SessionOptions
+from autotune.session.recalled import Recalled
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -236,8 +237,10 @@ def _tune(
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         options = _options(request, name, busy or MachineBefore())
-        options = dataclasses.replace(options, known=options.known or _known(request, machine, recorder, knowledge))
-        guide = guiding.Guiding(lambda expected: engine.guide(machine, deadline, expected))
+        past = Recalled(knowledge, request.workload, machine.info, lambda text: recorder(Warned(text)))
+        options = dataclasses.replace(options, known=options.known or past.profile())
+        guide = guiding.Guiding(lambda expected: engine.guide(machine, deadline, expected), past.merged)
+        past.guide(guide)
         parts = dataclasses.replace(
             _parts(request, catalog, machine, guide.resolver(resolve), recorder, knowledge),
             contact=contact,
@@ -302,16 +305,6 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> Session
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),
     )
-
-
-def _known(request: SessionRequest, machine: Machine, listener: Listener, knowledge: Knowledge) -> Profile | None:
-    """Return what earlier sessions saw the command do on such a machine. When the knowledge cannot be read, warn and
-    return None."""
-    try:
-        return knowledge.known_workload(request.workload, machine.info)
-    except AutotuneError as error:
-        listener(Warned(str(error)))
-        return None
 
 
 def _not_watched(request: SessionRequest) -> str:

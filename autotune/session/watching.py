@@ -14,10 +14,11 @@ from autotune.events import Listener, MachineReady, Step, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen
+from autotune.observe.expectations import expect
 from autotune.records import MachineInfo, Profile, Workload
 from autotune.schedext.catalogue import custom
 from autotune.session import ending, preflight
-from autotune.session.observing import watch
+from autotune.session.observing import Observed, watch
 from autotune.session.recorder import Recorder
 from autotune.session.request import SessionRequest
 from autotune.session.start import Engine
@@ -77,11 +78,11 @@ def _look(
         failed = ending.clean_up(trials)
         if failed is not None and ended is None:
             raise failed
-    _learn(workload, machine.info, found.profile, listener)
+    _learn(workload, machine.info, found, listener)
     return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel)
 
 
-def _learn(workload: Workload, machine: MachineInfo, found: Profile, listener: Listener) -> None:
+def _learn(workload: Workload, machine: MachineInfo, found: Observed, listener: Listener) -> None:
     """Keep it for later sessions; the look itself counts all the same."""
 
     def warn(text: str) -> None:
@@ -89,7 +90,8 @@ def _learn(workload: Workload, machine: MachineInfo, found: Profile, listener: L
 
     try:
         with Knowledge(warn=warn) as knowledge:
-            knowledge.learn_workload(workload, machine, found)
+            knowledge.learn_workload(workload, machine, found.profile)
+            knowledge.learn_expected(workload, machine, expect(found.seen))
     except AutotuneError as error:
         warn(str(error))
 

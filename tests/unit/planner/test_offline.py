@@ -114,7 +114,7 @@ def test_what_failed_or_is_slower_is_not_varied() -> None:
     assert list(OfflinePlanner(CATALOG).propose(situation(BUSY, slow, broken))) == []
 
 
-def watched(possible: float, by_order: int = 0) -> Situation:
+def watched(possible: float, *by_order: str) -> Situation:
     profile = replace(sessions.profile(), possible=possible)
     return replace(situation(BUSY), profile=profile, expected=Expectations({"7": 10**9, "8": 10**8}, 10**9, by_order))
 
@@ -128,7 +128,7 @@ def test_where_an_order_of_tasks_can_win_the_scheduler_that_knows_one_comes_firs
 
 
 def test_the_proposal_says_that_tasks_are_known_by_their_order() -> None:
-    assert "1 of them by their order of start" in OfflinePlanner(CATALOG).propose(watched(0.24, by_order=1))[0].reason
+    assert "1 of them by their order of start" in OfflinePlanner(CATALOG).propose(watched(0.24, "8"))[0].reason
 
 
 def test_it_is_not_proposed_where_nothing_can_be_won_or_nothing_is_known_of_the_tasks() -> None:
