@@ -20,9 +20,10 @@ from typing import Any
 import pytest
 
 from autotune.machine.vm import kernels
+from tests.support import left_behind
 from tests.support.guest import REPOSITORY
 
-PROBE = REPOSITORY / "tests/support/left_behind.py"
+PROBE = Path(left_behind.__file__)
 VM = ("--machine", "vm", "--memory", "512M")
 SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--runs", "2", "--budget", "3m")
 """Three runs of the baseline, and the budget is gone."""

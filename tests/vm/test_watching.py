@@ -159,14 +159,15 @@ def test_a_task_has_the_same_numbers_in_the_next_run(vm: ResilientVM, probe: Pro
 
 def test_of_a_path_the_last_two_names_count(vm: ResilientVM, probe: ProbeSpec) -> None:
     command = (
-        "cd /tmp; mkdir -p a/b c/b; for d in a c; do echo 1 >$d/b/f; sort $d/b/f; sort /tmp/$d/b/f; done; rm -r a c"
+        "cd /tmp; mkdir -p a/b c/b w/tmp; for d in a c; do echo >$d/b/f; sort $d/b/f; sort /tmp/$d/b/f; done; "
+        "echo >w/tmp/f; echo >w/tmp/g; sort w/tmp/f; sort w/tmp/g; rm -r a c w"
     )
     sorts = [task.identity.program for task in by_name(watched(vm, probe, command)[0], "sort")]
 
-    assert len(sorts) == 4
+    assert len(sorts) == 6
     assert sorts[0] == sorts[2]  # a/b/f and c/b/f
     assert sorts[1] == sorts[3]  # of a directory for temporary files nothing counts
-    assert sorts[0] != sorts[1]
+    assert len({sorts[0], sorts[1], sorts[4], sorts[5]}) == 4  # a `tmp` of one's own counts
 
 
 @pytest.fixture(scope="module")
