@@ -941,6 +941,8 @@ class Session:
     """What a continuation starts from; None with a winner, before the race, and where parameters are swept."""
     watched: Profile | None = None
     """What the command did in a run that was watched: its largest groups. None when none was."""
+    watched_winner: Profile | None = None
+    """The same of a run under the winner; None where none was watched."""
     not_watched: str = ""
     """Why no run of this session was watched; what `watched` shows then is of an earlier session. Empty when one was,
     and when the session ended before."""

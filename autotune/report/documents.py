@@ -33,7 +33,7 @@ from autotune.records import (
     Workload,
     point_text,
 )
-from autotune.report import kernel_events, program, sweep
+from autotune.report import kernel_events, program, sweep, why
 from autotune.report.bound import reached_sentence
 from autotune.report.continuing import continue_step, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
@@ -337,10 +337,10 @@ def conclusion(session: Session) -> str:
 
 
 def why_lines(session: Session) -> list[str]:
-    """Return what was possible beside what was reached, and what the kernel counted of those that lost; no lines where
-    that is not known."""
+    """Return what was possible beside what was reached, why the winner won, and what the kernel counted of those that
+    lost; no lines where that is not known."""
     said = reached_sentence(session)
-    return [*([] if said is None else [said]), *kernel_events.sentences(session)]
+    return [*([] if said is None else [said]), *why.lines(session), *kernel_events.sentences(session)]
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:

@@ -301,6 +301,7 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> Session
         id=name,
         known=request.continues.session.watched if request.continues is not None else None,
         not_watched=_not_watched(request),
+        explain=settings.explain,
         early_end=_may_end_early(request),
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),

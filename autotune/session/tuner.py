@@ -15,7 +15,7 @@ from dataclasses import replace
 import autotune
 from autotune import signals
 from autotune.deadline import Deadline
-from autotune.errors import PlannerError
+from autotune.errors import MachineLost, PlannerError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -147,6 +147,7 @@ class _Tuning:
         self._probe = probe
         self._observed: Observed | None = None
         """What the run that was watched showed, raw, and its profile; None when none was."""
+        self._under_winner: Profile | None = None
         self._not_watched = options.not_watched
         self._ended_early = ""
 
@@ -197,6 +198,7 @@ class _Tuning:
             race.add([entry.key for entry in more])
             self._sets += 1
         self._confirm(race)
+        self._explain(race)
 
     # --- a continuation ---
 
@@ -269,6 +271,28 @@ class _Tuning:
         refused = self._guiding.learn(found.seen) if self._guiding is not None else None
         if refused is not None:
             self._reporter.warn(f"schedulers cannot be told what to expect of tasks: {refused}")
+
+    def _explain(self, race: Race) -> None:
+        """Watch one run under the winner, too: what differs from the one under EEVDF says why it won."""
+        entry = self._entries.get(race.winner) if race.winner is not None else None
+        if entry is None or self._probe is None or self._observed is None or not self._options.explain:
+            return
+        candidate = entry.proposal.candidate
+        is_same_point = self._measured.points[self._baselines.best] == candidate.params
+        asks_first = self._options.approve is not None  # and was told that no more is attached
+        if asks_first or not is_same_point or not self._budgeting.has_room_to_explain():
+            return
+        self._reporter.report(Step("observe", f"{self._workload.title}, under {candidate.key}"))
+        trials = self._trials.under(candidate, entry.spec)
+        found: Observed | str
+        try:
+            found = observing.attempt(trials, self._probe, self._machine.info.cpus)
+        except MachineLost as error:  # all that counts is known
+            found = str(error)
+        if isinstance(found, str):
+            self._reporter.warn(f"it is not known why {candidate.key} won: {found}")
+        else:
+            self._under_winner = found.profile
 
     @property
     def _profile(self) -> Profile | None:
@@ -562,6 +586,7 @@ class _Tuning:
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
             watched=brief(self._profile) if self._profile is not None else None,
+            watched_winner=brief(self._under_winner) if self._under_winner is not None else None,
             not_watched=self._not_watched,
             ended_early=self._ended_early,
             id=self._options.id,
