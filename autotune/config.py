@@ -71,6 +71,8 @@ class Settings:
     """What is judged of the runs: the typical run, `mean`, `median`, or `p50` to `p99`."""
     observe: bool = True
     """Watch one run, which is not measured, before candidates are proposed."""
+    explain: bool = True
+    """Watch one run under the winner, too, to say why it won."""
     early_end: bool = True
     """End a session in which nothing can be won before any candidate is tried."""
     seed: int | None = None
@@ -313,6 +315,7 @@ ALL = {
         Key("min_effect", parse_share, share_flag),
         Key("statistic", _parse_statistic),
         Key("observe", _parse_switch, switch=True),
+        Key("explain", _parse_switch, switch=True),
         Key("early_end", _parse_switch, switch=True),
         Key("seed", _parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
@@ -440,7 +443,8 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 
 _NOT_REPEATED = frozenset(
-    {"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe", "early_end"}
+    {"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe"}
+    | {"explain", "early_end"}
 )
 """Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that
 nobody plans or ends early, and how it looks, and what is watched beside it, changes no result."""

@@ -19,10 +19,11 @@ from autotune.records import (
     MachineInfo,
     Observation,
     Output,
+    Profile,
     Run,
     Workload,
 )
-from autotune.report import documents, sweep, table
+from autotune.report import activity, documents, sweep, table
 from autotune.report.text import bytes_text, clock_text, counted, duration_text, printable, value_text
 from autotune.verdict.stats import percent_text
 
@@ -40,7 +41,8 @@ here" is a good and common finding: never stretch a result.
 
 How a session goes
 1. You get the machine, the command, its baseline under EEVDF with its noise, and what the system did meanwhile.
-2. You look up schedulers (list_schedulers, describe_scheduler), may read files of the command (read_workload_file), may
+2. You look up schedulers (list_schedulers, describe_scheduler), may see what the command's tasks do
+   (observe_workload), may read files of the command (read_workload_file), may
    look at the notes of past sessions (workload), and may see whether a scheduler loads at all (run_scheduler,
    get_execution_status, stop_scheduler, with system_monitor beside it). A scheduler that you start is ended when you
    submit, at the latest after its time limit.
@@ -88,6 +90,8 @@ class Brief:
     budget_left_s: float = 0.0
     candidates_affordable: int = 0
     show_output: bool = True
+    watched: Profile | None = None
+    """What the command does; None where no run was watched."""
 
 
 Redact = Callable[[str], str]
@@ -100,6 +104,7 @@ def first_message(brief: Brief, redact: Redact) -> str:
         section("Machine", machine_text(brief.machine)),
         section("Workload", workload_text(brief.workload, redact)),
         section("Baseline under EEVDF", _baseline(brief)),
+        section("What the command does", _activity(brief, redact)),
         section("Output of the last baseline run", _output(brief, redact)),
         section("Learned before", "\n".join(redact(line) for line in brief.learned) or "Nothing about this command."),
         section("Budget", budget_text(brief.budget_left_s, brief.candidates_affordable) if brief.measured else NOT_YET),
@@ -183,6 +188,17 @@ def _baseline(brief: Brief) -> str:
     ]
     lines += [f"{name}: {percent_text(share)}" for name, share in waits.items() if share is not None]
     return "\n".join(lines)
+
+
+def _activity(brief: Brief, redact: Redact) -> str:
+    """Describe a run that was watched, fenced as data: programs and arguments may say anything."""
+    if brief.measured is None:
+        return NOT_YET
+    if brief.watched is None:
+        return "No run was watched."
+    is_time = brief.workload.metric_regex is None
+    told = activity.lines(brief.watched, is_time=is_time, redact=redact)
+    return fenced("\n".join(told), "one run under EEVDF, watched by a probe; observe_workload tells more")
 
 
 def _output(brief: Brief, redact: Redact) -> str:

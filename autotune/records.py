@@ -512,8 +512,8 @@ class Expectations:
     """By the number in decimals: those of 64 bits are none of JSON's."""
     longest_ns: int
     """The longest chain of any task, which those of the others are compared with."""
-    by_order: int = 0
-    """How many of them tell tasks of one program apart, by their order of start."""
+    by_order: tuple[str, ...] = ()
+    """Those that tell tasks of one program apart, by their order of start."""
 
 
 @dataclass(frozen=True)
@@ -634,6 +634,8 @@ class Measurement:
     after: Snapshot
     side: SideEffects = SideEffects()
     surroundings: Surroundings | None = None
+    events: dict[str, int] = field(default_factory=dict)
+    """As in `Trial`."""
 
 
 @dataclass(frozen=True)
@@ -658,6 +660,9 @@ class Trial:
     """What happened around it; None where nobody looked."""
     disturbed: str = ""
     """What disturbed it from outside, in words; it counts all the same. Empty for nothing."""
+    events: dict[str, int] = field(default_factory=dict)
+    """What the kernel counted of its scheduler meanwhile (`/sys/kernel/sched_ext/root/events`, without SCX_EV_), but
+    for zeros; empty for EEVDF, and where the kernel does not count."""
 
 
 @dataclass(frozen=True)
@@ -936,6 +941,8 @@ class Session:
     """What a continuation starts from; None with a winner, before the race, and where parameters are swept."""
     watched: Profile | None = None
     """What the command did in a run that was watched: its largest groups. None when none was."""
+    watched_winner: Profile | None = None
+    """The same of a run under the winner; None where none was watched."""
     not_watched: str = ""
     """Why no run of this session was watched; what `watched` shows then is of an earlier session. Empty when one was,
     and when the session ended before."""

@@ -373,6 +373,9 @@ class CcArguments:
         bool,
         _option("--no-observe", panel=_RUNS, help="Do not watch a run to see what COMMAND does and what could be won."),
     ] = False
+    no_explain: Annotated[
+        bool, _option("--no-explain", panel=_RUNS, help="Do not watch a run under the winner to see why it won.")
+    ] = False
     no_early_end: Annotated[
         bool,
         _option("--no-early-end", panel=_RUNS, help="Try candidates even where no scheduler can win anything."),

@@ -10,6 +10,9 @@ from typing import Literal
 from autotune.records import Candidate, Interval, is_baseline
 from autotune.report.text import counted
 
+WHY_CHARACTERS = 900
+"""Of the reasons why a winner won: under 300 tokens."""
+
 
 @dataclass(frozen=True)
 class PastResult:
@@ -82,6 +85,8 @@ class PastSession:
     """Its own name, as `--continue` takes it; None for sessions of older versions."""
     continues: str | None = None
     """The session that it continued; None for most."""
+    why: tuple[str, ...] = ()
+    """Why its winner won, in lines; empty where that is not known."""
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:
@@ -96,7 +101,13 @@ def _sentence(session: PastSession) -> str:
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, session.machine)
     where = f"{day}, {place}, Linux {session.kernel}, {session.cpus} CPUs: {session.command[:100]!r}"
     continuing = " (it confirmed the leaders of the session before)" if session.continues is not None else ""
-    return f"{where}: {finding(session)}{continuing}." + (f" Tried: {tried}" if tried else "")
+    return f"{where}: {finding(session)}{continuing}." + (f" Tried: {tried}" if tried else "") + _why(session)
+
+
+def _why(session: PastSession) -> str:
+    head, *facts = session.why or ("",)
+    told = f" {head} {'; '.join(fact.strip() for fact in facts)}".rstrip()
+    return told[:WHY_CHARACTERS]
 
 
 def finding(session: PastSession) -> str:

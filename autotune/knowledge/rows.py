@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -13,6 +14,7 @@ from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Point, Session, Trial
+from autotune.report import why
 from autotune.wire import from_json, to_json
 
 TEXT_CHARACTERS = 2000
@@ -107,14 +109,26 @@ _OF_A_RUN = (
 def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    made = ("results", "measured_runs")
+    made = ("results", "measured_runs", "why")
     fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
     fields["interrupted"] = bool(fields["interrupted"])
     fields["state"] = "ended" if row["state"] == "ended" else "lost"
     counted = sqlite.run(db, "SELECT COUNT(*) FROM runs WHERE session = ?", row["id"]).fetchone()[0]
-    past = PastSession(**fields, results=tuple(_past_result(result) for result in results), measured_runs=counted)
+    past = PastSession(
+        **fields,
+        results=tuple(_past_result(result) for result in results),
+        measured_runs=counted,
+        why=_why(row["document"]),
+    )
     kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept
     return past if counted else dataclasses.replace(past, measured_runs=kept_before)
+
+
+def _why(document: str | None) -> tuple[str, ...]:
+    """Return why the winner won; nothing for a session of a version that kept no document, or another one."""
+    with contextlib.suppress(ValueError):
+        return tuple(why.lines(session_of(document))) if document else ()
+    return ()
 
 
 def past_run(row: sqlite3.Row) -> PastRun:

@@ -95,6 +95,18 @@ MIGRATIONS = (
         continues TEXT PRIMARY KEY, name TEXT NOT NULL, alpha_left REAL NOT NULL, claim INTEGER
     );
     """,
+    """
+    CREATE TABLE watched (
+        fingerprint TEXT NOT NULL, machine TEXT NOT NULL, runs INTEGER NOT NULL, updated_at REAL NOT NULL,
+        document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
+    );
+    """,
+    """
+    CREATE TABLE expected (
+        fingerprint TEXT NOT NULL, machine TEXT NOT NULL, runs INTEGER NOT NULL, updated_at REAL NOT NULL,
+        document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

@@ -21,12 +21,12 @@ from typing import Any
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
-from autotune.knowledge import chains, rows, sqlite
+from autotune.knowledge import chains, expected, rows, sqlite, watched
 from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
 from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
-from autotune.records import Session, Workload
+from autotune.records import Expectations, MachineInfo, Profile, Session, Workload
 
 BETWEEN_RUNS_S = 0.2
 """How long a run waits to be written, while others write: it is written with the next one otherwise."""
@@ -197,6 +197,38 @@ class Knowledge:
                 "first_seen": session.started_at,
             },
         )
+
+    # --- what workloads do ---
+
+    def learn_workload(self, workload: Workload, machine: MachineInfo, seen: Profile) -> None:
+        """Keep what a run of this workload showed that was watched on this machine, merged with those before."""
+        with self._transaction(writes=True) as db:
+            watched.learn(db, fingerprint(workload), machine, seen)
+
+    def known_workload(self, workload: Workload, machine: MachineInfo) -> Profile | None:
+        """Return what runs of this workload that were watched on such a machine showed; None where none was. One that
+        is damaged is passed over with a warning."""
+        try:
+            with self._transaction() as db:
+                return watched.known(db, fingerprint(workload), machine)
+        except watched.Damaged as error:
+            self._warn(f"what is known of this command is damaged and not used: {error}")
+            return None
+
+    def learn_expected(self, workload: Workload, machine: MachineInfo, seen: Expectations) -> Expectations:
+        """Merge what a run of this workload lets expect of its tasks with what those before did. Return the whole."""
+        with self._transaction(writes=True) as db:
+            return expected.learn(db, fingerprint(workload), machine, seen)
+
+    def known_expected(self, workload: Workload, machine: MachineInfo) -> Expectations | None:
+        """Return what to expect of this workload's tasks on such a machine; None where nothing is known. What is
+        damaged is passed over with a warning."""
+        try:
+            with self._transaction() as db:
+                return expected.known(db, fingerprint(workload), machine)
+        except watched.Damaged as error:
+            self._warn(f"what to expect of this command's tasks is damaged and not used: {error}")
+            return None
 
     # --- profiles: the notes that a model keeps ---
 

@@ -97,17 +97,17 @@ class Executor:
         around = surroundings.read(processes=self._sees_others)
         bystander = Bystander(probe=spec.probe)
         bystander.begin()
-        before = snapshot()
+        before, counted = snapshot(), {} if ops is None else kernel.read_events()
         try:
             run = self._run(runner, spec, on_output)
         finally:
             side = bystander.end()
-        after = snapshot()
+        after, events = snapshot(), {} if ops is None else kernel.events_between(counted, kernel.read_events())
         seen = surroundings.between(around, surroundings.read(processes=self._sees_others))
         problem = pauses.problem()
         if problem is not None:
             raise MachineFault(problem)
-        return Measurement(run, taker.finish(), before, after, side, seen)
+        return Measurement(run, taker.finish(), before, after, side, seen, events)
 
     def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
         from autotune.observe.client import ProbeClient  # once a session at most, and starting is slow under emulation

@@ -52,7 +52,7 @@ def expect(seen: TasksSeen) -> Expectations:
     return Expectations(
         chains_ns={str(number): int(length_s * 1e9) for number, length_s in kept.items()},
         longest_ns=int(max(kept.values(), default=0.0) * 1e9),
-        by_order=sum(1 for number in kept if number in by_order),
+        by_order=tuple(sorted(str(number) for number in kept if number in by_order)),
     )
 
 

@@ -14,7 +14,8 @@ import re
 from collections.abc import Collection, Sequence
 
 MOST_CHARACTERS = 160
-TEMPORARY = re.compile(r"(?:/(?:private/)?(?:var/)?tmp|/dev/shm|/run/user/\d+)/[^\s:,;='\"]+")
+TEMPORARY = re.compile(r"(?:(?<![\w./-])|(?<=^-\w))(?:/(?:private/)?(?:var/)?tmp|/dev/shm|/run/user/\d+)/[^\s:,;='\"]+")
+"""It begins where a path can begin: not at the `tmp` of /home/me/tmp."""
 _NUMBER = re.compile(r"(?<!\w)(?<!\d\.)\d{2,8}(?!\w)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

@@ -182,6 +182,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         directory=Path(workload.cwd),
         redactor=redactor,
         workshop=shop,
+        is_time=workload.metric_regex is None,
         unusable=unusable(parts.catalog, parts.machine.info, directory=Path(workload.cwd)) if parts.machine else {},
     )
     return Conversation(

@@ -10,6 +10,7 @@ from typing import Protocol
 from autotune.records import (
     Baseline,
     CandidateResult,
+    Expectations,
     MachineInfo,
     Observation,
     Profile,
@@ -37,6 +38,8 @@ class Situation:
     candidates_affordable: int
     """Candidates that the remaining budget allows, estimated; 0 when it allows none."""
     profile: Profile | None = None
+    expected: Expectations | None = None
+    """What schedulers are told to expect of tasks; None when nothing is known of them."""
     """What the command does, in a run that was watched; None where none was."""
     refused: tuple[str, ...] = ()
     """Proposals of the last turn that were refused, with the reason."""

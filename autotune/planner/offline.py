@@ -27,6 +27,8 @@ from autotune.schedext.catalogue.knobs import Knob
 T = TypeVar("T")
 FIRST_SET = 6
 LATER_SET = 3
+LEAST_POSSIBLE = 0.03
+"""Where the best order of tasks could save less, no run is spent on one: watching costs about as much."""
 STEP = 4
 """Factor between neighbouring values of a number; the effect of smaller steps rarely exceeds the noise."""
 
@@ -100,8 +102,10 @@ class OfflinePlanner:
         self._proposed.update(one.candidate for one in chosen)
         return chosen
 
-    def _offered(self) -> dict[str, Scheduler]:
-        return {one.name: one for one in self._catalog.schedulers if one.name not in self._unusable}
+    def _offered(self, situation: Situation) -> dict[str, Scheduler]:
+        known = situation.expected is not None
+        usable = (one for one in self._catalog.schedulers if one.name not in self._unusable)
+        return {one.name: one for one in usable if known or not one.requirements.profile}
 
     # --- the first set ---
 
@@ -109,16 +113,18 @@ class OfflinePlanner:
         """Return the schedulers by votes. A program needs at least one: there are many, and each costs runs."""
         seen = situation.observation
         shown = [trait for trait in TRAITS if trait.shows(seen)]
-        ranked = sorted(self._offered().values(), key=lambda scheduler: -len(_votes(scheduler, shown)))
-        ours = [one for one in ranked if one.kind == "bpf"]
+        ranked = sorted(self._offered(situation).values(), key=lambda scheduler: -len(_votes(scheduler, shown)))
+        guided = [one for one in ranked if one.requirements.profile]
+        ours = [one for one in ranked if one.kind == "bpf" and one not in guided]
         programs = [one for one in ranked if _is_worth_a_try(one) and _votes(one, shown)]
-        return [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
+        others = [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
+        return [*_guided(guided, situation), *others]
 
     # --- later sets ---
 
     def _later(self, situation: Situation) -> list[Proposal]:
         """Vary the leaders that are in the catalogue: another planner may have proposed from a larger one."""
-        offered = self._offered()
+        offered = self._offered(situation)
         known = [result for result in situation.results if result.candidate.scheduler in offered]
         tried = {_without_defaults(offered[one.candidate.scheduler], one.candidate.knobs) for one in known}
         proposals = []
@@ -144,6 +150,21 @@ def _by_turns(*kinds: Sequence[T]) -> list[T]:
     """Interleave the groups: the first of each, then the second of each, and so on."""
     rows = itertools.zip_longest(*kinds)
     return [one for row in rows for one in row if one is not None]
+
+
+def _guided(schedulers: Iterable[Scheduler], situation: Situation) -> Iterator[Proposal]:
+    """Yield the schedulers that go by what is known of the tasks, where an order of tasks can win something."""
+    profile, expected = situation.profile, situation.expected
+    if profile is None or expected is None or profile.possible < LEAST_POSSIBLE:
+        return
+    known = len(expected.chains_ns)
+    how = f", {len(expected.by_order)} of them by their order of start" if expected.by_order else ""
+    for scheduler in schedulers:
+        reason = (
+            f"a watched run shows that an order of tasks can save up to {profile.possible:.0%}; "
+            f"how long {known} tasks and what follows them take is known{how}"
+        )
+        yield Proposal(scheduler.candidate({}), reason, "faster")
 
 
 def _proposal(scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Proposal:

@@ -33,7 +33,7 @@ from autotune.records import (
     Workload,
     point_text,
 )
-from autotune.report import program, sweep
+from autotune.report import kernel_events, program, sweep, why
 from autotune.report.bound import reached_sentence
 from autotune.report.continuing import continue_step, continues_sentence
 from autotune.report.table import Table, footnote, plain_table, table
@@ -336,10 +336,11 @@ def conclusion(session: Session) -> str:
     )
 
 
-def bound_lines(session: Session) -> list[str]:
-    """Return what was possible beside what was reached; no line where that is not known."""
+def why_lines(session: Session) -> list[str]:
+    """Return what was possible beside what was reached, why the winner won, and what the kernel counted of those that
+    lost; no lines where that is not known."""
     said = reached_sentence(session)
-    return [] if said is None else [said]
+    return [*([] if said is None else [said]), *why.lines(session), *kernel_events.sentences(session)]
 
 
 def plain_text(session: Session, given: Sequence[str] = ()) -> str:
@@ -347,7 +348,7 @@ def plain_text(session: Session, given: Sequence[str] = ()) -> str:
     shown = [plain_table(session_table(session)), "", session_footnote(session), *continues_sentence(session), ""]
     parts = [*heading(session), *shown]
     parts = parts if session.results else heading(session)
-    parts += [conclusion(session), *bound_lines(session), *cautions(session), *next_step(session, given)]
+    parts += [conclusion(session), *why_lines(session), *cautions(session), *next_step(session, given)]
     if session.spending is not None and session.spending.calls:
         parts.append(spending_sentence(session.spending))
     if session.transcript is not None:

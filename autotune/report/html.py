@@ -45,7 +45,7 @@ def page(session: Session, given: Sequence[str] = ()) -> str:
 def _sections(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     yield from _ending(session)
     yield element("p", documents.conclusion(session), class_="won" if session.winner else "conclusion")
-    for line in documents.bound_lines(session):
+    for line in documents.why_lines(session):
         yield element("p", line)
     for warning in session.warnings:
         yield element("p", f"Warning: {sentence(warning)}", class_="warning")

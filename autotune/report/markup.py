@@ -65,7 +65,7 @@ def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterato
     yield escaped(documents.session_footnote(session))
     yield from map(escaped, continues_sentence(session))
     yield escaped(documents.conclusion(session))
-    yield from map(escaped, documents.bound_lines(session))
+    yield from map(escaped, documents.why_lines(session))
     yield from (f"Warning: {escaped(sentence(warning))}" for warning in session.warnings)
     says, *command = documents.next_step(session, given) or [""]
     if says:

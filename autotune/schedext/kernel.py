@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from autotune.records import KernelState, SchedulerExit
@@ -27,6 +27,7 @@ LEAST_KERNEL = "6.14"
 _FIRST_PAUSE_S = 0.0005
 _LONGEST_PAUSE_S = 0.05
 _MOST_READS = 5
+_MOST_EVENTS = 64
 
 
 def version_of(release: str) -> tuple[int, ...]:
@@ -62,6 +63,20 @@ def _read_once(sysfs: Path) -> KernelState:
         nr_rejected=_number(sysfs / "nr_rejected"),
         switch_all=None if switch_all is None else switch_all != "0",
     )
+
+
+def read_events(sysfs: Path = SYSFS) -> dict[str, int]:
+    """Read what the kernel counts of the attached scheduler since it was attached, by name without SCX_EV_; empty
+    without one, and where the kernel does not count."""
+    lines = (_text(sysfs / "root" / "events") or "").splitlines()[:_MOST_EVENTS]
+    found = (re.fullmatch(r"SCX_EV_(\w{1,60}) (\d{1,19})", line) for line in lines)
+    return {one[1].lower(): int(one[2]) for one in found if one is not None}
+
+
+def events_between(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """Return what was counted between two looks, but for zeros."""
+    grown = {name: count - before.get(name, 0) for name, count in after.items()}
+    return {name: count for name, count in grown.items() if count > 0}
 
 
 def ops_matches(expected: str, shown: str | None) -> bool:

@@ -88,6 +88,10 @@ class Budgeting:
         """Return whether one more run, which is not measured, leaves enough of the budget for those that are."""
         return self.clock.left_s() - PROBE_S >= LEAST_RUNS_TO_WATCH * self.clock.cost_s(1)
 
+    def has_room_to_explain(self) -> bool:
+        """Return whether one more run fits, with a switch and a probe, once all others are over."""
+        return self.clock.left_s() >= PROBE_S + 1.5 * self.clock.cost_s(1)
+
     def affordable(self, *, racing: bool) -> int:
         """Return how many candidates there is room for: of a first set, or of a further one while a race is on."""
         reserved = self.reserved() if racing else None

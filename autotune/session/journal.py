@@ -23,10 +23,11 @@ from autotune.events import (
     RunFinished,
     Standings,
     Unmeasured,
+    WorkloadSeen,
 )
 from autotune.knowledge.claims import Claim
 from autotune.knowledge.store import Knowledge
-from autotune.records import Session, Trial
+from autotune.records import Profile, Session, Trial
 from autotune.report import documents
 
 
@@ -40,6 +41,8 @@ class Journal:
     trials: list[Trial] = field(default_factory=list)
     _number: int | None = None
     _claim: Claim | None = None
+    _seen: Profile | None = None
+    """What a run showed that was watched, until it is in the store."""
 
     def __call__(self, event: Event) -> None:
         """Learn from an event; write when it ends a run or a round. Raises no Exception."""
@@ -53,6 +56,9 @@ class Journal:
             self.session = replace(self.session, planner=event.planner)
         elif isinstance(event, BaselineKnown):
             self.session = replace(self.session, baseline=event.baseline, observation=event.observation)
+        elif isinstance(event, WorkloadSeen):
+            self._seen = event.watched if not event.not_watched else None
+            self._write()
         elif isinstance(event, Standings):
             self.session = replace(self.session, results=event.results)
             self._write()
@@ -73,6 +79,12 @@ class Journal:
                 self._claim = self.knowledge.claim()
             session = replace(self.session, trials=tuple(self.trials))
             self._number = self.knowledge.keep(session, self._number, self._claim)
+            self._learn(session, self.knowledge)
+
+    def _learn(self, session: Session, knowledge: Knowledge) -> None:
+        if self._seen is not None:
+            knowledge.learn_workload(session.workload, session.machine, self._seen)
+            self._seen = None
 
     def so_far(self, failure: str) -> Session | None:
         """Return the session as far as it is known, when `failure` kept it from coming to an end of its own; None when
@@ -85,6 +97,7 @@ class Journal:
         """Write the session as it ended, into a store that waits for others. Raises AutotuneError."""
         if self.trials:
             self._number = knowledge.keep(session, self._number)
+            self._learn(session, knowledge)
 
     def close(self) -> None:
         """Give up the claim: from now on nobody takes the session for a running one."""

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from autotune import resources
 from autotune.deadline import Deadline
-from autotune.errors import AutotuneError, Interrupted, MachineLost
+from autotune.errors import AutotuneError, DetachError, Interrupted, MachineLost
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen, decode
 from autotune.observe.profile import profile
@@ -64,10 +64,10 @@ def watch(trials: Watching, probe: Probe, cpus: int) -> Observed:
 
 def attempt(trials: Watching, probe: Probe, cpus: int) -> Observed | str:
     """Watch the workload as `watch` does. Return why that cannot be, where nothing is lost but what would have been
-    seen. Raises Interrupted, and MachineLost."""
+    seen. Raises Interrupted, MachineLost, and DetachError, after which nothing may be measured."""
     try:
         found = watch(trials, probe, cpus)
-    except (Interrupted, MachineLost):
+    except (DetachError, Interrupted, MachineLost):
         raise
     except OutOfBudget as error:
         return f"the budget ended during {error.during or 'it'}"

@@ -41,6 +41,8 @@ class SessionOptions:
     """What earlier sessions saw the command do, for where no run is watched."""
     not_watched: str = ""
     """Why no run shall be watched; empty where one shall."""
+    explain: bool = True
+    """Watch one run under the winner, too, if the budget has room."""
     early_end: bool = False
     """End before any candidate is tried where nothing can be won."""
     taken_up: TakenUp | None = None

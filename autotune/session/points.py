@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from autotune import parameters
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, WorkloadError
 from autotune.events import Listener
 from autotune.machine.base import Machine
-from autotune.records import BASELINE, AttachSpec, Candidate, Phase, Point, Trial, Workload, point_text
+from autotune.records import (
+    BASELINE,
+    AttachSpec,
+    Candidate,
+    Phase,
+    Point,
+    ProbeSpec,
+    Trial,
+    Watched,
+    Workload,
+    point_text,
+)
+from autotune.session.guiding import Guiding
 from autotune.session.trials import LostTrial, TrialOutcome, Trials
 
 
@@ -35,7 +48,9 @@ class PointTrials:
         *,
         show_output: bool,
         deadline: Deadline | None = None,
+        guiding: Guiding | None = None,
     ) -> None:
+        self.guiding = guiding
         self.points = keys_of(workload)
         setups: dict[str, int] = {}
         self._trials = {
@@ -83,7 +98,31 @@ class PointTrials:
 
     def candidate(self, phase: Phase, number: int, candidate: Candidate, spec: AttachSpec) -> TrialOutcome | LostTrial:
         """Run the workload under a candidate, at its point. Raises as `Trials.candidate`."""
-        return self._trials[candidate.params].candidate(phase, number, candidate, spec)
+        return self._trials[candidate.params].candidate(phase, number, candidate, self._guided(spec))
+
+    def under(self, candidate: Candidate, spec: AttachSpec) -> WatchingUnder:
+        """Return what watches a run under a candidate, at its point."""
+        return WatchingUnder(self._trials[candidate.params], candidate, self._guided(spec))
+
+    def _guided(self, spec: AttachSpec) -> AttachSpec:
+        return spec if self.guiding is None else self.guiding.applied(spec)
+
+
+@dataclass(frozen=True)
+class WatchingUnder:
+    """Watches runs under a candidate."""
+
+    trials: Trials
+    candidate: Candidate
+    spec: AttachSpec
+
+    @property
+    def workload(self) -> Workload:
+        return self.trials.workload
+
+    def watched(self, probe: ProbeSpec) -> Watched:
+        """Run the workload. Raises as `Trials.watched_under`."""
+        return self.trials.watched_under(self.candidate, self.spec, probe)
 
 
 @contextlib.contextmanager

@@ -33,17 +33,18 @@ from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
 from autotune.planner.claude import credentials
-from autotune.records import Candidate, ProbeSpec, Session
+from autotune.records import Candidate, Expectations, GuideSpec, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
-from autotune.session import continuation, keeping, observing, preflight, tuner
+from autotune.session import continuation, guiding, keeping, observing, preflight, tuner
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
 from autotune.session.options import SessionOptions
+from autotune.session.recalled import Recalled
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
@@ -89,6 +90,10 @@ class Engine:
     def probe(self, machine: Machine, deadline: Deadline) -> ProbeSpec:
         """Return the probe that watches a run on this machine. Raises BuildError."""
         return observing.compiled(machine, deadline)
+
+    def guide(self, machine: Machine, deadline: Deadline, expected: Expectations) -> GuideSpec:
+        """Return the guide that tells schedulers on this machine what to expect. Raises BuildError."""
+        return guiding.compiled(machine, deadline, expected)
 
 
 # --- a session -------------------------------------------------------------------------------------------
@@ -232,8 +237,12 @@ def _tune(
     with engine.machine(request, recorder, deadline) as machine, contextlib.closing(warned) as knowledge:
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         options = _options(request, name, busy or MachineBefore())
+        past = Recalled(knowledge, request.workload, machine.info, lambda text: recorder(Warned(text)))
+        options = dataclasses.replace(options, known=options.known or past.profile())
+        guide = guiding.Guiding(lambda expected: engine.guide(machine, deadline, expected), past.merged)
+        past.guide(guide)
         parts = dataclasses.replace(
-            _parts(request, catalog, machine, resolve, recorder, knowledge),
+            _parts(request, catalog, machine, guide.resolver(resolve), recorder, knowledge),
             contact=contact,
             deadline=deadline,
             seed=options.seed,
@@ -248,6 +257,7 @@ def _tune(
                 resolve,
                 deadline=deadline,
                 probe=lambda: engine.probe(machine, deadline),
+                guiding=guide,
             )
 
 
@@ -291,6 +301,7 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> Session
         id=name,
         known=request.continues.session.watched if request.continues is not None else None,
         not_watched=_not_watched(request),
+        explain=settings.explain,
         early_end=_may_end_early(request),
         taken_up=request.continues,
         repeats=continuation.kept_options(config.as_flags(settings)),

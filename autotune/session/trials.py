@@ -51,6 +51,7 @@ from autotune.records import (
     Watched,
     Workload,
 )
+from autotune.schedext.evidence import compare
 from autotune.schedext.holding.client import bounded
 from autotune.schedext.holding.holder import refuse_unless_free
 from autotune.session import validity
@@ -215,8 +216,26 @@ class Trials:
         the run would not count either."""
         self._prepare()
         spec = self._command_spec()
-        seen = self._machine.watch(spec, probe, self._show())
-        problem = validity.run_problem(seen.run, self._workload, self._expected_exit, limit_s=spec.timeout_s)
+        return self._valid(self._machine.watch(spec, probe, self._show()), spec, None)
+
+    def watched_under(self, candidate: Candidate, spec: AttachSpec, probe: ProbeSpec) -> Watched:
+        """Do the same under a candidate. Raises AttachError, and WorkloadError also when it was not in charge all the
+        time."""
+        self._prepare()
+        self._listener(Step("attach" if spec.program is None else "start", candidate.key))
+        self._listener(Attached(candidate.key, self._machine.attach(bounded(spec, self._deadline))))
+        try:
+            before = self._machine.state()
+            run_spec = self._command_spec(partial=spec.partial)
+            seen = self._machine.watch(run_spec, probe, self._show())
+            problem = compare(spec.ops, before, self._machine.state())
+        finally:
+            self._detach(candidate)
+        return self._valid(seen, run_spec, problem)
+
+    def _valid(self, seen: Watched, spec: RunSpec, problem: str | None) -> Watched:
+        """Conclude a run that was watched, and return it. Raises WorkloadError when it would not count."""
+        problem = problem or validity.run_problem(seen.run, self._workload, self._expected_exit, limit_s=spec.timeout_s)
         self._conclude(problem)
         if problem is not None:
             raise WorkloadError(f"the run that was watched failed: {problem}", hint="run it again")
@@ -284,6 +303,7 @@ class Trials:
             invalid=invalid,
             others=others,
             surroundings=measurement.surroundings,
+            events=measurement.events,
         )
         self._listener(RunFinished(trial))
         self._remarks.see(trial)

@@ -15,7 +15,7 @@ from dataclasses import replace
 import autotune
 from autotune import signals
 from autotune.deadline import Deadline
-from autotune.errors import PlannerError
+from autotune.errors import MachineLost, PlannerError
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -52,6 +52,7 @@ from autotune.session.baselines import Baselines, by_scheduler
 from autotune.session.budgeting import MAX_SETS, Budgeting
 from autotune.session.continuation import TakenUp
 from autotune.session.entries import Entries, Entry
+from autotune.session.guiding import Guiding
 from autotune.session.measured import Measured
 from autotune.session.observing import Observed, Probe
 from autotune.session.options import SessionOptions
@@ -83,15 +84,16 @@ def tune(
     clock: Callable[[], float] = time.monotonic,
     deadline: Deadline | None = None,
     probe: Probe | None = None,
+    guiding: Guiding | None = None,
 ) -> Session:
     """Run one session until it is done, its budget is used up, or an error or Ctrl-C ends it, and return it.
 
     Once the baseline is known, nothing is raised: an error becomes the session's `failure`, beside all its runs.
     `clock` counts the seconds of the budget; `deadline` is its end (None: the budget begins now). `probe` watches one
-    run; None: none is watched. Raises WorkloadError
-    when the workload cannot be measured under the baseline."""
+    run; None: none is watched. `guiding` tells schedulers what that run lets them expect; None: they know nothing.
+    Raises WorkloadError when the workload cannot be measured under the baseline."""
     deadline = deadline or Deadline(options.budget_s, clock)
-    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline, probe).run()
+    return _Tuning(workload, machine, planner, options, listener, resolve, clock, deadline, probe, guiding).run()
 
 
 class _Tuning:
@@ -108,6 +110,7 @@ class _Tuning:
         clock: Callable[[], float],
         deadline: Deadline,
         probe: Probe | None,
+        guiding: Guiding | None,
     ) -> None:
         self._workload = workload
         self._machine = machine
@@ -117,8 +120,14 @@ class _Tuning:
         self._reporter = Reporter(listener)
         self._budget = BudgetClock(deadline, clock)
         self._trials = PointTrials(
-            workload, machine, self._reporter.report, show_output=options.show_output, deadline=deadline
+            workload,
+            machine,
+            self._reporter.report,
+            show_output=options.show_output,
+            deadline=deadline,
+            guiding=guiding,
         )
+        self._guiding = guiding
         self._entries = Entries(resolve, self._reporter)
         self._measured = Measured(points=self._trials.points)
         self._statistic = Statistic.named(options.statistic)
@@ -137,7 +146,8 @@ class _Tuning:
         self._digests: dict[str, str] = {}
         self._probe = probe
         self._observed: Observed | None = None
-        """What the run that was watched showed, raw, and its profile; None when none was. Predictions start here."""
+        """What the run that was watched showed, raw, and its profile; None when none was."""
+        self._under_winner: Profile | None = None
         self._not_watched = options.not_watched
         self._ended_early = ""
 
@@ -188,6 +198,7 @@ class _Tuning:
             race.add([entry.key for entry in more])
             self._sets += 1
         self._confirm(race)
+        self._explain(race)
 
     # --- a continuation ---
 
@@ -255,8 +266,33 @@ class _Tuning:
         found = observing.attempt(trials, self._probe, self._machine.info.cpus)
         if isinstance(found, str):
             self._not_watched = found
+            return
+        self._observed = found
+        refused = self._guiding.learn(found.seen) if self._guiding is not None else None
+        if refused is not None:
+            self._reporter.warn(f"schedulers cannot be told what to expect of tasks: {refused}")
+
+    def _explain(self, race: Race) -> None:
+        """Watch one run under the winner, too: what differs from the one under EEVDF says why it won."""
+        entry = self._entries.get(race.winner) if race.winner is not None else None
+        if entry is None or self._probe is None or self._observed is None or not self._options.explain:
+            return
+        candidate = entry.proposal.candidate
+        is_same_point = self._measured.points[self._baselines.best] == candidate.params
+        asks_first = self._options.approve is not None  # and was told that no more is attached
+        if asks_first or not is_same_point or not self._budgeting.has_room_to_explain():
+            return
+        self._reporter.report(Step("observe", f"{self._workload.title}, under {candidate.key}"))
+        trials = self._trials.under(candidate, entry.spec)
+        found: Observed | str
+        try:
+            found = observing.attempt(trials, self._probe, self._machine.info.cpus)
+        except MachineLost as error:  # all that counts is known
+            found = str(error)
+        if isinstance(found, str):
+            self._reporter.warn(f"it is not known why {candidate.key} won: {found}")
         else:
-            self._observed = found
+            self._under_winner = found.profile
 
     @property
     def _profile(self) -> Profile | None:
@@ -360,6 +396,7 @@ class _Tuning:
             candidates_affordable=self._baselines.schedulers_affordable(self._affordable),
             refused=self._entries.take_refused(),
             profile=self._profile,
+            expected=self._guiding.expectations if self._guiding is not None else None,
         )
 
     def _admit(self, proposals: Sequence[Proposal], at_most: int) -> tuple[list[Entry], list[str]]:
@@ -549,6 +586,7 @@ class _Tuning:
             min_effect=self._options.min_effect,
             statistic=self._options.statistic,
             watched=brief(self._profile) if self._profile is not None else None,
+            watched_winner=brief(self._under_winner) if self._under_winner is not None else None,
             not_watched=self._not_watched,
             ended_early=self._ended_early,
             id=self._options.id,

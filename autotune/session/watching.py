@@ -10,13 +10,15 @@ from typing import Any
 
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, as_ours
-from autotune.events import Listener, MachineReady, Step
+from autotune.events import Listener, MachineReady, Step, Warned
+from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen
-from autotune.records import Profile
+from autotune.observe.expectations import expect
+from autotune.records import MachineInfo, Profile, Workload
 from autotune.schedext.catalogue import custom
 from autotune.session import ending, preflight
-from autotune.session.observing import watch
+from autotune.session.observing import Observed, watch
 from autotune.session.recorder import Recorder
 from autotune.session.request import SessionRequest
 from autotune.session.start import Engine
@@ -76,7 +78,22 @@ def _look(
         failed = ending.clean_up(trials)
         if failed is not None and ended is None:
             raise failed
+    _learn(workload, machine.info, found, listener)
     return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel)
+
+
+def _learn(workload: Workload, machine: MachineInfo, found: Observed, listener: Listener) -> None:
+    """Keep it for later sessions; the look itself counts all the same."""
+
+    def warn(text: str) -> None:
+        listener(Warned(text))
+
+    try:
+        with Knowledge(warn=warn) as knowledge:
+            knowledge.learn_workload(workload, machine, found.profile)
+            knowledge.learn_expected(workload, machine, expect(found.seen))
+    except AutotuneError as error:
+        warn(str(error))
 
 
 def _plain_runs(trials: Trials, warmup: int) -> TrialOutcome:

@@ -23,8 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge.store import Knowledge
-from autotune.records import Candidate, Prediction, Proposal
+from autotune.records import Candidate, Prediction, Profile, Proposal
 from autotune.redact import Redactor
+from autotune.report import activity
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
 from autotune.tools.reasons import ELSEWHERE
@@ -67,6 +68,11 @@ class ExecutionId(_Arguments):
 class SystemMonitor(_Arguments):
     command: Literal["start", "stop"]
     session_id: str | None = Field(None, description="For stop: as start gave it.")
+
+
+class ObserveWorkload(_Arguments):
+    view: activity.View = Field(description="tasks: by CPU time; timeline: CPUs busy, longest chain; waits: who waits.")
+    offset: int = Field(description="Row to begin at; 0 for the beginning.")
 
 
 class WorkloadCommand(_Arguments):
@@ -171,6 +177,13 @@ TOOLS = (
         False,
     ),
     Tool(
+        "observe_workload",
+        "What the command's tasks did in the run under EEVDF that was watched, beyond what you were told: which took "
+        "the CPU time, how many CPUs were busy when, or who waited for one. Nothing runs for it.",
+        ObserveWorkload,
+        False,
+    ),
+    Tool(
         "workload",
         "Notes that outlive the session, by workload: create one, list them, read one's history, add to it. autotune "
         "keeps its own measurements by itself; note here what they do not say.",
@@ -271,12 +284,17 @@ class Toolbox:
     """None where no source can be verified."""
     unusable: dict[str, str] = field(default_factory=dict)
     """Schedulers that cannot run here, with the reason."""
+    is_time: bool = True
+    """Wall time is judged."""
     _tried: frozenset[str] = frozenset()
     _affordable: int = MOST_SUBMITTED
     _calls: dict[str, int] = field(default_factory=dict)
     _files: WorkloadFiles | None = None
+    _watched: Profile | None = None
+    """What the command does; None where no run was watched."""
 
-    def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
+    def begin_turn(self, tried: Sequence[str], affordable: int, watched: Profile | None = None) -> None:
+        self._watched = watched
         self._tried = frozenset(tried)
         self._affordable = max(0, min(affordable, MOST_SUBMITTED))
         self._calls = {}
@@ -362,7 +380,17 @@ class Toolbox:
         if summary is None:
             known = ", ".join(self._rehearsal.monitor_ids) or "none yet"
             raise UsageError(f"there is no monitor '{arguments.session_id}'; there are: {known}")
-        return summary
+        return {**summary, **self._command()}
+
+    def _command(self) -> dict[str, Any]:
+        """Return what the command itself does, to set beside the machine's numbers: it does not run meanwhile."""
+        seen = self._watched
+        return {} if seen is None else {"command_when_watched": list(activity.lines(seen, is_time=self.is_time))}
+
+    def _observe_workload(self, arguments: ObserveWorkload) -> Any:
+        if self._watched is None:
+            raise UsageError("no run of the command was watched")
+        return activity.view(self._watched, arguments.view, arguments.offset)
 
     def _create_and_verify_scheduler(self, arguments: CreateScheduler) -> Any:
         if self.workshop is None:

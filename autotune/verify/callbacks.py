@@ -84,7 +84,7 @@ class _Code:
         sections = dict(enumerate(elf.iter_sections()))
         self._code = {index: one.data() for index, one in sections.items() if one["sh_flags"] & EXECUTABLE}
         self._tables = {index for index, one in sections.items() if one.name == TABLE}
-        self._references = list(calls.references(elf))
+        self._references = list(calls.references(elf, self._code.keys() | self._tables))
         self._kernel: dict[_Place, set[str]] = {}
         self._own: dict[_Place, set[_Place]] = {}
         self._starts: dict[int, list[int]] = {}

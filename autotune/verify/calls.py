@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -87,8 +87,8 @@ def read(content: bytes) -> Calls:
     code = {index: one.data() for index, one in enumerate(elf.iter_sections()) if one["sh_flags"] & EXECUTABLE}
     for one in code.values():
         _read_code(one, found)
-    for section, at, symbol in references(elf):
-        if section in code and symbol["st_shndx"] == "SHN_UNDEF" and symbol.name:
+    for section, at, symbol in references(elf, code):
+        if symbol["st_shndx"] == "SHN_UNDEF" and symbol.name:
             (found.functions if code[section][at] == CALL else found.addresses).add(symbol.name)
     return found
 
@@ -118,13 +118,14 @@ class SymbolPlace(NamedTuple):
     symbol: Symbol
 
 
-def references(elf: ELFFile) -> Iterator[SymbolPlace]:
-    """Yield what the relocations of an object name. Raises ValueError when they name nothing."""
+def references(elf: ELFFile, sections: Container[int]) -> Iterator[SymbolPlace]:
+    """Yield what the relocations of some sections of an object name. Raises ValueError when they name nothing. Those of
+    debug information, a hundred for each that is asked for, are never read."""
     for section in elf.iter_sections():
         if not isinstance(section, RelocationSection):
             continue
         symbols = elf.get_section(section["sh_link"])
         if not isinstance(symbols, SymbolTableSection):
             raise ValueError("relocations without symbols")
-        for relocation in section.iter_relocations():
+        for relocation in section.iter_relocations() if section["sh_info"] in sections else ():
             yield SymbolPlace(section["sh_info"], relocation["r_offset"], symbols.get_symbol(relocation["r_info_sym"]))

@@ -144,7 +144,8 @@ def needs_text(needed: Requirements) -> str:
     kernel += f", not {', '.join(needed.kernel_not)}" if needed.kernel_not else ""
     most = f"{needed.cpus_max} CPUs at most" if needed.cpus_max else ""
     traits = [f"{TRAITS[trait]} (of no use without)" for trait in needed.machine]
-    return "; ".join(part for part in (kernel, *traits, *needed.features, most) if part)
+    watched = "a run that was watched ('autotune cc' does that)" if needed.profile else ""
+    return "; ".join(part for part in (kernel, *traits, *needed.features, most, watched) if part)
 
 
 def _here(row: ListingRow) -> str:

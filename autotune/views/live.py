@@ -145,7 +145,7 @@ class LiveView:
                 self.console.print(Text(line))
             self.console.print()
         self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
-        for line in documents.bound_lines(session):
+        for line in documents.why_lines(session):
             self.console.print(Text(line))
         for caution in documents.cautions(session):
             self.console.print(Text(caution, style=TONES["warning"]))

@@ -34,7 +34,7 @@ struct at_identity {
 struct at_argument {
 	u64 last;      /* hash since the last slash */
 	u64 last_two;  /* hash since the slash before */
-	u64 prefix;    /* its first bytes, the first of them highest */
+	u64 before;    /* its last eight bytes, the last of them lowest */
 	u32 length;
 	u32 temporary;
 };
@@ -67,14 +67,30 @@ AT_INLINE u64 at_mix(u64 a, u64 b)
 	return mixed ^ mixed >> 32;
 }
 
-#define AT_PREFIX(a, b, c, d, e) ((u64)(a) << 32 | (u64)(b) << 24 | (u64)(c) << 16 | (u64)(d) << 8 | (u64)(e))
+/* The last bytes of a text, as `before` has them. */
+#define AT_LAST5(a, b, c, d, e) ((u64)(a) << 32 | (u64)(b) << 24 | (u64)(c) << 16 | (u64)(d) << 8 | (u64)(e))
+#define AT_LAST8(a, b, c, d, e, f, g, h) (AT_LAST5(a, b, c, d, e) << 24 | AT_LAST5(0, 0, f, g, h))
+
+/* Whether a path in a directory for temporary files begins here: /tmp, /var/tmp or /dev/shm, at the start of the
+ * argument, after `=`, `:` or `,`, or after an option of one letter; not the `tmp` of /home/me/tmp. */
+AT_INLINE bool at_is_temporary(const struct at_argument *one)
+{
+	u64 before = one->before;
+	unsigned char previous = before >> 40;
+
+	if (before == AT_LAST8('v', 'a', 'r', '/', 't', 'm', 'p', '/') ||
+	    before == AT_LAST8('d', 'e', 'v', '/', 's', 'h', 'm', '/'))
+		return true;
+	if ((before & 0xffffffffffULL) != AT_LAST5('/', 't', 'm', 'p', '/'))
+		return false;
+	if (one->length == 5 || previous == '=' || previous == ':' || previous == ',')
+		return true;
+	return one->length == 7 && (before >> 48 & 0xff) == '-';
+}
 
 AT_INLINE void at_argument_byte(struct at_argument *one, unsigned char byte)
 {
-	one->prefix = one->prefix << 8 | byte;
-	if ((one->prefix & 0xffffffffffULL) == AT_PREFIX('/', 't', 'm', 'p', '/') ||
-	    (one->prefix & 0xffffffffffULL) == AT_PREFIX('/', 's', 'h', 'm', '/'))
-		one->temporary = 1;
+	one->before = one->before << 8 | byte;
 	if (byte == '/') {
 		one->last_two = one->last;
 		one->last = AT_HASH_START;
@@ -83,12 +99,14 @@ AT_INLINE void at_argument_byte(struct at_argument *one, unsigned char byte)
 	}
 	one->last_two = (one->last_two ^ byte) * AT_HASH_PRIME;
 	one->length++;
+	if (byte == '/' && at_is_temporary(one))
+		one->temporary = 1;
 }
 
 AT_INLINE void at_argument_new(struct at_argument *one)
 {
 	one->last = one->last_two = AT_HASH_START;
-	one->prefix = 0;
+	one->before = 0;
 	one->length = 0;
 	one->temporary = 0;
 }

@@ -2,8 +2,9 @@
 """What users and machines get wrong, with the real program: one clear line, the right exit code, nothing left behind.
 
 What is wrong with the arguments themselves is in test_cli, what is known before a session starts in
-tests/faults/test_known_before_the_start, what needs a host with sched_ext and no root in tests/vm/test_host_mode. A
-session that ends with its baseline needs no scheduler: it measures on this machine, whatever kernel that has.
+tests/faults/test_known_before_the_start, what needs a host with sched_ext in tests/vm/test_host_mode and, beside
+others, in tests/vm/test_living_with_others. A session that ends with its baseline needs no scheduler: it measures on
+this machine, whatever kernel that has.
 """
 
 from __future__ import annotations
@@ -13,21 +14,16 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autotune.machine.base import Place
-from autotune.machine.vm import kernels, microvm
-from autotune.machine.vm.resilient import ResilientVM
-from autotune.records import Identity
-from autotune.schedext.catalogue.catalog import Catalog
-from autotune.schedext.resolve import CatalogResolver
-from tests.support.guest import INSIDE, MEMORY_BYTES, REPOSITORY, guest_json
+from autotune.machine.vm import kernels
+from tests.support import left_behind
+from tests.support.guest import REPOSITORY
 
-PROBE = INSIDE / "bad_input.py"
+PROBE = Path(left_behind.__file__)
 VM = ("--machine", "vm", "--memory", "512M")
 SHORT = ("--scheduler", "at_fifo", "--warmup", "0", "--runs", "2", "--budget", "3m")
 """Three runs of the baseline, and the budget is gone."""
@@ -180,38 +176,6 @@ def test_a_report_on_a_full_disk_is_an_error_after_the_table_was_printed(tmp_pat
     assert f"--json {disk}/r.json could not be written: No space left on device. Free some space on the disk of" in line
     assert "#  scheduler" in seen["stdout"]
     assert seen["after"] == "x\n"
-
-
-# --- what needs a host with sched_ext: played by a VM, where autotune runs itself ---
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[ResilientVM]:
-    place = Place(str(REPOSITORY), False, Identity(0, 0, (0,)))
-    options = microvm.VmOptions(2, MEMORY_BYTES)
-    machine = ResilientVM(lambda: microvm.boot(kernels.find(None), place, options, "a test"), print)
-    yield machine
-    machine.close()
-
-
-def on_host(host: ResilientVM, argv: list[str], **asked: Any) -> dict[str, Any]:
-    return nothing_left(guest_json(host, PROBE.name, json.dumps({"argv": argv, **asked})))
-
-
-@pytest.mark.vm
-@pytest.mark.slow
-def test_a_scheduler_that_somebody_else_attached_is_named_and_left_alone(host: ResilientVM) -> None:
-    kernel = kernels.find(None)
-    catalog = Catalog.load()
-    spec = CatalogResolver(str(kernel.headers), catalog)(catalog.parse_candidate("at_vtime"))
-    hold = {"ops": spec.ops, "object_path": spec.object_path, "rodata": spec.rodata, "libbpf": str(kernel.libbpf)}
-    argv = cc("--machine", "host", *SHORT, "--setup", "touch /tmp/set-up", "true")
-    seen = on_host(host, argv, hold=hold, after="ls /tmp/set-up 2>/dev/null || true")
-    line = error_of(seen, 1)
-    assert "attach: a sched_ext scheduler is attached already: at_vtime, by another autotune (process " in line
-    assert "Wait for it to end" in line
-    assert seen["ops"] == "at_vtime"
-    assert seen["after"] == ""
 
 
 # --- permissions ---

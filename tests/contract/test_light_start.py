@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from tests.support.planned_program import PROGRAM
 
 pytestmark = pytest.mark.slow
 
+Imported = Callable[[tuple[str, ...], str], set[str]]
 HEAVY = {"anthropic", "httpx", "httpx2", "plotext"}
 SEARCH = {"optuna", "numpy", "sqlalchemy"}
 REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
@@ -29,7 +32,13 @@ COMMANDS = {
 }
 
 
-def imported(tmp_path: Path, arguments: tuple[str, ...], key: str) -> set[str]:
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """What a start with these arguments and this key imports. The same start is made once."""
+    return functools.cache(lambda arguments, key: _imported(tmp_path_factory.mktemp("start"), arguments, key))
+
+
+def _imported(tmp_path: Path, arguments: tuple[str, ...], key: str) -> set[str]:
     nobody = "http://127.0.0.1:9"
     environ = {"HOME": str(tmp_path), "ANTHROPIC_API_KEY": key, "ANTHROPIC_BASE_URL": nobody}
     environ |= {"PATH": os.environ["PATH"]}
@@ -41,29 +50,25 @@ def imported(tmp_path: Path, arguments: tuple[str, ...], key: str) -> set[str]:
 
 @pytest.mark.parametrize(("arguments", "key"), COMMANDS.values(), ids=COMMANDS.keys())
 def test_what_needs_no_service_does_not_import_its_library(
-    tmp_path: Path, arguments: tuple[str, ...], key: str
+    imported: Imported, arguments: tuple[str, ...], key: str
 ) -> None:
-    modules = imported(tmp_path, arguments, key)
+    modules = imported(arguments, key)
     assert "autotune.cli" in modules
     assert modules & HEAVY == set()
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--version",), ("doctor",), ("cc", "--help"), ("cc", "make", "--scheduler", "at_fifo")]
-)
-def test_what_searches_no_knobs_does_not_import_the_library_for_that(
-    tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
-    modules = imported(tmp_path, arguments, "")
+@pytest.mark.parametrize("name", ["doctor", "cc --help", "named candidates"])
+def test_what_searches_no_knobs_does_not_import_the_library_for_that(imported: Imported, name: str) -> None:
+    modules = imported(*COMMANDS[name])
     assert "autotune.cli" in modules
     assert modules & SEARCH == set()
 
 
-def test_a_search_does_import_it(tmp_path: Path) -> None:
+def test_a_search_does_import_it(imported: Imported) -> None:
     """So that the test above can fail."""
-    assert "optuna" in imported(tmp_path, ("cc", "make", "--planner", "search"), "")
+    assert "optuna" in imported(("cc", "make", "--planner", "search"), "")
 
 
-def test_a_session_with_a_key_does_import_it(tmp_path: Path) -> None:
+def test_a_session_with_a_key_does_import_it(imported: Imported) -> None:
     """So that the test above can fail."""
-    assert "anthropic" in imported(tmp_path, ("cc", "make", "--planner", "claude", "--model-timeout", "1s"), "test-key")
+    assert "anthropic" in imported(("cc", "make", "--planner", "claude", "--model-timeout", "1s"), "test-key")

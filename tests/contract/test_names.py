@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One name for one thing: no class of the package has the name of another, nor the same but for an underscore."""
+"""One name for one thing: no class of the package has the name of another, private ones included."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).resolve().parents[2] / "autotune"
 
 
 def classes() -> dict[str, list[str]]:
-    """The files that define a class, by its name without a leading underscore."""
+    """The files that define a class, by its name."""
     found = defaultdict(list)
     for path in sorted(PACKAGE.glob("**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):
-                found[node.name.lstrip("_")].append(str(path.relative_to(PACKAGE)))
+                found[node.name].append(str(path.relative_to(PACKAGE)))
     return found
 
 

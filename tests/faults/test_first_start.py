@@ -166,8 +166,13 @@ def test_ctrl_c_is_said_to_be_one_and_the_next_start_works(checkout: Checkout, p
     checkout.works()
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("place", "signum"),
+    [
+        *((place, signal.SIGKILL) for place in PLACES),
+        *((place, number) for place in ("venv-half", "pip-half") for number in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_killed_with_all_its_children_the_next_start_works(
     checkout: Checkout, place: str, signum: signal.Signals
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autotune.config import Settings
-from autotune.records import BASELINE, AttachSpec, Candidate, ProbeSpec, Workload
+from autotune.records import BASELINE, AttachSpec, Candidate, Expectations, GuideSpec, ProbeSpec, Workload
 from autotune.session import start
 from autotune.session.request import SessionRequest
 from tests.support.scripted_machine import ScriptedMachine
@@ -45,6 +45,10 @@ class ScriptedEngine(start.Engine):
     def probe(self, *_given: Any) -> ProbeSpec:
         """What the scripted machine sees needs no object."""
         return ProbeSpec("tasks.o", "0" * 64)
+
+    def guide(self, _machine: Any, _deadline: Any, expected: Expectations) -> GuideSpec:
+        """Nor does the scripted machine guide anybody."""
+        return GuideSpec("guide.o", "0" * 64, expected)
 
     def resolver(self, *_given: Any) -> Callable[[Candidate], AttachSpec]:
         return lambda candidate: AttachSpec(candidate.scheduler, "x.o")

@@ -101,9 +101,9 @@ class ScriptedMachine:
 
     def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
         del spec, probe, on_output
-        self.log.append("watch")
+        self.log.append("watch" if self.attached is None else f"watch {self.attached}")
         fault = self.faults.get(WATCHED)
-        run = fault() if fault else a_run(self.times[BASELINE] * 1.03)
+        run = fault() if fault else a_run(self.times[self.attached or BASELINE] * 1.03)
         for error in (run, self.tasks):
             if isinstance(error, Exception):
                 raise error

@@ -73,6 +73,7 @@ if os.environ.get("MARK"):
             open("in-" + event.trial.phase, "w").close()
     Recorder.__call__ = marking
 Engine.require = lambda *_: None
+Engine.probe = lambda *_: ProbeSpec("tasks.o", "0" * 64)
 Engine.busy = lambda *_: None
 preflight.CHECKS = ()  # its commands are names for what the scripted machine does
 Engine.resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")

@@ -129,6 +129,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "min_effect": "2.5%",
         "statistic": "p90",
         "observe": "no",
+        "explain": "no",
         "early_end": "no",
         "seed": "7",
         "planner": "claude",
@@ -148,7 +149,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025, statistic="p90"
     )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
-    planner = replace(planner, observe=False, early_end=False)
+    planner = replace(planner, observe=False, explain=False, early_end=False)
     assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
 
 
@@ -386,6 +387,7 @@ def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() ->
         "min_effect",
         "statistic",
         "observe",
+        "explain",
         "early_end",
         "seed",
     }

@@ -120,6 +120,16 @@ def test_when_it_is_killed_the_kernel_detaches_and_stop_finds_nobody(applying: A
     assert applying["stop_after_kill"]["stdout"] == "nothing is applied\n"
 
 
+def test_a_session_names_another_autotune_and_leaves_its_scheduler_alone(applying: Any) -> None:
+    seen = applying["beside_another"]
+    assert seen["exit_code"] == 1, seen
+    assert seen["stderr"].count("\n") == 1
+    said = "autotune: attach: a sched_ext scheduler is attached already: at_vtime, by another autotune (process "
+    assert seen["stderr"].startswith(said)
+    assert "Wait for it to end" in seen["stderr"]
+    assert (seen["ops"], seen["was_set_up"]) == ("at_vtime", False)
+
+
 def test_one_in_the_way_is_named_and_with_consent_replaced_until_the_end(applying: Any) -> None:
     assert applying["in_the_way"]["exit_code"] == 1
     assert "at_vtime, by process" in applying["in_the_way"]["stderr"]

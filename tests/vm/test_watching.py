@@ -14,7 +14,8 @@ from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.observe.bound import bound
 from autotune.observe.decode import TasksSeen, WatchedTask, decode
-from autotune.records import ProbeSpec, Run
+from autotune.observe.expectations import expect
+from autotune.records import AttachSpec, Expectations, GuideSpec, ProbeSpec, Run
 from autotune.schedext.build import build
 from tests.support.run_specs import python, shell
 
@@ -134,6 +135,96 @@ def test_nothing_of_it_stays(vm: ResilientVM, probe: ProbeSpec) -> None:
 
     left = vm.run(shell("pgrep -f '[o]bserve/probe.py'; ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c 'bpf[-_]'"))
     assert left.stdout.head.split() == ["0"]
+
+
+JOBS = "work() { i=0; while [ $i -lt $1 ]; do i=$((i+1)); done; }; work $1; : $2"  # $1: how much; $2: another argument
+
+
+def jobs(*amounts_and_words: str) -> str:
+    """A batch that starts all its jobs at once, each a shell of its own with these arguments."""
+    each = " ".join(f"sh -c '{JOBS}' job {words} & " for words in amounts_and_words)
+    return f"{each} wait"
+
+
+def test_a_task_has_the_same_numbers_in_the_next_run(vm: ResilientVM, probe: ProbeSpec) -> None:
+    command = (
+        "seq 100 >/dev/null; seq 200 >/dev/null; d=$(mktemp -d); seq 300 >$d/out; wc -l $d/out; rm -r $d; (:); (:)"
+    )
+
+    first, second = ({task.identity for task in watched(vm, probe, command)[0].tasks if task.arguments} for _ in "12")
+
+    assert first == second
+    assert len(first) >= 8  # two sequences with other arguments, and two forks without any program, are not the same
+
+
+def test_of_a_path_the_last_two_names_count(vm: ResilientVM, probe: ProbeSpec) -> None:
+    command = (
+        "cd /tmp; mkdir -p a/b c/b w/tmp; for d in a c; do echo >$d/b/f; sort $d/b/f; sort /tmp/$d/b/f; done; "
+        "echo >w/tmp/f; echo >w/tmp/g; sort w/tmp/f; sort w/tmp/g; rm -r a c w"
+    )
+    sorts = [task.identity.program for task in by_name(watched(vm, probe, command)[0], "sort")]
+
+    assert len(sorts) == 6
+    assert sorts[0] == sorts[2]  # a/b/f and c/b/f
+    assert sorts[1] == sorts[3]  # of a directory for temporary files nothing counts
+    assert len({sorts[0], sorts[1], sorts[4], sorts[5]}) == 4  # a `tmp` of one's own counts
+
+
+@pytest.fixture(scope="module")
+def guided(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec) -> AttachSpec:
+    """at_guided with what a run of the batch below lets it expect."""
+    sources = resources.bpf_source_dir()
+    scheduler = build(sources / "at_guided.bpf.c", headers=kernel.headers)
+    guide = build(sources / "probes" / "guide.bpf.c", headers=kernel.headers)
+    expected = expect(watched(vm, probe, BATCH)[0])
+    return AttachSpec(
+        "at_guided", str(scheduler.object_path), guide=GuideSpec(str(guide.object_path), guide.sha256, expected)
+    )
+
+
+BATCH = jobs(*(f"4000 short{number}" for number in range(8)), "40000 long")
+
+
+def waiting_share(seen: TasksSeen) -> float:
+    """Return how much of its life the long job waited for a CPU."""
+    (long,) = [task for task in seen.tasks if task.executed and task.arguments[-1:] == ("long",)]
+    return long.wait_s / (long.end_s - long.start_s)
+
+
+def test_the_long_job_of_a_batch_hardly_waits_when_it_is_expected(
+    vm: ResilientVM, probe: ProbeSpec, guided: AttachSpec
+) -> None:
+    plain = waiting_share(watched(vm, probe, BATCH)[0])
+    vm.attach(guided)
+    try:
+        ordered = waiting_share(watched(vm, probe, BATCH)[0])
+    finally:
+        detached = vm.detach()
+
+    assert detached.exit is not None
+    assert detached.exit.reason == "unregistered from user space"
+    assert ordered < plain / 2
+
+
+def test_a_guide_with_impossible_expectations_is_refused_and_nothing_is_attached(
+    vm: ResilientVM, guided: AttachSpec
+) -> None:
+    assert guided.guide is not None
+    for chains_ns in ({"no number": 1}, {str(1 << 64): 1}, {"7": -1}, {"7": 1 << 63}):
+        wrong = replace(guided, guide=replace(guided.guide, expectations=Expectations(chains_ns, 1)))
+        with pytest.raises(AttachError, match="is no "):
+            vm.attach(wrong)
+        assert vm.state().state == "disabled"
+
+
+def test_without_a_guide_it_schedules_what_it_knows_nothing_of(vm: ResilientVM, guided: AttachSpec) -> None:
+    vm.attach(replace(guided, guide=None))
+    try:
+        assert vm.run(shell(BATCH)).exit_code == 0
+    finally:
+        detached = vm.detach()
+    assert detached.exit is not None
+    assert detached.exit.reason == "unregistered from user space"
 
 
 def test_the_source_is_where_an_installed_package_has_it() -> None:

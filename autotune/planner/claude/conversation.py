@@ -24,7 +24,7 @@ from autotune.observe.profile import brief
 from autotune.planner.base import Situation
 from autotune.planner.claude.cost import Bill, Usage
 from autotune.planner.claude.transcript import Transcript
-from autotune.records import Proposal, Spending
+from autotune.records import Profile, Proposal, Spending
 from autotune.tools.toolbox import SLOW, SUBMIT, Result, definitions
 from autotune.wire import to_json
 
@@ -69,7 +69,7 @@ class Tools(Protocol):
     def unusable(self) -> Mapping[str, str]:
         """Schedulers that cannot help on this machine, with the reason."""
 
-    def begin_turn(self, tried: Sequence[str], affordable: int) -> None: ...
+    def begin_turn(self, tried: Sequence[str], affordable: int, watched: Profile | None = None) -> None: ...
 
     def call(self, name: str, given: object) -> Result: ...
 
@@ -142,7 +142,7 @@ class Conversation:
             return ()
         started, service_s, away_s = time.monotonic(), self.account.spent.service_s, self.away_s()
         tried = [result.candidate.key for result in situation.results]
-        self.tools.begin_turn(tried, situation.candidates_affordable)
+        self.tools.begin_turn(tried, situation.candidates_affordable, situation.profile)
         self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
         self._messages.append(self._opening(situation))
         try:
@@ -174,6 +174,7 @@ class Conversation:
             budget_left_s=situation.budget_left_s,
             candidates_affordable=situation.candidates_affordable,
             show_output=self.show_output,
+            watched=situation.profile,
         )
 
     def _request(self, messages: list[dict[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from autotune.planner.claude import cost, transcript
 from autotune.planner.claude.conversation import Conversation, Reply
 from autotune.planner.claude.cost import Usage
 from autotune.planner.claude.transcript import Transcript
+from autotune.records import Profile
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.tools.toolbox import TOOLS, Result, Toolbox
@@ -84,8 +85,8 @@ class _ReplayTools:
     def unusable(self) -> dict[str, str]:
         return self._box.unusable
 
-    def begin_turn(self, tried: Sequence[str], affordable: int) -> None:
-        self._box.begin_turn(tried, affordable)
+    def begin_turn(self, tried: Sequence[str], affordable: int, watched: Profile | None = None) -> None:
+        self._box.begin_turn(tried, affordable, watched)
 
     def call(self, name: str, given: object) -> Result:
         entry = self._tape.next("tool") or {}

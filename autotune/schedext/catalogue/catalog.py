@@ -37,6 +37,8 @@ class Requirements(Strict):
     machine: tuple[Trait, ...] = ()
     """Without these it runs, but cannot do what it is made for."""
     cpus_max: int | None = None
+    profile: bool = False
+    """A run of the workload that was watched: without one, it knows nothing to go by."""
 
 
 class ProgramEntry(Strict):

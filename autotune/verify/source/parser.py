@@ -18,7 +18,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from ctypes import c_int, c_longlong, c_uint, c_ulonglong, c_void_p
+from ctypes import byref, c_int, c_longlong, c_uint, c_ulonglong, c_void_p
 from typing import Any, TypeAlias
 
 MAIN = "/scratch/scheduler.bpf.c"
@@ -72,9 +72,14 @@ class Parser:
             function = getattr(lib, name)
             function.argtypes, function.restype = arguments, result
         lib.clang_getCursorPrettyPrinted.errcheck = text.from_result
+        self._expansion = lib["clang_getExpansionLocation"]  # ours: the library's own function keeps its types
+        self._expansion.argtypes = [cindex.SourceLocation, *[c_void_p] * 4]
+        self._expansion.restype = None
+        self._files: dict[int | None, str] = {}
 
     def parse(self, text: str, flags: list[str]) -> Any:
         index = self.cindex.Index.create()
+        self._files = {None: ""}
         return index.parse(MAIN, flags, unsaved_files=[(MAIN, text)], options=PARSE_INCOMPLETE)
 
     def constant(self, cursor: Any) -> int | None:
@@ -90,6 +95,16 @@ class Parser:
             return int(self.lib.clang_EvalResult_getAsLongLong(found))
         finally:
             self.lib.clang_EvalResult_dispose(found)
+
+    def file_of(self, cursor: Any) -> str:
+        """Return `main`, or the name of the header in which a cursor is. A name is asked for once: the kernel's header
+        has 17,000 declarations."""
+        handle = c_void_p()
+        self._expansion(cursor.location, byref(handle), None, None, None)
+        if handle.value not in self._files:
+            name = str(cursor.location.file.name)
+            self._files[handle.value] = "main" if name == MAIN else name.rpartition("/")[2]
+        return self._files[handle.value]
 
     def initialiser(self, cursor: Any) -> Any | None:
         found = self.lib.clang_Cursor_getVarDeclInitializer(cursor)
@@ -379,7 +394,7 @@ class Reader:
         decl = _callee(cursor)
         if decl is None:
             meant = cursor.referenced
-            if meant is not None and meant.kind.name == "VAR_DECL" and _file_of(meant) in OURS:
+            if meant is not None and meant.kind.name == "VAR_DECL" and self.parser.file_of(meant) in OURS:
                 return "helper", meant.spelling
             scope = None if meant is None else meant.semantic_parent
             of_file = scope is not None and scope.kind.name == "TRANSLATION_UNIT"
@@ -389,7 +404,7 @@ class Reader:
             return "own", name
         if name.startswith(("__builtin_", "__sync_", "__atomic_", "__c11_atomic_")):
             return "builtin", name
-        declared_by = {_file_of(each) for each in (decl, decl.canonical)}
+        declared_by = {self.parser.file_of(each) for each in (decl, decl.canonical)}
         return "kernel" if "vmlinux.h" in declared_by else "unknown", name
 
     def sectioned(self, cursor: Any, file: str) -> None:
@@ -467,13 +482,6 @@ def _type(cursor: Any) -> dict[str, Any]:
     }
 
 
-def _file_of(cursor: Any) -> str:
-    file = cursor.location.file
-    if file is None:
-        return ""
-    return "main" if file.name == MAIN else str(file.name).rpartition("/")[2]
-
-
 def _sections(declared: str) -> Iterator[str]:
     """Yield the names in the attributes `section("...")` of a printed declaration. The printer does not escape quotes:
     where there are more of them than those around plain names, the whole text counts as one name, which no rule
@@ -507,7 +515,7 @@ def tree(parser: Parser, text: str, flags: list[str]) -> dict[str, Any]:
     functions, variables = [], []
     if not facts["diagnostics"]:
         for cursor in unit.cursor.get_children():
-            file = _file_of(cursor)
+            file = parser.file_of(cursor)
             if file != "main" and file not in OURS:
                 continue
             name = cursor.kind.name

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,3 +48,24 @@ def test_only_a_session_that_went_to_its_end_says_that_nothing_beat_eevdf(
     knowledge.record(session)
     (sentence,) = sentences(knowledge.sessions_of(session.workload))
     assert sentence.endswith(told)
+
+
+def test_a_model_hears_why_the_winner_of_a_past_session_won_in_under_300_tokens(knowledge: Knowledge) -> None:
+    long = sessions.profile(migrations=10**6, wait_s=1e5, serial_s=1e5, work_s=1e5)
+    knowledge.record(sessions.session(watched=sessions.profile(), watched_winner=long, id="aaaaaaaa"))
+
+    (sentence,) = sentences(knowledge.sessions_of(sessions.workload()))
+
+    said = sentence[sentence.index("Why ") :]
+    assert "by a watched run under it and one under EEVDF: one CPU would have done for" in said
+    assert len(said) <= 300 * 3
+
+
+def test_a_document_of_another_version_says_nothing_of_it_and_is_no_error(knowledge: Knowledge, path: Path) -> None:
+    knowledge.record(sessions.session(watched=sessions.profile(), watched_winner=sessions.profile(), id="aaaaaaaa"))
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE sessions SET document = '{}'")
+
+    (past,) = knowledge.sessions_of(sessions.workload())
+
+    assert past.why == ()

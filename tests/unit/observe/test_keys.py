@@ -18,6 +18,23 @@ def test_two_compilations_of_one_file_have_one_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("/tmp/x1", "<temporary>"),
+        ("/var/tmp/x1/y", "<temporary>"),
+        ("-o/tmp/x1", "-o<temporary>"),
+        ("--out=/dev/shm/x1", "--out=<temporary>"),
+        ("a:/tmp/x1", "a:<temporary>"),
+        ("/home/me/tmp/x1", "/home/me/tmp/x1"),
+        ("src/tmp/x1", "src/tmp/x1"),
+        ("./tmp/x1", "./tmp/x1"),
+    ],
+)
+def test_a_directory_for_temporary_files_is_one_of_the_system_s(word: str, shown: str) -> None:
+    assert key(("cc", word), "x") == f"cc {shown}"
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         (("cc", "-c", "a.c"), ("cc", "-c", "b.c")),

@@ -7,8 +7,18 @@ from dataclasses import replace
 
 from autotune.planner.base import Situation
 from autotune.planner.offline import OfflinePlanner
-from autotune.records import Baseline, Candidate, CandidateResult, Interval, MachineInfo, Observation, Workload
+from autotune.records import (
+    Baseline,
+    Candidate,
+    CandidateResult,
+    Expectations,
+    Interval,
+    MachineInfo,
+    Observation,
+    Workload,
+)
 from autotune.schedext.catalogue.catalog import Catalog
+from tests.support import sessions
 from tests.support.sessions import run
 
 CATALOG = Catalog.load()
@@ -102,3 +112,26 @@ def test_what_failed_or_is_slower_is_not_varied() -> None:
     slow = replace(result("at_fifo", 0.5), verdict="slower")
     broken = CandidateResult(Candidate("at_batch"), "", "invalid", None, None, 0, 2, False)
     assert list(OfflinePlanner(CATALOG).propose(situation(BUSY, slow, broken))) == []
+
+
+def watched(possible: float, *by_order: str) -> Situation:
+    profile = replace(sessions.profile(), possible=possible)
+    return replace(situation(BUSY), profile=profile, expected=Expectations({"7": 10**9, "8": 10**8}, 10**9, by_order))
+
+
+def test_where_an_order_of_tasks_can_win_the_scheduler_that_knows_one_comes_first() -> None:
+    first = OfflinePlanner(CATALOG).propose(watched(0.24))[0]
+
+    assert first.candidate == Candidate("at_guided")
+    assert "can save up to 24%" in first.reason
+    assert "how long 2 tasks" in first.reason
+
+
+def test_the_proposal_says_that_tasks_are_known_by_their_order() -> None:
+    assert "1 of them by their order of start" in OfflinePlanner(CATALOG).propose(watched(0.24, "8"))[0].reason
+
+
+def test_it_is_not_proposed_where_nothing_can_be_won_or_nothing_is_known_of_the_tasks() -> None:
+    for known in (watched(0.01), replace(watched(0.24), expected=None), situation(BUSY)):
+        proposals = OfflinePlanner(CATALOG).propose(replace(known, candidates_affordable=50))
+        assert "at_guided" not in {one.candidate.scheduler for one in proposals}

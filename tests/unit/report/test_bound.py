@@ -80,7 +80,7 @@ def test_nothing_is_said_without_a_profile_and_where_nothing_was_tried(changed: 
     done = replace(ended(winner=None), **changed)
 
     assert bound.reached_sentence(done) is None
-    assert documents.bound_lines(done) == []
+    assert documents.why_lines(done) == []
 
 
 def test_a_session_that_ended_early_says_how_to_try_all_the_same() -> None:

@@ -16,9 +16,11 @@ from autotune.records import KernelState, SchedulerExit
 from autotune.schedext import kernel
 from autotune.schedext.kernel import (
     KernelLog,
+    events_between,
     exit_in_log,
     in_kernel_words,
     ops_matches,
+    read_events,
     read_state,
     too_old,
     wait_for,
@@ -266,3 +268,41 @@ def test_a_log_that_may_not_be_read_knows_nothing(tmp_path: Path) -> None:
 )
 def test_kernels_before_6_14_lack_what_our_schedulers_call(release: str, old: bool) -> None:
     assert too_old(release) is old
+
+
+# --- what the kernel counts ---
+
+EVENTS = """SCX_EV_SELECT_CPU_FALLBACK 0
+SCX_EV_DISPATCH_KEEP_LAST 123
+SCX_EV_BYPASS_DURATION 4567890123
+"""
+
+
+def with_events(top: Path, text: str) -> Path:
+    tree = write_tree(top, "enabled", "at_fifo")
+    (tree / "root" / "events").write_text(text)
+    return tree
+
+
+def test_the_kernels_counters_are_read_by_name(tmp_path: Path) -> None:
+    assert read_events(with_events(tmp_path, EVENTS)) == {
+        "select_cpu_fallback": 0,
+        "dispatch_keep_last": 123,
+        "bypass_duration": 4567890123,
+    }
+
+
+def test_without_a_scheduler_or_on_a_kernel_that_does_not_count_there_are_none(tmp_path: Path) -> None:
+    assert read_events(tmp_path / "absent") == {}
+    assert read_events(write_tree(tmp_path, "enabled", "at_fifo")) == {}
+
+
+def test_what_is_no_counter_is_passed_over_and_the_rest_is_bounded(tmp_path: Path) -> None:
+    odd = "SCX_EV_A -1\nSCX_EV_B many\nSCX_EV_C 1 2\nOTHER 4\n\nSCX_EV_D 5\n"
+    many = "".join(f"SCX_EV_X{number} 1\n" for number in range(1000))
+    assert read_events(with_events(tmp_path, odd + many)).keys() >= {"d", "x0"}
+    assert len(read_events(with_events(tmp_path, odd + many))) < 100
+
+
+def test_only_what_was_counted_in_between_is_told() -> None:
+    assert events_between({"a": 3, "b": 5, "c": 9}, {"a": 3, "b": 7, "d": 1, "c": 2}) == {"b": 2, "d": 1}

@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,19 @@ from autotune.errors import (
     UsageError,
     WorkloadError,
 )
-from autotune.events import Event, Finished, Notice, Problem, Warned
+from autotune.events import Event, Finished, Notice, Problem, Warned, WorkloadSeen
 from autotune.knowledge.store import Knowledge
 from autotune.lease import others, replacing
 from autotune.lease.other import Other
 from autotune.machine import select
 from autotune.machine.select import MachineChoice
-from autotune.records import BASELINE, Candidate, Workload
+from autotune.records import BASELINE, Candidate, RawTasks, Session, Workload
+from autotune.report import documents
+from autotune.schedext.programs.binaries import Places
 from autotune.session import start
 from tests.support.scripted_engine import ScriptedEngine, request
-from tests.support.scripted_machine import a_run
+from tests.support.scripted_machine import ScriptedMachine, a_run
+from tests.support.watched_tasks import a_task, a_turn, raw
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -263,3 +268,62 @@ def test_a_plan_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert start.problems(request(tmp_path), ScriptedEngine()) == []
     wrong = request(tmp_path, reports={"json": Path("/no/such/r.json")})
     assert [type(error) for error in start.problems(wrong, ScriptedEngine())] == [UsageError]
+
+
+# --- what the command does ---
+
+
+def watched_session(tmp_path: Path, tasks: RawTasks, **more: Any) -> tuple[Session, list[WorkloadSeen]]:
+    """A session in which each scheduler is a little slower than EEVDF, and a probe sees what it is told."""
+    heard: list[Event] = []
+    machine = ScriptedMachine(defaultdict(lambda: 1.3, {BASELINE: 1.0}), tasks=tasks)
+    settings = more.pop("settings", {})
+    asked = request(tmp_path, **more)
+    asked = replace(asked, settings=replace(asked.settings, **settings))
+    done = start.run(asked, heard.append, ScriptedEngine(machine))
+    return done, [event for event in heard if isinstance(event, WorkloadSeen)]
+
+
+BUILD = raw(
+    [a_task(7, arguments=("make",), end_s=1.0), a_task(8, 7, arguments=("cc", "--token=sk-ant-api03-" + "a" * 95))]
+)
+ALONE = raw([a_task(1, end_s=1.02, arguments=("sort", "x"))], [a_turn(1, 0.0, 1.02)])
+
+
+def test_what_a_session_saw_is_redacted_and_known_to_the_next_one_which_watches_no_run(tmp_path: Path) -> None:
+    first, (seen,) = watched_session(tmp_path, BUILD)
+    second, (known,) = watched_session(tmp_path, BUILD, settings={"observe": False})
+
+    assert seen.watched is not None
+    assert (seen.not_watched, known.not_watched) == ("", "--no-observe")
+    assert known.watched == seen.watched == second.watched == first.watched
+    assert "sk-ant" not in json.dumps(documents.session_json(first))
+
+
+def test_where_no_run_is_to_be_watched_and_nothing_is_known_a_session_goes_on(tmp_path: Path) -> None:
+    done, seen = watched_session(tmp_path, BUILD, settings={"observe": False})
+
+    assert seen == [WorkloadSeen(None, "--no-observe")]
+    assert done.watched is None
+    assert done.results[0].runs > 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "ends"),
+    [
+        ({"candidates": (), "settings": {"planner": "auto"}}, True),
+        ({"candidates": (), "settings": {"planner": "offline"}}, False),
+        ({"candidates": (), "settings": {"planner": "auto", "early_end": False}}, False),
+        ({"settings": {"planner": "auto"}}, False),
+    ],
+    ids=["by itself", "a planner was named", "not wanted", "candidates were named"],
+)
+def test_a_session_ends_early_only_where_nobody_said_what_to_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], ends: bool
+) -> None:
+    monkeypatch.setattr("autotune.tools.reasons.here", Places)
+    done, _ = watched_session(tmp_path, ALONE, **asked)
+
+    assert bool(done.ended_early) == ends
+    assert (len(done.results) == 1) == ends
+    assert done.failure is None

@@ -10,7 +10,15 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from autotune.config import parse_duration
-from autotune.errors import AttachError, DetachError, HolderLost, Interrupted, MachineLost, WorkloadError
+from autotune.errors import (
+    AttachError,
+    DetachError,
+    HolderLost,
+    Interrupted,
+    MachineLost,
+    RunnerLost,
+    WorkloadError,
+)
 from autotune.events import (
     BaselineKnown,
     Detached,
@@ -42,6 +50,7 @@ from autotune.records import (
     Session,
     Workload,
 )
+from autotune.records import Watched as WatchedRun
 from autotune.report import documents
 from autotune.session.options import SessionOptions
 from autotune.session.tuner import tune
@@ -666,3 +675,95 @@ def test_a_metric_that_is_not_wall_time_never_ends_a_session_early() -> None:
 
     assert planner.seen
     assert done.ended_early == ""
+
+
+# --- why it won ---
+
+
+def test_one_run_under_the_winner_is_watched_once_it_is_confirmed_and_is_no_trial() -> None:
+    done = Watched(BATCH)
+
+    assert done.session.winner == "fast"
+    at = done.machine.log.index("watch fast")
+    assert done.machine.log[at - 1 : at + 2] == ["attach fast", "watch fast", "detach fast"]
+    assert not [entry for entry in done.machine.log[at + 2 :] if entry.startswith("run")]
+    assert done.session.watched_winner is not None
+    assert done.session.watched_winner.wall_s == pytest.approx(0.8 * 1.03)
+    assert len([one for one in done.session.trials if one.candidate == "fast"]) == done.session.results[0].runs
+
+
+@pytest.mark.parametrize(
+    ("asked", "fast"),
+    [
+        ({"explain": False}, 0.8),
+        ({"not_watched": "--no-observe"}, 0.8),
+        ({"approve": lambda candidate, _proposal, *, editable: candidate}, 0.8),  # noqa: ARG005
+        ({}, 1.2),
+    ],
+    ids=["unwanted", "nothing to compare with", "each switch is asked for", "no winner"],
+)
+def test_otherwise_none_is(asked: dict[str, object], fast: float) -> None:
+    done = Watched(BATCH, fast=fast, **asked)
+
+    assert "watch fast" not in done.machine.log
+    assert done.session.watched_winner is None
+
+
+def test_a_budget_without_room_for_it_is_no_problem() -> None:
+    clock = Clock()
+    machine = TimedMachine({BASELINE: 1.0, "a": 0.5}, clock)
+    machine.tasks = BATCH
+    options = SessionOptions(seed=3, budget_s=24.0)
+    probe = ProbeSpec("tasks.o", "0" * 64)
+    told: list[Event] = []
+
+    def note(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, RoundStarted) and event.phase == "confirm":
+            clock.now_s = max(clock.now_s, 20.0)  # what is left is for the confirmation alone
+
+    done = tune(
+        Workload("x", ("x",), "/"), machine, ListPlanner([["a"]]), options, note, resolve, clock, probe=lambda: probe
+    )
+
+    assert "watch" in machine.log
+    assert "watch a" not in machine.log
+    assert done.failure is None
+
+
+@pytest.mark.parametrize(
+    "fault", [RunnerLost("the helper died"), MachineLost("the micro-VM died"), WorkloadError("no")]
+)
+def test_a_look_at_the_winner_that_fails_costs_the_verdict_nothing(fault: Exception) -> None:
+    class Fails(ScriptedMachine):
+        def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> WatchedRun:
+            if self.attached is not None:
+                raise fault
+            return super().watch(spec, probe, on_output)
+
+    machine = Fails({BASELINE: 1.0, "fast": 0.8}, tasks=BATCH)
+    probe, options = ProbeSpec("tasks.o", "0" * 64), SessionOptions(seed=3)
+    planner = ListPlanner([["fast"]])
+
+    done = tune(Workload("x", ("x",), "/"), machine, planner, options, lambda _e: None, resolve, probe=lambda: probe)
+
+    assert machine.attached is None
+    assert (done.winner, done.failure, done.watched_winner) == ("fast", None, None)
+    assert any(f"it is not known why fast won: {fault}" in warning for warning in done.warnings)
+
+
+def test_a_winner_that_was_ejected_while_it_was_watched_explains_nothing() -> None:
+    class Ejects(ScriptedMachine):
+        def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> WatchedRun:
+            seen = super().watch(spec, probe, on_output)
+            self.enabled += self.attached is not None  # somebody else was attached meanwhile
+            return seen
+
+    machine = Ejects({BASELINE: 1.0, "fast": 0.8}, tasks=BATCH)
+    probe, options = ProbeSpec("tasks.o", "0" * 64), SessionOptions(seed=3)
+    planner = ListPlanner([["fast"]])
+
+    done = tune(Workload("x", ("x",), "/"), machine, planner, options, lambda _e: None, resolve, probe=lambda: probe)
+
+    assert (done.winner, done.watched_winner) == ("fast", None)
+    assert any("it attached itself again during the run" in warning for warning in done.warnings)

@@ -12,6 +12,7 @@ import pytest
 
 from autotune import events
 from autotune.errors import AttachError, AutotuneError, Interrupted, PrivilegeError, RunnerLost, WorkloadError
+from autotune.knowledge.store import Knowledge
 from autotune.records import BASELINE
 from autotune.session import preflight, watching
 from tests.support.scripted_engine import ScriptedEngine, request
@@ -43,6 +44,28 @@ def test_it_warms_up_runs_once_more_and_then_watches(tmp_path: Path) -> None:
     assert seen.profile.wall_s == pytest.approx(2.06)
     assert seen.profile.tasks == 2
     assert scripted.given_back == 1
+
+
+def test_what_was_seen_is_known_to_later_sessions(tmp_path: Path) -> None:
+    asked, scripted = request(tmp_path), engine()
+
+    seen = watching.look(asked, lambda _event: None, scripted)
+
+    with Knowledge() as knowledge:
+        assert knowledge.known_workload(asked.workload, scripted.scripted.info) == seen.profile
+
+
+def test_a_store_that_cannot_be_written_costs_nothing_but_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "state").write_text("no directory")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    heard: list[events.Event] = []
+
+    assert watching.look(request(tmp_path), heard.append, engine()).profile.tasks == 2
+
+    (warned,) = [event.text for event in heard if isinstance(event, events.Warned)]
+    assert warned.startswith("the knowledge store cannot be read or written")
 
 
 def test_no_scheduler_is_attached(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from autotune.lease import applied
+from autotune.records import AttachSpec
+from autotune.schedext.holding.client import HolderClient
 from autotune.schedext.kernel import read_state, wait_for
 from tests.support import forked_program
 
@@ -72,6 +74,28 @@ def ejected(_child: subprocess.Popen[str]) -> None:
     Path("/proc/sysrq-trigger").write_text("S")
 
 
+def beside_another() -> dict[str, Any]:
+    """A session while another autotune, this process, has a scheduler attached."""
+    holder = HolderClient(libbpf=LIBBPF)
+    try:
+        holder.attach(AttachSpec("at_vtime", VTIME))
+        seen = autotune(
+            "cc",
+            "--machine",
+            "host",
+            "--scheduler",
+            "at_fifo",
+            "--budget",
+            "3m",
+            "--setup",
+            "touch /tmp/set-up",
+            "true",
+        )
+        return {**seen, "ops": read_state().ops, "was_set_up": Path("/tmp/set-up").exists()}
+    finally:
+        holder.close()
+
+
 SLOW_BUT_UNDER_AT_FIFO = "grep -qs at_fifo /sys/kernel/sched_ext/root/ops || sleep 0.6; sleep 0.2"
 
 
@@ -93,6 +117,7 @@ def main() -> None:
     seen["ejected"] = applying("at_fifo", then=ejected)
     seen["killed"] = applying("at_fifo", then=killed)
     seen["stop_after_kill"] = autotune("stop")
+    seen["beside_another"] = beside_another()
     other = subprocess.Popen(BY_HAND, start_new_session=True)
     wait_for(lambda now: now.state == "enabled", 30.0)
     seen["in_the_way"] = autotune("apply", "at_fifo")

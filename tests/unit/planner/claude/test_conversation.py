@@ -24,7 +24,7 @@ from autotune.planner.claude.service import ClaudeService
 from autotune.records import Candidate
 from tests.support.claude_conversation import FAKE_KEY, MODEL, noisy
 from tests.support.messages_server import Answer, ErrorEvent, Hang, Reset, Status, Step, submit, text, tool
-from tests.support.sessions import a_situation, outcome
+from tests.support.sessions import a_situation, outcome, profile
 
 # --- a good session --------------------------------------------------------------------------------------
 
@@ -147,6 +147,8 @@ def test_long_sessions_ask_for_a_cache_that_lasts(planning: Any) -> None:
         (tool("stop_scheduler", execution_id="exec-9"), "there is no execution"),
         (tool("system_monitor", command="stop"), "there is no monitor"),
         (tool("workload", command="get_history", workload_id="x"), "there is no workload"),
+        (tool("observe_workload", view="tasks", offset=0), "no run of the command was watched"),
+        (tool("observe_workload", view="secrets", offset=0), "view"),
         (tool("workload", command="create"), "needs description"),
         (tool("read_workload_file", path="../outside", offset=0), "only files below"),
         (tool("read_workload_file", path="/etc/passwd", offset=0), "only files below"),
@@ -173,6 +175,31 @@ def test_a_path_that_leads_out_only_where_it_is_opened_is_refused_too(planning: 
     session = planning(Answer([tool("read_workload_file", path="up/outside", offset=0)]), Answer([submit()]))
     session.propose()
     assert "not for the model" not in json.dumps(session.script.requests)
+
+
+def test_the_model_is_told_what_the_command_does_and_can_ask_for_more(planning: Any) -> None:
+    views = [tool("observe_workload", view=view, offset=0) for view in ("tasks", "timeline", "waits")]
+    session = planning(Answer(views), Answer([submit()]))
+    session.propose(a_situation(profile=profile(chain=())))
+    opening = session.script.requests[0]["messages"][0]["content"][0]["text"]
+    assert "## What the command does\n----- data" in opening
+    assert "At most 31 % less time is possible with the same work on 2 CPUs" in opening
+    assert "cc -c a.c: 3.000 s, 2, 2.000 s" in opening
+    tasks, timeline, waits = (json.loads(block["content"]) for block in session.results())
+    assert [row["key"] for row in tasks["by_cpu_time"]] == ["cc -c a.c", "ld a.o"]
+    assert len(timeline["cpus_busy"]) == 60
+    assert waits["by_time_waited"][0]["waited_s"] == 0.2
+
+
+def test_a_monitor_sets_what_the_command_does_beside_the_machine(planning: Any) -> None:
+    session = planning(
+        Answer([tool("system_monitor", command="start"), tool("system_monitor", command="stop", session_id="mon-1")]),
+        Answer([submit()]),
+    )
+    session.propose(a_situation(profile=profile()))
+    said = json.loads(session.results()[1]["content"])
+    assert said["command_when_watched"][0].startswith("At most 31 % less time is possible")
+    assert said["samples"] >= 2
 
 
 def test_files_of_the_workload_can_be_read_in_pieces(planning: Any, directory: Path) -> None:

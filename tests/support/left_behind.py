@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Runs a command as a user would, here or inside the VM, and prints as JSON how it ended and what it left behind.
+"""Runs a command as a user would, and prints as JSON how it ended and what it left behind.
 
-usage: bad_input.py JSON
-The JSON object: `argv`; optionally `env` (added to ours), `before` (a shell command run first), `after` (one whose
-output is brought back), and `hold` (the arguments of an AttachSpec: a scheduler that stays attached meanwhile).
+usage: left_behind.py JSON
+The JSON object: `argv`; optionally `env` (added to ours), `before` (a shell command run first), and `after` (one whose
+output is brought back).
 What is started is known by a variable in its environment, and has a directory of its own for temporary files.
 """
 
@@ -17,12 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 MARK = "BAD_INPUT_TEST"
-OPS = Path("/sys/kernel/sched_ext/root/ops")
 
 
 def marked(mark: str) -> list[str]:
@@ -36,23 +33,6 @@ def marked(mark: str) -> list[str]:
     return found
 
 
-@contextlib.contextmanager
-def held(spec: dict[str, Any] | None) -> Iterator[None]:
-    """A scheduler that somebody else has attached."""
-    if spec is None:
-        yield
-        return
-    from autotune.records import AttachSpec
-    from autotune.schedext.holding.client import HolderClient
-
-    holder = HolderClient(libbpf=spec.pop("libbpf"))
-    try:
-        holder.attach(AttachSpec(**spec))
-        yield
-    finally:
-        holder.close()
-
-
 def shell(command: str) -> str:
     done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True)
     return done.stdout.decode(errors="replace")
@@ -62,7 +42,7 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     shell(asked.get("before", ":"))
     mark = f"{os.getpid()}-{time.time_ns()}"
-    with held(asked.get("hold")), tempfile.TemporaryDirectory(prefix="bad-input-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="bad-input-") as scratch:
         os.chmod(scratch, 0o777)
         env = {**os.environ, "TMPDIR": scratch, **asked.get("env", {}), MARK: mark}
         started = time.monotonic()
@@ -74,7 +54,6 @@ def main() -> None:
             "stderr": done.stderr.decode(errors="backslashreplace")[-20_000:],
             "processes": marked(mark),
             "files": os.listdir(env["TMPDIR"]),
-            "ops": OPS.read_text().strip() if OPS.exists() else None,
             "elapsed_s": elapsed_s,
             "largest_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
             "after": shell(asked.get("after", ":")),
