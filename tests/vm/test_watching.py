@@ -170,40 +170,60 @@ def test_of_a_path_the_last_two_names_count(vm: ResilientVM, probe: ProbeSpec) -
     assert len({sorts[0], sorts[1], sorts[4], sorts[5]}) == 4  # a `tmp` of one's own counts
 
 
-@pytest.fixture(scope="module")
-def guided(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec) -> AttachSpec:
-    """at_guided with what a run of the batch below lets it expect."""
+def prepared(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec, command: str) -> AttachSpec:
+    """Return how to attach at_guided with what a run of this command lets it expect."""
     sources = resources.bpf_source_dir()
     scheduler = build(sources / "at_guided.bpf.c", headers=kernel.headers)
     guide = build(sources / "probes" / "guide.bpf.c", headers=kernel.headers)
-    expected = expect(watched(vm, probe, BATCH)[0])
+    expected = expect(watched(vm, probe, command)[0])
     return AttachSpec(
         "at_guided", str(scheduler.object_path), guide=GuideSpec(str(guide.object_path), guide.sha256, expected)
     )
 
 
 BATCH = jobs(*(f"4000 short{number}" for number in range(8)), "40000 long")
+POOL = "for n in 4000 4000 4000 4000 4000 4000 40000; do (i=0; while [ $i -lt $n ]; do i=$((i+1)); done) & done; wait"
+"""Workers that execute nothing: all have the same program, and differ by their order alone."""
+
+
+@pytest.fixture(scope="module")
+def guided(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec) -> AttachSpec:
+    return prepared(vm, kernel, probe, BATCH)
 
 
 def waiting_share(seen: TasksSeen) -> float:
-    """Return how much of its life the long job waited for a CPU."""
-    (long,) = [task for task in seen.tasks if task.executed and task.arguments[-1:] == ("long",)]
-    return long.wait_s / (long.end_s - long.start_s)
+    """Return how much of its life the longest job waited for a CPU."""
+    longest = max(seen.tasks, key=lambda task: task.cpu_s)
+    return longest.wait_s / (longest.end_s - longest.start_s)
+
+
+def under(vm: ResilientVM, spec: AttachSpec, probe: ProbeSpec, command: str) -> TasksSeen:
+    """Watch a command while a scheduler is attached that is not ejected."""
+    vm.attach(spec)
+    try:
+        seen = watched(vm, probe, command)[0]
+    finally:
+        detached = vm.detach()
+    assert detached.exit is not None
+    assert detached.exit.reason == "unregistered from user space"
+    return seen
 
 
 def test_the_long_job_of_a_batch_hardly_waits_when_it_is_expected(
     vm: ResilientVM, probe: ProbeSpec, guided: AttachSpec
 ) -> None:
     plain = waiting_share(watched(vm, probe, BATCH)[0])
-    vm.attach(guided)
-    try:
-        ordered = waiting_share(watched(vm, probe, BATCH)[0])
-    finally:
-        detached = vm.detach()
 
-    assert detached.exit is not None
-    assert detached.exit.reason == "unregistered from user space"
-    assert ordered < plain / 2
+    assert waiting_share(under(vm, guided, probe, BATCH)) < plain / 2
+
+
+def test_the_long_worker_of_a_pool_is_known_by_its_order(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec) -> None:
+    spec = prepared(vm, kernel, probe, POOL)
+    assert spec.guide is not None
+    assert len(spec.guide.expectations.by_order) >= 7
+    plain = waiting_share(watched(vm, probe, POOL)[0])
+
+    assert waiting_share(under(vm, spec, probe, POOL)) < plain / 2
 
 
 def test_a_guide_with_impossible_expectations_is_refused_and_nothing_is_attached(
@@ -217,14 +237,10 @@ def test_a_guide_with_impossible_expectations_is_refused_and_nothing_is_attached
         assert vm.state().state == "disabled"
 
 
-def test_without_a_guide_it_schedules_what_it_knows_nothing_of(vm: ResilientVM, guided: AttachSpec) -> None:
-    vm.attach(replace(guided, guide=None))
-    try:
-        assert vm.run(shell(BATCH)).exit_code == 0
-    finally:
-        detached = vm.detach()
-    assert detached.exit is not None
-    assert detached.exit.reason == "unregistered from user space"
+def test_without_a_guide_it_schedules_what_it_knows_nothing_of(
+    vm: ResilientVM, probe: ProbeSpec, guided: AttachSpec
+) -> None:
+    assert under(vm, replace(guided, guide=None), probe, BATCH).tasks
 
 
 def test_the_source_is_where_an_installed_package_has_it() -> None:
