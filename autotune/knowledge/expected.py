@@ -13,15 +13,13 @@ import sqlite3
 import time
 from dataclasses import dataclass, field
 
-from autotune import reading
 from autotune.knowledge import sqlite
-from autotune.knowledge.watched import FORGOTTEN_AFTER, LEAST_WEIGHT, Damaged, place
+from autotune.knowledge.watched import FORGOTTEN_AFTER, LEAST_WEIGHT, Damaged, document, place
 from autotune.records import Expectations, MachineInfo
-from autotune.wire import from_json, to_json
+from autotune.wire import to_json
 
 MOST_CHAINS = 8192
 MOST_NS = 30 * 24 * 3600 * 10**9
-MOST_DOCUMENT_CHARACTERS = 1_000_000
 VERSION = 1
 """Of the numbers of tasks: one more when `bpf_src/include/at_identity.h` makes others, and all is learned anew."""
 
@@ -77,13 +75,7 @@ def merged(before: TasksKnown, seen: Expectations, runs: int) -> TasksKnown:
 
 def _memory(row: sqlite3.Row) -> TasksKnown:
     """Return what a row keeps. Raises Damaged."""
-    text = row["document"]
-    if not isinstance(text, str) or len(text) > MOST_DOCUMENT_CHARACTERS:
-        raise Damaged("it is no text of a size that is written here")
-    try:
-        memory = reading.shaped(lambda found: from_json(TasksKnown, found), reading.parsed_json(text))
-    except ValueError as error:
-        raise Damaged(str(error)) from error
+    memory = document(row, TasksKnown)
     expected = memory.expected
     if memory.version != VERSION:
         raise Damaged("its tasks have other numbers than they have now")

@@ -17,7 +17,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
@@ -28,6 +28,7 @@ from autotune.knowledge.past import PastResult, PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
 from autotune.records import Expectations, MachineInfo, Profile, Session, Workload
 
+T = TypeVar("T")
 BETWEEN_RUNS_S = 0.2
 """How long a run waits to be written, while others write: it is written with the next one otherwise."""
 MOST_PROFILES = 1000
@@ -208,12 +209,7 @@ class Knowledge:
     def known_workload(self, workload: Workload, machine: MachineInfo) -> Profile | None:
         """Return what runs of this workload that were watched on such a machine showed; None where none was. One that
         is damaged is passed over with a warning."""
-        try:
-            with self._transaction() as db:
-                return watched.known(db, fingerprint(workload), machine)
-        except watched.Damaged as error:
-            self._warn(f"what is known of this command is damaged and not used: {error}")
-            return None
+        return self._known("what is known of this command", watched.known, workload, machine)
 
     def learn_expected(self, workload: Workload, machine: MachineInfo, seen: Expectations) -> Expectations:
         """Merge what a run of this workload lets expect of its tasks with what those before did. Return the whole."""
@@ -223,11 +219,20 @@ class Knowledge:
     def known_expected(self, workload: Workload, machine: MachineInfo) -> Expectations | None:
         """Return what to expect of this workload's tasks on such a machine; None where nothing is known. What is
         damaged is passed over with a warning."""
+        return self._known("what to expect of this command's tasks", expected.known, workload, machine)
+
+    def _known(
+        self,
+        what: str,
+        read: Callable[[sqlite3.Connection, str, MachineInfo], T | None],
+        workload: Workload,
+        machine: MachineInfo,
+    ) -> T | None:
         try:
             with self._transaction() as db:
-                return expected.known(db, fingerprint(workload), machine)
+                return read(db, fingerprint(workload), machine)
         except watched.Damaged as error:
-            self._warn(f"what to expect of this command's tasks is damaged and not used: {error}")
+            self._warn(f"{what} is damaged and not used: {error}")
             return None
 
     # --- profiles: the notes that a model keeps ---

@@ -16,13 +16,14 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.records import MachineInfo, Profile, ProfileSlot, TaskGroup
 from autotune.wire import from_json, to_json
 
+T = TypeVar("T")
 LEAST_WEIGHT = 0.25
 """Of a new run: what a command did long ago matters less and less."""
 FORGOTTEN_AFTER = 4
@@ -158,15 +159,20 @@ def _merged_counts(old: Mapping[str, int], new: Mapping[str, int], weight: float
 
 def _memory(row: sqlite3.Row, machine: MachineInfo) -> Memory:
     """Return what a row keeps. Raises Damaged."""
+    memory = document(row, Memory)
+    _require_sound(memory, machine)
+    return memory
+
+
+def document(row: sqlite3.Row, kind: type[T]) -> T:
+    """Return the record that is kept as a row's document. Raises Damaged; its values may still be any."""
     text = row["document"]
     if not isinstance(text, str) or len(text) > MOST_DOCUMENT_CHARACTERS:
         raise Damaged("it is no text of a size that is written here")
     try:
-        memory = reading.shaped(lambda found: from_json(Memory, found), reading.parsed_json(text))
+        return reading.shaped(lambda found: from_json(kind, found), reading.parsed_json(text))
     except ValueError as error:
         raise Damaged(str(error)) from error
-    _require_sound(memory, machine)
-    return memory
 
 
 def _require_sound(memory: Memory, machine: MachineInfo) -> None:
