@@ -279,7 +279,7 @@ class _Tuning:
             return
         candidate = entry.proposal.candidate
         is_same_point = self._measured.points[self._baselines.best] == candidate.params
-        asks_first = self._options.approve is not None  # and was told that no more is attached
+        asks_first = self._options.approve is not None  # and each switch is one more question
         if asks_first or not is_same_point or not self._budgeting.has_room_to_explain():
             return
         self._reporter.report(Step("observe", f"{self._workload.title}, under {candidate.key}"))
