@@ -19,7 +19,7 @@ from autotune.records import BASELINE
 from autotune.verdict.chain import Remainder
 from autotune.verdict.race import ALPHA, Race
 
-MANY, FEW = 400, 100
+MANY, FEW = 1000, 100
 CONTINUATIONS = 5
 EQUAL = dict.fromkeys("abcdef", 1.0)
 ONE_BETTER = EQUAL | {"d": 1.02}

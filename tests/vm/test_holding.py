@@ -32,12 +32,12 @@ SHAPES = ("direct", "script", "script that waits", "session", "forked twice", "g
 KILLED = {
     "autotune+guard": ("script", "deaf"),
     "holder+guard": ("script", "deaf"),
-    "holder": SHAPES,
+    "holder": ("direct", "session", "forked twice"),
     "autotune": ("script", "forked twice"),
     "autotune+holder": SHAPES,
-    "": ("direct", "script", "group", "deaf"),
+    "": ("direct", "group", "deaf"),
 }
-"""Shapes of programs, by who is killed."""
+"""Shapes of programs, by who is killed: all of them where only the guard is left to end them."""
 
 
 @pytest.fixture(scope="module")

@@ -92,14 +92,14 @@ def test_threads_programs_that_execute_others_and_long_command_lines(vm: Resilie
         " if left else os.execv('/bin/true', ['true', 'x' * 100000])\n"
     )
     first = python(code)
-    argv = (*first.argv, "20", code)
+    argv = (*first.argv, "8", code)
     seen = vm.watch(replace(first, argv=argv, timeout_s=300.0), probe)
     tasks = decode(seen.tasks).tasks
 
     last = next(task for task in tasks if task.arguments[:1] == ("true",))
     assert seen.run.exit_code == 0
     assert len(last.arguments[1]) < 500  # cut
-    assert len([task for task in tasks if task.is_thread and task.tgid == last.pid]) == 21
+    assert len([task for task in tasks if task.is_thread and task.tgid == last.pid]) == 9
 
 
 def test_thousands_of_short_tasks_are_all_there(vm: ResilientVM, probe: ProbeSpec) -> None:
