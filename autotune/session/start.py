@@ -40,6 +40,7 @@ from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.programs import binaries
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import continuation, guiding, keeping, observing, preflight, tuner
+from autotune.session.budgeting import LEAST_RUNS_TO_WATCH
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
 from autotune.session.journal import Journal
@@ -47,6 +48,9 @@ from autotune.session.options import SessionOptions
 from autotune.session.recalled import Recalled
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
+
+SHARE_OF_A_PROBE = 1 / LEAST_RUNS_TO_WATCH
+"""Of the budget that is left, what compiling the probe may take: no more than the run that it watches."""
 
 
 class Engine:
@@ -256,7 +260,7 @@ def _tune(
                 recorder,
                 resolve,
                 deadline=deadline,
-                probe=lambda: engine.probe(machine, deadline),
+                probe=lambda: engine.probe(machine, Deadline(deadline.left_s() * SHARE_OF_A_PROBE)),
                 guiding=guide,
             )
 

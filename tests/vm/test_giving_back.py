@@ -32,7 +32,7 @@ def disturbed(vm: ResilientVM, cases: list[tuple[str, str]], *options: str, **en
     asked = []
     for when, how in cases:
         length = CONFIRMED if when == "confirm" else SHORT
-        argv = ["cc", "--machine", "host", *options, *length, *WORKLOAD]
+        argv = ["cc", "--machine", "host", "--no-observe", *options, *length, *WORKLOAD]
         asked.append({"when": when, "how": how, "argv": argv, "env": env})
     seen = dict(zip(cases, guest_json(vm, "giveback.py", json.dumps(asked), timeout_s=3600.0), strict=True))
     assert not [one["error"] for one in seen.values() if "error" in one], seen

@@ -101,7 +101,17 @@ SLOW_BUT_UNDER_AT_FIFO = "grep -qs at_fifo /sys/kernel/sched_ext/root/ops || sle
 
 def tuned_and_kept() -> dict[str, Any]:
     """A whole session beside somebody else's scheduler, whose winner is kept until Ctrl-C."""
-    options = ["--machine", "host", "--replace-current", "--apply", "--scheduler", "at_fifo", "--runs", "6"]
+    options = [
+        "--machine",
+        "host",
+        "--replace-current",
+        "--apply",
+        "--scheduler",
+        "at_fifo",
+        "--runs",
+        "6",
+        "--no-observe",
+    ]
     child, said = started("cc", *options, SLOW_BUT_UNDER_AT_FIFO)
     kept = read_state().ops
     child.send_signal(signal.SIGINT)

@@ -51,7 +51,7 @@ def flip(name: str) -> None:
 
 
 def session(arguments: list[str]) -> dict[str, Any]:
-    fixed = ("cc", "--machine", "host", "--planner", "offline", "--json", "-")
+    fixed = ("cc", "--machine", "host", "--planner", "offline", "--no-observe", "--json", "-")
     done = forked_program.run(*fixed, *arguments, timeout_s=LIMIT_S)
     report = json.loads(done.stdout) if done.stdout.startswith(b"{") else None
     return {"exit_code": done.returncode, "said": done.stderr.decode(), "report": report, "state": read_state().state}
