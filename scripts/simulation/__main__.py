@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
         "--errors", type=float, nargs="*", default=[0.3, 1.0], metavar="X",
         help="deviations of the logarithm of learned lengths (%(default)s)",
     )  # fmt: skip
-    parser.add_argument("--forks-only", action="store_true", help="ignore who waited for whom: `make` with any -j")
+    parser.add_argument(
+        "--forks-only", action="store_true", help="ignore that parents wait for children: `make` with any -j"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows as JSON too")
     return parser
 

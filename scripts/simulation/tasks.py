@@ -3,8 +3,9 @@
 for another. Pure.
 
 A task starts when its parent has come as far as it had when it forked. A sleep that the kernel ended (a timer, a
-device) takes as long again. One that another task ended lasts until that task has come as far as it had then; the wait
-of a `make` for any of its jobs so becomes a wait for the one that was first.
+device) takes as long again. A parent that slept until a child ended sleeps until that ends; the wait of a `make` for
+any of its jobs so becomes a wait for the one that was first. Other sleeps are left out: a device's interrupt wakes in
+the name of whatever task is on that CPU, which tells nothing of who waits for whom.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from typing import Literal
 
 from autotune.observe.bound import Ledger
 from autotune.observe.decode import TasksSeen, Turn, WatchedTask
+
+ENDING_S = 0.001
+"""A task that wakes its parent so soon before its end, or after it, wakes it by ending."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,11 @@ def _note_sleep(book: _Book, drafts: list[_Draft], index: int, turn: Turn, signa
     if turn.waker == 0:
         drafts[index].add(since_s, Point(after_s, "sleep", sleep_s=turn.slept_s))
         return 0
-    waker = book.at(turn.waker, turn.runnable_s) if waits and turn.waker is not None else None
-    if waker is None or waker == index:
+    child = book.at(turn.waker, turn.runnable_s) if waits and turn.waker is not None else None
+    if child is None or not book.ended_for(child, index, turn.runnable_s):
         return 0
     drafts[index].add(since_s, Point(after_s, "wait", signal))
-    drafts[waker].add(turn.runnable_s, Point(book.used_s(waker, turn.runnable_s), "signal", signal))
+    drafts[child].add(turn.runnable_s, Point(book.cpu_s(child), "signal", signal))
     return 1
 
 
@@ -112,6 +116,14 @@ class _Book:
         ones = self._by_pid.get(pid, [])
         place = bisect_right(ones, at_s, key=lambda one: self._tasks[one].start_s)
         return ones[place - 1] if place else None
+
+    def cpu_s(self, index: int) -> float:
+        return self._tasks[index].cpu_s
+
+    def ended_for(self, index: int, parent: int, at_s: float) -> bool:
+        """Return whether a task is a child of another, and had ended then."""
+        task = self._tasks[index]
+        return task.parent == self._tasks[parent].pid and at_s >= task.end_s - ENDING_S
 
     def used_s(self, index: int, at_s: float) -> float:
         """Return the CPU time of a task until then. Turns that are not known are spread evenly over its life."""

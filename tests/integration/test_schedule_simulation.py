@@ -214,9 +214,23 @@ def test_who_waited_for_whom_holds_on_more_cpus_unless_only_forks_count() -> Non
     assert wall_s(forks, 1, "fair") == pytest.approx(3.0, abs=0.01)
 
 
+def test_a_sleep_that_an_interrupt_ended_in_anothers_name_is_no_wait_for_it() -> None:
+    """The kernel names whoever was on the CPU: a sibling, or a child that runs on."""
+    seen = TasksSeen(
+        (
+            a_task(10, end_s=3.0, cpu_s=1.0),
+            a_task(11, 10, start_s=0.1, end_s=2.0),
+            a_task(12, 10, start_s=0.1, end_s=3.0, cpu_s=0.5),
+        ),
+        (a_turn(10, 1.0, 1.5, slept_s=0.5, waker=11), a_turn(12, 2.0, 2.5, slept_s=1.0, waker=11)),
+    )
+
+    assert [point.kind for task in tasks_of(seen) for point in task.points] == ["fork", "fork"]
+
+
 def test_a_task_of_very_many_turns_is_read_in_a_moment() -> None:
     amount = 50_000
-    turns = tuple(a_turn(2, 0.01 * at, 0.01 * at + 0.004, slept_s=0.006, waker=1) for at in range(amount))
+    turns = tuple(a_turn(2, 0.01 * at, 0.01 * at + 0.004, slept_s=0.006) for at in range(amount))
     end_s = 0.01 * amount
     seen = TasksSeen((a_task(1, end_s=end_s), a_task(2, 1, end_s=end_s, cpu_s=0.004 * amount)), turns)
 
@@ -224,7 +238,7 @@ def test_a_task_of_very_many_turns_is_read_in_a_moment() -> None:
     tasks = tasks_of(seen)
 
     assert time.process_time() - started_s < 10.0
-    assert [point.kind for point in tasks[1].points] == ["wait"] * amount
+    assert [point.kind for point in tasks[1].points] == ["sleep"] * amount
     assert tasks[1].points[-1].after_s == pytest.approx(0.004 * (amount - 1), abs=0.005)
 
 
