@@ -77,7 +77,7 @@ class _Event(NamedTuple):
 
 
 @dataclass
-class _Chain:
+class _Branch:
     """The longest chain from a task's event that was taken last: events are taken from the end of the run to its
     start."""
 
@@ -90,7 +90,7 @@ class _Chain:
 def chains(seen: TasksSeen) -> dict[int, float]:
     """Return, by the `id` of each task, the CPU time in s from its start to the end of the longest chain it begins."""
     ledger = Ledger(seen)
-    found = {id(one): _Chain(one.end_s, 0.0) for one in seen.tasks}
+    found = {id(one): _Branch(one.end_s, 0.0) for one in seen.tasks}
     order = {id(one): number for number, one in enumerate(seen.tasks)}  # who was forked comes after who forked it
     for event in sorted(_events(seen, ledger), key=lambda one: (-one.at_s, one.kind, -order[id(one.task)])):
         mine = found[id(event.task)]
