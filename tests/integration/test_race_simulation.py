@@ -76,12 +76,22 @@ def test_nor_on_the_least_gain_that_is_wanted(shape: str, sessions: int) -> None
 STATISTICS = [("mean", 70), ("median", 70), ("p75", 70), ("p90", 120)]
 
 
+JUDGED_SHAPES = ("normal", "heavy tail", "autocorrelated", "outliers", "CPUs differ", "baseline is noisy")
+"""Those in which a statistic other than the typical run could be fooled. Where the baseline is noisy, all candidates
+are truly better by p75 and p90."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("statistic", "runs"), STATISTICS)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "statistic", "runs"),
+    [
+        (shape, statistic, runs)
+        for shape in JUDGED_SHAPES
+        for statistic, runs in STATISTICS
+        if (shape, statistic[0]) != ("baseline is noisy", "p")
+    ],
+)
 def test_nor_on_the_statistic_that_is_judged(shape: str, statistic: str, runs: int) -> None:
-    if shape == "baseline is noisy" and statistic in ("p75", "p90"):
-        return  # then all candidates are truly better by it
     world = World(EQUAL, shape=shape, statistic=statistic, runs=runs)
     tally = simulate(world, FEW, 45_000, f"six equal, {statistic}, {shape}")
     assert tally.share_won <= allowed(ALPHA, FEW)
