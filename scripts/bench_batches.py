@@ -25,8 +25,8 @@ from scripts.longtail import measuring, results  # noqa: E402
 from scripts.longtail.__main__ import add_shape  # noqa: E402
 from scripts.longtail.batch import KINDS, Batch, Shape, make  # noqa: E402
 
-CANDIDATES = ("at_batch", "at_batch:long_first=true", "at_guided")
-JUDGED = "at_guided"
+CANDIDATES = ("at_batch", "at_batch:long_first=true", measuring.GUIDED)
+JUDGED = measuring.GUIDED
 GOAL_MEAN, GOAL_EACH = 0.9, 0.8
 """Parts of the possible that the judged scheduler is to reach, on average and in each batch."""
 

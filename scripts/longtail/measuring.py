@@ -34,6 +34,8 @@ from .results import Lengths, Sample, samples
 
 NICENESS = -20
 NICE = f"{BASELINE}, long job at nice {NICENESS}"
+GUIDED = "at_guided"
+"""The scheduler that goes by what was seen in a run before."""
 SESSION_S = 3600
 WARM_UPS = 1
 
@@ -79,9 +81,17 @@ def session(
 
 
 def of_batch(batch: Batch, candidates: Sequence[str], *, cpus: int, rounds: int) -> dict[str, list[Sample]]:
-    """Return the runs of EEVDF and the candidates in one session of `autotune cc`."""
+    """Return the runs of EEVDF and the candidates in one session of `autotune cc`. Those of a scheduler that goes by
+    what was seen before do not count where nothing was."""
     options = ["--prepare", batch.prepare, "--cleanup", batch.clean, "--command-name", batch.kind.name]
-    return samples(session(batch.directory, batch.start, candidates, cpus=cpus, rounds=rounds, options=options))
+    document = session(batch.directory, batch.start, candidates, cpus=cpus, rounds=rounds, options=options)
+    found = samples(document)
+    if document.get("watched") is None:
+        blind = [key for key in found if key.partition(":")[0] == GUIDED]
+        for key in blind:
+            print(f"{key} does not count, it had nothing to go by: {document.get('not_watched')}", file=sys.stderr)
+            del found[key]
+    return found
 
 
 def watched_and_niced(batch: Batch, *, cpus: int, rounds: int) -> tuple[Lengths, dict[str, list[Sample]]]:

@@ -269,6 +269,21 @@ def test_a_session_is_an_ordinary_command_line_in_the_batchs_directory(
         assert " ".join(words) in " ".join(argv)
 
 
+@pytest.mark.parametrize(("watched", "counts"), [(None, False), ({"tasks": 40}, True)])
+def test_the_guided_scheduler_does_not_count_where_it_had_nothing_to_go_by(
+    watched: object, counts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [("race", key, 1.0, 1.0) for key in (BASELINE, "at_batch", "at_guided", "at_guided:slice_us=5000")]
+    document = session(*runs) | {"watched": watched, "not_watched": "" if watched else "the probe failed"}
+    monkeypatch.setattr(measuring, "session", lambda *_words, **_given: document)
+    batch = Batch(KINDS["compression"], tmp_path, ())
+
+    found = measuring.of_batch(batch, ["at_batch", "at_guided"], cpus=2, rounds=5)
+
+    assert (len(found) == 4) is counts
+    assert {BASELINE, "at_batch"} <= found.keys()
+
+
 def test_a_session_without_a_document_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda argv, **_given: subprocess.CompletedProcess(argv, 4))
 
