@@ -241,9 +241,9 @@ RULES: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
     ("section-allowed", "another program", {"helpers": 'SEC("kprobe/x") int f(void *c) { return 0; }'}, {}),
     (
         "section-allowed",
-        "another tracepoint",
-        {"helpers": 'SEC("tp_btf/sys_enter") int f(u64 *c) { return 0; }'},
+        "a tracepoint",
         {"helpers": 'SEC("tp_btf/sched_process_exec") int f(u64 *c) { return 0; }'},
+        {"helpers": "static int f(u64 *c) { return 0; }"},
     ),
     (
         "section-allowed",

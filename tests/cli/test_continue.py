@@ -16,7 +16,7 @@ import pytest
 
 from autotune.config import KEYS
 from autotune.machine import select
-from autotune.records import BASELINE, AttachSpec, ProbeSpec
+from autotune.records import BASELINE, AttachSpec, GuideSpec, ProbeSpec
 from autotune.session import preflight, start
 from tests.support.command_line import error_of, run
 from tests.support.scripted_machine import ScriptedMachine
@@ -36,6 +36,7 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     monkeypatch.setattr(start.Engine, "resolver", resolve)
     monkeypatch.setattr(start.Engine, "require", lambda *_given: None)
     monkeypatch.setattr(start.Engine, "probe", lambda *_given: ProbeSpec("tasks.o", "0" * 64))
+    monkeypatch.setattr(start.Engine, "guide", lambda *given: GuideSpec("guide.o", "0" * 64, given[-1]))
     monkeypatch.setattr(start.Engine, "busy", lambda *_given: None)
     monkeypatch.setattr(preflight, "CHECKS", ())
     return found

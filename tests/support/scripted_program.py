@@ -21,7 +21,7 @@ sys.path[:0] = [{root!r}]
 from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
 from autotune.session import preflight
-from autotune.records import AttachSpec
+from autotune.records import AttachSpec, GuideSpec, ProbeSpec
 from autotune.errors import PrivilegeError
 from tests.support.scripted_machine import ScriptedMachine, a_run
 
@@ -74,6 +74,7 @@ if os.environ.get("MARK"):
     Recorder.__call__ = marking
 Engine.require = lambda *_: None
 Engine.probe = lambda *_: ProbeSpec("tasks.o", "0" * 64)
+Engine.guide = lambda *given: GuideSpec("guide.o", "0" * 64, given[-1])
 Engine.busy = lambda *_: None
 preflight.CHECKS = ()  # its commands are names for what the scripted machine does
 Engine.resolver = lambda *_: lambda candidate: AttachSpec(candidate.scheduler, "x.o")
