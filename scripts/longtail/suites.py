@@ -111,7 +111,7 @@ class Transcode(Kind):
     name = "video_transcode"
     summary = "ffmpeg transcodes short clips and one long video, a thread each"
     tools = ("ffmpeg",)
-    start_up = 0.67
+    start_up = 0.8
     long_name = "lecture.mkv"
     FRAMES = 180
     SIZE = "160x120"
