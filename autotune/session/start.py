@@ -50,7 +50,7 @@ from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
 
 SHARE_OF_A_PROBE = 1 / LEAST_RUNS_TO_WATCH
-"""Of the budget that is left, what compiling the probe may take: no more than the run that it watches."""
+"""Of the budget that is left, what compiling the probe or the guide may take: no more than the run that is watched."""
 
 
 class Engine:
@@ -243,7 +243,11 @@ def _tune(
         options = _options(request, name, busy or MachineBefore())
         past = Recalled(knowledge, request.workload, machine.info, lambda text: recorder(Warned(text)))
         options = dataclasses.replace(options, known=options.known or past.profile())
-        guide = guiding.Guiding(lambda expected: engine.guide(machine, deadline, expected), past.merged)
+
+        def share() -> Deadline:
+            return Deadline(deadline.left_s() * SHARE_OF_A_PROBE)
+
+        guide = guiding.Guiding(lambda expected: engine.guide(machine, share(), expected), past.merged)
         past.guide(guide)
         parts = dataclasses.replace(
             _parts(request, catalog, machine, guide.resolver(resolve), recorder, knowledge),
@@ -260,7 +264,7 @@ def _tune(
                 recorder,
                 resolve,
                 deadline=deadline,
-                probe=lambda: engine.probe(machine, Deadline(deadline.left_s() * SHARE_OF_A_PROBE)),
+                probe=lambda: engine.probe(machine, share()),
                 guiding=guide,
             )
 
