@@ -108,31 +108,31 @@ def test_odd_output_comes_over_whole(vm: ResilientVM) -> None:
     assert many.stdout.total_bytes == 30_000_000
 
 
-def test_what_the_workload_writes_is_thrown_away(kernel: Kernel, tmp_path: Path) -> None:
-    (tmp_path / "input").write_text("host\n")
-    machine = own_vm(kernel, tmp_path)
-    try:
-        seen = machine.run(shell("cat input; echo guest > input; echo new > made; cat input made", tmp_path))
-    finally:
-        machine.close()
-    assert seen.stdout.head == "host\nguest\nnew\n"
-    assert (tmp_path / "input").read_text() == "host\n"
-    assert not (tmp_path / "made").exists()
-
-
-def test_unless_it_is_to_be_kept(kernel: Kernel, tmp_path: Path) -> None:
+def test_what_the_workload_writes_stays_inside_and_is_kept_where_that_was_asked_for(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    """At last the VM dies, which is told apart from a command that fails."""
     work, kept = tmp_path / "work", tmp_path / "kept, with a comma"
     work.mkdir()
     kept.mkdir()
     (work / "gone").write_text("x")
+    (work / "input").write_text("host\n")
     machine = own_vm(kernel, work, keep=kept)
     try:
+        seen = machine.run(shell("cat input; echo guest > input; echo new > made; cat input made", work))
         machine.run(shell("mkdir -p a/b; echo made > a/b/file; rm gone", work))
+        assert sorted(path.name for path in work.rglob("*")) == ["gone", "input"]
         counts = machine.keep_writes()
+        with pytest.raises(MachineLost, match="the micro-VM is lost"):
+            machine.run(shell("echo c > /proc/sysrq-trigger; sleep 30", work, timeout_s=30.0))
     finally:
         machine.close()
+    assert seen.stdout.head == "host\nguest\nnew\n"
+    assert (work / "input").read_text() == "host\n"
+    assert sorted(path.name for path in work.rglob("*")) == ["gone", "input"]
     below = kept / work.relative_to("/")
     assert (below / "a/b/file").read_text() == "made\n"
+    assert (below / "input").read_text() == "guest\n"
     assert f"{work}/gone" in (kept / ".autotune-deleted").read_text()
     assert counts["files"] >= 1
     assert counts["problems"] == []
@@ -162,15 +162,6 @@ def test_pristine_runs_start_from_the_same_files_as_the_user_who_called_sudo(
             seen = machine.measure(shell("id -u; cat made; ls; rm input; echo x >> made", tmp_path), None)
             assert seen.run.stdout.head == f"{DAEMON}\nprepared\ninput\nkept\nmade\n", seen.run
             assert seen.evidence.problem is None
-    finally:
-        machine.close()
-
-
-def test_a_vm_that_dies_is_told_apart_from_a_command_that_fails(kernel: Kernel, tmp_path: Path) -> None:
-    machine = own_vm(kernel, tmp_path)
-    try:
-        with pytest.raises(MachineLost, match="the micro-VM is lost"):
-            machine.run(shell("echo c > /proc/sysrq-trigger; sleep 30", tmp_path, timeout_s=30.0))
     finally:
         machine.close()
 
