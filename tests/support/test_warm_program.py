@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support import warm_program
@@ -43,3 +44,15 @@ def test_nothing_of_one_is_in_the_next(tmp_path: Path) -> None:
 def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         warm_program.run("import time; time.sleep(60)", env={}, cwd=tmp_path, timeout_s=0.5)
+
+
+def test_another_is_started_when_a_test_has_ended_the_one_that_forks(tmp_path: Path) -> None:
+    text = "print('here')"
+    assert warm_program.run(text, env={}, cwd=tmp_path).stdout == b"here\n"
+    forking = [one for one in psutil.Process().children() if "tests.support.warm_program" in one.cmdline()]
+    for one in forking:
+        one.kill()
+        one.wait()
+
+    assert len(forking) == 1
+    assert warm_program.run(text, env={}, cwd=tmp_path).stdout == b"here\n"

@@ -46,7 +46,7 @@ def run(
     readers = [_Reader(reading) for reading, _ in pipes[:2]]
     asked = {"text": text, "arguments": arguments, "env": dict(env), "cwd": os.path.abspath(cwd)}
     try:
-        socket.send_fds(_helper(), [json.dumps(asked).encode()], [writing for _, writing in pipes])
+        _send(json.dumps(asked).encode(), [writing for _, writing in pipes])
     finally:
         for _, writing in pipes:
             os.close(writing)
@@ -57,6 +57,16 @@ def run(
             raise subprocess.TimeoutExpired(["autotune", *arguments], timeout_s)
         code = os.waitstatus_to_exitcode(int(told.readline()))
     return subprocess.CompletedProcess(["autotune", *arguments], code, *(reader.read() for reader in readers))
+
+
+def _send(request: bytes, fds: list[int]) -> None:
+    """Send a request to the process that forks. A test that ends all descendants of its own has ended that one too:
+    another is started."""
+    try:
+        socket.send_fds(_helper(), [request], fds)
+    except (BrokenPipeError, ConnectionResetError):
+        _helper.cache_clear()
+        socket.send_fds(_helper(), [request], fds)
 
 
 class _Reader(threading.Thread):
