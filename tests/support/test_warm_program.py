@@ -49,7 +49,8 @@ def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
 def test_another_is_started_when_a_test_has_ended_the_one_that_forks(tmp_path: Path) -> None:
     text = "print('here')"
     assert warm_program.run(text, env={}, cwd=tmp_path).stdout == b"here\n"
-    forking = [one for one in psutil.Process().children() if "tests.support.warm_program" in one.cmdline()]
+    living = [one for one in psutil.Process().children() if one.status() != psutil.STATUS_ZOMBIE]
+    forking = [one for one in living if "tests.support.warm_program" in one.cmdline()]
     for one in forking:
         one.kill()
         one.wait()

@@ -188,7 +188,7 @@ def test_the_looks_come_at_quarters_with_an_early_one_for_clear_cases() -> None:
 
 def test_a_single_look_may_risk_all_and_four_have_the_levels_of_their_spending() -> None:
     assert looks(2, 0.025)[0].level == pytest.approx(0.025)
-    assert [look.level for look in looks(16, 0.025)] == pytest.approx([0.00313, 0.00674, 0.01091, 0.01581], abs=5e-6)
+    assert [look.level for look in looks(16, 0.025)] == pytest.approx([0.003125, 0.00674, 0.01091, 0.01581], abs=5e-6)
 
 
 def test_a_leader_must_show_more_the_later_it_is() -> None:
