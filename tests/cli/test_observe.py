@@ -45,7 +45,7 @@ def test_progress_goes_to_standard_error_so_that_the_result_can_be_piped() -> No
     document = json.loads(result.stdout)
     assert document["version"] == 1
     assert document["profile"]["groups"][0]["key"] == "cc x.c"
-    assert "Observe" in result.stderr
+    assert "Watching a run" in result.stderr
 
 
 def test_a_trace_is_written_whole(tmp_path: Path) -> None:
