@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from autotune.observe.bound import Ledger
@@ -83,7 +83,7 @@ class _Branch:
 
     at_s: float
     length_s: float
-    joined_s: float = field(default=0.0)
+    joined_s: float = 0.0
     """Of the parent's chain, from the end of this task on."""
 
 
