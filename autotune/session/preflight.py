@@ -32,8 +32,9 @@ from autotune.planner import knob_model
 from autotune.planner.claude import cost, credentials
 from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
-from autotune.session import keeping, tuner
+from autotune.session import keeping
 from autotune.session.request import SessionRequest
+from autotune.session.state import BASELINE_RUNS
 from autotune.verdict.budget import LEAST_RACE_RUNS
 from autotune.verdict.statistic import Statistic
 
@@ -344,7 +345,7 @@ def _budget(start: Start) -> None:
     """Refuse a budget that ends before one candidate has run, as far as past sessions here, or common sense, tell."""
     settings = start.request.settings
     points = len(parameters.points(start.request.workload.parameters))
-    of_baseline = settings.warmup + max(tuner.BASELINE_RUNS, settings.least_rounds)
+    of_baseline = settings.warmup + max(BASELINE_RUNS, settings.least_rounds)
     runs = points * of_baseline + LEAST_RACE_RUNS
     run_s, why = _known_run_s(start)
     if settings.budget < runs * run_s:

@@ -43,8 +43,10 @@ from autotune.session import continuation, guiding, keeping, observing, prefligh
 from autotune.session.budgeting import LEAST_RUNS_TO_WATCH
 from autotune.session.busy import MachineBefore, watch
 from autotune.session.ending import described
+from autotune.session.guiding import Resolver
 from autotune.session.journal import Journal
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.recalled import Recalled
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
@@ -87,7 +89,7 @@ class Engine:
         """Return what others do on the host before the session; None where nobody looks."""
         return watch()
 
-    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> tuner.Resolver:
+    def resolver(self, catalog: Catalog, machine: Machine, listener: Listener, deadline: Deadline) -> Resolver:
         """Return the function that finds or builds what attaching a candidate needs, before the deadline."""
         return CatalogResolver(machine.headers, catalog, notify=lambda text: listener(Warned(text)), deadline=deadline)
 
@@ -256,24 +258,23 @@ def _tune(
             seed=options.seed,
         )
         with planning(parts) if show is None else showing(parts, show) as planner:
-            tuner.tune(
-                request.workload,
+            whole = SessionParts(
                 machine,
                 planner,
-                options,
                 recorder,
                 resolve,
                 deadline=deadline,
                 probe=lambda: engine.probe(machine, share()),
                 guiding=guide,
             )
+            tuner.tune(request.workload, whole, options)
 
 
 def _parts(
     request: SessionRequest,
     catalog: Catalog,
     machine: Machine | None,
-    resolve: tuner.Resolver,
+    resolve: Resolver,
     listener: Listener,
     knowledge: Knowledge,
 ) -> Parts:

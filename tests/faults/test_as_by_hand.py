@@ -32,6 +32,7 @@ from autotune.records import Session as SessionRecord
 from autotune.records import Workload
 from autotune.report import documents, markup
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.remarks import Remarks
 from autotune.session.tuner import tune
 from tests.support import sessions
@@ -202,7 +203,7 @@ class Session:
         with contextlib.closing(Hands(Place(str(self.work), pristine, invoking_identity()))) as machine:
             work = Workload(command, argv, str(self.work), ENV, pristine=pristine, **workload)
             options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, warmup=0)
-            return tune(work, machine, ListPlanner([["x"]]), options, self.heard.append, resolve)
+            return tune(work, SessionParts(machine, ListPlanner([["x"]]), self.heard.append, resolve), options)
 
     def lines(self) -> list[str]:
         return self.log.read_text().split()

@@ -25,6 +25,7 @@ from autotune.machine.local import invoking_identity
 from autotune.measure.client import shell_argv
 from autotune.records import BASELINE, Run, RunSpec, Session, Workload
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
@@ -138,7 +139,7 @@ def session(machine: Hands, cwd: Path, **given: object) -> tuple[Session, Finish
     told: list[Event] = []
     work = Workload(**{"command": "c", "argv": ("true",), "cwd": str(cwd), "env": ENV, **given})  # type: ignore[arg-type]
     options = SessionOptions(seed=3, max_rounds=4, budget_s=60.0)
-    result = tune(work, machine, ListPlanner([["x"]]), options, told.append, resolve)
+    result = tune(work, SessionParts(machine, ListPlanner([["x"]]), told.append, resolve), options)
     finished = told[-1]
     assert isinstance(finished, Finished)
     assert result.failure is None, result.failure
@@ -275,7 +276,7 @@ ASLEEP = MachineFault("the machine slept for 31.0 s during the run")
 def tuned(machine: ScriptedMachine, cwd: Path) -> Session:
     work = Workload("c", ("true",), str(cwd), ENV)
     options = SessionOptions(seed=3, max_rounds=4, budget_s=60.0)
-    return tune(work, machine, ListPlanner([["x"]]), options, lambda _event: None, resolve)
+    return tune(work, SessionParts(machine, ListPlanner([["x"]]), lambda _event: None, resolve), options)
 
 
 @pytest.mark.parametrize("times", [1, 3])

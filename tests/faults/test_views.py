@@ -32,7 +32,8 @@ from tests.support import sessions as builders
 def choose(kind, **choice):
     yield SimpleNamespace(info=builders.machine(), headers=None)
 
-def tune(workload, machine, planner, options, listener, *rest, **more):
+def tune(workload, parts, options):
+    machine, listener = parts.machine, parts.listener
     listener(events.Step("boot", "booting"))
     listener(events.MachineReady(machine.info, workload))
     for one in (builders.BATCH, builders.FIFO, builders.VTIME):

@@ -23,6 +23,7 @@ from autotune.records import BASELINE, AttachSpec, Candidate, Measurement, RunSp
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import workload
@@ -94,7 +95,9 @@ class Place:
             parts = Parts(settings, work, CATALOG, machine, resolve, self.heard.append, knowledge, seed=seed)
             given = SessionOptions(seed=seed, **options)
             session = tune(
-                work, machine, stack.enter_context(planning(parts)), given, self.heard.append, resolve, clock
+                work,
+                SessionParts(machine, stack.enter_context(planning(parts)), self.heard.append, resolve, clock=clock),
+                given,
             )
             knowledge.record(session)
         return session

@@ -21,6 +21,7 @@ from autotune.errors import WorkloadError
 from autotune.records import BASELINE, CandidateResult, Found, Guard, Metric, Run, Session, Workload
 from autotune.report import documents, formats, markup
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.results import MEDIANS_DIFFER
 from autotune.session.tuner import tune
 from autotune.verdict.stats import log_speedup, ratio_text
@@ -47,7 +48,9 @@ def scripted(seed: int, gains: list[float], noise: float, swing: float, drift: f
     machine = ScriptedMachine({}, faults={key: runs(gain) for key, gain in speeds.items()})
     names = [key for key in speeds if key != BASELINE]
     options = SessionOptions(seed=seed)
-    return tune(Workload("x", ("x",), "/"), machine, ListPlanner([names]), options, lambda _event: None, resolve)
+    return tune(
+        Workload("x", ("x",), "/"), SessionParts(machine, ListPlanner([names]), lambda _event: None, resolve), options
+    )
 
 
 SESSIONS = st.builds(
@@ -157,7 +160,9 @@ def test_rare_slow_runs_of_the_baseline_are_warned_of_at_the_end() -> None:
 
     machine = ScriptedMachine({"a": 1.0, "b": 1.0}, faults={BASELINE: every_fourth})
     options = SessionOptions(seed=1)
-    session = tune(Workload("x", ("x",), "/"), machine, ListPlanner([["a", "b"]]), options, lambda _e: None, resolve)
+    session = tune(
+        Workload("x", ("x",), "/"), SessionParts(machine, ListPlanner([["a", "b"]]), lambda _e: None, resolve), options
+    )
     assert any("runs took far more or less time than the rest" in text for text in session.warnings)
 
 
@@ -165,7 +170,9 @@ def test_a_slow_warm_up_run_is_no_outlier() -> None:
     walls = iter([30.0])
     machine = ScriptedMachine({"a": 1.0}, faults={BASELINE: lambda: a_run(next(walls, 1.0))})
     options = SessionOptions(seed=1, warmup=1)
-    session = tune(Workload("x", ("x",), "/"), machine, ListPlanner([["a"]]), options, lambda _e: None, resolve)
+    session = tune(
+        Workload("x", ("x",), "/"), SessionParts(machine, ListPlanner([["a"]]), lambda _e: None, resolve), options
+    )
     assert session.trials[0].run.wall_s == 30.0
     assert not any("far more or less" in text for text in session.warnings), session.warnings
 
@@ -197,7 +204,7 @@ def test_whatever_number_a_command_prints_the_session_ends_in_words(
     work = Workload("x", ("x",), "/", metric_regex="m (.)", goal=goal, metrics=(Metric("n", "n (.)"),), guards=(guard,))
     options = SessionOptions(budget_s=3600.0, seed=1, max_rounds=6)
     try:
-        session = tune(work, machine, ListPlanner([["at_fifo"]]), options, lambda _event: None, resolve)
+        session = tune(work, SessionParts(machine, ListPlanner([["at_fifo"]]), lambda _event: None, resolve), options)
     except WorkloadError:
         return
     for kind in formats.OPTIONS:

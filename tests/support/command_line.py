@@ -84,7 +84,8 @@ def choose(kind, **choice):
     finally:
         open("given-back", "w").close()
 
-def tune(workload, machine, planner, options, listener, *rest, **more):
+def tune(workload, parts, options):
+    machine, listener = parts.machine, parts.listener
     interrupted = False
     try:
         listener(events.MachineReady(machine.info, workload))

@@ -17,6 +17,7 @@ from autotune.records import BASELINE, AttachSpec, Candidate, Session
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.schedext.programs.binaries import Places
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.messages_server import Answer, Script, Step, submit
 from tests.support.scripted_machine import ScriptedMachine
@@ -53,7 +54,11 @@ class Room:
         with closing(Knowledge()) as knowledge, ExitStack() as stack:
             parts = Parts(Settings(**settings), work, CATALOG, self.machine, attach_spec, self.heard.append, knowledge)
             planner = stack.enter_context(planning(parts))
-            return tune(work, self.machine, planner, options or SessionOptions(seed=1), self.heard.append, attach_spec)
+            return tune(
+                work,
+                SessionParts(self.machine, planner, self.heard.append, attach_spec),
+                options or SessionOptions(seed=1),
+            )
 
     @property
     def chosen(self) -> list[tuple[str, str]]:

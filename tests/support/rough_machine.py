@@ -10,6 +10,7 @@ from autotune.events import Event, Finished
 from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Run, RunSpec, Session, Workload
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import ScriptedMachine, a_run
@@ -44,7 +45,7 @@ def after(good: int, *then: BaseException | int) -> Iterator[BaseException | int
 def session(machine: ScriptedMachine, events: list[Event] | None = None, **workload: Any) -> tuple[Session, Finished]:
     heard: list[Event] = [] if events is None else events
     work = Workload("true", ("true",), "/", **workload)
-    result = tune(work, machine, ListPlanner([["x"]]), SessionOptions(seed=3), heard.append, resolve)
+    result = tune(work, SessionParts(machine, ListPlanner([["x"]]), heard.append, resolve), SessionOptions(seed=3))
     finished = heard[-1]
     assert isinstance(finished, Finished)
     assert finished.session == result

@@ -19,6 +19,7 @@ from autotune.machine.vm.microvm import MicroVM
 from autotune.measure.client import shell_argv
 from autotune.records import AttachSpec, Candidate, Run, RunSpec, Workload
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.guest import REPOSITORY, built_object, guest_env, own_vm
 from tests.support.list_planner import ListPlanner
@@ -166,7 +167,7 @@ def test_setup_runs_below_and_until_after_cleanup_and_renamed_directories_are_ke
     fifo = AttachSpec("at_fifo", built_object("at_fifo", kernel))
     tried = (Candidate("at_fifo"),)
     options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, warmup=0, budget_s=90.0, user_candidates=tried)
-    result = tune(work, room.vm, ListPlanner([]), options, heard.append, lambda _candidate: fifo)
+    result = tune(work, SessionParts(room.vm, ListPlanner([]), heard.append, lambda _candidate: fifo), options)
     assert result.failure is None, result.failure
     assert [trial.invalid for trial in result.trials] == [None] * len(result.trials)
     told = [one.text for one in heard if isinstance(one, Warned)]

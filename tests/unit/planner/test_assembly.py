@@ -26,6 +26,7 @@ from autotune.planner.claude.replay import replay
 from autotune.records import Candidate, MachineInfo, Proposal
 from autotune.schedext.catalogue import custom
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.tools.reasons import unusable
 from tests.support.generated_schedulers import kept
@@ -199,7 +200,7 @@ def test_what_is_shown_after_the_baseline_is_what_is_sent(room: Room) -> None:
     with closing(Knowledge()) as memory:
         parts = Parts(Settings(), work, CATALOG, room.machine, attach_spec, room.heard.append, memory)
         with assembly.showing(parts, shown.append) as planner:
-            tune(work, room.machine, planner, SessionOptions(seed=1), room.heard.append, attach_spec)
+            tune(work, SessionParts(room.machine, planner, room.heard.append, attach_spec), SessionOptions(seed=1))
     room.machine = ScriptedMachine(dict(TIMES))
     room.run(Answer([submit()]))
     (sent,) = room.script.requests
@@ -290,7 +291,9 @@ def test_a_generated_scheduler_that_was_detached_three_times_is_offered_by_nobod
     with closing(Knowledge()) as memory:
         parts = Parts(Settings(), workload(), catalog, room.machine, attach_spec, room.heard.append, memory)
         with assembly.planning(parts) as planner:
-            session = tune(workload(), room.machine, planner, SessionOptions(seed=1), room.heard.append, attach_spec)
+            session = tune(
+                workload(), SessionParts(room.machine, planner, room.heard.append, attach_spec), SessionOptions(seed=1)
+            )
     assert "at_fifo" in [result.candidate.scheduler for result in session.results]
     assert "custom:mine" not in [result.candidate.scheduler for result in session.results]
 

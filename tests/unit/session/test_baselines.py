@@ -26,6 +26,7 @@ from autotune.report import documents, html, hyperfine, markup
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.views import plot, terminal_table
 from tests.support import sessions
@@ -52,7 +53,7 @@ def session(
     chosen = tuple(Candidate(name) for name in names)
     planner = options.pop("planner", ListPlanner([]))
     given = SessionOptions(**{"seed": 3, "user_candidates": chosen, **options})
-    result = tune(workload, machine, planner, given, heard.append, resolve)
+    result = tune(workload, SessionParts(machine, planner, heard.append, resolve), given)
     assert machine.attached is None
     return result, heard
 
@@ -159,7 +160,7 @@ def test_where_the_budget_has_room_for_few_they_run_at_the_best_value() -> None:
     machine.faults = {key: measured(wall_s * 10) for key, wall_s in machine.times.items()}
     heard: list[Event] = []
     options = SessionOptions(seed=3, budget_s=300.0, user_candidates=(Candidate("a"), Candidate("b")))
-    done = tune(WORK, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: now[0])
+    done = tune(WORK, SessionParts(machine, ListPlanner([]), heard.append, resolve, clock=lambda: now[0]), options)
     first = [one.candidate for one in heard if isinstance(one, RunStarted) and one.phase == "race"]
     tried = {one for one in first if not records.is_baseline(one)}
     assert tried
@@ -364,7 +365,7 @@ def test_a_budget_without_room_for_two_pairs_of_all_rivals_says_that_it_confirms
     machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
     options = SessionOptions(seed=3, budget_s=260.0, user_candidates=(Candidate("a"),))
     work = replace(WORK, parameters=(near,))
-    tune(work, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: clock[0])
+    tune(work, SessionParts(machine, ListPlanner([]), heard.append, resolve, clock=lambda: clock[0]), options)
     (known,) = [one for one in heard if isinstance(one, BaselineKnown)]
     assert known.baseline.detectable is None
 
@@ -380,7 +381,7 @@ def test_a_scheduler_is_built_once_for_all_values_and_one_that_cannot_be_is_name
 
     machine = ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.2, 0.9)))
     options = SessionOptions(seed=3, user_candidates=(Candidate("bad"), Candidate("a")))
-    done = tune(WORK, machine, ListPlanner([]), options, lambda _event: None, build)
+    done = tune(WORK, SessionParts(machine, ListPlanner([]), lambda _event: None, build), options)
     assert built == ["bad", "a"]
     assert [one for one in done.warnings if "left out" in one] == ["bad is left out: it does not compile"]
     assert done.winner == "a jobs=8"
@@ -399,6 +400,6 @@ def test_a_budget_too_small_for_all_values_is_named_at_the_first_run(budget_s: f
     machine = ScriptedMachine({}, faults={"eevdf": one, "a": one})
     options = SessionOptions(seed=3, budget_s=budget_s, user_candidates=(Candidate("a"),))
     with contextlib.suppress(WorkloadError):
-        tune(WORK, machine, ListPlanner([]), options, heard.append, resolve, clock=lambda: clock[0])
+        tune(WORK, SessionParts(machine, ListPlanner([]), heard.append, resolve, clock=lambda: clock[0]), options)
     warned = [one.text for one in heard if isinstance(one, Warned) and "too small for a verdict" in one.text]
     assert bool(warned) is is_warned

@@ -15,6 +15,7 @@ from autotune.records import BASELINE, Measurement, RunSpec, Session, Surroundin
 from autotune.report import documents, html, markup
 from autotune.session import disturbed
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.views import plot
 from tests.support import sessions
@@ -42,7 +43,7 @@ def session(loud: Sequence[int] = (), **options: float) -> Session:
     machine = Neighbours({BASELINE: 1.0, "a": 0.8, "b": 1.0}, loud=loud)
     given = SessionOptions(seed=3, **options)  # type: ignore[arg-type]
     workload = Workload("true", ("true",), "/")
-    return tune(workload, machine, ListPlanner([["a", "b"]]), given, lambda _event: None, resolve)
+    return tune(workload, SessionParts(machine, ListPlanner([["a", "b"]]), lambda _event: None, resolve), given)
 
 
 SOME = (2, 6, 7)

@@ -20,6 +20,7 @@ from autotune.errors import (
 from autotune.events import Event, Warned
 from autotune.records import BASELINE, Workload
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.rough_machine import Rough, after, session
@@ -73,7 +74,11 @@ def test_where_the_baseline_fails_it_is_that_which_is_raised_and_cleanup_is_a_wa
     machine.faults[BASELINE] = lambda: a_run(1.0, 7)
     heard: list[Event] = []
     with pytest.raises(WorkloadError, match="exit code 7"):
-        tune(Workload("b", ("b",), "/", cleanup="c"), machine, ListPlanner([]), SessionOptions(), heard.append, resolve)
+        tune(
+            Workload("b", ("b",), "/", cleanup="c"),
+            SessionParts(machine, ListPlanner([]), heard.append, resolve),
+            SessionOptions(),
+        )
     assert any(isinstance(event, Warned) and "cleanup command failed" in event.text for event in heard)
 
 

@@ -18,6 +18,7 @@ from autotune.records import BASELINE, Found, Measurement, Metric, RunSpec, Sess
 from autotune.report import documents
 from autotune.schedext.catalogue import custom
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.verdict import guards
 from tests.support.list_planner import ListPlanner, resolve
@@ -74,7 +75,7 @@ def session(
     names = [key for key in times if key != BASELINE]
     machine = SideMachine(times, side)
     settings = SessionOptions(seed=3, **options)  # type: ignore[arg-type]
-    return tune(workload, machine, ListPlanner([names]), settings, heard.append, resolve)
+    return tune(workload, SessionParts(machine, ListPlanner([names]), heard.append, resolve), settings)
 
 
 FASTER = {BASELINE: 1.0, "a": 0.8}
@@ -189,7 +190,7 @@ def test_the_probe_runs_only_where_its_guard_is_on() -> None:
     for texts, probe in (((), True), (("latency:off",), False)):
         workload = Workload("true", ("true",), "/", guards=guards.chosen(texts))
         options = SessionOptions(seed=3)
-        tune(workload, Noting(FASTER), ListPlanner([["a"]]), options, lambda _event: None, resolve)
+        tune(workload, SessionParts(Noting(FASTER), ListPlanner([["a"]]), lambda _event: None, resolve), options)
         assert {one.probe for one in specs} == {probe}
         specs.clear()
 
@@ -290,7 +291,11 @@ def percentile_session(budget_s: float) -> Session:
     workload = Workload("true", ("true",), "/")
     options = SessionOptions(seed=3, statistic="p95", budget_s=budget_s)
     planner = ListPlanner([["a"]])
-    return tune(workload, SideMachine(FASTER, side), planner, options, lambda _event: None, resolve, lambda: now[0])
+    return tune(
+        workload,
+        SessionParts(SideMachine(FASTER, side), planner, lambda _event: None, resolve, clock=lambda: now[0]),
+        options,
+    )
 
 
 def test_a_budget_without_room_for_a_percentile_is_refused_with_one_that_has() -> None:

@@ -53,6 +53,7 @@ from autotune.records import (
 from autotune.records import Watched as WatchedRun
 from autotune.report import documents
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.list_planner import ListPlanner, resolve
 from tests.support.scripted_machine import WATCHED, ScriptedMachine, a_run
@@ -63,11 +64,8 @@ def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | Non
     told: list[Event] = []
     result = tune(
         workload or Workload("true", ("true",), "/"),
-        machine,
-        ListPlanner(list(sets)),
+        SessionParts(machine, ListPlanner(list(sets)), told.append, resolve),
         SessionOptions(seed=3, **options),  # type: ignore[arg-type]
-        told.append,
-        resolve,
     )
     assert isinstance(told[-1], Finished)
     assert machine.attached is None, "a scheduler was left attached"
@@ -113,7 +111,9 @@ def timed_session(run_s: float, budget_s: float, names: list[str], fast: str | N
     machine = TimedMachine(times, clock)
     options = SessionOptions(seed=3, budget_s=budget_s)
     workload = Workload("true", ("true",), "/")
-    done = tune(workload, machine, ListPlanner([list(names)]), options, lambda _event: None, resolve, clock)
+    done = tune(
+        workload, SessionParts(machine, ListPlanner([list(names)]), lambda _event: None, resolve, clock=clock), options
+    )
     assert machine.attached is None
     assert clock.now_s <= budget_s + 3 * run_s + 1.0, "the budget was overrun"
     return done
@@ -163,7 +163,11 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     clock = Clock()
     machine, planner = TimedMachine({BASELINE: 20.0, "a": 20.0}, clock), ListPlanner([["a"]])
     options = SessionOptions(seed=3, budget_s=100.0)
-    done = tune(Workload("true", ("true",), "/"), machine, planner, options, lambda _event: None, resolve, clock)
+    done = tune(
+        Workload("true", ("true",), "/"),
+        SessionParts(machine, planner, lambda _event: None, resolve, clock=clock),
+        options,
+    )
     assert planner.seen == []
     assert done.failure is None
     early, late = (warning for warning in done.warnings if "budget" in warning)
@@ -189,7 +193,11 @@ def test_the_time_left_counts_the_sets_to_come_and_the_confirmation(
 
     options = SessionOptions(seed=3, budget_s=budget_s)
     workload = Workload("true", ("true",), "/")
-    tune(workload, TimedMachine(times, clock), ListPlanner([list(one) for one in sets]), options, note, resolve, clock)
+    tune(
+        workload,
+        SessionParts(TimedMachine(times, clock), ListPlanner([list(one) for one in sets]), note, resolve, clock=clock),
+        options,
+    )
     for at_s, left_s, phase in seen:
         assert left_s <= budget_s - at_s + 1e-6
         if phase != "tail":
@@ -220,7 +228,11 @@ def test_a_budget_too_small_for_a_verdict_says_so_at_once_with_one_that_is_not(
 
         options = SessionOptions(seed=3, budget_s=given_s, user_candidates=tuple(map(Candidate, names)))
         try:
-            done = tune(Workload("true", ("true",), "/"), machine, ListPlanner([]), options, note, resolve, clock)
+            done = tune(
+                Workload("true", ("true",), "/"),
+                SessionParts(machine, ListPlanner([]), note, resolve, clock=clock),
+                options,
+            )
         except WorkloadError as error:
             return [f"{len(at_run)}: {error.hint}"], 0
         sentence = documents.baseline_sentence(done.baseline, is_time=True) if done.baseline else ""
@@ -248,7 +260,11 @@ def test_where_switching_costs_as_much_as_a_run_race_and_confirmation_share_the_
     machine = SlowToAttach({BASELINE: 2.0, **dict.fromkeys(names, 2.0)}, clock)
     told: list[Event] = []
     options = SessionOptions(seed=3, budget_s=150.0)
-    tune(Workload("true", ("true",), "/"), machine, ListPlanner([names]), options, told.append, resolve, clock)
+    tune(
+        Workload("true", ("true",), "/"),
+        SessionParts(machine, ListPlanner([names]), told.append, resolve, clock=clock),
+        options,
+    )
     phases = [event.phase for event in told if isinstance(event, RoundStarted)]
     assert phases.count("race") >= 3
 
@@ -264,7 +280,11 @@ def test_the_time_that_planning_took_is_not_promised_to_candidates() -> None:
     told: list[Event] = []
     machine = TimedMachine({BASELINE: 10.0, **dict.fromkeys(SIX, 10.0)}, clock)
     options = SessionOptions(seed=3, budget_s=600.0)
-    tune(Workload("true", ("true",), "/"), machine, SlowPlanner([SIX]), options, told.append, resolve, clock)
+    tune(
+        Workload("true", ("true",), "/"),
+        SessionParts(machine, SlowPlanner([SIX]), told.append, resolve, clock=clock),
+        options,
+    )
     (planned,) = [event.allotted for event in told if isinstance(event, RacePlanned)]
     rounds = [event for event in told if isinstance(event, RoundStarted) and event.phase == "race"]
     assert planned.rounds == len(rounds) < planned.most_rounds
@@ -515,7 +535,9 @@ def test_the_planner_hears_what_its_first_set_showed() -> None:
     machine = ScriptedMachine({BASELINE: 1.0, "a": 1.1, "b": 0.8})
     planner = ListPlanner([["a"], ["b"]])
     told: list[Event] = []
-    result = tune(Workload("t", ("t",), "/"), machine, planner, SessionOptions(seed=1), told.append, resolve)
+    result = tune(
+        Workload("t", ("t",), "/"), SessionParts(machine, planner, told.append, resolve), SessionOptions(seed=1)
+    )
     assert [item.candidate.key for item in planner.seen[1].results] == ["a"]
     assert result.winner == "b"
 
@@ -539,11 +561,8 @@ def test_the_same_seed_gives_the_same_order_of_runs() -> None:
         machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0, "c": 1.0})
         tune(
             Workload("t", ("t",), "/"),
-            machine,
-            ListPlanner([["a", "b", "c"]]),
+            SessionParts(machine, ListPlanner([["a", "b", "c"]]), told.append, resolve),
             SessionOptions(seed=9),
-            told.append,
-            resolve,
         )
         orders.append([event.candidate for event in told if isinstance(event, RunStarted)])
         assert any(isinstance(event, Detached) for event in told)
@@ -571,7 +590,9 @@ class Watched:
         asked = SessionOptions(seed=3, **options)  # type: ignore[arg-type]
         probe = ProbeSpec("tasks.o", "0" * 64)
         listener = self.events.append
-        self.session = tune(workload, self.machine, self.planner, asked, listener, resolve, probe=lambda: probe)
+        self.session = tune(
+            workload, SessionParts(self.machine, self.planner, listener, resolve, probe=lambda: probe), asked
+        )
 
     @property
     def seen(self) -> list[WorkloadSeen]:
@@ -635,7 +656,9 @@ def test_no_run_is_watched_where_it_would_be_a_large_share_of_the_budget(budget_
     probe = ProbeSpec("tasks.o", "0" * 64)
     planner, told = ListPlanner([["a"]]), list[Event]()
 
-    done = tune(workload, machine, planner, options, told.append, resolve, clock, probe=lambda: probe)
+    done = tune(
+        workload, SessionParts(machine, planner, told.append, resolve, clock=clock, probe=lambda: probe), options
+    )
 
     assert ("watch" in machine.log) == watched
     assert done.not_watched == ("" if watched else "a run is too large a share of the budget")
@@ -671,7 +694,7 @@ def test_a_metric_that_is_not_wall_time_never_ends_a_session_early() -> None:
     planner, options = ListPlanner([["fast"]]), SessionOptions(seed=3, early_end=True)
     workload, probe = Workload("x", ("x",), "/", metric_regex="(.)"), ProbeSpec("tasks.o", "0" * 64)
 
-    done = tune(workload, machine, planner, options, lambda _event: None, resolve, probe=lambda: probe)
+    done = tune(workload, SessionParts(machine, planner, lambda _event: None, resolve, probe=lambda: probe), options)
 
     assert planner.seen
     assert done.ended_early == ""
@@ -723,7 +746,9 @@ def test_a_budget_without_room_for_it_is_no_problem() -> None:
             clock.now_s = max(clock.now_s, 20.0)  # what is left is for the confirmation alone
 
     done = tune(
-        Workload("x", ("x",), "/"), machine, ListPlanner([["a"]]), options, note, resolve, clock, probe=lambda: probe
+        Workload("x", ("x",), "/"),
+        SessionParts(machine, ListPlanner([["a"]]), note, resolve, clock=clock, probe=lambda: probe),
+        options,
     )
 
     assert "watch" in machine.log
@@ -745,7 +770,11 @@ def test_a_look_at_the_winner_that_fails_costs_the_verdict_nothing(fault: Except
     probe, options = ProbeSpec("tasks.o", "0" * 64), SessionOptions(seed=3)
     planner = ListPlanner([["fast"]])
 
-    done = tune(Workload("x", ("x",), "/"), machine, planner, options, lambda _e: None, resolve, probe=lambda: probe)
+    done = tune(
+        Workload("x", ("x",), "/"),
+        SessionParts(machine, planner, lambda _e: None, resolve, probe=lambda: probe),
+        options,
+    )
 
     assert machine.attached is None
     assert (done.winner, done.failure, done.watched_winner) == ("fast", None, None)
@@ -763,7 +792,11 @@ def test_a_winner_that_was_ejected_while_it_was_watched_explains_nothing() -> No
     probe, options = ProbeSpec("tasks.o", "0" * 64), SessionOptions(seed=3)
     planner = ListPlanner([["fast"]])
 
-    done = tune(Workload("x", ("x",), "/"), machine, planner, options, lambda _e: None, resolve, probe=lambda: probe)
+    done = tune(
+        Workload("x", ("x",), "/"),
+        SessionParts(machine, planner, lambda _e: None, resolve, probe=lambda: probe),
+        options,
+    )
 
     assert (done.winner, done.watched_winner) == ("fast", None)
     assert any("it attached itself again during the run" in warning for warning in done.warnings)

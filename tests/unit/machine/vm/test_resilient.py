@@ -14,6 +14,7 @@ from autotune.machine.vm.resilient import ResilientVM
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import BASELINE, AttachSpec, Candidate, Run, RunSpec
 from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.planning_room import CATALOG, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
@@ -55,7 +56,7 @@ def test_the_run_that_was_lost_with_it_is_repeated_and_the_session_goes_on() -> 
     times = {BASELINE: 1.0, "at_fifo": 0.8}
     machine = resilient(ScriptedMachine(dict(times), faults={"at_fifo": lost}), ScriptedMachine(dict(times)))
     options = SessionOptions(seed=1, user_candidates=(Candidate("at_fifo"),))
-    done = tune(workload(), machine, OfflinePlanner(CATALOG), options, lambda _event: None, attach_spec)
+    done = tune(workload(), SessionParts(machine, OfflinePlanner(CATALOG), lambda _event: None, attach_spec), options)
     assert done.failure is None
     assert done.winner == "at_fifo"
     assert any("the micro-VM died" in warning for warning in done.warnings)
