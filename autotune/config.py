@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import math
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -28,6 +27,15 @@ from typing import Any, Literal
 
 from autotune import reading, resources
 from autotune.errors import UsageError
+from autotune.quantities import (
+    duration_flag,
+    parse_count,
+    parse_duration,
+    parse_share,
+    parse_size,
+    share_flag,
+    size_flag,
+)
 
 MachineKind = Literal["auto", "host", "vm"]
 PlannerKind = Literal["auto", "claude", "offline", "search"]
@@ -111,30 +119,6 @@ class Settings:
 SHORTEST_LEASE_S = 2.0
 """A busy machine may keep autotune itself from its CPU for a second."""
 LONGEST_LEASE_S = 3600.0
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_UNITS_BYTES = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?", re.IGNORECASE)
-
-
-def parse_duration(text: str) -> float:
-    """Parse a time into seconds: `90s`, `10m`, `1h30m`, `1500ms`; a plain number is seconds. Raises ValueError with
-    what is wrong for anything else, for zero and for more than a year."""
-    seconds = _seconds(text.strip())
-    if seconds is None:
-        raise ValueError(f"{text!r} is not a time such as 90s, 10m or 1h30m")
-    if not 0 < seconds <= 366 * 86400:
-        raise ValueError(f"{text!r} must be more than nothing and less than a year")
-    return seconds
-
-
-def _seconds(text: str) -> float | None:
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    parts = _DURATION_PART.findall(text)
-    if not parts or _DURATION_PART.sub("", text).strip():
-        return None
-    return math.fsum(float(number) * _UNITS_S[unit] for number, unit in parts)
 
 
 def _parse_lease(text: str) -> float:
@@ -142,65 +126,6 @@ def _parse_lease(text: str) -> float:
     if not SHORTEST_LEASE_S <= seconds <= LONGEST_LEASE_S:
         raise ValueError(f"{text!r} is not from {SHORTEST_LEASE_S:g}s to {LONGEST_LEASE_S / 3600:g}h")
     return seconds
-
-
-def duration_flag(seconds: float) -> str:
-    """Write a time as a flag takes it, exact to the millisecond: `10m`, `1h30m`, `1500ms`."""
-    left_ms = round(seconds * 1000)
-    parts = []
-    for unit, size_ms in (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        count, left_ms = divmod(left_ms, size_ms)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
-
-
-def parse_size(text: str) -> int:
-    """Parse a size into bytes: `4G`, `512M`, `1.5GiB` (powers of 1024). Raises ValueError with what is wrong; a plain
-    number is refused because programs disagree on whether it means bytes or megabytes."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a size such as 4G or 512M")
-    size_bytes = int(float(match[1]) * _UNITS_BYTES[match[2].lower()])
-    if size_bytes < 1:
-        raise ValueError(f"{text!r} must be more than nothing")
-    return size_bytes
-
-
-def size_flag(size_bytes: int) -> str:
-    """Write a size as a flag takes it: `4G`, `512M`; in whole kilobytes, rounded up, when nothing larger fits."""
-    for unit in "tgm":
-        count, rest = divmod(size_bytes, _UNITS_BYTES[unit])
-        if not rest:
-            return f"{count}{unit.upper()}"
-    return f"{-(-size_bytes // 1024)}K"
-
-
-def parse_share(text: str) -> float:
-    """Parse a share: `3%` is 0.03. Raises ValueError for anything else, and for more than 1000 %; a plain number is
-    refused because it may be meant either way."""
-    match = re.fullmatch(r"(\d{1,4}(?:\.\d{1,6})?)\s*%", text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a share such as 3%")
-    if float(match[1]) > 1000.0:
-        raise ValueError(f"{text!r} is more than 1000%")
-    return float(match[1]) / 100.0
-
-
-def share_flag(share: float) -> str:
-    """Write a share as a flag takes it: `3%`."""
-    return f"{round(share * 100.0, 6):g}%"
-
-
-def _parse_count(least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,18}", text.strip()):
-            raise ValueError(f"{text!r} is not a whole number")
-        if int(text) < least:
-            raise ValueError(f"{text} is less than {least}")
-        return int(text)
-
-    return parse
 
 
 def _parse_choice(*choices: str) -> Callable[[str], str]:
@@ -305,23 +230,23 @@ ALL = {
     for key in (
         Key("machine", _MACHINES, owners=_USER, project_may=("vm",), why_not="it decides what runs on the host"),
         Key("kernel", _parse_path, owners=_USER, why_not=_RUNS_PROGRAMS),
-        Key("cpus", _parse_count(1), limit=True),
+        Key("cpus", parse_count(1), limit=True),
         Key("memory", parse_size, size_flag, limit=True),
         Key("budget", parse_duration, duration_flag, limit=True),
-        Key("warmup", _parse_count(0)),
-        Key("min_runs", _parse_count(2)),
-        Key("max_runs", _parse_count(2)),
-        Key("runs", _parse_count(2)),
+        Key("warmup", parse_count(0)),
+        Key("min_runs", parse_count(2)),
+        Key("max_runs", parse_count(2)),
+        Key("runs", parse_count(2)),
         Key("min_effect", parse_share, share_flag),
         Key("statistic", _parse_statistic),
         Key("observe", _parse_switch, switch=True),
         Key("explain", _parse_switch, switch=True),
         Key("early_end", _parse_switch, switch=True),
-        Key("seed", _parse_count(0)),
+        Key("seed", parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
         Key("max_cost", _parse_money, lambda amount: f"{amount:g}", _USER, why_not=_SPENDS),
-        Key("max_calls", _parse_count(1), owners=_USER, why_not=_SPENDS),
+        Key("max_calls", parse_count(1), owners=_USER, why_not=_SPENDS),
         Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
         Key("model_timeout", parse_duration, duration_flag, _USER, why_not="it decides how long a service may hang"),
         Key("style", _STYLES, owners=_USER, why_not="it is about your terminal, not about the project"),

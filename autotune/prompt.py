@@ -23,7 +23,7 @@ from autotune.records import (
     Run,
     Workload,
 )
-from autotune.report import activity, documents, sweep, table
+from autotune.report import activity, sentences, sweep, table
 from autotune.report.text import bytes_text, clock_text, counted, duration_text, printable, value_text
 from autotune.verdict.stats import percent_text
 
@@ -127,7 +127,7 @@ def fenced(text: str, what: str) -> str:
 def machine_text(info: MachineInfo | None) -> str:
     if info is None:
         return NOT_YET
-    lines = [documents.machine_sentence(info), f"CPU: {printable(info.cpu_model)}"]
+    lines = [sentences.machine_sentence(info), f"CPU: {printable(info.cpu_model)}"]
     if info.topology:
         lines.append(f"Topology: {info.topology}")
     if info.traits is not None:
@@ -179,12 +179,12 @@ def _baseline(brief: Brief) -> str:
         "runnable but not running, of all CPU time": seen.run_wait_share,
     }
     lines = [
-        documents.baseline_sentence(baseline, is_time=is_time),
+        sentences.baseline_sentence(baseline, is_time=is_time),
         f"exit code {run.exit_code}; wall {duration_text(run.wall_s)}, user {duration_text(run.user_s)}, "
         f"system {duration_text(run.system_s)}, peak memory {bytes_text(run.max_rss_bytes)}",
         f"switches of the command: {run.voluntary_switches} voluntary, {run.involuntary_switches} involuntary "
         f"({percent_text(seen.involuntary_share)})",
-        documents.observation_sentence(seen),
+        sentences.observation_sentence(seen),
     ]
     lines += [f"{name}: {percent_text(share)}" for name, share in waits.items() if share is not None]
     return "\n".join(lines)
@@ -243,7 +243,7 @@ def results_message(
         "Measured so far (a speedup above 1 is better than EEVDF; its verdict used the interval):",
         *(lines or ["nothing"]),
     ]
-    parts.append(documents.detectable_sentence(baseline))
+    parts.append(sentences.detectable_sentence(baseline))
     if refused:
         parts.append("Not taken: " + "; ".join(refused))
     parts.append(budget_text(left_s, affordable))

@@ -582,7 +582,7 @@ def _input_path(path: Path | None) -> str | None:
 
 
 def _timeout_s(text: str | None) -> float | None:
-    from autotune.config import parse_duration
+    from autotune.quantities import parse_duration
 
     try:
         return None if text is None else parse_duration(text)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from autotune.config import duration_flag
+from autotune.quantities import duration_flag
 from autotune.records import Session
 from autotune.report import program
 from autotune.report.text import printable

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from autotune.records import Session
-from autotune.report import documents, html, hyperfine, markup
+from autotune.report import csv_document, html, hyperfine, json_document, markup
 
 ReportKind: TypeAlias = Literal["json", "markdown", "csv", "asciidoc", "orgmode", "hyperfine", "html"]
 
@@ -23,9 +23,9 @@ OPTIONS: Mapping[ReportKind, str] = {
 """Option of `autotune cc` that asks for a report, which messages name."""
 
 _TEXTS: Mapping[ReportKind, Callable[[Session, Sequence[str]], str]] = {
-    "json": lambda session, _given: documents.json_text(session),
+    "json": lambda session, _given: json_document.json_text(session),
     "markdown": markup.markdown,
-    "csv": lambda session, _given: documents.csv_text(session),
+    "csv": lambda session, _given: csv_document.csv_text(session),
     "asciidoc": markup.asciidoc,
     "orgmode": markup.orgmode,
     "hyperfine": lambda session, _given: hyperfine.hyperfine_json(session),

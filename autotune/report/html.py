@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from autotune.records import BASELINE, Candidate, CandidateResult, Session, Trial
-from autotune.report import charts, documents, sweep
+from autotune.report import charts, commands, sentences, session_table, sweep
 from autotune.report.continuing import continues_sentence
 from autotune.report.elements import Safe, element, joined
 from autotune.report.table import Row, interval_text
@@ -44,18 +44,18 @@ def page(session: Session, given: Sequence[str] = ()) -> str:
 
 def _sections(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     yield from _ending(session)
-    yield element("p", documents.conclusion(session), class_="won" if session.winner else "conclusion")
-    for line in documents.why_lines(session):
+    yield element("p", sentences.conclusion(session), class_="won" if session.winner else "conclusion")
+    for line in sentences.why_lines(session):
         yield element("p", line)
     for warning in session.warnings:
         yield element("p", f"Warning: {sentence(warning)}", class_="warning")
     if session.results:
-        notes = (documents.session_footnote(session), *continues_sentence(session))
+        notes = (session_table.session_footnote(session), *continues_sentence(session))
         yield _section("Ranking", _table(session), *(element("p", note, class_="small") for note in notes))
         yield from _forest(session)
     yield from _runs(session)
     if session.observation is not None:
-        yield _section("The system meanwhile", element("p", documents.observation_sentence(session.observation)))
+        yield _section("The system meanwhile", element("p", sentences.observation_sentence(session.observation)))
     yield from _commands(session, given)
     yield _section("About this session", *_about(session))
 
@@ -75,7 +75,7 @@ def _ending(session: Session) -> Iterator[Safe]:
 
 
 def _table(session: Session) -> Safe:
-    shown = documents.session_table(session)
+    shown = session_table.session_table(session)
     head = element("tr", *(element("th", name, scope="col") for name in shown.header))
     rows = [_table_row(row, shown.header) for row in shown.rows]
     return element("table", element("thead", head), element("tbody", *rows))
@@ -94,7 +94,7 @@ def _forest(session: Session) -> Iterator[Safe]:
     if not known:
         return
     axis = charts.speedup_axis(known)
-    rows = documents.session_table(session).rows
+    rows = session_table.session_table(session).rows
     drawn = [_strip(row, result, axis) for row, result in zip(rows, session.results, strict=True) if result.verdict]
     says = "Speedup over EEVDF with the interval of the verdict; right of the line is better."
     yield _section("Intervals", element("p", says, class_="small"), *drawn, charts.axis_below(axis))
@@ -139,7 +139,7 @@ def _says(session: Session) -> str:
 
 
 def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) -> Iterator[Safe]:
-    is_time = session.metric == documents.WALL_METRIC
+    is_time = session.metric == session_table.WALL_METRIC
     scale = scale_for((value.low, value.high), is_time=is_time)
     low, high = charts.ends(value, scale)
     across = charts.time_axis(session)
@@ -154,7 +154,7 @@ def _panels(session: Session, runs: dict[str, list[Trial]], value: charts.Axis) 
 def _histograms(session: Session, numbers: dict[str, list[float]]) -> Iterator[Safe]:
     axis = charts.value_axis([one for several in numbers.values() for one in several])
     most = max(max(charts.bin_counts(several, axis)) for several in numbers.values())
-    scale = scale_for((axis.low, axis.high), is_time=session.metric == documents.WALL_METRIC)
+    scale = scale_for((axis.low, axis.high), is_time=session.metric == session_table.WALL_METRIC)
     low, high = charts.ends(axis, scale)
     for candidate, name, kind in _named(session):
         key = candidate.key
@@ -166,7 +166,7 @@ def _histograms(session: Session, numbers: dict[str, list[float]]) -> Iterator[S
 
 def _named(session: Session) -> Iterator[tuple[Candidate, str, str]]:
     """Yield candidate, name and kind of each row, EEVDF first; EEVDF alone for a session without rows."""
-    rows = documents.session_table(session).rows
+    rows = session_table.session_table(session).rows
     named = [(one.candidate, row.name, row.kind) for one, row in zip(session.results, rows, strict=True)]
     if not any(candidate.scheduler == BASELINE for candidate, _, _ in named):
         named = [(Candidate(BASELINE), "EEVDF", "baseline"), *named]
@@ -183,16 +183,16 @@ def _panel(name: str, kind: str, *labels: Safe, chart: Safe) -> Safe:
 
 def _commands(session: Session, given: Sequence[str]) -> Iterator[Safe]:
     parts: list[Safe] = []
-    says, *command = documents.next_step(session, given) or [""]
+    says, *command = commands.next_step(session, given) or [""]
     if says:
         parts += [element("p", says), *map(_command, command)]
-    keep = documents.keep_command(session)
+    keep = commands.keep_command(session)
     if keep is not None:
         parts += [element("p", "To keep the winner attached:"), _command(keep)]
     for line in sweep.winner_commands(session):
         parts += [element("p", sweep.AT_ITS_BEST), _command(line)]
     if session.results:
-        parts += [element("p", "To repeat the session:"), _command(documents.repeat_command(session, given))]
+        parts += [element("p", "To repeat the session:"), _command(commands.repeat_command(session, given))]
     if parts:
         yield _section("What to do next", *parts)
 
@@ -202,15 +202,15 @@ def _command(text: str) -> Safe:
 
 
 def _about(session: Session) -> Iterator[Safe]:
-    yield element("p", documents.machine_sentence(session.machine))
+    yield element("p", sentences.machine_sentence(session.machine))
     if session.baseline is not None:
-        is_time = session.metric == documents.WALL_METRIC
-        yield element("p", documents.baseline_sentence(session.baseline, is_time=is_time))
+        is_time = session.metric == session_table.WALL_METRIC
+        yield element("p", sentences.baseline_sentence(session.baseline, is_time=is_time))
     if session.spending is not None and session.spending.calls:
-        yield element("p", documents.spending_sentence(session.spending))
+        yield element("p", sentences.spending_sentence(session.spending))
     began = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(session.started_at))
     facts = {
-        "Command": documents.named_command(session.workload),
+        "Command": sentences.named_command(session.workload),
         **dict(line.split(": ", 1) for line in sweep.parameter_lines(session.workload)),
         "Directory": session.workload.cwd,
         "Began": f"{began}, took {session.elapsed_s:.0f} s",

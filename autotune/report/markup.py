@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autotune.records import Session
-from autotune.report import documents, sweep
+from autotune.report import commands, sentences, session_table, sweep
 from autotune.report.continuing import continues_sentence
 from autotune.report.table import RIGHT_ALIGNED
 from autotune.report.text import printable, sentence
@@ -54,30 +54,32 @@ def _report(session: Session, given: Sequence[str], dialect: Dialect) -> str:
 def _blocks(session: Session, given: Sequence[str], dialect: Dialect) -> Iterator[str]:
     """Yield the parts of a report; an empty line goes between two."""
     escaped = dialect.escaped
-    shown = documents.session_table(session)
+    shown = session_table.session_table(session)
     yield dialect.heading(escaped(f"autotune: {session.workload.title}"))
-    yield escaped(documents.machine_sentence(session.machine))
+    yield escaped(sentences.machine_sentence(session.machine))
     yield from (escaped(sentence(line)) for line in sweep.parameter_lines(session.workload))
     if session.baseline is not None:
-        yield escaped(documents.baseline_sentence(session.baseline, is_time=session.metric == documents.WALL_METRIC))
+        yield escaped(
+            sentences.baseline_sentence(session.baseline, is_time=session.metric == session_table.WALL_METRIC)
+        )
     rows = [[escaped(cell) or " " for cell in row.cells] for row in shown.rows]
     yield dialect.table([escaped(cell) for cell in shown.header], rows)
-    yield escaped(documents.session_footnote(session))
+    yield escaped(session_table.session_footnote(session))
     yield from map(escaped, continues_sentence(session))
-    yield escaped(documents.conclusion(session))
-    yield from map(escaped, documents.why_lines(session))
+    yield escaped(sentences.conclusion(session))
+    yield from map(escaped, sentences.why_lines(session))
     yield from (f"Warning: {escaped(sentence(warning))}" for warning in session.warnings)
-    says, *command = documents.next_step(session, given) or [""]
+    says, *command = commands.next_step(session, given) or [""]
     if says:
         yield escaped(says)
     yield from (dialect.command(line) for line in command)
     if session.spending is not None and session.spending.calls:
-        yield escaped(documents.spending_sentence(session.spending))
+        yield escaped(sentences.spending_sentence(session.spending))
     for best in sweep.winner_commands(session):
         yield escaped(sweep.AT_ITS_BEST)
         yield dialect.command(best)
     yield escaped("To repeat it:")
-    yield dialect.command(documents.repeat_command(session, given))
+    yield dialect.command(commands.repeat_command(session, given))
 
 
 # --- Markdown --------------------------------------------------------------------------------------------

@@ -6,10 +6,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from autotune.records import (
-    Session,
-)
-from autotune.report.documents import SCHEMA_VERSION
+from autotune.records import Session
+from autotune.report.json_document import SCHEMA_VERSION
 
 
 def schema() -> dict[str, Any]:

@@ -11,8 +11,8 @@ import math
 import sys
 from dataclasses import dataclass, replace
 
-from autotune.config import duration_flag
 from autotune.errors import UsageError, WorkloadError
+from autotune.quantities import duration_flag
 from autotune.records import Allotment, Baseline, Chain
 from autotune.report.text import duration_text
 from autotune.session import continuation

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from autotune.measure import surroundings
 from autotune.records import Surroundings
-from autotune.report.documents import BUSY, SLOWED
+from autotune.report.sentences import BUSY, SLOWED
 from autotune.report.text import counted
 
 PROC, CPUS = Path(surroundings.PROC), Path(surroundings.CPUS)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from autotune.records import BASELINE, CandidateResult, Trial, is_baseline
-from autotune.report.documents import DISTURBED
+from autotune.report.sentences import DISTURBED
 from autotune.report.text import counted
 from autotune.verdict import disturbance
 

@@ -28,7 +28,7 @@ from autotune.events import (
 from autotune.knowledge.claims import Claim
 from autotune.knowledge.store import Knowledge
 from autotune.records import Profile, Session, Trial
-from autotune.report import documents
+from autotune.report import json_document, session_table
 
 
 @dataclass
@@ -111,7 +111,7 @@ def _begun(event: MachineReady) -> Session:
     """Return the record of a session that has measured nothing yet."""
     workload = event.workload
     return Session(
-        schema=documents.SCHEMA_VERSION,
+        schema=json_document.SCHEMA_VERSION,
         autotune_version=autotune.__version__,
         started_at=event.started_at,
         elapsed_s=0.0,
@@ -119,7 +119,7 @@ def _begun(event: MachineReady) -> Session:
         workload=workload,
         seed=event.seed,
         planner="",
-        metric=workload.metric_regex or documents.WALL_METRIC,
+        metric=workload.metric_regex or session_table.WALL_METRIC,
         baseline=None,
         observation=None,
         results=(),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from autotune import parameters
-from autotune.config import WITHOUT_MODEL, size_flag
+from autotune.config import WITHOUT_MODEL
 from autotune.errors import AutotuneError, UsageError, WorkloadError
 from autotune.expressions import compiled
 from autotune.knowledge.store import Knowledge
@@ -30,6 +30,7 @@ from autotune.machine import select
 from autotune.machine.vm import kernels, microvm
 from autotune.planner import knob_model
 from autotune.planner.claude import cost, credentials
+from autotune.quantities import size_flag
 from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.session import keeping

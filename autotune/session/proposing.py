@@ -9,7 +9,7 @@ from autotune.errors import PlannerError
 from autotune.events import Proposed, RacePlanned, Step
 from autotune.planner.base import Situation
 from autotune.records import Allotment, Proposal
-from autotune.report import documents
+from autotune.report import sentences
 from autotune.session.baselines import by_scheduler
 from autotune.session.entries import Entry
 from autotune.session.insight import Insight
@@ -66,7 +66,7 @@ class Proposing:
         """Report before the race how much fits into the budget; as a warning when candidates are left untried."""
         reporter = self._state.reporter
         if untried:
-            reporter.warn(f"{documents.allotment_sentence(allotted)} Not tried: {', '.join(untried)}.")
+            reporter.warn(f"{sentences.allotment_sentence(allotted)} Not tried: {', '.join(untried)}.")
         else:
             reporter.report(RacePlanned(allotted))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import autotune
 from autotune.records import Outlook, Session, Trial
-from autotune.report import documents
+from autotune.report import json_document, session_table
 from autotune.session import disturbed
 from autotune.session.insight import Insight
 from autotune.session.racing import Racing
@@ -36,7 +36,7 @@ def summed_up(state: SessionState, insight: Insight, racing: Racing, *, ended_ea
     outlook = _outlook(state) if winner is None else None
     chain = racing.left()
     return Session(
-        schema=documents.SCHEMA_VERSION,
+        schema=json_document.SCHEMA_VERSION,
         autotune_version=autotune.__version__,
         started_at=state.started_at,
         elapsed_s=state.clock.spent_s(),
@@ -44,7 +44,7 @@ def summed_up(state: SessionState, insight: Insight, racing: Racing, *, ended_ea
         workload=workload,
         seed=options.seed,
         planner=state.planner_name,
-        metric=workload.metric_regex or documents.WALL_METRIC,
+        metric=workload.metric_regex or session_table.WALL_METRIC,
         baseline=baseline,
         observation=state.measured.observation,
         results=results,

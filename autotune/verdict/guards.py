@@ -32,9 +32,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from autotune.config import duration_flag, parse_duration, parse_size, size_flag
 from autotune.errors import UsageError
 from autotune.expressions import compiled
+from autotune.quantities import duration_flag, parse_duration, parse_size, size_flag
 from autotune.records import DEFAULT_GUARDS, Guard, GuardResult, Interval, Metric, Run, SideEffects
 from autotune.verdict.confirm import Estimate, Scatter
 

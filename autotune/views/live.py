@@ -24,7 +24,7 @@ from rich.text import Text
 from autotune import events
 from autotune.config import Style
 from autotune.records import Phase, Session
-from autotune.report import documents, sweep
+from autotune.report import commands, sentences, session_table, sweep
 from autotune.report.continuing import continues_sentence
 from autotune.report.text import clock_text, printable, value_text
 from autotune.views.output import OutputLines
@@ -136,29 +136,29 @@ class LiveView:
         """Print the table, the recommendation, and the command that repeats the session. The terminal wraps the
         command, so that it can be copied whole."""
         self.console.print()
-        for line in documents.heading(session):
+        for line in sentences.heading(session):
             self.console.print(Text(line, style="bold"))
         if session.results:
             ascii_only = self.console.options.ascii_only
             self.console.print(final_table(session, self.console.width, ascii_only=ascii_only))
-            for line in (documents.session_footnote(session), *continues_sentence(session)):
+            for line in (session_table.session_footnote(session), *continues_sentence(session)):
                 self.console.print(Text(line))
             self.console.print()
-        self.console.print(Text(documents.conclusion(session), style="bold green" if session.winner else "bold"))
-        for line in documents.why_lines(session):
+        self.console.print(Text(sentences.conclusion(session), style="bold green" if session.winner else "bold"))
+        for line in sentences.why_lines(session):
             self.console.print(Text(line))
-        for caution in documents.cautions(session):
+        for caution in sentences.cautions(session):
             self.console.print(Text(caution, style=TONES["warning"]))
-        for line in documents.next_step(session, self._given):
+        for line in commands.next_step(session, self._given):
             self.console.print(Text(line), soft_wrap=True)
         if session.spending is not None and session.spending.calls:
-            self.console.print(Text(documents.spending_sentence(session.spending)))
+            self.console.print(Text(sentences.spending_sentence(session.spending)))
         if session.transcript is not None:
             self.console.print(Text(f"The conversation: {printable(session.transcript)}"), soft_wrap=True)
         if session.results:
             self.console.print("To repeat it:")
-            self.console.print(Text(documents.repeat_command(session, self._given)), soft_wrap=True)
-        keep = documents.keep_command(session)
+            self.console.print(Text(commands.repeat_command(session, self._given)), soft_wrap=True)
+        keep = commands.keep_command(session)
         if keep is not None:
             self.console.print(Text(f"To keep it: {keep}"), soft_wrap=True)
         for line in sweep.winner_lines(session):

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TextIO
 
 from autotune import events
-from autotune.report.documents import plain_text
+from autotune.report.plain_text import plain_text
 from autotune.views.output import OutputLines
 from autotune.views.wording import Wording
 

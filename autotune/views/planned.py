@@ -7,10 +7,12 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from autotune.config import Settings, duration_flag
+from autotune.config import Settings
 from autotune.parameters import points
+from autotune.quantities import duration_flag
 from autotune.records import Candidate, Workload
-from autotune.report.documents import named_command, shell_flag
+from autotune.report.commands import shell_flag
+from autotune.report.sentences import named_command
 from autotune.report.sweep import parameter_lines
 from autotune.report.text import counted, printable
 from autotune.verdict import guards

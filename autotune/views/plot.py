@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from autotune.errors import AutotuneError, UsageError
 from autotune.records import BASELINE, Session, Trial, is_baseline
-from autotune.report import documents
+from autotune.report import session_table
 from autotune.report.text import counted, scale_for
 
 LEAST_VERSION = 6
@@ -57,7 +57,7 @@ def text(session: Session, width: int) -> str:
     runs = _runs(session)
     if not runs:
         return "No run counts, so there is nothing to plot.\n"
-    is_time = session.metric == documents.WALL_METRIC
+    is_time = session.metric == session_table.WALL_METRIC
     scale = scale_for((one.value for trials in runs.values() for one in trials if one.value), is_time=is_time)
     unit = f" [{scale.unit}]" if scale.unit else ""
     letters = _letters(list(runs))
@@ -145,7 +145,7 @@ def _drawn(figure: Any) -> str:
 
 
 def _legend(session: Session, letters: Mapping[str, str]) -> list[str]:
-    rows = documents.session_table(session).rows
+    rows = session_table.session_table(session).rows
     names = {result.candidate.key: row.name for result, row in zip(session.results, rows, strict=True)}
     lines = [f"  {letter}  {names.get(key, 'EEVDF' if key == BASELINE else key)}" for key, letter in letters.items()]
     hit = sum(bool(one.disturbed) for one in session.trials if one.phase != "warmup" and one.value is not None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from autotune import events
 from autotune.records import CandidateResult, Phase, Trial
-from autotune.report.documents import spending_text
+from autotune.report.sentences import spending_text
 from autotune.views.wording import step_text
 
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autotune.records import CandidateResult, Session
-from autotune.report import documents
+from autotune.report import session_table
 from autotune.report import table as report_table
 from autotune.report.strip import Strips, strips
 
@@ -59,7 +59,7 @@ def final_table(session: Session, width: int, *, ascii_only: bool = False) -> Re
     """Draw the table at the end of a session. Narrow terminals show notes below the name of the scheduler; those that
     have no room for names show a block of lines for each."""
     notes: Notes = "column" if width >= WIDE_COLUMNS else "below"
-    return _table(documents.session_table(session), width, notes=notes, coloured=True, ascii_only=ascii_only)
+    return _table(session_table.session_table(session), width, notes=notes, coloured=True, ascii_only=ascii_only)
 
 
 _LEAST_NAME_COLUMNS = 14

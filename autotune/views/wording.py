@@ -13,7 +13,7 @@ from typing import Any, Literal
 from autotune import events
 from autotune.records import BASELINE, Phase, is_baseline
 from autotune.report.bound import advice, bound_sentence
-from autotune.report.documents import (
+from autotune.report.sentences import (
     allotment_sentence,
     baseline_sentence,
     machine_sentence,

@@ -27,7 +27,7 @@ from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadEr
 from autotune.machine import select
 from autotune.machine.vm import kernels
 from autotune.records import Candidate
-from autotune.report import documents
+from autotune.report import json_document
 from autotune.session import start
 from autotune.views.checks import Check
 from tests.support import sessions
@@ -309,7 +309,7 @@ def test_with_json_on_standard_output_nothing_else_is_there(story: Story) -> Non
 def test_the_report_is_written_in_every_form_that_was_requested() -> None:
     result = run("cc", "make", "--json", "r.json", "--export-markdown", "r.md", "--export-csv", "r.csv")
     assert result.exit_code == 0
-    assert json.loads(Path("r.json").read_text())["schema"] == documents.SCHEMA_VERSION
+    assert json.loads(Path("r.json").read_text())["schema"] == json_document.SCHEMA_VERSION
     assert Path("r.md").read_text().startswith("## autotune: make -j8")
     assert len(list(csv.reader(Path("r.csv").read_text().splitlines()))) == 6
     assert sorted(path.name for path in Path().iterdir()) == ["r.csv", "r.json", "r.md"]

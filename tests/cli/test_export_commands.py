@@ -15,7 +15,7 @@ import pytest
 from autotune.knowledge.store import Knowledge
 from autotune.machine import select
 from autotune.records import Candidate, Parameter, Session
-from autotune.report import documents
+from autotune.report import json_document
 from autotune.schedext.catalogue import custom
 from tests.support import sessions
 from tests.support.command_line import error_of, run
@@ -66,7 +66,7 @@ def test_the_winner_of_the_last_session_in_this_directory_is_exported() -> None:
 
 def test_the_winner_of_a_report_is_exported(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text(documents.json_text(a_session(rusty())))
+    file.write_text(json_document.json_text(a_session(rusty())))
     done = run("export", "scx-loader", "--from", str(file))
     assert done.exit_code == 0, done.stderr
     written = tomllib.loads(done.stdout)
@@ -79,7 +79,7 @@ def test_a_winner_with_parameters_is_exported_without_them_and_the_origin_names_
     swept = sessions.workload(command="make -j{jobs}", cwd=os.getcwd(), parameters=(Parameter("jobs", ("2", "8")),))
     session = replace(a_session(won), workload=swept)
     file = tmp_path / "report.json"
-    file.write_text(documents.json_text(session))
+    file.write_text(json_document.json_text(session))
     remember(session)
     for given in (("--from", str(file)), ()):
         done = run("export", "scx-loader", *given)
@@ -108,7 +108,7 @@ def test_without_any_session_that_is_said() -> None:
 
 def test_a_report_without_a_winner_says_its_own_recommendation(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
-    file.write_text(documents.json_text(a_session(None, recommendation="Stay with EEVDF.")))
+    file.write_text(json_document.json_text(a_session(None, recommendation="Stay with EEVDF.")))
     done = run("export", "tuned", "--from", str(file))
     assert done.exit_code == 1
     assert "Stay with EEVDF" in error_of(done)

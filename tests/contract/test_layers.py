@@ -22,7 +22,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "expressions", "reading", "records", "resources"),
+        ("deadline", "errors", "expressions", "reading", "quantities", "records", "resources"),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
@@ -83,7 +83,7 @@ LEAN = (
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
     "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",
-    "observe.client", "observe.layout", "observe.probe", "parameters", "privilege", "process", "reading",
+    "observe.client", "observe.layout", "observe.probe", "parameters", "privilege", "process", "quantities", "reading",
     "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.guide", "schedext.holding.holder",

@@ -30,7 +30,7 @@ from autotune.machine.local import invoking_environment, invoking_identity
 from autotune.measure.client import PristineSpec, Runner, shell_argv
 from autotune.records import Session as SessionRecord
 from autotune.records import Workload
-from autotune.report import documents, markup
+from autotune.report import json_document, markup
 from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
 from autotune.session.remarks import Remarks
@@ -451,7 +451,7 @@ def test_a_command_that_returns_before_its_work_is_done_is_warned_of_once(
     assert "1 process" in told
     assert "only the time until then was measured" in told
     assert advice in told
-    assert told in documents.session_json(result)["warnings"]
+    assert told in json_document.session_json(result)["warnings"]
     assert told[:60] in markup.markdown(result)
 
 

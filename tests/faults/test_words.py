@@ -25,7 +25,7 @@ from autotune import errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Candidate, CandidateResult, Metric, Outlook, Parameter, Proposal
-from autotune.report import documents, markup
+from autotune.report import commands, json_document, markup, plain_text, sentences
 from autotune.report import export as formats
 from autotune.report.text import sentence
 from autotune.schedext.catalogue.catalog import Catalog
@@ -60,7 +60,7 @@ def undecided(candidate: Candidate, estimate: float) -> CandidateResult:
 
 def test_without_a_winner_the_leader_is_to_be_measured_for_longer_by_a_command_to_copy() -> None:
     session = without_winner(undecided(sessions.FIFO, 1.01), undecided(sessions.BATCH, 1.04), elapsed_s=161.0)
-    says, command = documents.next_step(session, ["--machine", "vm", "--budget", "3m"])
+    says, command = commands.next_step(session, ["--machine", "vm", "--budget", "3m"])
     assert says == "Next: at_batch:slice_us=20000,stay=true is undecided; to measure it for longer:"
     assert command == (
         "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm -- 'make -j8'"
@@ -77,12 +77,12 @@ def test_the_command_to_copy_is_short_and_measures_the_same() -> None:
     )
     session = without_winner(undecided(sessions.BATCH, 1.04), elapsed_s=161.0, workload=workload)
     given = ["--machine", "vm", "--budget", "3m", "--runs", "9", "--cpus", "4", "--replace-with", "x", "--lease", "9s"]
-    command = documents.next_step(session, given)[1]
+    command = commands.next_step(session, given)[1]
     assert command == (
         "autotune cc --budget 6m --scheduler at_batch:slice_us=20000,stay=true --machine vm --cpus 4"
         " --prepare 'make clean' --timeout 30s -- 'make -j8'"
     )
-    plain = documents.short_command(session, 240.0, options=["--continue"])
+    plain = commands.short_command(session, 240.0, options=["--continue"])
     assert plain == "autotune cc --budget 4m --continue --prepare 'make clean' --timeout 30s -- 'make -j8'"
 
 
@@ -94,7 +94,7 @@ def test_the_command_to_copy_is_one_that_is_accepted_where_the_command_has_param
         sessions.session().workload, command="make -j{jobs}", parameters=(Parameter("jobs", ("1", "2")),)
     )
     session = without_winner(leader, elapsed_s=161.0, workload=workload)
-    words = shlex.split(documents.next_step(session)[1])
+    words = shlex.split(commands.next_step(session)[1])
     name = words[words.index("--scheduler") + 1]
     assert CATALOG.parse_candidate(name) == Candidate("at_batch", knobs)
     assert words[words.index("--param") + 1] == "jobs=1,2"
@@ -105,22 +105,22 @@ def test_a_session_without_a_candidate_names_the_budget_to_give() -> None:
     assert baseline is not None
     known = replace(baseline, detectable=None, wanted_s=420.0)
     session = without_winner(baseline=known, planner="offline")
-    assert documents.next_step(session)[1] == "autotune cc --budget 7m -- 'make -j8'"
+    assert commands.next_step(session)[1] == "autotune cc --budget 7m -- 'make -j8'"
     by_user = replace(session, planner="user")
-    assert documents.next_step(by_user) == ["Next: give --budget 7m, so that candidates can be tried."]
-    assert documents.detectable_sentence(known) == "This budget has no room to confirm a gain; --budget 7m has."
+    assert commands.next_step(by_user) == ["Next: give --budget 7m, so that candidates can be tried."]
+    assert sentences.detectable_sentence(known) == "This budget has no room to confirm a gain; --budget 7m has."
 
 
 def test_the_command_to_copy_has_the_budget_that_would_show_the_gain() -> None:
     outlook = Outlook(sessions.FIFO.key, more_pairs=15, more_s=99.0, budget_s=420.0)
     session = without_winner(undecided(sessions.FIFO, 1.04), elapsed_s=161.0, outlook=outlook)
-    assert "--budget 7m" in documents.next_step(session)[1]
+    assert "--budget 7m" in commands.next_step(session)[1]
 
 
 def test_nobody_is_told_to_measure_longer_what_no_reasonable_number_of_runs_would_show() -> None:
     outlook = Outlook(sessions.FIFO.key, more_pairs=None, more_s=None, budget_s=None)
     session = without_winner(undecided(sessions.FIFO, 1.001), outlook=outlook)
-    assert documents.next_step(session)[0].startswith("Next: keep EEVDF")
+    assert commands.next_step(session)[0].startswith("Next: keep EEVDF")
 
 
 @pytest.mark.parametrize(
@@ -140,29 +140,29 @@ def test_nobody_is_told_to_measure_longer_what_no_reasonable_number_of_runs_woul
 )
 def test_without_a_winner_every_report_ends_in_a_next_step(results: list[CandidateResult], says: str) -> None:
     session = without_winner(*results)
-    for report in (documents.plain_text(session), markup.markdown(session)):
+    for report in (plain_text.plain_text(session), markup.markdown(session)):
         assert says in report.replace("\\", "")
 
 
 @pytest.mark.parametrize("changed", [{"interrupted": True}, {"failure": "the micro-VM was lost"}, {"baseline": None}])
 def test_a_session_that_ended_early_has_no_next_step_of_its_own(changed: dict[str, Any]) -> None:
-    assert documents.next_step(without_winner(undecided(sessions.FIFO, 1.1), **changed)) == []
+    assert commands.next_step(without_winner(undecided(sessions.FIFO, 1.1), **changed)) == []
 
 
 def test_with_a_winner_nothing_else_is_next() -> None:
-    assert "Next:" not in documents.plain_text(sessions.session())
+    assert "Next:" not in plain_text.plain_text(sessions.session())
 
 
 # --- a busy machine ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("about", documents.CAUTIONS)
+@pytest.mark.parametrize("about", sentences.CAUTIONS)
 def test_every_report_repeats_that_the_machine_was_busy(about: str) -> None:
     warning = f"{about}: load 7.8 on 2 CPUs; results will be noisy"
     session = sessions.session(warnings=("another", warning))
-    assert warning in documents.plain_text(session)
+    assert warning in plain_text.plain_text(session)
     assert warning in markup.markdown(session)
-    assert warning in documents.json_text(session)
+    assert warning in json_document.json_text(session)
 
 
 # --- the first lines ---------------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ def test_a_profile_has_its_name_in_table_conclusion_and_repeat_line() -> None:
         winner=candidate.key,
         machine=sessions.machine(kind="host"),
     )
-    report = documents.plain_text(session)
+    report = plain_text.plain_text(session)
     assert candidate.key not in report
     for line in (
         "1  scx_lavd:mode=server ",

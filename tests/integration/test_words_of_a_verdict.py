@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from autotune.errors import WorkloadError
 from autotune.records import BASELINE, CandidateResult, Found, Guard, Metric, Run, Session, Workload
-from autotune.report import documents, formats, markup
+from autotune.report import csv_document, formats, json_document, markup, session_table
 from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
 from autotune.session.results import MEDIANS_DIFFER
@@ -86,10 +86,10 @@ def medians_fit(result: CandidateResult) -> bool:
 @settings(max_examples=60, deadline=None)
 @given(SESSIONS)
 def test_faster_stands_exactly_where_the_interval_excludes_1_in_every_format(session: Session) -> None:
-    document = json.loads(documents.json_text(session))
-    lines = list(csv.DictReader(io.StringIO(documents.csv_text(session))))
+    document = json.loads(json_document.json_text(session))
+    lines = list(csv.DictReader(io.StringIO(csv_document.csv_text(session))))
     markdown = markup.markdown(session).splitlines()
-    rows = documents.session_table(session).rows
+    rows = session_table.session_table(session).rows
     for row, line, one in zip(rows, lines, document["results"], strict=True):
         if one["speedup"] is None or row.kind == "invalid":
             continue
@@ -111,7 +111,7 @@ def test_faster_stands_exactly_where_the_interval_excludes_1_in_every_format(ses
 def test_no_row_contradicts_itself_and_only_the_winner_is_confirmed(session: Session) -> None:
     assert {one.candidate.key for one in session.results if one.confirmed} == ({session.winner} - {None})
     assert all(medians_fit(one) for one in session.results if one.verdict in ("faster", "slower"))
-    for row, result in zip(documents.session_table(session).rows, session.results, strict=True):
+    for row, result in zip(session_table.session_table(session).rows, session.results, strict=True):
         assert row.rank.isdigit() == (result.verdict in (None, "faster", "slower"))
     leader = session.outlook
     if session.winner is None and leader is not None:

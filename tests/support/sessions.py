@@ -37,7 +37,7 @@ from autotune.records import (
     Verdict,
     Workload,
 )
-from autotune.report.documents import SCHEMA_VERSION
+from autotune.report.json_document import SCHEMA_VERSION
 
 OFF = KernelState(state="disabled", ops=None, enable_seq=3, nr_rejected=0, switch_all=None)
 BATCH = Candidate("at_batch", (("slice_us", 20000), ("stay", True)))

@@ -11,7 +11,7 @@ import pytest
 from autotune.observe.decode import TasksSeen
 from autotune.observe.profile import profile
 from autotune.records import Profile, Session
-from autotune.report import bound, documents, html, markup
+from autotune.report import bound, html, markup, plain_text, sentences
 from tests.support import sessions
 from tests.support.watched_tasks import a_task, a_turn
 
@@ -59,7 +59,7 @@ def test_the_report_sets_what_was_reached_beside_what_was_possible(speedup: floa
 
     assert sentence is not None
     assert sentence.endswith(said)
-    assert sentence in documents.plain_text(done)
+    assert sentence in plain_text.plain_text(done)
     assert all(sentence in render(done) for render in (markup.markdown, html.page))
 
 
@@ -80,13 +80,13 @@ def test_nothing_is_said_without_a_profile_and_where_nothing_was_tried(changed: 
     done = replace(ended(winner=None), **changed)
 
     assert bound.reached_sentence(done) is None
-    assert documents.why_lines(done) == []
+    assert sentences.why_lines(done) == []
 
 
 def test_a_session_that_ended_early_says_how_to_try_all_the_same() -> None:
     done = ended(results=(), winner=None, recommendation="Keep EEVDF: nothing.", ended_early="Keep EEVDF: nothing.")
 
-    text = documents.plain_text(done)
+    text = plain_text.plain_text(done)
 
     assert "Next: --no-early-end tries schedulers all the same." in text
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autotune.records import Chain, Contender, Outlook, Session
-from autotune.report import documents
+from autotune.report import commands, plain_text
 from autotune.report.continuing import continue_command, continue_step, continues_sentence
 from autotune.report.formats import text
 from tests.support import sessions
@@ -57,7 +57,7 @@ def test_the_last_lines_have_the_command_whole_and_say_what_was_judged() -> None
     results = tuple(replace(one, fresh_pairs=9) for one in undecided().results)
     trials = (sessions.trial(sessions.FIFO.key, "confirm"),)
     done = undecided(continues="12345678", results=results, trials=trials)
-    shown = documents.plain_text(done)
+    shown = plain_text.plain_text(done)
     assert continue_command(done) in shown.splitlines()
     [sentence] = continues_sentence(done)
     assert sentence in shown
@@ -75,12 +75,12 @@ def test_one_that_judged_nothing_says_so_and_others_say_nothing() -> None:
 
 @pytest.mark.parametrize("changed", [{}, {"interrupted": True}, {"failure": "the micro-VM was lost"}])
 def test_it_is_the_next_step_also_of_a_session_that_ended_early(changed: dict[str, Any]) -> None:
-    says, command = documents.next_step(undecided(**changed))
+    says, command = commands.next_step(undecided(**changed))
     assert says == "Next: at_fifo:slice_us=5000 is undecided; to continue with fresh pairs of it:"
     assert command == continue_command(undecided())
 
 
 def test_where_nobody_should_run_so_many_pairs_it_is_not() -> None:
     hopeless = Outlook(sessions.FIFO.key, None, None, None)
-    assert documents.next_step(undecided(outlook=hopeless))[0].startswith("Next: keep EEVDF")
+    assert commands.next_step(undecided(outlook=hopeless))[0].startswith("Next: keep EEVDF")
     assert continue_step(undecided(winner=sessions.BATCH.key)) == []

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from autotune.records import Candidate
-from autotune.report import documents, html
+from autotune.report import commands, html
 from autotune.report.text import shell_word
 from tests.support import sessions
 
@@ -43,7 +43,7 @@ def test_what_a_session_does_not_have_has_no_part() -> None:
 def test_without_a_winner_the_page_says_what_to_do_next() -> None:
     done = sessions.session(winner=None, results=sessions.results()[1:])
     page = html.page(done)
-    [says, command] = documents.next_step(done)
+    [says, command] = commands.next_step(done)
     assert says in page
     assert command.split(" -- ")[0] in page
 

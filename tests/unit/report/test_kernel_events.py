@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autotune.records import BASELINE, Session
-from autotune.report import documents, kernel_events
+from autotune.report import kernel_events, plain_text
 from tests.support import sessions
 from tests.support.sessions import FIFO
 
@@ -29,7 +29,7 @@ def test_a_scheduler_that_lost_by_cpus_that_it_could_not_use_is_told_so() -> Non
         f"{FIFO.short}, as the kernel counted: 1200 times in a run it chose a CPU that could not be used "
         "(select_cpu_fallback)."
     )
-    assert said in documents.plain_text(session)
+    assert said in plain_text.plain_text(session)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from autotune.records import Session
-from autotune.report import documents, markup
+from autotune.report import commands, markup
 from tests.support import sessions
 
 HOSTILE = "a|b\n| c | `x` <script> [[file:x]] {{{m}}} *b* _u_ include::/etc/passwd[] <<x>> {sys} ((i)) @@html:x@@ a\\b"
@@ -29,7 +29,7 @@ def hostile() -> Session:
 def test_every_report_has_the_table_the_conclusion_the_warnings_and_the_command(write: Writer) -> None:
     done = sessions.session()
     text = write(done)
-    assert documents.repeat_command(done) in text
+    assert commands.repeat_command(done) in text
     for fact in ("1.084", "2.221", "ejected", "Use at", "Warning: The first run took 1.4 times"):
         assert fact in text
 
@@ -68,3 +68,15 @@ def test_a_line_cannot_begin_as_markup() -> None:
         assert f"\n{text}\n" not in markup.asciidoc(done)
         if text[0] not in "./":
             assert f"\n{text}\n" not in markup.orgmode(done)
+
+
+def test_markdown_has_one_table_row_for_each_result_whatever_the_text_is() -> None:
+    hostile = sessions.result(sessions.VTIME, "invalid", median=None, note="a|b\n| c | `x` <script>")
+    done = sessions.session(results=(*sessions.results(), hostile), workload=sessions.workload(command="a | b\n# c"))
+    text = markup.markdown(done)
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 6
+    bare = [line.replace("\\|", "") for line in lines]
+    assert {line.count("|") for line in bare} == {9}
+    assert "\\<script\\>" in lines[-1]
+    assert text.splitlines()[0] == "## autotune: a \\| b \\# c"

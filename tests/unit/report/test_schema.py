@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from autotune.records import Session
-from autotune.report import documents
+from autotune.report import json_document
 from autotune.report import schema as report_schema
 from tests.support import sessions
 
@@ -24,7 +24,7 @@ def test_the_schema_in_docs_is_that_of_the_records() -> None:
 
 def test_the_document_has_exactly_the_fields_that_the_schema_names() -> None:
     schema = json.loads(report_schema.schema_text())
-    assert _differences(json.loads(documents.json_text(sessions.session())), schema, schema["$defs"]) == []
+    assert _differences(json.loads(json_document.json_text(sessions.session())), schema, schema["$defs"]) == []
 
 
 def _differences(value: Any, shape: dict[str, Any], defs: dict[str, Any], at: str = "session") -> list[str]:
@@ -51,7 +51,7 @@ def test_the_description_names_every_field() -> None:
     missing = [f"{cls.__name__}.{field.name}" for cls in _records(Session) for field in dataclasses.fields(cls)
                if f"`{field.name}`" not in text]  # fmt: skip
     assert missing == []
-    assert f"version {documents.SCHEMA_VERSION}" in text
+    assert f"version {json_document.SCHEMA_VERSION}" in text
 
 
 def _records(cls: type) -> set[type]:

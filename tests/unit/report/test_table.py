@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from autotune.report import documents, table
+from autotune.report import session_table, table
 from tests.support import sessions
 
 
@@ -21,7 +21,7 @@ def test_intervals_without_end_and_tiny_ones_stay_short() -> None:
 
 
 def test_the_plain_table_is_aligned_ascii_without_trailing_space() -> None:
-    lines = table.plain_table(documents.session_table(sessions.session())).split("\n")
+    lines = table.plain_table(session_table.session_table(sessions.session())).split("\n")
     assert all(line == line.rstrip() and line.isascii() for line in lines)
     assert len({line.index(word) for line, word in zip(lines[1:3], ("faster", "baseline"), strict=True)}) == 1
     assert lines[0].index("verdict") == lines[1].index("faster")

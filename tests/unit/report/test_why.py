@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.records import Profile, Session, TaskGroup
-from autotune.report import documents, why
+from autotune.report import plain_text, why
 from tests.support import sessions
 from tests.support.sessions import BATCH
 
@@ -43,7 +43,7 @@ def test_what_changed_is_told_with_what_tells_most_first() -> None:
 
 
 def test_it_stands_in_the_report() -> None:
-    assert "\n".join(why.lines(done())) in documents.plain_text(done())
+    assert "\n".join(why.lines(done())) in plain_text.plain_text(done())
 
 
 def test_two_runs_that_are_alike_say_that_they_do_not_tell() -> None:

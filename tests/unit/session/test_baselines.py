@@ -22,7 +22,7 @@ from autotune.errors import BuildError, WorkloadError
 from autotune.events import BaselineKnown, Event, RoundStarted, RunStarted, ValuesKnown, Warned
 from autotune.lease import applied, handover
 from autotune.records import BASELINE, AttachSpec, Candidate, CandidateResult, Parameter, Proposal, Session, Workload
-from autotune.report import documents, html, hyperfine, markup
+from autotune.report import commands, csv_document, html, hyperfine, json_document, markup, plain_text, session_table
 from autotune.schedext.catalogue import custom
 from autotune.session.baselines import by_scheduler
 from autotune.session.options import SessionOptions
@@ -248,13 +248,13 @@ def winning() -> Session:
 
 def test_every_report_has_a_row_for_each_of_eevdfs_values_and_names_the_value_of_each_row() -> None:
     done = winning()
-    names = [row.name for row in documents.session_table(done).rows]
+    names = [row.name for row in session_table.session_table(done).rows]
     assert names[0] == "a jobs=4"
     assert {"EEVDF jobs=2", "EEVDF jobs=4", "EEVDF jobs=8"} < set(names)
-    document = json.loads(documents.json_text(done))
-    lines = list(csv.DictReader(io.StringIO(documents.csv_text(done))))
+    document = json.loads(json_document.json_text(done))
+    lines = list(csv.DictReader(io.StringIO(csv_document.csv_text(done))))
     texts = [
-        documents.plain_text(done),
+        plain_text.plain_text(done),
         markup.markdown(done),
         markup.asciidoc(done),
         markup.orgmode(done),
@@ -283,17 +283,17 @@ def test_hyperfines_json_has_the_command_and_the_parameters_of_each_result() -> 
 
 def test_the_commands_to_go_on_with_name_values_where_they_belong_and_nowhere_else() -> None:
     done = winning()
-    repeat = documents.repeat_command(done)
+    repeat = commands.repeat_command(done)
     assert "--param jobs=2,4,8 --scheduler a --seed" in repeat
     assert repeat.endswith("-- ./work '-j{jobs}'")
-    assert "The command at its best: ./work -j4" in documents.plain_text(done)
+    assert "The command at its best: ./work -j4" in plain_text.plain_text(done)
     on_host = replace(done, machine=replace(done.machine, kind="host"))
-    assert (documents.keep_command(on_host) or "").endswith(" apply a")
+    assert (commands.keep_command(on_host) or "").endswith(" apply a")
 
 
 def test_without_a_winner_the_command_is_shown_with_eevdfs_best_value() -> None:
     done, _ = session(ScriptedMachine(times(eevdf=(1.6, 1.2, 1.0), a=(1.6, 1.3, 1.1))), "a")
-    assert "The command at its best: ./work -j8" in documents.plain_text(done)
+    assert "The command at its best: ./work -j8" in plain_text.plain_text(done)
     assert done.recommendation.endswith("EEVDF does best with jobs=8.")
 
 

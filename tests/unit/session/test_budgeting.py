@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.config import parse_duration
 from autotune.deadline import Deadline
 from autotune.errors import UsageError
+from autotune.quantities import parse_duration
 from autotune.records import BASELINE, Candidate
 from autotune.session.baselines import Baselines
 from autotune.session.budgeting import Budgeting

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from autotune.measure import surroundings
-from autotune.report import documents
+from autotune.report import sentences
 from autotune.session import busy
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -75,7 +75,7 @@ def test_more_work_than_the_cpus_can_do_is_warned_of(fake: Fake) -> None:
     fake.now(load=load)
     seen = fake.a_second_later(lambda: fake.now(load=load, used=90, waited=60.0))
     assert seen.warning is not None
-    assert seen.warning.startswith(f"{documents.BUSY}: load {len(CPUS) + 0.5:.1f} on {len(CPUS)} CPU")
+    assert seen.warning.startswith(f"{sentences.BUSY}: load {len(CPUS) + 0.5:.1f} on {len(CPUS)} CPU")
     assert "tasks waited for a CPU 60% of the last 10 s" in seen.warning
     assert "--budget" in seen.warning
 
@@ -100,7 +100,7 @@ def test_what_slows_cpus_down_is_warned_of(fake: Fake, later: dict[str, int], sa
     seen = fake.a_second_later(lambda: fake.now(**{"hot": 5, "cap": 4_000_000} | later))  # type: ignore[arg-type]
     assert seen.warning is not None
     assert says in seen.warning
-    assert seen.warning.startswith(documents.CAUTIONS)
+    assert seen.warning.startswith(sentences.CAUTIONS)
 
 
 def test_a_machine_with_room_is_not_warned_of(fake: Fake, tmp_path: Path) -> None:

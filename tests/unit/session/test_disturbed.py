@@ -12,7 +12,7 @@ import pytest
 
 from autotune.machine.base import OutputHandler
 from autotune.records import BASELINE, Measurement, RunSpec, Session, Surroundings, Trial, Workload
-from autotune.report import documents, html, markup
+from autotune.report import html, json_document, markup, plain_text, sentences, session_table
 from autotune.session import disturbed
 from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
@@ -60,30 +60,30 @@ def test_disturbed_runs_are_marked_counted_and_kept() -> None:
     assert unmarked == list(quiet.results), "the marks decide nothing"
     assert done.winner == quiet.winner == "a"
     assert not any(one.disturbed for one in quiet.trials)
-    assert not any(documents.DISTURBED in one for one in quiet.warnings)
+    assert not any(sentences.DISTURBED in one for one in quiet.warnings)
 
 
 def test_a_disturbed_warm_up_is_no_run_of_the_table() -> None:
     done = session((1,))
     assert sum(one.disturbed_runs for one in done.results) == 0
-    assert not any(documents.DISTURBED in one for one in done.warnings)
+    assert not any(sentences.DISTURBED in one for one in done.warnings)
 
 
 def test_every_report_shows_the_marks() -> None:
     done = session(SOME)
-    notes = [row.note for row in documents.session_table(done).rows]
+    notes = [row.note for row in session_table.session_table(done).rows]
     assert any("disturbed run" in note for note in notes)
-    (said,) = documents.cautions(done)
+    (said,) = sentences.cautions(done)
     total = sum(one.runs for one in done.results)
-    assert said.startswith(f"{documents.DISTURBED}: 3 of {total} runs, such as ")
+    assert said.startswith(f"{sentences.DISTURBED}: 3 of {total} runs, such as ")
     assert "(others used 1.2 of 2 CPUs)" in said
-    assert said in documents.plain_text(done)
-    assert documents.DISTURBED in markup.markdown(done)
+    assert said in plain_text.plain_text(done)
+    assert sentences.DISTURBED in markup.markdown(done)
     page = html.page(done)
     assert page.count('class="disturbed"') == 3
     assert "; others used 1.2 of 2 CPUs</title>" in page
-    assert documents.DISTURBED in page
-    document = json.loads(documents.json_text(done))
+    assert sentences.DISTURBED in page
+    document = json.loads(json_document.json_text(done))
     assert sum(bool(one["disturbed"]) for one in document["trials"]) == 3
     assert document["trials"][1]["surroundings"]["others_s"] == 2.4
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from autotune.config import parse_duration
 from autotune.errors import UsageError, WorkloadError
 from autotune.events import BaselineKnown, Event
 from autotune.lease import handover
 from autotune.machine.base import OutputHandler
+from autotune.quantities import parse_duration
 from autotune.records import BASELINE, Found, Measurement, Metric, RunSpec, Session, SideEffects, Workload
-from autotune.report import documents
+from autotune.report import commands, json_document, sentences, session_table
 from autotune.schedext.catalogue import custom
 from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
@@ -83,7 +83,7 @@ TWO = {BASELINE: 1.0, "a": 0.8, "b": 0.9}
 
 
 def row(done: Session, name: str) -> list[str]:
-    return next(list(one.cells) for one in documents.session_table(done).rows if one.scheduler == name)
+    return next(list(one.cells) for one in session_table.session_table(done).rows if one.scheduler == name)
 
 
 # --- guards ----------------------------------------------------------------------------------------------
@@ -108,13 +108,13 @@ def test_a_winner_that_breaks_a_guard_is_faster_but_not_recommended() -> None:
 
 def test_the_next_step_accepts_what_it_costs_and_then_it_wins() -> None:
     done = session(FASTER, with_memory(a=1.6))
-    says, command = documents.next_step(done)
+    says, command = commands.next_step(done)
     assert says == "Next: keep EEVDF; or, if you accept what a costs:"
     assert "--guard memory:max+65%" in command
     assert "--scheduler a" in command
     again = session(FASTER, with_memory(a=1.6), "memory:max+65%")
     assert again.winner == "a"
-    assert documents.next_step(again) == []
+    assert commands.next_step(again) == []
 
 
 def test_the_next_best_is_confirmed_instead() -> None:
@@ -209,9 +209,9 @@ def test_further_metrics_are_reported_with_medians_of_the_same_rounds() -> None:
     assert done.winner == "a", "it is not judged"
     assert "p99 12 (EEVDF 10)" in row(done, "a")[-1]
     assert "p99 10" in row(done, "EEVDF")[-1]
-    result = documents.session_json(done)["results"][0]
+    result = json_document.session_json(done)["results"][0]
     assert result["metrics"] == [{"name": "p99", "median": 12.0, "baseline_median": 10.0}]
-    assert f"--metric '{P99.regex}'" in documents.repeat_command(done)
+    assert f"--metric '{P99.regex}'" in commands.repeat_command(done)
 
 
 def test_a_run_without_the_number_counts_all_the_same() -> None:
@@ -228,8 +228,8 @@ def test_a_winner_that_gains_less_than_is_wanted_is_reported_as_such_and_not_app
     assert done.winner == "a", "3.1 %"
     assert done.is_worth_it
     done = replace(session({BASELINE: 1.0, "a": 0.97}), min_effect=0.05, recommendation="")
-    assert "but that is less than the 5.0 % of --min-effect" in documents.conclusion(done)
-    assert documents.keep_command(replace(done, machine=replace(done.machine, kind="host"))) is None
+    assert "but that is less than the 5.0 % of --min-effect" in sentences.conclusion(done)
+    assert commands.keep_command(replace(done, machine=replace(done.machine, kind="host"))) is None
     said: list[str] = []
     handover.keep_winner(done, custom.catalog(), 30.0, said.append)
     assert said == ["Nothing is applied: a gains less than the 5.0 % of --min-effect."]
@@ -241,7 +241,7 @@ def test_a_leader_that_cannot_gain_what_is_wanted_is_given_up_early() -> None:
     assert wanted.winner is None
     assert len(wanted.trials) < len(alone.trials)
     assert "So is the 5.0 % of --min-effect." in wanted.recommendation
-    assert documents.next_step(wanted)[0].startswith("Next: keep EEVDF")
+    assert commands.next_step(wanted)[0].startswith("Next: keep EEVDF")
 
 
 def test_before_the_race_the_budget_is_compared_with_the_least_gain() -> None:
@@ -254,7 +254,7 @@ def test_before_the_race_the_budget_is_compared_with_the_least_gain() -> None:
 
     session(FASTER, side, events=events, min_effect=0.02)
     known = next(one.baseline for one in events if isinstance(one, BaselineKnown))
-    sentence = documents.baseline_sentence(known, is_time=True)
+    sentence = sentences.baseline_sentence(known, is_time=True)
     assert known.min_effect == 0.02
     assert ("--min-effect) with --budget" in sentence) == (known.wanted_s is not None)
 
@@ -265,8 +265,8 @@ def test_before_the_race_the_budget_is_compared_with_the_least_gain() -> None:
 def test_a_percentile_is_judged_and_shown_in_all_places() -> None:
     done = session(TWO, statistic="p90")
     assert done.winner == "a"
-    assert documents.session_table(done).header[2].startswith("p90")
-    assert "p90" in documents.session_footnote(done)
+    assert session_table.session_table(done).header[2].startswith("p90")
+    assert "p90" in session_table.session_footnote(done)
     assert done.recommendation.startswith("Use a: the p90 of the command's runs is 1.2")
     won = done.results[0]
     assert won.speedup is not None

@@ -31,7 +31,7 @@ from autotune.lease.other import Other
 from autotune.machine import select
 from autotune.machine.select import MachineChoice
 from autotune.records import BASELINE, Candidate, RawTasks, Session, Workload
-from autotune.report import documents
+from autotune.report import json_document
 from autotune.schedext.programs.binaries import Places
 from autotune.session import start
 from tests.support.scripted_engine import ScriptedEngine, request
@@ -297,7 +297,7 @@ def test_what_a_session_saw_is_redacted_and_known_to_the_next_one_which_watches_
     assert seen.watched is not None
     assert (seen.not_watched, known.not_watched) == ("", "--no-observe")
     assert known.watched == seen.watched == second.watched == first.watched
-    assert "sk-ant" not in json.dumps(documents.session_json(first))
+    assert "sk-ant" not in json.dumps(json_document.session_json(first))
 
 
 def test_where_no_run_is_to_be_watched_and_nothing_is_known_a_session_goes_on(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from autotune.config import parse_duration
 from autotune.errors import (
     AttachError,
     DetachError,
@@ -34,6 +33,7 @@ from autotune.events import (
 )
 from autotune.machine.base import OutputHandler
 from autotune.planner.base import Situation
+from autotune.quantities import parse_duration
 from autotune.records import (
     BASELINE,
     Attachment,
@@ -51,7 +51,7 @@ from autotune.records import (
     Workload,
 )
 from autotune.records import Watched as WatchedRun
-from autotune.report import documents
+from autotune.report import sentences
 from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
@@ -235,7 +235,7 @@ def test_a_budget_too_small_for_a_verdict_says_so_at_once_with_one_that_is_not(
             )
         except WorkloadError as error:
             return [f"{len(at_run)}: {error.hint}"], 0
-        sentence = documents.baseline_sentence(done.baseline, is_time=True) if done.baseline else ""
+        sentence = sentences.baseline_sentence(done.baseline, is_time=True) if done.baseline else ""
         assert ("no room to confirm" in sentence) == bool(said and "too small for a verdict" in said[0]), sentence
         return said, sum(one.verdict == "faster" for one in done.results)
 
