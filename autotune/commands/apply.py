@@ -43,7 +43,7 @@ def _apply(
     Exit 1 when the kernel ejects it.
     """
     from autotune import config
-    from autotune.commands.arguments import current_directory
+    from autotune.commands.workloads import current_directory
     from autotune.lease import applied, handover, others, replacing
     from autotune.machine import select
     from autotune.records import BASELINE

@@ -12,8 +12,9 @@ import typer
 
 from autotune import signals
 from autotune.commands import asking, continuing, dry_run, output
-from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
+from autotune.commands.arguments import CcArguments, CcCommand, takes
 from autotune.commands.printing import columns, say
+from autotune.commands.workloads import current_directory, flags, workload_from
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autotune.commands.arguments import CcArguments, current_directory, flags
+from autotune.commands.arguments import CcArguments
+from autotune.commands.workloads import current_directory, flags
 from autotune.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import typer
 
 from autotune import reading
 from autotune.commands import completion
-from autotune.commands.arguments import current_directory
+from autotune.commands.workloads import current_directory
 from autotune.errors import AutotuneError, UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from autotune import signals
-from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
+from autotune.commands.arguments import CcArguments, CcCommand, takes
 from autotune.commands.printing import columns, print_json, print_lines
+from autotune.commands.workloads import current_directory, flags, workload_from
 
 SHARED = (
     "command", "prepare", "conclude", "setup", "cleanup", "input", "timeout", "shell", "no_shell", "warmup", "pristine",

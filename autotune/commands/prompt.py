@@ -11,8 +11,9 @@ from typing import Any
 import typer
 
 from autotune import signals
-from autotune.commands.arguments import CcArguments, CcCommand, current_directory, flags, takes, workload_from
+from autotune.commands.arguments import CcArguments, CcCommand, takes
 from autotune.commands.printing import encode_anything, say
+from autotune.commands.workloads import current_directory, flags, workload_from
 
 
 def register(app: typer.Typer) -> None:

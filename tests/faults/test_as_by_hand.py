@@ -22,7 +22,8 @@ from typing import Any
 import pytest
 
 from autotune import resources
-from autotune.commands.arguments import CcArguments, workload_from
+from autotune.commands.arguments import CcArguments
+from autotune.commands.workloads import workload_from
 from autotune.errors import AutotuneError, RunnerLost, WorkloadError
 from autotune.events import Event, Warned
 from autotune.machine.base import Place

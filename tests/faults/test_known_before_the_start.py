@@ -157,10 +157,12 @@ def test_a_prompt_that_needs_a_baseline_is_checked_too(work: Path) -> None:
 
 @pytest.mark.slow
 def test_standard_input_from_a_file_is_that_file(work: Path) -> None:
-    from autotune.commands.arguments import CcArguments, workload_from
+    from autotune.commands.arguments import CcArguments
+    from autotune.commands.workloads import workload_from
 
     code = (
-        "from pathlib import Path; from autotune.commands.arguments import CcArguments, workload_from;"
+        "from pathlib import Path; from autotune.commands.arguments import CcArguments;"
+        "from autotune.commands.workloads import workload_from;"
         "print(workload_from(CcArguments(['true'], input=Path('/dev/stdin'))).input_path)"
     )
     with open(work / "text", "rb") as text:

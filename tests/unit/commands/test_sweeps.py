@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from autotune.commands.arguments import CcArguments, workload_from
+from autotune.commands.arguments import CcArguments
+from autotune.commands.workloads import workload_from
 from autotune.errors import UsageError
 from autotune.records import Parameter
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from autotune.commands.arguments import CcArguments, workload_from
+from autotune.commands.arguments import CcArguments
+from autotune.commands.workloads import workload_from
 from autotune.errors import UsageError
 from autotune.records import DEFAULT_GUARDS
 
