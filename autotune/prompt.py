@@ -197,8 +197,8 @@ def _activity(brief: Brief, redact: Redact) -> str:
     if brief.watched is None:
         return "No run was watched."
     is_time = brief.workload.metric_regex is None
-    told = activity.lines(brief.watched, is_time=is_time, redact=redact)
-    return fenced("\n".join(told), "one run under EEVDF, watched by a probe; observe_workload tells more")
+    seen = activity.lines(brief.watched, is_time=is_time, redact=redact)
+    return fenced("\n".join(seen), "one run under EEVDF, watched by a probe; observe_workload tells more")
 
 
 def _output(brief: Brief, redact: Redact) -> str:

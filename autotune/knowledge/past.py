@@ -106,8 +106,8 @@ def _sentence(session: PastSession) -> str:
 
 def _why(session: PastSession) -> str:
     head, *facts = session.why or ("",)
-    told = f" {head} {'; '.join(fact.strip() for fact in facts)}".rstrip()
-    return told[:WHY_CHARACTERS]
+    text = f" {head} {'; '.join(fact.strip() for fact in facts)}".rstrip()
+    return text[:WHY_CHARACTERS]
 
 
 def finding(session: PastSession) -> str:

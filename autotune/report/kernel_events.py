@@ -33,9 +33,9 @@ def _sentence(result: CandidateResult, trials: Sequence[Trial]) -> str | None:
     if is_baseline(key) or result.verdict == "faster":
         return None
     runs = [trial.events for trial in trials if trial.candidate == key and trial.events]
-    told = []
+    facts = []
     for name, (least, what) in TELLING.items():
         mean = fmean([events.get(name, 0) for events in runs]) if runs else 0.0
         if mean >= least:
-            told.append(f"{counted(round(mean), 'time')} in a run {what} ({name})")
-    return f"{printable(result.candidate.short)}, as the kernel counted: {'; '.join(told)}." if told else None
+            facts.append(f"{counted(round(mean), 'time')} in a run {what} ({name})")
+    return f"{printable(result.candidate.short)}, as the kernel counted: {'; '.join(facts)}." if facts else None

@@ -211,8 +211,8 @@ class Session:
 
     def warnings(self) -> list[str]:
         """Without those about how fast it was, which is the machine's matter."""
-        told = [event.text for event in self.heard if isinstance(event, Warned)]
-        return [text for text in told if "process" in text or "ended with" in text]
+        said = [event.text for event in self.heard if isinstance(event, Warned)]
+        return [text for text in said if "process" in text or "ended with" in text]
 
 
 @pytest.fixture
@@ -405,9 +405,9 @@ def test_no_shell_runs_the_command_itself_and_sh_those_around_it(session: Sessio
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 def test_a_background_job_is_explained_as_its_shell_reads_it(session: Session, shell: str) -> None:
     session.run("sleep 300 &> log" if shell == "sh" else "sleep 300 & true &> log", shell=(shell,))
-    (told,) = session.warnings()
-    assert ("write '> FILE 2>&1'" in told) == (shell == "sh")
-    assert f"one argument is run by {shell}" in told
+    (said,) = session.warnings()
+    assert ("write '> FILE 2>&1'" in said) == (shell == "sh")
+    assert f"one argument is run by {shell}" in said
 
 
 # --- pristine runs and setup ---
@@ -448,12 +448,12 @@ def test_a_command_that_returns_before_its_work_is_done_is_warned_of_once(
     session: Session, command: str, advice: str
 ) -> None:
     result = session.run(command)
-    (told,) = session.warnings()
-    assert "1 process" in told
-    assert "only the time until then was measured" in told
-    assert advice in told
-    assert told in json_document.session_json(result)["warnings"]
-    assert told[:60] in markup.markdown(result)
+    (said,) = session.warnings()
+    assert "1 process" in said
+    assert "only the time until then was measured" in said
+    assert advice in said
+    assert said in json_document.session_json(result)["warnings"]
+    assert said[:60] in markup.markdown(result)
 
 
 @pytest.mark.slow
@@ -480,8 +480,8 @@ def test_an_end_that_only_a_candidate_has_is_warned_of(session: Session) -> None
     remarks = Remarks(Workload("f", ("f",), "/", ignore_failure=True), session.heard.append)
     for key in ("eevdf", "x", "eevdf", "x"):
         remarks.see(sessions.trial(key, run=a_run(1.0, ends[key])))
-    (told,) = session.warnings()
-    assert "under x a run ended with exit code 139" in told
+    (said,) = session.warnings()
+    assert "under x a run ended with exit code 139" in said
 
 
 # --- whose environment it has ---

@@ -136,11 +136,11 @@ def deadly(log: Path, at: int) -> str:
 
 
 def session(machine: Hands, cwd: Path, **given: object) -> tuple[Session, Finished]:
-    told: list[Event] = []
+    heard: list[Event] = []
     work = Workload(**{"command": "c", "argv": ("true",), "cwd": str(cwd), "env": ENV, **given})  # type: ignore[arg-type]
     options = SessionOptions(seed=3, max_rounds=4, budget_s=60.0)
-    result = tune(work, SessionParts(machine, ListPlanner([["x"]]), told.append, resolve), options)
-    finished = told[-1]
+    result = tune(work, SessionParts(machine, ListPlanner([["x"]]), heard.append, resolve), options)
+    finished = heard[-1]
     assert isinstance(finished, Finished)
     assert result.failure is None, result.failure
     assert not result.interrupted

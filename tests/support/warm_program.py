@@ -50,12 +50,12 @@ def run(
     finally:
         for _, writing in pipes:
             os.close(writing)
-    with os.fdopen(pipes[2][0]) as told:
-        pid = int(told.readline())
-        if not select.select([told], [], [], timeout_s)[0]:
+    with os.fdopen(pipes[2][0]) as heard:
+        pid = int(heard.readline())
+        if not select.select([heard], [], [], timeout_s)[0]:
             os.kill(pid, signal.SIGKILL)
             raise subprocess.TimeoutExpired(["autotune", *arguments], timeout_s)
-        code = os.waitstatus_to_exitcode(int(told.readline()))
+        code = os.waitstatus_to_exitcode(int(heard.readline()))
     return subprocess.CompletedProcess(["autotune", *arguments], code, *(reader.read() for reader in readers))
 
 

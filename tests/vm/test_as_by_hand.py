@@ -170,9 +170,9 @@ def test_setup_runs_below_and_until_after_cleanup_and_renamed_directories_are_ke
     result = tune(work, SessionParts(room.vm, ListPlanner([]), heard.append, lambda _candidate: fifo), options)
     assert result.failure is None, result.failure
     assert [trial.invalid for trial in result.trials] == [None] * len(result.trials)
-    told = [one.text for one in heard if isinstance(one, Warned)]
-    print(told)
-    assert not [text for text in told if "still ran" in text]
+    said = [one.text for one in heard if isinstance(one, Warned)]
+    print(said)
+    assert not [text for text in said if "still ran" in text]
 
     room.vm.keep_writes()
     below = room.kept / room.work.relative_to("/")

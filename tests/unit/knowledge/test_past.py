@@ -33,7 +33,7 @@ def test_a_continuation_says_that_it_is_one(knowledge: Knowledge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "heard"),
     [
         ({}, ": nothing beat EEVDF."),
         ({"interrupted": True}, ": stopped early without an answer."),
@@ -42,12 +42,12 @@ def test_a_continuation_says_that_it_is_one(knowledge: Knowledge) -> None:
     ],
 )
 def test_only_a_session_that_went_to_its_end_says_that_nothing_beat_eevdf(
-    knowledge: Knowledge, changed: dict[str, Any], told: str
+    knowledge: Knowledge, changed: dict[str, Any], heard: str
 ) -> None:
     session = sessions.session(winner=None, results=(), **changed)
     knowledge.record(session)
     (sentence,) = sentences(knowledge.sessions_of(session.workload))
-    assert sentence.endswith(told)
+    assert sentence.endswith(heard)
 
 
 def test_a_model_hears_why_the_winner_of_a_past_session_won_in_under_300_tokens(knowledge: Knowledge) -> None:

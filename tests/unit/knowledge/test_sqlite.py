@@ -206,8 +206,8 @@ def test_several_processes_write_at_once_from_the_very_beginning(path: Path) -> 
 def test_of_several_processes_that_find_it_damaged_one_puts_it_aside_and_none_loses_a_session(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"this is no database" * 100)
-    told = write_at_once(path)
-    assert sum(map(len, told)) == 1
+    heard = write_at_once(path)
+    assert sum(map(len, heard)) == 1
     assert [file.name for file in path.parent.glob("*.damaged-*")] == ["history.sqlite3.damaged-1"]
     with Knowledge(path) as knowledge:
         assert len(knowledge.sessions_of(sessions.workload(), limit=1000)) == 20 * WRITERS

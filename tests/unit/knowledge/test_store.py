@@ -218,13 +218,13 @@ def test_a_damaged_file_is_put_aside_and_said(path: Path) -> None:
     for number in (1, 2):
         path.write_bytes(b"this is no database, and long enough to be sure of that" * 10)
         before = path.read_bytes()
-        told: list[str] = []
-        with Knowledge(path, warn=told.append) as knowledge:
+        heard: list[str] = []
+        with Knowledge(path, warn=heard.append) as knowledge:
             assert knowledge.list_profiles() == []
             knowledge.create_profile("a new beginning")
         aside = path.with_name(f"history.sqlite3.damaged-{number}")
         assert aside.read_bytes() == before
-        assert told == [f"the knowledge store was damaged, and was moved aside as {aside}"]
+        assert heard == [f"the knowledge store was damaged, and was moved aside as {aside}"]
 
 
 def test_the_log_that_another_autotune_still_holds_goes_with_the_damaged_file(path: Path) -> None:
@@ -248,11 +248,11 @@ def test_damage_behind_a_good_header_is_seen_too(path: Path) -> None:
             knowledge.record(sessions.session())
     whole = path.read_bytes()
     path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
-    told: list[str] = []
-    with Knowledge(path, warn=told.append) as knowledge:
+    heard: list[str] = []
+    with Knowledge(path, warn=heard.append) as knowledge:
         assert knowledge.sessions_of(sessions.workload()) == []
         knowledge.record(sessions.session())
-    assert len(told) == 1
+    assert len(heard) == 1
 
 
 def test_damage_that_comes_while_it_is_open_costs_one_call(knowledge: Knowledge, path: Path) -> None:

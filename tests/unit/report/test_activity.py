@@ -34,30 +34,30 @@ def large(key: str = "x" * 160) -> Profile:
 
 @given(TEXTS, st.booleans())
 def test_it_is_less_than_600_tokens_however_large_the_profile(key: str, is_time: bool) -> None:
-    told = "\n".join(activity.lines(large(key), is_time=is_time))
+    text = "\n".join(activity.lines(large(key), is_time=is_time))
 
-    assert len(told) <= TOKENS * CHARACTERS_A_TOKEN
-    assert "\n\n" not in told
-    assert len(told.splitlines()) >= 5
+    assert len(text) <= TOKENS * CHARACTERS_A_TOKEN
+    assert "\n\n" not in text
+    assert len(text.splitlines()) >= 5
 
 
 def test_the_bound_the_tasks_the_chain_and_the_advice_are_told() -> None:
-    told = list(activity.lines(sessions.profile(), is_time=True))
+    text = list(activity.lines(sessions.profile(), is_time=True))
 
-    assert told[0].startswith("At most 31 % less time is possible")
-    assert any("cc -c a.c: 3.000 s, 2, 2.000 s, 200.0 ms, 50.0 ms - 2.100 s" in line for line in told)
-    assert "the end of the longest chain: ld a.o (300.0 ms)" in told
-    assert told[-1].endswith("start it first.")
+    assert text[0].startswith("At most 31 % less time is possible")
+    assert any("cc -c a.c: 3.000 s, 2, 2.000 s, 200.0 ms, 50.0 ms - 2.100 s" in line for line in text)
+    assert "the end of the longest chain: ld a.o (300.0 ms)" in text
+    assert text[-1].endswith("start it first.")
 
 
 def test_keys_are_redacted_before_they_are_cut() -> None:
     secret = "s3cret" * 12
     seen = sessions.profile(groups=(group(f"load --token {secret}", 0),), chain=(ChainLink(secret, 1.0, 2.0, 2.4),))
 
-    told = "\n".join(activity.lines(seen, is_time=True, redact=lambda text: text.replace(secret, "[redacted]")))
+    text = "\n".join(activity.lines(seen, is_time=True, redact=lambda one: one.replace(secret, "[redacted]")))
 
-    assert "s3cret" not in told
-    assert told.count("[redacted]") >= 2
+    assert "s3cret" not in text
+    assert text.count("[redacted]") >= 2
 
 
 @pytest.mark.parametrize("what", VIEWS)

@@ -61,13 +61,13 @@ from tests.support.watched_tasks import a_task, a_turn, raw
 
 
 def session(machine: ScriptedMachine, *sets: list[str], workload: Workload | None = None, **options: object) -> Session:
-    told: list[Event] = []
+    heard: list[Event] = []
     result = tune(
         workload or Workload("true", ("true",), "/"),
-        SessionParts(machine, ListPlanner(list(sets)), told.append, resolve),
+        SessionParts(machine, ListPlanner(list(sets)), heard.append, resolve),
         SessionOptions(seed=3, **options),  # type: ignore[arg-type]
     )
-    assert isinstance(told[-1], Finished)
+    assert isinstance(heard[-1], Finished)
     assert machine.attached is None, "a scheduler was left attached"
     return result
 
@@ -152,11 +152,11 @@ def test_a_single_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit() 
 
 def test_what_does_not_fit_the_budget_is_named_before_the_race_with_the_budget_that_it_needs() -> None:
     done = timed_session(60.0, 600.0, SIX)
-    told = [warning for warning in done.warnings if "Not tried" in warning]
-    assert len(told) == 1
-    assert "room for 1 of 6 candidates" in told[0]
-    assert "--budget 1h1m has room for all" in told[0]
-    assert told[0].endswith("Not tried: b, c, d, e, f.")
+    heard = [warning for warning in done.warnings if "Not tried" in warning]
+    assert len(heard) == 1
+    assert "room for 1 of 6 candidates" in heard[0]
+    assert "--budget 1h1m has room for all" in heard[0]
+    assert heard[0].endswith("Not tried: b, c, d, e, f.")
 
 
 def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_which_budget_is_enough() -> None:
@@ -242,8 +242,8 @@ def test_a_budget_too_small_for_a_verdict_says_so_at_once_with_one_that_is_not(
     said, _ = warnings(budget_s)
     assert said[0].split(":")[0] in ("2", "0"), said
     (named,) = set(re.findall(r"--budget (\w+)", said[0]))
-    told, found = warnings(parse_duration(named))
-    assert told == []
+    heard, found = warnings(parse_duration(named))
+    assert heard == []
     assert found >= 1
 
 
@@ -258,14 +258,14 @@ def test_where_switching_costs_as_much_as_a_run_race_and_confirmation_share_the_
 
     names = SIX[:4]
     machine = SlowToAttach({BASELINE: 2.0, **dict.fromkeys(names, 2.0)}, clock)
-    told: list[Event] = []
+    heard: list[Event] = []
     options = SessionOptions(seed=3, budget_s=150.0)
     tune(
         Workload("true", ("true",), "/"),
-        SessionParts(machine, ListPlanner([names]), told.append, resolve, clock=clock),
+        SessionParts(machine, ListPlanner([names]), heard.append, resolve, clock=clock),
         options,
     )
-    phases = [event.phase for event in told if isinstance(event, RoundStarted)]
+    phases = [event.phase for event in heard if isinstance(event, RoundStarted)]
     assert phases.count("race") >= 3
 
 
@@ -277,16 +277,16 @@ def test_the_time_that_planning_took_is_not_promised_to_candidates() -> None:
             clock.now_s += situation.budget_left_s / 2
             return super().propose(situation)
 
-    told: list[Event] = []
+    heard: list[Event] = []
     machine = TimedMachine({BASELINE: 10.0, **dict.fromkeys(SIX, 10.0)}, clock)
     options = SessionOptions(seed=3, budget_s=600.0)
     tune(
         Workload("true", ("true",), "/"),
-        SessionParts(machine, SlowPlanner([SIX]), told.append, resolve, clock=clock),
+        SessionParts(machine, SlowPlanner([SIX]), heard.append, resolve, clock=clock),
         options,
     )
-    (planned,) = [event.allotted for event in told if isinstance(event, RacePlanned)]
-    rounds = [event for event in told if isinstance(event, RoundStarted) and event.phase == "race"]
+    (planned,) = [event.allotted for event in heard if isinstance(event, RacePlanned)]
+    rounds = [event for event in heard if isinstance(event, RoundStarted) and event.phase == "race"]
     assert planned.rounds == len(rounds) < planned.most_rounds
 
 
@@ -534,9 +534,9 @@ def test_a_scheduler_that_does_not_go_ends_the_session_and_nothing_is_measured_b
 def test_the_planner_hears_what_its_first_set_showed() -> None:
     machine = ScriptedMachine({BASELINE: 1.0, "a": 1.1, "b": 0.8})
     planner = ListPlanner([["a"], ["b"]])
-    told: list[Event] = []
+    heard: list[Event] = []
     result = tune(
-        Workload("t", ("t",), "/"), SessionParts(machine, planner, told.append, resolve), SessionOptions(seed=1)
+        Workload("t", ("t",), "/"), SessionParts(machine, planner, heard.append, resolve), SessionOptions(seed=1)
     )
     assert [item.candidate.key for item in planner.seen[1].results] == ["a"]
     assert result.winner == "b"
@@ -557,16 +557,16 @@ def test_a_budget_that_ends_before_the_baseline_is_an_error_that_says_so() -> No
 def test_the_same_seed_gives_the_same_order_of_runs() -> None:
     orders = []
     for _ in range(2):
-        told: list[Event] = []
+        heard: list[Event] = []
         machine = ScriptedMachine({BASELINE: 1.0, "a": 1.0, "b": 1.0, "c": 1.0})
         tune(
             Workload("t", ("t",), "/"),
-            SessionParts(machine, ListPlanner([["a", "b", "c"]]), told.append, resolve),
+            SessionParts(machine, ListPlanner([["a", "b", "c"]]), heard.append, resolve),
             SessionOptions(seed=9),
         )
-        orders.append([event.candidate for event in told if isinstance(event, RunStarted)])
-        assert any(isinstance(event, Detached) for event in told)
-        assert not any(isinstance(event, Warned) and "lost" in event.text for event in told)
+        orders.append([event.candidate for event in heard if isinstance(event, RunStarted)])
+        assert any(isinstance(event, Detached) for event in heard)
+        assert not any(isinstance(event, Warned) and "lost" in event.text for event in heard)
     assert orders[0] == orders[1]
 
 
@@ -654,10 +654,10 @@ def test_no_run_is_watched_where_it_would_be_a_large_share_of_the_budget(budget_
     machine.tasks = BATCH
     workload, options = Workload("make", ("make",), "/"), SessionOptions(seed=3, budget_s=budget_s)
     probe = ProbeSpec("tasks.o", "0" * 64)
-    planner, told = ListPlanner([["a"]]), list[Event]()
+    planner, heard = ListPlanner([["a"]]), list[Event]()
 
     done = tune(
-        workload, SessionParts(machine, planner, told.append, resolve, clock=clock, probe=lambda: probe), options
+        workload, SessionParts(machine, planner, heard.append, resolve, clock=clock, probe=lambda: probe), options
     )
 
     assert ("watch" in machine.log) == watched
@@ -738,10 +738,10 @@ def test_a_budget_without_room_for_it_is_no_problem() -> None:
     machine.tasks = BATCH
     options = SessionOptions(seed=3, budget_s=24.0)
     probe = ProbeSpec("tasks.o", "0" * 64)
-    told: list[Event] = []
+    heard: list[Event] = []
 
     def note(event: Event) -> None:
-        told.append(event)
+        heard.append(event)
         if isinstance(event, RoundStarted) and event.phase == "confirm":
             clock.now_s = max(clock.now_s, 20.0)  # what is left is for the confirmation alone
 

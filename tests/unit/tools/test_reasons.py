@@ -284,21 +284,21 @@ def test_the_list_has_a_line_for_each_and_says_why_one_cannot_help(toolbox: Tool
 
 @pytest.mark.parametrize("one", CATALOG.schedulers, ids=lambda one: one.name)
 def test_each_scheduler_is_described_whole_within_the_bounds(toolbox: Toolbox, one: Scheduler) -> None:
-    told = asked(toolbox, "describe_scheduler", name=one.name)
+    described = asked(toolbox, "describe_scheduler", name=one.name)
     active = {knob.name for knob in one.knobs if knob.status == "active"}
-    assert set(told.get("tuning_parameters", {})) == active
-    assert set(told.get("without_effect", [])) == {knob.name for knob in one.knobs} - active
-    assert told.get("modes", {}) == one.modes
-    assert len(told.get("must_hold", [])) == len(one.rules)
+    assert set(described.get("tuning_parameters", {})) == active
+    assert set(described.get("without_effect", [])) == {knob.name for knob in one.knobs} - active
+    assert described.get("modes", {}) == one.modes
+    assert len(described.get("must_hold", [])) == len(one.rules)
 
 
 def test_the_description_tells_requirements_rules_notes_and_needs(toolbox: Toolbox) -> None:
-    told = asked(toolbox, "describe_scheduler", name="scx_p2dq")
-    assert told["requirements"]["kernel_min"] == "6.13"
-    assert any("as many values as dumb_queues" in rule for rule in told["must_hold"])
-    assert "Only where there is several_llcs." in told["tuning_parameters"]["fork_balance"]
-    assert "Other than default it changes" in told["tuning_parameters"]["sched_mode"]
-    assert "lb_mode" in told["without_effect"]
+    described = asked(toolbox, "describe_scheduler", name="scx_p2dq")
+    assert described["requirements"]["kernel_min"] == "6.13"
+    assert any("as many values as dumb_queues" in rule for rule in described["must_hold"])
+    assert "Only where there is several_llcs." in described["tuning_parameters"]["fork_balance"]
+    assert "Other than default it changes" in described["tuning_parameters"]["sched_mode"]
+    assert "lb_mode" in described["without_effect"]
 
 
 def test_one_that_cannot_help_is_refused_with_the_reason(toolbox: Toolbox) -> None:

@@ -104,7 +104,7 @@ def attached() -> None:
     assert good, state
 
 
-def told(other: Other | None) -> Any:
+def heard(other: Other | None) -> Any:
     if other is None:
         return None
     return {"sentence": other.sentence, "origin": other.origin, "mode": other.mode, "pid": other.pid}
@@ -123,9 +123,9 @@ def replace_and_restore(inside: Callable[[], None] = lambda: None) -> dict[str, 
         error = str(problem)
     after = others.look()
     return {
-        "before": told(before),
+        "before": heard(before),
         "while": while_replaced,
-        "after": told(after),
+        "after": heard(after),
         "said": said,
         "error": error,
     }
@@ -195,7 +195,7 @@ def killed() -> dict[str, Any]:
     child.kill()
     child.wait()
     attached()
-    return {"while": state, "after": told(others.look())}
+    return {"while": state, "after": heard(others.look())}
 
 
 def of_the_service() -> dict[str, Any]:
@@ -234,7 +234,7 @@ def refusals() -> dict[str, Any]:
 
 def main() -> None:
     stand_ins()
-    seen: dict[str, Any] = {"nothing": told(others.look())}
+    seen: dict[str, Any] = {"nothing": heard(others.look())}
     seen["by_hand"] = by_hand()
     seen["consent"] = refusals()
     seen["error"] = after_an_error()
