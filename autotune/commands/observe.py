@@ -78,5 +78,5 @@ def _run(arguments: CcArguments, options: ObserveOptions) -> int:
     if options.json:
         print_json(found.as_json())
     else:
-        print_lines(view.lines(found.profile, found.plain_s, width=columns(), top=options.top))
+        print_lines(view.lines(found.profile, found.plain_s, found.counted, width=columns(), top=options.top))
     return 0

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autotune.deadline import Deadline
-from autotune.errors import AutotuneError, as_ours
+from autotune.errors import AutotuneError, MachineLost, WorkloadError, as_ours
 from autotune.events import Listener, MachineReady, Step, Warned
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
+from autotune.observe import perf
 from autotune.observe.decode import TasksSeen
 from autotune.observe.expectations import expect
+from autotune.observe.perf import CpuCounters
 from autotune.records import MachineInfo, Profile, Workload
 from autotune.schedext.catalogue import custom
 from autotune.session import ending, preflight
@@ -35,10 +37,19 @@ class WorkloadLook:
     profile: Profile
     plain_s: float
     kernel: str
+    counted: CpuCounters | str
+    """What the CPUs counted in a run of its own, or why they could not."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the profile as values for JSON."""
-        return {"version": 1, "kernel": self.kernel, "plain_s": self.plain_s, "profile": to_json(self.profile)}
+        return {
+            "version": 1,
+            "kernel": self.kernel,
+            "plain_s": self.plain_s,
+            "profile": to_json(self.profile),
+            "counters": None if isinstance(self.counted, str) else perf.as_json(self.counted),
+            "not_counted": self.counted if isinstance(self.counted, str) else "",
+        }
 
 
 def look(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> WorkloadLook:
@@ -69,6 +80,7 @@ def _look(
         probe = engine.probe(machine, deadline)  # what cannot be watched is said before anything runs
         trials.setup()
         plain = _plain_runs(trials, request.settings.warmup)
+        counted = _counted(request, machine, listener, deadline)
         listener(Step("observe", workload.title))
         found = watch(trials, lambda: probe, machine.info.cpus)
     except BaseException as error:
@@ -79,7 +91,22 @@ def _look(
         if failed is not None and ended is None:
             raise failed
     _learn(workload, machine.info, found, listener)
-    return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel)
+    return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel, counted)
+
+
+def _counted(request: SessionRequest, machine: Machine, listener: Listener, deadline: Deadline) -> CpuCounters | str:
+    """Run the workload once more while the CPUs' own counters count. Return why that cannot be, which costs nothing
+    else."""
+    absent = perf.why_absent(machine.info)
+    if absent:
+        return absent
+    listener(Step("observe", f"{request.workload.title}, by perf stat"))
+    workload = replace(request.workload, argv=perf.counting(request.workload.argv))
+    try:
+        outcome = Trials(workload, machine, listener, show_output=False, deadline=deadline).baseline("baseline", 2)
+    except (MachineLost, WorkloadError) as error:
+        return error.message
+    return outcome.reason if isinstance(outcome, LostTrial) else perf.counted(outcome.trial.run.stderr)
 
 
 def _learn(workload: Workload, machine: MachineInfo, found: Observed, listener: Listener) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from autotune.observe.perf import CpuCounters
 from autotune.records import Profile, TaskGroup
 from autotune.report.bound import advice
 from autotune.report.text import printable
@@ -12,8 +13,8 @@ from autotune.report.text import printable
 BARS = " ▁▂▃▄▅▆▇█"
 
 
-def lines(seen: Profile, plain_s: float, *, width: int, top: int = 10) -> Iterator[str]:
-    """Yield the lines for a terminal of `width` columns."""
+def lines(seen: Profile, plain_s: float, counted: CpuCounters | str, *, width: int, top: int = 10) -> Iterator[str]:
+    """Yield the lines for a terminal of `width` columns. `counted` is what the CPUs counted, or why they could not."""
     yield _took(seen, plain_s)
     yield limit(seen)
     yield ""
@@ -26,6 +27,7 @@ def lines(seen: Profile, plain_s: float, *, width: int, top: int = 10) -> Iterat
         yield f"{len(seen.groups) - top} more; --top {len(seen.groups)} or --json shows them"
     yield ""
     yield from _lost(seen)
+    yield _counted(counted)
     yield from advice(seen)
 
 
@@ -68,6 +70,18 @@ def _lost(seen: Profile) -> Iterator[str]:
     )
     if seen.unseen_tasks:
         yield f"{seen.unseen_tasks} tasks are missing here: there were too many to record."
+
+
+def _counted(found: CpuCounters | str) -> str:
+    if isinstance(found, str):
+        return f"Cycles and cache misses were not counted: {printable(found)}."
+    facts = [
+        ("{:.2f} instructions a cycle", found.instructions_a_cycle),
+        ("{:.1%} of the accesses to the last-level cache missed", found.cache_miss_share),
+        ("{:.1%} of the branches were mispredicted", found.branch_miss_share),
+    ]
+    known = [f"{found.cycles / 1e9:.2f} billion cycles", *(text.format(one) for text, one in facts if one is not None)]
+    return f"Counted by perf in a run of its own: {', '.join(known)}."
 
 
 def _seconds(value: float) -> str:

@@ -59,7 +59,7 @@ RANKS: Mapping[str, Ranks] = {
         ("gates",),
     ),
     "observe": (
-        ("keys", "layout"),
+        ("keys", "layout", "perf"),
         ("decode", "probe", "client"),
         ("bound",),
         ("expectations", "profile"),

@@ -13,7 +13,8 @@ import pytest
 from autotune import events
 from autotune.errors import AttachError, AutotuneError, Interrupted, PrivilegeError, RunnerLost, WorkloadError
 from autotune.knowledge.store import Knowledge
-from autotune.records import BASELINE
+from autotune.observe import perf
+from autotune.records import BASELINE, Output, Run
 from autotune.session import preflight, watching
 from tests.support.scripted_engine import ScriptedEngine, request
 from tests.support.scripted_machine import WATCHED, ScriptedMachine, a_run
@@ -44,6 +45,37 @@ def test_it_warms_up_runs_once_more_and_then_watches(tmp_path: Path) -> None:
     assert seen.profile.wall_s == pytest.approx(2.06)
     assert seen.profile.tasks == 2
     assert scripted.given_back == 1
+
+
+PERF = "4000;;cycles:u;9;100.00;;\n8000;;instructions:u;9;100.00;;\n"
+
+
+@pytest.fixture
+def _with_pmu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perf, "why_absent", lambda _machine: "")
+
+
+@pytest.mark.usefixtures("_with_pmu")
+def test_where_there_is_a_pmu_its_counters_are_read_in_a_run_of_their_own(tmp_path: Path) -> None:
+    def run() -> Run:
+        return replace(a_run(2.0), stderr=Output(PERF, "", len(PERF), 0))
+
+    scripted = engine(faults={BASELINE: run})
+
+    seen = watching.look(request(tmp_path), lambda _event: None, scripted)
+
+    assert seen.counted == perf.CpuCounters(4000.0, 8000.0)
+    assert seen.as_json()["counters"]["instructions"] == 8000.0
+    assert [entry for entry in scripted.scripted.log if entry != "fresh"] == [f"run {BASELINE}"] * 3 + ["watch"]
+
+
+@pytest.mark.usefixtures("_with_pmu")
+def test_counters_that_cannot_be_read_cost_nothing_else(tmp_path: Path) -> None:
+    seen = watching.look(request(tmp_path), lambda _event: None, engine())
+
+    assert seen.counted == "perf stat counted nothing"
+    assert seen.profile.tasks == 2
+    assert (seen.as_json()["counters"], seen.as_json()["not_counted"]) == (None, seen.counted)
 
 
 def test_what_was_seen_is_known_to_later_sessions(tmp_path: Path) -> None:

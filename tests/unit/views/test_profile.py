@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from autotune.observe.decode import TasksSeen
+from autotune.observe.perf import NO_PMU, CpuCounters
 from autotune.observe.profile import profile
 from autotune.records import Profile
 from autotune.report.bound import advice
@@ -32,7 +33,7 @@ def batch(*, long_first: bool, shorts: int = 10) -> Profile:
 
 
 def text(seen: Profile, width: int = 100) -> str:
-    return "\n".join(lines(seen, seen.wall_s, width=width))
+    return "\n".join(lines(seen, seen.wall_s, NO_PMU, width=width))
 
 
 def test_the_bound_is_said_with_what_sets_it() -> None:
@@ -64,8 +65,19 @@ def test_a_command_that_wants_one_cpu_of_two_may_run_more_at_a_time() -> None:
     assert "a higher -j" in one
 
 
+def test_what_the_cpus_counted_is_said_or_why_they_could_not() -> None:
+    seen = batch(long_first=False)
+
+    assert f"Cycles and cache misses were not counted: {NO_PMU}." in text(seen)
+    counted = "\n".join(lines(seen, 10.0, CpuCounters(4e9, 6e9, 1e6, 0.25e6), width=100))
+    assert (
+        "Counted by perf in a run of its own: 4.00 billion cycles, 1.50 instructions a cycle, 25.0% of the accesses to "
+        "the last-level cache missed." in counted
+    )
+
+
 def test_the_largest_tasks_come_first_and_the_rest_is_counted() -> None:
-    rows = list(lines(batch(long_first=False), 10.0, width=100, top=3))
+    rows = list(lines(batch(long_first=False), 10.0, NO_PMU, width=100, top=3))
 
     head = next(number for number, row in enumerate(rows) if row.endswith("  task"))
     assert "xz big" in rows[head + 1]
