@@ -196,7 +196,7 @@ class Key:
 
     `project_may` are the values that a project may give of a setting that is not its own: those that only tighten.
     `why_not` says why it may give no others. Of a setting that is a `limit` the user's own file gives the most that a
-    project may."""
+    project may; a switch that the user has set to no stays off."""
 
     name: str
     parse: Callable[[str], Any]
@@ -239,8 +239,8 @@ ALL = {
         Key("runs", parse_count(2)),
         Key("min_effect", parse_share, share_flag),
         Key("statistic", _parse_statistic),
-        Key("observe", _parse_switch, switch=True),
-        Key("explain", _parse_switch, switch=True),
+        Key("observe", _parse_switch, limit=True, switch=True),
+        Key("explain", _parse_switch, limit=True, switch=True),
         Key("early_end", _parse_switch, switch=True),
         Key("seed", parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),

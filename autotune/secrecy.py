@@ -12,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,28 @@ def redacted(text: str) -> str:
     `.env`, and whatever looks like a secret. In a text longer than LONGEST_REDACTED, only known secrets are
     replaced."""
     return _current()(text) if text else text
+
+
+def redacted_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Redact the arguments of a program, whatever they are: as one command line, in which a word tells that the next
+    one is secret, and each by itself, since quotes hide what is in a word that is a command line itself."""
+    line = " ".join(map(_quoted, arguments))
+    safe = redacted(line)
+    words = arguments if safe == line else _split(safe)
+    return tuple(word if _quoted(word) == word else redacted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a command line; of NAME=VALUE the value, to the end of which a secret goes."""
+    name, equals, value = word.partition("=")
+    return f"{name}={shlex.quote(value)}" if equals and shlex.quote(name) == name else shlex.quote(word)
+
+
+def _split(line: str) -> Sequence[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:  # a quote was part of the secret
+        return (line,)
 
 
 def error_without_secrets(error: AutotuneError) -> AutotuneError:

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 
 from autotune.knowledge import sqlite
-from autotune.knowledge.watched import FORGOTTEN_AFTER, LEAST_WEIGHT, Damaged, document, place
+from autotune.knowledge.watched import FORGOTTEN_AFTER, LEAST_WEIGHT, Damaged, document, place, runs_of
 from autotune.records import Expectations, MachineInfo
 from autotune.wire import to_json
 
@@ -39,9 +39,8 @@ def learn(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo, seen: 
     runs, memory = 0, TasksKnown(seen)
     if row is not None:
         try:
-            runs = max(0, int(row["runs"]))
-            memory = merged(_memory(row), seen, runs)
-        except (Damaged, TypeError, ValueError):
+            memory, runs = merged(_memory(row), seen, runs_of(row)), runs_of(row)
+        except Damaged:
             runs = 0
     values = (fingerprint, place(machine), runs + 1, time.time(), json.dumps(to_json(memory)))
     sqlite.run(db, "INSERT OR REPLACE INTO expected VALUES (?, ?, ?, ?, ?)", *values)
@@ -85,6 +84,10 @@ def _memory(row: sqlite3.Row) -> TasksKnown:
         raise Damaged("a number of a task in it cannot be")
     if not all(0 <= ns <= MOST_NS for ns in (*expected.chains_ns.values(), expected.longest_ns)):
         raise Damaged("a time in it cannot be")
+    if any(ns > expected.longest_ns for ns in expected.chains_ns.values()):
+        raise Damaged("its longest chain is not the longest")
+    if not all(0 <= count < FORGOTTEN_AFTER for count in memory.absent.values()):
+        raise Damaged("it counts runs that cannot be")
     return memory
 
 

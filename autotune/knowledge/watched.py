@@ -10,7 +10,6 @@ What always holds here:
 from __future__ import annotations
 
 import json
-import math
 import re
 import sqlite3
 import time
@@ -31,7 +30,11 @@ FORGOTTEN_AFTER = 4
 MOST_GROUPS, MOST_LINKS, MOST_SLOTS, MOST_WAITS = 501, 1000, 1000, 64
 MOST_KEY_CHARACTERS = 400
 MOST_DOCUMENT_CHARACTERS = 2_000_000
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+MOST_RUNS = 1_000_000
+MOST_NUMBER = 1e15
+"""Of seconds and of things that are counted; with larger ones what is computed of them may have no value."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+"""Halves of characters, too: they are no text that could be sent or written."""
 
 
 class Damaged(Exception):
@@ -53,9 +56,8 @@ def learn(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo, seen: 
     runs, memory = 0, Memory(seen, {})
     if row is not None:
         try:
-            before, runs = _memory(row, machine), max(0, int(row["runs"]))
-            memory = merged(before, seen, runs)
-        except (Damaged, TypeError, ValueError):
+            memory, runs = merged(_memory(row, machine), seen, runs_of(row)), runs_of(row)
+        except Damaged:
             runs = 0
     document = json.dumps(to_json(memory))
     values = (fingerprint, here, runs + 1, time.time(), document)
@@ -66,6 +68,12 @@ def known(db: sqlite3.Connection, fingerprint: str, machine: MachineInfo) -> Pro
     """Return what is known of a workload on such a machine; None for nothing. Raises Damaged."""
     row = sqlite.run(db, _OF_ONE, fingerprint, place(machine)).fetchone()
     return None if row is None else _memory(row, machine).profile
+
+
+def runs_of(row: sqlite3.Row) -> int:
+    """Return how many runs a row was merged of, whatever is in it; many are as good as more."""
+    runs = row["runs"]
+    return max(0, min(runs, MOST_RUNS)) if isinstance(runs, int) else 0
 
 
 _OF_ONE = "SELECT * FROM watched WHERE fingerprint = ? AND machine = ?"
@@ -188,7 +196,7 @@ def _require_sound(memory: Memory, machine: MachineInfo) -> None:
     keys = [*(one.key for one in seen.groups), *(one.key for one in seen.chain), *memory.absent]
     if any(len(key) > MOST_KEY_CHARACTERS or _CONTROL.search(key) for key in keys):
         raise Damaged("a name in it is none that is written here")
-    if not all(math.isfinite(number) and number >= 0 for number in _numbers(to_json(memory))) or seen.possible > 1.0:
+    if not all(0 <= number <= MOST_NUMBER for number in _numbers(to_json(memory))) or seen.possible > 1.0:
         raise Damaged("a number in it cannot be")
 
 

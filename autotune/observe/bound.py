@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -25,6 +25,8 @@ from autotune.observe.decode import TasksSeen, Turn, WatchedTask
 
 MOST_ANCESTORS = 1000
 """A chain of forks that is longer is cut: it is damaged, or of no use to a reader."""
+MOST_REUSES = 8
+"""Tasks with one pid that are looked at: the kernel hands out all other numbers before it uses one again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,13 @@ class Ledger:
 
     def task_at(self, pid: int, at_s: float) -> WatchedTask | None:
         """Return the task that had this pid then; numbers are used again. None for one that is not known."""
-        return next((one for one in self._by_pid.get(pid, ()) if one.start_s <= at_s <= one.end_s), None)
+        return _at(self._by_pid, pid, at_s)
+
+    def had(self, pid: int, before_s: float) -> Sequence[WatchedTask]:
+        """Return the tasks that had this pid and began before that, the last few of them."""
+        ones = self._by_pid.get(pid, ())
+        began = bisect_right(ones, before_s, key=_start_s)
+        return ones[max(0, began - MOST_REUSES) : began]
 
     def ancestry(self, task: WatchedTask) -> list[WatchedTask]:
         """Return the task and its ancestors, the first ancestor first."""
@@ -103,6 +111,59 @@ class Ledger:
         if found is None:
             found = self._curves[id(task)] = _Curve(task, self.turns_of(task))
         return found
+
+
+class Lineage:
+    """Who descends from whom. Each look-up takes constant time, however long the chains of forks are: a task has a
+    number, and its descendants have those that follow it."""
+
+    def __init__(self, seen: TasksSeen, ledger: Ledger) -> None:
+        self._ledger = ledger
+        tasks = sorted(seen.tasks, key=lambda one: (one.start_s, one.pid))  # parents first: they start earlier
+        rank = {id(one): number for number, one in enumerate(tasks)}
+        parents = [self._parent(one, rank) for one in tasks]
+        sizes = [1] * len(tasks)
+        for number in reversed(range(len(tasks))):
+            if (parent := parents[number]) is not None:
+                sizes[parent] += sizes[number]
+        self._spans: dict[int, range] = {}
+        free = [0] * len(tasks)
+        first = 0
+        for number, task in enumerate(tasks):
+            parent = parents[number]
+            place = first if parent is None else free[parent]
+            if parent is None:
+                first += sizes[number]
+            else:
+                free[parent] += sizes[number]
+            free[number] = place + 1
+            self._spans[id(task)] = range(place, place + sizes[number])
+
+    def _parent(self, task: WatchedTask, rank: Mapping[int, int]) -> int | None:
+        parent = self._ledger.task_at(task.parent, task.start_s)
+        if parent is None or rank[id(parent)] >= rank[id(task)]:  # else it is damaged, and may be a circle
+            return None
+        return rank[id(parent)]
+
+    def pids_of(self, task: WatchedTask) -> Container[int]:
+        """Return the numbers of a task and its ancestors."""
+        return _Pids(self, task)
+
+    def has(self, task: WatchedTask, pid: int) -> bool:
+        """Return whether this is the number of a task or of one of its ancestors."""
+        mine = self._spans[id(task)].start
+        return any(mine in self._spans[id(one)] for one in self._ledger.had(pid, task.start_s))
+
+
+@dataclass(frozen=True)
+class _Pids(Container[int]):
+    """Numbers of a task and its ancestors, which are looked up, not listed: there may be thousands."""
+
+    lineage: Lineage
+    task: WatchedTask
+
+    def __contains__(self, pid: object) -> bool:
+        return isinstance(pid, int) and self.lineage.has(self.task, pid)
 
 
 class _Curve:
@@ -133,10 +194,22 @@ class _Curve:
 
 
 def _grouped(tasks: Sequence[WatchedTask]) -> dict[int, list[WatchedTask]]:
+    """Return the tasks by pid, in their order of start."""
     found: dict[int, list[WatchedTask]] = defaultdict(list)
-    for task in tasks:
+    for task in sorted(tasks, key=_start_s):
         found[task.pid].append(task)
     return found
+
+
+def _start_s(task: WatchedTask) -> float:
+    return task.start_s
+
+
+def _at(by_pid: Mapping[int, Sequence[WatchedTask]], pid: int, at_s: float) -> WatchedTask | None:
+    """Return the task that had this pid then, the later one where one ends as the next begins."""
+    ones = by_pid.get(pid, ())
+    began = bisect_right(ones, at_s, key=_start_s)
+    return ones[began - 1] if began and at_s <= ones[began - 1].end_s else None
 
 
 def _grouped_turns(seen: TasksSeen) -> dict[int, list[Turn]]:
@@ -144,8 +217,7 @@ def _grouped_turns(seen: TasksSeen) -> dict[int, list[Turn]]:
     by_pid = _grouped(seen.tasks)
     found: dict[int, list[Turn]] = defaultdict(list)
     for turn in seen.turns:
-        for task in by_pid.get(turn.pid, ()):
-            if task.start_s <= turn.on_s <= task.end_s:
-                found[id(task)].append(turn)
-                break
+        task = _at(by_pid, turn.pid, turn.on_s)
+        if task is not None:
+            found[id(task)].append(turn)
     return found

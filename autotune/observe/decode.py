@@ -127,12 +127,17 @@ Program = tuple[int, tuple[str, ...]]
 
 
 def _program(row: Sequence[object]) -> Program:
-    pid, amount, data = row[1], row[2], row[5]
+    pid, amount, is_cut, data = row[1], row[2], row[3], row[5]
     assert isinstance(pid, int)
     assert isinstance(amount, int)
     assert isinstance(data, bytes)
-    words = data[: min(amount, len(data))].split(b"\0")
-    return pid, tuple(word.decode(errors="replace") for word in (words[:-1] if words[-1:] == [b""] else words))
+    *words, last = data[: min(amount, len(data))].split(b"\0")
+    if is_cut:
+        # Half a secret has no known format: nothing is kept of a word that was cut, but whole words within it.
+        words.append(last[: max(map(last.rfind, (b" ", b"\t", b"\n"))) + 1] + b"...")
+    elif last:
+        words.append(last)
+    return pid, tuple(word.decode(errors="replace") for word in words)
 
 
 def _task(row: tuple[int, ...], programs: Sequence[Program], began: int) -> WatchedTask:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os.path
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 
 MOST_CHARACTERS = 160
 TEMPORARY = re.compile(r"(?:(?<![\w./-])|(?<=^-\w))(?:/(?:private/)?(?:var/)?tmp|/dev/shm|/run/user/\d+)/[^\s:,;='\"]+")
@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"(?<!\w)(?<!\d\.)\d{2,8}(?!\w)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def key(arguments: Sequence[str], comm: str, *, cwd: str = "", pids: Collection[int] = ()) -> str:
+def key(arguments: Sequence[str], comm: str, *, cwd: str = "", pids: Container[int] = ()) -> str:
     """Return the key of a task: `comm`, in brackets, where its arguments are not known."""
     if not arguments:
         return _bounded(f"[{_CONTROL.sub('?', comm)}]")
@@ -28,7 +28,7 @@ def key(arguments: Sequence[str], comm: str, *, cwd: str = "", pids: Collection[
     return _bounded(" ".join(_word(word, cwd.rstrip("/"), pids) for word in words))
 
 
-def _word(word: str, cwd: str, pids: Collection[int]) -> str:
+def _word(word: str, cwd: str, pids: Container[int]) -> str:
     if cwd and f"{cwd}/" in word:
         word = word.replace(f"{cwd}/", "")
     elif cwd and word.endswith(cwd):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from autotune.observe import keys
-from autotune.observe.bound import Ledger, bound
+from autotune.observe.bound import Ledger, Lineage, bound
 from autotune.observe.decode import TasksSeen, WatchedTask
 from autotune.records import ChainLink, Profile, ProfileSlot, TaskGroup
 
@@ -84,12 +84,8 @@ def _without_helpers(seen: TasksSeen) -> TasksSeen:
 def keys_of(seen: TasksSeen, cwd: str) -> dict[int, str]:
     """Return the key of each task, by its `id`. Only the numbers of a task and its ancestors are taken for those of
     processes (`$$`): others are numbers of the command's own by chance."""
-    ledger = Ledger(seen)
-    return {id(one): _key(one, ledger, cwd) for one in seen.tasks}
-
-
-def _key(task: WatchedTask, ledger: Ledger, cwd: str) -> str:
-    return keys.key(task.arguments, task.comm, cwd=cwd, pids={one.pid for one in ledger.ancestry(task)})
+    lineage = Lineage(seen, Ledger(seen))
+    return {id(one): keys.key(one.arguments, one.comm, cwd=cwd, pids=lineage.pids_of(one)) for one in seen.tasks}
 
 
 def _grouped(tasks: Sequence[WatchedTask], by_task: Mapping[int, str]) -> tuple[TaskGroup, ...]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BuildError
+from autotune.records import Expectations, GuideSpec
 
 LEAST_CLANG = 15
 """The first clang whose BPF back end writes the BTF that struct_ops needs (type tags)."""
@@ -25,6 +26,8 @@ COMPILE_S = 120.0
 FLAGS = ("-target", "bpf", "-mcpu=v3", "-g", "-O2", "-Wall", "-fms-extensions", "-fno-ident")
 VMLINUX = Path("linux/bpf/vmlinux.h")
 KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+GUIDE = "probes/guide.bpf.c"
+"""The source of the guide (`holding.guide`)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ def build(source: Path, *, headers: Path | None = None, cache: Path | None = Non
     if damage is not None:
         return Build(target, digest, clang.version, build_s, False, f"{target.name} {damage}; it was compiled anew")
     return Build(target, digest, clang.version, 0.0 if cached else build_s, cached)
+
+
+def guide(expected: Expectations, *, headers: Path | None, limit_s: float = COMPILE_S) -> GuideSpec:
+    """Compile the guide, or take it from the cache. Raises BuildError."""
+    made = build(resources.bpf_source_dir() / GUIDE, headers=headers, limit_s=limit_s)
+    return GuideSpec(str(made.object_path), made.sha256, expected)
 
 
 def damaged_objects(cache: Path | None = None) -> list[Path]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from autotune import resources
 from autotune.deadline import Deadline
 from autotune.errors import BuildError
 from autotune.machine.base import Machine
@@ -15,8 +14,6 @@ from autotune.observe.decode import TasksSeen
 from autotune.observe.expectations import expect
 from autotune.records import AttachSpec, Candidate, Expectations, GuideSpec
 from autotune.schedext import build
-
-SOURCE = "probes/guide.bpf.c"
 
 MakeGuide = Callable[[Expectations], GuideSpec]
 """Finds or builds the guide. Raises BuildError."""
@@ -66,6 +63,4 @@ class Guiding:
 def compiled(machine: Machine, deadline: Deadline, expected: Expectations) -> GuideSpec:
     """Compile the guide for this machine's kernel, or take it from the cache. Raises BuildError."""
     headers = Path(machine.headers) if machine.headers else None
-    source = resources.bpf_source_dir() / SOURCE
-    made = build.build(source, headers=headers, limit_s=deadline.bound(build.COMPILE_S))
-    return GuideSpec(str(made.object_path), made.sha256, expected)
+    return build.guide(expected, headers=headers, limit_s=deadline.bound(build.COMPILE_S))

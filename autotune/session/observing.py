@@ -20,7 +20,7 @@ from autotune.observe.decode import TasksSeen, decode
 from autotune.observe.profile import profile
 from autotune.records import ProbeSpec, Profile, RawTasks, Watched, Workload
 from autotune.schedext import build
-from autotune.secrecy import redacted
+from autotune.secrecy import redacted, redacted_arguments
 from autotune.session.spending import OutOfBudget
 
 PROBE_SOURCE = "probes/tasks.bpf.c"
@@ -77,14 +77,11 @@ def attempt(trials: Watching, probe: Probe, cpus: int) -> Observed | str:
 
 
 def without_secrets(seen: TasksSeen) -> TasksSeen:
-    """Redact the arguments, which are shown, kept, and sent to a model."""
-    known: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for task in seen.tasks:
-        if task.arguments not in known:
-            line = " ".join(task.arguments)
-            safe = redacted(line)
-            known[task.arguments] = task.arguments if safe == line else (safe,)
-    return replace(seen, tasks=tuple(replace(one, arguments=known[one.arguments]) for one in seen.tasks))
+    """Redact the arguments and the names of tasks, which are shown, kept, and sent to a model."""
+    known = {arguments: redacted_arguments(arguments) for arguments in {one.arguments for one in seen.tasks}}
+    names = {name: redacted(name) for name in {one.comm for one in seen.tasks}}
+    safe = (replace(one, arguments=known[one.arguments], comm=names[one.comm]) for one in seen.tasks)
+    return replace(seen, tasks=tuple(safe))
 
 
 def compiled(machine: Machine, deadline: Deadline) -> ProbeSpec:

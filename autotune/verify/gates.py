@@ -19,18 +19,17 @@ from autotune.errors import AutotuneError
 from autotune.machine.base import Place
 from autotune.machine.vm import microvm
 from autotune.machine.vm.kernels import Kernel
-from autotune.records import AttachSpec, Identity, Seal
-from autotune.schedext import seal
-from autotune.schedext.build import find_headers
+from autotune.records import AttachSpec, GuideSpec, Identity, Seal
+from autotune.schedext import build, seal
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.knobs import Knob
+from autotune.verify.behaviour import expected, shapes
 from autotune.verify.behaviour import gate as behaviour_gate
-from autotune.verify.behaviour import shapes
 from autotune.verify.compile import Compiled, compile_source
 from autotune.verify.findings import GATES, Finding, Gate, GateReport
 from autotune.verify.load import gate as load_gate
 from autotune.verify.source import gate as source_gate
-from autotune.verify.submission import PARTIAL, Submission, ends, entry, knobs_of
+from autotune.verify.submission import PARTIAL, Submission, ends, entry, knobs_of, may_expect
 
 Progress = Callable[[str], None]
 VM_MEMORY_BYTES = 1 << 30
@@ -99,7 +98,7 @@ class _Steps:
 def _through_all(
     submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps, made_in: Path
 ) -> custom.Custom | None:
-    headers = find_headers(Path(kernel.headers) if kernel.headers else None)
+    headers = build.find_headers(Path(kernel.headers) if kernel.headers else None)
     steps.begin("source", "reading it as the compiler does")
     if not steps.passed(source_gate.check(submission.source, submission.name, headers=headers)):
         return None
@@ -217,19 +216,29 @@ class _Proof:
             with closing(self._booted(machine)) as other:
                 yield other
 
+        guide = self._guide()
         proven = ends(knobs)
         can_be_partial = proven.pop(PARTIAL.name, None) is not None
         findings, numbers, log = shapes.check(
             self._spec(),
-            shapes.shapes(proven, can_be_partial=can_be_partial),
+            shapes.shapes(proven, can_be_partial=can_be_partial, can_expect=guide is not None),
             boot,
             progress=self._steps.within,
             libbpf=self._libbpf,
+            guide=guide,
         )
         took_s = long.took_s + time.monotonic() - started
         settings = {name: [low, high] for name, (low, high) in proven.items()}
         more = {**long.numbers, "shapes": numbers, "settings": settings}
         return GateReport(long.gate, (*long.findings, *findings), more, took_s, log or long.log)
+
+    def _guide(self) -> GuideSpec | None:
+        """Return the guide for a scheduler that asks what to expect of tasks, as every such session has one; None for
+        all others. Raises BuildError."""
+        if not may_expect(self._object_path, str(self._kernel.libbpf) if self._kernel.libbpf else None):
+            return None
+        headers = Path(self._kernel.headers) if self._kernel.headers else None
+        return build.guide(expected.expectations(), headers=headers)
 
 
 def booted(

@@ -14,6 +14,7 @@ from autotune.schedext import libbpf
 from autotune.schedext.catalogue.catalog import CUSTOM, Requirements, Scheduler
 from autotune.schedext.catalogue.custom import checked_name
 from autotune.schedext.catalogue.knobs import Knob, Range
+from autotune.schedext.holding import guide
 from autotune.schedext.kernel import LEAST_KERNEL
 from autotune.verify import comments, maps
 from autotune.verify.findings import Finding
@@ -99,6 +100,15 @@ def knobs_of(given: Submission, content_path: Path, library: str | None) -> tupl
     if misfits:
         return (), misfits
     return (*(_ranged(knob, found[knob.name]) for knob in declared), *partial), []
+
+
+def may_expect(content_path: Path, library: str | None) -> bool:
+    """Return whether an object asks what to expect of tasks. Raises AttachError when it is unreadable."""
+    opened = libbpf.Libbpf(library).open(str(content_path))
+    try:
+        return guide.asks(opened)
+    finally:
+        opened.close()
 
 
 def ends(knobs: Sequence[Knob]) -> dict[str, tuple[int | bool, int | bool]]:

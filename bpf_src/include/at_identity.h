@@ -164,7 +164,7 @@ AT_INLINE void at_identity_exec(struct at_identity *identity, struct task_struct
 	identity->forks = 0;
 	identity->execs++;
 	if (!arguments || at_read_user(arguments->bytes, bytes, (void *)from)) {
-		identity->program = 0;
+		identity->program = identity->both = 0; /* not those of the program before */
 		return;
 	}
 	identity->program = at_program_of(arguments, bytes);

@@ -3,16 +3,19 @@
  * at_shape_bomb: first come, first served, for tests. It dispatches nothing any more in the one shape of machine and
  * settings that `fault` names, and is well behaved in all others.
  */
-#include "at.h"
+#include "at_expected.h"
+
+AT_EXPECTED
 
 /* 0: none. 1: more than two CPUs. 2: one CPU. 3, 4: eagerness at its highest, its lowest. 5: partial mode. 6: attached
- * for more than two minutes. 7: up for more than a day. 8: process 1 is called sys... */
+ * for more than two minutes. 7: up for more than a day. 8: process 1 is called sys... 9: something is expected of a
+ * task that runs. */
 AT_KNOB(u32, fault, 0);
 AT_KNOB(u32, eagerness, 4);
 AT_KNOB(u64, slice_us, 5000);
 
 static u64 attached_at;
-static bool on_systemd;
+static bool on_systemd, is_expected;
 
 AT_INLINE bool goes_off(void)
 {
@@ -33,12 +36,16 @@ AT_INLINE bool goes_off(void)
 		return scx_bpf_now() > 86400000 * AT_MS;
 	case 8:
 		return on_systemd;
+	case 9:
+		return is_expected;
 	}
 	return false;
 }
 
 AT_OP2(void, at_shape_bomb_enqueue, struct task_struct *, p, u64, enq_flags)
 {
+	if (at_expected(p)->chain_ns)
+		is_expected = true;
 	scx_bpf_dsq_insert(p, AT_SHARED, slice_us * AT_US, enq_flags);
 	at_kick(p);
 }

@@ -563,18 +563,20 @@ def test_a_callback_whose_loops_are_short_passes(what: str, headers: Path) -> No
 
 # --- branch-on-identity ---
 
+EXPECTING = PARTS["top"].replace("at.h", "at_expected.h")
 IDENTITIES = {
     "the name of a task": "if (prev && prev->comm[0] == 's') return;",
     "the number of a task": "u32 n = prev && prev->pid == 1 ? 1 : 0; if (n) return;",
     "the number of a process": "while (prev && prev->tgid > 100) break;",
     "the number of CPUs": "if (scx_bpf_nr_cpu_ids() > 2) return;",
+    "what is expected of a task": "struct at_expected e = {}; if (e.chain_ns == 77777 * AT_MS) return;",
     "the time since boot": "if (scx_bpf_now() > 150000000000ULL) return;",
 }
 
 
 @pytest.mark.parametrize("what", IDENTITIES)
 def test_what_depends_on_who_or_where_it_is_is_noted_for_people(what: str, headers: Path) -> None:
-    report = checked(scheduler(dispatch=TAKE + IDENTITIES[what]), headers)
+    report = checked(scheduler(top=EXPECTING, dispatch=TAKE + IDENTITIES[what]), headers)
     notes = [finding for finding in report.findings if finding.rule == "branch-on-identity"]
     assert [note.message for note in notes] == [f"it_dispatch decides by {what}"]
     assert report.passed
@@ -585,11 +587,13 @@ def test_what_depends_on_who_or_where_it_is_is_noted_for_people(what: str, heade
     [
         "static u64 last; if (scx_bpf_now() > last) last = scx_bpf_now();",
         "u32 n = scx_bpf_nr_cpu_ids(); scx_bpf_kick_cpu(n - 1, 0);",
+        "struct at_expected e = {}; if (e.chain_ns && e.longest_ns > 0) return;",
+        "struct at_expected e = {}; if (e.chain_ns > e.longest_ns / 2) return;",
         "if (prev && prev->nr_cpus_allowed == 1) scx_bpf_kick_cpu(cpu, 0);",
     ],
 )
 def test_what_only_measures_or_counts_is_not_noted(code: str, headers: Path) -> None:
-    assert checked(scheduler(dispatch=TAKE + code), headers).findings == ()
+    assert checked(scheduler(top=EXPECTING, dispatch=TAKE + code), headers).findings == ()
 
 
 # --- enqueue-inserts: what is understood of paths -------------------------------------------------------------------

@@ -68,7 +68,8 @@ class Ended:
         for words in ("Traceback", "bug in autotune", "autotune: internal"):
             if words in self.err or words in self.out:
                 return self.err or self.out
-        if self.err.count("\n") > 1 or self.code not in (0, 1, 2, 3, 4):
+        more = self.err.splitlines()[1:]  # a dry run names everything that is wrong, a line each
+        if any(not line.startswith("autotune: ") for line in more) or self.code not in (0, 1, 2, 3, 4):
             return f"{self.code}: {self.err}"
         return ""
 

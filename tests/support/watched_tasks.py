@@ -85,8 +85,8 @@ def _end(task: WatchedTask, executed: Sequence[WatchedTask]) -> bytes:
 
 
 def _exec(task: WatchedTask) -> bytes:
-    line = b"".join(word.encode() + b"\0" for word in task.arguments)[:480]
-    return layout.EXEC.pack(BEGAN_NS, task.pid, len(line), 0, 0, line)
+    line = b"".join(word.encode() + b"\0" for word in task.arguments)
+    return layout.EXEC.pack(BEGAN_NS, task.pid, min(len(line), 480), len(line) > 480, 0, line[:480])
 
 
 def _turn(turn: Turn) -> bytes:

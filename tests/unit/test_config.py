@@ -384,9 +384,11 @@ def test_a_project_may_tighten(load: Load, tmp_path: Path, name: str, text: str)
 
 
 LIMITS = [("budget", "5m", "1m", "365d"), ("cpus", "2", "1", "512"), ("memory", "2G", "512M", "64T")]
+SWITCHES = [(name, "no", "no", "yes") for name in ("observe", "explain")]
+"""Switched off by the user, no project has a run watched: a probe that root loads, and what it sees is sent."""
 
 
-@pytest.mark.parametrize(("name", "users", "less", "more"), LIMITS)
+@pytest.mark.parametrize(("name", "users", "less", "more"), [*LIMITS, *SWITCHES])
 @pytest.mark.parametrize("file", ["autotune.toml", ".env"])
 def test_a_project_may_lower_a_limit_of_the_users_and_not_raise_it(
     load: Load, tmp_path: Path, name: str, users: str, less: str, more: str, file: str

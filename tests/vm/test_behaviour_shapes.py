@@ -16,9 +16,9 @@ import pytest
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import AttachSpec
-from autotune.schedext.build import build
+from autotune.schedext import build
 from autotune.verify import gates
-from autotune.verify.behaviour import shapes
+from autotune.verify.behaviour import expected, shapes
 from autotune.verify.behaviour.shapes import PATIENCE, MachineShape, Shape
 from autotune.verify.findings import Finding
 from tests.support.guest import REPOSITORY
@@ -27,8 +27,9 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow, pytest.mark.alone]
 
 BPF = Path(__file__).parents[1] / "bpf"
 ENDS = {"eagerness": (2, 8), "slice_us": (2500, 10000)}
-ALL = shapes.shapes(ENDS, can_be_partial=True)
+ALL = shapes.shapes(ENDS, can_be_partial=True, can_expect=True)
 SEVERAL = next(shape for shape in ALL if shape.loads == ("mixed", "later"))
+EXPECTING = next(shape for shape in ALL if shape.expects)
 FAULTS = {
     1: SEVERAL.name,
     2: "1 CPU",
@@ -38,6 +39,7 @@ FAULTS = {
     6: SEVERAL.name,
     7: SEVERAL.name,
     8: SEVERAL.name,
+    9: EXPECTING.name,
 }
 """The faults of at_shape_bomb.bpf.c, and a shape in which each shows itself."""
 ONE_LOOK = replace(PATIENCE, more_looks=0)
@@ -65,7 +67,7 @@ def machines(kernel: Kernel) -> Iterator[Machines]:
 
 
 def spec(kernel: Kernel, source: Path, **settings: int) -> AttachSpec:
-    built = build(source, headers=kernel.headers)
+    built = build.build(source, headers=kernel.headers)
     return AttachSpec(source.name.removesuffix(".bpf.c"), str(built.object_path), dict(settings))
 
 
@@ -79,7 +81,13 @@ def checked(
     bomb = spec(kernel, BPF / "at_shape_bomb.bpf.c", fault=fault)
     patience = ONE_LOOK if fault else PATIENCE
     findings, numbers, _ = shapes.check(
-        bomb, wanted, boot, progress=print, libbpf=str(kernel.libbpf), patience=patience
+        bomb,
+        wanted,
+        boot,
+        progress=print,
+        libbpf=str(kernel.libbpf),
+        patience=patience,
+        guide=build.guide(expected.expectations(), headers=kernel.headers),
     )
     return findings, numbers
 

@@ -17,6 +17,7 @@ from autotune.observe.decode import TasksSeen, WatchedTask, decode
 from autotune.observe.expectations import expect
 from autotune.records import AttachSpec, Expectations, GuideSpec, ProbeSpec, Run
 from autotune.schedext.build import build
+from tests.support.guest import guest_json
 from tests.support.run_specs import python, shell
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
@@ -168,6 +169,16 @@ def test_of_a_path_the_last_two_names_count(vm: ResilientVM, probe: ProbeSpec) -
     assert sorts[0] == sorts[2]  # a/b/f and c/b/f
     assert sorts[1] == sorts[3]  # of a directory for temporary files nothing counts
     assert len({sorts[0], sorts[1], sorts[4], sorts[5]}) == 4  # a `tmp` of one's own counts
+
+
+def test_a_program_whose_arguments_cannot_be_read_has_no_number(vm: ResilientVM, kernel: Kernel) -> None:
+    source = Path(__file__).parents[1] / "bpf" / "identity_at_fork.bpf.c"
+    made = build(source, headers=kernel.headers)
+
+    before, after = guest_json(vm, "identity.py", str(kernel.libbpf or "libbpf.so.1"), str(made.object_path))
+
+    assert all(before)
+    assert after == [0, 0]  # nor that of the program before
 
 
 def prepared(vm: ResilientVM, kernel: Kernel, probe: ProbeSpec, command: str) -> AttachSpec:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Gate 4 in other shapes: a short load on one CPU and on several, at both ends of the knobs, in partial mode, with a
-clock far ahead, and beside another process 1.
+"""Gate 4 in other shapes: a short load on one CPU and on several, at both ends of the knobs, in partial mode, with
+expectations of its tasks, with a clock far ahead, and beside another process 1.
 
 A scheduler may behave in the machine that proves it and hang another. No set of machines and settings proves that it
 does not; these are the ones that differ most, at a few seconds each. Shapes of one machine share its boot. A machine
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from autotune.errors import MachineLost, RunnerLost
-from autotune.records import AttachSpec, KnobValue
+from autotune.records import AttachSpec, GuideSpec, KnobValue
 from autotune.verify.behaviour import gate
 from autotune.verify.behaviour.gate import Patience, Progress, Reference
 from autotune.verify.findings import Finding, GateReport
@@ -49,6 +49,8 @@ class Shape(NamedTuple):
     machine: MachineShape
     settings: Mapping[str, KnobValue] = {}
     loads: tuple[str, ...] = ("mixed",)
+    expects: bool = False
+    """With a guide beside it, which tells it what to expect of tasks (`at_expected.h`)."""
 
 
 Boot = Callable[[MachineShape], AbstractContextManager[VM]]
@@ -61,12 +63,13 @@ def several_cpus() -> int:
     return min(max(LEAST_CPUS, os.cpu_count() or 1), MOST_CPUS)
 
 
-def shapes(ends: Ends, *, can_be_partial: bool) -> list[Shape]:
+def shapes(ends: Ends, *, can_be_partial: bool, can_expect: bool = False) -> list[Shape]:
     """Return the shapes of a scheduler with these knobs, those of a machine together. All knobs are set to their ends
     at once: each of them alone would need two loads of its own."""
     several = MachineShape(several_cpus(), USUAL_PROCESS_1)
     cpus = f"{several.cpus} CPUs"
     found = [Shape("partial mode", USUAL, {PARTIAL: True})] if can_be_partial else []
+    found += [Shape("tasks of which something is expected", USUAL, expects=True)] if can_expect else []
     for machine, suffix in ((USUAL, ""), (several, f", {cpus}")):
         for side, words in ((0, "lowest"), (1, "highest")):
             settings = {name: pair[side] for name, pair in ends.items()}
@@ -84,10 +87,11 @@ def check(
     progress: Progress,
     libbpf: str,
     patience: Patience = PATIENCE,
+    guide: GuideSpec | None = None,
 ) -> tuple[list[Finding], dict[str, Any], str]:
-    """Run the shapes one after another, until one fails. `boot` yields a machine for a block. Returns findings, numbers
-    by shape, and the log of the one that failed. Raises MachineLost when a machine is lost twice under EEVDF, and
-    AutotuneError when the gate itself cannot work."""
+    """Run the shapes one after another, until one fails. `boot` yields a machine for a block; `guide` is attached in
+    shapes that expect something. Returns findings, numbers by shape, and the log of the one that failed. Raises
+    MachineLost when a machine is lost twice under EEVDF, and AutotuneError when the gate itself cannot work."""
     numbers: dict[str, Any] = {}
     left, again = list(wanted), False
     while left:
@@ -97,7 +101,7 @@ def check(
                 shape = left[0]
                 started = time.monotonic()
                 try:
-                    report = _check(spec, shape, vm, progress, libbpf, patience)
+                    report = _check(_shaped(spec, shape, guide), shape, vm, progress, libbpf, patience)
                 except (MachineLost, RunnerLost):  # under EEVDF
                     if again:
                         raise
@@ -113,13 +117,21 @@ def check(
     return [], numbers, ""
 
 
+def _shaped(spec: AttachSpec, shape: Shape, guide: GuideSpec | None) -> AttachSpec:
+    return replace(
+        spec,
+        rodata={**spec.rodata, **shape.settings},
+        partial=shape.settings.get(PARTIAL) is True,
+        guide=guide if shape.expects else None,
+    )
+
+
 def _check(spec: AttachSpec, shape: Shape, vm: VM, progress: Progress, libbpf: str, patience: Patience) -> GateReport:
     progress(f"in another shape: {shape.name}")
-    shaped = replace(spec, rodata={**spec.rodata, **shape.settings}, partial=shape.settings.get(PARTIAL) is True)
     # No number of EEVDF's is needed unless there is doubt: then it is measured beside the scheduler's.
     unknown = Reference({name: {} for name in shape.loads}, vm.generation)
     return gate.check(
-        shaped,
+        spec,
         vm,
         reference=unknown,
         declared_unfair=True,

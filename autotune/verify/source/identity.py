@@ -20,6 +20,8 @@ _CALLS = {
     "bpf_get_current_comm": "the name of a task",
     "bpf_get_current_pid_tgid": "the number of a task",
 }
+_EXPECTED = ("chain_ns", "longest_ns", "execs")
+"""Of at_expected.h: each task of a workload has numbers of its own, so that one tells which task it is."""
 _CLOCKS = ("scx_bpf_now", "bpf_ktime_get_ns", "bpf_ktime_get_boot_ns")
 _ADVICE = "read what depends on it: the gates have seen one case of several"
 
@@ -53,6 +55,8 @@ def _reasons(condition: Node) -> Iterator[str]:
             yield _CALLS[_name(each)]
         elif each.kind == "binary" and each.extra in RELATIONS and _compares_time(each):
             yield "the time since boot"
+        elif each.kind == "binary" and each.extra in RELATIONS and _compares_expectation(each):
+            yield "what is expected of a task"
 
 
 def _compares_time(node: Node) -> bool:
@@ -60,6 +64,13 @@ def _compares_time(node: Node) -> bool:
     sides = node.children
     constant = any(side.kind == "constant" for side in sides)
     return constant and any(each.kind == "call" and _name(each) in _CLOCKS for side in sides for each in side.walk())
+
+
+def _compares_expectation(node: Node) -> bool:
+    """Return whether what is expected is compared with a constant but 0, which says only that something is."""
+    sides = node.children
+    constant = any(side.kind == "constant" and side.extra != 0 for side in sides)
+    return constant and any(each.kind == "member" and each.extra in _EXPECTED for side in sides for each in side.walk())
 
 
 def _name(call: Node) -> str:

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from autotune.knowledge import watched
 from autotune.knowledge.store import Knowledge
 from autotune.knowledge.watched import FORGOTTEN_AFTER, Memory, merged
-from autotune.records import ChainLink, Profile, TaskGroup
+from autotune.records import ChainLink, Expectations, Profile, TaskGroup
 from tests.support import sessions
 
 MAKE = sessions.workload()
 HERE = sessions.machine()
 SECONDS = st.floats(0.001, 1e6)
+EXPECTED = Expectations({"7": 2_000_000}, 2_000_000)
 
 
 def group(key: str, cpu_s: float, **changed: Any) -> TaskGroup:
@@ -161,6 +162,9 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], object] | str] = {
     "no number": lambda found: found["profile"].update(wall_s=float("nan")),
     "infinite": lambda found: found["profile"].update(work_s=float("inf")),
     "more than all is possible": lambda found: found["profile"].update(possible=1.5),
+    "a count of 400 digits": lambda found: found["profile"].update(tasks=10**400),
+    "CPUs that were busy beyond measure": lambda found: found["profile"]["slots"][0].update(busy=1e308),
+    "half a character": lambda found: found["profile"]["groups"][0].update(key="\ud800"),
     "other CPUs": lambda found: found["profile"].update(cpus=0),
     "control characters": hostile_keys,
     "a key of a megabyte": lambda found: found["profile"]["groups"][0].update(key="x" * 10**6),
@@ -186,3 +190,19 @@ def test_what_is_damaged_or_hostile_is_not_used_and_is_replaced_by_the_next_run(
 
         knowledge.learn_workload(MAKE, HERE, sessions.profile())
         assert knowledge.known_workload(MAKE, HERE) == sessions.profile()
+
+
+@pytest.mark.parametrize("runs", ["9e999", "-9e999", str(2**63 - 1), "-5", "'many'", "x'00'"])
+def test_a_number_of_runs_that_cannot_be_keeps_no_later_run_from_being_kept(path: Path, runs: str) -> None:
+    with Knowledge(path) as knowledge:
+        knowledge.learn_workload(MAKE, HERE, sessions.profile())
+        knowledge.learn_expected(MAKE, HERE, EXPECTED)
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute(f"UPDATE watched SET runs = {runs}")
+            db.execute(f"UPDATE expected SET runs = {runs}")
+
+        knowledge.learn_workload(MAKE, HERE, sessions.profile())
+        knowledge.learn_expected(MAKE, HERE, EXPECTED)
+
+        assert knowledge.known_workload(MAKE, HERE) == sessions.profile()
+        assert knowledge.known_expected(MAKE, HERE) == EXPECTED

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autotune.observe.bound import bound
+from autotune.observe.bound import Ledger, Lineage, bound
 from autotune.observe.decode import TasksSeen, Turn, WatchedTask
 from tests.support.watched_tasks import a_task, a_turn
 
@@ -154,3 +154,36 @@ def test_a_schedule_without_idle_cpus_takes_less_than_twice_the_bound(seed: int,
     seen, wall_s = scheduled(jobs(random.Random(seed), amount)[0], cpus, random.Random(seed + 1))
 
     assert wall_s <= 2 * bound(seen, cpus).least_s + 1e-6
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=30))
+def test_the_numbers_of_a_task_are_its_own_and_those_of_its_ancestors(choices: list[int]) -> None:
+    """Each task is forked by one of those before it, or by none of them."""
+    parents = [choice % (number + 1) for number, choice in enumerate(choices)]
+    seen = TasksSeen(
+        tuple(a_task(number + 1, parent, start_s=number, end_s=99.0) for number, parent in enumerate(parents)), ()
+    )
+    ledger = Ledger(seen)
+    lineage = Lineage(seen, ledger)
+
+    for task in seen.tasks:
+        ancestors = {one.pid for one in ledger.ancestry(task)}
+        assert {pid for pid in range(40) if pid in lineage.pids_of(task)} == ancestors
+
+
+def test_of_a_number_that_was_used_again_each_is_another_task() -> None:
+    first, second = a_task(5, end_s=1.0), a_task(5, start_s=2.0, end_s=4.0)
+    of_first, of_second = a_task(6, 5, start_s=0.5, end_s=3.0), a_task(7, 6, start_s=2.5, end_s=3.0)
+    stranger = a_task(8, start_s=2.5, end_s=3.0)
+    seen = TasksSeen((first, second, of_first, of_second, stranger), ())
+    lineage = Lineage(seen, Ledger(seen))
+
+    assert [5 in lineage.pids_of(one) for one in (of_first, of_second, stranger)] == [True, True, False]
+    assert second.pid in lineage.pids_of(second)
+
+
+def test_tasks_that_claim_to_have_forked_each_other_end_in_no_circle() -> None:
+    seen = TasksSeen((a_task(1, 2), a_task(2, 1), a_task(3, 3)), ())
+
+    assert 9 not in Lineage(seen, Ledger(seen)).pids_of(seen.tasks[0])
+    assert bound(seen, 2).chain_s > 0.0

@@ -33,6 +33,16 @@ def test_a_task_that_executed_nothing_has_no_arguments() -> None:
     assert thread.is_thread
 
 
+@pytest.mark.parametrize(
+    ("last", "kept"),
+    [("y" * 600, "..."), (f"echo {'y' * 600}", "echo ..."), (f"a b\tc\n{'y' * 600}", "a b\tc\n...")],
+)
+def test_of_an_argument_that_was_cut_only_whole_words_are_kept(last: str, kept: str) -> None:
+    (task,) = decode(raw([a_task(12, arguments=("sh", "-c", last, "z"))])).tasks
+
+    assert task.arguments == ("sh", "-c", kept)
+
+
 def test_a_waker_that_is_not_watched_is_told_apart_from_the_kernel() -> None:
     turns = decode(raw(TASKS, [a_turn(11, 1.0, 1.1, waker=0), a_turn(11, 1.2, 1.3, waker=None)])).turns
 

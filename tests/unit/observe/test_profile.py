@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,3 +147,32 @@ def test_a_small_profile_is_brief_already() -> None:
     whole = profile(BUILD, wall_s=6.0, cpus=2)
 
     assert brief(whole) == whole
+
+
+def calls(of: Callable[[], object]) -> int:
+    """Return how many functions are called."""
+    counted = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        of()
+    finally:
+        sys.setprofile(before)
+    return counted
+
+
+def each_forks_the_next(count: int) -> TasksSeen:
+    return TasksSeen(
+        tuple(a_task(n + 1, n, start_s=n, end_s=count, cpu_s=0.1, arguments=("x", str(n))) for n in range(count)), ()
+    )
+
+
+def test_a_chain_of_forks_that_is_twice_as_long_is_twice_the_work() -> None:
+    few, many = each_forks_the_next(150), each_forks_the_next(300)
+
+    assert calls(lambda: profile(many, wall_s=1.0, cpus=2)) < 2.5 * calls(lambda: profile(few, wall_s=1.0, cpus=2))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from autotune.errors import (
     RunnerLost,
     WorkloadError,
 )
+from autotune.observe import chrome_trace
+from autotune.observe.decode import WatchedTask
 from autotune.records import ProbeSpec, RawTasks, Watched, Workload
 from autotune.session import observing
 from autotune.session.spending import OutOfBudget
@@ -58,6 +61,52 @@ def test_what_was_seen_is_kept_raw_and_what_may_be_shown_is_redacted() -> None:
 
 def test_arguments_without_secrets_stay_as_they_are() -> None:
     assert observing.watch(Watching(), probe, 2).shown.tasks[0].arguments == ("make",)
+
+
+def shown_of(*tasks: WatchedTask) -> str:
+    """Return all that is shown, kept or sent of these tasks."""
+    found = observing.watch(Watching(raw(tasks)), probe, 2)
+    return repr(found.shown) + repr(found.profile) + chrome_trace.text(found.shown)
+
+
+def test_the_name_of_a_task_is_redacted_as_its_arguments_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "swordfish-77")
+
+    shown = shown_of(a_task(7), a_task(8, 7, arguments=(), comm="swordfish-77"), a_task(9, 7, comm="swordfish-77"))
+
+    assert "swordfish" not in shown
+
+
+@pytest.mark.parametrize("cut", [472, 465, 450, 440])
+@pytest.mark.parametrize("before", ["", "run it with "])
+def test_of_an_argument_that_the_probe_cut_no_part_of_a_secret_is_left(cut: int, before: str) -> None:
+    token = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"  # in two, so that nobody takes it for a real one
+    words = ["cc", *["-I/home/me/project/"] * 18]
+    padding = "x" * (cut - len("\0".join(words)) - len(before) - 2)
+
+    shown = shown_of(a_task(7, arguments=(*words, padding, before + token)))
+
+    assert "ghp_" not in shown
+    assert before in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("openssl", "enc", "-k", "hunter2 pass phrase"),
+        ("app", "--password", "hunter2 pass phrase", "x"),
+        ("curl", "-H", "X-Api-Key: hunter2 pass phrase", "https://example.com/y"),
+        ("java", "-Dpassword=hunter2 pass phrase", "x"),
+        ("env", "DB_PASSWORD=hunter2 pass phrase", "make"),
+        ("sh", "-c", "app --password='hunter2 pass phrase' x"),
+        ("sh", "-c", "echo \"it's\"; mysql -u root -p'hunter2 pass phrase' db"),
+    ],
+)
+def test_a_secret_of_several_words_is_redacted_whole_and_the_program_is_still_named(arguments: tuple[str, ...]) -> None:
+    found = observing.watch(Watching(raw([a_task(7, arguments=arguments)])), probe, 2)
+
+    assert not {"hunter2", "phrase"} & set(re.split(r"\W+", repr(found.profile)))
+    assert found.profile.groups[0].key.startswith(f"{arguments[0]} ")
 
 
 def test_the_profile_is_of_this_machine_and_run() -> None:

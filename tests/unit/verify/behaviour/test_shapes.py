@@ -12,10 +12,11 @@ import pytest
 
 from autotune.errors import MachineLost
 from autotune.machine.base import OutputHandler
-from autotune.records import AttachSpec, Run
+from autotune.records import AttachSpec, Expectations, GuideSpec, Run
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.behaviour import shapes
 from autotune.verify.behaviour.shapes import MachineShape, Shape
+from autotune.wire import to_json
 from tests.support.scripted_loads import FINE, ScriptedVM, dies, ended, load, task
 
 SPEC = AttachSpec("mine", "/x.o", {"kept": 7})
@@ -74,6 +75,17 @@ def test_shapes_of_a_machine_stand_together_so_that_each_machine_is_booted_once(
 def test_without_knobs_nothing_is_run_twice() -> None:
     found = shapes.shapes({}, can_be_partial=False)
     assert [shape.machine.cpus for shape in found] == [shapes.several_cpus(), 1]
+    assert not any(shape.expects for shape in found)
+
+
+def test_one_that_asks_what_to_expect_is_told_in_a_shape_of_its_own_and_in_no_other() -> None:
+    (told,) = (shape for shape in shapes.shapes({}, can_be_partial=True, can_expect=True) if shape.expects)
+    guide = GuideSpec("/guide.o", "0" * 64, Expectations({"7": 1}, 1))
+    vm = ScriptedVM(*[went("mixed")] * 2)
+
+    shapes.check(SPEC, [PARTLY, told], Booted(vm).boot, progress=print, libbpf="/lib", guide=guide)
+
+    assert [request["spec"]["guide"] for request in vm.requests] == [None, to_json(guide)]
 
 
 @pytest.mark.parametrize(("here", "cpus"), [(1, 4), (2, 4), (4, 4), (6, 6), (64, 8), (None, 4)])
