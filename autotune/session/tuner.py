@@ -227,8 +227,16 @@ class _Tuning:
         found.warm_up(self._runs, self._options.warmup)
         self._budget.forget_trials()  # a first run may be far slower than all later ones
         found.measure(self._runs, self._budget, self._reporter)
-        self._observe()
-        pairs = self._budgeting.pairs_to_confirm()
+        watches = self._shall_watch()
+        self._learn_baseline(found, runs_before=int(watches))  # first: nothing that ends a run loses what is known
+        if watches:
+            self._observe()
+        if self._profile is not None or self._not_watched:
+            self._reporter.report(WorkloadSeen(self._profile, self._not_watched))
+
+    def _learn_baseline(self, found: Baselines, *, runs_before: int) -> None:
+        """Learn the baseline and report it. So many `runs_before` the race are still to come."""
+        pairs = self._budgeting.pairs_to_confirm(runs_before)
         self._budgeting.refuse_too_few_for_statistic(pairs)
         baseline, observation = self._measured.learn_baseline(
             found.measured, found.sweep.places(), self._machine.info.cpus, pairs, self._budgeting.alpha
@@ -249,18 +257,21 @@ class _Tuning:
         if found.are_several:
             self._reporter.report(ValuesKnown(tuple(self._results.of_baselines())))
         self._reporter.report(BaselineKnown(baseline, observation))
-        if self._profile is not None or self._not_watched:
-            self._reporter.report(WorkloadSeen(self._profile, self._not_watched))
 
     # --- what the workload does ---
 
-    def _observe(self) -> None:
-        """Watch one run, which is not measured: what the command does bounds what can be won, and tells planners."""
+    def _shall_watch(self) -> bool:
+        """Return whether one run is watched; why not is noted."""
         if self._not_watched or self._probe is None:
-            return
+            return False
         if not self._budgeting.has_room_to_watch():
             self._not_watched = "a run is too large a share of the budget"
-            return
+            return False
+        return True
+
+    def _observe(self) -> None:
+        """Watch one run, which is not measured: what the command does bounds what can be won, and tells planners."""
+        assert self._probe is not None
         self._reporter.report(Step("observe", self._workload.title))
         trials = self._trials.at(self._baselines.best)
         found = observing.attempt(trials, self._probe, self._machine.info.cpus)
