@@ -283,11 +283,7 @@ class Worker:
 
     def is_stopped(self) -> bool:
         """Return whether the helper is stopped by a signal (SIGSTOP) now."""
-        try:
-            with open(f"/proc/{self.process.pid}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[0] == b"T"
-        except (OSError, IndexError):
-            return False
+        return is_stopped(self.process.pid)
 
     def notify(self, op: str, **fields: Any) -> None:
         self.peer.notify(op, **fields)
@@ -338,6 +334,15 @@ class Worker:
         with contextlib.suppress(OSError):
             self.process.send_signal(signal.SIGKILL)
         self._ended_within(2.0)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a process is stopped by a signal (SIGSTOP) now."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] == b"T"
+    except (OSError, IndexError):
+        return False
 
 
 def _ended(code: int) -> str:

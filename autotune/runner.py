@@ -9,7 +9,8 @@ seen: hence no record classes here, but the wire's dictionaries, which carry the
 
 Method: `posix_spawn` into a session of its own, the monotonic clock from just before that to the reaping by
 `wait4`, as soon as the pidfd shows that the command has ended. One thread; it drains both streams meanwhile. The
-helper is a child subreaper, and what a command leaves behind is ended before the next one begins.
+helper is a child subreaper, and what a command leaves behind is ended before the next one begins. Its parent, the
+guard, does nothing but wait for it: when the helper is killed, the guard ends what the command left.
 
 Started as `python -S -E -I .../autotune/runner.py NOTE_FD`; `measure.client.Runner` is its client. Operations: `begin`,
 `run`, `snapshot`; `cancel`, sent while a run is going, ends that run. Standard library only, and everything is imported
@@ -479,8 +480,9 @@ def open_peak_reset() -> int | None:
         return None
 
 
-def begin(request: Message, _emit: EventHandler) -> None:
-    """Get the files and become the user that the runs want. Raises AutotuneError when that is refused."""
+def begin(request: Message, _emit: EventHandler) -> Message:
+    """Get the files and become the user that the runs want. Returns this process's number. Raises AutotuneError when
+    that is refused."""
     pristine = request.get("pristine")
     if pristine is not None:
         from autotune.measure.pristine import cover
@@ -489,6 +491,7 @@ def begin(request: Message, _emit: EventHandler) -> None:
     identity = request.get("identity")
     if identity is not None:
         become(identity["uid"], identity["gid"], identity["groups"])
+    return {"pid": os.getpid()}
 
 
 def become(uid: int, gid: int, groups: list[int]) -> None:
@@ -505,12 +508,34 @@ def become(uid: int, gid: int, groups: list[int]) -> None:
             hint="only root can run commands as somebody else",
             stage="run",
         ) from error
+    descendants.die_with_parent(signal.SIGKILL)  # another user has to ask for it again
 
 
 def adopt_orphans() -> None:
     """Become the parent of every descendant that loses its own (prctl(2)). Raises AutotuneError when refused."""
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise AutotuneError(f"the runner cannot become a subreaper: {os.strerror(ctypes.get_errno())}", stage="run")
+
+
+def work_under_guard() -> None:
+    """Go on in a child of this process, which becomes its guard: it waits until the child has ended, however, and ends
+    what descends from it still, also in sessions of its own."""
+    guard = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        descendants.die_with_parent(signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(1)  # it died before
+        return
+    status = 1
+    try:
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        _, status = os.waitpid(pid, 0)
+        descendants.end_leftovers(0)
+    finally:
+        os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
 
 def snapshot(_request: Message, _emit: EventHandler) -> Message:
@@ -544,6 +569,8 @@ def main(arguments: list[str]) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1):
         os.dup2(null, fd)
+    adopt_orphans()
+    work_under_guard()
     adopt_orphans()
     Helper(Control(requests, answers), Room(note, signals)).serve()
 

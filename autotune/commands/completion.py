@@ -39,6 +39,33 @@ _autotune_completion() {
 complete -o bashdefault -o default -F _autotune_completion autotune
 """
 
+# typer's own adds a space after `slice_us=`, and needs compinit, without which zsh knows no `compdef`.
+ZSH = """\
+#compdef autotune
+_autotune() {
+    local line entry word
+    local -a open whole
+    line=${(j: :)words[1,CURRENT]}
+    for entry in ${(f)"$(env _AUTOTUNE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args \\
+            _TYPER_COMPLETE_ARGS="$line" "$words[1]" 2> /dev/null)"}; do
+        word=${entry%%$'\\t'*}
+        [[ $entry == *$'\\t'* ]] && entry=${word//:/\\\\:}:${entry#*$'\\t'} || entry=${word//:/\\\\:}
+        [[ $word == *= ]] && open+=($entry) || whole+=($entry)
+    done
+    (( $#open )) && _describe autotune open -S ''
+    (( $#whole )) && _describe autotune whole
+    (( $#open + $#whole )) || _files
+}
+if [[ $funcstack[1] == _autotune ]]; then
+    _autotune "$@"
+else
+    (( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }
+    compdef _autotune autotune
+fi
+"""
+
+OWN_SCRIPTS = {"bash": BASH, "zsh": ZSH}
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
@@ -139,7 +166,7 @@ def _completion(
 ) -> None:
     """Print the completion script of a shell.
 
-    bash: add eval "$(autotune completion bash)" to ~/.bashrc. zsh: the same with zsh, after compinit, in ~/.zshrc.
+    bash: add eval "$(autotune completion bash)" to ~/.bashrc. zsh: the same with zsh in ~/.zshrc.
     fish: autotune completion fish > ~/.config/fish/completions/autotune.fish
     """
     print(script(shell or own_shell()), end="")
@@ -149,8 +176,8 @@ def script(shell: str) -> str:
     """Return the completion script of a shell. Raises UsageError for one that has none."""
     if shell not in SHELLS:
         raise UsageError(f"there is no completion for {shell!r}", hint=f"there is one for {', '.join(SHELLS)}")
-    if shell == "bash":
-        return BASH
+    if shell in OWN_SCRIPTS:
+        return OWN_SCRIPTS[shell]
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     return get_completion_script(prog_name="autotune", complete_var=VARIABLE, shell=shell) + "\n"

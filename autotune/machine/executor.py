@@ -113,7 +113,9 @@ class Executor:
         from autotune.observe.client import ProbeClient  # once a session at most, and starting is slow under emulation
 
         runner = self._ready_runner()
-        with ProbeClient(probe, runner.pid, libbpf=self._libbpf, guarded=self._guarded) as client:
+        with ProbeClient(
+            probe, runner.pid, libbpf=self._libbpf, guarded=self._guarded, deadline=self._deadline
+        ) as client:
             run = self._run(runner, spec, on_output)
             return Watched(run, client.end())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from binascii import a2b_base64
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from types import TracebackType
 
 from autotune.errors import RunnerLost
 from autotune.measure import descendants, pristine
-from autotune.process import LOOK_EVERY_S, EventHandler, Worker
+from autotune.process import LOOK_EVERY_S, EventHandler, Worker, is_stopped
 from autotune.records import Identity, Run, RunSpec, Snapshot
 from autotune.wire import from_json, to_json
 
@@ -36,6 +37,8 @@ STOPPED_S = 3.0
 """How long a helper may be stopped by a signal until it counts as lost."""
 LOST_GRACE_S = 3.0
 """How long a helper that does not answer may take to end its workload before it is killed."""
+GUARD_S = 5.0
+"""How long its guard may take to end the workload of a helper that was killed."""
 CLOSE_S = 10.0
 """How long a helper may take to end what setup or prepare left running."""
 _NOTE_PAGE_BYTES = 4096
@@ -90,7 +93,7 @@ class Runner:
         self._note_fd = os.memfd_create("autotune-run")
         os.truncate(self._note_fd, _NOTE_PAGE_BYTES)
         try:
-            self._worker = Worker(self._argv(python), _lost, pass_fds=(self._note_fd, *inherited_descriptors()))
+            self._worker = _Guarded(self._argv(python), _lost, pass_fds=(self._note_fd, *inherited_descriptors()))
         except BaseException:
             os.close(self._note_fd)
             raise
@@ -109,17 +112,19 @@ class Runner:
         if spec is not None:
             self._layers = pristine.make_layers(spec.scratch)
             files = {"cwd": spec.cwd, "layers": self._layers}
-        self._ask("begin", START_S, identity=to_json(identity), pristine=files)
+        answer = self._ask("begin", START_S, identity=to_json(identity), pristine=files)
+        assert isinstance(answer, dict)
+        self._worker.learn(int(answer["pid"]))
 
     @property
     def alive(self) -> bool:
         """Whether the helper still runs. False once it ended, by itself or because it was lost."""
-        return self._worker.process.poll() is None
+        return self._worker.gone() is None
 
     @property
     def pid(self) -> int:
         """The helper, which starts the commands."""
-        return self._worker.process.pid
+        return self._worker.helper
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
         """Run a command and measure it; a command that fails or cannot be started is not an error. `on_output` gets
@@ -189,6 +194,38 @@ class Runner:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class _Guarded(Worker):
+    """The process that was started is the guard of the helper; `helper` is its number, once `learn` was told."""
+
+    helper = 0
+    _helper_fd = -1
+
+    def learn(self, helper: int) -> None:
+        """Note the helper's number, and hold on to it."""
+        self.helper = helper
+        with contextlib.suppress(OSError):
+            self._helper_fd = os.pidfd_open(helper)
+
+    def is_stopped(self) -> bool:
+        return is_stopped(self.helper)
+
+    def close(self, grace_s: float = 5.0) -> int | None:
+        code = super().close(grace_s)
+        helper_fd, self._helper_fd = self._helper_fd, -1
+        if helper_fd >= 0:
+            os.close(helper_fd)
+        return code
+
+    def kill(self) -> None:
+        """Kill the helper first: then its guard ends the workload, and itself."""
+        if self._helper_fd >= 0:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._helper_fd, signal.SIGKILL)
+            if self._ended_within(GUARD_S):
+                return
+        super().kill()
 
 
 class _Stops:

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from types import TracebackType
 
+from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError
 from autotune.privilege import program_as_root, program_problem
 from autotune.process import Worker
@@ -17,6 +18,8 @@ from autotune.wire import from_json, to_json
 PROBE = os.path.join(os.path.dirname(os.path.realpath(__file__)), "probe.py")
 ANSWER_S = 60.0
 """Deadline of a request: the verifier takes 2 s under emulation, and 30 MB of records as long."""
+LEAST_ANSWER_S = 5.0
+"""The same where the session's budget is over."""
 
 
 def privilege_problem() -> str | None:
@@ -27,19 +30,23 @@ def privilege_problem() -> str | None:
 class ProbeClient:
     """A probe that watches the descendants of one process, from the `with` statement until `end`. Raises AttachError
     when the kernel refuses it, PrivilegeError without root, AutotuneError when it dies. `guarded` (a host, not a
-    micro-VM): what root would run or load is refused when somebody else could change it."""
+    micro-VM): what root would run or load is refused when somebody else could change it. No answer is waited for longer
+    than the `deadline` allows."""
 
-    def __init__(self, spec: ProbeSpec, pid: int, *, libbpf: str | None, guarded: bool) -> None:
+    def __init__(
+        self, spec: ProbeSpec, pid: int, *, libbpf: str | None, guarded: bool, deadline: Deadline | None = None
+    ) -> None:
         if guarded:
             _refuse_foreign(spec.object_path, libbpf)
         self._spec = spec
         self._pid = pid
+        self._deadline = deadline or unlimited()
         argv = program_as_root(PROBE, *([] if libbpf is None else ["--libbpf", libbpf]))
         self._worker = Worker(argv, _lost)
 
     def __enter__(self) -> ProbeClient:
         try:
-            self._worker.request("begin", timeout_s=ANSWER_S, pid=self._pid, **to_json(self._spec))
+            self._worker.request("begin", timeout_s=self._answer_s(), pid=self._pid, **to_json(self._spec))
         except BaseException:
             self._worker.close()
             raise
@@ -47,7 +54,10 @@ class ProbeClient:
 
     def end(self) -> RawTasks:
         """Stop watching and return what was seen."""
-        return from_json(RawTasks, self._worker.request("end", timeout_s=ANSWER_S))
+        return from_json(RawTasks, self._worker.request("end", timeout_s=self._answer_s()))
+
+    def _answer_s(self) -> float:
+        return self._deadline.bound(ANSWER_S, least_s=LEAST_ANSWER_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None

@@ -66,9 +66,10 @@ class Budgeting:
         most = MOST_PAIRS if self.statistic is None else self.statistic.most_pairs
         return self.baselines.runs_of_a_pair * min(most, self.options.most_pairs or sys.maxsize)
 
-    def pairs_to_confirm(self) -> int:
-        """Return how many pairs there is room for once a race has taken its half; 0 for too few."""
-        runs = self.clock.runs_left()
+    def pairs_to_confirm(self, runs_before: int = 0) -> int:
+        """Return how many pairs there is room for once a race has taken its half, and other runs were made before it; 0
+        for too few."""
+        runs = max(0, self.clock.runs_left() - runs_before)
         room = budget.reserve(runs, self.most_reserved) if self._taken_up is None else min(runs, self.most_reserved)
         pairs = room // self.baselines.runs_of_a_pair
         return pairs if pairs >= LEAST_PAIRS else 0

@@ -49,14 +49,19 @@ class Insight:
         """The profile under the winner, for the record."""
         return brief(self._under_winner) if self._under_winner is not None else None
 
+    def shall_watch(self) -> bool:
+        """Return whether one run is watched; why not is noted."""
+        if self.not_watched or self._probe is None:
+            return False
+        if not self._state.budgeting.has_room_to_watch():
+            self.not_watched = "a run is too large a share of the budget"
+            return False
+        return True
+
     def watch(self) -> None:
         """Watch one run: what the command does bounds what can be won, and tells planners and schedulers."""
         state = self._state
-        if self.not_watched or self._probe is None:
-            return
-        if not state.budgeting.has_room_to_watch():
-            self.not_watched = "a run is too large a share of the budget"
-            return
+        assert self._probe is not None
         state.reporter.report(Step("observe", state.workload.title))
         found = self._attempt(state.trials.at(state.baselines.best), self._probe)
         if isinstance(found, str):

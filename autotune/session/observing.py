@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from autotune import resources
+from autotune import resources, signals
 from autotune.deadline import Deadline
-from autotune.errors import AutotuneError, DetachError, Interrupted, MachineLost
+from autotune.errors import AutotuneError, DetachError, Interrupted, MachineLost, as_ours
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen, decode
 from autotune.observe.profile import profile
@@ -71,8 +71,10 @@ def attempt(trials: Watching, probe: Probe, cpus: int) -> Observed | str:
         raise
     except OutOfBudget as error:
         return f"the budget ended during {error.during or 'it'}"
-    except AutotuneError as error:
-        return str(error)
+    except Exception as error:
+        if signals.is_interruption(error):
+            raise
+        return str(as_ours(error))
     return found if found.profile.tasks else "the probe saw no task"
 
 

@@ -216,7 +216,7 @@ class Trials:
         the run would not count either."""
         self._prepare()
         spec = self._command_spec()
-        return self._valid(self._machine.watch(spec, probe, self._show()), spec, None)
+        return self._valid(self._watch(spec, probe), spec, None)
 
     def watched_under(self, candidate: Candidate, spec: AttachSpec, probe: ProbeSpec) -> Watched:
         """Do the same under a candidate. Raises AttachError, and WorkloadError also when it was not in charge all the
@@ -227,11 +227,17 @@ class Trials:
         try:
             before = self._machine.state()
             run_spec = self._command_spec(partial=spec.partial)
-            seen = self._machine.watch(run_spec, probe, self._show())
+            seen = self._watch(run_spec, probe)
             problem = compare(spec.ops, before, self._machine.state())
         finally:
             self._detach(candidate)
         return self._valid(seen, run_spec, problem)
+
+    def _watch(self, spec: RunSpec, probe: ProbeSpec) -> Watched:
+        """Run the command with a probe beside it. Raises OutOfBudget when the budget ended it."""
+        seen = self._machine.watch(spec, probe, self._show())
+        self._limits.note(COMMAND, seen.run, spec.timeout_s)
+        return seen
 
     def _valid(self, seen: Watched, spec: RunSpec, problem: str | None) -> Watched:
         """Conclude a run that was watched, and return it. Raises WorkloadError when it would not count."""

@@ -145,21 +145,19 @@ class _Tuning:
         found.warm_up(state.runs, self._options.warmup)
         state.clock.forget_trials()  # a first run may be far slower than all later ones
         found.measure(state.runs, state.clock, state.reporter)
-        self._insight.watch()
-        self._learn_baseline()
-        self._warn_of_first_runs()
-        if found.are_several:
-            state.reporter.report(ValuesKnown(tuple(state.results.of_baselines())))
-        assert state.measured.baseline is not None
-        assert state.measured.observation is not None
-        state.reporter.report(BaselineKnown(state.measured.baseline, state.measured.observation))
+        watches = self._insight.shall_watch()
+        self._learn_baseline(runs_before=int(watches))  # first: nothing that ends a run loses what is known
+        self._report_baseline()
+        if watches:
+            self._insight.watch()
         if self._insight.profile is not None or self._insight.not_watched:
             state.reporter.report(WorkloadSeen(self._insight.profile, self._insight.not_watched))
 
-    def _learn_baseline(self) -> None:
-        """Note the baseline, and which gains the budget that is left is likely to find."""
+    def _learn_baseline(self, *, runs_before: int) -> None:
+        """Note the baseline, and which gains the budget that is left is likely to find. So many `runs_before` the race
+        are still to come."""
         state, budgeting = self._state, self._state.budgeting
-        pairs = budgeting.pairs_to_confirm()
+        pairs = budgeting.pairs_to_confirm(runs_before)
         budgeting.refuse_too_few_for_statistic(pairs)
         places = state.baselines.sweep.places()
         cpus = state.machine.info.cpus
@@ -172,6 +170,15 @@ class _Tuning:
         elif self._options.min_effect:
             baseline = budgeting.with_min_effect(baseline, pairs)
         state.measured.baseline = baseline
+
+    def _report_baseline(self) -> None:
+        state = self._state
+        self._warn_of_first_runs()
+        if state.baselines.are_several:
+            state.reporter.report(ValuesKnown(tuple(state.results.of_baselines())))
+        assert state.measured.baseline is not None
+        assert state.measured.observation is not None
+        state.reporter.report(BaselineKnown(state.measured.baseline, state.measured.observation))
 
     def _warn_of_first_runs(self) -> None:
         state, found = self._state, self._state.baselines

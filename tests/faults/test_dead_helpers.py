@@ -29,6 +29,7 @@ from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
+from tests.support.run_specs import is_gone
 from tests.support.scripted_machine import ScriptedMachine, a_run
 
 ENV = {"PATH": os.environ["PATH"]}
@@ -61,7 +62,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 def kill(pid: int) -> None:
     """Kill it, and wait until it is dead for everybody who looks."""
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0])
+    wait_until(lambda: is_gone(pid))
 
 
 def killed_when(machine: Hands, path: Path) -> threading.Thread:
@@ -212,7 +213,9 @@ def helper_of(hands: Hands, tmp_path: Path) -> int:
 # --- commands that signal their group ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "number"), [("kill 0", 15), ("kill -9 0", 9), ("kill -STOP $$ & kill -9 $$", 9)])
+@pytest.mark.parametrize(
+    ("how", "number"), [("kill 0", 15), ("kill -9 0", 9), ("(kill -STOP $$; kill -9 $$) & wait", 9)]
+)
 def test_a_command_that_kills_its_group_kills_nobody_else(hands: Hands, tmp_path: Path, how: str, number: int) -> None:
     helper = helper_of(hands, tmp_path)
     assert hands.run(sh(how, tmp_path)).signal == number

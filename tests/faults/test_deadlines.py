@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -32,11 +33,13 @@ from autotune.machine.vm.account import Account
 from autotune.machine.vm.kvm import KvmResults
 from autotune.machine.vm.microvm import VmOptions
 from autotune.machine.vm.resilient import ResilientVM
+from autotune.observe import client
 from autotune.records import (
     AttachSpec,
     Candidate,
     Identity,
     KernelState,
+    ProbeSpec,
     ProgramSpec,
     Proposal,
     RunSpec,
@@ -267,6 +270,23 @@ def test_a_program_gets_no_more_time_to_attach_than_is_left(tmp_path: Path) -> N
     start.run(SessionRequest(work, settings, candidates=(FIFO,)), lambda _event: None, engine)
     assert seen
     assert all(0.0 < start_s <= 20.0 for start_s in seen)
+
+
+def test_a_probe_that_never_answers_is_given_up_with_the_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = tmp_path / "probe.py"
+    silent.write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(client, "program_as_root", lambda *_given: [sys.executable, str(silent)])
+    monkeypatch.setattr(client, "LEAST_ANSWER_S", 0.1)
+    spec = ProbeSpec(str(tmp_path / "tasks.o"), "0" * 64)
+    began = time.monotonic()
+    with (
+        pytest.raises(AutotuneError, match=r"the probe failed: no answer to 'begin' within 0\.[1-5] s"),
+        client.ProbeClient(spec, os.getpid(), libbpf=None, guarded=False, deadline=Deadline(0.5)),
+    ):
+        pytest.fail("it began")
+    assert time.monotonic() - began < VERY_LATE_S
 
 
 def test_a_compiler_that_never_ends_is_ended_with_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

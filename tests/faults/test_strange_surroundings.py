@@ -257,7 +257,7 @@ def test_a_limit_that_a_run_meets_is_not_the_fault_of_its_command(most: int) -> 
     with contextlib.closing(Runner()) as runner:
         assert runner.run(shell("true")).exit_code == 0
         assert runner._worker is not None
-        resource.prlimit(runner._worker.process.pid, resource.RLIMIT_NOFILE, (most, most))
+        resource.prlimit(runner.pid, resource.RLIMIT_NOFILE, (most, most))
         try:
             run = runner.run(shell("true"))
             said = run.start_error

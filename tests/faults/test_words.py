@@ -12,6 +12,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -393,40 +394,73 @@ def test_what_is_offered_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert (knob == "mode" and value in one.modes) or one.knob(knob).parse(value) is not None
 
 
+NAMES = ("autotune sched\tsh\tscx_rust\t", "autotune schedulers show scx_rust")
+OPEN_KNOB = ("autotune cc --scheduler at_fifo:sl\t7", "autotune cc --scheduler at_fifo:slice_us=7")
+PROFILE = ("autotune cc --scheduler scx_lavd:mode=se\t", "autotune cc --scheduler scx_lavd:mode=server")
+OPTION = ("autotune cc --plan\tof\t", "autotune cc --planner offline")
+CHOICE = ("autotune cc --planner se\t", "autotune cc --planner search")
+EXPORT = ("autotune export sy\t", "autotune export systemd")
+PATHS = ("autotune cc --json /etc/passw\t", "autotune cc --json /etc/passwd")
+READY = 'PS1="rea""dy: "'
+"""Quotes within the word: the line that is typed does not end in the prompt."""
+
+
 @pytest.mark.slow
-def test_a_real_bash_completes_at_a_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shell", "begins", "cases"),
+    [
+        (
+            ("bash", "--norc", "--noprofile", "-i"),
+            f'eval "$(autotune completion bash)"; {READY}',
+            (NAMES, OPEN_KNOB, PROFILE, OPTION, CHOICE, EXPORT),
+        ),
+        (("zsh", "-f", "-i"), f'eval "$(autotune completion zsh)"; {READY}', (NAMES, OPEN_KNOB, PROFILE, PATHS)),
+        (
+            ("zsh", "-f", "-i"),
+            f'autoload -U compinit; compinit -u; eval "$(autotune completion zsh)"; {READY}',
+            (OPEN_KNOB,),
+        ),
+        (
+            ("zsh", "-f", "-i"),
+            f"autotune completion zsh >_autotune; fpath=($HOME $fpath); autoload -U compinit; compinit -u; {READY}",
+            (OPEN_KNOB,),
+        ),
+        (
+            ("fish", "--no-config", "-i"),
+            'autotune completion fish | source; function fish_prompt; echo "rea""dy: "; end',
+            (OPEN_KNOB, EXPORT),
+        ),
+    ],
+    ids=["bash", "zsh", "zsh after compinit", "zsh from a file", "fish"],
+)
+def test_real_shells_complete_at_a_terminal(
+    tmp_path: Path, shell: tuple[str, ...], begins: str, cases: tuple[tuple[str, str], ...]
+) -> None:
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"no {shell[0]} is here")
     program = tmp_path / "autotune"
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m autotune "$@"\n')
     program.chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PS1": "> "}
-    with at_terminal(["bash", "--norc", "--noprofile", "-i"], environ=environ) as person:
-        person.types('eval "$(autotune completion bash)"; PS1="ready: "\n')
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PS1": "> ", "HOME": str(tmp_path)}
+    with at_terminal(list(shell), environ=environ, cwd=tmp_path) as person:
+        person.types(f"{begins}\n")
         person.waits_for("ready:")
-        for typed, becomes in (
-            ("autotune sched\tsh\tscx_rust\t", "autotune schedulers show scx_rust"),
-            ("autotune cc --scheduler at_fifo:sl\t7", "autotune cc --scheduler at_fifo:slice_us=7"),
-            ("autotune cc --scheduler scx_lavd:mode=se\t", "autotune cc --scheduler scx_lavd:mode=server"),
-            ("autotune cc --plan\tof\t", "autotune cc --planner offline"),
-            ("autotune cc --planner se\t", "autotune cc --planner search"),
-            ("autotune export sy\t", "autotune export systemd"),
-        ):
+        for typed, becomes in cases:
             person.types(typed)
             person.waits_for(becomes)
             person.types("\x15")
 
 
-@pytest.mark.parametrize(
-    ("shell", "variable", "marks"), [("zsh", "zsh", '"at_fifo\\\\:slice_us="'), ("fish", "fish", "at_fifo:slice_us=")]
-)
-def test_zsh_and_fish_are_answered_in_their_own_way(shell: str, variable: str, marks: str) -> None:
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_zsh_and_fish_ask_in_their_own_way_and_are_answered(shell: str) -> None:
     script = shown("completion", shell).stdout
-    assert f"_AUTOTUNE_COMPLETE=complete_{variable}" in script
+    assert "_AUTOTUNE_COMPLETE=complete_fish" in script
     said = shown(
-        _AUTOTUNE_COMPLETE=f"complete_{variable}",
+        _AUTOTUNE_COMPLETE="complete_fish",
         _TYPER_COMPLETE_ARGS="autotune cc --scheduler at_fifo:sl",
         _TYPER_COMPLETE_FISH_ACTION="get-args",
     )
-    assert marks in said.stdout
+    assert "at_fifo:slice_us=" in said.stdout
 
 
 def test_an_unknown_shell_is_refused_in_one_line() -> None:

@@ -34,4 +34,4 @@ class Hands(ScriptedMachine):
     def helper(self) -> int:
         runner = self.executor._runner
         assert runner is not None
-        return runner._worker.process.pid
+        return runner.pid

@@ -73,7 +73,12 @@ class Person:
 
 @contextmanager
 def at_terminal(
-    argv: Sequence[str], *, environ: Mapping[str, str] | None = None, columns: int = 100, lines: int = 30
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    columns: int = 100,
+    lines: int = 30,
+    cwd: str | os.PathLike[str] | None = None,
 ) -> Iterator[Person]:
     """Start the program at a terminal of this size; end it afterwards."""
     master, slave = pty.openpty()
@@ -91,6 +96,7 @@ def at_terminal(
         stdout=slave,
         stderr=slave,
         env=surroundings,
+        cwd=cwd,
         start_new_session=True,
         preexec_fn=take_terminal,
     )

@@ -241,7 +241,7 @@ def test_a_gigabyte_is_fine_and_memory_stays_bounded(runner: Runner) -> None:
 
 
 def helper_peak_kib(runner: Runner) -> int:
-    status = Path(f"/proc/{runner._worker.process.pid}/status").read_text()
+    status = Path(f"/proc/{runner.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
 
 
@@ -267,7 +267,7 @@ def test_closed_pipes_do_not_make_the_helper_spin(runner: Runner) -> None:
 
 
 def helper_cpu_s(runner: Runner) -> float:
-    fields = Path(f"/proc/{runner._worker.process.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{runner.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

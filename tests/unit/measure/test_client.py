@@ -139,7 +139,7 @@ sys.path.insert(0, sys.argv[1])
 from autotune.measure.client import Runner
 from autotune.records import RunSpec; from autotune.wire import from_json
 with Runner() as runner:
-    print(runner._worker.process.pid, flush=True)
+    print(runner.pid, flush=True)
     runner.run(from_json(RunSpec, json.loads(sys.argv[2])))
 """
 
@@ -166,14 +166,46 @@ def test_sigkill_of_the_client_ends_helper_and_workload_within_a_second(
 def test_a_helper_that_is_killed_is_lost_and_its_workload_ended(runner: Runner, tmp_path: Path) -> None:
     thread, results = start_in_thread(runner, shell("sleep 60 & echo $! > a; touch ready; wait", cwd=tmp_path))
     assert wait_until((tmp_path / "ready").exists, 60)
-    os.kill(runner._worker.process.pid, signal.SIGKILL)
+    os.kill(runner.pid, signal.SIGKILL)
     thread.join(5)
     assert isinstance(results[0], RunnerLost)
     assert wait_until(all_gone([int((tmp_path / "a").read_text())]), 20)
 
 
-def test_a_runner_that_was_lost_stays_lost(runner: Runner) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_nothing_of_the_workload_of_a_lost_helper_stays_whatever_its_session(
+    runner: Runner, tmp_path: Path, number: signal.Signals
+) -> None:
+    thread, results = start_in_thread(runner, long_command(tmp_path))
+    pids = pids_of(tmp_path)
+    os.kill(runner.pid, number)
+    thread.join(60)
+    assert isinstance(results[0], RunnerLost)
+    assert all_gone([runner.pid, *pids])()
+
+
+def test_what_prepare_left_in_a_session_of_its_own_ends_with_a_helper_that_is_killed(
+    runner: Runner, tmp_path: Path
+) -> None:
+    left = shell("setsid setsid sleep 60 & echo $! > a; sleep 0.1", cwd=tmp_path, stage="prepare")
+    assert runner.run(left).left_running == 1
+    os.kill(runner.pid, signal.SIGKILL)
+    assert wait_until(lambda: not runner.alive, 20)
+    runner.close()
+    assert all_gone([int((tmp_path / "a").read_text())])()
+
+
+def test_a_helper_ends_with_its_guard(runner: Runner, tmp_path: Path) -> None:
+    thread, results = start_in_thread(runner, shell("sleep 60 & echo $! > a; touch ready; wait", cwd=tmp_path))
+    assert wait_until((tmp_path / "ready").exists, 60)
     os.kill(runner._worker.process.pid, signal.SIGKILL)
+    thread.join(20)
+    assert isinstance(results[0], RunnerLost)
+    assert wait_until(all_gone([runner.pid, int((tmp_path / "a").read_text())]), 20)
+
+
+def test_a_runner_that_was_lost_stays_lost(runner: Runner) -> None:
+    os.kill(runner.pid, signal.SIGKILL)
     for _ in range(2):
         with pytest.raises(RunnerLost, match="the process that measures runs"):
             runner.run(spec("true"))
@@ -182,8 +214,8 @@ def test_a_runner_that_was_lost_stays_lost(runner: Runner) -> None:
 
 
 def test_the_helper_heeds_the_end_of_its_pipe_and_no_signal_of_a_terminal(runner: Runner) -> None:
-    pid = runner._worker.process.pid
-    assert os.getsid(pid) == pid
+    pid = runner.pid
+    assert os.getsid(pid) != os.getsid(0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     assert runner.run(spec("true")).exit_code == 0
@@ -192,7 +224,7 @@ def test_the_helper_heeds_the_end_of_its_pipe_and_no_signal_of_a_terminal(runner
 
 
 def test_many_runs_leave_no_descriptors_behind(runner: Runner) -> None:
-    fds = Path(f"/proc/{runner._worker.process.pid}/fd")
+    fds = Path(f"/proc/{runner.pid}/fd")
     runner.run(spec("true"))
     before = len(list(fds.iterdir()))
     for index in range(20):
@@ -213,7 +245,7 @@ def test_a_helper_without_an_interpreter_is_lost() -> None:
 @needs_root
 def test_the_helper_itself_is_that_user_and_not_root() -> None:
     with Runner(Identity(NOBODY, NOBODY)) as runner:
-        status = Path(f"/proc/{runner._worker.process.pid}/status").read_text()
+        status = Path(f"/proc/{runner.pid}/status").read_text()
         assert f"Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}" in status
 
 

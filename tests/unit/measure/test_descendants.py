@@ -51,7 +51,7 @@ def test_orphans_that_end_meanwhile_are_reaped_meanwhile(runner: Runner) -> None
     thread = threading.Thread(target=runner.run, args=(done,))
     thread.start()
     time.sleep(1.4)
-    helper = runner._worker.process.pid
+    helper = runner.pid
     zombies = [process for process in descendants.processes() if process.parent == helper and process.state == "Z"]
     thread.join()
     assert zombies == []

@@ -147,7 +147,7 @@ def test_closing_leaves_nothing_behind(place: Place) -> None:
 def test_closing_after_the_helper_was_killed_leaves_nothing_behind(place: Place) -> None:
     runner = place.runner()
     sh(runner, SPOIL, place.cwd)
-    os.kill(runner._worker.process.pid, signal.SIGKILL)
+    os.kill(runner.pid, signal.SIGKILL)
     runner.close()
     assert list(place.scratch.iterdir()) == []
     assert place.is_untouched()
