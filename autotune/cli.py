@@ -3,7 +3,7 @@
 
 What always holds here:
 - every command ends with an exit code: 0 finished, 1 error, 2 usage, 3 the workload fails under the baseline,
-  4 no machine can run sched_ext, 130 interrupted;
+  4 no machine can run sched_ext, 5 slower than before, 130 interrupted;
 - an error is one line on standard error; a traceback only with `--debug` or AUTOTUNE_DEBUG;
 - nothing but typer is imported before a command needs it.
 """

@@ -56,6 +56,13 @@ class WorkloadError(AutotuneError):
     default_stage = "baseline"
 
 
+class SlowerError(AutotuneError):
+    """The command has become slower than `--fail-if-slower` allows; everything else is as it should be."""
+
+    exit_code = 5
+    default_stage = "comparison"
+
+
 class NoMachineError(AutotuneError):
     """No machine, host or micro-VM, can run a sched_ext scheduler."""
 

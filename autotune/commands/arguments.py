@@ -467,6 +467,25 @@ class CcArguments:
         Path | None,
         _option("--export-json", panel=_REPORT, metavar="FILE|-", help="Write the runs as hyperfine 2 does."),
     ] = None
+    ci: Annotated[
+        bool,
+        _option(
+            "--ci",
+            panel=_OUT,
+            help="For CI jobs: plain lines, no questions; annotations, and a summary of the job, where the service "
+            "has them (GitHub, GitLab).",
+        ),
+    ] = False
+    fail_if_slower: Annotated[
+        str | None,
+        _option(
+            "--fail-if-slower",
+            panel=_MEASURE,
+            metavar="PERCENT",
+            help="Exit with code 5 when COMMAND is shown to be slower, by more than PERCENT, than in the newest "
+            "earlier session on such a machine.",
+        ),
+    ] = None
     verbose: Annotated[
         bool, _option("--verbose", "-v", panel=_OUT, help="Show also which schedulers are not proposed, and why.")
     ] = False

@@ -52,13 +52,13 @@ def asker(stream: TextIO) -> Ask | None:
     return ask
 
 
-def consent(stream: TextIO, *, replace_current: bool) -> Consent:
-    """Return the user's consent: `--replace-current`, or a yes at the terminal."""
+def consent(stream: TextIO, *, replace_current: bool, asks: bool = True) -> Consent:
+    """Return the user's consent: `--replace-current`, or a yes at the terminal where that `asks`."""
 
     def consents(other: Other) -> bool:
         from autotune.lease import replacing
 
-        return replacing.consent(other, replace_current=replace_current, ask=asker(stream))
+        return replacing.consent(other, replace_current=replace_current, ask=asker(stream) if asks else None)
 
     return consents
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from autotune import signals
-from autotune.commands import asking, continuing, dry_run, output
+from autotune.commands import asking, ci, continuing, dry_run, output
 from autotune.commands.arguments import CcArguments, CcCommand, takes
 from autotune.commands.printing import columns, say
 from autotune.commands.workloads import current_directory, flags, workload_from
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from autotune.report.formats import ReportKind
     from autotune.session.continuation import TakenUp
     from autotune.session.request import SessionRequest, Sink
+    from autotune.views.live import LiveView
+    from autotune.views.plain import PlainView
 
 EXAMPLES = """Examples:
 
@@ -33,6 +36,8 @@ EXAMPLES = """Examples:
   autotune cc --scheduler at_fifo:slice_us=5000 --scheduler at_batch 'make -j8'
 
   autotune cc --continue --budget 30m
+
+  autotune cc --ci --fail-if-slower 5% 'make -j8'
 """
 
 
@@ -45,7 +50,8 @@ def register(app: typer.Typer) -> None:
 def _cc(**given: Any) -> int:
     """Run COMMAND under EEVDF and under sched_ext schedulers, and rank them.
 
-    Exit codes: 0 finished, 1 error, 2 usage, 3 COMMAND fails under EEVDF, 4 no machine, 130 interrupted.
+    Exit codes: 0 finished, 1 error, 2 usage, 3 COMMAND fails under EEVDF, 4 no machine, 5 slower (--fail-if-slower),
+    130 interrupted.
 
     Defaults can be set in AUTOTUNE_* variables, .env or autotune.toml: see docs/SETTINGS.md.
     """
@@ -64,6 +70,7 @@ def _run(arguments: CcArguments) -> int:
     targets = _targets(arguments)
     document = _document(targets)
     stream = output.shown(document=document is not None, silent=settings.style == "none")
+    allowed = ci.share_of(arguments.fail_if_slower)
     request = _request(arguments, settings, stream.as_stream(), _reports(targets, document), taken)
     if arguments.dry_run:
         refused = dry_run.show(request, stream.as_stream())
@@ -72,31 +79,44 @@ def _run(arguments: CcArguments) -> int:
         complete = True
     else:
         with asking.other_i_explained(interactive=arguments.interactive):
-            complete = _session(arguments, request, stream.as_stream())
+            complete = _session(arguments, request, stream.as_stream(), allowed)
     if document is not None:  # then only the document counts
         return int(document.lost or not complete)
     return int(not (complete and output.all_shown(stream)))  # an incomplete one has reported what is missing
 
 
-def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO) -> bool:
-    """Run the session. Return whether all requested output was written. Raises what ended the session early."""
+def _session(arguments: CcArguments, request: SessionRequest, stream: TextIO, allowed: float | None) -> bool:
+    """Run the session. Return whether all requested output was written. Raises what ended the session early, and
+    SlowerError where the command became slower than is `allowed`."""
     from autotune import config
     from autotune.schedext.catalogue import custom
     from autotune.session import start
     from autotune.views import screen
 
     given = config.as_flags(request.settings)
-    settings = request.settings
-    view = screen.view(stream, budget_s=settings.budget, given=given, verbose=arguments.verbose, style=settings.style)
+    view = _view(arguments, request.settings, stream, given)
     if arguments.interactive:
         request = replace(request, approve=asking.approver(stream, view.paused, custom.catalog().parse_candidate))
     with screen.Screen(stream, view, say) as shown:
         session = start.run(request, shown)
     plotted = not arguments.plot or _plotted(session, stream)
+    summarised = not arguments.ci or ci.summarise(session, given, os.environ)
     ended = start.ending(session, shown.finished.error if shown.finished else None)
     if ended is not None:
         raise ended
-    return shown.complete and plotted
+    if allowed is not None:
+        ci.refuse_slower(session, allowed, stream)
+    return shown.complete and plotted and summarised
+
+
+def _view(arguments: CcArguments, settings: Settings, stream: TextIO, given: Sequence[str]) -> LiveView | PlainView:
+    if arguments.ci:
+        from autotune.views.ci import CiView
+
+        return CiView(stream, ci.service(os.environ), given=given, verbose=arguments.verbose)
+    from autotune.views import screen
+
+    return screen.view(stream, budget_s=settings.budget, given=given, verbose=arguments.verbose, style=settings.style)
 
 
 def _plotted(session: Session, stream: TextIO) -> bool:
@@ -123,6 +143,8 @@ def _request(
     from autotune.session.request import SessionRequest
 
     workload = workload_from(arguments) if taken is None else continuing.workload_of(taken)
+    if arguments.interactive and arguments.ci:
+        raise UsageError("--ci asks no questions, and --interactive asks before each switch", hint="leave out one")
     if arguments.interactive and not asking.at_terminal(stream):
         raise UsageError("--interactive needs a terminal", hint=asking.OTHER_I)
     if settings.style == "none" and (arguments.show_output or arguments.plot):
@@ -139,7 +161,7 @@ def _request(
         candidates=tuple(catalog.parse_candidate(text) for text in arguments.scheduler or ())
         if taken is None
         else tuple(proposal.candidate for proposal in taken.proposals()),
-        consent=asking.consent(stream, replace_current=arguments.replace_current),
+        consent=asking.consent(stream, replace_current=arguments.replace_current, asks=not arguments.ci),
         apply=arguments.apply,
         show_output=arguments.show_output,
         output_to_model=not arguments.no_output_to_model,

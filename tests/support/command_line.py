@@ -57,14 +57,12 @@ class Story:
         finally:
             self.given_back = True
 
-    def tune(
-        self, workload: Any, _machine: Any, _planner: Any, options: Any, listener: Any, *_rest: Any, **_more: Any
-    ) -> Session:
+    def tune(self, workload: Any, parts: Any, options: Any) -> Session:
         self.workload, self.options = workload, options
         if self.raises is not None:
             raise self.raises
         for event in sessions.session_events(self.session):
-            listener(event)
+            parts.listener(event)
         return self.session
 
 
