@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Finds the candidates that are behind the best by more than noise explains, from rounds that all of them ran. Pure."""
+"""Finds the candidates that are behind the best by more than noise explains, from one round or from several that all of
+them ran. Pure."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from autotune.verdict.stats import student_t_quantile
@@ -31,3 +33,22 @@ def outpaced(columns: Mapping[str, Sequence[float]], alpha: float) -> tuple[str,
     noise = student_t_quantile(1.0 - alpha, df) * math.sqrt(squares / df * 2 / count)
     best = max(means, key=lambda key: means[key])
     return best, {key: means[best] - mean for key, mean in means.items() if means[best] - mean > noise}
+
+
+LEAST_IN_A_ROUND = 4
+"""Candidates that one round must have, for their scatter to say what noise is."""
+
+
+def outpaced_at_once(row: Mapping[str, float], alpha: float) -> tuple[str, dict[str, float]]:
+    """Return the best value of one round, and how far behind it each value is that noise does not explain; nothing is
+    behind in a round of fewer than `LEAST_IN_A_ROUND`.
+
+    Noise is the standard deviation s of all values but the best, which holds what really differs among them too: so it
+    is too large rather than too small. A value is behind when it is below the best by more than t * s * sqrt(2), with t
+    one-sided at `alpha`, and one df less than there are such values."""
+    best = max(row, key=lambda key: row[key])
+    others = [value for key, value in row.items() if key != best]
+    if len(row) < LEAST_IN_A_ROUND:
+        return best, {}
+    noise = student_t_quantile(1.0 - alpha, len(others) - 1) * statistics.stdev(others) * math.sqrt(2)
+    return best, {key: row[best] - value for key, value in row.items() if row[best] - value > noise}

@@ -35,8 +35,11 @@ def allowed(share: float, sessions: int) -> float:
 @many_or_few
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equal_candidates_bring_forth_a_winner_in_at_most_5_of_100_sessions(shape: str, sessions: int) -> None:
+    many = sessions == MANY
+    if many and shape == "bimodal":
+        sessions *= 4  # the hardest, with 4.4 false winners: of 1,000 sessions some hundreds show more than 5
     tally = simulate(World(EQUAL, shape=shape), sessions, 10_000, f"six equal, {shape}")
-    assert tally.share_won <= (0.05 if sessions == MANY else allowed(ALPHA, sessions))
+    assert tally.share_won <= (0.05 if many else allowed(ALPHA, sessions))
     assert tally.share_claimed_falsely <= allowed(ALPHA * 1.3, sessions)  # of the winner, and of the race's rows
 
 

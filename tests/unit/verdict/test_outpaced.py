@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from autotune.records import BASELINE
-from autotune.verdict.outpaced import outpaced
+from autotune.verdict.outpaced import LEAST_IN_A_ROUND, outpaced, outpaced_at_once
 from autotune.verdict.stats import student_t_quantile
 
 
@@ -48,3 +48,18 @@ def test_more_columns_show_a_difference_in_fewer_rounds() -> None:
 def test_noise_keeps_candidates_in() -> None:
     _, behind = outpaced({"x": [1.0, 1.4, 0.8], "y": [1.2, 0.7, 1.0]}, 0.01)
     assert behind == {}
+
+
+def test_in_a_single_round_only_what_is_far_behind_all_noise_is_behind() -> None:
+    row = {"a": 0.02, "b": -0.01, "c": 0.0, "d": 0.01, "e": -0.02, "x": 0.12}
+    assert outpaced_at_once(row, 0.05) == ("x", {key: pytest.approx(0.12 - row[key]) for key in "abcde"})
+    assert outpaced_at_once(row | {"x": 0.025}, 0.05)[1] == {}
+
+
+@given(st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1.0, 1.0), min_size=1, max_size=8))
+def test_of_a_single_round_the_best_is_never_behind_and_few_candidates_say_nothing(row: dict[str, float]) -> None:
+    best, behind = outpaced_at_once(row, 0.05)
+    assert row[best] == max(row.values())
+    assert best not in behind
+    assert len(row) >= LEAST_IN_A_ROUND or not behind
+    assert all(gap == row[best] - row[key] for key, gap in behind.items())
