@@ -52,7 +52,9 @@ def test_noise_keeps_candidates_in() -> None:
 
 def test_in_a_single_round_only_what_is_far_behind_all_noise_is_behind() -> None:
     row = {"a": 0.02, "b": -0.01, "c": 0.0, "d": 0.01, "e": -0.02, "x": 0.12}
-    assert outpaced_at_once(row, 0.05) == ("x", {key: pytest.approx(0.12 - row[key]) for key in "abcde"})
+    best, behind = outpaced_at_once(row, 0.05)
+    assert best == "x"
+    assert behind == pytest.approx({key: 0.12 - row[key] for key in "abcde"})
     assert outpaced_at_once(row | {"x": 0.025}, 0.05)[1] == {}
 
 
