@@ -296,6 +296,7 @@ class Race:
         if entrant is None:
             raise ValueError(f"{key!r} is not a candidate of this race")
         if entrant.dropped is not None:
+            entrant.behind = None  # for good
             return
         entrant.dropped, entrant.failed = reason, failed
         ended = self._confirmation
