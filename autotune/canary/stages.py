@@ -41,7 +41,7 @@ class Hogs:
         self._hogs: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Hogs:
-        argv = ["nice", "-n", "19", "sh", "-c", self._SCRIPT, "sh", str(os.getpid()), str(_HOG_CPU_S)]
+        argv = ["/bin/sh", "-c", self._SCRIPT, "sh", str(os.getpid()), str(_HOG_CPU_S)]
         try:
             for _ in range(self._count):
                 self._hogs.append(
@@ -49,6 +49,7 @@ class Hogs:
                         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
                     )
                 )
+                os.setpriority(os.PRIO_PROCESS, self._hogs[-1].pid, 19)
         except OSError as error:
             self.__exit__()
             raise AutotuneError(f"the canary's load cannot be started: {error.strerror}", stage="canary") from error

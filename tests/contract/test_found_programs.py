@@ -27,14 +27,35 @@ def searches(source: str) -> Iterator[int]:
 
 
 def bare_names(source: str) -> Iterator[int]:
-    """Lines that start a program by a word that the system searches for in PATH."""
-    for node in ast.walk(ast.parse(source)):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in STARTED):
+    """Lines that start a program by a word that the system searches for in PATH, written there or in a list that has
+    a name."""
+    tree = ast.parse(source)
+    named = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and _first_word(node.value) is not None
+    }
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func) in STARTED) or not node.args:
             continue
-        if node.args and isinstance(node.args[0], ast.List) and node.args[0].elts:
-            first = node.args[0].elts[0]
-            if isinstance(first, ast.Constant) and isinstance(first.value, str) and not first.value.startswith("/"):
-                yield node.lineno
+        argv = node.args[0]
+        first = _first_word(named.get(argv.id, argv) if isinstance(argv, ast.Name) else argv)
+        if first is not None and not first.startswith("/"):
+            yield node.lineno
+
+
+def _first_word(argv: ast.expr) -> str | None:
+    """The first word of a list where it, or what it is without another, is written out."""
+    if not isinstance(argv, (ast.List, ast.Tuple)) or not argv.elts:
+        return None
+    first = argv.elts[0]
+    if isinstance(first, ast.BoolOp):  # `found or "cargo"`
+        first = first.values[-1]
+        if isinstance(first, ast.Subscript):
+            return ast.unparse(first)
+    return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
 FILES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
@@ -51,4 +72,9 @@ def test_nothing_is_started_by_a_bare_name() -> None:
 
 def test_both_are_found_as_they_are_written() -> None:
     assert list(searches("shutil.which('x')\nos.execvp('x', [])")) == [1, 2]
-    assert list(bare_names("subprocess.run(['xz', '-d'])\nsubprocess.Popen(['/bin/xz'])\nrun(['xz'])")) == [1]
+    written = "subprocess.run(['xz', '-d'])\nsubprocess.Popen(['/bin/xz'])\nrun(['xz'])"
+    named = "argv = ['nice', 'sh']\nsubprocess.Popen(argv)\nother = [found, 'x']\nsubprocess.run(other)"
+    fallen_back = "subprocess.run([found or argv[0]])\nsubprocess.run([found or 'xz'])\nsubprocess.run([found, 'xz'])"
+    assert list(bare_names(written)) == [1]
+    assert list(bare_names(named)) == [2]
+    assert list(bare_names(fallen_back)) == [1, 2]

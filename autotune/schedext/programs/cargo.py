@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from autotune import trust
 from autotune.errors import AutotuneError, UsageError
 from autotune.measure import descendants
 
@@ -70,7 +71,10 @@ def install(order: Order, *, cwd: Path, log: Path, listener: Listener) -> None:
 
 
 def _start(order: Order, cwd: Path) -> subprocess.Popen[bytes]:
-    argv = ["cargo", "install", "--locked", "--root", str(order.root), f"{order.crate}@{order.version}"]
+    cargo = trust.find_program("cargo")
+    if cargo is None:
+        raise AutotuneError("cargo cannot be started: it is not there", hint="see 'cargo --version'", stage=STAGE)
+    argv = [cargo, "install", "--locked", "--root", str(order.root), f"{order.crate}@{order.version}"]
     environ = {
         **os.environ,
         "CARGO_TARGET_DIR": str(order.target),

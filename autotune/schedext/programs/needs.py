@@ -114,9 +114,11 @@ def _run(*argv: str) -> str | None:
     """Return the output of a program; None when it is absent or fails. It runs in /, so that no setting in the user's
     directory counts."""
     found = trust.find_program(argv[0], "/sbin", "/usr/sbin")
+    if found is None:
+        return None
     try:
         done = subprocess.run(
-            [found or argv[0], *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_S, cwd="/"
+            [found, *argv[1:]], stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_S, cwd="/"
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from autotune.canary import watch as watching
 from autotune.errors import AttachError, AutotuneError
 from autotune.records import Attachment, Detachment, SchedulerExit
 from autotune.schedext.kernel import read_state
+from tests.support.run_specs import wait_until
 from tests.support.sysfs_kernel import OPS, STALLED, SYSRQ, UNREGISTERED, Kernel, ScriptedProbe, later
 
 # --- whose fault it is -----------------------------------------------------------------------------------
@@ -286,6 +288,21 @@ def test_a_watch_that_fails_detaches(kernel: Kernel, plan: CanaryPlan, monkeypat
 
 
 # --- the load --------------------------------------------------------------------------------------------
+
+
+def test_the_load_is_the_system_s_whatever_the_path_leads_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("nice", "sh"):
+        (tmp_path / name).write_text("#!/bin/sh\necho $0 >>started\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".:{os.environ['PATH']}")
+
+    with Hogs(1) as load:
+        pid = load._hogs[0].pid
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+        assert wait_until(lambda: os.readlink(f"/proc/{pid}/exe") == os.path.realpath("/bin/sh"), 60.0)
+
+    assert not (tmp_path / "started").exists()
 
 
 @pytest.mark.slow
