@@ -3,7 +3,8 @@
 
 One check for all of these:
 - our own programs that run as root (`schedext.holding.client`, `lease.replacing`), by file and directory;
-- libbpf, and the objects of schedulers (`schedext.holding.client`, `schedext.build`);
+- libbpf, the objects of schedulers and probes (`schedext.holding.client`, `observe.client`), and the kernel's types that
+  they are compiled with (`schedext.build`);
 - programs of schedulers (`schedext.programs.binaries`);
 - QEMU (`machine.vm.microvm`).
 

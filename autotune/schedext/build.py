@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import digests, durable, reading, resources, trust
-from autotune.errors import BuildError
+from autotune.errors import AutotuneError, BuildError
 from autotune.records import Expectations, GuideSpec
 
 LEAST_CLANG = 15
@@ -120,24 +120,37 @@ def _output(argv: list[str]) -> str:
 
 def find_headers(given: Path | None = None) -> Path:
     """Find a directory with `linux/bpf/vmlinux.h`: the given one, the system's, or one made from the running kernel's
-    own types. Raises BuildError when there is none."""
+    own types. Raises BuildError when there is none, and when somebody else could change it: what is compiled with it is
+    loaded as root."""
     places = [given] if given is not None else []
     places += [Path("/usr/include"), *sorted(Path("/usr/include").glob("*-linux-gnu"))]
     for place in places:
         if (place / VMLINUX).is_file():
-            return place
+            return _trusted(place)
     if KERNEL_BTF.exists() and trust.find_program("bpftool", "/usr/sbin"):
-        return _dump_headers()
+        return _trusted(_dump_headers())
     raise BuildError(
         "no vmlinux.h was found, which describes the kernel's types", hint="'autotune vm setup' fetches one"
     )
+
+
+def _trusted(place: Path) -> Path:
+    try:
+        trust.refuse_foreign(place / VMLINUX, would="decides what root loads", stage="build")
+    except OSError as error:
+        raise BuildError(f"{place / VMLINUX} cannot be read: {error.strerror}") from error
+    except AutotuneError as error:
+        raise BuildError(error.message, hint=error.hint) from error
+    return place
 
 
 def _dump_headers() -> Path:
     """Dump the types of the running kernel into the cache, once per kernel release."""
     directory = resources.cache_dir() / "headers" / os.uname().release
     target = directory / VMLINUX
-    if not target.is_file() or (digests.has_note(target) and digests.problem(target)):
+    # Types in a place that others share are not believed.
+    cached = target.is_file() and not trust.is_foreign(target)
+    if not cached or (digests.has_note(target) and digests.problem(target)):
         bpftool = trust.find_program("bpftool", "/usr/sbin") or "bpftool"
         text = _output([bpftool, "btf", "dump", "file", str(KERNEL_BTF), "format", "c"])
         if "sched_ext_ops" not in text:
