@@ -3,18 +3,20 @@
 
 One check for all of these:
 - our own programs that run as root (`schedext.holding.client`, `lease.replacing`), by file and directory;
-- libbpf, the objects of schedulers and probes (`schedext.holding.client`, `observe.client`), and the kernel's types that
-  they are compiled with (`schedext.build`);
+- libbpf, the objects of schedulers and probes (`schedext.holding.client`, `observe.client`), and the kernel's types
+  that they are compiled with (`schedext.build`);
 - programs of schedulers (`schedext.programs.binaries`);
 - QEMU (`machine.vm.microvm`).
 
-It looks at the file, at every directory on the way to it, and at where links lead: owner, mode and access control list.
-Trusted are root, the user, whoever called sudo, and the owner of autotune's own code, who decides what runs anyway.
+It looks at the file and at every directory and link on the way to it, as the kernel goes it: owner, mode and access
+control list. Trusted are root, the user, whoever called sudo, and the owner of autotune's own code, who decides what
+runs anyway.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
@@ -30,6 +32,8 @@ _ACL = "system.posix_acl_access"
 _VERSION, _ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 _USER, _GROUP, _MASK = 0x02, 0x08, 0x10
 _WRITE = 2
+_MOST_LINKS = 40
+"""As many as the kernel follows."""
 """Layout and tags of an access control list: include/uapi/linux/posix_acl.h and posix_acl_xattr.h of the kernel."""
 
 
@@ -63,9 +67,27 @@ def _refuse(path: Path, places: Iterable[Path], would: str, stage: str) -> None:
 
 
 def _way_to(path: Path) -> Iterator[Path]:
-    """Yield the file and every directory on the way to it, also where links lead."""
-    for one in dict.fromkeys((path, path.resolve(strict=True))):
-        yield from (one, *one.parents)
+    """Yield every directory and link on the way to a file, as the kernel goes it, and the file: each link may lead
+    through directories of its own. Raises OSError for too many links."""
+    place, left = Path("/"), [*reversed(Path(os.path.join(os.getcwd(), path)).parts[1:])]
+    links = 0
+    yield place
+    while left:
+        name = left.pop()
+        if name == "..":
+            place = place.parent
+            continue
+        yield place / name
+        if not (place / name).is_symlink():
+            place /= name
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        target = Path(os.readlink(place / name))
+        if target.is_absolute():
+            place = Path("/")
+        left += reversed(target.parts[1:] if target.is_absolute() else target.parts)
 
 
 def _fault(places: Iterable[Path]) -> tuple[Path, str] | None:
@@ -76,11 +98,9 @@ def _fault(places: Iterable[Path]) -> tuple[Path, str] | None:
 def problem(place: Path) -> str | None:
     """Return why a file or a directory may be somebody else's, as a clause; None when it is not. Raises OSError."""
     found = place.lstat()
-    if stat.S_ISLNK(found.st_mode):  # its directory decides who may change it
-        return None
     if found.st_uid not in trusted_users():
         return f"belongs to {_user_name(found.st_uid)}"
-    if _is_sticky(found):
+    if stat.S_ISLNK(found.st_mode) or _is_sticky(found):  # who may change a link, its directory decides, or its owner
         return None
     writers = _named_writers(place)
     if writers:
@@ -106,7 +126,7 @@ def trusted_users() -> set[int]:
 def sudo_user() -> pwd.struct_passwd | None:
     """Return the user who called sudo, when we are root by it."""
     uid = os.environ.get("SUDO_UID", "")
-    if os.geteuid() != 0 or not uid.isdigit() or int(uid) == 0:
+    if os.geteuid() != 0 or not uid.isdecimal() or int(uid) == 0:
         return None
     with contextlib.suppress(KeyError, OverflowError):
         return pwd.getpwuid(int(uid))

@@ -165,3 +165,65 @@ def test_further_directories_come_after_those_of_path(tmp_path: Path, monkeypatc
     assert trust.find_program("tool", str(tmp_path / "second")) == str(tmp_path / "first" / "tool")
     monkeypatch.delenv("PATH")
     assert trust.find_program("sh")
+
+
+# --- links: each may lead through directories of its own ---
+
+
+def test_a_link_through_a_directory_that_others_may_write_is_refused(program: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "current").symlink_to(program.parent)
+    (tmp_path / "set").symlink_to("shared/current")
+    trust.refuse_foreign(tmp_path / "set" / "program")
+
+    shared.chmod(0o777)
+
+    with pytest.raises(AutotuneError, match="shared can be written by others"):
+        trust.refuse_foreign(tmp_path / "set" / "program")
+
+
+@as_root
+def test_somebody_else_s_link_is_refused_where_its_directory_is_everybody_s(program: Path, tmp_path: Path) -> None:
+    everybodys = tmp_path / "tmp"
+    everybodys.mkdir()
+    everybodys.chmod(0o1777)
+    link = everybodys / "link"
+    link.symlink_to(program)
+    trust.refuse_foreign(link)
+
+    os.lchown(link, NOBODY, NOBODY)
+
+    with pytest.raises(AutotuneError, match="it belongs to"):
+        trust.refuse_foreign(link)
+
+
+def test_what_stands_beside_a_link_is_not_on_the_way(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "link").symlink_to(f"place/../place/./{program.name}")
+
+    trust.refuse_foreign(tmp_path / "link")
+    with pytest.raises(AutotuneError, match="open can be written by others"):
+        trust.refuse_foreign(tmp_path / "open" / ".." / "place" / "program")
+
+
+def test_a_path_that_starts_where_we_are_is_looked_at_from_the_root(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(program.parent)
+    trust.refuse_foreign(Path("program"))
+
+    program.parent.parent.chmod(0o777)
+
+    with pytest.raises(AutotuneError, match="can be written by others"):
+        trust.refuse_foreign(Path("program"))
+
+
+def test_links_in_a_circle_are_an_error_of_the_system_s(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        trust.refuse_foreign(tmp_path / "one")
+    assert trust.is_foreign(tmp_path / "one")
