@@ -30,6 +30,8 @@ from autotune.wire import to_json
 
 MAX_OUTPUT_TOKENS = 16000
 CALLS_A_TURN = 24
+TOOLS_A_REPLY = 16
+"""Tools that one reply may call; the others get errors. Eight megabytes of a reply have room for 15,000 calls."""
 MISTAKES_A_TURN = 8
 """Error results allowed in one planning turn."""
 NUDGES_A_TURN = 3
@@ -304,16 +306,20 @@ class Conversation:
 
     def _call(self, calls: list[dict[str, Any]], turn: _PlanningTurn) -> tuple[Proposal, ...] | None:
         """Execute the requested calls in order and return the proposals if one of them submitted any. Every call gets a
-        result, also those beside a submission; a second submission in one reply is refused, and so is a slow call when
-        the turn's time is over."""
+        result, also those beside a submission; a second submission in one reply is refused, and so are more calls than
+        anybody needs, and a slow call when the turn's time is over."""
         proposals: tuple[Proposal, ...] | None = None
         results = []
-        for call in calls:
+        for number, call in enumerate(calls):
             name, given = str(call.get("name")), call.get("input")
             kind = "tool"
             if name == SUBMIT and proposals is not None:
                 kind = "refused"  # a replay refuses it again, and takes no result for it
                 result = Result('{"error": "candidates were submitted already"}', is_error=True)
+            elif name != SUBMIT and number >= TOOLS_A_REPLY:
+                kind = "refused"
+                result = Result(f'{{"error": "one reply may call {TOOLS_A_REPLY} tools"}}', is_error=True)
+                turn.mistakes += 1
             elif name in SLOW and time.monotonic() >= turn.end:
                 result = Result(f'{{"error": "the time of this turn is over; call {SUBMIT}"}}', is_error=True)
             else:

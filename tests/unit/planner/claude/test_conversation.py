@@ -22,6 +22,7 @@ from autotune.planner.claude.conversation import PlanningLimits
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from autotune.records import Candidate
+from autotune.tools import toolbox
 from tests.support.claude_conversation import FAKE_KEY, MODEL, noisy
 from tests.support.messages_server import Answer, ErrorEvent, Hang, Reset, Status, Step, submit, text, tool
 from tests.support.sessions import a_situation, outcome, profile
@@ -233,6 +234,30 @@ def test_many_mistakes_end_the_planning(planning: Any) -> None:
     session = planning(*[Answer([tool("describe_scheduler", name=f"x{n}")]) for n in range(30)])
     assert session.propose() == []
     assert len(session.script.requests) == conversation.MISTAKES_A_TURN
+
+
+def test_of_a_flood_of_calls_in_one_reply_only_the_first_are_executed_and_planning_ends(
+    planning: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed = []
+    original = toolbox.Toolbox.call
+
+    def call(self: toolbox.Toolbox, name: str, given: object) -> toolbox.Result:
+        executed.append(name)
+        return original(self, name, given)
+
+    monkeypatch.setattr(toolbox.Toolbox, "call", call)
+    session = planning(Answer([tool("list_schedulers", name=f"x{n}") for n in range(500)]), Answer([submit("at_fifo")]))
+
+    assert session.propose() == []
+    assert len(executed) == conversation.TOOLS_A_REPLY
+    assert "mistakes in one turn" in session.planner.remarks()[0]
+
+
+def test_a_submission_behind_many_calls_counts(planning: Any) -> None:
+    calls = [tool("list_schedulers", name=f"x{n}") for n in range(conversation.TOOLS_A_REPLY + 2)]
+
+    assert planning(Answer([*calls, submit("at_fifo")])).propose() == ["at_fifo"]
 
 
 def test_a_reply_that_was_cut_off_is_not_acted_upon(planning: Any) -> None:
