@@ -25,7 +25,7 @@ from autotune.redact.values import (
 _NAMED = re.compile(
     r"(?<![\w.\-])(?=[\w.\-]*?(?:key|token|secret|pass|pwd|pw|cred|auth|private|cookie|session|dsn|jwt|bearer|pat|sig|psk))"
     r"(?P<name>[\w.\-]+)(?P<quote>\\{0,3}[\"'])?"
-    r"(?P<between>[ \t]{0,8}(?::=|=>|=(?![=~])|%3D|:(?!:))[ \t]{0,8}(?:\r?\n[ \t]{1,8}(?=[\"']))?|[ \t]{1,8})",
+    r"(?P<between>[ \t]{0,8}(?:[:?+]?=(?![=~>])|=>|%3D|:(?!:))[ \t]{0,8}(?:\r?\n[ \t]{1,8}(?=[\"']))?|[ \t]{1,8})",
     re.I,
 )
 _OPEN = re.compile(r"\"\"\"|'''|\\{0,3}[\"']")

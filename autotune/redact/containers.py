@@ -10,7 +10,7 @@ from typing import Any
 
 from autotune.redact.marks import MARKED
 from autotune.redact.names import Strength, name_strength
-from autotune.redact.values import hides_quoted, hides_weak, is_real
+from autotune.redact.values import LEAST_LITERAL, hides_quoted, hides_weak, is_path, is_real, looks_typed
 
 # Each attempt reads a bounded number of characters, or what no other attempt of the same pattern can begin in.
 _NAME = r"(?P<name>[\w.:\-]{1,80})"
@@ -36,6 +36,11 @@ _PATTERNS = tuple(
         # define('DB_PASSWORD', 'x'), setenv("DB_PASSWORD", "x", 1), "DB_PASSWORD", "x" in such a call
         rf"\b(?i:define|setenv|putenv|set_?property|set_?variable|set_?secret|add_?env|env)\s{{0,4}}\(\s{{0,4}}"
         rf"[\"']{_NAME}[\"']\s{{0,4}},\s{{0,4}}{_QUOTED}",
+        # os.environ.setdefault("DB_PASSWORD", "x"), headers.put('X-Api-Key', 'x'), addHeader("X-Auth-Token", "x")
+        rf"(?i:\b\w{{0,24}}(?:define|env|set|put|add|append|header|default|property|variable|secret|config)\w{{0,16}})"
+        rf"\s{{0,4}}\(\s{{0,4}}[\"']{_NAME}[\"']\s{{0,4}},\s{{0,4}}(?P<quote>[\"'])(?P<value>[^\s\"'-][^\s\"']{{2,400}})(?P=quote)",
+        # <password value="x"/>
+        rf"<{_NAME}\s{{1,40}}value={_QUOTED}",
         # os.environ["DB_PASSWORD"] = "x", config['password'] => 'x'
         rf"\[{_OPEN}{_NAME}{_OPEN}\][ \t]{{0,8}}=>?[ \t]{{0,8}}{_QUOTED}",
         # password: str = "x", const TOKEN: &str = "x", char password[] = "x"
@@ -58,6 +63,21 @@ _OF_CONNECTION = re.compile(
 )
 """`UID=sa;PWD=x` and `Pwd=x;Database=y`; in other places PWD is a directory."""
 _OF_WORKFLOW = re.compile(r"::add-mask::(?P<value>[^\s\"']{1,400})")
+_OF_SQL = re.compile(
+    r"(?i:\bidentified[ \t]{1,8}by(?:[ \t]{1,8}password)?|\bpassword)[ \t]{1,8}'(?P<value>[^'\s]{1,400})'"
+)
+"""`CREATE USER u IDENTIFIED BY 'x'`, `ALTER ROLE u WITH PASSWORD 'x'`."""
+_OF_REDIS = re.compile(r"^[ \t]{0,8}(?:requirepass|masterauth)[ \t]{1,8}[\"']?(?P<value>[^\s\"']{1,400})", re.M)
+_OF_PAIR = re.compile(
+    r"\b(?i:(?:basic_?)?auth)[ \t]{0,4}(?:=[ \t]{0,4})?\([ \t]{0,4}[\"'][^\"'\r\n]{1,80}[\"'][ \t]{0,4},[ \t]{0,4}"
+    r"(?P<quote>[\"'])(?P<value>[^\"'\r\n]{1,400})(?P=quote)"
+)
+"""`auth=("user", "x")`, as clients of HTTP take it."""
+_LIST = re.compile(rf"{_SECRET_WORD}{_IS}\[(?P<value>[^\[\]]{{1,2000}})\]")
+_LISTED = re.compile(r"(?P<quote>[\"'])(?P<value>[^\"'\s]{16,400})(?P=quote)")
+"""`tokens = ["x", "y"]`; most such lists are of names."""
+_OF_SETTER = re.compile(rf"(?<![\w.\-])(?:[\w]{{1,40}}\.)?{_NAME}(?:[ \t]{{1,4}}|[ \t]?\([ \t]{{0,4}}){_QUOTED}")
+"""`setPassword("x")`, `storePassword 'x'`; what is called `token` there is mostly a parser's."""
 _OF_OPENSSL = re.compile(r"-pass(?:in|out)?(?:[ \t]{1,4}|=)[\"']?pass:(?P<value>[^\s\"']{1,200})")
 
 
@@ -65,9 +85,28 @@ def without_contained(text: str) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(_replaced, text)
     text = _BLOCK.sub(_block, text) if "|" in text or ">" in text else text
-    for pattern in (_OF_CONNECTION, _OF_WORKFLOW, _OF_OPENSSL):
+    for pattern in (_OF_CONNECTION, _OF_WORKFLOW, _OF_OPENSSL, _OF_SQL, _OF_REDIS, _OF_PAIR):
         text = pattern.sub(_placed, text)
-    return text
+    return _LIST.sub(_listed, _OF_SETTER.sub(_set, text))
+
+
+def _listed(found: re.Match[str]) -> str:
+    def replaced(one: re.Match[str]) -> str:
+        return _cut(one, "value") if is_real(one["value"]) and hides_weak(one["value"]) else one.group()
+
+    if not name_strength(found["name"]):
+        return found.group()
+    start, end = (place - found.start() for place in found.span("value"))
+    return found.group()[:start] + _LISTED.sub(replaced, found["value"]) + found.group()[end:]
+
+
+def _set(found: re.Match[str]) -> str:
+    """Replace what a setter gets where it looks like a secret: the words of messages and parsers stay."""
+    value, strength = found["value"], name_strength(found["name"])
+    if not is_real(value) or not looks_typed(value) or is_path(value) or re.search(r"\s", value):
+        return found.group()
+    hides = len(value) >= LEAST_LITERAL if strength == "password" else strength == "token" and hides_weak(value)
+    return _cut(found, "value") if hides else found.group()
 
 
 def _placed(found: re.Match[str]) -> str:

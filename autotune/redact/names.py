@@ -21,7 +21,8 @@ _PASSWORD_WORDS = words_of(
 )
 _TOKEN_WORDS = words_of(
     "token secret secrets credential credentials creds dsn jwt apikey authkey accesskey secretkey privatekey "
-    "accountkey psk authtoken accesstoken refreshtoken apitoken apisecret clientsecret"
+    "accountkey psk authtoken accesstoken refreshtoken apitoken apisecret clientsecret identitytoken registrytoken "
+    "sessiontoken csrftoken xsrftoken bearertoken idtoken deploytoken"
 )
 _WEAK_WORDS = words_of(
     "key keys tokens auth authorization private cookie cookies session sessionid pwd pat bearer signature"
@@ -51,6 +52,8 @@ _HARMLESS_TAILS = words_of(
     "strategy value values field column policy provider required"
 )
 _HARMLESS_SESSIONS = words_of("xdg desktop dbus kde gnome gdm full")
+_PROPERTY = re.compile(r"^-[A-Z](?=[a-z])")
+"""`-Dtoken=x` and `-PapiKey=x` set a property of that name."""
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -58,7 +61,7 @@ _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 def name_strength(name: str) -> Strength:
     """Judge how surely the value of a variable, key, header or option is secret. The words of its name decide:
     `API_KEY`, `dbPassword`, `--auth-token`, not by letters in a row as in `KEYBOARD` and `AUTHOR`."""
-    words = [word.lower() for word in _PIECE.findall(name[-200:])]
+    words = [word.lower() for word in _PIECE.findall(_PROPERTY.sub("", name[-200:]))]
     if not words or _is_harmless(words):
         return ""
     pairs = set(itertools.pairwise(words))

@@ -18,6 +18,14 @@ pytestmark = pytest.mark.slow
 NOBODY = Redactor({})
 MOST_MISSED = 0.02
 COUNT = 60
+LISTS = (
+    "tokens: ['{}', 'b']",
+    'secrets = ["DB_PASSWORD", "{}"]',
+    '{{"api_keys": ["{}"]}}',
+    'client.setPassword("{}")',
+    "DB_PASSWORD ?= {}",
+)
+"""Most such lists are of names, and most such calls are about passwords, so that only what looks random counts."""
 WRITTEN = ("export API_TOKEN={}", "token: {}", "password = {}", "my-token {}")
 
 
@@ -43,6 +51,7 @@ def test_values_of_a_vendor_s_format_are_replaced_wherever_they_stand(vendor: st
     [
         *itertools.product(NAMED, ["{a20}", "{a40}", "{a1}{u39}", "{h40}", "{a8}", "{l5}-{l4}"]),
         *itertools.product(AFTER_TOKEN, ["{a20}", "{a40}", "{a1}{u39}", "{h40}"]),
+        *itertools.product(LISTS, ["{a40}"]),
     ],
 )
 def test_values_of_named_fields_are_replaced(place: str, form: str) -> None:

@@ -288,6 +288,18 @@ NAMED = (
     "keytool -genkey -keypass {}",
     "ENV DB_PASSWORD {}",
     "tool --token {}",
+    'os.environ.setdefault("API_TOKEN", "{}")',
+    'req.Header.Set("X-Auth-Token", "{}")',
+    "xhr.setRequestHeader('X-Api-Key', '{}')",
+    "config.put('password', '{}');",
+    "CREATE USER me IDENTIFIED BY '{}';",
+    "ALTER ROLE me WITH ENCRYPTED PASSWORD '{}';",
+    "port 6379\nrequirepass {}\nmaxmemory 1gb",
+    'requests.get(url, auth=("me", "{}"))',
+    '<password value="{}"/>',
+    '{{"auths": {{"https://example.com": {{"identitytoken": "{}"}}}}}}',
+    "mvn deploy -Dtoken={}",
+    "gradle publish -PsigningPassword={}",
 )
 """Places that a name makes secret; `{}` stands for the value."""
 
