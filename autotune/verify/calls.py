@@ -45,6 +45,9 @@ _TO_HELPER, TO_FUNCTION = 0, 1
 """Meaning of the source register of a call: a helper by number, or a function of the object or of the kernel."""
 EXECUTABLE = 0x4
 """SHF_EXECINSTR"""
+SECTIONS = re.compile(r"\.text|struct_ops(\.s)?/\w+")
+"""Sections of code: functions, and callbacks of the scheduler. All others hold programs of other kinds: tracing ones,
+such as replace functions of the kernel's, which a loader would load with the scheduler."""
 
 
 @dataclass
@@ -59,6 +62,8 @@ class Calls:
     """Kernel symbols whose address is taken; of a function, mostly to see whether this kernel has it."""
     odd: set[str] = field(default_factory=set)
     """Instructions that no compiler writes for a scheduler."""
+    sections: set[str] = field(default_factory=set)
+    """Names of the sections of code."""
 
 
 def check(content: bytes) -> Iterator[Finding]:
@@ -76,6 +81,9 @@ def check(content: bytes) -> Iterator[Finding]:
         yield Finding("object-function", f"{name} is not for schedulers", "call the functions that WRITING.md lists")
     for name in sorted(name for name in found.addresses if not FUNCTIONS.fullmatch(name)):
         yield Finding("object-address", f"the address of the kernel's {name} is taken", "do without it")
+    for name in sorted(name for name in found.sections if not SECTIONS.fullmatch(name)):
+        text = f"the section {name[:60]} has a program that is no callback"
+        yield Finding("object-section", text, "define callbacks by AT_OP0 to AT_OP3 only")
     for what in sorted(found.odd):
         yield Finding("object-instruction", what, "write it in plain C")
 
@@ -84,7 +92,9 @@ def read(content: bytes) -> Calls:
     """Read the calls of an object. Raises ELFError and many others for anything else."""
     elf = ELFFile(io.BytesIO(content))
     found = Calls()
-    code = {index: one.data() for index, one in enumerate(elf.iter_sections()) if one["sh_flags"] & EXECUTABLE}
+    sections = {index: one for index, one in enumerate(elf.iter_sections()) if one["sh_flags"] & EXECUTABLE}
+    code = {index: one.data() for index, one in sections.items()}
+    found.sections = {sections[index].name for index, content in code.items() if content}
     for one in code.values():
         _read_code(one, found)
     for section, at, symbol in references(elf, code):

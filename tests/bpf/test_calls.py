@@ -91,6 +91,16 @@ def test_memory_of_the_kernel_is_read_by_the_exit_record_only(plain: str, header
     assert rules_of(with_call(plain, "", read), headers) == {"object-helper"}
 
 
+@pytest.mark.bpf
+@pytest.mark.parametrize(
+    "section",
+    ["tp_btf/sched_switch", "?kprobe/x", "syscall", "freplace/on_fork", "fentry.s/x", "iter/task", ".init.text"],
+)
+def test_a_program_that_is_no_callback_is_refused(plain: str, headers: Path, section: str) -> None:
+    text = f'{plain}\nSEC("{section}") int more(u64 *ctx)\n{{\n\treturn 0;\n}}\n'
+    assert rules_of(text, headers) == {"object-section"}
+
+
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", b"not an object" * 100])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
     assert [finding.rule for finding in calls.check(content)] == ["object-unreadable"]
