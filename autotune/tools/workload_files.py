@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,12 +31,16 @@ SECRET_NAMES = (
     ".env", ".env.*", "*.env", ".envrc", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk",
     "*.asc", "*.gpg", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", "_netrc", ".npmrc", ".pypirc",
     ".htpasswd", ".pgpass", ".my.cnf", ".git-credentials", "*credential*", "*secret*", "*password*", "*passwd*",
-    "*token*.json", "*token*.txt", "token", "tokens", "service-account*.json", "kubeconfig*", "*.tfstate*", "*.tfvars",
+    "*token*.json", "*token*.txt", "token", "tokens", "service-account*.json", "*kubeconfig*", "*.tfstate*", "*.tfvars",
     "*private_key*", "*private-key*",
     ".*_history", "*-token", "*_token", "auth.json", "*.p8", "*.keytab", "*.ovpn", "*.age", "wallet.dat", "cookies.*",
     "shadow", ".dockercfg", ".s3cfg", ".boto", "*.agekey",
 )  # fmt: skip
 """Name patterns of files, and of directories above them, that may hold secrets."""
+_OF_A_COPY = re.compile(
+    r"(?:~|[.\-_ ](?:bak|backup|old|orig|save|saved|copy|tmp|swp|swo|new|dist|rej|dpkg-\w+|rpm\w+|\d{1,8}))+$", re.I
+)
+"""What editors, packages and people put behind the name of a file that they keep a copy of."""
 SECRET_DIRECTORIES = {
     ".ssh",
     ".gnupg",
@@ -142,7 +147,10 @@ def _checked(root: Path, real: Path, requested: str) -> str:
 
 
 def _may_hold_secrets(part: str) -> bool:
-    return part in SECRET_DIRECTORIES or any(fnmatch.fnmatchcase(part, pattern) for pattern in SECRET_NAMES)
+    names = {part, _OF_A_COPY.sub("", part.strip("#"))}
+    return not names.isdisjoint(SECRET_DIRECTORIES) or any(
+        fnmatch.fnmatchcase(name, pattern) for name in names for pattern in SECRET_NAMES
+    )
 
 
 def _entries(place: int) -> list[str]:

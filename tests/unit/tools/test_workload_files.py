@@ -63,7 +63,9 @@ def test_a_value_keeps_its_label_while_it_is_judged(tmp_path: Path, offset: int)
     [
         "a/.vault-token", "auth.json", "AuthKey_1.p8", "x.keytab", "x.ovpn", "wallet.dat", "cookies.sqlite", "shadow",
         "secrets/launch.txt", "private_keys/a", "a/.ssh/config", "deep/my-credentials/x.txt", ".env",
-        "Secrets/LAUNCH.txt", "a/passwords/b/c",
+        "Secrets/LAUNCH.txt", "a/passwords/b/c", "prod.kubeconfig",
+        ".netrc~", ".npmrc.bak", "server.pem.old", ".pgpass.1", ".ssh.orig/config", "auth.json.20261127", "#.netrc#",
+        ".my.cnf.dpkg-old", "tls.key.bak~", ".aws-backup/x",
     ],
 )  # fmt: skip
 def test_every_part_of_a_path_counts(tmp_path: Path, path: str) -> None:
