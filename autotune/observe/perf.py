@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from autotune import trust
 from autotune.records import MachineInfo, Output
 
 EVENTS = ("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses")
 """Counted by every PMU that Linux knows; six at a time fit into most without taking turns."""
 DEVICES = Path("/sys/bus/event_source/devices")
+USUAL = "/usr/bin/perf"
 MISSING = "perf is not installed (package linux-perf)"
 NO_PMU = "this CPU shows no counters (PMU)"
-_LINE = re.compile(r"^(\d+(?:\.\d+)?);[^;\n]*;((?:\w+/)?([\w-]+)(?:/\w*|:\w+)?);", re.MULTILINE)
+_LINE = re.compile(r"^(\d{1,20}(?:\.\d{1,9})?);[^;\n]{0,20};((?:\w+/)?([\w-]+)(?:/\w*|:\w+)?);", re.MULTILINE)
 """Value, unit, and the event: alone, or of one kind of core (`cpu_core/cycles/`)."""
 
 
@@ -61,7 +62,7 @@ def why_absent(machine: MachineInfo, devices: Path = DEVICES) -> str:
         return "an emulated CPU has no counters (PMU)"
     if machine.kind == "host" and not any(one.name.startswith(("cpu", "armv8")) for one in _devices(devices)):
         return NO_PMU  # a hybrid CPU has cpu_core and cpu_atom
-    return "" if shutil.which("perf") else MISSING
+    return "" if trust.find_program("perf") else MISSING
 
 
 def _devices(place: Path) -> list[Path]:
@@ -73,7 +74,7 @@ def _devices(place: Path) -> list[Path]:
 
 def counting(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command that runs another one and counts."""
-    return ("perf", "stat", "-x", ";", "-e", ",".join(EVENTS), "--", *argv)
+    return (trust.find_program("perf") or USUAL, "stat", "-x", ";", "-e", ",".join(EVENTS), "--", *argv)
 
 
 def counted(stderr: Output) -> CpuCounters | str:

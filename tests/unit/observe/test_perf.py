@@ -88,6 +88,21 @@ def test_an_emulated_cpu_counts_nothing_and_a_host_without_sysfs_shows_nothing(t
     assert perf.why_absent(sessions.machine(kind="host", acceleration="none"), tmp_path / "none") == perf.NO_PMU
 
 
+def test_a_perf_of_the_directory_is_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "perf").write_text("#!/bin/sh\n")
+    (tmp_path / "perf").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ".")
+    (tmp_path / "devices" / "cpu").mkdir(parents=True)
+
+    assert perf.why_absent(sessions.machine(kind="host", acceleration="none"), tmp_path / "devices") == perf.MISSING
+    assert perf.counting(("make",))[0] == "/usr/bin/perf"
+
+
+def test_a_number_that_no_cpu_counts_to_is_none_of_perfs() -> None:
+    assert perf.counted(stderr(f"{'9' * 400};;cpu_x/cycles/;1;100.00;;\n" + COUNTED)) == perf.counted(stderr(COUNTED))
+
+
 @pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not installed here")
 def test_the_real_perf_runs_the_command_and_says_what_it_could_count() -> None:
     argv = perf.counting(("sh", "-c", "echo out; echo problem >&2; exit 3"))
