@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -26,10 +27,25 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         from autotune import __version__
 
-        print(f"autotune {__version__}", flush=True)
+        _say(f"autotune {__version__}\n")
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         return
     _load()()
+
+
+def _say(text: str) -> None:
+    """Print on standard output, also where that is closed; a disk that is full, or a reader that is gone, is exit
+    code 1."""
+    try:
+        os.write(1, text.encode())
+    except OSError as error:
+        if error.errno == errno.EBADF:
+            return
+        try:
+            if error.errno != errno.EPIPE:
+                os.write(2, f"autotune: the output cannot be written: {error.strerror}.\n".encode())
+        finally:
+            os._exit(1)
 
 
 def _load() -> Callable[[], None]:

@@ -433,15 +433,25 @@ def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Given]
 
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Given]:
-    """Read the variables of an environment that begin with our prefix; one that is no setting keeps its whole name. An
-    empty variable counts as unset, as usual."""
-    ours = {name: text for name, text in environ.items() if name.startswith(PREFIX) and text}
+    """Read the variables of an environment that begin with our prefix, or read like one of ours; one that is no setting
+    keeps its whole name. An empty variable counts as unset, as usual."""
     names = {key.variable: key.name for key in ALL.values()}
+    alike = {_letters(variable) for variable in names}
+    ours = {
+        name: text
+        for name, text in environ.items()
+        if text and (name.upper().startswith(PREFIX) or _letters(name) in alike)
+    }
     return {
         names.get(name, name): _Given(text, f"{name}{where}", cwd, of_project=bool(where))
         for name, text in ours.items()
         if name not in OTHER_VARIABLES
     }
+
+
+def _letters(name: str) -> str:
+    """Return what a misspelt name has in common with the right one: `autotune_budget`, `AUTOTUNEBUDGET`."""
+    return name.upper().replace("_", "").replace("-", "")
 
 
 def _from_dotenv(cwd: Path) -> dict[str, _Given]:
@@ -480,7 +490,7 @@ def read_dotenv(cwd: Path, prefix: str) -> dict[str, str]:
 def _dotenv(cwd: Path, prefix: str) -> dict[str, str]:
     """Raises OSError, and ValueError for a line of ours that cannot be parsed."""
     text = reading.data(cwd / ".env").decode("utf-8-sig", "surrogateescape")
-    wanted = re.compile(rf"\s*(export\s+)?{prefix}")
+    wanted = re.compile(rf"\s*(export\s+)?{prefix.rstrip('_')}", re.IGNORECASE)
     ours = [line for line in text.splitlines() if wanted.match(line)]
     if not ours:
         return {}
@@ -535,10 +545,11 @@ def _refuse_unknown(found: Mapping[str, _Given]) -> None:
     for name, item in found.items():
         if name in ALL:
             continue
-        is_variable = name.startswith(PREFIX)
-        close = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), ALL, n=1)
-        names = [key.variable if is_variable else key.name for key in (ALL[known] for known in close or ALL)]
-        advice = f"did you mean {names[0]}?" if close else f"known are {', '.join(names)}"
+        is_variable = item.origin in (name, f"{name} in .env")
+        by_letters = {_letters(key.name): key for key in ALL.values()}
+        near = difflib.get_close_matches(_letters(name).removeprefix(_letters(PREFIX)), by_letters, n=1)
+        shown = [by_letters[one].variable if is_variable else by_letters[one].name for one in near]
+        advice = f"did you mean {shown[0]}?" if shown else "docs/SETTINGS.md lists them all"
         raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
 
 

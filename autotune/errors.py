@@ -175,7 +175,10 @@ def from_wire(wire: dict[str, Any]) -> AutotuneError:
 
 INTERNAL_HINT = "this is a bug in autotune; --debug shows where"
 
-_FULL = ("the disk is full", "make room where temporary files go (TMPDIR, else /tmp) and in your home directory")
+_FULL = (
+    "the disk is full",
+    "make room where temporary files go (TMPDIR, else /tmp), in your home directory, and where the output goes",
+)
 _CLOSED = ("a file cannot be used", "change its permissions or those of its directory, or name another")
 _NO_PLACE = (
     "a file or directory cannot be used",

@@ -18,6 +18,11 @@ from autotune.errors import UsageError
 from autotune.expressions import compiled
 from autotune.measure.shown import Shown
 
+try:
+    from re import _parser  # type: ignore[attr-defined]
+except ImportError:  # Python 3.10
+    import sre_parse as _parser
+
 MATCHES_KEPT = 3
 MATCH_CHARACTERS = 256
 SEARCH_S = 1.0
@@ -126,6 +131,7 @@ class MetricSearch:
         self.count = 0
         self.matches: list[str] = []
         self._spans_lines = spans_lines(self._expression)
+        self._needed = needed_text(self._expression)
         self._streams: dict[str, tuple[Shown, KeptLines]] = {}
 
     def add(self, stream: str, chunk: bytes) -> None:
@@ -152,10 +158,20 @@ class MetricSearch:
             self._streams[stream] = (Shown(partial(self._take, lines)), lines)
         self._streams[stream][0].add(chunk)
 
-    def _take(self, lines: KeptLines, line: str) -> None:
-        lines.add(line)
-        if not self._spans_lines:
-            self._search(self._expression, line)
+    def _take(self, lines: KeptLines, fresh: list[str]) -> None:
+        if not fresh:
+            return
+        text = "\n".join(fresh)
+        lines.add(text)
+        if self._spans_lines or not self._may_match(text):
+            return
+        for line in fresh:
+            if self._may_match(line):
+                self._search(self._expression, line)
+
+    def _may_match(self, text: str) -> bool:
+        """Return whether a match is possible; to look for a plain text takes a hundredth of the time."""
+        return self._needed in text
 
     def _finish(self) -> None:
         for screen, _ in self._streams.values():
@@ -174,29 +190,50 @@ class MetricSearch:
 
 
 class KeptLines:
-    """Head and tail of a text, line by line, at most TEXT_CHARACTERS together but for one line."""
+    """Head and tail of a text, each at most half of TEXT_CHARACTERS but for one line."""
 
     def __init__(self) -> None:
         self._head: list[str] = []
+        self._head_room = TEXT_CHARACTERS // 2
         self._tail: deque[str] = deque()
-        self._head_room = self._tail_room = TEXT_CHARACTERS // 2
+        """Pieces of whole lines."""
+        self._tail_length = 0
         self._is_cut = False
 
-    def add(self, line: str) -> None:
+    def add(self, text: str) -> None:
+        """Add lines, as a text without the last newline."""
         if self._head_room > 0:
-            self._head.append(line)
-            self._head_room -= len(line) + 1
-            return
-        self._tail.append(line)
-        self._tail_room -= len(line) + 1
-        while self._tail_room < 0 and len(self._tail) > 1:
-            self._tail_room += len(self._tail.popleft()) + 1
+            head, rest = cut_after(text, self._head_room)
+            self._head.append(head)
+            self._head_room -= len(head) + 1
+            if rest is None:
+                return
+            text = rest
+        self._tail.append(text)
+        self._tail_length += len(text) + 1
+        while self._tail_length - len(self._tail[0]) - 1 >= TEXT_CHARACTERS // 2:
+            self._tail_length -= len(self._tail.popleft()) + 1
             self._is_cut = True
 
     def texts(self) -> list[str]:
         """Return the text, in two parts where something is left out between them."""
-        parts = [self._head, self._tail] if self._is_cut else [[*self._head, *self._tail]]
-        return ["\n".join(lines) for lines in parts]
+        tail = "\n".join(self._tail)
+        if len(tail) > TEXT_CHARACTERS // 2:
+            after = len(tail) - TEXT_CHARACTERS // 2
+            found = tail.find("\n", after - 1)
+            start = (tail.rfind("\n") if found < 0 else found) + 1
+            self._is_cut = self._is_cut or start > 0
+            tail = tail[start:]
+        if self._is_cut:
+            return ["\n".join(self._head), tail]
+        return ["\n".join([*self._head, *([tail] if self._tail else [])])]
+
+
+def cut_after(text: str, length: int) -> tuple[str, str | None]:
+    """Cut a text after the line that holds its `length`th character. Returns what comes after it too; None when there
+    is no further line."""
+    end = text.find("\n", length - 1)
+    return (text, None) if end < 0 else (text[:end], text[end + 1 :])
 
 
 _ANY_CHARACTER = re.compile(r"\[(?:\\s\\S|\\S\\s|\\d\\D|\\D\\d|\\w\\W|\\W\\w)\]|\(\?[aiLmux]*s[aiLmsux]*[-:)]")
@@ -208,6 +245,34 @@ def spans_lines(expression: re.Pattern[str]) -> bool:
     text = expression.pattern.replace("\\\\", "")
     newline = "\\n" in text or ("\n" in text and not expression.flags & re.VERBOSE)
     return newline or bool(expression.flags & re.DOTALL) or _ANY_CHARACTER.search(text) is not None
+
+
+def needed_text(expression: re.Pattern[str]) -> str:
+    """Return a text that every match of an expression contains, the longest that is known; empty where none is."""
+    if expression.flags & re.IGNORECASE:
+        return ""
+    try:
+        parsed = _parser.parse(expression.pattern, expression.flags)
+        return max(_needed_parts(parsed), key=len, default="")
+    except Exception:  # it is no part of Python that is promised to stay: then every line is searched
+        return ""
+
+
+def _needed_parts(parsed: Any) -> list[str]:
+    """Return the texts that what was parsed needs: literal characters in a row, also within groups and what is
+    repeated."""
+    found, run = [], ""
+    for operation, argument in parsed:
+        if str(operation) == "LITERAL":
+            run += chr(argument)
+            continue
+        found.append(run)
+        run = ""
+        if str(operation) == "SUBPATTERN" and not argument[1]:  # it sets no flags of its own
+            found += _needed_parts(argument[3])
+        elif str(operation) in ("MAX_REPEAT", "MIN_REPEAT") and argument[0] > 0:
+            found += _needed_parts(argument[2])
+    return [*found, run]
 
 
 def captured(match: re.Match[str]) -> str:

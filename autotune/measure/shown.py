@@ -34,10 +34,10 @@ _PLAIN = re.compile(r"[\x1b\r\b\x07\x0e\x0f]")
 
 
 class Shown:
-    """Follows one stream. `line` gets each line once it cannot change any more, in order."""
+    """Follows one stream. `lines` gets lines once they cannot change any more, in order, many at a time."""
 
-    def __init__(self, line: Callable[[str], None]) -> None:
-        self._line = line
+    def __init__(self, lines: Callable[[list[str]], None]) -> None:
+        self._lines = lines
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._rows: list[list[str] | str] = [[]]
         """Characters of a line that is being written; a line that was left may be one string."""
@@ -53,8 +53,7 @@ class Shown:
         self._follow(self._decoder.decode(b"", final=True))
         if not self._rows[-1]:
             self._rows.pop()
-        for row in self._rows:
-            self._line("".join(row))
+        self._lines(["".join(row) for row in self._rows])
         self._rows, self._row, self._column, self._torn = [[]], 0, 0, ""
 
     def _follow(self, text: str) -> None:
@@ -83,7 +82,8 @@ class Shown:
         first, *others = text.split("\n")
         self._write(first)
         if others:
-            self._rows += (line[:LINE_CHARACTERS] for line in others[:-1])
+            whole = others[:-1]
+            self._rows += whole if len(text) <= LINE_CHARACTERS else [line[:LINE_CHARACTERS] for line in whole]
             self._row = len(self._rows) - 1
             self._new_line()
             self._write(others[-1])
@@ -114,8 +114,7 @@ class Shown:
             self._rows.append([])
         final = len(self._rows) - ROWS
         if final > 0:
-            for row in self._rows[:final]:
-                self._line(row if isinstance(row, str) else "".join(row))
+            self._lines([row if isinstance(row, str) else "".join(row) for row in self._rows[:final]])
             del self._rows[:final]
             self._row = max(0, self._row - final)
 

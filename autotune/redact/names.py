@@ -17,7 +17,7 @@ def words_of(text: str) -> frozenset[str]:
 
 _PASSWORD_WORDS = words_of(
     "password passwords passwd passphrase passcode pw pgpassword sshpass userpass storepass keypass dbpass rootpass "
-    "adminpass mypass userpassword"
+    "adminpass mypass userpassword rediscli"
 )
 _TOKEN_WORDS = words_of(
     "token secret secrets credential credentials creds dsn jwt apikey authkey accesskey secretkey privatekey "

@@ -39,6 +39,7 @@ _TABLE = {
     "curl wget": "-d KEY=SECRET; --data KEY=SECRET; --data-raw KEY=SECRET; --data-urlencode KEY=SECRET; "
     "-F KEY=SECRET; --form KEY=SECRET; --post-data KEY=SECRET; -b NAME=SECRET; --cookie NAME=SECRET",
     "wget": "--header KEY:SECRET",
+    "locust": "--web-auth USER:SECRET",
     "aria2c": "--http-passwd SECRET; --ftp-passwd SECRET; --rpc-secret SECRET",
     "lftp": "-u USER,SECRET; -uUSER,SECRET; --user USER,SECRET",
     "ncftp ncftpput ncftpget wput twine": "-p SECRET",

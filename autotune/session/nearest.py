@@ -45,7 +45,7 @@ def shown_lines(output: Output) -> list[str]:
     """Return the kept lines of a stream as a terminal shows them."""
     lines: list[str] = []
     for part in (output.head, output.tail):
-        screen = Shown(lines.append)
+        screen = Shown(lines.extend)
         screen.add(part.encode("utf-8", "backslashreplace"))
         screen.finish()
     return lines

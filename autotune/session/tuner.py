@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autotune import signals
+from autotune.errors import MachineLost
 from autotune.events import (
     BaselineKnown,
     Finished,
@@ -88,6 +89,10 @@ class _Tuning:
         except OutOfBudget as error:
             if error.during:
                 state.reporter.warn(f"the budget ended during {error.during}, which does not count")
+        except MachineLost as error:  # nothing more would have been measured: what was is the result
+            if state.clock.left_s() > 0:
+                raise
+            state.reporter.warn(f"the budget is used up, and {error.message}")
 
     def _tune(self) -> None:
         state, options = self._state, self._options

@@ -50,7 +50,12 @@ from autotune.schedext import build
 from autotune.schedext.holding import attached, progress
 from autotune.schedext.resolve import CatalogResolver
 from autotune.session import limits, start
+from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
 from autotune.session.request import SessionRequest
+from autotune.session.tuner import tune
+from tests.support.list_planner import ListPlanner
+from tests.support.list_planner import resolve as attaching
 from tests.support.real_runs import RealRuns
 from tests.support.scripted_engine import FIFO, ScriptedEngine
 from tests.support.scripted_machine import ScriptedMachine
@@ -161,6 +166,28 @@ def test_a_cleanup_that_never_ends_is_ended_and_the_session_is_kept(
     assert session.baseline is not None
     ((_, error),) = [(one.what, one.error) for one in place.heard if isinstance(one, Problem)]
     assert "the cleanup command failed: timed out after" in error.message
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_machine_that_is_lost_when_the_budget_is_over_ends_the_session_as_the_budget_does(late: bool) -> None:
+    """Its last answer was waited for no longer than the budget allowed."""
+    now_s = 0.0
+
+    class Losing(ScriptedMachine):
+        def attach(self, spec: Any) -> Any:
+            nonlocal now_s
+            del spec
+            now_s += 600.0 if late else 0.0
+            raise MachineLost("the micro-VM is lost, no answer to 'attach' within 15 s")
+
+    machine, work = Losing({"eevdf": 1.0}), Workload("true", ("true",), "/")
+    budget = Deadline(300.0, lambda: now_s)
+    options = SessionOptions(seed=3, budget_s=300.0)
+    planner = ListPlanner([["x"]])
+    done = tune(work, SessionParts(machine, planner, lambda _: None, attaching, lambda: now_s, budget), options)
+    assert done.baseline is not None
+    said = "the micro-VM is lost, no answer to 'attach' within 15 s"
+    assert (done.failure, f"the budget is used up, and {said}" in done.warnings) == (None if late else said, late)
 
 
 def test_a_command_that_began_in_time_may_take_its_usual_time(place: Room) -> None:

@@ -84,6 +84,7 @@ sshpass -pSECRET ssh h
 redis-cli -a SECRET ping
 redis-cli -h h -a SECRET
 PGPASSWORD=SECRET psql x
+REDISCLI_AUTH=SECRET redis-cli ping
 docker login -u u -p SECRET r
 docker login --password SECRET r
 podman login -p SECRET
@@ -209,6 +210,7 @@ pgbench -U u postgresql://u:SECRET@h
 redis-benchmark -a SECRET -n 100
 memtier_benchmark -a SECRET -s h
 memtier_benchmark --authenticate=user:SECRET
+locust --web-auth user:SECRET --headless
 nats pub --password SECRET
 kafkacat -X sasl.password=SECRET
 mqttx -P SECRET

@@ -104,6 +104,11 @@ UNREACHABLE = {
     "a proxy in lower case": ({"http_proxy": NOBODY}, "http_proxy"),
     "a proxy of another kind": ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY"),
     "certificates that are gone": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE"),
+    "exceptions from the proxy that are none": ({"NO_PROXY": "[::no"}, "NO_PROXY"),
+    "a log of keys that cannot be written": (
+        {"SSLKEYLOGFILE": "/nowhere/keys", "ANTHROPIC_BASE_URL": "https://127.0.0.1:9"},
+        "SSLKEYLOGFILE",
+    ),
     "half an address": ({"ANTHROPIC_BASE_URL": "http://["}, "ANTHROPIC_BASE_URL"),
 }
 

@@ -251,6 +251,23 @@ def test_too_little_to_start_is_one_line(work: str, command: str, limits: str) -
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", ["--version", "--help", "cc --help", "schedulers list", "vm status", "completion zsh", "doctor"]
+)
+def test_a_disk_that_is_full_below_the_output_is_one_line(work: str, command: str) -> None:
+    argv = [sys.executable, "-m", "autotune", *command.split()]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            argv, cwd=work, env=clean_environ(), stdout=full, stderr=subprocess.PIPE, check=False, timeout=120
+        )
+        mute = subprocess.run(argv, cwd=work, env=clean_environ(), stdout=full, stderr=full, check=False, timeout=120)
+    assert (done.returncode, mute.returncode) == (1, 1)
+    assert done.stderr.count(b"\n") == 1, done.stderr.decode()
+    assert b"No space left on device" in done.stderr
+    assert b"output" in done.stderr
+
+
 @pytest.mark.parametrize("most", [3, 5, 8, 10, 12])
 def test_a_limit_that_a_run_meets_is_not_the_fault_of_its_command(most: int) -> None:
     """The helper that starts commands has too few descriptors left; the command would run by hand."""

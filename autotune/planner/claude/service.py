@@ -207,7 +207,8 @@ class ClaudeService:
         return " ".join(self._redact(text).split())[:300]
 
 
-_SURROUNDINGS = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", BASE_URL)
+_PROXIES = ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+_SURROUNDINGS = (*_PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", BASE_URL)
 """Variables that decide how the service is reached. Those of proxies count in lower case too."""
 
 

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.errors import UsageError
-from autotune.measure.capture import TEXT_CHARACTERS, KeptOutput, MetricSearch
+from autotune.measure.capture import TEXT_CHARACTERS, KeptLines, KeptOutput, MetricSearch, needed_text
 from autotune.measure.shown import LINE_CHARACTERS
 
 
@@ -193,3 +197,91 @@ def test_of_a_long_text_head_and_tail_can_be_seen_and_nothing_matches_across_the
     assert found(r"head\n(\d)", text) == (1, ["1"])
     assert found(r"tail\n(\d)", text) == (1, ["2"])
     assert found(r"(?s)head.*tail", text) == (0, [])
+
+
+# --- much output ---
+
+
+@pytest.mark.parametrize(
+    ("expression", "needed"),
+    [
+        (r"rps: ([0-9.]+)", "rps: "),
+        (r"^(?:the )+time: (\d+) ms$", "time: "),
+        (r"a\.b(c)", "a.b"),
+        (r"took(?P<n> x){2,}", "took"),
+        (r"x?(\d+)", ""),
+        (r"one|two", ""),
+        (r"(?i)rps: (\d+)", ""),
+        (r"(?i:rps): (\d+)", ": "),
+        (r"(?!not)(\d+)", ""),
+    ],
+)
+def test_the_text_that_a_match_needs_is_known(expression: str, needed: str) -> None:
+    assert needed_text(re.compile(expression)) == needed
+
+
+PIECES = [
+    "a",
+    "b",
+    "ca",
+    "(a+)",
+    "(?:b|c)*",
+    "(?:ab)+?",
+    "[ab]",
+    "b?",
+    "c{2}",
+    r"\.",
+    ".",
+    "(?i:B)",
+    "(?=a)",
+    r"\b",
+    "(?P<n>bc)",
+]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6, unique=True).map("".join), st.text("abcB.", max_size=12)
+)
+def test_every_match_contains_the_text_that_it_needs(expression: str, line: str) -> None:
+    pattern = re.compile(expression)
+    assert all(needed_text(pattern) in match[0] for match in pattern.finditer(line))
+
+
+@given(st.lists(st.lists(st.text("xy", max_size=40_000 // 8), min_size=1, max_size=8), max_size=9))
+def test_head_and_tail_of_lines_are_whole_lines_and_no_more_than_half_the_bound_each(batches: list[list[str]]) -> None:
+    kept_lines = KeptLines()
+    for batch in batches:
+        kept_lines.add("\n".join(batch))
+    lines = [line for batch in batches for line in batch]
+    parts = kept_lines.texts()
+    if len(parts) == 1:
+        assert parts[0] == "\n".join(lines)
+        return
+    head, tail = (part.split("\n") for part in parts)
+    assert (head, tail) == (lines[: len(head)], lines[-len(tail) :])
+    assert len(parts[0]) - len(head[-1]) <= TEXT_CHARACTERS // 2
+    assert len(parts[1]) <= TEXT_CHARACTERS // 2 or len(tail) == 1
+    assert len(head) + len(tail) < len(lines)
+
+
+def test_many_short_lines_cost_about_as_much_as_to_search_each() -> None:
+    """A metric among hundreds of MB of short lines took six times as long, and kept the command waiting."""
+    chunk = b"12345\n" * 10_000
+    pattern = re.compile(r"rps: ([0-9.]+)")
+
+    def each() -> None:
+        for line in chunk.decode().split("\n"):
+            pattern.search(line)
+
+    search = MetricSearch(pattern.pattern)
+    assert cpu_s(lambda: search.add("stdout", chunk)) < 2 * cpu_s(each)
+    search.add("stdout", b"rps: 7\n")
+    search.finish()
+    assert (search.count, search.matches) == (1, ["7"])
+
+
+def cpu_s(work: Callable[[], None]) -> float:
+    began = time.process_time()
+    for _ in range(40):
+        work()
+    return time.process_time() - began

@@ -13,7 +13,7 @@ from autotune.measure.shown import LINE_CHARACTERS, ROWS, Shown
 
 def shown(*chunks: bytes) -> list[str]:
     lines: list[str] = []
-    screen = Shown(lines.append)
+    screen = Shown(lines.extend)
     for chunk in chunks:
         screen.add(chunk)
     screen.finish()
