@@ -31,6 +31,8 @@ def session_row(session: Session, workload: int) -> dict[str, Any]:
         "kernel": machine.kernel,
         "cpus": machine.cpus,
         "cpu_model": machine.cpu_model,
+        "memory_bytes": machine.memory_bytes,
+        "topology": machine.topology,
         "acceleration": machine.acceleration,
         "planner": session.planner,
         "seed": session.seed,
@@ -82,6 +84,7 @@ def result_row(session: int, rank: int, result: CandidateResult) -> dict[str, An
         "prediction": result.prediction,
         "held": result.held,
         "note": bounded(result.note),
+        "attached": json.dumps(to_json(result.attached)) if result.attached else None,
     }
 
 
@@ -97,6 +100,7 @@ def run_row(session: int, number: int, trial: Trial) -> dict[str, Any]:
         "invalid": bounded(trial.invalid),
         **{name: getattr(trial.run, name) for name in _OF_A_RUN},
         "evidence": json.dumps(to_json(trial.evidence)),
+        "events": json.dumps(trial.events) if trial.events else None,
     }
 
 

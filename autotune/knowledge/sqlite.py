@@ -107,6 +107,22 @@ MIGRATIONS = (
         document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
     );
     """,
+    """
+    ALTER TABLE workloads ADD COLUMN argv TEXT;
+    CREATE INDEX workloads_by_directory ON workloads (cwd, program);
+    ALTER TABLE sessions ADD COLUMN memory_bytes INTEGER;
+    ALTER TABLE sessions ADD COLUMN topology TEXT;
+    ALTER TABLE results ADD COLUMN attached TEXT;
+    ALTER TABLE runs ADD COLUMN events TEXT;
+    UPDATE sessions SET
+        memory_bytes = json_extract(document, '$.machine.memory_bytes'),
+        topology = json_extract(document, '$.machine.topology')
+    WHERE json_valid(document);
+    UPDATE workloads SET argv = (
+        SELECT json_extract(s.document, '$.workload.argv') FROM sessions s
+        WHERE s.workload = workloads.id AND json_valid(s.document) ORDER BY s.id DESC LIMIT 1
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

@@ -13,6 +13,7 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -181,7 +182,9 @@ class Knowledge:
     def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
         workload = session.workload
         row = sqlite.run(db, "SELECT id FROM workloads WHERE fingerprint = ?", fingerprint(workload)).fetchone()
-        if row is not None:
+        argv = json.dumps(workload.argv)
+        if row is not None:  # one of an older version may have no words yet
+            sqlite.run(db, "UPDATE workloads SET argv = ? WHERE id = ? AND argv IS NULL", argv, row["id"])
             return int(row["id"])
         return sqlite.insert(
             db,
@@ -190,6 +193,7 @@ class Knowledge:
                 "fingerprint": fingerprint(workload),
                 "program": program_of(workload),
                 "command": workload.command,
+                "argv": argv,
                 "cwd": workload.cwd,
                 "prepare": workload.prepare,
                 "setup": workload.setup,
