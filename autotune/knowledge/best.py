@@ -320,7 +320,8 @@ def _known(
 def differences(then: Whereabouts, now: Whereabouts) -> tuple[str, ...]:
     """Return what differs between two surroundings, in clauses; empty where a result of one holds in the other."""
     found = []
-    if then.where != now.where or then.acceleration != now.acceleration:
+    accelerations = {then.acceleration, now.acceleration} - {""}
+    if then.where != now.where or len(accelerations) > 1:
         found.append(f"it was measured {place_of(then)}, and this is {_article(place_of(now))}")
     if then.kernel and now.kernel and then.kernel != now.kernel:
         found.append(f"the kernel was {then.kernel} and is {now.kernel}")

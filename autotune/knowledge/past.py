@@ -87,6 +87,9 @@ class PastSession:
     """The session that it continued; None for most."""
     why: tuple[str, ...] = ()
     """Why its winner won, in lines; empty where that is not known."""
+    memory_bytes: int | None = None
+    """None for sessions of older versions; the same for `topology`."""
+    topology: str | None = None
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:

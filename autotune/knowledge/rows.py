@@ -13,7 +13,22 @@ from typing import Any
 from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
-from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Point, Session, Trial
+from autotune.records import (
+    Baseline,
+    Candidate,
+    CandidateResult,
+    Evidence,
+    Interval,
+    KnobValue,
+    MachineInfo,
+    Output,
+    Point,
+    Run,
+    Session,
+    Surroundings,
+    Trial,
+    Workload,
+)
 from autotune.report import why
 from autotune.wire import from_json, to_json
 
@@ -50,11 +65,11 @@ def session_row(session: Session, workload: int) -> dict[str, Any]:
 
 
 def _document(session: Session) -> str | None:
-    """Return what a continuation needs of a session: all but its runs, the environment, and what models said."""
+    """Return what a continuation and a report need of a session: all but its runs and the environment."""
     if not session.id:
         return None
     workload = dataclasses.replace(session.workload, env={})
-    kept = dataclasses.replace(session, workload=workload, trials=(), warnings=(), spending=None, transcript=None)
+    kept = dataclasses.replace(session, workload=workload, trials=())
     return json.dumps(to_json(kept))
 
 
@@ -100,10 +115,12 @@ def run_row(session: int, number: int, trial: Trial) -> dict[str, Any]:
         "invalid": bounded(trial.invalid),
         **{name: getattr(trial.run, name) for name in _OF_A_RUN},
         "evidence": json.dumps(to_json(trial.evidence)),
-        "events": json.dumps(trial.events) if trial.events else None,
+        "more": json.dumps({name: to_json(getattr(trial, name)) for name in _MORE_OF_A_TRIAL}),
     }
 
 
+_MORE_OF_A_TRIAL = ("others", "surroundings", "disturbed", "events")
+"""What is read as a whole only."""
 _OF_A_RUN = (
     "wall_s", "user_s", "system_s", "max_rss_bytes", "voluntary_switches", "involuntary_switches", "minor_faults",
     "major_faults", "exit_code", "signal", "timed_out", "left_running",
@@ -133,6 +150,102 @@ def _why(document: str | None) -> tuple[str, ...]:
     with contextlib.suppress(ValueError):
         return tuple(why.lines(session_of(document))) if document else ()
     return ()
+
+
+def whole_session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
+    """Return a session with all that is kept of it and its runs, without their output; of one of an older version what
+    the columns tell. `row` is that of the session, with the command and the directory of its workload."""
+    known = _kept_session(row) or _told_by_columns(db, row)
+    runs = sqlite.run(db, "SELECT * FROM runs WHERE session = ? ORDER BY number", row["id"])
+    return dataclasses.replace(known, trials=tuple(_trial(one) for one in runs))
+
+
+def _kept_session(row: sqlite3.Row) -> Session | None:
+    try:
+        return session_of(str(row["document"]))
+    except ValueError:
+        return None
+
+
+def _told_by_columns(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
+    results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
+    argv = row["argv"]
+    words = tuple(str(word) for word in json.loads(argv)) if argv else ("sh", "-c", row["command"])
+    baseline = None
+    if row["baseline_median"] is not None:
+        baseline = Baseline(row["baseline_median"], row["baseline_runs"] or 0, row["baseline_noise"] or 0.0, None)
+    is_time = row["metric"] == "wall_s"
+    return Session(
+        schema=0,
+        autotune_version=row["autotune_version"],
+        started_at=row["started_at"],
+        elapsed_s=row["elapsed_s"],
+        machine=MachineInfo(
+            kind=row["machine"],
+            why="",
+            kernel=row["kernel"],
+            cpus=row["cpus"],
+            memory_bytes=row["memory_bytes"] or 0,
+            cpu_model=row["cpu_model"],
+            acceleration=row["acceleration"],
+            topology=row["topology"] or "",
+        ),
+        workload=Workload(
+            row["command"], words, row["cwd"], setup=row["setup"], prepare=row["prepare"], goal=row["goal"],
+            metric_regex=None if is_time else row["metric"],
+        ),
+        seed=row["seed"],
+        planner=row["planner"],
+        metric=row["metric"],
+        baseline=baseline,
+        observation=None,
+        results=tuple(_told_result(one) for one in results),
+        winner=row["winner"],
+        recommendation=row["recommendation"],
+        trials=(),
+        interrupted=bool(row["interrupted"]),
+        failure=row["failure"],
+        id=row["name"] or "",
+        continues=row["continues"],
+    )  # fmt: skip
+
+
+def _told_result(row: sqlite3.Row) -> CandidateResult:
+    past = _past_result(row)
+    return CandidateResult(
+        candidate=past.candidate,
+        reason=past.reason,
+        verdict=row["verdict"],
+        speedup=past.speedup,
+        median=past.median,
+        runs=past.runs,
+        invalid_runs=past.invalid_runs,
+        confirmed=past.confirmed,
+        note=past.note,
+        prediction=row["prediction"],
+        held=None if row["held"] is None else bool(row["held"]),
+    )
+
+
+def _trial(row: sqlite3.Row) -> Trial:
+    nothing = Output("", "", 0, 0)
+    more = json.loads(row["more"]) if row["more"] else {}
+    run = {name: row[name] for name in _OF_A_RUN}
+    surroundings = more.get("surroundings")
+    return Trial(
+        phase=row["phase"],
+        round=row["round"],
+        candidate=row["key"],
+        started_at=row["started_at"],
+        run=Run(**{**run, "timed_out": bool(run["timed_out"])}, stdout=nothing, stderr=nothing),
+        evidence=from_json(Evidence, json.loads(row["evidence"])),
+        value=row["value"],
+        invalid=row["invalid"],
+        others=more.get("others") or {},
+        surroundings=from_json(Surroundings, surroundings) if surroundings else None,
+        disturbed=more.get("disturbed") or "",
+        events=more.get("events") or {},
+    )
 
 
 def past_run(row: sqlite3.Row) -> PastRun:

@@ -113,7 +113,7 @@ MIGRATIONS = (
     ALTER TABLE sessions ADD COLUMN memory_bytes INTEGER;
     ALTER TABLE sessions ADD COLUMN topology TEXT;
     ALTER TABLE results ADD COLUMN attached TEXT;
-    ALTER TABLE runs ADD COLUMN events TEXT;
+    ALTER TABLE runs ADD COLUMN more TEXT;
     UPDATE sessions SET
         memory_bytes = json_extract(document, '$.machine.memory_bytes'),
         topology = json_extract(document, '$.machine.topology')
@@ -152,6 +152,7 @@ def connect(path: Path, wait_s: float, *, sync: str = "FULL") -> sqlite3.Connect
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {sync}")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")  # what is forgotten is not to be found in the file
         _migrate(db)
     except BaseException:
         db.close()
