@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -178,16 +178,31 @@ def title(session: PastSession) -> str:
 
 
 def _matching(sessions: Sequence[PastSession], words: Sequence[str]) -> list[int]:
-    """Return the numbers of the sessions that match, best first; by plain comparison where SQLite has no FTS5."""
-    texts = {one.id: _text(one) for one in sessions}
+    """Return the numbers of the sessions that have all of the words, best first."""
+    return _found({one.id: _text(one) for one in sessions}, words, " ", all)
+
+
+def ranked_by_words(sessions: Sequence[PastSession], words: Sequence[str]) -> list[PastSession]:
+    """Return the sessions whose command has one of the words, best match first."""
+    by_number = {one.id: one for one in sessions}
+    texts = {one.id: one.command for one in sessions}
+    return [by_number[number] for number in _found(texts, words, " OR ", any)] if words else []
+
+
+def _found(
+    texts: Mapping[int, str], words: Sequence[str], between: str, holds: Callable[[Iterable[bool]], bool]
+) -> list[int]:
+    """Return the numbers of the texts that match, best first; by plain comparison where SQLite has no FTS5."""
     with contextlib.closing(_index()) as db:
         try:
             db.execute("CREATE VIRTUAL TABLE found USING fts5 (text, number UNINDEXED, tokenize = 'unicode61')")
         except sqlite3.OperationalError:
             folded = [word.casefold() for word in words]
-            return [one for one, text in texts.items() if all(word in text.casefold() for word in folded)]
+            return [one for one, text in texts.items() if holds(word in text.casefold() for word in folded)]
         db.executemany("INSERT INTO found VALUES (?, ?)", ((sqlite.storable(text), one) for one, text in texts.items()))
-        query = " ".join('"' + sqlite.storable(word).replace('"', '""').replace("\0", " ") + '"*' for word in words)
+        query = between.join(
+            '"' + str(sqlite.storable(one)).replace('"', '""').replace("\0", " ") + '"*' for one in words
+        )
         rank = "SELECT number FROM found WHERE found MATCH ? ORDER BY round(bm25(found), 1), rowid"
         return [int(number) for (number,) in db.execute(rank, (query,))]
 

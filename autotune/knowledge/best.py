@@ -223,7 +223,9 @@ _WON = """
     SELECT key, scheduler, knobs, speedup, low, high, confidence, attached FROM results
     WHERE session = ? AND key = ? AND speedup IS NOT NULL AND confidence IS NOT NULL
 """
-_REFUTED = "SELECT key FROM results WHERE session = ? AND verdict IN ('slower', 'same', 'invalid')"
+REFUTES = ("slower", "same", "invalid")
+"""Verdicts of a later session that an earlier win does not survive."""
+_REFUTED = f"SELECT key FROM results WHERE session = ? AND verdict IN {REFUTES}"
 
 
 def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: Whereabouts) -> KnownBest | None:
@@ -236,7 +238,7 @@ def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: 
     chosen: tuple[int, Any, Whereabouts] | None = None
     for row in sessions:
         place = _place(row)
-        if row[10] is not None and not _is_refuted(row[10], place, refuted, here):
+        if row[10] is not None and not is_refuted(row[10], place, refuted, here):
             reasons = len(differences(place, here))
             if chosen is None or reasons < chosen[0]:
                 chosen = (reasons, row, place)
@@ -276,7 +278,7 @@ def _place(row: Any) -> Whereabouts:
     )
 
 
-def _is_refuted(key: str, place: Whereabouts, later: Sequence[tuple[Whereabouts, set[str]]], here: Whereabouts) -> bool:
+def is_refuted(key: str, place: Whereabouts, later: Sequence[tuple[Whereabouts, set[str]]], here: Whereabouts) -> bool:
     """Return whether a later session found that it is not faster, in the same surroundings or in those of now."""
     return any(key in keys and not (differences(there, place) and differences(there, here)) for there, keys in later)
 

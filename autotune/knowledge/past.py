@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from autotune.records import Candidate, Interval, is_baseline
+from autotune.records import Candidate, Interval, Observation, is_baseline
 from autotune.report.text import counted
 
 WHY_CHARACTERS = 900
@@ -31,6 +32,8 @@ class PastResult:
     confirmed: bool
     reason: str
     note: str
+    attached: Mapping[str, Any] | None = None
+    """What was attached, as `records.MeasuredScheduler`; None for EEVDF, and of older versions."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,10 @@ class PastSession:
     memory_bytes: int | None = None
     """None for sessions of older versions; the same for `topology`."""
     topology: str | None = None
+    argv: tuple[str, ...] | None = None
+    """Words of the command; None for those of older versions."""
+    observation: Observation | None = None
+    """What the system did in its baseline; None where that is not kept."""
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:

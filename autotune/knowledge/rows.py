@@ -21,6 +21,7 @@ from autotune.records import (
     Interval,
     KnobValue,
     MachineInfo,
+    Observation,
     Output,
     Point,
     Run,
@@ -130,26 +131,52 @@ _OF_A_RUN = (
 def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    made = ("results", "measured_runs", "why")
+    made = ("results", "measured_runs", "why", "argv", "observation")
     fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
     fields["interrupted"] = bool(fields["interrupted"])
     fields["state"] = "ended" if row["state"] == "ended" else "lost"
     counted = sqlite.run(db, "SELECT COUNT(*) FROM runs WHERE session = ?", row["id"]).fetchone()[0]
+    document = _parsed(row["document"])
     past = PastSession(
         **fields,
         results=tuple(_past_result(result) for result in results),
         measured_runs=counted,
-        why=_why(row["document"]),
+        why=_why(document),
+        argv=_words(row["argv"]),
+        observation=_observation(document),
     )
     kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept
     return past if counted else dataclasses.replace(past, measured_runs=kept_before)
 
 
-def _why(document: str | None) -> tuple[str, ...]:
-    """Return why the winner won; nothing for a session of a version that kept no document, or another one."""
+def _parsed(document: str | None) -> dict[str, Any]:
+    """Return a session's document, or an empty one where none is kept."""
     with contextlib.suppress(ValueError):
-        return tuple(why.lines(session_of(document))) if document else ()
+        found = json.loads(document) if document else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _why(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return why the winner won; nothing where no run under it was watched."""
+    if not document.get("watched_winner"):  # making a session of it takes milliseconds
+        return ()
+    with contextlib.suppress(ValueError):
+        return tuple(why.lines(reading.shaped(lambda found: from_json(Session, found), document)))
     return ()
+
+
+def _observation(document: dict[str, Any]) -> Observation | None:
+    with contextlib.suppress(ValueError):
+        found = document.get("observation")
+        return reading.shaped(lambda one: from_json(Observation, one), found) if found else None
+    return None
+
+
+def _words(argv: str | None) -> tuple[str, ...] | None:
+    with contextlib.suppress(ValueError, TypeError):
+        return tuple(str(word) for word in json.loads(argv)) if argv else None
+    return None
 
 
 def whole_session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
@@ -169,8 +196,7 @@ def _kept_session(row: sqlite3.Row) -> Session | None:
 
 def _told_by_columns(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    argv = row["argv"]
-    words = tuple(str(word) for word in json.loads(argv)) if argv else ("sh", "-c", row["command"])
+    words = _words(row["argv"]) or ("sh", "-c", row["command"])
     baseline = None
     if row["baseline_median"] is not None:
         baseline = Baseline(row["baseline_median"], row["baseline_runs"] or 0, row["baseline_noise"] or 0.0, None)
@@ -281,4 +307,5 @@ def _past_result(row: sqlite3.Row) -> PastResult:
         confirmed=bool(row["confirmed"]),
         reason=row["reason"],
         note=row["note"],
+        attached=_parsed(row["attached"]) or None,
     )

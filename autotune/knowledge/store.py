@@ -25,7 +25,7 @@ from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.knowledge import chains, expected, rows, sqlite, watched
 from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
-from autotune.knowledge.past import PastResult, PastRun, PastSession
+from autotune.knowledge.past import PastRun, PastSession
 from autotune.knowledge.workloads import fingerprint, program_of
 from autotune.records import Expectations, MachineInfo, Profile, Session, Workload
 
@@ -154,22 +154,14 @@ class Knowledge:
         last."""
         return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
 
-    def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
-        """Return past sessions of other workloads that run the same program, newest first."""
-        program = program_of(workload)
-        where = "w.program = ? AND w.fingerprint <> ?"
-        return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
-
-    def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
-        """Return the confirmed winner of the newest session of this workload (under that kernel, if one is named) that
-        knew its baseline; None without such a session, and when it found nothing that beats EEVDF."""
-        where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
-        newest = self._sessions(where, (fingerprint(workload), kernel), 1)
-        return next((result for past in newest for result in past.results if result.key == past.winner), None)
+    def others(self, workload: Workload, limit: int = 200) -> list[PastSession]:
+        """Return the newest sessions of other workloads that knew their baseline, whatever they run."""
+        return self._sessions("w.fingerprint <> ? AND s.baseline_median IS NOT NULL", (fingerprint(workload),), limit)
 
     def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
         query = (
-            "SELECT s.*, w.command AS command, w.cwd AS cwd FROM sessions s JOIN workloads w ON w.id = s.workload "
+            "SELECT s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv "
+            "FROM sessions s JOIN workloads w ON w.id = s.workload "
             f"WHERE {where} AND s.id NOT IN ({{running}}) "
             "ORDER BY s.baseline_median IS NULL, s.started_at DESC, s.id DESC LIMIT ?"
         )

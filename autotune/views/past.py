@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from autotune.knowledge import best
 from autotune.knowledge.archive import title
-from autotune.knowledge.best import KnownBest, Whereabouts
+from autotune.knowledge.best import KnownBest
+from autotune.knowledge.experience import place_of
 from autotune.knowledge.past import PastResult, PastSession, finding
 from autotune.records import BASELINE, Interval, is_baseline
 from autotune.report.table import interval_text
@@ -156,16 +157,3 @@ def freshness(reasons: Iterable[str], *, width: int) -> Lines:
     yield from paragraph("Stale, since something has changed:", width, 2, 2)
     for reason in told:
         yield from paragraph(f"- {reason}", width, 4, 2)
-
-
-def place_of(session: PastSession) -> Whereabouts:
-    """Return where a session ran."""
-    return Whereabouts(
-        where=session.machine,
-        acceleration=session.acceleration,
-        kernel=session.kernel,
-        cpus=session.cpus,
-        cpu_model=session.cpu_model,
-        memory_bytes=session.memory_bytes or 0,
-        topology=session.topology or "",
-    )

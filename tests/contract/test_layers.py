@@ -68,7 +68,7 @@ RANKS: Mapping[str, Ranks] = {
     "planner": (
         ("base", "knob_space"),
         ("knob_model", "offline"),
-        ("knob_search", "fallback", "claude"),
+        ("knob_search", "fallback", "informed", "claude"),
         ("assembly",),
     ),
 }

@@ -34,7 +34,7 @@ def test_bytes_that_are_not_utf8_are_kept_as_escapes(knowledge: Knowledge) -> No
     odd = sessions.workload(command="\udcff run", cwd="/x\udcfe")
     knowledge.record(sessions.session(workload=odd))
     assert knowledge.sessions_of(odd)[0].command == "\\udcff run"
-    assert len(knowledge.similar(replace(odd, cwd="/"))) == 1
+    assert len(knowledge.others(replace(odd, cwd="/"))) == 1
 
 
 def test_one_from_a_newer_autotune_is_left_alone_and_another_is_used_beside_it(path: Path) -> None:
