@@ -31,6 +31,7 @@ from autotune.commands import (
     history,
     observe,
     prompt,
+    recheck,
     replay,
     schedulers,
     vm,
@@ -145,6 +146,7 @@ for command in (cc, observe, prompt, replay, doctor):
 app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 best.register(app)
+recheck.register(app)
 app.add_typer(history.app, name="history")
 app.add_typer(vm.app, name="vm")
 export.register(app)

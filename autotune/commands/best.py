@@ -12,7 +12,7 @@ from autotune.commands.printing import columns, print_json, print_lines
 from autotune.errors import AutotuneError
 
 if TYPE_CHECKING:
-    from autotune.knowledge.best import KnownBest, Whereabouts
+    from autotune.knowledge.best import KnownBest
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +36,7 @@ def _best(
     from autotune.commands.workloads import current_directory
     from autotune.knowledge.best import StoreProblem, known_best
     from autotune.knowledge.store import Knowledge
+    from autotune.machine import select
     from autotune.report.text import shell_word
     from autotune.views import past
 
@@ -43,7 +44,7 @@ def _best(
         pass  # one of an older version is migrated
     directory = str(current_directory())
     try:
-        found = known_best(command[0] if len(command) == 1 else command, directory, here=_here())
+        found = known_best(command[0] if len(command) == 1 else command, directory, here=select.whereabouts())
     except StoreProblem as error:
         raise AutotuneError(str(error), hint="'autotune history' says more", stage="history") from error
     if as_json:
@@ -55,23 +56,6 @@ def _best(
         return 1
     print_lines(past.known(found, text, width=columns(), now=time.time()))
     return 0
-
-
-def _here() -> Whereabouts:
-    """Return where a session would run now: on this host or, where that cannot be, in a micro-VM with the kernel that
-    it would boot."""
-    from autotune.knowledge.best import Whereabouts
-    from autotune.machine import select
-    from autotune.machine.here import whereabouts
-    from autotune.machine.vm import kernels
-
-    if select.host_problem() is None:
-        return whereabouts()
-    unknown = {"acceleration": "", "cpus": 0, "cpu_model": "", "memory_bytes": 0, "topology": ""}
-    try:
-        return Whereabouts(where="vm", kernel=kernels.find(None).version, **unknown)
-    except AutotuneError:
-        return whereabouts()
 
 
 def _json(found: KnownBest | None) -> dict[str, Any] | None:

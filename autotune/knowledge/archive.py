@@ -57,6 +57,14 @@ class History:
         with self._knowledge.transaction() as db:
             return [rows.past_session(db, row) for row in self._rows(db, cwd, limit)]
 
+    def by_workload(self, cwd: str | None = None) -> list[list[PastSession]]:
+        """Return the newest sessions that are over, newest first, those of one workload together."""
+        with self._knowledge.transaction() as db:
+            found: dict[int, list[PastSession]] = {}
+            for row in self._rows(db, cwd, MOST_SEARCHED):
+                found.setdefault(int(row["workload"]), []).append(rows.past_session(db, row))
+            return list(found.values())
+
     def named(self, name: str) -> PastSession:
         """Return the session of that name, of the beginning of a name, or of a number for one of an older version.
         Raises UsageError when there is none, or more than one."""

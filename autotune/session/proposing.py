@@ -14,7 +14,7 @@ from autotune.session.baselines import by_scheduler
 from autotune.session.entries import Entry
 from autotune.session.insight import Insight
 from autotune.session.state import SessionState
-from autotune.verdict.race import TAIL_RUNS, Race
+from autotune.verdict.race import Race
 
 
 class Proposing:
@@ -40,7 +40,7 @@ class Proposing:
             rng=state.rng,
             min_rounds=options.min_rounds,
             max_rounds=options.max_rounds,
-            tail_runs=min(TAIL_RUNS, state.budgeting.most_reserved),
+            tail_runs=min(options.tail_runs, state.budgeting.most_reserved),
             min_effect=options.min_effect,
             statistic=state.statistic,
             alpha=state.baselines.alpha,

@@ -44,7 +44,7 @@ class Place:
     directory: Path
     heard: list[Event] = field(default_factory=list)
 
-    def run(self, times: dict[str, float], *, seed: int, noise: float = 0.01, **settings: Any) -> Session:
+    def run(self, times: dict[str, float], *, seed: int, **settings: Any) -> Session:
         self.heard.clear()
         machine = ScriptedMachine(OfScheduler(times))
         work = workload(cwd=str(self.directory))

@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "history export": ("history", "export", "-"),
     "history import": ("history", "import", "no-such-file"),
     "best": ("best", "make -j8"),
+    "recheck": ("recheck", "--dry-run"),
     "apply": ("apply", "at_fifo"),
     "stop": ("stop",),
     "completion": ("completion", "bash"),

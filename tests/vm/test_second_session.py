@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""In a real kernel: a second session on a command reaches the verdict of the first with at most half of its runs.
+
+What the command reports follows from the scheduler that the kernel has attached meanwhile, so that the winner is
+certain and a run takes no time; all else is as ever: schedulers are built, attached, confirmed and detached.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from autotune.config import Settings
+from autotune.events import Event, Proposed
+from autotune.knowledge.archive import History
+from autotune.knowledge.store import Knowledge
+from autotune.machine.vm.resilient import ResilientVM
+from autotune.planner.assembly import Parts, planning
+from autotune.records import Session, Workload
+from autotune.schedext.catalogue import custom
+from autotune.schedext.programs.binaries import Places
+from autotune.schedext.resolve import CatalogResolver
+from autotune.session.options import SessionOptions
+from autotune.session.parts import SessionParts
+from autotune.session.tuner import tune
+
+pytestmark = [pytest.mark.vm, pytest.mark.slow]
+
+REPORTS = (
+    "case $(cat /sys/kernel/sched_ext/root/ops 2>/dev/null) in "
+    "at_vtime*) base=800;; '') base=1000;; *) base=1100;; esac; "
+    "echo score=$((base + $(date +%N | tail -c 2) % 10))"
+)
+
+
+def run(vm: ResilientVM, state: Path, seed: int) -> tuple[Session, list[list[str]]]:
+    """Run one session, as `cc` would without a key; return it with the sets that were proposed."""
+    work = Workload(REPORTS, ("sh", "-c", REPORTS), "/tmp", metric_regex=r"score=(\d+)", env={"PATH": "/usr/bin:/bin"})
+    heard: list[Event] = []
+    catalog = custom.catalog()
+    resolve = CatalogResolver(vm.headers, catalog)
+    with closing(Knowledge(state / "history")) as knowledge, ExitStack() as stack:
+        parts = Parts(Settings(planner="offline"), work, catalog, vm, resolve, heard.append, knowledge, seed=seed)
+        planner = stack.enter_context(planning(parts))
+        session = tune(work, SessionParts(vm, planner, heard.append, resolve), SessionOptions(seed=seed, budget_s=90.0))
+        knowledge.record(session)
+    return session, [[one.candidate.key for one in event.proposals] for event in heard if isinstance(event, Proposed)]
+
+
+def test_the_second_session_checks_what_the_first_found(
+    vm: ResilientVM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autotune.tools.reasons.here", Places)  # programs, where there are any, take longer to attach
+    first, _ = run(vm, tmp_path, 1)
+    second, sets = run(vm, tmp_path, 2)
+    print(f"first session: {len(first.trials)} runs, second: {len(second.trials)} runs")
+    assert first.winner is not None
+    assert first.winner.startswith("at_vtime")
+    assert second.winner == first.winner
+    assert sets == [[first.winner]]
+    assert len(second.trials) <= len(first.trials) / 2
+    won = next(one for one in second.results if one.candidate.key == second.winner)
+    assert won.attached is not None
+    assert won.attached.kind == "bpf"
+    with Knowledge(tmp_path / "history") as knowledge:
+        kept = History(knowledge).newest()
+    assert [one.measured_runs for one in kept] == [len(second.trials), len(first.trials)]
