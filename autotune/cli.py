@@ -34,6 +34,7 @@ from autotune.commands import (
     recheck,
     replay,
     schedulers,
+    status,
     vm,
 )
 from autotune.commands.arguments import debug_option
@@ -147,6 +148,7 @@ app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 best.register(app)
 recheck.register(app)
+status.register(app)
 app.add_typer(history.app, name="history")
 app.add_typer(vm.app, name="vm")
 export.register(app)

@@ -19,7 +19,7 @@ from typing import Any
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge import rows, sqlite
-from autotune.knowledge.past import PastSession, finding
+from autotune.knowledge.past import PastSession, RunningSession, finding
 from autotune.knowledge.store import Knowledge
 from autotune.records import Session
 from autotune.wire import from_json
@@ -56,6 +56,25 @@ class History:
         """Return the newest sessions that are over, of a directory or of all."""
         with self._knowledge.transaction() as db:
             return [rows.past_session(db, row) for row in self._rows(db, cwd, limit)]
+
+    def running(self) -> list[RunningSession]:
+        """Return the sessions that are going on, newest first."""
+        with self._knowledge.transaction() as db:
+            numbers = ", ".join(map(str, self._knowledge.running(db)))
+            query = f"SELECT {_COLUMNS} WHERE s.id IN ({numbers}) ORDER BY s.started_at DESC"
+            counted = "SELECT COUNT(*) FROM runs WHERE session = ?"
+            return [
+                RunningSession(
+                    id=row["id"],
+                    name=row["name"],
+                    command=row["command"],
+                    cwd=row["cwd"],
+                    started_at=row["started_at"],
+                    machine=row["machine"],
+                    runs=int(sqlite.run(db, counted, row["id"]).fetchone()[0]),
+                )
+                for row in sqlite.run(db, query)
+            ]
 
     def by_workload(self, cwd: str | None = None) -> list[list[PastSession]]:
         """Return the newest sessions that are over, newest first, those of one workload together."""

@@ -99,6 +99,19 @@ class PastSession:
     """What the system did in its baseline; None where that is not kept."""
 
 
+@dataclass(frozen=True)
+class RunningSession:
+    """A session that is going on. `runs` are those that have ended."""
+
+    id: int
+    name: str | None
+    command: str
+    cwd: str
+    started_at: float
+    machine: str
+    runs: int
+
+
 def sentences(sessions: list[PastSession]) -> list[str]:
     """Describe past sessions for people and models, one sentence each."""
     return [_sentence(session) for session in sessions]

@@ -49,5 +49,7 @@ class SessionOptions:
     """The session to continue; None: begin with a race."""
     tail_runs: int = TAIL_RUNS
     """Valid runs of a winner that are wanted, to know how slow its slow runs are."""
+    tail_known: frozenset[str] = frozenset()
+    """Keys of candidates whose slow runs an earlier session knows well enough, under the same conditions."""
     repeats: tuple[str, ...] = ()
     """Options for where and how to run, which a continuation repeats."""

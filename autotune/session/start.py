@@ -245,7 +245,8 @@ def _tune(
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         options = _options(request, name, busy or MachineBefore())
         past = Recalled(knowledge, request.workload, machine.info, lambda text: recorder(Warned(text)))
-        options = dataclasses.replace(options, known=options.known or past.profile())
+        confirmed = past.confirmed() if request.settings.recall else frozenset()
+        options = dataclasses.replace(options, known=options.known or past.profile(), tail_known=confirmed)
 
         def share() -> Deadline:
             return Deadline(deadline.left_s() * SHARE_OF_A_PROBE)

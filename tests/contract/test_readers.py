@@ -23,6 +23,7 @@ READS = {
     "durable.py": "/proc/self/status, /proc/locks; brings directories that it wrote to the disk",
     "lease/keeper.py": "/proc",
     "lease/owners.py": "/proc",
+    "lease/standing.py": "/proc/stat",
     "lease/applied.py": "/proc/sys/kernel/random/boot_id",
     "knowledge/versions.py": "sources and programs, for what starts within milliseconds, after a look at their kind",
     "machine/traits.py": "/sys and /proc/cpuinfo",

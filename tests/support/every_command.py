@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "history import": ("history", "import", "no-such-file"),
     "best": ("best", "make -j8"),
     "recheck": ("recheck", "--dry-run"),
+    "status": ("status",),
     "apply": ("apply", "at_fifo"),
     "stop": ("stop",),
     "completion": ("completion", "bash"),

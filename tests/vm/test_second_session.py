@@ -7,8 +7,10 @@ certain and a run takes no time; all else is as ever: schedulers are built, atta
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,15 +18,12 @@ from autotune.config import Settings
 from autotune.events import Event, Proposed
 from autotune.knowledge.archive import History
 from autotune.knowledge.store import Knowledge
+from autotune.machine.base import Machine
 from autotune.machine.vm.resilient import ResilientVM
-from autotune.planner.assembly import Parts, planning
 from autotune.records import Session, Workload
-from autotune.schedext.catalogue import custom
 from autotune.schedext.programs.binaries import Places
-from autotune.schedext.resolve import CatalogResolver
-from autotune.session.options import SessionOptions
-from autotune.session.parts import SessionParts
-from autotune.session.tuner import tune
+from autotune.session import start
+from autotune.session.request import SessionRequest
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -35,17 +34,24 @@ REPORTS = (
 )
 
 
-def run(vm: ResilientVM, state: Path, seed: int) -> tuple[Session, list[list[str]]]:
+class Shared(start.Engine):
+    """Runs sessions in a micro-VM that is there."""
+
+    def __init__(self, vm: ResilientVM) -> None:
+        self._vm = vm
+
+    @contextlib.contextmanager
+    def machine(self, *_given: Any) -> Iterator[Machine]:
+        yield self._vm
+
+
+def run(vm: ResilientVM, cwd: Path, seed: int) -> tuple[Session, list[list[str]]]:
     """Run one session, as `cc` would without a key; return it with the sets that were proposed."""
-    work = Workload(REPORTS, ("sh", "-c", REPORTS), "/tmp", metric_regex=r"score=(\d+)", env={"PATH": "/usr/bin:/bin"})
+    env = {"PATH": "/usr/bin:/bin"}
+    work = Workload(REPORTS, ("sh", "-c", REPORTS), str(cwd), metric_regex=r"score=(\d+)", env=env)
+    settings = Settings(machine="vm", planner="offline", budget=100.0, seed=seed, observe=False)
     heard: list[Event] = []
-    catalog = custom.catalog()
-    resolve = CatalogResolver(vm.headers, catalog)
-    with closing(Knowledge(state / "history")) as knowledge, ExitStack() as stack:
-        parts = Parts(Settings(planner="offline"), work, catalog, vm, resolve, heard.append, knowledge, seed=seed)
-        planner = stack.enter_context(planning(parts))
-        session = tune(work, SessionParts(vm, planner, heard.append, resolve), SessionOptions(seed=seed, budget_s=90.0))
-        knowledge.record(session)
+    session = start.run(SessionRequest(work, settings), heard.append, Shared(vm))
     return session, [[one.candidate.key for one in event.proposals] for event in heard if isinstance(event, Proposed)]
 
 
@@ -53,6 +59,7 @@ def test_the_second_session_checks_what_the_first_found(
     vm: ResilientVM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("autotune.tools.reasons.here", Places)  # programs, where there are any, take longer to attach
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     first, _ = run(vm, tmp_path, 1)
     second, sets = run(vm, tmp_path, 2)
     print(f"first session: {len(first.trials)} runs, second: {len(second.trials)} runs")
@@ -64,6 +71,6 @@ def test_the_second_session_checks_what_the_first_found(
     won = next(one for one in second.results if one.candidate.key == second.winner)
     assert won.attached is not None
     assert won.attached.kind == "bpf"
-    with Knowledge(tmp_path / "history") as knowledge:
+    with Knowledge() as knowledge:
         kept = History(knowledge).newest()
     assert [one.measured_runs for one in kept] == [len(second.trials), len(first.trials)]
