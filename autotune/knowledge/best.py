@@ -30,6 +30,7 @@ WAIT_S = 0.02
 """Longest wait for another process that has the store locked."""
 MOST_SESSIONS = 100
 """Newest sessions of a command that are looked at."""
+KINDS = ("bpf", "binary", "generated")
 MEMORY_CHANGED = 0.1
 """Share by which the memory must differ: kernels keep more or less of it for themselves."""
 
@@ -200,6 +201,7 @@ def _is_written(file: str) -> bool:
 
 def _checked(db: sqlite3.Connection, file: str) -> sqlite3.Connection:
     try:
+        db.text_factory = _text
         found = int(db.execute("PRAGMA user_version").fetchone()[0])
         if found > STORE_VERSION:
             raise _NewerStore(f"{file} is of a newer autotune (version {found}, not {STORE_VERSION})")
@@ -209,6 +211,11 @@ def _checked(db: sqlite3.Connection, file: str) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _text(content: bytes) -> str:
+    """Return a text; words that are not UTF-8 come from JSON as lone surrogates."""
+    return content.decode("utf-8", "surrogatepass")
 
 
 # --- choosing --------------------------------------------------------------------------------------------
@@ -254,16 +261,26 @@ def _workloads(db: sqlite3.Connection, words: tuple[str, ...], directory: str) -
     query = "SELECT id, command, argv FROM workloads WHERE cwd = ? AND program IN ({}) ORDER BY id DESC LIMIT 1000"
     values = (directory, *map(_storable, programs))
     rows = db.execute(query.format(", ".join("?" * len(programs))), values).fetchall()
-    return [int(number) for number, command, argv in rows if _words(command, argv) == words]
+    return [int(number) for number, command, argv in rows if _words(db, command, argv) == words]
 
 
-def _words(command: str, argv: str | None) -> tuple[str, ...]:
+def _words(db: sqlite3.Connection, command: str, argv: str | None) -> tuple[str, ...]:
     """Return the words of a kept workload; of an older autotune's, those of its text for sh."""
-    if argv is None:
-        return commands.words_of(command)
-    import json
+    return commands.words_of(command if argv is None else [str(word) for _, word, _ in _parsed(db, argv)])
 
-    return commands.words_of([str(word) for word in json.loads(argv)])
+
+def _parsed(db: sqlite3.Connection, document: str | None) -> list[tuple[Any, Any, str]]:
+    """Return keys, values and kinds of values of an array or object of JSON, by SQLite: Python's own module would take
+    as long to import as all the rest. Raises ValueError for anything else, sqlite3.Error for what is no JSON."""
+    kinds = db.execute("SELECT json_type(?)", (document,)).fetchone()
+    if kinds[0] not in ("array", "object"):
+        raise ValueError("a part of it is neither a list nor an object")
+    return db.execute("SELECT key, value, type FROM json_each(?)", (document,)).fetchall()
+
+
+def _value(value: Any, kind: str) -> Any:
+    """Return a value of JSON as Python would: SQLite has no truth values."""
+    return kind == "true" if kind in ("true", "false") else value
 
 
 def _place(row: Any) -> Whereabouts:
@@ -289,13 +306,15 @@ def _known(
     row = db.execute(_WON, (session[0], session[10])).fetchone()
     if row is None:
         return None
-    import json
-
-    attached = json.loads(row[7]) if row[7] is not None else {}
+    knobs = tuple((str(name), _value(value, kind)) for name, value, kind in _object(db, row[2]))
+    attached = {name: value for name, value, _ in _object(db, row[7])} if row[7] is not None else {}
+    if attached and attached["kind"] not in KINDS:
+        raise ValueError("a part of it is no scheduler")
+    argv = attached.get("argv")
     return KnownBest(
         spec=str(row[0]),
         scheduler=str(row[1]),
-        settings=tuple(json.loads(row[2]).items()),
+        settings=knobs,
         kind=str(attached.get("kind", "")),
         version=str(attached.get("version", "")),
         ops=str(attached.get("ops", "")),
@@ -303,7 +322,7 @@ def _known(
         size_bytes=int(attached.get("size_bytes", 0)),
         mtime_ns=int(attached.get("mtime_ns", 0)),
         object_path=str(attached.get("object_path", "")),
-        argv=tuple(str(word) for word in attached.get("argv", ())),
+        argv=tuple(str(word) for _, word, _ in _parsed(db, argv)) if argv is not None else (),
         speedup=float(row[3]),
         low=float(row[4]),
         high=float(row[5]),
@@ -314,6 +333,13 @@ def _known(
         where=place,
         stale=(*differences(place, here), *scheduler_changes(str(row[1]), attached)),
     )
+
+
+def _object(db: sqlite3.Connection, document: str) -> list[tuple[Any, Any, str]]:
+    found = _parsed(db, document)
+    if document.lstrip()[:1] != "{":
+        raise ValueError("a part of it is no object")
+    return found
 
 
 # --- what has changed ------------------------------------------------------------------------------------
