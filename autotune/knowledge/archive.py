@@ -19,6 +19,7 @@ from typing import Any
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge import rows, sqlite
+from autotune.knowledge.commands import words_of
 from autotune.knowledge.past import PastSession, RunningSession, finding
 from autotune.knowledge.store import Knowledge
 from autotune.records import Session
@@ -83,6 +84,11 @@ class History:
             for row in self._rows(db, cwd, MOST_SEARCHED):
                 found.setdefault(int(row["workload"]), []).append(rows.past_session(db, row))
             return list(found.values())
+
+    def of_command(self, command: str | Sequence[str], cwd: str) -> list[PastSession]:
+        """Return the newest sessions of a command in a directory, whatever its setup, metric or goal, newest first."""
+        wanted = words_of(command)
+        return [one for one in self.newest(cwd, MOST_SEARCHED) if words_of(one.argv or one.command) == wanted]
 
     def named(self, name: str) -> PastSession:
         """Return the session of that name, of the beginning of a name, or of a number for one of an older version.

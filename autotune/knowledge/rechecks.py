@@ -38,7 +38,7 @@ def due(
     wanted = words_of(command) if command is not None else None
     found = []
     for sessions in history.by_workload(cwd):
-        if wanted is not None and _words(sessions[0]) != wanted:
+        if wanted is not None and words_of(sessions[0].argv or sessions[0].command) != wanted:
             continue
         one = _due(sessions, here, fresh_too=wanted is not None)
         if one is not None:
@@ -61,10 +61,6 @@ def _winner(session: PastSession) -> object:
 
 def _was_measured_here(session: PastSession) -> bool:
     return all(one.attached is not None for one in session.results if one.key == session.winner)
-
-
-def _words(session: PastSession) -> tuple[str, ...]:
-    return words_of(session.command) if session.argv is None else words_of(session.argv)
 
 
 def outcome(session: Session, key: str) -> tuple[Outcome, CandidateResult | None]:

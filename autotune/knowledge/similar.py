@@ -89,7 +89,7 @@ def _words(workload: Workload) -> tuple[str, ...]:
 
 
 def _words_of(session: PastSession) -> tuple[str, ...]:
-    return words_of(session.command) if session.argv is None else words_of(session.argv)
+    return words_of(session.argv or session.command)
 
 
 def _options(words: Sequence[str]) -> set[str]:

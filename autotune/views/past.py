@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from autotune.knowledge import best
 from autotune.knowledge.archive import title
 from autotune.knowledge.best import KnownBest
-from autotune.knowledge.experience import place_of
+from autotune.knowledge.experience import KnownCandidate, place_of
 from autotune.knowledge.past import PastResult, PastSession, finding
 from autotune.records import BASELINE, Interval, is_baseline
 from autotune.report.table import interval_text
@@ -146,6 +146,14 @@ def known(found: KnownBest, command: str, *, width: int, now: float) -> Lines:
     yield from freshness(found.stale, width=width)
     if found.session:
         yield from paragraph(f"The whole report: autotune history show {found.session}", width, 2, 2)
+
+
+def known_bad(bad: Sequence[KnownCandidate], *, width: int) -> Lines:
+    """List the candidates that are known to be bad, with the reason."""
+    if bad:
+        yield "Known to be no good for it here:"
+    for one in bad:
+        yield from paragraph(f"- {one.candidate.key}: {one.why}", width, 2, 2)
 
 
 def freshness(reasons: Iterable[str], *, width: int) -> Lines:

@@ -6,15 +6,17 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autotune.knowledge import versions
 from autotune.knowledge.archive import History
 from autotune.knowledge.store import Knowledge
 from autotune.machine import here, select
-from autotune.records import Session
+from autotune.records import MeasuredScheduler, Session
 from tests.support import sessions
 from tests.support.command_line import error_of, run
 
@@ -187,7 +189,7 @@ def test_the_best_known_is_shown_with_evidence_age_and_what_changed(monkeypatch:
         assert "speedup over EEVDF 1.084 [1.051, 1.118]" in said
         assert "- it is not known which build of at_batch was measured" in said
         assert "autotune history show 0a1b2c3d" in said
-    found = json.loads(run("best", "make -j8", "--json").stdout)
+    found = json.loads(run("best", "make -j8", "--json").stdout)["best"]
     assert (found["spec"], found["settings"]) == (sessions.BATCH.key, {"slice_us": 20000, "stay": True})
     assert found["age_s"] == pytest.approx(3 * HOUR_S, abs=100)
     assert len(found["stale"]) == 1
@@ -207,7 +209,23 @@ def test_where_none_is_known_it_says_so() -> None:
         missing = run("best", command)
         assert missing.exit_code == 1
         assert missing.stdout.startswith(f"No scheduler is known to beat EEVDF for '{command}' here")
-    assert run("best", "ninja", "--json").stdout == "null\n"
+    assert json.loads(run("best", "ninja", "--json").stdout) == {"best": None, "bad": []}
+
+
+def test_what_is_known_to_be_no_good_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "host_problem", lambda: None)
+    file = Path(__file__)
+    build = MeasuredScheduler("binary", "x", "1", versions.of_file(str(file)), str(file), 1, 1)
+    results = tuple(replace(one, attached=build) for one in sessions.results()[1:])
+    for name in ("0a1b2c3d", "0a1b2c3e"):
+        remember(name, winner=None, results=results, machine=on_this_host())
+    shown = run("best", "--", "make", "-j8").stdout
+    assert "Known to be no good for it here:" in shown
+    said = " ".join(shown.split())
+    assert "- at_interactive:slice_us=2000: it was shown slower twice here (sessions 0a1b2c3e, 0a1b2c3d)" in said
+    assert "- at_vtime: it could not be used twice here (sessions 0a1b2c3e, 0a1b2c3d): ejected: runnable task" in said
+    bad = json.loads(run("best", "make -j8", "--json").stdout)["bad"]
+    assert [one["scheduler"] for one in bad] == ["at_interactive:slice_us=2000", "at_vtime"]
 
 
 def test_options_of_the_command_are_explained() -> None:
