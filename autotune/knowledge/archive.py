@@ -31,8 +31,8 @@ LEAST_PREFIX = 3
 """Fewest characters of a session's name that may stand for it."""
 _NAME = re.compile(r"[0-9a-f]{3,8}")
 _COLUMNS = (
-    "s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.metric AS metric, w.goal AS goal, w.setup AS setup, "
-    "w.prepare AS prepare FROM sessions s JOIN workloads w ON w.id = s.workload"
+    "s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.project AS project, w.metric AS metric, "
+    "w.goal AS goal, w.setup AS setup, w.prepare AS prepare FROM sessions s JOIN workloads w ON w.id = s.workload"
 )
 
 
@@ -246,7 +246,16 @@ def _index() -> sqlite3.Connection:
 
 def _text(session: PastSession) -> str:
     place = {"none": "host", "kvm": "micro-VM", "tcg": "emulated micro-VM"}.get(session.acceleration, "")
-    facts = [session.command, session.cwd, session.name or "", session.kernel, place, session.planner, finding(session)]
+    facts = [
+        session.command,
+        session.cwd,
+        session.project,
+        session.name or "",
+        session.kernel,
+        place,
+        session.planner,
+        finding(session),
+    ]
     for one in session.results:
         facts += [one.key, one.verdict or "", "confirmed" if one.confirmed else "", one.note, one.reason]
     return "\n".join([*facts, session.recommendation, *session.why])

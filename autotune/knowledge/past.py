@@ -95,6 +95,8 @@ class PastSession:
     topology: str | None = None
     argv: tuple[str, ...] | None = None
     """Words of the command; None for those of older versions."""
+    project: str = ""
+    """Its project by git, and its place in it (`knowledge.projects`); empty where there is none."""
     observation: Observation | None = None
     """What the system did in its baseline; None where that is not kept."""
 

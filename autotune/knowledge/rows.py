@@ -131,7 +131,7 @@ _OF_A_RUN = (
 def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    made = ("results", "measured_runs", "why", "argv", "observation")
+    made = ("results", "measured_runs", "why", "argv", "project", "observation")
     fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
     fields["interrupted"] = bool(fields["interrupted"])
     fields["state"] = "ended" if row["state"] == "ended" else "lost"
@@ -143,6 +143,7 @@ def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
         measured_runs=counted,
         why=_why(document),
         argv=_words(row["argv"]),
+        project=row["project"] or "",
         observation=_observation(document),
     )
     kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Which other workloads are like this one, in this order: the same command, the same program in the same shape, the
-same measured behaviour, the same words. Pure.
+same measured behaviour, the same words.
 
 A likeness is between 0 and 1, and each kind has a range of its own, so that no match of a lower kind goes before one of
 a higher: 0.9 to 1, 0.6 to 0.9, 0.3 to 0.6, below 0.3.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from autotune.knowledge.archive import ranked_by_words
 from autotune.knowledge.commands import program_of, words_of
 from autotune.knowledge.past import PastSession
+from autotune.knowledge.projects import project_of
 from autotune.records import Observation, Workload
 
 MOST = 5
@@ -59,8 +60,8 @@ def _likeness(workload: Workload, seen: Observation | None, other: PastSession, 
     ours, theirs = _words(workload), _words_of(other)
     named = f"{other.command[:60]!r} in {other.cwd}"
     if ours == theirs:
-        where = "with another setup or metric" if workload.cwd == other.cwd else "elsewhere"
-        return _scored(other, 1.0 if workload.cwd == other.cwd else 0.9, f"the same command {where}: {named}")
+        score, where = _place_of_the_same(workload, other)
+        return _scored(other, score, f"the same command {where}: {named}")
     if program_of(ours) and program_of(ours) == program_of(theirs):
         common, all_options = _options(ours) & _options(theirs), _options(ours) | _options(theirs)
         share = len(common) / len(all_options) if all_options else 1.0
@@ -75,6 +76,14 @@ def _likeness(workload: Workload, seen: Observation | None, other: PastSession, 
     if place is not None:
         return _scored(other, 0.29 / (1 + place), f"the same words in its command: {named}")
     return None
+
+
+def _place_of_the_same(workload: Workload, other: PastSession) -> tuple[float, str]:
+    if workload.cwd == other.cwd:
+        return 1.0, "with another setup or metric"
+    if other.project and other.project == project_of(workload.cwd):
+        return 0.95, "in another clone of the project"
+    return 0.9, "elsewhere"
 
 
 def _scored(session: PastSession, score: float, why: str) -> Likeness:

@@ -109,6 +109,8 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE workloads ADD COLUMN argv TEXT;
+    ALTER TABLE workloads ADD COLUMN project TEXT;
+    ALTER TABLE workloads ADD COLUMN name TEXT;
     CREATE INDEX workloads_by_directory ON workloads (cwd, program);
     ALTER TABLE sessions ADD COLUMN memory_bytes INTEGER;
     ALTER TABLE sessions ADD COLUMN topology TEXT;

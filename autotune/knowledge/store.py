@@ -26,6 +26,7 @@ from autotune.knowledge import chains, expected, rows, sqlite, watched
 from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
 from autotune.knowledge.past import PastRun, PastSession
+from autotune.knowledge.projects import project_of
 from autotune.knowledge.workloads import fingerprint, program_of
 from autotune.records import Expectations, MachineInfo, Profile, Session, Workload
 
@@ -160,7 +161,7 @@ class Knowledge:
 
     def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
         query = (
-            "SELECT s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv "
+            "SELECT s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.project AS project "
             "FROM sessions s JOIN workloads w ON w.id = s.workload "
             f"WHERE {where} AND s.id NOT IN ({{running}}) "
             "ORDER BY s.baseline_median IS NULL, s.started_at DESC, s.id DESC LIMIT ?"
@@ -197,6 +198,8 @@ class Knowledge:
                 "program": program_of(workload),
                 "command": workload.command,
                 "argv": argv,
+                "project": project_of(workload.cwd),
+                "name": workload.name or None,
                 "cwd": workload.cwd,
                 "prepare": workload.prepare,
                 "setup": workload.setup,

@@ -63,6 +63,14 @@ def test_no_lower_kind_goes_before_a_higher(order: list[int], busy: float, jobs:
     assert all(0.0 < one.score <= 1.0 for one in found)
 
 
+def test_the_same_command_in_another_clone_goes_before_one_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similar, "project_of", lambda cwd: "example.org/x:." if cwd == "/here" else "")
+    elsewhere, clone = past("make -C a -j8", "/a", number=1), past("make -C a -j8", "/b", number=2)
+    found = similar.ranked(ours(), SEEN, [elsewhere, replace(clone, project="example.org/x:.")])
+    assert [(one.session.cwd, one.score) for one in found] == [("/b", 0.95), ("/a", 0.9)]
+    assert "in another clone of the project" in found[0].why
+
+
 def test_the_likeness_is_explained_in_a_sentence() -> None:
     (one,) = similar.ranked(ours(), SEEN, [past("make -C b -j4")])
     assert one.why.startswith(
