@@ -21,16 +21,20 @@ from typer.core import TyperGroup
 from autotune import __version__, errors, signals
 from autotune.commands import (
     apply,
+    best,
     cc,
     completion,
     custom,
     doctor,
     export,
     help,
+    history,
     observe,
     prompt,
+    recheck,
     replay,
     schedulers,
+    status,
     vm,
 )
 from autotune.commands.arguments import debug_option
@@ -120,8 +124,9 @@ def _as_ours(error: BaseException) -> AutotuneError:
 def _usage_hint(error: Any) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "autotune"
-    if hasattr(error, "option_name") and path.endswith(" cc"):
-        return f"quote a command that has options, or put -- before it; '{path} --help' lists the options of cc"
+    if hasattr(error, "option_name") and path.endswith((" cc", " best")):
+        name = path.rpartition(" ")[2]
+        return f"quote a command that has options, or put -- before it; '{path} --help' lists the options of {name}"
     return f"see '{path} --help'"
 
 
@@ -141,6 +146,10 @@ for command in (cc, observe, prompt, replay, doctor):
     command.register(app)
 app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
+best.register(app)
+recheck.register(app)
+status.register(app)
+app.add_typer(history.app, name="history")
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)

@@ -83,6 +83,8 @@ class Settings:
     """Watch one run under the winner, too, to say why it won."""
     early_end: bool = True
     """End a session in which nothing can be won before any candidate is tried."""
+    recall: bool = True
+    """Begin with what earlier sessions found."""
     seed: int | None = None
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
@@ -242,6 +244,7 @@ ALL = {
         Key("observe", _parse_switch, limit=True, switch=True),
         Key("explain", _parse_switch, limit=True, switch=True),
         Key("early_end", _parse_switch, switch=True),
+        Key("recall", _parse_switch, switch=True),
         Key("seed", parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
@@ -369,7 +372,7 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 _NOT_REPEATED = frozenset(
     {"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe"}
-    | {"explain", "early_end"}
+    | {"explain", "early_end", "recall"}
 )
 """Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that
 nobody plans or ends early, and how it looks, and what is watched beside it, changes no result."""

@@ -548,6 +548,31 @@ class AttachSpec:
     """None for an object."""
     guide: GuideSpec | None = None
     """Attached beside an object that asks what to expect of tasks (`at_expected.h`)."""
+    version: str = ""
+    """Version of the scheduler, for people; empty when it is not known."""
+    digest: str = ""
+    """Digest of what decides how it schedules (`knowledge.versions`); empty when it is not known."""
+    digest_of: str = ""
+    """The file that the digest is of: the source of one of ours, a generated object, a program."""
+
+
+@dataclass(frozen=True)
+class MeasuredScheduler:
+    """What was attached for a candidate: enough to tell later whether it is still the same, and to attach it again."""
+
+    kind: Literal["bpf", "binary", "generated"]
+    ops: str
+    version: str
+    """As in `AttachSpec`, like the next two."""
+    digest: str
+    digest_of: str
+    size_bytes: int
+    """Size and time of the file of the digest: where they are the same, nobody reads it again."""
+    mtime_ns: int
+    object_path: str = ""
+    """Empty for a program."""
+    argv: tuple[str, ...] = ()
+    """Empty for an object."""
 
 
 @dataclass(frozen=True)
@@ -748,6 +773,8 @@ class CandidateResult:
     good. None where the workload has no parameters, and for the baseline itself."""
     disturbed_runs: int = 0
     """Those of `runs` that were disturbed from outside; they count all the same."""
+    attached: MeasuredScheduler | None = None
+    """What was attached; None for the baseline, and in documents of older versions."""
 
     @property
     def but(self) -> str:

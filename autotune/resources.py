@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from autotune import reading
+from autotune import homes, reading
 
 _PACKAGE = Path(__file__).resolve().parent
 WRITING_EXAMPLES = (
@@ -47,17 +46,8 @@ def _bundled(name: str) -> Path:
 
 
 def home_dir() -> Path:
-    """Return the user's home: HOME, or what the account says where that is unset, empty or no absolute path, and would
-    lead into whatever the current directory is. A user without an account has the root directory, as in a container."""
-    given = os.environ.get("HOME", "")
-    if os.path.isabs(given):
-        return Path(given)
-    import pwd  # seldom needed, and starting is slow under emulation
-
-    try:
-        return Path(pwd.getpwuid(os.geteuid()).pw_dir)
-    except KeyError:
-        return Path("/")
+    """Return the user's home (`homes.home`)."""
+    return Path(homes.home())
 
 
 def expanded(path: Path) -> Path:
@@ -72,39 +62,14 @@ def expanded(path: Path) -> Path:
 
 def cache_dir() -> Path:
     """Return the directory for what can be made again: kernels, compiled objects."""
-    return _xdg("XDG_CACHE_HOME", ".cache")
+    return Path(homes.cache())
 
 
 def state_dir() -> Path:
     """Return the directory for what was learned."""
-    return _xdg("XDG_STATE_HOME", ".local/state")
+    return Path(homes.state())
 
 
 def data_dir() -> Path:
     """Return the directory for what was installed: scheduler programs."""
-    return _xdg("XDG_DATA_HOME", ".local/share")
-
-
-def _xdg(variable: str, fallback: str) -> Path:
-    """Return `$VARIABLE/autotune`, or the fallback below the home directory when it is unset or, against the
-    specification, relative. Root keeps its files in its own home when sudo left it another user's (`sudo -E`), who
-    could change what root then loads, and could not change what root had left there."""
-    given = os.environ.get(variable, "")
-    base = Path(given) if os.path.isabs(given) else home_dir() / fallback
-    if os.geteuid() == 0 and os.environ.get("SUDO_UID", "0") != "0" and _owner(base) == os.environ["SUDO_UID"]:
-        import pwd  # seldom needed, and starting is slow under emulation
-
-        base = Path(pwd.getpwuid(0).pw_dir) / fallback
-    return base / "autotune"
-
-
-def _owner(path: Path) -> str:
-    """Return the number of the user to whom a directory belongs, or would when it were made; empty when not known."""
-    for existing in (path, *path.parents):
-        try:
-            return str(existing.stat().st_uid)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            break
-    return ""
+    return Path(homes.data())

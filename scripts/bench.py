@@ -477,6 +477,70 @@ def verdicts(sessions: int) -> list[Result]:
     ]
 
 
+# --- knowledge -------------------------------------------------------------------------------------------
+
+
+def second_sessions(pairs: int) -> list[Result]:
+    """Compare the runs of a second session on a command with those of the first, simulated: one of four schedulers is
+    better by 10 %, at 1 % noise; and how many of the second sessions reach the same verdict. Also what a look-up of the
+    known best takes, with all that it imports, against a bare Python."""
+    from autotune.schedext.programs.binaries import Places
+    from autotune.tools import reasons
+    from tests.support.scripted_sessions import SessionsInTurn
+
+    vars(reasons)["here"] = Places  # no program is installed
+    times = {"eevdf": 1.0, "at_batch": 0.91, "at_fifo": 1.1, "at_vtime": 1.0, "at_interactive": 1.2}
+    runs: list[tuple[int, int]] = []
+    same = 0
+    for seed in range(pairs):
+        with tempfile.TemporaryDirectory() as directory:
+            turn = SessionsInTurn(Path(directory))
+            first, second = (turn.run(times, seed=2 * seed + number, noise=0.01) for number in (0, 1))
+        runs.append((len(second.trials), len(first.trials)))
+        same += first.winner == second.winner
+    ours, theirs = (statistics.fmean(pair[index] for pair in runs) for index in (0, 1))
+    return [
+        Result("runs of a second session, against the first (simulated)", ours, theirs, "runs", 0.5, pairs),
+        Result("second sessions with the same verdict, of all", same / pairs * 100, 100.0, "%", 0.9, pairs, True),
+        looked_up(30),
+    ]
+
+
+def looked_up(repeats: int) -> Result:
+    """Compare the CPU time of a process that looks the known best of a command up with one that does nothing."""
+    program = (
+        "from autotune.knowledge.best import known_best; from autotune.machine.here import whereabouts; import os; "
+        "known_best('make -j8', os.getcwd(), here=whereabouts(with_topology=False), store=os.environ['STORE'])"
+    )
+    ours: list[float] = []
+    bare: list[float] = []
+    with tempfile.TemporaryDirectory() as directory:
+        from autotune.knowledge.store import Knowledge
+        from tests.support import sessions
+
+        os.environ["STORE"] = f"{directory}/history"
+        with Knowledge(Path(directory) / "history") as knowledge:
+            for number in range(200):
+                work = sessions.workload(cwd=os.getcwd(), command=f"make -j{number % 20}")
+                knowledge.record(sessions.session(id=f"{number:08x}", workload=work, trials=()))
+        for _ in range(repeats):
+            ours.append(cpu_s([sys.executable, "-c", program]))
+            bare.append(cpu_s([sys.executable, "-c", "pass"]))
+    more_ms = (statistics.median(ours) - statistics.median(bare)) * 1e3
+    what = "CPU time of a look-up of the known best among 200 sessions, beyond a bare Python"
+    return Result(what, more_ms, None, "ms", 25, repeats)
+
+
+def cpu_s(argv: list[str]) -> float:
+    """Return the CPU time of a process, which others on the machine do not change much."""
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"bench: {argv[0]} failed")
+    return usage.ru_utime + usage.ru_stime
+
+
 BENCHES: dict[str, Callable[[], list[Result]]] = {
     "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
     "start": lambda: [start_up(20)],
@@ -485,6 +549,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "doctor": lambda: [checks(7)],
     "watch": lambda: [watching(7)],
     "verdict": lambda: verdicts(1000),
+    "second": lambda: second_sessions(20),
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
     "probe": lambda: [probing(7)],

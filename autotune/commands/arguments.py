@@ -379,6 +379,9 @@ class CcArguments:
         bool,
         _option("--no-early-end", panel=_RUNS, help="Try candidates even where no scheduler can win anything."),
     ] = False
+    no_recall: Annotated[
+        bool, _option("--no-recall", panel=_PLAN, help="Do not begin with what earlier sessions found: try everything.")
+    ] = False
     seed: Annotated[
         str | None, _option("--seed", panel=_RUNS, metavar="N", help="Seed for the run order. Default: a new one.")
     ] = None

@@ -110,11 +110,12 @@ def _of_report(path: Path) -> ExportChoice:
 
 
 def _of_history(cwd: str) -> ExportChoice:
+    from autotune.knowledge.archive import History
     from autotune.knowledge.past import finding
     from autotune.knowledge.store import Knowledge
 
     with Knowledge() as knowledge:
-        session = knowledge.newest_in(cwd)
+        session = knowledge.newest_in(cwd) or next(iter(History(knowledge).newest(cwd, 1)), None)
     if session is None:
         raise AutotuneError("there was no session in this directory yet", hint=f"run autotune cc, or {_NAME_ONE}")
     won = next((result for result in session.results if result.key == session.winner), None)

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from autotune.records import Candidate, Interval, is_baseline
+from autotune.records import Candidate, Interval, Observation, is_baseline
 from autotune.report.text import counted
 
 WHY_CHARACTERS = 900
@@ -31,6 +32,8 @@ class PastResult:
     confirmed: bool
     reason: str
     note: str
+    attached: Mapping[str, Any] | None = None
+    """What was attached, as `records.MeasuredScheduler`; None for EEVDF, and of older versions."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,28 @@ class PastSession:
     """The session that it continued; None for most."""
     why: tuple[str, ...] = ()
     """Why its winner won, in lines; empty where that is not known."""
+    memory_bytes: int | None = None
+    """None for sessions of older versions; the same for `topology`."""
+    topology: str | None = None
+    argv: tuple[str, ...] | None = None
+    """Words of the command; None for those of older versions."""
+    project: str = ""
+    """Its project by git, and its place in it (`knowledge.projects`); empty where there is none."""
+    observation: Observation | None = None
+    """What the system did in its baseline; None where that is not kept."""
+
+
+@dataclass(frozen=True)
+class RunningSession:
+    """A session that is going on. `runs` are those that have ended."""
+
+    id: int
+    name: str | None
+    command: str
+    cwd: str
+    started_at: float
+    machine: str
+    runs: int
 
 
 def sentences(sessions: list[PastSession]) -> list[str]:

@@ -13,7 +13,23 @@ from typing import Any
 from autotune import reading
 from autotune.knowledge import sqlite
 from autotune.knowledge.past import PastResult, PastRun, PastSession
-from autotune.records import Candidate, CandidateResult, Interval, KnobValue, Point, Session, Trial
+from autotune.records import (
+    Baseline,
+    Candidate,
+    CandidateResult,
+    Evidence,
+    Interval,
+    KnobValue,
+    MachineInfo,
+    Observation,
+    Output,
+    Point,
+    Run,
+    Session,
+    Surroundings,
+    Trial,
+    Workload,
+)
 from autotune.report import why
 from autotune.wire import from_json, to_json
 
@@ -31,6 +47,8 @@ def session_row(session: Session, workload: int) -> dict[str, Any]:
         "kernel": machine.kernel,
         "cpus": machine.cpus,
         "cpu_model": machine.cpu_model,
+        "memory_bytes": machine.memory_bytes,
+        "topology": machine.topology,
         "acceleration": machine.acceleration,
         "planner": session.planner,
         "seed": session.seed,
@@ -48,11 +66,11 @@ def session_row(session: Session, workload: int) -> dict[str, Any]:
 
 
 def _document(session: Session) -> str | None:
-    """Return what a continuation needs of a session: all but its runs, the environment, and what models said."""
+    """Return what a continuation and a report need of a session: all but its runs and the environment."""
     if not session.id:
         return None
     workload = dataclasses.replace(session.workload, env={})
-    kept = dataclasses.replace(session, workload=workload, trials=(), warnings=(), spending=None, transcript=None)
+    kept = dataclasses.replace(session, workload=workload, trials=())
     return json.dumps(to_json(kept))
 
 
@@ -82,6 +100,7 @@ def result_row(session: int, rank: int, result: CandidateResult) -> dict[str, An
         "prediction": result.prediction,
         "held": result.held,
         "note": bounded(result.note),
+        "attached": json.dumps(to_json(result.attached)) if result.attached else None,
     }
 
 
@@ -97,9 +116,12 @@ def run_row(session: int, number: int, trial: Trial) -> dict[str, Any]:
         "invalid": bounded(trial.invalid),
         **{name: getattr(trial.run, name) for name in _OF_A_RUN},
         "evidence": json.dumps(to_json(trial.evidence)),
+        "more": json.dumps({name: to_json(getattr(trial, name)) for name in _MORE_OF_A_TRIAL}),
     }
 
 
+_MORE_OF_A_TRIAL = ("others", "surroundings", "disturbed", "events")
+"""What is read as a whole only."""
 _OF_A_RUN = (
     "wall_s", "user_s", "system_s", "max_rss_bytes", "voluntary_switches", "involuntary_switches", "minor_faults",
     "major_faults", "exit_code", "signal", "timed_out", "left_running",
@@ -109,26 +131,148 @@ _OF_A_RUN = (
 def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    made = ("results", "measured_runs", "why")
+    made = ("results", "measured_runs", "why", "argv", "project", "observation")
     fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
     fields["interrupted"] = bool(fields["interrupted"])
     fields["state"] = "ended" if row["state"] == "ended" else "lost"
     counted = sqlite.run(db, "SELECT COUNT(*) FROM runs WHERE session = ?", row["id"]).fetchone()[0]
+    document = _parsed(row["document"])
     past = PastSession(
         **fields,
         results=tuple(_past_result(result) for result in results),
         measured_runs=counted,
-        why=_why(row["document"]),
+        why=_why(document),
+        argv=_words(row["argv"]),
+        project=row["project"] or "",
+        observation=_observation(document),
     )
     kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept
     return past if counted else dataclasses.replace(past, measured_runs=kept_before)
 
 
-def _why(document: str | None) -> tuple[str, ...]:
-    """Return why the winner won; nothing for a session of a version that kept no document, or another one."""
+def _parsed(document: str | None) -> dict[str, Any]:
+    """Return a session's document, or an empty one where none is kept."""
     with contextlib.suppress(ValueError):
-        return tuple(why.lines(session_of(document))) if document else ()
+        found = json.loads(document) if document else {}
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _why(document: dict[str, Any]) -> tuple[str, ...]:
+    """Return why the winner won; nothing where no run under it was watched."""
+    if not document.get("watched_winner"):  # making a session of it takes milliseconds
+        return ()
+    with contextlib.suppress(ValueError):
+        return tuple(why.lines(reading.shaped(lambda found: from_json(Session, found), document)))
     return ()
+
+
+def _observation(document: dict[str, Any]) -> Observation | None:
+    with contextlib.suppress(ValueError):
+        found = document.get("observation")
+        return reading.shaped(lambda one: from_json(Observation, one), found) if found else None
+    return None
+
+
+def _words(argv: str | None) -> tuple[str, ...] | None:
+    with contextlib.suppress(ValueError, TypeError):
+        return tuple(str(word) for word in json.loads(argv)) if argv else None
+    return None
+
+
+def whole_session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
+    """Return a session with all that is kept of it and its runs, without their output; of one of an older version what
+    the columns tell. `row` is that of the session, with the command and the directory of its workload."""
+    known = _kept_session(row) or _told_by_columns(db, row)
+    runs = sqlite.run(db, "SELECT * FROM runs WHERE session = ? ORDER BY number", row["id"])
+    return dataclasses.replace(known, trials=tuple(_trial(one) for one in runs))
+
+
+def _kept_session(row: sqlite3.Row) -> Session | None:
+    try:
+        return session_of(str(row["document"]))
+    except ValueError:
+        return None
+
+
+def _told_by_columns(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
+    results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
+    words = _words(row["argv"]) or ("sh", "-c", row["command"])
+    baseline = None
+    if row["baseline_median"] is not None:
+        baseline = Baseline(row["baseline_median"], row["baseline_runs"] or 0, row["baseline_noise"] or 0.0, None)
+    is_time = row["metric"] == "wall_s"
+    return Session(
+        schema=0,
+        autotune_version=row["autotune_version"],
+        started_at=row["started_at"],
+        elapsed_s=row["elapsed_s"],
+        machine=MachineInfo(
+            kind=row["machine"],
+            why="",
+            kernel=row["kernel"],
+            cpus=row["cpus"],
+            memory_bytes=row["memory_bytes"] or 0,
+            cpu_model=row["cpu_model"],
+            acceleration=row["acceleration"],
+            topology=row["topology"] or "",
+        ),
+        workload=Workload(
+            row["command"], words, row["cwd"], setup=row["setup"], prepare=row["prepare"], goal=row["goal"],
+            metric_regex=None if is_time else row["metric"],
+        ),
+        seed=row["seed"],
+        planner=row["planner"],
+        metric=row["metric"],
+        baseline=baseline,
+        observation=None,
+        results=tuple(_told_result(one) for one in results),
+        winner=row["winner"],
+        recommendation=row["recommendation"],
+        trials=(),
+        interrupted=bool(row["interrupted"]),
+        failure=row["failure"],
+        id=row["name"] or "",
+        continues=row["continues"],
+    )  # fmt: skip
+
+
+def _told_result(row: sqlite3.Row) -> CandidateResult:
+    past = _past_result(row)
+    return CandidateResult(
+        candidate=past.candidate,
+        reason=past.reason,
+        verdict=row["verdict"],
+        speedup=past.speedup,
+        median=past.median,
+        runs=past.runs,
+        invalid_runs=past.invalid_runs,
+        confirmed=past.confirmed,
+        note=past.note,
+        prediction=row["prediction"],
+        held=None if row["held"] is None else bool(row["held"]),
+    )
+
+
+def _trial(row: sqlite3.Row) -> Trial:
+    nothing = Output("", "", 0, 0)
+    more = json.loads(row["more"]) if row["more"] else {}
+    run = {name: row[name] for name in _OF_A_RUN}
+    surroundings = more.get("surroundings")
+    return Trial(
+        phase=row["phase"],
+        round=row["round"],
+        candidate=row["key"],
+        started_at=row["started_at"],
+        run=Run(**{**run, "timed_out": bool(run["timed_out"])}, stdout=nothing, stderr=nothing),
+        evidence=from_json(Evidence, json.loads(row["evidence"])),
+        value=row["value"],
+        invalid=row["invalid"],
+        others=more.get("others") or {},
+        surroundings=from_json(Surroundings, surroundings) if surroundings else None,
+        disturbed=more.get("disturbed") or "",
+        events=more.get("events") or {},
+    )
 
 
 def past_run(row: sqlite3.Row) -> PastRun:
@@ -164,4 +308,5 @@ def _past_result(row: sqlite3.Row) -> PastResult:
         confirmed=bool(row["confirmed"]),
         reason=row["reason"],
         note=row["note"],
+        attached=_parsed(row["attached"]) or None,
     )

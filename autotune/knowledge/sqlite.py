@@ -107,6 +107,24 @@ MIGRATIONS = (
         document TEXT NOT NULL, PRIMARY KEY (fingerprint, machine)
     );
     """,
+    """
+    ALTER TABLE workloads ADD COLUMN argv TEXT;
+    ALTER TABLE workloads ADD COLUMN project TEXT;
+    ALTER TABLE workloads ADD COLUMN name TEXT;
+    CREATE INDEX workloads_by_directory ON workloads (cwd, program);
+    ALTER TABLE sessions ADD COLUMN memory_bytes INTEGER;
+    ALTER TABLE sessions ADD COLUMN topology TEXT;
+    ALTER TABLE results ADD COLUMN attached TEXT;
+    ALTER TABLE runs ADD COLUMN more TEXT;
+    UPDATE sessions SET
+        memory_bytes = json_extract(document, '$.machine.memory_bytes'),
+        topology = json_extract(document, '$.machine.topology')
+    WHERE json_valid(document);
+    UPDATE workloads SET argv = (
+        SELECT json_extract(s.document, '$.workload.argv') FROM sessions s
+        WHERE s.workload = workloads.id AND json_valid(s.document) ORDER BY s.id DESC LIMIT 1
+    );
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 
@@ -136,6 +154,7 @@ def connect(path: Path, wait_s: float, *, sync: str = "FULL") -> sqlite3.Connect
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA synchronous = {sync}")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")  # what is forgotten is not to be found in the file
         _migrate(db)
     except BaseException:
         db.close()

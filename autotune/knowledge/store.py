@@ -13,6 +13,7 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.knowledge import chains, expected, rows, sqlite, watched
 from autotune.knowledge.chains import Kept
 from autotune.knowledge.claims import Claim, is_held
-from autotune.knowledge.past import PastResult, PastRun, PastSession
+from autotune.knowledge.past import PastRun, PastSession
+from autotune.knowledge.projects import project_of
 from autotune.knowledge.workloads import fingerprint, program_of
 from autotune.records import Expectations, MachineInfo, Profile, Session, Workload
 
@@ -77,7 +79,7 @@ class Knowledge:
         """Keep a session as it is now, whole or not at all: under its number, or as a new one (None, or when that
         number is gone with a store that was moved aside). `running` is the claim of a session that goes on; without
         one it is over. Its runs are never removed or changed. Returns its number."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             self._note_lost(db)
             row = rows.session_row(session, self._workload_id(db, session))
             row |= {"state": "running" if running else "ended", "claim": running.number if running else None}
@@ -106,20 +108,31 @@ class Knowledge:
 
     def session_named(self, name: str) -> Kept | None:
         """Return a session by its own name (`Session.id`), without its runs; None when it is not known."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return chains.named(db, name, self._is_held)
 
     def sessions_in(self, cwd: str, command: str | None = None) -> list[Kept]:
         """Return the newest sessions of this directory, and of this command if one is given, newest first, without
         their runs. Those of older versions, which have no name, are left out."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return chains.in_directory(db, cwd, command, self._is_held)
 
     def take(self, before: Session, name: str, claim: Claim) -> str | None:
         """Note that the session `name`, whose process has the claim, continues `before`, unless another does. Return
         that one's name; None when the note was made."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             return chains.take(db, before, name, claim.number, self._is_held)
+
+    def compact(self) -> None:
+        """Give back the space of what was deleted, so that nothing of it is left in the file or in its log. While
+        others use the store that is left out."""
+        with contextlib.suppress(AutotuneError):
+            with self.transaction():
+                pass  # it is open, or an error says why not
+            assert self._connection is not None
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._connection.execute("VACUUM")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _is_held(self, claim: int | None) -> bool:
         return is_held(self._claims, claim)
@@ -128,7 +141,7 @@ class Knowledge:
 
     def runs_of(self, session: int) -> list[PastRun]:
         """Return the runs of a session in their order."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             found = sqlite.run(db, "SELECT * FROM runs WHERE session = ? ORDER BY number", session)
             return [rows.past_run(row) for row in found]
 
@@ -142,31 +155,23 @@ class Knowledge:
         last."""
         return self._sessions("w.fingerprint = ?", (fingerprint(workload),), limit)
 
-    def similar(self, workload: Workload, limit: int = 5) -> list[PastSession]:
-        """Return past sessions of other workloads that run the same program, newest first."""
-        program = program_of(workload)
-        where = "w.program = ? AND w.fingerprint <> ?"
-        return self._sessions(where, (program, fingerprint(workload)), limit) if program else []
-
-    def best_known(self, workload: Workload, *, kernel: str | None = None) -> PastResult | None:
-        """Return the confirmed winner of the newest session of this workload (under that kernel, if one is named) that
-        knew its baseline; None without such a session, and when it found nothing that beats EEVDF."""
-        where = "w.fingerprint = ? AND s.baseline_median IS NOT NULL AND s.kernel = coalesce(?, s.kernel)"
-        newest = self._sessions(where, (fingerprint(workload), kernel), 1)
-        return next((result for past in newest for result in past.results if result.key == past.winner), None)
+    def others(self, workload: Workload, limit: int = 200) -> list[PastSession]:
+        """Return the newest sessions of other workloads that knew their baseline, whatever they run."""
+        return self._sessions("w.fingerprint <> ? AND s.baseline_median IS NOT NULL", (fingerprint(workload),), limit)
 
     def _sessions(self, where: str, values: tuple[str | None, ...], limit: int) -> list[PastSession]:
         query = (
-            "SELECT s.*, w.command AS command, w.cwd AS cwd FROM sessions s JOIN workloads w ON w.id = s.workload "
+            "SELECT s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.project AS project "
+            "FROM sessions s JOIN workloads w ON w.id = s.workload "
             f"WHERE {where} AND s.id NOT IN ({{running}}) "
             "ORDER BY s.baseline_median IS NULL, s.started_at DESC, s.id DESC LIMIT ?"
         )
-        with self._transaction() as db:
-            running = ", ".join(map(str, self._running(db)))
+        with self.transaction() as db:
+            running = ", ".join(map(str, self.running(db)))
             found = sqlite.run(db, query.format(running=running), *values, max(limit, 0)).fetchall()
             return [rows.past_session(db, row) for row in found]
 
-    def _running(self, db: sqlite3.Connection) -> list[int]:
+    def running(self, db: sqlite3.Connection) -> list[int]:
         """Return the sessions that are going on, of whatever process; the others that are noted as running are
         lost."""
         noted = sqlite.run(db, "SELECT id, claim FROM sessions WHERE state = 'running'").fetchall()
@@ -174,14 +179,16 @@ class Knowledge:
 
     def _note_lost(self, db: sqlite3.Connection) -> None:
         """Note the sessions whose process is gone as lost."""
-        running = ", ".join(map(str, self._running(db)))
+        running = ", ".join(map(str, self.running(db)))
         query = "UPDATE sessions SET state = 'lost', claim = NULL WHERE state = 'running' AND id NOT IN ({running})"
         sqlite.run(db, query.format(running=running))
 
     def _workload_id(self, db: sqlite3.Connection, session: Session) -> int:
         workload = session.workload
         row = sqlite.run(db, "SELECT id FROM workloads WHERE fingerprint = ?", fingerprint(workload)).fetchone()
-        if row is not None:
+        argv = json.dumps(workload.argv)
+        if row is not None:  # one of an older version may have no words yet
+            sqlite.run(db, "UPDATE workloads SET argv = ? WHERE id = ? AND argv IS NULL", argv, row["id"])
             return int(row["id"])
         return sqlite.insert(
             db,
@@ -190,6 +197,9 @@ class Knowledge:
                 "fingerprint": fingerprint(workload),
                 "program": program_of(workload),
                 "command": workload.command,
+                "argv": argv,
+                "project": project_of(workload.cwd),
+                "name": workload.name or None,
                 "cwd": workload.cwd,
                 "prepare": workload.prepare,
                 "setup": workload.setup,
@@ -203,7 +213,7 @@ class Knowledge:
 
     def learn_workload(self, workload: Workload, machine: MachineInfo, seen: Profile) -> None:
         """Keep what a run of this workload showed that was watched on this machine, merged with those before."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             watched.learn(db, fingerprint(workload), machine, seen)
 
     def known_workload(self, workload: Workload, machine: MachineInfo) -> Profile | None:
@@ -213,7 +223,7 @@ class Knowledge:
 
     def learn_expected(self, workload: Workload, machine: MachineInfo, seen: Expectations) -> Expectations:
         """Merge what a run of this workload lets expect of its tasks with what those before did. Return the whole."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             return expected.learn(db, fingerprint(workload), machine, seen)
 
     def known_expected(self, workload: Workload, machine: MachineInfo) -> Expectations | None:
@@ -229,7 +239,7 @@ class Knowledge:
         machine: MachineInfo,
     ) -> T | None:
         try:
-            with self._transaction() as db:
+            with self.transaction() as db:
                 return read(db, fingerprint(workload), machine)
         except watched.Damaged as error:
             self._warn(f"{what} is damaged and not used: {error}")
@@ -240,7 +250,7 @@ class Knowledge:
     def create_profile(self, description: str, directory: str = "") -> str:
         """Begin a profile of a workload and return its id. Only sessions in the same directory see it: what a model
         noted of one project is none of the next one's business. Raises UsageError when the limit is reached."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             count = sqlite.count(db, "profiles")
             if count >= MOST_PROFILES:
                 raise UsageError(
@@ -255,13 +265,13 @@ class Knowledge:
 
     def list_profiles(self, limit: int = 50, directory: str = "") -> list[dict[str, Any]]:
         """Return the profiles of a directory, newest first."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             query = f"SELECT {_PROFILE} FROM profiles WHERE directory = ? ORDER BY rowid DESC LIMIT ?"
             return [dict(row) for row in sqlite.run(db, query, sqlite.storable(directory), max(limit, 0))]
 
     def profile_history(self, profile: str, limit: int = 50, directory: str = "") -> dict[str, Any]:
         """Return a profile with its notes, newest first. Raises UsageError for one that does not exist."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             found = _profile(db, profile, directory)
             query = "SELECT * FROM profile_notes WHERE profile = ? ORDER BY rowid DESC LIMIT ?"
             return {"profile": found, "history": [dict(row) for row in sqlite.run(db, query, profile, max(limit, 0))]}
@@ -271,7 +281,7 @@ class Knowledge:
     ) -> str:
         """Add a note and return its id. It needs no execution, so that a baseline can be noted too. Raises UsageError
         for a profile that does not exist or is full."""
-        with self._transaction(writes=True) as db:
+        with self.transaction(writes=True) as db:
             _profile(db, profile, directory)
             count = int(sqlite.run(db, "SELECT COUNT(*) FROM profile_notes WHERE profile = ?", profile).fetchone()[0])
             if count >= MOST_NOTES:
@@ -289,7 +299,7 @@ class Knowledge:
     # --- the file ---
 
     @contextlib.contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, writes: bool = False) -> Iterator[sqlite3.Connection]:
         """Run statements all or nothing. Readers wait for nobody. Writers BEGIN IMMEDIATE: a deferred transaction that
         upgrades to a write fails with SQLITE_BUSY without waiting."""
         try:

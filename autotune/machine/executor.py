@@ -16,7 +16,7 @@ from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, HolderLost, MachineFault, NotAttached, RunnerLost
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.pauses import PauseWatch
-from autotune.machine.traits import topology, traits
+from autotune.machine.traits import cpu_model, topology, traits
 from autotune.measure import surroundings
 from autotune.measure.bystander import Bystander
 from autotune.measure.client import PristineSpec, Runner
@@ -236,22 +236,11 @@ def describe_machine(kind: str, why: str, acceleration: Acceleration) -> Machine
         kernel=os.uname().release,
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        cpu_model=_cpu_model(),
+        cpu_model=cpu_model(),
         acceleration=acceleration,
         topology=topology(),
         traits=traits(),
     )
-
-
-def _cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    try:
-        for line in cpuinfo.read_text(errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in ("model name", "Processor", "cpu model"):
-                return value.strip()
-    except OSError:
-        pass
-    return os.uname().machine
 
 
 def wire_output(event: Message) -> tuple[str, bytes]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
+from autotune.knowledge.best import Whereabouts
+from autotune.machine import here
 from autotune.machine.base import Machine, Place
 from autotune.machine.vm import healing, kernels
 from autotune.schedext import kernel as sched_ext
@@ -68,6 +70,18 @@ def describe(kind: MachineKind, *, cpus: int | None, memory_bytes: int | None, k
         f"micro-VM, kernel {found.version} ({found.source}), {cpus or default_cpus()} CPUs, {size >> 20} MiB: "
         f"{choice.why}"
     )
+
+
+def whereabouts() -> Whereabouts:
+    """Return where a session would run now: on this host or, where that cannot be, in a micro-VM with the kernel that
+    it would boot, of which no more is known before."""
+    if host_problem() is None:
+        return here.whereabouts()
+    unknown = {"acceleration": "", "cpus": 0, "cpu_model": "", "memory_bytes": 0, "topology": ""}
+    try:
+        return Whereabouts(where="vm", kernel=kernels.find(None).version, **unknown)
+    except AutotuneError:
+        return here.whereabouts()
 
 
 def default_cpus() -> int:

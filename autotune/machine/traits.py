@@ -86,6 +86,25 @@ def topology(sysfs: str = "/sys/devices/system") -> str:
     return ", ".join(f"{number} {name}{'' if number == 1 else 's'}" for number, name in counted if number)
 
 
+_MODEL = (b"model name", b"Processor", b"cpu model")
+_ENOUGH_BYTES = 4096
+"""Of /proc/cpuinfo: its first CPU is enough, and the kernel takes time for each."""
+
+
+def cpu_model(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """Return the name of the first CPU; the machine's architecture where the kernel shows none."""
+    try:
+        with open(cpuinfo, "rb", buffering=0) as file:
+            lines = file.read(_ENOUGH_BYTES).splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, _, value = line.partition(b":")
+        if name.strip() in _MODEL and value.strip():
+            return value.strip().decode(errors="replace")
+    return os.uname().machine
+
+
 def _names(directory: str) -> list[str]:
     try:
         return os.listdir(directory)

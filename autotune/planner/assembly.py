@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,11 @@ from autotune.config import WITHOUT_MODEL, Settings
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import LeftOut, Listener, Step, Warned
+from autotune.knowledge import experience, similar
+from autotune.knowledge.best import Whereabouts
+from autotune.knowledge.experience import KnownCandidate
 from autotune.knowledge.past import sentences
+from autotune.knowledge.similar import Likeness
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.machine.vm import healing
@@ -24,6 +29,7 @@ from autotune.planner.base import Planner, Situation
 from autotune.planner.claude import cost, credentials
 from autotune.planner.claude.conversation import Conversation, PlanningLimits, Reply, Service
 from autotune.planner.claude.transcript import Transcript
+from autotune.planner.informed import Informed, Recollection
 from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
     from autotune.verify.gates import Verification
 
 PAST_SESSIONS = 3
+MOST_OWN = 20
+"""Most sessions of a workload that tell what is known of it."""
 Resolve = Callable[[Candidate], AttachSpec]
 
 
@@ -125,7 +133,7 @@ def planning(parts: Parts) -> Iterator[Planner]:
         parts.listener(LeftOut(by_reason(reasons), programs_here=programs))
     offline = without_model(parts, reasons)
     if parts.settings.planner in WITHOUT_MODEL:
-        yield offline
+        yield informed(parts, offline, reasons)
         return
     deadline = parts.deadline or unlimited()
     rehearsal = Rehearsal(parts.machine, lambda candidate: bounded(parts.resolve(candidate), deadline))
@@ -138,7 +146,8 @@ def planning(parts: Parts) -> Iterator[Planner]:
             stack.callback(rehearsal.release)
             return talk, f"{parts.settings.model}, with {contact.origin}"
 
-        yield fallback.choose(parts.settings.planner, contact.require, make, offline, parts.listener)
+        chosen = fallback.choose(parts.settings.planner, contact.require, make, offline, parts.listener)
+        yield informed(parts, chosen, reasons)
 
 
 def without_model(parts: Parts, reasons: Container[str]) -> Planner:
@@ -150,21 +159,38 @@ def without_model(parts: Parts, reasons: Container[str]) -> Planner:
     if not knob_model.available():
         return OfflinePlanner(parts.catalog, reasons)
     name = "search" if is_search else OfflinePlanner.name
-    return KnobSearch(parts.catalog, reasons, seed=parts.seed, known=lambda: best_known(parts), name=name)
+    return KnobSearch(parts.catalog, reasons, seed=parts.seed, name=name)
 
 
-def best_known(parts: Parts) -> Sequence[Candidate]:
-    """Return the winners of past sessions: of this workload first, then of the same program elsewhere. When the
-    knowledge cannot be read, warn and return nothing."""
+def informed(parts: Parts, planner: Planner, reasons: Container[str]) -> Planner:
+    """Return the planner beginning with what is known. Whoever asks for a search, or for a model, wants more than a
+    check of what is known."""
+    if not parts.settings.recall or not parts.proposes:
+        return planner
+    settles = parts.settings.planner in ("auto", "offline")
+    recall = functools.partial(recollection, parts)
+    return Informed(planner, parts.catalog, recall, settles=settles, unusable=reasons)
+
+
+def recollection(parts: Parts, situation: Situation) -> Recollection:
+    """Return what past sessions found: of this workload, and winners of similar ones. When the knowledge cannot be
+    read, warn and return nothing."""
     knowledge, workload = parts.knowledge, parts.workload
     try:
-        best = knowledge.best_known(workload)
-        past = knowledge.sessions_of(workload, PAST_SESSIONS) + knowledge.similar(workload, PAST_SESSIONS)
+        own, others = knowledge.sessions_of(workload, MOST_OWN), knowledge.others(workload)
     except AutotuneError as error:
         parts.listener(Warned(str(error)))
-        return ()
-    won = [one for session in past for one in session.results if one.key == session.winner]
-    return list(dict.fromkeys(one.candidate for one in ([best] if best else []) + won))
+        return Recollection()
+    here = experience.here_of(situation.machine)
+    found = similar.ranked(workload, situation.observation, others)
+    winners = (_winner_of(one, here) for one in found)
+    return Recollection(experience.of_sessions(own, here), tuple(one for one in winners if one is not None))
+
+
+def _winner_of(alike: Likeness, here: Whereabouts) -> KnownCandidate | None:
+    """Return the winner of a similar workload, with why it may win here too."""
+    won = experience.of_sessions([alike.session], here).good
+    return replace(won[0], why=f"it won for another command: {alike.why}") if won else None
 
 
 def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) -> Conversation:
@@ -225,7 +251,8 @@ def learned(knowledge: Knowledge, workload: Workload, listener: Listener) -> Seq
     When the knowledge cannot be read, warn and return nothing."""
     try:
         past = knowledge.sessions_of(workload, PAST_SESSIONS)
-        return sentences(past + knowledge.similar(workload, PAST_SESSIONS))
+        alike = similar.ranked(workload, None, knowledge.others(workload), PAST_SESSIONS)
+        return [*sentences(past), *(f"{sentences([one.session])[0]} {one.sentence}" for one in alike)]
     except AutotuneError as error:
         listener(Warned(str(error)))
         return ()

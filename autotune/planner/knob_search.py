@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The planner that searches the knobs of the leaders by a model of the results (`knob_model`).
 
-The first set is that of the offline planner, after what past sessions found best. Each later set is divided between the
+The first set is that of the offline planner. Each later set is divided between the
 schedulers of the leaders, with a growing share for the best. At most half of a scheduler's places go to profiles that
 were not tried, the rest to what the model suggests or, when it has nothing new, to the leader with one knob moved by
 one step. Where all schedulers were slower than EEVDF, the one that came closest is searched.
@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from autotune.planner import knob_space
 from autotune.planner.base import Situation
@@ -26,8 +26,6 @@ from autotune.records import Candidate, CandidateResult, Proposal
 from autotune.report.text import counted
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 
-MOST_KNOWN = 3
-"""Most candidates of past sessions in the first set."""
 LARGEST_SET = 6
 LATER_SETS = 3
 """Sets that the affordable candidates are divided among, after the first."""
@@ -48,17 +46,14 @@ class KnobSearch:
         unusable: Container[str] = (),
         *,
         seed: int = 0,
-        known: Callable[[], Iterable[Candidate]] = tuple,
         name: str = "search",
     ) -> None:
-        """Propose from the catalogue as it is at each turn. `known` returns what past sessions found best; it is called
-        once, before the first set."""
+        """Propose from the catalogue as it is at each turn."""
         self.name = name
         self._catalog = catalog
         self._unusable = unusable
         self._offline = OfflinePlanner(catalog, unusable)
         self._seed = seed
-        self._known = known
         self._proposed: dict[Candidate, None] = {}
         """In their order, also what was refused."""
         self._later_sets = 0
@@ -81,22 +76,8 @@ class KnobSearch:
     # --- the first set ---
 
     def _opening(self, situation: Situation) -> list[Proposal]:
-        most = situation.candidates_affordable
-        best = [] if self._proposed else self._best_known()[: min(MOST_KNOWN, max(1, most // 2))]
-        known = [Proposal(one, "it was the best in an earlier session", "faster") for one in best]
         usual = self._offline.propose(situation)
-        fresh = [one for one in usual if one.candidate not in best and one.candidate not in self._proposed]
-        return [*known, *fresh][:most]
-
-    def _best_known(self) -> list[Candidate]:
-        """Return what past sessions found best, as far as it can run here, without settings that equal defaults."""
-        offered = self._offered()
-        usable = [
-            scheduler.candidate(dict(one.knobs))
-            for one in self._known()
-            if (scheduler := offered.get(one.scheduler)) and knob_space.goes_together(scheduler, dict(one.knobs))
-        ]
-        return list(dict.fromkeys(usable))
+        return [one for one in usual if one.candidate not in self._proposed]
 
     def _offered(self) -> dict[str, Scheduler]:
         return {one.name: one for one in self._catalog.schedulers if one.name not in self._unusable}

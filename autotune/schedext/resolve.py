@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import autotune
 from autotune import digests, resources
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError
+from autotune.knowledge import versions
 from autotune.records import AttachSpec, Candidate, ProgramSpec
 from autotune.schedext.build import COMPILE_S, build
 from autotune.schedext.catalogue import custom
@@ -47,13 +50,18 @@ class CatalogResolver:
         if scheduler.kind == "binary":
             return program_spec(candidate, scheduler, self._places)
         if scheduler.is_generated:
-            return custom.attach_spec(candidate, scheduler)
+            spec = custom.attach_spec(candidate, scheduler)
+            version = spec.seal.source_sha256[:12] if spec.seal else ""
+            digest = versions.of_file(spec.object_path)
+            return replace(spec, version=version, digest=digest, digest_of=spec.object_path if digest else "")
         source = resources.bpf_source_dir() / scheduler.source
         limit_s = self._deadline.bound(COMPILE_S)
         built = build(source, headers=self._headers, cache=self._objects, limit_s=limit_s)
         if built.note:
             self._notify(built.note)
-        return self._catalog.attach_spec(candidate, built.object_path)
+        spec = self._catalog.attach_spec(candidate, built.object_path)
+        digest = versions.of_source(str(source))
+        return replace(spec, version=autotune.__version__, digest=digest, digest_of=str(source) if digest else "")
 
 
 def program_spec(candidate: Candidate, scheduler: Scheduler, places: Places | None = None) -> AttachSpec:
@@ -67,10 +75,14 @@ def program_spec(candidate: Candidate, scheduler: Scheduler, places: Places | No
         hint = f"build it anew: autotune schedulers install {scheduler.name}"
         raise AutotuneError(f"{binary.path} is damaged: it {damage}", hint=hint, stage="scheduler")
     settings = dict(candidate.knobs)
-    options.check_settings(scheduler, binary, settings)
+    found = options.check_settings(scheduler, binary, settings)
+    digest = versions.of_file(str(binary.path))
     argv = (str(binary.path), *scheduler.arguments(settings))
     return AttachSpec(
         ops=scheduler.ops_name,
         partial=settings.get("partial") is True,
         program=ProgramSpec(argv, binary.size_bytes, binary.mtime_ns),
+        version=found.version or "",
+        digest=digest,
+        digest_of=str(binary.path) if digest else "",
     )

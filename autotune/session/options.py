@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from autotune.records import Candidate, Profile
 from autotune.session.continuation import TakenUp
 from autotune.session.runs import Approve
-from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS
+from autotune.verdict.race import MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS
 
 
 @dataclass(frozen=True)
@@ -47,5 +47,9 @@ class SessionOptions:
     """End before any candidate is tried where nothing can be won."""
     taken_up: TakenUp | None = None
     """The session to continue; None: begin with a race."""
+    tail_runs: int = TAIL_RUNS
+    """Valid runs of a winner that are wanted, to know how slow its slow runs are."""
+    tail_known: frozenset[str] = frozenset()
+    """Keys of candidates whose slow runs an earlier session knows well enough, under the same conditions."""
     repeats: tuple[str, ...] = ()
     """Options for where and how to run, which a continuation repeats."""

@@ -14,7 +14,7 @@ from autotune.session.baselines import by_scheduler
 from autotune.session.entries import Entry
 from autotune.session.insight import Insight
 from autotune.session.state import SessionState
-from autotune.verdict.race import TAIL_RUNS, Race
+from autotune.verdict.race import Race
 
 
 class Proposing:
@@ -40,13 +40,20 @@ class Proposing:
             rng=state.rng,
             min_rounds=options.min_rounds,
             max_rounds=options.max_rounds,
-            tail_runs=min(TAIL_RUNS, state.budgeting.most_reserved),
+            tail_runs=self._tail_runs(entries),
             min_effect=options.min_effect,
             statistic=state.statistic,
             alpha=state.baselines.alpha,
             baseline=state.baselines.best,
             rivals=state.baselines.rivals,
         )
+
+    def _tail_runs(self, entries: Sequence[Entry]) -> int:
+        """Return how many runs of a winner are wanted: none where each that may win was watched so before."""
+        options = self._state.options
+        if all(entry.proposal.candidate.alone.key in options.tail_known for entry in entries):
+            return 0
+        return min(options.tail_runs, self._state.budgeting.most_reserved)
 
     def further_set(self) -> list[Entry]:
         """Admit further candidates, as many as the budget has all rounds for."""

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from autotune.errors import AutotuneError
+from autotune.knowledge import experience
 from autotune.knowledge.store import Knowledge
 from autotune.records import Expectations, MachineInfo, Profile, Workload
 from autotune.session.guiding import Guiding
+
+MOST_SESSIONS = 20
+"""Most sessions of a workload that tell what is known of it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,15 @@ class Recalled:
         except AutotuneError as error:
             self.warn(str(error))
             return None
+
+    def confirmed(self) -> frozenset[str]:
+        """Return the key of the known best, where nothing has changed since; empty when there is none."""
+        try:
+            sessions = self.knowledge.sessions_of(self.workload, MOST_SESSIONS)
+        except AutotuneError:
+            return frozenset()  # `profile` has said so
+        known = experience.of_sessions(sessions, experience.here_of(self.machine)).known_best
+        return frozenset() if known is None else frozenset({known.candidate.key})
 
     def guide(self, guiding: Guiding) -> None:
         """Let schedulers expect what earlier runs showed, as long as this session has watched none."""

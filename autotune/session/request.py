@@ -48,5 +48,7 @@ class SessionRequest:
     reports: Mapping[ReportKind, Path | Sink] = field(default_factory=dict)
     keep_writes: Path | None = None
     """Directory for what the workload wrote in the micro-VM; None: it is discarded."""
+    brief: bool = False
+    """Confirm or refute the candidates in as few runs as can: whether rare runs are slow was known before."""
     continues: TakenUp | None = None
     """The session to continue; its contenders are the candidates. None: a new one."""

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from autotune.records import (
     BASELINE,
+    AttachSpec,
     Candidate,
     CandidateResult,
     GuardResult,
+    MeasuredScheduler,
     MetricResult,
     Phase,
     Workload,
@@ -93,6 +96,7 @@ class Results:
             guards=self.guards_of(standing),
             metrics=self._metrics(entry.others, compared, standing.against),
             against=standing.against if self.workload.parameters else None,
+            attached=attached(entry.spec),
         )
 
     def _middle(self, values: Sequence[float]) -> float | None:
@@ -171,3 +175,24 @@ class Results:
         if place.verdict is None:
             return "EEVDF's best value"
         return "" if place.verdict == "slower" else "may be EEVDF's best value: a winner must beat it too"
+
+
+def attached(spec: AttachSpec) -> MeasuredScheduler | None:
+    """Return what tells later whether a scheduler is still the one that was measured; None where that is not known."""
+    if not spec.digest:
+        return None
+    try:
+        status = os.stat(spec.digest_of)
+    except OSError:
+        return None
+    return MeasuredScheduler(
+        kind="binary" if spec.program is not None else "generated" if spec.generated else "bpf",
+        ops=spec.ops,
+        version=spec.version,
+        digest=spec.digest,
+        digest_of=spec.digest_of,
+        size_bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        object_path=spec.object_path,
+        argv=spec.program.argv if spec.program is not None else (),
+    )

@@ -50,6 +50,7 @@ from autotune.session.parts import SessionParts
 from autotune.session.recalled import Recalled
 from autotune.session.recorder import Recorder, beside
 from autotune.session.request import SessionRequest
+from autotune.verdict.race import MIN_ROUNDS, TAIL_RUNS
 
 SHARE_OF_A_PROBE = 1 / LEAST_RUNS_TO_WATCH
 """Of the budget that is left, what compiling the probe or the guide may take: no more than the run that is watched."""
@@ -244,7 +245,8 @@ def _tune(
         resolve = engine.resolver(catalog, machine, recorder, deadline)
         options = _options(request, name, busy or MachineBefore())
         past = Recalled(knowledge, request.workload, machine.info, lambda text: recorder(Warned(text)))
-        options = dataclasses.replace(options, known=options.known or past.profile())
+        confirmed = past.confirmed() if request.settings.recall else frozenset()
+        options = dataclasses.replace(options, known=options.known or past.profile(), tail_known=confirmed)
 
         def share() -> Deadline:
             return Deadline(deadline.left_s() * SHARE_OF_A_PROBE)
@@ -295,8 +297,9 @@ def _options(request: SessionRequest, name: str, busy: MachineBefore) -> Session
     settings = request.settings
     return SessionOptions(
         warmup=settings.warmup,
-        min_rounds=settings.least_rounds,
-        max_rounds=settings.most_rounds,
+        min_rounds=MIN_ROUNDS if request.brief else settings.least_rounds,
+        max_rounds=MIN_ROUNDS if request.brief else settings.most_rounds,
+        tail_runs=0 if request.brief else TAIL_RUNS,
         most_pairs=settings.runs,
         min_effect=settings.min_effect,
         statistic=settings.statistic,
@@ -321,6 +324,8 @@ def _not_watched(request: SessionRequest) -> str:
     """Return why no run shall be watched; empty where one shall."""
     if request.continues is not None:
         return "a continuation watches no run"
+    if request.brief:
+        return "a recheck watches no run"
     return "" if request.settings.observe else "--no-observe"
 
 

@@ -148,7 +148,7 @@ OTHERS = {
     "metric": "(x)", "goal": "max", "guard": "cpu:off", "no-guards": None, "min-effect": "3%", "statistic": "mean",
     "scheduler": "at_fifo", "planner": "offline", "model": "x", "max-cost": "1", "max-calls": "1", "prices": "x",
     "model-timeout": "9s", "no-output-to-model": None, "machine": "vm", "kernel": "x", "cpus": "2", "memory": "4G",
-    "dry-run": None, "no-observe": None, "no-explain": None, "no-early-end": None,
+    "dry-run": None, "no-observe": None, "no-explain": None, "no-early-end": None, "no-recall": None,
     "interactive": None, "param": "jobs=2,4",
 }  # fmt: skip
 

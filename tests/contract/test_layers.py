@@ -22,7 +22,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "expressions", "reading", "quantities", "records", "resources"),
+        ("deadline", "errors", "expressions", "homes", "reading", "quantities", "records", "resources"),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
@@ -68,7 +68,7 @@ RANKS: Mapping[str, Ranks] = {
     "planner": (
         ("base", "knob_space"),
         ("knob_model", "offline"),
-        ("knob_search", "fallback", "claude"),
+        ("knob_search", "fallback", "informed", "claude"),
         ("assembly",),
     ),
 }
@@ -77,9 +77,10 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
-    "expressions", "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
+    "expressions", "homes", "knowledge.best", "knowledge.commands", "knowledge.versions",
+    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
     "machine.base",
-    "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
+    "machine.executor", "machine.here", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
     "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",

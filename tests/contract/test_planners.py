@@ -8,6 +8,7 @@ Below, a wrong planner for each law: it fails that law, so the suite can fail.""
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -19,6 +20,7 @@ import pytest
 
 from autotune.config import Settings
 from autotune.errors import PlannerError, UsageError
+from autotune.knowledge.experience import Experience, KnownCandidate
 from autotune.knowledge.store import Knowledge
 from autotune.planner import assembly
 from autotune.planner.assembly import Parts
@@ -29,6 +31,7 @@ from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from autotune.planner.claude.transcript import Transcript
 from autotune.planner.fallback import WithFallback
+from autotune.planner.informed import Informed, Recollection
 from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Attachment, AttachSpec, Candidate, Proposal, Spending
@@ -91,10 +94,39 @@ class TestKnobSearch(PlannerSuite):
     @contextmanager
     def set_up(directory: Path) -> Iterator[Rig]:
         absent = frozenset(unusable(installed(directory)))
-        known = (Candidate("scx_rusty"), Candidate("at_batch", (("slice_us", 1000),)), Candidate("custom:gone"))
 
         def begin(seed: int) -> Planner:
-            return KnobSearch(CATALOG, absent, seed=seed, known=lambda: known)
+            return KnobSearch(CATALOG, absent, seed=seed)
+
+        yield Rig(CATALOG, begin, lambda: begin(0), absent)
+
+
+# --- beginning with what is known -------------------------------------------------------------------------
+
+
+class TestInformed(PlannerSuite):
+    """Whatever is known: by the seed the best, others, bad ones, candidates that are gone, or nothing."""
+
+    @staticmethod
+    @contextmanager
+    def set_up(directory: Path) -> Iterator[Rig]:
+        absent = frozenset(unusable(installed(directory)))
+        names = ("scx_rusty", "at_batch:slice_us=1000", "at_fifo", "at_vtime", "at_interactive", "scx_lavd")
+        candidates = (*map(CATALOG.parse_candidate, names), Candidate("custom:gone"), Candidate("at_fifo", (("x", 5),)))
+
+        def recalled(seed: int) -> Recollection:
+            drawn = random.Random(seed)
+
+            def some(stale: tuple[str, ...] = ()) -> tuple[KnownCandidate, ...]:
+                chosen = drawn.sample(candidates, drawn.randint(0, 3))
+                return tuple(KnownCandidate(one, "it is known", stale) for one in chosen)
+
+            own = Experience(some(("the kernel was another",)) + some(), some(), some(), drawn.choice([0.0, 1e9]))
+            return Recollection(own, some())
+
+        def begin(seed: int) -> Planner:
+            inner = KnobSearch(CATALOG, absent, seed=seed)
+            return Informed(inner, CATALOG, lambda _seen: recalled(seed), settles=bool(seed % 2), unusable=absent)
 
         yield Rig(CATALOG, begin, lambda: begin(0), absent)
 

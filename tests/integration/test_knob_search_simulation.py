@@ -18,7 +18,9 @@ from typing import Literal, get_args
 
 import pytest
 
+from autotune.knowledge.experience import KnownCandidate
 from autotune.planner import knob_space
+from autotune.planner.informed import Informed, Recollection
 from autotune.planner.knob_model import Learned, suggestions
 from autotune.planner.knob_search import KnobSearch
 from autotune.records import BASELINE, Candidate, CandidateResult
@@ -172,7 +174,9 @@ def by_search_from_known(world: World) -> Candidate:
 
 
 def searched(world: World, known: Sequence[Candidate]) -> Candidate:
-    planner = KnobSearch(CATALOG, seed=world.rng.randrange(1000), known=lambda: known)
+    told = Recollection(similar=tuple(KnownCandidate(one, "it is known") for one in known))
+    search = KnobSearch(CATALOG, seed=world.rng.randrange(1000))
+    planner = Informed(search, CATALOG, lambda _situation: told, settles=False)
 
     def propose(results: Sequence[CandidateResult], count: int) -> list[Candidate]:
         situation = a_situation(results=tuple(results), candidates_affordable=count, machine=machine())

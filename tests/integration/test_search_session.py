@@ -202,7 +202,7 @@ def test_a_damaged_store_costs_a_warning_and_not_the_session(place: Place, monke
 
         raise BusyError("the history is busy")
 
-    monkeypatch.setattr(Knowledge, "best_known", broken)
+    monkeypatch.setattr(Knowledge, "sessions_of", broken)
     session = place.run()
     assert session.winner is not None
     assert any("the history is busy" in event.text for event in place.heard if isinstance(event, Warned))

@@ -82,6 +82,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "observe": "no",
         "explain": "no",
         "early_end": "no",
+        "recall": "no",
         "seed": "7",
         "planner": "claude",
         "model": "my-model",
@@ -100,7 +101,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "vm", Path("/boot/vmlinuz"), 2, 2 << 30, 3600.0, 0, 4, 9, seed=7, min_effect=0.025, statistic="p90"
     )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
-    planner = replace(planner, observe=False, explain=False, early_end=False)
+    planner = replace(planner, observe=False, explain=False, early_end=False, recall=False)
     assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
 
 
@@ -340,6 +341,7 @@ def test_a_project_owns_what_bounds_or_describes_a_session_and_nothing_else() ->
         "observe",
         "explain",
         "early_end",
+        "recall",
         "seed",
     }
     assert set(config.ALL) == own | set(VALUES)

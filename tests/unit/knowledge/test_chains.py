@@ -40,7 +40,7 @@ def test_a_session_is_read_back_by_its_name_without_runs_and_environment(path: P
         assert knowledge.session_named("bbbbbbbb") is None
     assert kept is not None
     workload = replace(session.workload, env={})
-    assert kept.session == replace(session, workload=workload, trials=(), warnings=())
+    assert kept.session == replace(session, workload=workload, trials=())
     assert (kept.is_running, kept.continued_by, kept.is_void) == (False, None, False)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from autotune.errors import AutotuneError
-from autotune.knowledge import sqlite
+from autotune.knowledge import best, experience, sqlite
 from autotune.knowledge.store import Knowledge
 from tests.support import sessions
 
@@ -34,7 +34,7 @@ def test_bytes_that_are_not_utf8_are_kept_as_escapes(knowledge: Knowledge) -> No
     odd = sessions.workload(command="\udcff run", cwd="/x\udcfe")
     knowledge.record(sessions.session(workload=odd))
     assert knowledge.sessions_of(odd)[0].command == "\\udcff run"
-    assert len(knowledge.similar(replace(odd, cwd="/"))) == 1
+    assert len(knowledge.others(replace(odd, cwd="/"))) == 1
 
 
 def test_one_from_a_newer_autotune_is_left_alone_and_another_is_used_beside_it(path: Path) -> None:
@@ -267,3 +267,105 @@ def test_a_writer_that_is_killed_at_any_moment_loses_no_run_that_it_had_written(
             assert {one.measured_runs for one in past if one.state == "ended"} <= {8}
             assert sum(one.state == "lost" for one in past) <= 4
             assert all(len(one.results) == 5 for one in past)
+
+
+# --- from version 7 ---
+
+
+def as_version_7(path: Path) -> None:
+    """Turn a store into one of the version before words, memory and builds were kept."""
+    older = path.with_name("older")
+    with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as db:
+        for script in sqlite.MIGRATIONS[:7]:
+            db.executescript(script)
+        db.execute("PRAGMA user_version = 7")
+        db.execute("ATTACH ? AS newer", (str(path),))
+        for (table,) in db.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+            columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
+            db.execute(f"INSERT INTO main.{table} SELECT {columns} FROM newer.{table}")
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    older.rename(path)
+
+
+def test_a_store_of_version_7_learns_what_its_documents_tell(path: Path) -> None:
+    machine = sessions.machine(topology="1 socket")
+    with Knowledge(path) as knowledge:
+        knowledge.record(sessions.session(id="0a1b2c3d", machine=machine))
+        knowledge.record(sessions.session(started_at=1.0, workload=sessions.workload(command="ninja")))
+    as_version_7(path)
+    with pytest.raises(best.StoreProblem, match="older"):
+        best.known_best("make -j8", "/home/me/project", here=experience.here_of(machine), store=str(path))
+    with Knowledge(path) as knowledge:
+        (past,) = knowledge.sessions_of(sessions.workload())
+        (other,) = knowledge.sessions_of(sessions.workload(command="ninja"))
+    assert (past.memory_bytes, past.topology, past.argv) == (4 << 30, "1 socket", ("sh", "-c", "make -j8"))
+    assert (other.memory_bytes, other.argv) == (None, None)
+    found = best.known_best("make -j8", "/home/me/project", here=experience.here_of(machine), store=str(path))
+    assert found is not None
+    assert found.stale == ("it is not known which build of at_batch was measured",)
+
+
+@pytest.mark.parametrize("document", ["", "{", "[]", "7", '{"machine": 3}'])
+def test_a_document_that_tells_nothing_does_not_keep_a_store_from_being_migrated(path: Path, document: str) -> None:
+    with Knowledge(path) as knowledge:
+        knowledge.record(sessions.session(id="0a1b2c3d"))
+    as_version_7(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE sessions SET document = ?", (document,))
+        db.commit()
+    with Knowledge(path) as knowledge:
+        (past,) = knowledge.sessions_of(sessions.workload())
+    assert (past.memory_bytes, past.winner) == (None, sessions.BATCH.key)
+
+
+# --- a disk that is really full ---
+
+FULL = """
+import sys
+from pathlib import Path
+from autotune.errors import AutotuneError
+from autotune.knowledge import best, experience
+from autotune.knowledge.archive import History
+from autotune.knowledge.store import Knowledge
+from tests.support import sessions
+
+path, filler = Path(sys.argv[1], "history.sqlite3"), Path(sys.argv[1], "filler")
+filler.write_bytes(b"x" * 100_000)
+here, kept = experience.here_of(sessions.machine()), 0
+with Knowledge(path) as knowledge:
+    try:
+        while True:
+            knowledge.record(sessions.session(id=f"{kept:08x}", started_at=float(kept)))
+            kept += 1
+    except AutotuneError as error:
+        assert "full" in str(error), error
+    assert kept > 3, kept
+    history = History(knowledge)
+    assert len(history.newest(limit=10_000)) == kept
+    found = best.known_best("make -j8", "/home/me/project", here=here, store=str(path))
+    assert found is not None and found.session == f"{kept - 1:08x}", found
+    try:
+        history.forget(history.newest(limit=2))
+    except AutotuneError as error:
+        assert "full" in str(error), error
+    left = history.newest(limit=10_000)
+    assert len(left) in (kept, kept - 2), len(left)
+    assert all(len(one.results) == 5 for one in left)
+    filler.unlink()
+    knowledge.record(sessions.session(id="ffffffff", started_at=1e9))
+    assert len(history.newest(limit=10_000)) == len(left) + 1
+print("sound", kept)
+"""
+
+
+@pytest.mark.slow
+def test_on_a_full_disk_nothing_that_was_kept_is_lost_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    mounted = f'mount -t tmpfs -o size=1m none "$0" && exec {sys.executable} -c "$1" "$0"'
+    whole = ["unshare", "-m", "sh", "-c", mounted, str(tmp_path), FULL]
+    top = Path(__file__).parents[3]
+    done = subprocess.run(whole, cwd=top, capture_output=True, text=True, check=False, timeout=120)
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip(f"no file system of our own can be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sound ")

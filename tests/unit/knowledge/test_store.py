@@ -133,55 +133,16 @@ def test_the_newest_session_comes_first(knowledge: Knowledge) -> None:
     assert [past.started_at for past in knowledge.sessions_of(session.workload)] == [300.0, 200.0, 100.0]
 
 
-def test_the_best_known_is_the_winner_of_the_newest_session_that_knew_its_baseline(knowledge: Knowledge) -> None:
-    session = sessions.session()
-    assert knowledge.best_known(session.workload) is None
-    key = next(r.candidate.key for r in session.results if r.candidate.scheduler != BASELINE)
-    knowledge.record(replace(session, winner=key, started_at=1.0))
-    knowledge.record(replace(session, winner=None, baseline=None, started_at=2.0))
-    best = knowledge.best_known(session.workload)
-    assert best is not None
-    assert best.key == key
-    knowledge.record(replace(session, winner=None, started_at=3.0))
-    assert knowledge.best_known(session.workload) is None
-
-
-def test_sessions_without_a_baseline_do_not_hide_what_is_best_known_however_many(knowledge: Knowledge) -> None:
-    session = sessions.session(started_at=1.0)
-    knowledge.record(session)
-    for number in range(12):
-        knowledge.record(replace(session, baseline=None, winner=None, results=(), started_at=2.0 + number))
-    best = knowledge.best_known(session.workload)
-    assert best is not None
-    assert best.candidate == sessions.BATCH
-    assert best.confirmed
-
-
-def test_what_is_best_can_be_asked_for_one_kernel(knowledge: Knowledge) -> None:
-    old = sessions.session(started_at=1.0, machine=sessions.machine(kernel="6.14"))
-    new = sessions.session(started_at=2.0, machine=sessions.machine(kernel="6.18"), winner=None)
-    knowledge.record(old)
-    knowledge.record(new)
-    assert knowledge.best_known(old.workload) is None
-    assert knowledge.best_known(old.workload, kernel="6.18") is None
-    assert knowledge.best_known(old.workload, kernel="5.0") is None
-    best = knowledge.best_known(old.workload, kernel="6.14")
-    assert best is not None
-    assert best.key == old.winner
-
-
-def test_other_workloads_of_the_same_program_are_similar(knowledge: Knowledge) -> None:
-    here = sessions.workload(command="make -j8", cwd="/a")
-    there = sessions.workload(command="CC=clang /usr/bin/make -j4", cwd="/b")
-    other = sessions.workload(command="ninja", cwd="/b")
-    for workload in (here, there, other):
-        knowledge.record(sessions.session(workload=workload))
-    assert [past.command for past in knowledge.similar(here)] == [there.command]
-
-
-def test_a_command_without_a_program_is_like_no_other(knowledge: Knowledge) -> None:
-    knowledge.record(sessions.session(workload=sessions.workload(command="A=1")))
-    assert knowledge.similar(sessions.workload(command="B=1")) == []
+def test_other_workloads_are_told_apart_from_this_one(knowledge: Knowledge) -> None:
+    here, there = sessions.workload(), sessions.workload(command="ninja")
+    knowledge.record(sessions.session(workload=here))
+    knowledge.record(sessions.session(workload=there, started_at=1.0))
+    knowledge.record(sessions.session(workload=replace(here, prepare="make clean"), started_at=2.0, id="0a1b2c3d"))
+    knowledge.record(sessions.session(workload=there, baseline=None))
+    others = knowledge.others(here)
+    assert [past.command for past in others] == ["make -j8", "ninja"]
+    assert others[0].argv == ("sh", "-c", "make -j8")
+    assert others[0].observation == sessions.OBSERVED
 
 
 def test_the_environment_is_not_kept(knowledge: Knowledge, path: Path) -> None:
@@ -362,8 +323,7 @@ def test_a_workload_with_parameters_is_remembered_with_the_winner_and_its_value(
     results = (sessions.result(won, "faster", speedup=sessions.interval(1.1, 1.05, 1.2), confirmed=True),)
     with Knowledge(tmp_path / "history.sqlite3") as knowledge:
         knowledge.record(sessions.session(workload=swept, results=results, winner=won.key))
-        best = knowledge.best_known(swept)
-        assert best is not None
-        assert best.candidate == won
+        (past,) = knowledge.sessions_of(swept)
+        assert [(one.candidate, one.key) for one in past.results] == [(won, past.winner)]
         plain = replace(swept, parameters=())
-        assert knowledge.best_known(plain) is None, "the same words without parameters are another command"
+        assert knowledge.sessions_of(plain) == [], "the same words without parameters are another command"

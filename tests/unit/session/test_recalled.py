@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from autotune.knowledge import versions
 from autotune.knowledge.store import Knowledge
-from autotune.records import AttachSpec, Expectations, GuideSpec
+from autotune.records import AttachSpec, Expectations, GuideSpec, MeasuredScheduler
 from autotune.session.guiding import Guiding
 from autotune.session.recalled import Recalled
 from tests.support import sessions
@@ -48,3 +50,22 @@ def test_what_cannot_be_kept_guides_this_session_all_the_same(tmp_path: Path) ->
 
     assert recalled(tmp_path / "file" / "k", said).merged(SEEN) == SEEN
     assert "is not kept" in said[0]
+
+
+def test_whose_slow_runs_are_known_is_the_known_best_and_nobody_else(tmp_path: Path) -> None:
+    said: list[str] = []
+    path = tmp_path / "state" / "k"
+    assert recalled(path, said).confirmed() == frozenset()
+    build = MeasuredScheduler("binary", "x", "1", versions.of_file(__file__), __file__, 1, 1)
+    won = replace(sessions.results()[0], attached=build)
+    with Knowledge(path) as knowledge:
+        knowledge.record(sessions.session(results=(won, *sessions.results()[1:]), id="0a1b2c3d"))
+    assert recalled(path, said).confirmed() == {sessions.BATCH.key}
+    other = Recalled(Knowledge(path), sessions.workload(), sessions.machine(kernel="7.0"), said.append)
+    assert other.confirmed() == frozenset()
+    assert said == []
+
+
+def test_where_the_store_cannot_be_read_nobody_is_known(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no directory")
+    assert recalled(tmp_path / "state" / "k", []).confirmed() == frozenset()
