@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autotune.knowledge import best, uses
+from autotune.knowledge.store import Knowledge
 from autotune.knowledge.uses import Times, Use
 from tests.support import tuned
 
@@ -72,6 +73,19 @@ def test_one_that_was_lost_lately_is_known_and_not_for_ever(db: sqlite3.Connecti
     assert uses.lost_lately(db, [workload], "at_fifo", 0.0) == "runnable task stall"
     assert uses.lost_lately(db, [workload], "at_vtime", 0.0) is None
     assert uses.lost_lately(db, [workload], "at_fifo", 9e12) is None, "a later session knows better"
+
+
+def test_a_session_that_goes_on_is_known_until_its_process_is_gone(
+    db: sqlite3.Connection, store: Path, tmp_path: Path
+) -> None:
+    claims = str(store.with_name("history.running"))
+    assert not uses.is_measuring(db, claims)
+    with Knowledge(store) as knowledge:
+        claim = knowledge.claim()
+        knowledge.keep(tuned.session(["other"], tmp_path, id="0000beef"), None, claim)
+        assert uses.is_measuring(db, claims)
+        claim.close()
+        assert not uses.is_measuring(db, claims)
 
 
 def test_a_store_of_another_version_or_none_is_left_alone(store: Path, tmp_path: Path) -> None:
