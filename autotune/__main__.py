@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: MIT
-"""The program. `--version`, which scripts call often, is answered before anything else is imported."""
+"""The program. `--version`, which scripts call often, is answered before anything else is imported, and `run` becomes
+the user's command before anything slow is."""
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` takes long: it makes enumerations
 import errno
 import os
-import signal
 import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+GIVEN = "AUTOTUNE_GIVEN"
+"""Set by the launchers for `autotune run`: what they were given themselves (`wrapper.given`)."""
 LAUNCHER = "AUTOTUNE_LAUNCHER"
 """Set by scripts/launcher, which blocks Ctrl-C until we can answer it: how the program was called."""
 
 
 def main() -> None:
     """Entry point of the `autotune` command; exits."""
+    if sys.argv[1:2] == ["run"] and not _asks_for_help(sys.argv[2:]):
+        _run()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)  # until a command runs, nothing has started that must be ended
+    if os.environ.pop(GIVEN, None) is not None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # 'run --help'
     launcher = os.environ.pop(LAUNCHER, None)  # the user's command never sees it
     if launcher is not None:
         sys.argv[0] = launcher
@@ -46,6 +53,22 @@ def _say(text: str) -> None:
                 os.write(2, f"autotune: the output cannot be written: {error.strerror}.\n".encode())
         finally:
             os._exit(1)
+
+
+def _asks_for_help(words: list[str]) -> bool:
+    from autotune.wrapper import asked
+
+    return asked.is_help(words)
+
+
+def _run() -> None:
+    """Become the command of `autotune run`; exits."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from autotune.wrapper import front
+
+    code = front.main(sys.argv[2:], os.environ.get(GIVEN))
+    os._exit(code)
 
 
 def _load() -> Callable[[], None]:

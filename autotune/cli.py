@@ -33,6 +33,7 @@ from autotune.commands import (
     prompt,
     recheck,
     replay,
+    run,
     schedulers,
     status,
     vm,
@@ -142,7 +143,7 @@ app = typer.Typer(
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
-for command in (cc, observe, prompt, replay, doctor):
+for command in (cc, run, observe, prompt, replay, doctor):
     command.register(app)
 app.add_typer(schedulers.app, name="schedulers")
 app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name

@@ -130,6 +130,45 @@ def start_up(repeats: int) -> Result:
     )
 
 
+# --- autotune run ----------------------------------------------------------------------------------------
+
+
+def wrapped(repeats: int) -> list[Result]:
+    """Compare commands under `autotune run` with the bare ones, in turn: of a command that no session knows, and of one
+    whose known best cannot be applied here, or which is over before it is."""
+    from tests.support import tuned
+
+    with tempfile.TemporaryDirectory() as directory:
+        top = Path(directory)
+        tuned.keep(top, tuned.session(["/bin/true"], top), tuned.session(["sleep", "0.2"], top, id="0000beef"))
+        environ = tuned.environ(top)
+        elsewhere = top / "elsewhere"
+        elsewhere.mkdir()
+        added_ms, known_ms = (
+            1e3 * (ours_s - bare_s)
+            for ours_s, bare_s in (in_turn(["/bin/true"], cwd, environ, repeats) for cwd in (elsewhere, top))
+        )
+        ours_s, bare_s = in_turn(["sleep", "0.2"], top, environ, repeats)
+    return [
+        Result("autotune run /bin/true, more than bare", added_ms, None, "ms", 50.0, repeats),
+        Result("the same where it was tuned", known_ms, None, "ms", 50.0, repeats),
+        Result("autotune run sleep 0.2, against bare", ours_s * 1e3, bare_s * 1e3, "ms", 1.02, repeats),
+    ]
+
+
+def in_turn(argv: list[str], cwd: Path, environ: dict[str, str], repeats: int) -> tuple[float, float]:
+    """Return the median times of a command under `autotune run` and of the bare one, in seconds."""
+    autotune = str(Path(sys.executable).parent / "autotune")
+
+    def took_s(words: list[str]) -> float:
+        started = time.perf_counter()
+        subprocess.run(words, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - started
+
+    pairs = [(took_s([autotune, "run", "--", *argv]), took_s(argv)) for _ in range(repeats)]
+    return statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+
+
 # --- the micro-VM ----------------------------------------------------------------------------------------
 
 
@@ -544,6 +583,7 @@ def cpu_s(argv: list[str]) -> float:
 BENCHES: dict[str, Callable[[], list[Result]]] = {
     "runner": lambda: [runner(["/bin/true"], 300, 6), runner(["sleep", "0.2"], 20, 4)],
     "start": lambda: [start_up(20)],
+    "run": lambda: wrapped(31),
     "between": lambda: [between_runs(20)],
     "planning": lambda: [planning(4)],
     "doctor": lambda: [checks(7)],

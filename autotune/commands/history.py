@@ -218,6 +218,27 @@ def _show_list(cwd: str | None, limit: int, *, as_json: bool) -> None:
         print_lines([_NONE_HERE if cwd is not None else _NONE])
         return
     _print_sessions(found, as_json=as_json)
+    if not as_json:
+        print_lines(drift_lines(cwd))
+
+
+def drift_lines(cwd: str | None) -> list[str]:
+    """Return the known bests (of a directory, or all) that everyday runs show to be none any more, a line each; empty
+    where the store cannot say."""
+    import sqlite3
+
+    from autotune.knowledge import uses
+    from autotune.knowledge.best import StoreProblem
+    from autotune.report.text import printable
+
+    try:
+        db = uses.opened()
+        if db is None:
+            return []
+        with contextlib.closing(db):
+            return [f"{printable(command)}: {printable(said)}." for command, said in uses.drifts(db, cwd)]
+    except (sqlite3.Error, StoreProblem):
+        return []
 
 
 _NONE_HERE = "There was no session in this directory yet."

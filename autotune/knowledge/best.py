@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE = "history.sqlite3"
 """The store's name in the user's state directory."""
-STORE_VERSION = 8
+STORE_VERSION = 9
 """Version of the store that this reads: the newest one, as `knowledge.sqlite` makes it."""
 WAIT_S = 0.02
 """Longest wait for another process that has the store locked."""
@@ -143,7 +143,7 @@ def known_best(
         try:
             db = _opened(file)
         except _NewerStore:
-            file = _own_beside(file)
+            file = own_beside(file)
             db = _opened(file)
         try:
             return _best(db, commands.words_of(command), directory, here)
@@ -182,7 +182,7 @@ def _opened(file: str) -> sqlite3.Connection:
         return _checked(sqlite3.connect(f"file:{name}?immutable=1", uri=True, timeout=WAIT_S), file)
 
 
-def _own_beside(file: str) -> str:
+def own_beside(file: str) -> str:
     """Return what this version uses where the store is of a newer one (`store.Knowledge`). Raises StoreProblem."""
     stem, dot, suffix = file.rpartition(".")
     own = f"{stem}-version-{STORE_VERSION}{dot}{suffix}"
@@ -236,7 +236,7 @@ _REFUTED = f"SELECT key FROM results WHERE session = ? AND verdict IN {REFUTES}"
 
 
 def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: Whereabouts) -> KnownBest | None:
-    workloads = _workloads(db, words, _storable(directory))
+    workloads = workloads_of(db, words, _storable(directory))
     if not workloads:
         return None
     sessions = db.execute(_SESSIONS.format(", ".join(map(str, workloads))), (MOST_SESSIONS,)).fetchall()
@@ -253,7 +253,7 @@ def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: 
     return None if chosen is None else _known(db, chosen[1], chosen[2], directory, here)
 
 
-def _workloads(db: sqlite3.Connection, words: tuple[str, ...], directory: str) -> list[int]:
+def workloads_of(db: sqlite3.Connection, words: tuple[str, ...], directory: str) -> list[int]:
     """Return the numbers of the workloads with these words in this directory, whatever is prepared or measured."""
     programs = {commands.program_of(words), "sh"}
     if "-c" in words[:-1]:  # a text for a shell is kept by the program that it starts

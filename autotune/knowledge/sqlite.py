@@ -125,6 +125,14 @@ MIGRATIONS = (
         WHERE s.workload = workloads.id AND json_valid(s.document) ORDER BY s.id DESC LIMIT 1
     );
     """,
+    """
+    CREATE TABLE uses (
+        id INTEGER PRIMARY KEY, workload INTEGER NOT NULL REFERENCES workloads (id) ON DELETE CASCADE,
+        started_at REAL NOT NULL, key TEXT NOT NULL, kernel TEXT NOT NULL, wall_s REAL NOT NULL, status INTEGER,
+        attached_after_s REAL, lost TEXT
+    );
+    CREATE INDEX uses_by_workload ON uses (workload, id);
+    """,
 )
 """One script for each version; the database's `user_version` is the number of scripts it has gone through."""
 

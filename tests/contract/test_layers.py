@@ -36,6 +36,7 @@ RANKS: Mapping[str, Ranks] = {
         ("machine",),
         ("verify",),
         ("lease",),
+        ("wrapper",),
         ("views",),
         ("tools",),
         ("planner",),
@@ -77,8 +78,9 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
-    "expressions", "homes", "knowledge.best", "knowledge.commands", "knowledge.versions",
-    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
+    "expressions", "homes", "knowledge.best", "knowledge.claims", "knowledge.commands",
+    "knowledge.uses", "knowledge.versions",
+    "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "lease.sharing",
     "machine.base",
     "machine.executor", "machine.here", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
@@ -92,7 +94,8 @@ LEAN = (
     "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
     "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats", "verdict.sweep",
     "verify.behaviour.crew", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
-    "verify.load.verifier_log", "wire",
+    "verify.load.verifier_log", "wire", "wrapper.asked", "wrapper.attendant", "wrapper.ending", "wrapper.execute",
+    "wrapper.front", "wrapper.given", "wrapper.known", "wrapper.policy", "wrapper.telling",
 )  # fmt: skip
 """Standard library only."""
 

@@ -55,6 +55,9 @@ READS = {
     "verify/submission.py": "an object, by libbpf.py",
     "views/steady.py": "standard input",
     "verify/judge_inside.py": "standard input, inside the sandbox",
+    "wrapper/attendant.py": "/proc, and a pipe of its own",
+    "wrapper/ending.py": "/proc",
+    "wrapper/given.py": "/proc",
 }
 METHODS = {"read_text", "read_bytes"}
 PARSERS = {("json", "load"), ("tomllib", "load")}

@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "best": ("best", "make -j8"),
     "recheck": ("recheck", "--dry-run"),
     "status": ("status",),
+    "run": ("run", "--help"),
     "apply": ("apply", "at_fifo"),
     "stop": ("stop",),
     "completion": ("completion", "bash"),

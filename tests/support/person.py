@@ -48,6 +48,11 @@ class Person:
     def types(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def resizes(self, columns: int, lines: int) -> None:
+        """Make the terminal's window another size, which its foreground programs are told."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self._screen.resize(lines, columns)
+
     def leaves(self) -> int:
         """Look until the program ends; return its exit code."""
         end = time.monotonic() + PATIENCE_S

@@ -107,3 +107,60 @@ def test_a_password_given_to_sudo_at_the_terminal_is_no_root_and_that_is_said_be
     assert seen["exit_code"] == 0, seen
     assert "micro-VM" in seen["stdout"]
     assert "sudo asks for a password" in seen["stdout"]
+
+
+# --- autotune run ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(vm: ResilientVM) -> Any:
+    """What was seen of commands under `autotune run`, by scene."""
+    return guest_json(vm, "running.py", timeout_s=600.0)
+
+
+def test_two_runs_share_one_scheduler_and_the_last_one_detaches_it(run: Any) -> None:
+    seen = run["shared"]
+    assert seen["attached"] == seen["after_first"] == "at_fifo", seen
+    assert "at_fifo is attached (after" in seen["first"]
+    assert "at_fifo is attached (shared with another run)" in seen["second"]
+    assert seen["keepers"] == 1
+    assert seen["is_the_same"]
+    assert seen["detached"]
+    assert "under at_fifo, ended by signal 15; known are 8.00 s under at_fifo" in seen["end"]
+
+
+def test_a_keeper_of_runs_that_is_killed_detaches_and_the_command_goes_on(run: Any) -> None:
+    seen = run["keeper_killed"]
+    assert (seen["attached"], seen["detached"], seen["exit_code"]) == ("at_fifo", True, 5), seen
+    assert "at_fifo was detached before the end: the process that kept it attached is gone" in seen["said"]
+
+
+def test_what_a_command_leaves_running_does_not_keep_its_scheduler(run: Any) -> None:
+    assert run["left"] == {"attached": "at_fifo", "exit_code": 0, "left": 1, "detached": True}
+
+
+def test_a_partial_scheduler_gets_the_tasks_of_the_command_alone(run: Any) -> None:
+    seen = run["partial"]
+    assert (seen["attached"], seen["switch_all"], seen["policy"], seen["others"]) == ("at_fifo", "0", 7, [0]), seen
+    assert (seen["exit_code"], seen["detached"]) == (7, True)
+
+
+def test_while_a_command_is_stopped_its_scheduler_is_detached(run: Any) -> None:
+    seen = {"attached": "at_fifo", "detached": True, "again": "at_fifo", "detached_at_the_end": True}
+    assert run["stopped"] == seen
+
+
+def test_under_another_lease_a_command_just_runs_and_with_require_it_does_not_start(run: Any) -> None:
+    seen = run["another"]
+    assert "the command just runs: another scheduler is attached: at_vtime, by another autotune" in seen["said"]
+    assert seen["attached"] == seen["still"] == "at_vtime"
+    assert seen["required"] == 1
+    assert "autotune: run: --require: another scheduler is attached: at_vtime" in seen["why"]
+
+
+def test_runs_are_noted_with_what_they_ran_under_and_how_they_ended(run: Any) -> None:
+    noted = [(one["key"], one["status"], one["lost"]) for one in run["uses"]]
+    assert ("at_fifo", -15, None) in noted
+    assert ("at_fifo:partial=true", 7, None) in noted
+    assert ("at_fifo", 5, "the process that kept it attached is gone") in noted
+    assert ("eevdf", -9, None) in noted
