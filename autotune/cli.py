@@ -24,6 +24,7 @@ from autotune.commands import (
     cc,
     completion,
     custom,
+    daemon,
     doctor,
     export,
     help,
@@ -31,6 +32,7 @@ from autotune.commands import (
     prompt,
     replay,
     schedulers,
+    submit,
     vm,
 )
 from autotune.commands.arguments import debug_option
@@ -144,6 +146,8 @@ app.add_typer(schedulers.app, name="scheduler", hidden=True)  # the former name
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)
+submit.register(app)
+daemon.register(app)
 completion.register(app)
 
 

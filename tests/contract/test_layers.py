@@ -33,6 +33,7 @@ RANKS: Mapping[str, Ranks] = {
         ("schedext",),
         ("observe",),
         ("canary",),
+        ("service",),
         ("machine",),
         ("verify",),
         ("lease",),
@@ -65,6 +66,12 @@ RANKS: Mapping[str, Ranks] = {
         ("expectations", "profile"),
         ("chrome_trace",),
     ),
+    "service": (
+        ("protocol", "peers", "places", "jobs", "session"),
+        ("running", "leases", "listing", "client"),
+        ("connection", "submitting", "leased"),
+        ("server",),
+    ),
     "planner": (
         ("base", "knob_space"),
         ("knob_model", "offline"),
@@ -76,7 +83,8 @@ RANKS: Mapping[str, Ranks] = {
 their parts may import each other in any order, but for circles."""
 
 LEAN = (
-    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "deadline", "durable", "errors", "events",
+    "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "daemon", "deadline", "durable", "errors",
+    "events",
     "expressions", "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
     "machine.base",
     "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
@@ -88,7 +96,10 @@ LEAN = (
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.guide", "schedext.holding.holder",
     "schedext.holding.last_words", "schedext.holding.program",
-    "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal", "signals", "trust",
+    "schedext.holding.progress", "schedext.kernel", "schedext.libbpf", "schedext.seal",
+    "service.client", "service.connection", "service.jobs", "service.leased", "service.leases", "service.listing",
+    "service.peers", "service.places", "service.protocol", "service.running", "service.server", "service.submitting",
+    "signals", "trust",
     "verdict.budget", "verdict.confirm", "verdict.levels", "verdict.stats", "verdict.sweep",
     "verify.behaviour.crew", "verify.behaviour.loads", "verify.findings", "verify.inside", "verify.load.gate",
     "verify.load.verifier_log", "wire",
