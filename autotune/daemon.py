@@ -3,7 +3,7 @@
 
     daemon.py [--socket PATH] [--group NAME] [--state DIRECTORY]
 
-It takes its socket from systemd, or makes one. Standard library only: it runs as root, and anybody who may speaks to it.
+It takes its socket from systemd, or makes one. Standard library only: it runs as root, and many speak to it.
 """
 
 from __future__ import annotations

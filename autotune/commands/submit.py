@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
     app.command("submit", cls=SubmitCommand)(_submit)
     app.command("cancel")(_cancel)
     app.command("watch")(_watch)
+    app.command("status")(_status)
 
 
 @takes(CcArguments)
@@ -153,6 +154,22 @@ def _show(event: dict[str, Any]) -> None:
 
 
 # --- what `autotune status` shows -------------------------------------------------------------------------
+
+
+def _status(
+    job: Annotated[int | None, typer.Argument(metavar="[ID]", min=1, help="Job. Default: all, and the lease.")] = None,
+    json: Annotated[bool, typer.Option("--json", metavar="", help="Print it as JSON.")] = False,
+    socket: Annotated[Path | None, _SOCKET] = None,
+) -> None:
+    """Show what a daemon does: who has the lease, which jobs run and wait; or all of one job of yours."""
+    if job is not None:
+        show_job(job, json=json, socket=socket)
+        return
+    seen = queue_seen(socket)
+    if json:
+        print_json(seen)
+    else:
+        print_lines(queue_lines(seen))
 
 
 def show_job(number: int, *, json: bool, socket: Path | None = None) -> None:

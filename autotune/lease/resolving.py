@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """A helper of the service (`service/leases.py`): finds what attaching a scheduler of the catalogue takes.
 
-It reads `{"scheduler": "at_fifo:slice_us=5000", "sha256": ...}` from standard input and answers with the spec and the
-library to load it with, or with an error. All comes from the files of its own user, which is root: the catalogue, the
-objects that it builds from our own sources, the programs that only root could change, and the generated schedulers that
-root itself verified. A generated one must also have passed its canary on this host: a client need not watch it.
+It is asked for a scheduler with settings (`at_fifo:slice_us=5000`) and perhaps the hash of an object, and answers with
+the spec and the library to load it with. It ends when its pipe does.
+
+All comes from the files of its own user, which is root: the catalogue, the objects that it builds from our own sources,
+the programs that only root could change, and the generated schedulers that root itself verified. A generated one must
+also have passed its canary on this host: a client need not watch it.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from typing import Any
@@ -17,19 +18,17 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from autotune import reading
 from autotune.canary.strikes import Strikes
-from autotune.errors import AttachError, UsageError, as_ours
+from autotune.errors import AttachError, UsageError
 from autotune.machine.vm import healing
+from autotune.process import Channel, Message, serve
 from autotune.records import AttachSpec
 from autotune.schedext.catalogue import custom
 from autotune.schedext.resolve import CatalogResolver
 from autotune.wire import to_json
 
-MOST_BYTES = 4096
 
-
-def answer(asked: dict[str, Any], strikes: Strikes | None = None) -> dict[str, Any]:
+def answer(asked: Message, strikes: Strikes | None = None) -> dict[str, Any]:
     """Return the spec and the library. Raises AutotuneError when there is no such scheduler, or it may not be attached
     for a client."""
     fetched = healing.sound_parts(lambda _text: None)
@@ -62,11 +61,11 @@ def _require_proven(spec: AttachSpec, name: str, strikes: Strikes) -> None:
 
 
 def main() -> None:
-    try:
-        found = answer(reading.parsed_json(sys.stdin.buffer.read(MOST_BYTES).decode()))
-    except Exception as error:
-        found = {"error": as_ours(error).to_wire()}
-    print(json.dumps(found))
+    requests, answers = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(2, 1)
+    serve(Channel(requests, answers), {"resolve": lambda request, _emit: answer(request)})
 
 
 if __name__ == "__main__":

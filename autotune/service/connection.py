@@ -15,7 +15,7 @@ from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.service.peers import PeerProcess
-from autotune.service.protocol import MOST_WAITING_BYTES, RequestLines, Rate
+from autotune.service.protocol import MOST_WAITING_BYTES, Rate, RequestLines
 
 HALF_LINE_S = 10.0
 """How long a request may take to come, from its first byte to its last."""
@@ -54,6 +54,10 @@ class Connection:
     @property
     def uid(self) -> int:
         return self.peer.identity.uid
+
+    def renew(self) -> None:
+        """Count its silence from now on."""
+        self.heard_s = self._now()
 
     # --- reading ---
 

@@ -12,18 +12,16 @@ Runs in a thread of its own, since attaching takes seconds. Standard library onl
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from autotune import reading
-from autotune.errors import AttachError, AutotuneError, LeaseLapsed, NotAttached, UsageError, as_ours, from_wire
+from autotune.errors import AttachError, AutotuneError, LeaseLapsed, NotAttached, UsageError, as_ours
+from autotune.process import Worker
 from autotune.records import AttachSpec
 from autotune.schedext.holding.client import GENERATED_LEASE_S, LEASE_S, HolderClient
 from autotune.service import protocol
@@ -48,36 +46,49 @@ class Resolved:
     libbpf: str | None
 
 
-def resolve(scheduler: str, sha256: str | None) -> Resolved:
-    """Find a scheduler with settings in the catalogue of our user. Raises what the catalogue says, AttachError when the
-    helper fails."""
-    asked = json.dumps({"scheduler": scheduler, "sha256": sha256}).encode()
-    argv = [sys.executable, "-I", PROGRAM]
-    try:
-        done = subprocess.run(argv, input=asked, capture_output=True, check=False, timeout=RESOLVE_S, cwd="/")
-        answer = reading.parsed_json(done.stdout.decode())
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise AttachError(f"the scheduler could not be prepared: {error}", stage=protocol.STAGE) from error
-    if "error" in answer:
-        raise from_wire(answer["error"])
-    return Resolved(from_json(AttachSpec, answer["spec"]), answer["libbpf"])
+class Finder(Protocol):
+    """Finds schedulers in the catalogue of our user."""
+
+    def __call__(self, scheduler: str, sha256: str | None) -> Resolved: ...
+
+    def close(self) -> None: ...
+
+
+class Resolver:
+    """A helper process that finds them, for as long as a lease lasts: it takes a while to start."""
+
+    def __init__(self) -> None:
+        self._worker = Worker([sys.executable, "-I", PROGRAM], self._lost)
+
+    def __call__(self, scheduler: str, sha256: str | None) -> Resolved:
+        """Find a scheduler with settings. Raises what the catalogue says, AttachError when the helper fails."""
+        answer = self._worker.request("resolve", timeout_s=RESOLVE_S, scheduler=scheduler, sha256=sha256)
+        return Resolved(from_json(AttachSpec, answer["spec"]), answer["libbpf"])
+
+    def close(self) -> None:
+        self._worker.close()
+
+    @staticmethod
+    def _lost(what: str) -> AutotuneError:
+        return AttachError(f"the scheduler could not be prepared: {what}", hint="run again", stage=protocol.STAGE)
 
 
 class ClientLease:
     """The lease of one connection. `answer` gets what comes of each request, `over` is called when everything is
-    detached after `close`. `find` is the resolver, `holding` makes the holder's client."""
+    detached after `close`. `finder` makes what finds schedulers, `holding` the holder's client."""
 
     def __init__(
         self,
         answer: Answer,
         over: Callable[[], None],
         *,
-        find: Callable[[str, str | None], Resolved] = resolve,
+        finder: Callable[[], Finder] = Resolver,
         holding: Callable[..., HolderClient] = HolderClient,
     ) -> None:
         self._answer = answer
         self._over = over
-        self._find = find
+        self._finder = finder
+        self._find: Finder | None = None
         self._holding = holding
         self._client: HolderClient | None = None
         self._libbpf: str | None = None
@@ -117,6 +128,7 @@ class ClientLease:
     # --- the thread ---
 
     def _run(self) -> None:
+        self._find_anew()
         while (one := self._waiting.get()) is not None and not self._closing.is_set():
             number, request = one
             try:
@@ -125,7 +137,26 @@ class ClientLease:
                 self._answer(number, None, as_ours(error))
         self.silence_s = None
         self._drop()
+        if self._find is not None:
+            self._find.close()
         self._over()
+
+    def _find_anew(self) -> None:
+        """Start what finds schedulers, before it is needed; the next request says why that failed."""
+        with contextlib.suppress(AutotuneError):
+            self._find = self._finder()
+
+    def _found(self, request: Mapping[str, Any]) -> Resolved:
+        """Find what is asked for. A helper that failed is replaced for the next request."""
+        asked = protocol.candidate(request), protocol.content_hash(request)
+        if self._find is None:
+            self._find = self._finder()
+        try:
+            return self._find(*asked)
+        except AttachError:
+            self._find.close()
+            self._find = None
+            raise
 
     def _answered(self, request: Mapping[str, Any]) -> Any:
         operation = {
@@ -139,15 +170,10 @@ class ClientLease:
     def _attach(self, request: Mapping[str, Any]) -> Any:
         self._lapsed = ""
         asked_s = protocol.seconds(request, "lease_s", least_s=LEAST_LEASE_S, most_s=MOST_LEASE_S, default_s=LEASE_S)
-        found = self._find(protocol.candidate(request), protocol.content_hash(request))
-        silence_s = min(asked_s, GENERATED_LEASE_S) if found.spec.generated else asked_s
-        client = self._ready(found.libbpf)
-        self.silence_s = silence_s
-        try:
-            return to_json(client.attach(found.spec))
-        except BaseException:
-            self.silence_s = None
-            raise
+        found = self._found(request)
+        attachment = self._ready(found.libbpf).attach(found.spec)
+        self.silence_s = min(asked_s, GENERATED_LEASE_S) if found.spec.generated else asked_s
+        return to_json(attachment)
 
     def _ready(self, libbpf: str | None) -> HolderClient:
         """Return the holder's client; a new one when the last one's holder died."""

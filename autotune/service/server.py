@@ -45,7 +45,14 @@ ReadyHandler = Callable[[], None]
 class Server:
     """The service on a listening socket. `run` serves until `stop`; for the main thread."""
 
-    def __init__(self, listening: socket.socket, jobs: JobQueue, gate: Gate, *, lease: Callable[..., ClientLease] = ClientLease):
+    def __init__(
+        self,
+        listening: socket.socket,
+        jobs: JobQueue,
+        gate: Gate,
+        *,
+        lease: Callable[..., ClientLease] = ClientLease,
+    ) -> None:
         listening.setblocking(False)
         self._listening = listening
         self._jobs = jobs
@@ -346,6 +353,7 @@ class Server:
                 self._lease = None
 
     def _pass_on(self, connection: Connection, number: int, result: Any, error: AutotuneError | None) -> None:
+        connection.renew()  # it was kept waiting until now
         try:
             if error is not None:
                 connection.refuse(number, error)

@@ -87,7 +87,7 @@ LEAN = (
     "events",
     "expressions", "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing",
     "machine.base",
-    "machine.executor", "machine.pauses", "machine.traits", "machine.vm.guest", "machine.vm.inherited",
+    "machine.executor", "machine.pauses", "machine.traits", "machine.ways", "machine.vm.guest", "machine.vm.inherited",
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
     "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",

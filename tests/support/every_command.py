@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "submit": ("submit", "--apply", "true"),
     "cancel": ("cancel", "1"),
     "watch": ("watch", "1"),
+    "status": ("status",),
     "daemon": ("daemon", "--help"),
     "completion": ("completion", "bash"),
     "--help": ("--help",),
