@@ -147,9 +147,10 @@ def _show(event: dict[str, Any]) -> None:
     state = event.get("state")
     if isinstance(state, dict) and state["state"] == "queued":
         print_lines([f"job {state['id']} waits: {state['ahead']} before it"])
-    for line in str(event.get("output", "")).splitlines(keepends=True):
-        end = "\n" if line.endswith("\n") else ""
-        print(printable(redacted(line.rstrip("\r\n"))), end=end)
+    first, *following = str(event.get("output", "")).split("\n")
+    print(printable(redacted(first)), end="")
+    for line in following:
+        print("\n" + printable(redacted(line)), end="")
     sys.stdout.flush()
 
 

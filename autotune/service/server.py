@@ -11,6 +11,7 @@ Runs as root, or as an ordinary user for that user alone. Standard library only.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import functools
 import os
@@ -61,6 +62,8 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._connections: dict[int, Connection] = {}
         self._process: JobProcess | None = None
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        """Of what the job prints, whose characters may come in pieces."""
         self._lease: ClientLease | None = None
         self._leasing: Connection | None = None
         """Who has the lease; None also while that of somebody who is gone is being detached."""
@@ -375,6 +378,7 @@ class Server:
         try:
             self._jobs.start(job.id)
             self._process = JobProcess(job)
+            self._decoder.reset()
         except (AutotuneError, OSError, ValueError) as error:
             self._note_end(replace(job, exit_code=None), "failed", f"it cannot be started: {error}")
             return
@@ -402,8 +406,9 @@ class Server:
 
     def _pass_output(self, number: int, data: bytes) -> None:
         self._jobs.add_to_log(number, data)
+        text = self._decoder.decode(data)
         for connection in self._watchers(number):
-            self._event(connection, {"output": data.decode(errors="replace")})
+            self._event(connection, {"output": text})
 
     def _end_job(self) -> None:
         process = self._process

@@ -76,6 +76,19 @@ def test_who_watches_sees_the_output_as_it_comes(service: Service) -> None:
     assert (ended["state"], "".join(seen)) == ("finished", "first\nsecond\n")
 
 
+def test_characters_that_come_in_pieces_are_whole(service: Service) -> None:
+    halves = r"while ! [ -e go ]; do sleep 0.05; done; printf '\303'; sleep 0.3; printf '\244\n'"
+    number = service.submit(halves)["id"]
+    seen: list[str] = []
+
+    def look(event: dict[str, Any]) -> None:
+        seen.append(event.get("output", ""))
+        (service.top / "go").touch()
+
+    service.client().request("watch", job=number, on_event=look)
+    assert "".join(seen) == "ä\n"
+
+
 def test_a_watch_that_begins_in_the_queue_sees_the_whole_session(service: Service) -> None:
     service.submit("while ! [ -e go ]; do sleep 0.05; done")
     number = service.submit("echo mine")["id"]
