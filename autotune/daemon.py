@@ -53,7 +53,8 @@ def _serve(path: Path | None, group: str | None, state: Path) -> None:
     if os.geteuid() == 0:
         trust.refuse_foreign(Path(__file__).resolve())
     with _listening(path, gate) as socket, _only_one(state):
-        jobs = JobQueue(state / "queue")
+        with durable.explained(f"the queue in {state} cannot be used", state, stage="daemon"):
+            jobs = JobQueue(state / "queue")
         for damaged in jobs.damaged:
             say(f"a job is left out: {damaged}")
         server = Server(socket, jobs, gate)

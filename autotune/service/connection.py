@@ -23,6 +23,10 @@ IDLE_S = 300.0
 """How long a client that watches nothing and holds nothing may say nothing."""
 
 
+SILENT_LEASE_S = 120.0
+"""How long one that holds the lease may, also while nothing is attached: others wait for it."""
+
+
 class ClientGone(Exception):
     """The client is gone, or is to be disconnected; the text says why."""
 
@@ -90,6 +94,8 @@ class Connection:
         now = self._now()
         if self._begun_s is not None and now - self._begun_s > HALF_LINE_S:
             return f"a request was not complete within {HALF_LINE_S:g} s"
+        if self.leases and now - self.heard_s > SILENT_LEASE_S:
+            return f"it had the lease and said nothing for {SILENT_LEASE_S:g} s"
         if self.watches is None and not self.leases and now - self.heard_s > IDLE_S:
             return f"nothing was asked for {IDLE_S:g} s"
         return ""

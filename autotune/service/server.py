@@ -67,6 +67,8 @@ class Server:
         self._lease: ClientLease | None = None
         self._leasing: Connection | None = None
         """Who has the lease; None also while that of somebody who is gone is being detached."""
+        self._next_leases: list[tuple[Connection, int]] = []
+        """Who asked for the lease while that of somebody who is gone was being detached, and their requests."""
         self._lease_user = ""
         self._lease_since = 0.0
         self._lease_serial = 0
@@ -302,6 +304,9 @@ class Server:
 
     def _grant(self, connection: Connection, number: int, _request: dict[str, Any]) -> None:
         leases.refuse_without_root()
+        if self._lease is not None and self._leasing is None:  # it is being detached; that ends soon
+            self._next_leases.append((connection, number))
+            return
         if connection is not self._leasing:
             self._require_free(connection.peer)
             self._lease_serial += 1
@@ -321,7 +326,7 @@ class Server:
         if self._lease is not None:
             what = f"{self._lease_user} has the scheduler of this machine"
             raise BusyError(what, hint="wait for them to end, or 'autotune submit' the session", stage=protocol.STAGE)
-        if self._process is not None and session_of(peer.pid) != self._process.pid:
+        if self._process is not None and not is_of(peer, self._process):
             job = self._process.job
             what = f"job {job.id} of {job.user} is being measured"
             raise BusyError(what, hint="'autotune submit' queues your session behind it", stage=protocol.STAGE)
@@ -354,6 +359,20 @@ class Server:
         while self._ended_leases:
             if self._ended_leases.popleft() == self._lease_serial:
                 self._lease = None
+                self._grant_next()
+
+    def _grant_next(self) -> None:
+        """Answer those who asked while the lease before theirs was ending: the first has it."""
+        asked, self._next_leases = self._next_leases, []
+        for connection, number in asked:
+            if self._connections.get(connection.fileno()) is connection:
+                self._guarded(connection, functools.partial(self._grant_or_refuse, connection, number))
+
+    def _grant_or_refuse(self, connection: Connection, number: int) -> None:
+        try:
+            self._grant(connection, number, {})
+        except AutotuneError as error:
+            connection.refuse(number, error)
 
     def _pass_on(self, connection: Connection, number: int, result: Any, error: AutotuneError | None) -> None:
         connection.renew()  # it was kept waiting until now
@@ -479,11 +498,13 @@ class Server:
         self._selector.close()
 
 
-def session_of(pid: int) -> int | None:
+def is_of(peer: PeerProcess, process: JobProcess) -> bool:
+    """Return whether the peer is the session of this job itself: `autotune cc`, and not the command that it measures,
+    which has a session of its own."""
     try:
-        return os.getsid(pid)
+        return peer.identity.uid == process.job.owner.uid and os.getsid(peer.pid) == process.pid
     except OSError:
-        return None
+        return False
 
 
 def say(text: str) -> None:

@@ -58,12 +58,16 @@ def test_a_half_line_has_a_time_that_more_bytes_do_not_prolong(both: Both) -> No
     assert "not complete" in both.connection.overdue()
 
 
-def test_one_that_is_idle_is_overdue_unless_it_watches_or_leases(both: Both) -> None:
+def test_one_that_is_idle_is_overdue_unless_it_watches(both: Both) -> None:
     both.now_s = tested.IDLE_S + 1
     assert "nothing was asked" in both.connection.overdue()
     both.connection.watches = 1
     assert both.connection.overdue() == ""
     both.connection.watches, both.connection.leases = None, True
+    assert "had the lease and said nothing" in both.connection.overdue()
+    both.theirs.sendall(b"{}\n")
+    list(both.connection.lines())
+    both.now_s += tested.SILENT_LEASE_S
     assert both.connection.overdue() == ""
 
 

@@ -10,15 +10,22 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autotune.errors import AutotuneError, UsageError
+from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.service import leases, places
 from autotune.service.client import ServiceClient
+from autotune.service.jobs import JobQueue
+from autotune.service.leases import Answer
+from autotune.service.peers import Gate
+from autotune.service.running import account_name
+from autotune.service.server import Server
 from tests.support.service_program import Service, as_ordinary_user, running, wait_until
 
 pytestmark = pytest.mark.slow
@@ -301,3 +308,112 @@ def test_a_service_that_is_not_root_says_that_it_grants_no_leases(service: Servi
         client.request("lease")
     with pytest.raises(UsageError, match="ask for the lease first"):
         client.request("attach", scheduler="at_fifo")
+
+
+class ScriptedLease:
+    """A lease that attaches at once, and takes as long to end as `ending` says."""
+
+    ending = threading.Event()
+    lapsed = 0
+
+    def __init__(self, answer: Answer, over: Callable[[], None]) -> None:
+        self.silence_s: float | None = None
+        self._answer, self._over = answer, over
+
+    def ask(self, number: int, request: Mapping[str, Any]) -> None:
+        self.silence_s = request.get("lease_s")
+        threading.Thread(target=self._answer, args=(number, {"op": request["op"]}, None)).start()
+
+    def lapse(self) -> None:
+        self.silence_s = None
+        ScriptedLease.lapsed += 1
+
+    def close(self) -> None:
+        def end() -> None:
+            self.ending.wait(30)
+            self._over()
+
+        threading.Thread(target=end, daemon=True).start()
+
+    def join(self, timeout_s: float) -> None:
+        """It ends by itself."""
+
+
+@pytest.fixture
+def granting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], ServiceClient]]:
+    """Connects to a service in a thread of this process that grants scripted leases."""
+    monkeypatch.setattr(leases, "refuse_without_root", lambda: None)
+    monkeypatch.setattr(ScriptedLease, "lapsed", 0)
+    ScriptedLease.ending.set()
+    clients: list[ServiceClient] = []
+
+    def connect() -> ServiceClient:
+        clients.append(ServiceClient(tmp_path / "socket"))
+        return clients[-1]
+
+    with places.listening(tmp_path / "socket", None) as listening:
+        server = Server(listening, JobQueue(tmp_path / "queue"), Gate(), lease=ScriptedLease)  # type: ignore[arg-type]
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            yield connect
+        finally:
+            ScriptedLease.ending.set()
+            for client in clients:
+                client.close()
+            server.stop()
+            thread.join(30)
+
+
+def test_one_has_the_lease_and_others_are_told_who(granting: Callable[[], ServiceClient]) -> None:
+    first, second = granting(), granting()
+    first.request("lease")
+    first.request("lease")
+    assert first.request("attach", scheduler="at_fifo") == {"op": "attach"}
+    with pytest.raises(BusyError, match=f"{account_name(os.geteuid())} has the scheduler"):
+        second.request("lease")
+    for op in ("attach", "detach", "exit"):
+        with pytest.raises(UsageError, match="ask for the lease first"):
+            second.request(op, scheduler="at_fifo")
+    assert second.request("status")["lease"]["user"] == account_name(os.geteuid())
+    first.close()
+    wait_until(lambda: second.request("status")["lease"] is None)
+    second.request("lease")
+
+
+def test_who_asks_while_the_last_one_is_being_detached_waits_for_that(granting: Callable[[], ServiceClient]) -> None:
+    first, second, third = granting(), granting(), granting()
+    first.request("lease")
+    ScriptedLease.ending.clear()
+    first.close()
+    time.sleep(0.3)  # the service has seen the end
+    assert third.request("status")["lease"] is not None
+    threading.Timer(0.3, ScriptedLease.ending.set).start()
+    started_s = time.monotonic()
+    second.request("lease")
+    assert time.monotonic() - started_s > 0.2
+    assert second.request("detach") == {"op": "detach"}
+
+
+def test_a_client_that_is_silent_while_something_is_attached_loses_it_once(
+    granting: Callable[[], ServiceClient],
+) -> None:
+    client = granting()
+    client.request("lease")
+    client.request("attach", scheduler="at_fifo", lease_s=0.5)
+    wait_until(lambda: ScriptedLease.lapsed == 1)
+    client.request("attach", scheduler="at_fifo", lease_s=3)
+    for _ in range(20):
+        client.beat()
+        time.sleep(0.2)
+    assert ScriptedLease.lapsed == 1
+
+
+@pytest.mark.parametrize("scheduler", ["/tmp/x.o", "at_fifo --help", None, 7])
+def test_what_is_no_name_of_a_scheduler_does_not_reach_the_lease(
+    granting: Callable[[], ServiceClient], scheduler: Any
+) -> None:
+    client = granting()
+    client.request("lease")
+    with pytest.raises(UsageError, match=r"NAME or NAME:knob=value|a text"):
+        client.request("attach", scheduler=scheduler)
