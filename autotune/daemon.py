@@ -80,7 +80,7 @@ def _only_one(state: Path) -> Iterator[None]:
     with durable.explained(f"the queue in {state} cannot be used", state, stage="daemon"):
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
     busy = BusyError(f"a daemon has the queue in {state} already", hint="stop it first", stage="daemon")
-    with durable.locked(state / "lock", lambda: busy, wait_s=5.0):
+    with durable.locked(state / "lock", lambda: busy, wait_s=2.0):
         yield
 
 

@@ -47,6 +47,8 @@ class Service:
     options: tuple[str, ...] = ()
     as_root: bool = False
     """Not in a user namespace: jobs change the user for real."""
+    here: Path | None = None
+    """Directory of the jobs, where not `top`."""
     process: subprocess.Popen[bytes] | None = None
     clients: list[ServiceClient] = field(default_factory=list)
 
@@ -99,9 +101,14 @@ class Service:
     # --- jobs ---
 
     def submit(self, script: str, **more: Any) -> dict[str, Any]:
-        """Submit a job that runs this script in `top`."""
+        """Submit a job that runs this script."""
         with contextlib.closing(ServiceClient(self.socket)) as client:
-            fields = {"command": script, "words": [script], "cwd": str(self.top), "env": {"PATH": os.environ["PATH"]}}
+            fields = {
+                "command": script,
+                "words": [script],
+                "cwd": str(self.here or self.top),
+                "env": {"PATH": os.environ["PATH"]},
+            }
             found: dict[str, Any] = client.request("submit", **{**fields, **more})
         return found
 
