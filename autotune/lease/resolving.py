@@ -28,22 +28,30 @@ from autotune.schedext.resolve import CatalogResolver
 from autotune.wire import to_json
 
 
-def answer(asked: Message, strikes: Strikes | None = None) -> dict[str, Any]:
-    """Return the spec and the library. Raises AutotuneError when there is no such scheduler, or it may not be attached
-    for a client."""
-    fetched = healing.sound_parts(lambda _text: None)
-    headers = str(fetched.headers) if fetched and fetched.headers else None
-    catalog = custom.catalog()
-    spec = CatalogResolver(headers, catalog)(catalog.parse_candidate(asked["scheduler"]))
-    if spec.generated:
-        _require_proven(spec, asked["scheduler"].partition(":")[2], strikes or Strikes())
-    wanted = asked.get("sha256")
-    if wanted is not None and wanted != spec.object_sha256:
-        raise UsageError(
-            f"{asked['scheduler']} of the daemon is not the one that you have", hint="root must verify that very source"
-        )
-    libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
-    return {"spec": to_json(spec), "libbpf": libbpf}
+class Finding:
+    """What finds schedulers for as long as this process lives: the catalogue and the fetched kernel set are looked at
+    once, since that takes seconds where a machine is emulated."""
+
+    def __init__(self, strikes: Strikes | None = None) -> None:
+        self._strikes = strikes or Strikes()
+        self._fetched = healing.sound_parts(lambda _text: None)
+        self._catalog = custom.catalog()
+        headers = str(self._fetched.headers) if self._fetched and self._fetched.headers else None
+        self._resolve = CatalogResolver(headers, self._catalog)
+
+    def answer(self, asked: Message) -> dict[str, Any]:
+        """Return the spec and the library. Raises AutotuneError when there is no such scheduler, or it may not be
+        attached for a client."""
+        name = asked["scheduler"]
+        spec = self._resolve(self._catalog.parse_candidate(name))
+        if spec.generated:
+            _require_proven(spec, name.removeprefix("custom:").partition(":")[0], self._strikes)
+        wanted = asked.get("sha256")
+        if wanted is not None and wanted != spec.object_sha256:
+            hint = "root must verify that very source"
+            raise UsageError(f"{name} of the daemon is not the one that you have", hint=hint)
+        libbpf = str(self._fetched.libbpf) if self._fetched and self._fetched.libbpf else None
+        return {"spec": to_json(spec), "libbpf": libbpf}
 
 
 def _require_proven(spec: AttachSpec, name: str, strikes: Strikes) -> None:
@@ -65,7 +73,8 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    serve(Channel(requests, answers), {"resolve": lambda request, _emit: answer(request)})
+    finding = Finding()
+    serve(Channel(requests, answers), {"resolve": lambda request, _emit: finding.answer(request)})
 
 
 if __name__ == "__main__":
