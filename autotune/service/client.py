@@ -19,6 +19,8 @@ from autotune.service import peers, places
 from autotune.service.protocol import STAGE, VERSION
 
 CONNECT_S = 5.0
+HELLO_S = 20.0
+"""How long the first answer may take: systemd starts the service when somebody connects."""
 ANSWER_S = 30.0
 START = "an administrator installs one with scripts/install-daemon; 'autotune daemon' runs one of your own"
 
@@ -49,7 +51,7 @@ class ServiceClient:
         with contextlib.suppress(ChannelClosed):  # it may have refused us, and said why
             self._channel.send({"id": 0, "op": "hello", "v": VERSION})
         try:
-            answer = self._channel.receive(CONNECT_S)
+            answer = self._channel.receive(HELLO_S)
         except ChannelTimeout:
             raise NoDaemon(f"the daemon at {self.path} does not answer", hint="restart it") from None
         except ChannelClosed as error:

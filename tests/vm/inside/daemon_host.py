@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from autotune.errors import AutotuneError
+from autotune.machine import ways
 from autotune.service.client import ServiceClient
 from autotune.service.places import SYSTEM
 
 TESTER, STRANGER, GROUP = 4242, 4343, 4250
 HOME = Path("/run/tester")
-STATE = Path("/run/daemon-state")
+TOP = Path(__file__).resolve().parents[3]
 SCHED_EXT = Path("/sys/kernel/sched_ext")
 ATTACH_S = 240.0
 seen: dict[str, Any] = {}
@@ -42,13 +44,27 @@ def prepare() -> None:
     os.chmod("/root", 0o755)
 
 
-def daemon() -> subprocess.Popen[bytes]:
-    """Start the service and wait until it answers."""
-    argv = [sys.executable, "-m", "autotune", "daemon", "--group", "autotune", "--state", str(STATE)]
-    started = subprocess.Popen(argv, stderr=subprocess.PIPE)
-    assert started.stderr is not None
-    while b"ready" not in (line := started.stderr.readline()):
-        assert line, "the daemon ended"
+def installed() -> list[str]:
+    """What scripts/install-daemon would have systemd start."""
+    image = Path("/run/image")
+    done = subprocess.run(
+        [str(TOP / "scripts/install-daemon"), "--root", str(image)], capture_output=True, text=True, check=False
+    )
+    unit = (image / "etc/systemd/system/autotune.service").read_text() if done.returncode == 0 else done.stderr
+    seen["installed"] = [done.returncode, unit]
+    return shlex.split(next(line for line in unit.splitlines() if line.startswith("ExecStart="))[len("ExecStart=") :])
+
+
+def daemon(argv: list[str]) -> subprocess.Popen[bytes]:
+    """Start the service as systemd would, by its socket."""
+    SYSTEM.parent.mkdir(exist_ok=True)
+    SYSTEM.unlink(missing_ok=True)
+    by_socket = ["systemd-socket-activate", "-l", str(SYSTEM), "-E", "PATH", "-E", "HOME", "-E", "XDG_CACHE_HOME"]
+    started = subprocess.Popen([*by_socket, *argv], stderr=subprocess.DEVNULL)
+    while not SYSTEM.exists():
+        time.sleep(0.05)
+    os.chown(SYSTEM, 0, GROUP)  # as the unit of the socket has it
+    os.chmod(SYSTEM, 0o660)
     return started
 
 
@@ -64,13 +80,10 @@ def settled(wanted: str, limit_s: float = 15.0) -> str:
     return state()
 
 
-def as_user(uid: int, *words: str) -> list[str]:
-    groups = f"--groups={GROUP}" if uid == TESTER else "--clear-groups"
-    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", groups, "--", *words]
-
-
 def autotune(*words: str) -> list[str]:
-    return as_user(TESTER, sys.executable, "-m", "autotune", *words)
+    """The words that run autotune as tester."""
+    become = ["setpriv", f"--reuid={TESTER}", f"--regid={TESTER}", f"--groups={GROUP}", "--"]
+    return [*become, sys.executable, "-m", "autotune", *words]
 
 
 def env() -> dict[str, str]:
@@ -79,16 +92,16 @@ def env() -> dict[str, str]:
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        autotune(*words), capture_output=True, text=True, check=False, env=env(), cwd="/run/tester", timeout=400
+        autotune(*words), capture_output=True, text=True, check=False, env=env(), cwd=HOME, timeout=400
     )
 
 
 @contextlib.contextmanager
-def as_tester() -> Iterator[None]:
-    """Be tester for a while, in this process: the kernel says so to whoever we connect to."""
-    os.setgroups([GROUP])
-    os.setegid(TESTER)
-    os.seteuid(TESTER)
+def being(uid: int, groups: list[int]) -> Iterator[None]:
+    """Be somebody for a while, in this process: the kernel says so to whoever we connect to."""
+    os.setgroups(groups)
+    os.setegid(uid)
+    os.seteuid(uid)
     try:
         yield
     finally:
@@ -98,11 +111,11 @@ def as_tester() -> Iterator[None]:
 
 
 def client() -> ServiceClient:
-    with as_tester():
+    with being(TESTER, [GROUP]):
         return ServiceClient(SYSTEM)
 
 
-def attached(who: ServiceClient, scheduler: str, **more: Any) -> str:
+def attached(who: ServiceClient, scheduler: Any, **more: Any) -> str:
     """What came of attaching: the ops name, or the class and message of the error."""
     try:
         who.request("lease")
@@ -113,130 +126,123 @@ def attached(who: ServiceClient, scheduler: str, **more: Any) -> str:
 
 # --- what is looked at ------------------------------------------------------------------------------------
 
+WRONG = (
+    "/tmp/mine.o", "../../tmp/mine", "at_fifo:slice_us=1", "at_fifo:slice_us=99999999999", "at_fifo:no_such=1",
+    "custom:no_such", "at_fifo:slice_us=--help", "at_fifo\n", "", "scx_rusty:--verbose=1", "eevdf",
+    None, 7, ["at_fifo"], {"scheduler": "at_fifo"},
+)  # fmt: skip
+BYTES = (
+    b"\x00\xff garbage\n", b"{" * 100_000 + b"\n", b"[]\n", b'{"id":1,"v":1}\n', b"x" * (1 << 20),
+    b'{"id":-1,"op":"hello","v":1}\n', b'{"id":1,"op":"hello","v":99}\n', b'{"id":1,"op":["hello"],"v":1}\n',
+)  # fmt: skip
 
-def a_lease_ends_with_its_connection() -> None:
+
+def who_may() -> None:
+    with being(TESTER, [GROUP]):
+        seen["way"] = ways.way().name
+    with being(STRANGER, []):
+        try:
+            ServiceClient(SYSTEM)
+            seen["stranger"] = "is let in"
+        except AutotuneError as error:
+            seen["stranger"] = type(error).__name__
+
+
+def one_lease() -> None:
+    """What one client may have while it keeps its connection, beside others and hostile ones."""
     first, second = client(), client()
     seen["attached"] = [attached(first, "at_fifo:slice_us=5000"), state()]
-    seen["refused"] = attached(second, "at_vtime")
-    first.close()
-    seen["after the connection"] = settled("disabled")
-    second.close()
-
-
-def a_silent_client_loses_it() -> None:
-    who = client()
-    attached(who, "at_fifo", lease_s=2)
+    seen["another"] = attached(second, "at_vtime")
+    seen["wrong"] = {str(text): attached(first, text) for text in WRONG}
+    seen["a path"] = attached(first, "at_nothing", spec={"ops": "x", "object_path": "/tmp/mine.o"}, libbpf="/tmp/x.so")
+    seen["still attached"] = state()
+    kept = hostile()
+    seen["beside 200"] = [len(kept), first.request("detach", timeout_s=ATTACH_S)["state"]["state"]]
+    for one in kept:
+        one.close()
+    attached(first, "at_fifo", lease_s=2)
     before = state()
     seen["silent"] = [before, settled("disabled")]
     try:
-        who.request("detach")
+        first.request("detach")
     except AutotuneError as error:
-        seen["silent, then"] = type(error).__name__
-    who.close()
+        seen["silent"].append(type(error).__name__)
+    attached(first, "at_fifo")
+    before = state()
+    first.close()
+    seen["gone"] = [before, settled("disabled")]
+    second.close()
 
 
-def nothing_else_is_attached() -> None:
-    who = client()
-    wrong = [
-        "/tmp/mine.o", "../../tmp/mine", "at_fifo:slice_us=1", "at_fifo:slice_us=99999999999", "at_fifo:no_such=1",
-        "custom:no_such", "at_fifo:slice_us=--help", "at_fifo\n", "", "scx_rusty:--verbose=1", "eevdf",
-    ]  # fmt: skip
-    seen["wrong"] = {text: attached(who, text) for text in wrong}
-    seen["wrong type"] = [attached(who, text) for text in (None, 7, ["at_fifo"], {"scheduler": "at_fifo"})]  # type: ignore[arg-type]
-    seen["spec"] = attached(who, "at_nothing", spec={"ops": "x", "object_path": "/tmp/mine.o"}, libbpf="/tmp/lib.so")
-    who.close()
-    seen["after wrong ones"] = settled("disabled")
-
-
-def hostile_bytes() -> None:
-    pieces = [
-        b"\x00\xff garbage\n", b"{" * 100_000 + b"\n", b"[]\n", b'{"id":1,"v":1}\n', b"x" * (1 << 20),
-        b'{"id":-1,"op":"hello","v":1}\n', b'{"id":1,"op":"hello","v":99}\n', b'{"id":1,"op":["hello"],"v":1}\n',
-    ]  # fmt: skip
+def hostile() -> list[socket.socket]:
+    """200 connections that say what nobody should, most of them left open in the middle of a line."""
     kept = []
-    for piece in pieces * 25:  # 200 connections, half of them left open in the middle of a line
+    for piece in BYTES * 25:
         one = socket.socket(socket.AF_UNIX)
-        with as_tester():
+        with being(TESTER, [GROUP]):
             one.connect(str(SYSTEM))
+        one.settimeout(5)
         with contextlib.suppress(OSError):
-            one.settimeout(5)
             one.sendall(piece)
             one.sendall(b'{"id":1,"op":"attach"')
         kept.append(one)
-    who = client()
-    seen["beside 200 connections"] = [len(kept), attached(who, "at_fifo"), who.request("detach")["state"]["state"]]
-    who.close()
-    for one in kept:
-        one.close()
+    return kept
 
 
-def a_stranger_is_refused() -> None:
-    code = f"from autotune.service.client import *; ServiceClient({str(SYSTEM)!r})"
-    code = f"from pathlib import Path; {code.replace(repr(str(SYSTEM)), f'Path({str(SYSTEM)!r})')}"
-    done = subprocess.run(
-        as_user(STRANGER, sys.executable, "-c", code), capture_output=True, text=True, check=False, env=env(), cwd="/"
+def applied_and_killed(service: subprocess.Popen[bytes]) -> None:
+    """'autotune apply' of a user without sudo; a job is queued behind it, and the service is killed."""
+    applied = subprocess.Popen(
+        autotune("apply", "at_fifo"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env(), cwd=HOME
     )
-    seen["stranger"] = done.stderr.strip().splitlines()[-1:]
-
-
-def apply_without_sudo() -> None:
-    applied = subprocess.Popen(autotune("apply", "at_fifo"), stdout=subprocess.PIPE, env=env(), cwd="/run/tester")
     assert applied.stdout is not None
-    line = applied.stdout.readline().decode()
-    seen["apply"] = [line.strip(), state()]
-    killed = subprocess.run(["pkill", "-KILL", "-u", str(TESTER)], check=False)
-    applied.wait()
-    seen["apply killed"] = [killed.returncode, settled("disabled")]
-
-
-def a_session_of_the_queue_uses_the_lease(service: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """It is submitted, the service is killed and started again before its turn comes, and then it runs."""
-    blocker = client()
-    blocker.request("lease")  # so that the queue waits
+    seen["apply"] = [applied.stdout.readline().decode().strip(), state()]
     told = run(
         "submit", "--machine", "host", "--scheduler", "at_fifo", "--runs", "2", "--warmup", "0", "--no-observe",
         "--json", "report.json", "--", "sh", "-c", "id -u > ran_as; sleep 0.1",
     )  # fmt: skip
     seen["submit"] = told.stdout + told.stderr
-    seen["waits"] = blocker.request("status")["waits_for"]
-    attached(blocker, "at_fifo")
-    before = state()
+    waiting = client()
+    seen["waits"] = waiting.request("status")["waits_for"]
+    waiting.close()
     service.send_signal(signal.SIGKILL)
     service.wait()
-    seen["daemon killed"] = [before, settled("disabled")]
-    blocker.close()
-    again = daemon()
+    seen["killed"] = settled("disabled")
+    seen["apply then"] = [applied.communicate()[1].decode()[-500:], applied.returncode]
+
+
+def queued_job_runs() -> None:
+    """After the restart its turn comes, and it has the lease of the service."""
     watched = run("watch", "1")
     seen["watch"] = [watched.returncode, watched.stdout[-3000:] + watched.stderr]
-    owner = (HOME / "ran_as").stat().st_uid if (HOME / "ran_as").exists() else None
-    seen["ran as"] = [(HOME / "ran_as").read_text().strip() if owner is not None else "", owner]
-    report = HOME / "report.json"
-    found = json.loads(report.read_text()) if report.exists() else {}
-    seen["report"] = [report.stat().st_uid if found else None, [one["candidate"] for one in found.get("results", [])]]
-    seen["valid runs"] = [one["runs"] for one in found.get("results", [])]
-    seen["after the session"] = settled("disabled")
-    return again
+    ran_as, report = HOME / "ran_as", HOME / "report.json"
+    seen["ran as"] = [ran_as.read_text().strip(), ran_as.stat().st_uid] if ran_as.exists() else []
+    found = json.loads(report.read_text()) if report.exists() else {"results": []}
+    seen["runs"] = {one["candidate"]["scheduler"]: one["runs"] for one in found["results"]}
+    seen["owner of the report"] = report.stat().st_uid if report.exists() else None
+    seen["at the end"] = settled("disabled")
 
 
 def main() -> None:
-    prepare()
-    service = daemon()
     started_s = time.monotonic()
-    for step in (
-        a_lease_ends_with_its_connection,
-        a_silent_client_loses_it,
-        nothing_else_is_attached,
-        hostile_bytes,
-        a_stranger_is_refused,
-        apply_without_sudo,
-    ):
-        step()
-        print(step.__name__, round(time.monotonic() - started_s, 1), file=sys.stderr)
-    service = a_session_of_the_queue_uses_the_lease(service)
-    seen["doctor"] = next((line for line in run("doctor").stdout.splitlines() if line.strip().find("root") >= 0), "")
-    print("doctor", round(time.monotonic() - started_s, 1), file=sys.stderr)
+
+    def done(what: str) -> None:
+        print(what, round(time.monotonic() - started_s, 1), file=sys.stderr, flush=True)
+
+    prepare()
+    argv = installed()
+    done("installed")
+    service = daemon(argv)
+    who_may()
+    done("who may")
+    one_lease()
+    done("one lease")
+    applied_and_killed(service)
+    done("applied and killed")
+    service = daemon(argv)
+    queued_job_runs()
+    done("the job")
     service.terminate()
-    seen["ended"] = service.wait(30)
+    seen["ended"] = service.wait(60)
     print(json.dumps(seen))
 
 
