@@ -28,7 +28,7 @@ from autotune.schedext.resolve import CatalogResolver
 from autotune.wire import to_json
 
 
-class Finding:
+class CatalogFinder:
     """What finds schedulers for as long as this process lives: the catalogue and the fetched kernel set are looked at
     once, since that takes seconds where a machine is emulated."""
 
@@ -73,7 +73,7 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(2, 1)
-    finding = Finding()
+    finding = CatalogFinder()
     serve(Channel(requests, answers), {"resolve": lambda request, _emit: finding.answer(request)})
 
 

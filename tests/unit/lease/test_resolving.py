@@ -43,7 +43,7 @@ def asked(scheduler: str, sha256: str | None = None) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("built")
 def test_a_scheduler_of_the_catalogue_is_found() -> None:
-    found = resolving.Finding().answer(asked("at_fifo:slice_us=5000"))
+    found = resolving.CatalogFinder().answer(asked("at_fifo:slice_us=5000"))
     assert found["spec"]["ops"] == "at_fifo"
     assert found["libbpf"] is None
 
@@ -52,25 +52,25 @@ def test_a_scheduler_of_the_catalogue_is_found() -> None:
 @pytest.mark.parametrize("name", ["no_such", "at_fifo:slice_us=1", "at_fifo:no_such=1", "at_fifo:slice_us=x", "eevdf"])
 def test_what_the_catalogue_does_not_allow_is_refused(name: str) -> None:
     with pytest.raises(UsageError):
-        resolving.Finding().answer(asked(name))
+        resolving.CatalogFinder().answer(asked(name))
 
 
 @pytest.mark.usefixtures("built")
 def test_another_object_than_the_clients_is_refused() -> None:
-    assert resolving.Finding().answer(asked("at_fifo", DIGEST))
+    assert resolving.CatalogFinder().answer(asked("at_fifo", DIGEST))
     with pytest.raises(UsageError, match="not the one that you have"):
-        resolving.Finding().answer(asked("at_fifo", "b" * 64))
+        resolving.CatalogFinder().answer(asked("at_fifo", "b" * 64))
 
 
 def test_a_generated_one_must_have_passed_its_canary_here(built: Any, strikes: Strikes) -> None:
     built(replace(SPEC, generated=True))
     with pytest.raises(AttachError, match="has not passed its canary"):
-        resolving.Finding(strikes).answer(asked("at_fifo"))
+        resolving.CatalogFinder(strikes).answer(asked("at_fifo"))
     strikes.remember_passed(DIGEST, "another kernel")
     with pytest.raises(AttachError, match="has not passed its canary"):
-        resolving.Finding(strikes).answer(asked("at_fifo"))
+        resolving.CatalogFinder(strikes).answer(asked("at_fifo"))
     strikes.remember_passed(DIGEST, os.uname().release)
-    assert resolving.Finding(strikes).answer(asked("at_fifo"))["spec"]["generated"]
+    assert resolving.CatalogFinder(strikes).answer(asked("at_fifo"))["spec"]["generated"]
 
 
 def test_one_that_had_its_strikes_is_refused(built: Any, strikes: Strikes) -> None:
@@ -78,4 +78,4 @@ def test_one_that_had_its_strikes_is_refused(built: Any, strikes: Strikes) -> No
     for _ in range(3):
         strikes.strike(DIGEST, "late", "6.18")
     with pytest.raises(AttachError, match="detached three times"):
-        resolving.Finding(strikes).answer(asked("at_fifo"))
+        resolving.CatalogFinder(strikes).answer(asked("at_fifo"))

@@ -87,7 +87,7 @@ def autotune(*words: str) -> list[str]:
 
 
 def env() -> dict[str, str]:
-    return {**os.environ, "HOME": str(HOME), "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", "/root/.cache")}
+    return {**os.environ, "HOME": str(HOME), "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
