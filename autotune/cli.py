@@ -25,6 +25,7 @@ from autotune.commands import (
     cc,
     completion,
     custom,
+    daemon,
     doctor,
     export,
     help,
@@ -36,6 +37,7 @@ from autotune.commands import (
     run,
     schedulers,
     status,
+    submit,
     vm,
 )
 from autotune.commands.arguments import debug_option
@@ -154,6 +156,8 @@ app.add_typer(history.app, name="history")
 app.add_typer(vm.app, name="vm")
 export.register(app)
 apply.register(app)
+submit.register(app)
+daemon.register(app)
 completion.register(app)
 
 

@@ -42,7 +42,7 @@ PlannerKind = Literal["auto", "claude", "offline", "search"]
 Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
-OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM"))
+OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM", "SOCKET"))
 """Variables that are no settings: `--debug`, the mark of a scheduler's program, the Python of `scripts/autotune`, and
 two of our tests."""
 

@@ -21,7 +21,7 @@ from autotune.errors import PrivilegeError
 
 PROBE_S = 15.0
 """How long the probe may take; a directory service that does not answer must not hang us."""
-HINT = "run autotune through sudo, allow sudo without a password (NOPASSWD), or use --machine vm"
+HINT = "run autotune through sudo, allow sudo without a password (NOPASSWD), use a daemon, or use --machine vm"
 PROBE = "--probe"
 
 

@@ -548,6 +548,9 @@ class AttachSpec:
     """None for an object."""
     guide: GuideSpec | None = None
     """Attached beside an object that asks what to expect of tasks (`at_expected.h`)."""
+    candidate: str = ""
+    """What was resolved (`at_fifo:slice_us=5000`): a service that attaches for us resolves it itself. Empty where it is
+    in no catalogue."""
     version: str = ""
     """Version of the scheduler, for people; empty when it is not known."""
     digest: str = ""

@@ -11,7 +11,7 @@ from autotune.errors import AutotuneError, SlowerError, UsageError
 
 if TYPE_CHECKING:
     from autotune.records import Session
-    from autotune.session.comparison import Compared
+    from autotune.session.comparison import SessionChange
     from autotune.views.ci import Service
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -85,14 +85,14 @@ def refuse_slower(session: Session, allowed: float, stream: TextIO) -> None:
         )
 
 
-def _sentence(one: Compared, is_time: bool) -> str:
+def _sentence(one: SessionChange, is_time: bool) -> str:
     import time
 
     day = time.strftime("%Y-%m-%d", time.gmtime(one.then.started_at))
-    return f"Compared with the session of {day} (Linux {one.then.kernel}): {_changed(one, is_time)}."
+    return f"SessionChange with the session of {day} (Linux {one.then.kernel}): {_changed(one, is_time)}."
 
 
-def _changed(one: Compared, is_time: bool) -> str:
+def _changed(one: SessionChange, is_time: bool) -> str:
     """Say how many times as fast, or good, something is, with the interval of that."""
     from autotune.records import BASELINE
     from autotune.report.text import printable

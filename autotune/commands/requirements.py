@@ -18,9 +18,9 @@ from autotune import privilege, reading, resources, trust
 from autotune.errors import AutotuneError
 from autotune.lease import loaders, others
 from autotune.lease.other import Other
+from autotune.machine import ways
 from autotune.machine.vm import healing, kernels, kvm, microvm
 from autotune.schedext import build, kernel, libbpf
-from autotune.schedext.holding import client
 from autotune.views.checks import Check
 
 BOTH: tuple[str, ...] = ("host", "vm")
@@ -130,9 +130,8 @@ def _end_of(other: Other | None) -> str:
 
 
 def _root() -> Check:
-    problem = client.privilege_problem()
-    detail = problem or ("root" if os.geteuid() == 0 else "sudo starts the holder without a password")
-    return Check("root", problem is None, detail, "switching schedulers on the host", privilege.HINT, HOST)
+    found = ways.way()
+    return Check("root", found.name is not None, found.text, "switching schedulers on the host", privilege.HINT, HOST)
 
 
 # --- the micro-VM ----------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""`autotune status`: what is attached now, by whom, since when, and which sessions are running."""
+"""`autotune status`: what is attached now, by whom, since when, which sessions are running, and what a daemon does."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune.commands import submit
 from autotune.commands.printing import columns, print_json, print_lines, say
 from autotune.errors import AutotuneError
 
@@ -22,16 +24,35 @@ def register(app: typer.Typer) -> None:
     app.command("status")(_status)
 
 
-def _status(as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False) -> None:
-    """Show what is attached on this host now, by whom and since when, and which of your sessions are running."""
+def _status(
+    job: Annotated[int | None, typer.Argument(metavar="[ID]", min=1, help="A job in the queue of the daemon.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")] = False,
+    socket: Annotated[Path | None, submit.SOCKET] = None,
+) -> None:
+    """Show what is attached on this host now, by whom and since when, which of your sessions are running, and what the
+    daemon does; or all of one job of yours."""
+    if job is not None:
+        submit.show_job(job, json=as_json, socket=socket)
+        return
     from autotune.lease import standing
     from autotune.wire import to_json
 
-    now, running = standing.standing(), _running()
+    now, running, queue = standing.standing(), _running(), _queue(socket)
     if as_json:
-        print_json({"attached": to_json(now), "sessions": to_json(running)})
+        print_json({"attached": to_json(now), "sessions": to_json(running), "daemon": queue})
         return
-    print_lines(_lines(now, running, columns()))
+    print_lines([*_lines(now, running, columns()), *submit.queue_lines(queue)])
+
+
+def _queue(socket: Path | None) -> dict[str, Any] | None:
+    """Return what the daemon does; None, after an error line where one answers and refuses us, and where none does."""
+    try:
+        return submit.queue_seen(socket)
+    except AutotuneError as error:
+        if socket is not None:
+            raise
+        say(error)
+        return None
 
 
 def _running() -> Sequence[RunningSession]:

@@ -9,6 +9,7 @@ that they and all that they own go when this process goes. Standard library only
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ from autotune.records import (
 )
 from autotune.schedext import kernel
 from autotune.schedext.evidence import EvidenceTaker
-from autotune.schedext.holding.client import LEASE_S, HolderClient
+from autotune.schedext.holding.client import LEASE_S, HolderClient, SchedulerHolder
 
 if TYPE_CHECKING:
     from autotune import durable
@@ -49,7 +50,7 @@ class Executor:
     `scratch` a directory for the overlays of pristine runs (None: a temporary one); `guarded` refuses generated
     schedulers without a seal, and leases what is attached for `lease_s`; no switch is waited for longer than `deadline`
     allows (`HolderClient`). `sees_others` looks for what other processes do meanwhile: not inside a micro-VM, where
-    there are none."""
+    there are none. `holding` makes what attaches in place of a holder of our own."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Executor:
         lease_s: float = LEASE_S,
         sees_others: bool = True,
         deadline: Deadline | None = None,
+        holding: Callable[[], SchedulerHolder] | None = None,
     ) -> None:
         self._sees_others = sees_others
         self._guarded = guarded
@@ -73,7 +75,8 @@ class Executor:
         self._runner: Runner | None = None
         self._outer: Runner | None = None
         """Runs setup and cleanup, below the disposable files, and keeps what setup left running."""
-        self._holder: HolderClient | None = None
+        self._holder: SchedulerHolder | None = None
+        self._holding = holding
 
     # --- commands ---
 
@@ -170,15 +173,20 @@ class Executor:
     # --- schedulers ---
 
     def attach(self, spec: AttachSpec) -> Attachment:
+        try:
+            return self._ready_holder().attach(spec)
+        except HolderLost:
+            self._drop_holder()
+            raise
+
+    def _ready_holder(self) -> SchedulerHolder:
+        if self._holder is None and self._holding is not None:
+            self._holder = self._holding()
         if self._holder is None:
             self._holder = HolderClient(
                 libbpf=self._libbpf, guarded=self._guarded, lease_s=self._lease_s, deadline=self._deadline
             )
-        try:
-            return self._holder.attach(spec)
-        except HolderLost:
-            self._drop_holder()
-            raise
+        return self._holder
 
     def detach(self) -> Detachment:
         if self._holder is None:

@@ -14,7 +14,7 @@ from autotune.errors import PrivilegeError
 from autotune.machine.base import Place
 from autotune.machine.executor import Executor, describe_machine
 from autotune.records import Identity, MachineInfo, Sample
-from autotune.schedext.holding.client import LEASE_S
+from autotune.schedext.holding.client import LEASE_S, SchedulerHolder
 
 _INVOKERS = ("SUDO_UID", "SUDO_USER", "DOAS_USER", "PKEXEC_UID")
 """Variables in which programs that make somebody root leave the invoking user."""
@@ -101,7 +101,9 @@ def _owner(path: str) -> int | None:
 
 
 class LocalMachine(Executor):
-    """The host: runs commands and switches schedulers right here."""
+    """The host: runs commands and switches schedulers right here. `by_daemon`: a daemon attaches them, whose lease is
+    taken at once, so that no other session comes between the baseline and the candidates. Raises BusyError when
+    somebody else has it."""
 
     def __init__(
         self,
@@ -112,10 +114,19 @@ class LocalMachine(Executor):
         headers: str | None,
         lease_s: float = LEASE_S,
         deadline: Deadline | None = None,
+        by_daemon: bool = False,
     ) -> None:
-        super().__init__(place, libbpf=libbpf, lease_s=lease_s, deadline=deadline)
+        def leased() -> SchedulerHolder:
+            from autotune.service.leased import LeasedHolder
+
+            return LeasedHolder(lease_s=lease_s, deadline=deadline)
+
+        holding = leased if by_daemon else None
+        super().__init__(place, libbpf=libbpf, lease_s=lease_s, deadline=deadline, holding=holding)
         self._info = describe_machine("host", why, "none")
         self._headers = headers
+        if by_daemon:
+            self._ready_holder()
 
     @property
     def info(self) -> MachineInfo:

@@ -14,11 +14,10 @@ from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
 from autotune.knowledge.best import Whereabouts
-from autotune.machine import here
+from autotune.machine import here, ways
 from autotune.machine.base import Machine, Place
 from autotune.machine.vm import healing, kernels
 from autotune.schedext import kernel as sched_ext
-from autotune.schedext.holding.client import privilege_problem
 
 if TYPE_CHECKING:
     from autotune.machine.vm.resilient import ResilientVM
@@ -56,7 +55,8 @@ def host_problem() -> str | None:
         return "the host kernel has no sched_ext"
     if sched_ext.too_old(os.uname().release):
         return f"the host kernel {os.uname().release} is older than {sched_ext.LEAST_KERNEL}, which schedulers need"
-    return privilege_problem()
+    found = ways.way()
+    return found.problem if found.name is None else None
 
 
 def describe(kind: MachineKind, *, cpus: int | None, memory_bytes: int | None, kernel: Path | None) -> str:
@@ -141,7 +141,10 @@ def _host(place: Place, why: str, lease_s: float, listener: Listener, deadline: 
     fetched = healing.sound_parts(lambda text: listener(Warned(text)))
     libbpf = str(fetched.libbpf) if fetched and fetched.libbpf else None
     headers = str(fetched.headers) if fetched and fetched.headers else None
-    host = LocalMachine(place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s, deadline=deadline)
+    by_daemon = ways.way().name == "daemon"
+    host = LocalMachine(
+        place, why=why, libbpf=libbpf, headers=headers, lease_s=lease_s, deadline=deadline, by_daemon=by_daemon
+    )
     machine = GuardedMachine(host, lambda text: listener(Step("canary", text)))
     try:
         yield machine

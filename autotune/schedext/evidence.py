@@ -12,7 +12,7 @@ from autotune.records import (
     KernelState,
     SchedulerExit,
 )
-from autotune.schedext.holding.client import DIED, HolderClient
+from autotune.schedext.holding.client import DIED, SchedulerHolder
 from autotune.schedext.kernel import ops_matches, read_state
 
 ANEW = "it attached itself again during the run"
@@ -22,7 +22,7 @@ class EvidenceTaker:
     """Reads the kernel's state before and after a run. `holder` has the reason why a scheduler went; None for the
     baseline."""
 
-    def __init__(self, holder: HolderClient | None) -> None:
+    def __init__(self, holder: SchedulerHolder | None) -> None:
         self._holder = holder
         self._expected: str | None = None
         self._before: KernelState | None = None

@@ -46,6 +46,9 @@ class CatalogResolver:
         AutotuneError for a program that is missing or unusable, AttachError for a generated one that differs from what
         passed the gates."""
         self._catalog.validate(candidate)
+        return replace(self._resolved(candidate), candidate=candidate.alone.key)
+
+    def _resolved(self, candidate: Candidate) -> AttachSpec:
         scheduler = self._catalog.get(candidate.scheduler)
         if scheduler.kind == "binary":
             return program_spec(candidate, scheduler, self._places)

@@ -20,7 +20,7 @@ WARM_UP = "warmup"
 
 
 @dataclass(frozen=True)
-class Compared:
+class SessionChange:
     """EEVDF or a candidate in both sessions."""
 
     key: str
@@ -29,7 +29,7 @@ class Compared:
     then: PastSession
 
 
-def with_earlier(session: Session, knowledge: Knowledge) -> list[Compared]:
+def with_earlier(session: Session, knowledge: Knowledge) -> list[SessionChange]:
     """Return EEVDF and the earlier winner, as far as both sessions have runs of them that count; nothing without an
     earlier session. Raises AutotuneError when the store cannot be read."""
     then = next(_earlier(session, knowledge), None)
@@ -46,7 +46,7 @@ def with_earlier(session: Session, knowledge: Knowledge) -> list[Compared]:
             session.workload.goal,
         )
         if change is not None:
-            found.append(Compared(key, change, then))
+            found.append(SessionChange(key, change, then))
     return found
 
 

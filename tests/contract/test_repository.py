@@ -73,7 +73,9 @@ def test_prices_that_were_edited_by_hand_are_found(tmp_path: Path) -> None:
     assert (shown.returncode, "does not agree" in shown.stderr) == (1, True)
 
 
-SCRIPTS = ("autotune", "test", "bench", "batches", "simulate", "schedulers-doc", "model-prices", "lock")
+SCRIPTS = (
+    "autotune", "test", "bench", "batches", "simulate", "schedulers-doc", "model-prices", "lock", "install-daemon"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*(f"scripts/{name}" for name in SCRIPTS), ".ci/run"])

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
@@ -75,6 +76,25 @@ def holder_argv(libbpf: str | None, token: str) -> list[str]:
 def privilege_problem() -> str | None:
     """Return why the holder cannot be started as root, as a clause; None when it can."""
     return program_problem(HOLDER)
+
+
+class SchedulerHolder(Protocol):
+    """Whoever attaches for a machine: a holder of our own, or a service. Its methods are those of HolderClient."""
+
+    attachment: Attachment | None
+
+    def attach(self, spec: AttachSpec) -> Attachment: ...
+
+    def detach(self) -> Detachment: ...
+
+    def check(self) -> None: ...
+
+    @property
+    def is_dead(self) -> bool: ...
+
+    def exit_record(self) -> SchedulerExit | None: ...
+
+    def close(self) -> None: ...
 
 
 class HolderClient:

@@ -11,7 +11,7 @@ import pytest
 
 from autotune.knowledge.store import Knowledge
 from autotune.records import BASELINE, Session, Trial
-from autotune.session.comparison import Compared, with_earlier
+from autotune.session.comparison import SessionChange, with_earlier
 from tests.support import sessions
 
 WINNER = sessions.BATCH.key
@@ -37,7 +37,7 @@ def session(name: str, eevdf_s: float, winner_s: float | None = None, **changed:
     return sessions.session(id=name, trials=(warm_up, *runs), **{"winner": WINNER if winner_s else None, **changed})
 
 
-def compared(now: Session, knowledge: Knowledge) -> dict[str, Compared]:
+def compared(now: Session, knowledge: Knowledge) -> dict[str, SessionChange]:
     return {one.key: one for one in with_earlier(now, knowledge)}
 
 
