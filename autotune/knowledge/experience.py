@@ -19,10 +19,9 @@ from autotune.knowledge.best import Whereabouts
 from autotune.knowledge.past import PastResult, PastSession
 from autotune.records import BASELINE, Candidate, MachineInfo, is_baseline
 
-MOST_CHECKED = 2
-"""Most candidates of a session without a winner that are checked again."""
-MORE_TIME = 2.0
-"""Times an earlier session's time from which a budget is larger: then more is tried."""
+MOST_CHECKED = 1
+"""Most candidates of a session without a winner that are checked again: a confirmation of one that is as good as EEVDF
+takes many pairs."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,6 @@ class Experience:
     """Candidates that were slower, or could not run: the kernel ejected them, or the command failed under them."""
     contenders: tuple[KnownCandidate, ...] = ()
     """Where the last whole session under the conditions of now found no winner: those that came closest."""
-    tried_s: float = 0.0
-    """How long that session took."""
 
     @property
     def known_best(self) -> KnownCandidate | None:
@@ -62,7 +59,6 @@ def of_sessions(sessions: Sequence[PastSession], here: Whereabouts) -> Experienc
         good=tuple(sorted(_good(sessions, here), key=lambda one: len(one.stale))),
         bad=tuple(_bad(fresh)),
         contenders=tuple(_contenders(answer)) if answer is not None and open_now else (),
-        tried_s=answer.elapsed_s if answer is not None and open_now else 0.0,
     )
 
 

@@ -2,7 +2,7 @@
 """Any planner, beginning with what earlier sessions found: the known best first, the known bad not at all.
 
 Where the answer is known, it is only checked: with a known best of this very command, or where the last session found
-no winner and this one has no more time, those candidates alone are raced; as soon as one leads, nothing else is tried.
+no winner, those candidates alone are raced; as soon as one leads, nothing else is tried.
 Otherwise winners that are stale, and those of similar commands, go before what the planner proposes.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 
 from autotune.errors import AutotuneError
-from autotune.knowledge.experience import MORE_TIME, Experience, KnownCandidate
+from autotune.knowledge.experience import Experience, KnownCandidate
 from autotune.planner.base import Planner, Situation
 from autotune.records import Candidate, CandidateResult, Proposal, Spending
 from autotune.schedext.catalogue.catalog import Catalog
@@ -108,8 +108,6 @@ class Informed:
         known = own.known_best
         if known is not None:
             return self._able([known])[: situation.candidates_affordable]
-        if situation.budget_left_s > MORE_TIME * own.tried_s:
-            return []
         return self._able(own.contenders)[: situation.candidates_affordable]
 
     def _settled(self, results: Sequence[CandidateResult], own: Experience) -> str | None:

@@ -121,7 +121,7 @@ class TestInformed(PlannerSuite):
                 chosen = drawn.sample(candidates, drawn.randint(0, 3))
                 return tuple(KnownCandidate(one, "it is known", stale) for one in chosen)
 
-            own = Experience(some(("the kernel was another",)) + some(), some(), some(), drawn.choice([0.0, 1e9]))
+            own = Experience(some(("the kernel was another",)) + some(), some(), some())
             return Recollection(own, some())
 
         def begin(seed: int) -> Planner:
