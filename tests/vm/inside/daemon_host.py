@@ -87,7 +87,8 @@ def autotune(*words: str) -> list[str]:
 
 
 def env() -> dict[str, str]:
-    return {**os.environ, "HOME": str(HOME), "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))}
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    return {**os.environ, "HOME": str(HOME), "XDG_CACHE_HOME": cache}
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
