@@ -11,8 +11,9 @@ import os
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError
-from autotune.schedext.holding.client import privilege_problem
+from autotune.schedext.holding.client import LEASE_S, HolderClient, SchedulerHolder, privilege_problem
 from autotune.service import client as service
 
 WayName: TypeAlias = Literal["root", "daemon", "sudo"]
@@ -58,3 +59,14 @@ def _daemon_problem() -> str | None:
     except AutotuneError as error:
         return error.message
     return None
+
+
+def holder(*, libbpf: str | None = None, lease_s: float = LEASE_S, deadline: Deadline | None = None) -> SchedulerHolder:
+    """Return what attaches schedulers here: the lease of a daemon, else a holder of our own. What it is to attach by a
+    daemon must name its candidate (`AttachSpec.candidate`). Raises BusyError when somebody else has the lease,
+    PrivilegeError where nothing leads to root."""
+    if way().name == "daemon":
+        from autotune.service.leased import LeasedHolder
+
+        return LeasedHolder(lease_s=lease_s, deadline=deadline)
+    return HolderClient(libbpf=libbpf, lease_s=lease_s, deadline=deadline)

@@ -10,7 +10,7 @@ import pytest
 
 from autotune.errors import AutotuneError, NoMachineError, PrivilegeError
 from autotune.machine import ways
-from autotune.service import client
+from autotune.service import client, leased
 
 
 class Answering:
@@ -62,3 +62,14 @@ def test_the_first_that_works_is_taken(
 def test_a_daemon_that_refuses_is_named_where_nothing_else_works(here: Any) -> None:
     assert here(7, NONE, "no sudo").problem == "no sudo"
     assert here(7, REFUSED, "no sudo").problem == "no sudo; you may not use the daemon"
+
+
+@pytest.mark.parametrize(("daemon", "made"), [(None, "leased"), (NONE, "own")])
+def test_what_attaches_is_the_daemon_where_that_is_the_way(
+    here: Any, monkeypatch: pytest.MonkeyPatch, daemon: AutotuneError | None, made: str
+) -> None:
+    here(7, daemon, None)
+    monkeypatch.setattr(leased, "LeasedHolder", lambda **_options: "leased")
+    monkeypatch.setattr(ways, "HolderClient", lambda **_options: "own")
+    found: Any = ways.holder()
+    assert found == made
