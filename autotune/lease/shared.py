@@ -30,7 +30,7 @@ if __name__ == "__main__":
 from autotune import durable
 from autotune.errors import BusyError, as_ours
 from autotune.lease import sharing
-from autotune.lease.sharing import Connection, Reached
+from autotune.lease.sharing import LeaseLine, Reached
 
 FIRST_S = 5.0
 """How long to wait for the first run, which started this process."""
@@ -62,7 +62,7 @@ class ShareKeeper:
         self._place = place
         self._listener = listener
         self._scheduler = scheduler
-        self._lines: list[Connection] = []
+        self._lines: list[LeaseLine] = []
         self._spec: str | None = None
         """What is attached; None while nothing is."""
         self._ops = ""
@@ -106,16 +106,16 @@ class ShareKeeper:
             if len(self._lines) >= MOST_RUNS or not _is_own(connection):
                 connection.close()
             else:
-                self._lines.append(Connection(connection))
+                self._lines.append(LeaseLine(connection))
 
-    def _hear(self, line: Connection) -> None:
+    def _hear(self, line: LeaseLine) -> None:
         for message in line.receive():
             self._answer(line, message)
         if line.is_closed:
             self._lines.remove(line)
             line.close()
 
-    def _answer(self, line: Connection, message: dict[str, Any]) -> None:
+    def _answer(self, line: LeaseLine, message: dict[str, Any]) -> None:
         spec, started_s = str(message.get("spec", "")), time.monotonic()
         self._was_asked = True
         if self._spec is None:

@@ -88,7 +88,7 @@ class Reached:
 # --- talking --------------------------------------------------------------------------------------------
 
 
-class Connection:
+class LeaseLine:
     """One side of a connection: whole messages out, whole messages in."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -141,7 +141,7 @@ class Share:
         why = refusal(self._place, spec)
         if why is not None:
             raise NoShare(why)
-        self._line: Connection | None = None
+        self._line: LeaseLine | None = None
         self._started: int | None = None
         self._tries = 0
         self._until_s = time.monotonic() + START_S
@@ -184,7 +184,7 @@ class Share:
         if line is not None:
             line.close()
 
-    def _take(self, line: Connection) -> None:
+    def _take(self, line: LeaseLine) -> None:
         for message in line.receive():
             if "refused" in message:
                 self.close()
@@ -198,7 +198,7 @@ class Share:
             if self._tries >= TRIES:
                 raise NoShare("the process that attaches schedulers ended")
 
-    def _connected(self) -> Connection | None:
+    def _connected(self) -> LeaseLine | None:
         """Connect to the keeper, and start one where there is none. Raises NoShare when none comes."""
         if self._line is not None:
             return self._line
@@ -212,7 +212,7 @@ class Share:
             return None
         finally:
             place.close()
-        self._line, self._started = Connection(connection), None
+        self._line, self._started = LeaseLine(connection), None
         self._line.send({"spec": self._spec})
         return self._line
 

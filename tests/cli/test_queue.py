@@ -114,6 +114,6 @@ def test_without_a_daemon_it_is_said_how_to_get_one(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
     refused = run(*command)
     assert refused.exit_code == 1
-    assert "No daemon is running." in error_of(refused)
+    assert "no daemon is running" in error_of(refused)
     assert "autotune daemon" in error_of(refused)
     assert "No daemon is running." in run("status").stdout

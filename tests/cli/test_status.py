@@ -21,6 +21,7 @@ from tests.support.command_line import error_of, run
 @pytest.fixture(autouse=True)
 def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("AUTOTUNE_SOCKET", str(tmp_path / "nobody"))
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -40,7 +41,7 @@ def say(monkeypatch: pytest.MonkeyPatch, now: HostScheduler) -> str:
     ],
 )
 def test_what_is_attached_is_a_sentence(monkeypatch: pytest.MonkeyPatch, now: HostScheduler, text: str) -> None:
-    assert say(monkeypatch, now) == f"{text} No session of yours is running."
+    assert say(monkeypatch, now) == f"{text} No session of yours is running. No daemon is running."
 
 
 def test_who_attached_it_and_when_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
