@@ -18,7 +18,7 @@
 /* How long a task may run before it is compared with those that wait. */
 AT_KNOB(u64, slice_us, 20000);
 /* The largest head start, and so the longest that others wait for it. */
-AT_KNOB(u64, age_limit_ms, 4000);
+AT_KNOB(u64, age_limit_ms, 1500);
 /* A task that wakes goes first when it has used less CPU time than this lately; sleeping wins it back. */
 AT_KNOB(u64, brief_us, 4000);
 
