@@ -89,7 +89,7 @@ def _sentence(one: SessionChange, is_time: bool) -> str:
     import time
 
     day = time.strftime("%Y-%m-%d", time.gmtime(one.then.started_at))
-    return f"SessionChange with the session of {day} (Linux {one.then.kernel}): {_changed(one, is_time)}."
+    return f"Compared with the session of {day} (Linux {one.then.kernel}): {_changed(one, is_time)}."
 
 
 def _changed(one: SessionChange, is_time: bool) -> str:
