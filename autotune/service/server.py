@@ -416,7 +416,8 @@ class Server:
         self._tell_watchers(job.id)
 
     def _hear_job(self) -> None:
-        assert self._process is not None
+        if self._process is None:  # its end was handled first, of two events that came at once
+            return
         data = self._process.read()
         if data:
             self._pass_output(self._process.job.id, data)

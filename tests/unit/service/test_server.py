@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.records import Identity
 from autotune.service import leases, places
+from autotune.service import running as job_process
 from autotune.service.client import ServiceClient
-from autotune.service.jobs import JobQueue
+from autotune.service.jobs import Job, JobQueue
 from autotune.service.leases import Answer
 from autotune.service.peers import Gate
 from autotune.service.running import account_name
@@ -41,6 +43,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def service(shared: Service, tmp_path: Path) -> Service:
     """One that others use too; the jobs of this test are in a directory of its own."""
     shared.here = tmp_path
+    assert shared.process is not None
+    if shared.process.poll() is not None:
+        shared.start()
     return shared
 
 
@@ -51,8 +56,20 @@ def mortal(tmp_path: Path) -> Iterator[Service]:
         yield started
 
 
+_open: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """A test that fails leaves no connections to those after it."""
+    yield
+    while _open:
+        _open.pop().close()
+
+
 def raw(service: Service) -> socket.socket:
     one = socket.socket(socket.AF_UNIX)
+    _open.append(one)
     one.settimeout(30)
     one.connect(str(service.socket))
     return one
@@ -170,6 +187,27 @@ def test_a_job_with_a_wrong_field_is_refused_and_nothing_is_queued(service: Serv
     with pytest.raises(UsageError):
         service.submit("true", **wrong)
     assert service.client().request("status")["jobs"] == before
+
+
+def test_output_and_end_may_come_at_once_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop whose selector says that the process ended before it says that there is output, as happens under load."""
+    me = Identity(os.geteuid() or 4242, os.getegid() or 4242)
+    monkeypatch.setattr(
+        job_process, "argv_of", lambda _job: ["/bin/sh", "-c", "echo one; (sleep 0.1; echo two) & exit 0"]
+    )
+    queue = JobQueue(tmp_path / "queue")
+    queue.submit(Job(0, me, "me", "x", ("x",), "/", "", {"PATH": os.environ["PATH"]}))
+    with places.listening(tmp_path / "socket", None) as listening:
+        server = Server(listening, queue, Gate())
+        server._start_next()
+        process = server._process
+        assert process is not None
+        wait_until(process.has_ended)
+        server._end_job()
+        server._hear_job()
+        server.stop()
+        server.run()
+    assert (queue.get(1).state, queue.log(1)) == ("finished", b"one\n")
 
 
 # --- its own end -------------------------------------------------------------------------------------------

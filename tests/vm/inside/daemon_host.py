@@ -157,7 +157,7 @@ def one_lease() -> None:
     seen["wrong"] = {str(text): attached(first, text) for text in WRONG}
     seen["a path"] = attached(first, "at_nothing", spec={"ops": "x", "object_path": "/tmp/mine.o"}, libbpf="/tmp/x.so")
     seen["still attached"] = state()
-    kept = hostile()
+    kept = hostile(first)
     seen["beside 200"] = [len(kept), first.request("detach", timeout_s=ATTACH_S)["state"]["state"]]
     for one in kept:
         one.close()
@@ -175,8 +175,9 @@ def one_lease() -> None:
     second.close()
 
 
-def hostile() -> list[socket.socket]:
-    """200 connections that say what nobody should, most of them left open in the middle of a line."""
+def hostile(beside: ServiceClient) -> list[socket.socket]:
+    """200 connections that say what nobody should, most of them left open in the middle of a line. The client beside
+    them says that it is there, as autotune does."""
     kept = []
     for piece in BYTES * 25:
         one = socket.socket(socket.AF_UNIX)
@@ -187,6 +188,7 @@ def hostile() -> list[socket.socket]:
             one.sendall(piece)
             one.sendall(b'{"id":1,"op":"attach"')
         kept.append(one)
+        beside.beat()
     return kept
 
 
