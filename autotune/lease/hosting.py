@@ -86,9 +86,9 @@ class SharedHost:
             self._stack.close()
 
     def _again(self, known: Remembered, stack: contextlib.ExitStack) -> Attachment:
-        from autotune.schedext.holding.client import HolderClient
+        from autotune.machine import ways
 
-        client = HolderClient(libbpf=known.libbpf)
+        client = ways.holder(libbpf=known.libbpf)
         stack.callback(client.close)
         self._attached = client
         return client.attach(known.attach)
@@ -111,7 +111,7 @@ class SharedHost:
         return attachment
 
     def _why(self) -> str:
-        """Detach what is left, and return why the kernel let it go; empty where that is not known."""
+        """Detach what is left, and return why the kernel detached it; empty where that is not known."""
         attached, self._attached = self._attached, None
         if attached is None:
             return ""
