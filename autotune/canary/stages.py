@@ -32,9 +32,10 @@ _HOG_CPU_S = 120
 
 class Hogs:
     """The canary's load: tasks that always want the CPU, one a CPU, so that the scheduler has to choose. Nice 19
-    disturbs others least. They end with us, even on SIGKILL, and in any case after two minutes of CPU time."""
+    disturbs others least. They end with us, even on SIGKILL (each looks whether we are there every few milliseconds of
+    its own CPU time, of which a busy machine gives it little), and in any case after two minutes of CPU time."""
 
-    _SCRIPT = 'ulimit -t "$2"; while kill -0 "$1"; do i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; done'
+    _SCRIPT = 'ulimit -t "$2"; while kill -0 "$1"; do i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; done'
 
     def __init__(self, count: int | None = None) -> None:
         self._count = len(os.sched_getaffinity(0)) if count is None else count
