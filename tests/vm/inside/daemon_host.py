@@ -22,7 +22,7 @@ from typing import Any
 
 from autotune.errors import AutotuneError
 from autotune.machine import ways
-from autotune.service.client import ServiceClient
+from autotune.service.client import NoDaemon, ServiceClient
 from autotune.service.places import SYSTEM
 
 TESTER, STRANGER, GROUP = 4242, 4343, 4250
@@ -56,7 +56,8 @@ def installed() -> list[str]:
 
 
 def daemon(argv: list[str]) -> subprocess.Popen[bytes]:
-    """Start the service as systemd would, by its socket."""
+    """Start the service as systemd would, by its socket, and wait until it answers: there is a moment between the name
+    of the socket and somebody who listens there."""
     SYSTEM.parent.mkdir(exist_ok=True)
     SYSTEM.unlink(missing_ok=True)
     by_socket = ["systemd-socket-activate", "-l", str(SYSTEM), "-E", "PATH", "-E", "HOME", "-E", "XDG_CACHE_HOME"]
@@ -65,7 +66,13 @@ def daemon(argv: list[str]) -> subprocess.Popen[bytes]:
         time.sleep(0.05)
     os.chown(SYSTEM, 0, GROUP)  # as the unit of the socket has it
     os.chmod(SYSTEM, 0o660)
-    return started
+    while True:
+        try:
+            ServiceClient(SYSTEM).close()
+            return started
+        except NoDaemon:
+            assert started.poll() is None, "the daemon ended"
+            time.sleep(0.05)
 
 
 def state() -> str:
