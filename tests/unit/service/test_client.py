@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from autotune.records import Identity
 from autotune.service import client, peers
 from autotune.service.client import NoDaemon, ServiceClient
 from autotune.service.peers import PeerProcess
+from tests.support.service_program import wait_until
 
 
 @contextmanager
@@ -107,10 +107,7 @@ def test_one_that_grants_leases_is_found(tmp_path: Path) -> None:
 def test_one_that_is_gone_is_seen_without_asking(tmp_path: Path) -> None:
     with saying(tmp_path / "socket", hello(True), then_close=True):
         found = ServiceClient(tmp_path / "socket")
-        deadline_s = time.monotonic() + 60.0  # the other side closes when it comes to it
-        while not found.is_closed and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        assert found.is_closed
+        wait_until(lambda: found.is_closed)
         with pytest.raises(NoDaemon, match="failed"):
             found.request("status")
         found.beat()
