@@ -45,6 +45,8 @@ RESERVED_PARAMETER = "scheduler"
 """hyperfine's JSON names the scheduler of a result by this parameter."""
 LEAST_RUN_S = 0.1
 """Shortest time that one run takes, with all that is around it."""
+LEAST_BOOT_S = 1.0
+"""No micro-VM boots in less, even with KVM."""
 
 
 class Needs(Protocol):
@@ -349,10 +351,12 @@ def _budget(start: Start) -> None:
     of_baseline = settings.warmup + max(BASELINE_RUNS, settings.least_rounds)
     runs = points * of_baseline + LEAST_RACE_RUNS
     run_s, why = _known_run_s(start)
-    if settings.budget < runs * run_s:
+    boot_s = LEAST_BOOT_S if start.place == "vm" else 0.0
+    if settings.budget < boot_s + runs * run_s:
+        before = "a boot and " if boot_s else ""
         raise UsageError(
-            f"a budget of {settings.budget:g} s is too small for one candidate: that takes {runs} runs{why}",
-            hint=f"give --budget {max(1, round(2 * runs * run_s + 0.5))}s or more",
+            f"a budget of {settings.budget:g} s is too small for one candidate: that takes {before}{runs} runs{why}",
+            hint=f"give --budget {max(1, round(2 * (boot_s + runs * run_s) + 0.5))}s or more",
         )
 
 

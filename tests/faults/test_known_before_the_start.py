@@ -64,6 +64,7 @@ KNOWN: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--input", "nowhere/x", "true"), 2, "--input nowhere/x: No such file or directory"),
     (("--apply", "true"), 2, "--apply keeps the winner on the host, which is not possible"),
     (("--budget", "200ms", "true"), 2, "a budget of 0.2 s is too small for one candidate"),
+    (("--budget", "1s", "true"), 2, "a budget of 1 s is too small for one candidate: that takes a boot and 6 runs"),
     (("--json", "nowhere/r.json", "true"), 2, "--json nowhere/r.json cannot be written: No such file or directory"),
     (("--json", "text/r.json", "true"), 2, "--json text/r.json cannot be written: Not a directory"),
     (("--export-csv", "/proc/r.csv", "true"), 2, "--export-csv /proc/r.csv cannot be written"),
@@ -84,7 +85,7 @@ KNOWN: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (
         ("--param", "n=1,2,3,4", "--budget", "1s", "echo {n}"),
         2,
-        "a budget of 1 s is too small for one candidate: that takes 18",
+        "a budget of 1 s is too small for one candidate: that takes a boot and 18",
     ),
 )
 
