@@ -14,6 +14,7 @@ import typer
 
 from autotune import reading
 from autotune.commands import completion
+from autotune.commands.output import write_new
 from autotune.commands.workloads import current_directory
 from autotune.errors import AutotuneError, UsageError
 
@@ -80,7 +81,7 @@ def _export(
         choice = _of_report(report) if report is not None else _of_history(str(current_directory()))
     catalog.validate(choice.candidate)
     text = export.text(known, winner(choice.candidate, choice.why, catalog, needs_path=known != "scx-loader"))
-    _write(text, output, force=force)
+    write_new(text, output, "--output", force=force)
 
 
 @dataclass(frozen=True)
@@ -162,16 +163,3 @@ def own_command() -> tuple[str, ...]:
     if found is not None and os.path.basename(found) == "autotune":
         return (os.path.abspath(found),)
     return (sys.executable, "-m", "autotune")
-
-
-def _write(text: str, output: Path | None, *, force: bool) -> None:
-    from autotune.views import exports
-
-    if output is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists already", hint="--force writes over it")
-    exports.check_writable(output, "--output")
-    exports.write(output, text, "--output")

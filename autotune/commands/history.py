@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from autotune.commands.output import write_new
 from autotune.commands.printing import columns, print_json, print_lines
 from autotune.errors import UsageError
 
@@ -147,7 +147,7 @@ def _export(
     else:
         document = {"kind": _KIND, "autotune": __version__, "sessions": [to_json(one) for one in sessions]}
         document["profiles"] = profiles
-    _write(json.dumps(document, indent=1) + "\n", output, force=force)
+    write_new(json.dumps(document, indent=1) + "\n", None if output == Path("-") else output, "FILE", force=force)
 
 
 @app.command("import")
@@ -266,16 +266,3 @@ def _last(archive: History) -> PastSession:
     from autotune.knowledge import archive as kept
 
     return kept.require(archive.newest(str(current_directory()), 1), "in this directory")[0]
-
-
-def _write(text: str, output: Path, *, force: bool) -> None:
-    from autotune.views import exports
-
-    if output == Path("-"):
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists already", hint="--force writes over it")
-    exports.check_writable(output, "FILE")
-    exports.write(output, text, "FILE")

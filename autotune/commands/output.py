@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from autotune.commands.printing import encode_anything, say
-from autotune.errors import AutotuneError
+from autotune.errors import AutotuneError, UsageError
 from autotune.views.steady import Steady, reader_left, stdout_was_closed
 
 
@@ -26,6 +27,21 @@ def all_shown(stream: Steady) -> bool:
     if stream.lost is not None and not reader_left(stream.lost):
         say(_unwritten("some of the output could not be printed", stream.lost))
     return stream.lost is None
+
+
+def write_new(text: str, path: Path | None, option: str, *, force: bool) -> None:
+    """Write a text to standard output (None) or to a file that `option` names; one that is there only with `force`.
+    Raises UsageError, AutotuneError."""
+    from autotune.views import exports
+
+    if path is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists already", hint="--force writes over it")
+    exports.check_writable(path, option)
+    exports.write(path, text, option)
 
 
 class Document:

@@ -27,8 +27,6 @@ from autotune.wire import from_json
 
 MOST_SEARCHED = 5000
 """Newest sessions that are searched."""
-LEAST_PREFIX = 3
-"""Fewest characters of a session's name that may stand for it."""
 _NAME = re.compile(r"[0-9a-f]{3,8}")
 _COLUMNS = (
     "s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.project AS project, w.metric AS metric, "

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import error_of, run
-from tests.support.service_program import Service, running, wait_until
+from tests.support.service_program import Service, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

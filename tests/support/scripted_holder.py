@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from autotune.deadline import Deadline
@@ -56,10 +54,3 @@ def scripted(
     """A holder that does what is asked of it, or something else."""
     code = SCRIPT.format(top=str(TOP), attach=attach, detach=detach, exit=exit, record=record)
     return HolderClient(argv=[sys.executable, "-S", "-E", "-c", code], deadline=deadline)
-
-
-def wait_until(wanted: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not wanted():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -12,13 +12,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from autotune.service.client import ServiceClient
+from tests.support.waiting import PATIENCE_S, wait_until
 
 TOP = Path(__file__).resolve().parents[2]
 UID = 4242
@@ -31,7 +31,6 @@ running.argv_of = lambda job: ["/bin/sh", "-c", f"cd {job.cwd}; exec 2>&1; {job.
 running.STEPS = tuple((number, 1.0) for number, _ in running.STEPS)
 sys.exit(daemon.main())
 """
-PATIENCE_S = 60.0
 
 
 def as_ordinary_user() -> list[str]:
@@ -129,10 +128,3 @@ def running(top: Path, *options: str, as_root: bool = False) -> Iterator[Service
         yield service.start()
     finally:
         service.close()
-
-
-def wait_until(wanted: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not wanted():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

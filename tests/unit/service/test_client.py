@@ -19,7 +19,7 @@ from autotune.records import Identity
 from autotune.service import client, peers
 from autotune.service.client import NoDaemon, ServiceClient
 from autotune.service.peers import PeerProcess
-from tests.support.service_program import wait_until
+from tests.support.waiting import wait_until
 
 
 @contextmanager

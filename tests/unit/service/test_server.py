@@ -28,7 +28,8 @@ from autotune.service.leases import Answer
 from autotune.service.peers import Gate
 from autotune.service.running import account_name
 from autotune.service.server import Server
-from tests.support.service_program import Service, as_ordinary_user, running, wait_until
+from tests.support.service_program import Service, as_ordinary_user, running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

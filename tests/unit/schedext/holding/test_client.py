@@ -21,7 +21,8 @@ from autotune.records import KernelState
 from autotune.schedext.holding import client as module
 from autotune.schedext.holding import holder as holder_module
 from autotune.schedext.holding.client import HolderClient, holder_argv
-from tests.support.scripted_holder import DIE, EEVDF, HANG, OURS, SPEC, scripted, show, wait_until
+from tests.support.scripted_holder import DIE, EEVDF, HANG, OURS, SPEC, scripted, show
+from tests.support.waiting import wait_until
 
 # --- starting it -----------------------------------------------------------------------------------------
 
