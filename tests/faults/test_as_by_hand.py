@@ -39,8 +39,9 @@ from autotune.session.tuner import tune
 from tests.support import sessions
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
-from tests.support.run_specs import NOBODY, is_gone, needs_root, shell, wait_until
+from tests.support.run_specs import NOBODY, needs_root, shell, wait_until
 from tests.support.scripted_machine import a_run
+from tests.support.waiting import is_gone
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = {"PATH": os.environ["PATH"]}

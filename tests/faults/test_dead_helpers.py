@@ -29,8 +29,8 @@ from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from tests.support.hands import Hands
 from tests.support.list_planner import ListPlanner, resolve
-from tests.support.run_specs import is_gone
 from tests.support.scripted_machine import ScriptedMachine, a_run
+from tests.support.waiting import is_gone
 
 ENV = {"PATH": os.environ["PATH"]}
 PATIENCE_S = 30.0

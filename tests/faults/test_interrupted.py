@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.run_specs import group_is_gone, wait_until
+from tests.support.run_specs import wait_until
+from tests.support.waiting import group_is_gone
 
 pytestmark = pytest.mark.slow
 

@@ -151,22 +151,21 @@ class Simulation:
     def __init__(self, world: World, seed: int) -> None:
         self.world = world
         self.rng = random.Random(seed)
+        self.speedups = {BASELINE: 1.0, **world.speedups}
+        self.seen: set[str] = set()
+        self.level = 0.0
+        self.runs = 0
+        self.verdict_runs: int | None = None
         self.race = Race(
             list(world.speedups),
             goal="min",
             rng=random.Random(-seed - 1),
             min_effect=world.min_effect,
             statistic=Statistic.named(world.statistic),
+            baseline_values=[self.wall_s(BASELINE) for _ in range(BASELINE_RUNS)],
         )
-        self.speedups = {BASELINE: 1.0, **world.speedups}
-        self.seen: set[str] = set()
-        self.level = 0.0
-        self.runs = 0
-        self.verdict_runs: int | None = None
 
     def play(self) -> None:
-        for _ in range(BASELINE_RUNS):
-            self.wall_s(BASELINE)
         judged = Statistic.named(self.world.statistic)
         most = budget.MOST_RESERVED_RUNS if judged is None else 2 * judged.most_pairs
         reserved = budget.reserve(self.world.runs - self.runs, most)

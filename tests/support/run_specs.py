@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from autotune.measure import client as measure_client
-from autotune.measure import descendants
 from autotune.measure.client import shell_argv
 from autotune.records import RunSpec
 
@@ -35,16 +34,6 @@ def shell(command: str, **fields: Any) -> RunSpec:
 
 def python(code: str, **fields: Any) -> RunSpec:
     return spec(measure_client.helper_python(), "-S", "-E", "-c", code, **fields)
-
-
-def is_gone(pid: int) -> bool:
-    """Ended; a zombie that its new parent has not reaped yet counts."""
-    return all(process.pid != pid or process.state == "Z" for process in descendants.processes())
-
-
-def group_is_gone(group: int) -> bool:
-    """Return whether a process group has ended; zombies that their new parent has not reaped yet count as ended."""
-    return all(process.group != group or process.state == "Z" for process in descendants.processes())
 
 
 def wait_until(what: Callable[[], bool], limit_s: float) -> bool:

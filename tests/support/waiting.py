@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from autotune.measure import descendants
+
 PATIENCE_S = 60.0
 """So long that only what never happens is missed, on a busy machine too."""
 
@@ -16,3 +18,13 @@ def wait_until(wanted: Callable[[], bool]) -> None:
     while not wanted():
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether a process has ended. A zombie has: what inherits orphans may reap them late or never."""
+    return all(process.pid != pid or process.state in "ZX" for process in descendants.processes())
+
+
+def group_is_gone(group: int) -> bool:
+    """Return whether every process of a process group has ended; zombies have."""
+    return all(process.group != group or process.state in "ZX" for process in descendants.processes())

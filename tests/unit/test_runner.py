@@ -17,7 +17,8 @@ from autotune.measure import client as measure_client
 from autotune.measure.client import Runner
 from autotune.records import Identity, Run, RunSpec
 from autotune.runner import SPEC_DEFAULTS
-from tests.support.run_specs import NOBODY, PATH, SCHED_EXT, is_gone, needs_root, python, shell, spec, wait_until
+from tests.support.run_specs import NOBODY, PATH, SCHED_EXT, needs_root, python, shell, spec, wait_until
+from tests.support.waiting import is_gone
 
 # --- what a run shows ---
 

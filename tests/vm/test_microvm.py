@@ -21,6 +21,7 @@ from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.resilient import ResilientVM
 from autotune.records import RunSpec
 from tests.support.guest import guest_env, guest_run, own_vm
+from tests.support.waiting import is_gone, wait_until
 
 pytestmark = [pytest.mark.vm, pytest.mark.slow]
 
@@ -180,7 +181,4 @@ def test_a_vm_goes_when_the_process_that_started_it_is_killed(tmp_path: Path) ->
     qemu = int(starter.stdout.readline())
     starter.kill()
     starter.wait()
-    deadline = time.monotonic() + 60.0
-    while Path(f"/proc/{qemu}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{qemu}").exists() or "Z" in Path(f"/proc/{qemu}/stat").read_text().split()[2]
+    wait_until(lambda: is_gone(qemu))

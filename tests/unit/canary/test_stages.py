@@ -22,6 +22,7 @@ from autotune.records import Attachment, Detachment, SchedulerExit
 from autotune.schedext.kernel import read_state
 from tests.support.run_specs import wait_until
 from tests.support.sysfs_kernel import OPS, STALLED, SYSRQ, UNREGISTERED, Kernel, ScriptedProbe, later
+from tests.support.waiting import is_gone
 
 # --- whose fault it is -----------------------------------------------------------------------------------
 
@@ -309,13 +310,10 @@ def test_the_load_is_the_system_s_whatever_the_path_leads_to(tmp_path: Path, mon
 def test_the_load_ends_with_the_canary_and_with_us() -> None:
     with Hogs(2) as load:
         pids = [hog.pid for hog in load._hogs]
-        assert all(os.path.exists(f"/proc/{pid}") for pid in pids)
-    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+        assert not any(is_gone(pid) for pid in pids)
+    assert all(is_gone(pid) for pid in pids)
 
     code = "from autotune.canary import Hogs\nimport os\nload = Hogs(1).__enter__()\n"
     code += "print(load._hogs[0].pid, flush=True)\nos.kill(os.getpid(), 9)\n"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stdout
-    deadline = time.monotonic() + 120.0  # at nice 19, on a busy machine, it takes a while to notice
-    while os.path.exists(f"/proc/{int(said)}") and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{int(said)}")
+    assert wait_until(lambda: is_gone(int(said)), 60.0)

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from autotune.lease import sharing
 from autotune.lease.sharing import NoShare, Share
 from tests.support import shared_keeper
-from tests.support.run_specs import is_gone, wait_until
+from tests.support.run_specs import wait_until
+from tests.support.waiting import is_gone
 
 ROOT = Path(__file__).resolve().parents[3]
 NEVER = os.pipe()[0]

@@ -21,7 +21,8 @@ import pytest
 from autotune.errors import AutotuneError, Interrupted, PrivilegeError, RunnerLost, UsageError
 from autotune.measure.client import Runner
 from autotune.records import Identity, RunSpec
-from tests.support.run_specs import NOBODY, SYSTEM_PYTHON, is_gone, needs_root, shell, spec, wait_until
+from tests.support.run_specs import NOBODY, SYSTEM_PYTHON, needs_root, shell, spec, wait_until
+from tests.support.waiting import is_gone
 
 ROOT = str(Path(__file__).resolve().parents[3])
 

@@ -12,7 +12,8 @@ import pytest
 from autotune.measure import descendants
 from autotune.measure.client import Runner
 from autotune.runner import CANCEL_GRACE_S
-from tests.support.run_specs import is_gone, shell, spec
+from tests.support.run_specs import shell, spec
+from tests.support.waiting import is_gone
 
 
 def test_a_background_child_that_holds_the_output_delays_nothing_and_is_ended(shared: Runner) -> None:

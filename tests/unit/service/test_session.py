@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from autotune.service import running
+from tests.support.waiting import is_gone, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -54,17 +55,7 @@ def test_it_ends_when_the_service_is_killed(tmp_path: Path) -> None:
     assert service.stdout is not None
     pid = int(service.stdout.readline())
     time.sleep(1.0)
-    assert Path(f"/proc/{pid}").exists()
+    assert not is_gone(pid)
     service.kill()
     service.wait()
-    end = time.monotonic() + 30
-    while _is_alive(pid):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_until(lambda: is_gone(pid))

@@ -17,6 +17,7 @@ import pytest
 from autotune.schedext.holding import fence as module
 from autotune.schedext.holding import guard as guarding
 from autotune.schedext.holding.fence import MARK, Fence, new_token
+from tests.support.waiting import is_gone
 
 ROOT = Path(__file__).resolve().parents[4]
 HOLDER = """
@@ -123,16 +124,10 @@ def wait_until(wanted: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def alive(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
-
-
 def nothing_is_left(running: Running) -> None:
     wait_until(lambda: not running.processes(), "its processes are gone")
     wait_until(lambda: not running.groups(), "its group is gone")
-    wait_until(lambda: not alive(running.guard), "its guard is gone")
+    wait_until(lambda: is_gone(running.guard), "its guard is gone")
 
 
 GROUPED = pytest.mark.parametrize("grouped", [True, False], ids=["with a group", "by the mark alone"])
@@ -155,7 +150,7 @@ def test_nothing_is_left_of_one_that_is_stopped(hold: Callable[..., Running], sh
     running.stop()
     assert running.processes() == []
     assert running.groups() == []
-    assert not alive(running.guard)
+    assert is_gone(running.guard)
 
 
 @pytest.mark.parametrize("shape", ["a script with a child", "deaf, forked twice"])
@@ -173,7 +168,7 @@ def test_the_guard_stays_until_its_holder_is_gone(hold: Callable[..., Running], 
     running = hold(SHAPES["another session"])
     os.kill(running.guard, number)
     time.sleep(0.2)
-    assert alive(running.guard)
+    assert not is_gone(running.guard)
     assert running.processes()
     running.holder.kill()
     nothing_is_left(running)
@@ -194,10 +189,10 @@ def test_a_guard_that_is_slow_to_start_guards_once_it_is_there(monkeypatch: pyte
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(guard.pid, number)
         time.sleep(0.1)
-        assert alive(guard.pid)
+        assert not is_gone(guard.pid)
     finally:
         guard.dismiss()
-    assert not alive(guard.pid)
+    assert is_gone(guard.pid)
 
 
 def test_a_guard_that_dies_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +239,7 @@ def test_one_fence_leaves_what_is_behind_another_alone(hold: Callable[..., Runni
     first.holder.kill()
     nothing_is_left(first)
     assert len(set(second.processes())) >= 2
-    assert alive(second.guard)
+    assert not is_gone(second.guard)
 
 
 def test_a_program_that_makes_groups_of_its_own_is_ended_with_them(hold: Callable[..., Running]) -> None:

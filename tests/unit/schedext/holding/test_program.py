@@ -15,6 +15,8 @@ from autotune.errors import AttachError
 from autotune.measure.capture import KeptOutput
 from autotune.records import ProgramSpec
 from autotune.schedext.holding import program as program_module
+from tests.support.run_specs import wait_until
+from tests.support.waiting import is_gone
 
 ROOT = Path(__file__).resolve().parents[4]
 HOLD = """
@@ -84,7 +86,7 @@ def test_it_dies_with_whoever_holds_it() -> None:
     child = child_of(process.pid)
     process.kill()
     process.communicate(timeout=60)
-    assert gone_within(child, 5.0)
+    assert wait_until(lambda: is_gone(child), 5.0)
 
 
 @pytest.mark.parametrize("path", ["/nonexistent/scx_x", "/etc/hostname"])
@@ -105,16 +107,3 @@ def child_of(parent: int) -> int:
             return int(found[0])
         time.sleep(0.02)
     raise AssertionError("it was not started")
-
-
-def gone_within(pid: int, limit_s: float) -> bool:
-    """Whether it is dead by then; one that nobody has reaped yet is."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
