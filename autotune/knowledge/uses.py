@@ -30,6 +30,8 @@ BUSY_S = 10.0
 DRIFT_RUNS = 5
 """Runs under the best known scheduler that decide about a drift, the newest."""
 FAILED_AGO_S = 14 * 24 * 3600.0
+NOT_AGAIN = "not attached again after a stop"
+"""How the reason begins where a run lost its scheduler by a stop (Ctrl-Z) alone."""
 BASELINE = "eevdf"
 
 
@@ -132,12 +134,12 @@ def times_of(db: sqlite3.Connection, session: str, key: str) -> Times | None:
 
 def lost_lately(db: sqlite3.Connection, workloads: Sequence[int], key: str, since: float) -> str | None:
     """Return why a scheduler was detached early in an everyday run after `since` (Unix time), and lately; None when it
-    was not."""
+    was not. A scheduler that was only not attached again after a stop is not to blame."""
     after = max(since, time.time() - FAILED_AGO_S)
     row = db.execute(
         f"SELECT lost FROM uses WHERE workload IN ({_list(workloads)}) AND key = ? AND started_at > ? "
-        "AND lost IS NOT NULL ORDER BY id DESC LIMIT 1",
-        (key, after),
+        "AND lost IS NOT NULL AND substr(lost, 1, ?) <> ? ORDER BY id DESC LIMIT 1",
+        (key, after, len(NOT_AGAIN), NOT_AGAIN),
     ).fetchone()
     return None if row is None else str(row[0])
 

@@ -102,6 +102,10 @@ def _close_all_but(kept: list[int]) -> None:
     os.closerange(first, 1 << 30)
 
 
+class _OverAlready(NothingAttached):
+    """The command ended while its scheduler was being attached."""
+
+
 class _Attendant:
     def __init__(self, plan: RunPlan, pid: int, pidfd: int, stderr: int, writing: int, started_s: float) -> None:
         self._plan = plan
@@ -185,7 +189,7 @@ class _Attendant:
             raise
         self._share = share
         if share.ops is None:
-            raise NothingAttached("it was over before the scheduler was attached")
+            raise _OverAlready("it was over before the scheduler was attached")
         after_s = time.monotonic() - self._started_s
         if self._attached_after_s is None:
             self._attached_after_s = after_s
@@ -216,13 +220,21 @@ class _Attendant:
                 self._share = None
                 while _is_stopped(self._pid) and not ending.is_over(self._pidfd, LOOK_S):
                     pass
-                try:
-                    self._join()
-                except Exception as error:
-                    self._lost = f"not attached again after a stop: {error}"
+                self._join_again()
         if self._share is not None and self._share.lost is not None:
             self._lost = self._share.lost
         return time.monotonic() - self._started_s
+
+    def _join_again(self) -> None:
+        """Have the scheduler attached after a stop, if the command is not over by then."""
+        from autotune.knowledge import uses
+
+        try:
+            self._join()
+        except _OverAlready:
+            pass  # killed while it was stopped, say: it lost nothing
+        except Exception as error:
+            self._lost = f"{uses.NOT_AGAIN}: {error}"
 
     def _is_over(self) -> bool:
         if self._share is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from autotune.knowledge.uses import NOT_AGAIN
 from autotune.machine.vm.resilient import ResilientVM
 from tests.support.guest import guest_json, guest_run
 
@@ -164,3 +165,4 @@ def test_runs_are_noted_with_what_they_ran_under_and_how_they_ended(run: Any) ->
     assert ("at_fifo:partial=true", 7, None) in noted
     assert ("at_fifo", 5, "the process that kept it attached is gone") in noted
     assert ("eevdf", -9, None) in noted
+    assert not any(lost and lost.startswith(NOT_AGAIN) for _, _, lost in noted), "killed while stopped is no loss"

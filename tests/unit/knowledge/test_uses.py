@@ -75,6 +75,13 @@ def test_one_that_was_lost_lately_is_known_and_not_for_ever(db: sqlite3.Connecti
     assert uses.lost_lately(db, [workload], "at_fifo", 9e12) is None, "a later session knows better"
 
 
+def test_a_scheduler_that_a_stop_detached_is_not_to_blame(db: sqlite3.Connection, tmp_path: Path) -> None:
+    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
+    uses.record(db, workload, use(lost="runnable task stall"))
+    uses.record(db, workload, use(lost=f"{uses.NOT_AGAIN}: another scheduler is attached"))
+    assert uses.lost_lately(db, [workload], "at_fifo", 0.0) == "runnable task stall"
+
+
 def test_a_session_that_goes_on_is_known_until_its_process_is_gone(
     db: sqlite3.Connection, store: Path, tmp_path: Path
 ) -> None:
