@@ -58,6 +58,12 @@ class Baselines:
         return self.sweep.best
 
     @property
+    def best_values(self) -> list[float]:
+        """Values of the baseline's valid runs, without warm-up."""
+        trials = (one.trial for one in self.measured.get(self.best, ()))
+        return [trial.value for trial in trials if trial.value is not None]
+
+    @property
     def rivals(self) -> tuple[str, ...]:
         """Keys of EEVDF at other values that may be the best: a winner must beat each."""
         return self.sweep.rivals

@@ -46,6 +46,7 @@ class Proposing:
             alpha=state.baselines.alpha,
             baseline=state.baselines.best,
             rivals=state.baselines.rivals,
+            baseline_values=state.baselines.best_values,
         )
 
     def _tail_runs(self, entries: Sequence[Entry]) -> int:

@@ -39,16 +39,20 @@ LEAST_IN_A_ROUND = 4
 """Candidates that one round must have, for their scatter to say what noise is."""
 
 
-def outpaced_at_once(row: Mapping[str, float], alpha: float) -> tuple[str, dict[str, float]]:
+def outpaced_at_once(
+    row: Mapping[str, float], alpha: float, known_deviation: float = 0.0
+) -> tuple[str, dict[str, float]]:
     """Return the best value of one round, and how far behind it each value is that noise does not explain; nothing is
     behind in a round of fewer than `LEAST_IN_A_ROUND`.
 
     Noise is the standard deviation s of all values but the best, which holds what really differs among them too: so it
-    is too large rather than too small. A value is behind when it is below the best by more than t * s * sqrt(2), with t
+    is too large rather than too small. It is no less than `known_deviation`, that of single runs before: a few values
+    may lie close together by chance. A value is behind when it is below the best by more than t * s * sqrt(2), with t
     one-sided at `alpha`, and one df less than there are such values."""
     best = max(row, key=lambda key: row[key])
     others = [value for key, value in row.items() if key != best]
     if len(row) < LEAST_IN_A_ROUND:
         return best, {}
-    noise = student_t_quantile(1.0 - alpha, len(others) - 1) * statistics.stdev(others) * math.sqrt(2)
+    deviation = max(statistics.stdev(others), known_deviation)
+    noise = student_t_quantile(1.0 - alpha, len(others) - 1) * deviation * math.sqrt(2)
     return best, {key: row[best] - value for key, value in row.items() if row[best] - value > noise}

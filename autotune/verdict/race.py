@@ -37,7 +37,8 @@ results are looked at after every round, candidates join later, and the best of 
 - *Dropping* claims nothing: a wrong decision costs power, never a false winner. So it may assume that all runs of a set
   have the same relative noise. After `min_rounds`, a candidate is dropped if it is behind the best one by more than
   noise explains, at one-sided `OUTPACED_LEVEL`; behind the baseline only after `BASELINE_ROUNDS`. Where `min_rounds` is
-  not raised, the first round of a set of at least `LEAST_IN_A_ROUND` drops those that are far behind.
+  not raised, the first round of a set of at least `LEAST_IN_A_ROUND` drops those that are far behind: by more than the
+  scatter of that round explains, or that of `baseline_values`, the baseline's runs before the race.
 - *Who is confirmed.* The best of those that are left, though the race may show it a little below 1 (`BARELY_BEHIND`):
   a few rounds do not know better, and its pairs would be left over.
 - *Several baselines.* Where the workload has parameters, the baseline is EEVDF at its best values, and `rivals` are
@@ -63,6 +64,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -189,6 +191,7 @@ class Race:
         statistic: Statistic | None = None,
         baseline: str = BASELINE,
         rivals: Sequence[str] = (),
+        baseline_values: Sequence[float] = (),
     ) -> None:
         if not 2 <= min_rounds <= max_rounds or not 0.0 < alpha < 1.0:
             raise ValueError(f"no race with {min_rounds=} {max_rounds=} {alpha=}")
@@ -201,6 +204,7 @@ class Race:
         self._alpha = alpha
         self._same_margin = same_margin
         self._least_log = math.log1p(min_effect)
+        self._run_deviation = _log_deviation(baseline_values)
         self._statistic = statistic
         self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
         self._entrants: dict[str, Entrant] = {}
@@ -427,10 +431,10 @@ class Race:
 
     @property
     def shown_leader(self) -> Standing | None:
-        """Standing of the first candidate that was confirmed; without a winner, it is the one to speak of."""
-        confirmed = (one for one in self._entrants.values() if one.confirmation is not None and not one.failed)
-        first = max(confirmed, key=lambda one: one.confirmation.alpha if one.confirmation else 0.0, default=None)
-        return self._standing(first) if first is not None else None
+        """Standing of the best candidate that was confirmed, by its fresh rounds; without a winner, it is the one to
+        speak of."""
+        confirmed = [one for one in self._entrants.values() if one.confirmation is not None and not one.failed]
+        return max(map(self._standing, confirmed), key=_shown_first, default=None)
 
     @property
     def pair_deviation(self) -> float | None:
@@ -555,7 +559,7 @@ class Race:
         rounds = set.intersection(*(set(entrant.pairs) for entrant in racing)) if racing else set()
         if ran == 1 and self._min_rounds == MIN_ROUNDS and self._race_rounds in rounds:
             row = {entrant.key: entrant.pairs[self._race_rounds] for entrant in racing}
-            self._drop_behind(*outpaced_at_once(row, OUTPACED_LEVEL), rounds=1)
+            self._drop_behind(*outpaced_at_once(row, OUTPACED_LEVEL, self._run_deviation), rounds=1)
             return
         if len(rounds) < 2 or ran < self._min_rounds:
             return
@@ -664,6 +668,16 @@ class Race:
         series = max(0, len(entrant.pairs) - 2) // looks_in_series
         left = entrant.alpha * (1.0 - _SPENT_AT_ONCE) ** series
         return estimate.interval(left * _SPENT_AT_ONCE / looks_in_series / 2) if estimate is not None else None
+
+
+def _log_deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of the logarithms of runs; 0 where fewer than two are known."""
+    logs = [math.log(value) for value in values if usable(value)]
+    return statistics.stdev(logs) if len(logs) > 1 else 0.0
+
+
+def _shown_first(standing: Standing) -> float:
+    return standing.interval.estimate if standing.interval is not None else -math.inf
 
 
 def _valid(value: float | None) -> float | None:

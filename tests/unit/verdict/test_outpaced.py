@@ -58,6 +58,13 @@ def test_in_a_single_round_only_what_is_far_behind_all_noise_is_behind() -> None
     assert outpaced_at_once(row | {"x": 0.025}, 0.05)[1] == {}
 
 
+def test_what_is_known_of_noise_keeps_candidates_in_though_a_round_s_values_lie_close_together_by_chance() -> None:
+    row = {"a": 0.001, "b": -0.001, "c": 0.0, "d": 0.001, "x": 0.05}
+    assert outpaced_at_once(row, 0.05)[1].keys() == set("abcd")
+    assert outpaced_at_once(row, 0.05, known_deviation=0.01)[1].keys() == set("abcd")
+    assert outpaced_at_once(row, 0.05, known_deviation=0.02)[1] == {}
+
+
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.floats(-1.0, 1.0), min_size=1, max_size=8))
 def test_of_a_single_round_the_best_is_never_behind_and_few_candidates_say_nothing(row: dict[str, float]) -> None:
     best, behind = outpaced_at_once(row, 0.05)
