@@ -626,4 +626,5 @@ def main() -> None:
     sys.exit(0 if all(result.met for result in results) else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

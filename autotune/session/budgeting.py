@@ -105,9 +105,9 @@ class Budgeting:
         least = min(self.baselines.runs_of_a_pair * LEAST_PAIRS, self._reserve_runs)
         return max(least, min(self._reserve_runs, fitting))
 
-    def left_s(self, upcoming: Round, sets: int) -> float:
+    def left_s(self, upcoming: Round, sets: int, next_best: int) -> float:
         """Estimate what the session takes at most from this round on, in the budget that is left; `sets` of candidates
-        were proposed."""
+        were proposed, and `next_best` of them may be confirmed where the leader is not."""
         runs = budget.runs_to_come(
             upcoming.phase,
             upcoming.at_most - upcoming.number + 1,
@@ -115,6 +115,7 @@ class Budgeting:
             sets=0 if self.options.user_candidates else MAX_SETS - sets,
             most_rounds=self.options.max_rounds,
             most=self.most_reserved,
+            next_best=next_best,
         )
         return min(self.clock.left_s(), self.clock.cost_s(runs))
 

@@ -62,7 +62,7 @@ class Racing:
         if upcoming is None:
             return
         place = (upcoming.phase, upcoming.number, upcoming.at_most, upcoming.order)
-        state.reporter.report(RoundStarted(*place, left_s=state.budgeting.left_s(upcoming, state.sets)))
+        state.reporter.report(RoundStarted(*place, left_s=state.budgeting.left_s(upcoming, state.sets, race.next_best)))
         race.record(dict(state.runs.of_round(race, upcoming, key) for key in upcoming.order))
         if upcoming.phase == "confirm":
             self._judge_guards(race)

@@ -94,12 +94,23 @@ def allot(
 
 
 def runs_to_come(
-    phase: Phase, rounds: int, each: int, *, sets: int = 0, most_rounds: int = 0, most: int = MOST_RESERVED_RUNS
+    phase: Phase,
+    rounds: int,
+    each: int,
+    *,
+    sets: int = 0,
+    most_rounds: int = 0,
+    most: int = MOST_RESERVED_RUNS,
+    next_best: int = 0,
 ) -> int:
     """Return how many runs a session has at most, from a round on: `rounds` of `each` runs are left of its phase.
-    `sets` as large as this one may follow it in the race, and then a confirmation of `most` runs."""
+    `sets` as large as this one may follow it in the race, and then a confirmation of `most` runs. In it one leader
+    runs all its pairs; the `next_best` may follow others that were given up after a quarter of theirs, as most are."""
     runs = rounds * each
-    return runs + sets * most_rounds * each + most if phase == "race" else runs
+    looks = next_best * math.ceil(most / 4)
+    if phase == "race":
+        return runs + sets * most_rounds * each + most + looks
+    return runs + looks if phase == "confirm" else runs
 
 
 def rounded_up(seconds: float) -> float:

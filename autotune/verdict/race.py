@@ -398,6 +398,14 @@ class Race:
         return self._baseline.lost
 
     @property
+    def next_best(self) -> int:
+        """Number of candidates that may be confirmed where the leader is given up; those dropped for being behind may
+        come back."""
+        leader = self.leader
+        rest = (one for one in self._entrants.values() if one.key != leader and one.confirmation is None)
+        return sum(one.dropped is None or one.behind not in (None, *self.baselines) for one in rest)
+
+    @property
     def racing(self) -> int:
         """Number of candidates in the next round of the race."""
         return len(self._racing())
