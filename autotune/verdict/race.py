@@ -106,8 +106,10 @@ MAX_ROUNDS = 4
 ALPHA = 0.05
 """Risk of a false claim in a session."""
 
-OUTPACED_LEVEL = 0.05
+OUTPACED_LEVEL = 0.1
 """One-sided level of being behind the best, for each comparison. It claims nothing, so it may be loose."""
+OUTPACED_LEVEL_OF_OTHERS = 0.05
+"""The same where another statistic than the typical run is judged: the race goes by the typical run, and says less."""
 
 BARELY_BEHIND = 0.5
 """Standard errors by which the race may show a candidate below 1 that is confirmed all the same. Where one of six gains
@@ -206,6 +208,7 @@ class Race:
         self._least_log = math.log1p(min_effect)
         self._run_deviation = _log_deviation(baseline_values)
         self._statistic = statistic
+        self._outpaced_level = OUTPACED_LEVEL if statistic is None else OUTPACED_LEVEL_OF_OTHERS
         self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
         self._entrants: dict[str, Entrant] = {}
         self.baselines = (baseline, *rivals)
@@ -567,7 +570,7 @@ class Race:
         rounds = set.intersection(*(set(entrant.pairs) for entrant in racing)) if racing else set()
         if ran == 1 and self._min_rounds == MIN_ROUNDS and self._race_rounds in rounds:
             row = {entrant.key: entrant.pairs[self._race_rounds] for entrant in racing}
-            self._drop_behind(*outpaced_at_once(row, OUTPACED_LEVEL, self._run_deviation), rounds=1)
+            self._drop_behind(*outpaced_at_once(row, self._outpaced_level, self._run_deviation), rounds=1)
             return
         if len(rounds) < 2 or ran < self._min_rounds:
             return
@@ -576,7 +579,7 @@ class Race:
             columns[self.baselines[0]] = [0.0] * len(rounds)
         if len(columns) < 2:
             return
-        self._drop_behind(*outpaced(columns, OUTPACED_LEVEL), rounds=len(rounds))
+        self._drop_behind(*outpaced(columns, self._outpaced_level), rounds=len(rounds))
 
     def _drop_behind(self, best: str, behind: Mapping[str, float], *, rounds: int) -> None:
         """Drop the candidates that are behind the best, each by a logarithm, after so many rounds."""
