@@ -588,7 +588,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "planning": lambda: [planning(4)],
     "doctor": lambda: [checks(7)],
     "watch": lambda: [watching(7)],
-    "verdict": lambda: verdicts(1000),
+    "verdict": lambda: verdicts(4000),
     "second": lambda: second_sessions(20),
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
