@@ -34,7 +34,8 @@ from autotune.schedext.catalogue.catalog import Catalog  # noqa: E402
 from autotune.session.request import SessionRequest  # noqa: E402
 from autotune.session.start import Engine  # noqa: E402
 from autotune.session.trials import TrialOutcome, Trials  # noqa: E402
-from autotune.verdict.race import Race, Standing  # noqa: E402
+from autotune.verdict.race import Race  # noqa: E402
+from autotune.verdict.standing import Standing  # noqa: E402
 
 SLICES_US = (100, 300, 1000, 5000, 15_000, 50_000, 200_000)
 LAGS_US = (0, 1000, 5000, 30_000, 200_000)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from autotune.events import Dropped, Event, Listener, Warned
-from autotune.verdict.race import Standing
+from autotune.verdict.standing import Standing
 
 
 class Reporter:

@@ -23,7 +23,8 @@ from autotune.session.continuation import TakenUp, merged
 from autotune.session.entries import Entries, RoundOf
 from autotune.session.measured import Measured
 from autotune.verdict import guards, ranking, stats
-from autotune.verdict.race import Race, Standing
+from autotune.verdict.race import Race
+from autotune.verdict.standing import Standing
 from autotune.verdict.statistic import Statistic
 from autotune.verdict.sweep import ValuePlace
 

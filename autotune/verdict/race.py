@@ -73,17 +73,15 @@ from autotune.records import BASELINE, Goal, Interval, Verdict
 from autotune.verdict.chain import Remainder
 from autotune.verdict.coldstart import BY_FAR, cold_round
 from autotune.verdict.confirm import (
-    FIRST_LOOK_PAIRS,
-    LEAST_PAIRS,
     MOST_PAIRS,
     Confirmation,
     Estimate,
-    Judge,
     Scatter,
-    pairs_to_show,
 )
+from autotune.verdict.confirming import Confirming
 from autotune.verdict.entrant import Entrant, Reliability
 from autotune.verdict.outpaced import outpaced, outpaced_at_once
+from autotune.verdict.standing import Standing
 from autotune.verdict.statistic import Statistic
 from autotune.verdict.stats import (
     SAME_MARGIN,
@@ -111,16 +109,9 @@ OUTPACED_LEVEL = 0.1
 OUTPACED_LEVEL_OF_OTHERS = 0.05
 """The same where another statistic than the typical run is judged: the race goes by the typical run, and says less."""
 
-BARELY_BEHIND = 0.5
-"""Standard errors by which the race may show a candidate below 1 that is confirmed all the same. Where one of six gains
-2 % at 2 % noise, that finds it in 67 sessions of 100 instead of 64; where all six lose 3 %, it costs 5 runs."""
-
 TAIL_RUNS = 24
 """Valid runs of a winner after which its slow tail is known well enough: stalls in one run of eight would have shown
 with a probability of 95 % (the rule of three: Hanley and Lippman-Hand, JAMA 249, 1983)."""
-
-_COST_OF_LOOKS = 1.25
-"""How many times the textbook's pairs a least gain gets: several looks, and noise that is only estimated, cost some."""
 
 _SPENT_AT_ONCE = 0.75
 """Share of the remaining alpha that one set of candidates, or one series of looks, may spend."""
@@ -135,41 +126,6 @@ class Round:
     number: int
     at_most: int
     order: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A candidate's standing. Its interval comes from its fresh rounds once its confirmation has ended, and from the
-    race before that. It is None with fewer than two pairs."""
-
-    key: str
-    rounds: tuple[int, ...]
-    """Rounds that the interval rests on: of the confirmation when `fresh`, else of the race."""
-    fresh: bool
-    """True when the interval comes from fresh rounds: its confirmation was won or lost, or was ended by the budget
-    after a race of fewer than two pairs. The last claims nothing."""
-    invalid: int
-    """Invalid trials, race and confirmation together."""
-    interval: Interval | None
-    """The interval that the verdict rests on: `faster` or `slower` if and only if it excludes 1."""
-    verdict: Verdict
-    dropped: str | None
-    """Reason why it was dropped; None while it races or rests."""
-    confirmed: bool
-    """True when it won its confirmation."""
-    fresh_pairs: int = 0
-    """Pairs of its confirmation, won, lost or still running."""
-    tail: Tail | None = None
-    """What its runs show of rare slow ones; None without a valid run."""
-
-    against: str = BASELINE
-    """Key of the baseline that the interval compares with: of several, the one that the candidate is least shown to
-    beat."""
-
-    @property
-    def pairs(self) -> int:
-        """Number of pairs that the interval rests on."""
-        return len(self.rounds)
 
 
 class Race:
@@ -205,16 +161,20 @@ class Race:
         self._baseline_rounds = min(max(min_rounds, BASELINE_ROUNDS), max_rounds)
         self._alpha = alpha
         self._same_margin = same_margin
-        self._least_log = math.log1p(min_effect)
         self._run_deviation = _log_deviation(baseline_values)
         self._statistic = statistic
         self._outpaced_level = OUTPACED_LEVEL if statistic is None else OUTPACED_LEVEL_OF_OTHERS
-        self._resampling_seed = rng.getrandbits(32) if statistic is not None else 0
+        self._confirming = Confirming(
+            alpha,
+            goal=goal,
+            least_log=math.log1p(min_effect),
+            statistic=statistic,
+            seed=rng.getrandbits(32) if statistic is not None else 0,
+        )
         self._entrants: dict[str, Entrant] = {}
         self.baselines = (baseline, *rivals)
         self._baseline = Reliability()
         self._alpha_for_sets = alpha
-        self._alpha_left = alpha
         self._others = Scatter()
         self._set_size = 0
         self._set_began_at = 0
@@ -222,10 +182,8 @@ class Race:
         self._race_rounds = 0
         self._confirm_rounds_run = 0
         self._tail_rounds_run = 0
-        self._pairs_left = 0
         self._open: Round | None = None
         self._race_is_over = False
-        self._confirmation: Confirmation | None = None
         self.add(candidates)
 
     # --- what the tuner calls ---
@@ -308,7 +266,7 @@ class Race:
         entrant.dropped, entrant.failed = reason, failed
         ended = self._confirmation
         if ended is not None and ended.key == key and ended.outcome != "lost":
-            self._choose_for_confirmation(ended.alpha / 2 if ended.looked else ended.alpha)
+            self._confirming.go_on(self._best_left, self._shared())
 
     def refuse(self, key: str, reason: str) -> None:
         """Refuse a winner that costs too much of something else. The next best takes its place, as after a loss: those
@@ -337,18 +295,15 @@ class Race:
         self._refuse_open_round()
         if self._race_is_over:
             raise ValueError("confirmation has begun already")
-        if pairs < self.least_pairs:
-            raise ValueError(f"no confirmation with {pairs} pairs")
+        self._confirming.begin(pairs, self._best_left, self._shared())
         self._race_is_over = True
-        self._pairs_left = pairs
-        self._choose_for_confirmation(self._alpha / 2)
         return self._confirmation.key if self._confirmation else None
 
     def take_up(self, remainder: Remainder) -> None:
         """Begin with what another race left, in place of racing. Its candidates are those of this race, and its alpha
         is this race's."""
         self._refuse_open_round()
-        if {one.key for one in remainder.carried} != self._entrants.keys() or remainder.alpha != self._alpha:
+        if {one.key for one in remainder.carried} != self._entrants.keys() or remainder.alpha != self._confirming.alpha:
             raise ValueError("this race does not continue the one that left that")
         self._others = remainder.others
         for one in remainder.carried:
@@ -363,7 +318,7 @@ class Race:
         ahead = tuple(one for one in known if self._statistic is not None or one.estimate > 0.0)
         keys = {one.key for one in ahead}
         others = (Scatter.of(one.pairs.values()) for key, one in self._entrants.items() if key not in keys)
-        return Remainder(self._alpha_left, ahead, sum(others, self._others))
+        return Remainder(self._confirming.alpha_left, ahead, sum(others, self._others))
 
     # --- state ---
 
@@ -393,7 +348,7 @@ class Race:
     @property
     def confirming(self) -> bool:
         """True while a leader runs its fresh pairs."""
-        return self._confirmation is not None and self._confirmation.outcome is None
+        return self._confirming.runs
 
     @property
     def baseline_failed(self) -> bool:
@@ -419,14 +374,23 @@ class Race:
         pair counts only while there are no others."""
         if self._confirmation is not None:
             return self._confirmation.key
+        best = self._best_left
+        return best.key if best else None
+
+    @property
+    def _confirmation(self) -> Confirmation | None:
+        return self._confirming.current
+
+    @property
+    def _best_left(self) -> Entrant | None:
+        """The candidate with the best estimate of those that have not been confirmed."""
         known = [
             entrant
             for entrant in self._entrants.values()
             if entrant.dropped is None and entrant.pairs and entrant.confirmation is None
         ]
         settled = [entrant for entrant in known if len(entrant.pairs) >= 2]
-        best = max(settled or known, key=lambda entrant: entrant.estimate, default=None)
-        return best.key if best else None
+        return max(settled or known, key=lambda entrant: entrant.estimate, default=None)
 
     @property
     def winner(self) -> str | None:
@@ -438,14 +402,14 @@ class Race:
     @property
     def least_pairs(self) -> int:
         """Fewest pairs of a confirmation."""
-        return LEAST_PAIRS if self._statistic is None else self._statistic.least_pairs
+        return self._confirming.least_pairs
 
     @property
     def shown_leader(self) -> Standing | None:
         """Standing of the best candidate that was confirmed, by its fresh rounds; without a winner, it is the one to
         speak of."""
         confirmed = [one for one in self._entrants.values() if one.confirmation is not None and not one.failed]
-        return max(map(self._standing, confirmed), key=_shown_first, default=None)
+        return max(map(self._standing, confirmed), key=lambda one: one.by_estimate, default=None)
 
     @property
     def pair_deviation(self) -> float | None:
@@ -529,12 +493,12 @@ class Race:
         return value if self._goal == "min" else 1.0 / value
 
     def _see_confirmation(self, entrant: Entrant, confirmation: Confirmation) -> None:
-        self._pairs_left -= 1
+        self._confirming.pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
         elif confirmation.outcome == "lost":
             self._readmit_behind(entrant.key)
-            self._choose_for_confirmation(confirmation.alpha / 2)
+            self._confirming.go_on(self._best_left, self._shared())
 
     def _readmit_behind(self, key: str) -> None:
         """Let those rest that were dropped for being behind a candidate that has not won: they may be the best of what
@@ -590,51 +554,6 @@ class Race:
             self._entrants[key].dropped = f"{gap:.1f} % {place} {best} after {after}"
             self._entrants[key].behind = best
 
-    def _choose_for_confirmation(self, alpha: float) -> None:
-        """Begin to confirm the best that has not been confirmed yet, where it may gain and pairs are left. Without one,
-        the confirmation that has ended stays: it is the one that is shown."""
-        ended, self._confirmation = self._confirmation, None
-        leader = self.leader if self._pairs_left >= self.least_pairs else None
-        if leader is None or not self._may_gain(self._entrants[leader]):
-            self._confirmation = ended if ended is not None and ended.outcome is not None else None
-            return
-        entrant = self._entrants[leader]
-        lent = Scatter.of(entrant.pairs.values()) + self._shared().lent()
-        pairs = min(self._pairs_left, self._pairs_worth_running(alpha))
-        self._alpha_left = min(self._alpha_left, alpha)  # each gets half of what is left, so as much is left again
-        self._confirmation = entrant.confirmation = Confirmation(
-            leader,
-            alpha,
-            pairs,
-            lent,
-            least_log=self._least_log,
-            judge=self._judge(),
-            first_look=FIRST_LOOK_PAIRS if self._statistic is None else self.least_pairs,
-        )
-
-    def _may_gain(self, entrant: Entrant) -> bool:
-        """Return whether a candidate is worth its pairs, as far as the race tells: of another statistic than the
-        typical run it tells nothing."""
-        if self._statistic is not None or entrant.estimate > 0.0:
-            return True
-        deviation = self._shared().deviation
-        return deviation is not None and entrant.estimate > -BARELY_BEHIND * deviation / math.sqrt(len(entrant.pairs))
-
-    def _judge(self) -> Judge | None:
-        """Return what estimates a speedup by the statistic; None for the typical run."""
-        judged, goal, seed = self._statistic, self._goal, self._resampling_seed
-        return None if judged is None else lambda values: judged.estimate(values, goal, seed)
-
-    def _pairs_worth_running(self, alpha: float) -> int:
-        """Return how many pairs would show the least gain that is wanted, as far as the race tells the noise: of
-        another statistic than the typical run it tells nothing."""
-        if self._statistic is not None:
-            return self._statistic.most_pairs
-        deviation = self._shared().deviation
-        if not self._least_log or deviation is None:
-            return MOST_PAIRS
-        return min(MOST_PAIRS, math.ceil(_COST_OF_LOOKS * pairs_to_show(self._least_log, deviation, alpha)))
-
     def _shared(self) -> Scatter:
         """Scatter of the race's pairs, each around its candidate's mean."""
         return sum((Scatter.of(entrant.pairs.values()) for entrant in self._entrants.values()), self._others)
@@ -685,10 +604,6 @@ def _log_deviation(values: Sequence[float]) -> float:
     """Return the standard deviation of the logarithms of runs; 0 where fewer than two are known."""
     logs = [math.log(value) for value in values if usable(value)]
     return statistics.stdev(logs) if len(logs) > 1 else 0.0
-
-
-def _shown_first(standing: Standing) -> float:
-    return standing.interval.estimate if standing.interval is not None else -math.inf
 
 
 def _valid(value: float | None) -> float | None:

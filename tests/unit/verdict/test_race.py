@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from autotune.records import BASELINE, Goal
 from autotune.verdict.confirm import FIRST_LOOK_PAIRS, MOST_PAIRS
-from autotune.verdict.race import BASELINE_ROUNDS, MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round, Standing
+from autotune.verdict.race import BASELINE_ROUNDS, MAX_ROUNDS, MIN_ROUNDS, TAIL_RUNS, Race, Round
+from autotune.verdict.standing import Standing
 
 Value = float | None
 NOISE = [0.004, -0.006, 0.001, 0.007, -0.003, -0.005, 0.006, 0.002, -0.001, 0.003, -0.004]
