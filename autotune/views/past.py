@@ -14,6 +14,7 @@ from autotune.knowledge.swept import BestValues
 from autotune.records import BASELINE, Interval, is_baseline
 from autotune.report.table import interval_text
 from autotune.report.text import counted, printable
+from autotune.verdict.workload_kind import WorkloadKind
 from autotune.views.paragraphs import Lines, paragraph
 
 _LEAST_COMMAND = 12
@@ -131,7 +132,7 @@ def _overlap(one: Interval, other: Interval) -> bool:
 # --- the known best ------------------------------------------------------------------------------------------
 
 
-def known(found: KnownBest, command: str, *, width: int, now: float) -> Lines:
+def known(found: KnownBest, command: str, kind: WorkloadKind, *, width: int, now: float) -> Lines:
     """Show the known best of a command with its evidence, its age, and what has changed since."""
     yield from paragraph(f"{found.spec} is the best known for {command!r}{_whose(found)}.", width, 0)
     interval = Interval(found.speedup, found.low, found.high, found.confidence)
@@ -143,8 +144,10 @@ def known(found: KnownBest, command: str, *, width: int, now: float) -> Lines:
     )
     yield from paragraph(said, width, 2, 2)
     if found.kind:
-        kind = {"bpf": "one of ours", "binary": "a program", "generated": "generated"}.get(found.kind, found.kind)
-        yield from paragraph(f"It is {kind}{f', version {found.version}' if found.version else ''}.", width, 2, 2)
+        origin = {"bpf": "one of ours", "binary": "a program", "generated": "generated"}.get(found.kind, found.kind)
+        yield from paragraph(f"It is {origin}{f', version {found.version}' if found.version else ''}.", width, 2, 2)
+    if kind.kinds:
+        yield from paragraph(f"Kind of work: {kind.text} ({'; '.join(kind.because)}).", width, 2, 2)
     yield from freshness(found.stale, width=width)
     if found.session:
         yield from paragraph(f"The whole report: autotune history show {found.session}", width, 2, 2)

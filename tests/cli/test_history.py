@@ -209,7 +209,9 @@ def test_where_none_is_known_it_says_so() -> None:
         missing = run("best", command)
         assert missing.exit_code == 1
         assert missing.stdout.startswith(f"No scheduler is known to beat EEVDF for '{command}' here")
-    assert json.loads(run("best", "ninja", "--json").stdout) == {"best": None, "bad": [], "best_values": None}
+    assert json.loads(run("best", "ninja", "--json").stdout) == {
+        "best": None, "kind": [], "bad": [], "best_values": None,
+    }  # fmt: skip
 
 
 def test_of_a_command_that_was_tried_with_several_values_the_best_ones_are_told() -> None:
