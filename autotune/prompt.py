@@ -186,6 +186,8 @@ def _baseline(brief: Brief) -> str:
         f"({percent_text(seen.involuntary_share)})",
         sentences.observation_sentence(seen),
     ]
+    kind = sentences.kind_sentence(seen, brief.watched)
+    lines += [kind] if kind else []
     lines += [f"{name}: {percent_text(share)}" for name, share in waits.items() if share is not None]
     return "\n".join(lines)
 

@@ -58,6 +58,7 @@ def _show(
     """
     from autotune.report import json_document
     from autotune.report.plain_text import plain_text
+    from autotune.report.sentences import kind_sentence
 
     if (name is None) == (not last):
         raise UsageError("one session is wanted", hint="name it, or give --last")
@@ -68,7 +69,9 @@ def _show(
         return
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(session.started_at))
     options = session.chain.options if session.chain is not None else ()
-    print_lines([f"Session {session.id or name} of {when}", "", plain_text(session, options)])
+    kind = kind_sentence(session.observation, session.watched)
+    head = [f"Session {session.id or name} of {when}", *([kind] if kind else [])]
+    print_lines([*head, "", plain_text(session, options)])
 
 
 @app.command("compare")

@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 
 from autotune import homes
-from autotune.knowledge import commands, versions
+from autotune.knowledge import commands, matching, versions
+from autotune.knowledge.matching import Match
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ class KnownBest(_Frozen):
     """The best known scheduler for a command, with what it takes to attach it again."""
 
     __slots__ = (
-        "argv", "confidence", "digest_of", "directory", "high", "kind", "low", "measured_at", "mtime_ns", "object_path",
-        "ops", "scheduler", "session", "settings", "size_bytes", "spec", "speedup", "stale", "version", "where",
+        "argv", "confidence", "digest_of", "directory", "high", "is_elsewhere", "kind", "low", "measured_at",
+        "mtime_ns", "object_path", "ops", "params", "scheduler", "session", "settings", "size_bytes", "spec", "speedup",
+        "stale", "version", "where",
     )  # fmt: skip
     spec: str
     """As `--scheduler` takes it: `at_fifo:slice_us=5000`."""
@@ -118,9 +120,20 @@ class KnownBest(_Frozen):
     measured_at: float
     """Unix time."""
     directory: str
+    """Where it was measured."""
+    is_elsewhere: bool
+    """Whether that is not the command's own directory, but the same place in another clone of the project."""
+    params: str
+    """Values of the parameters with which it was measured (`jobs=4`), for a command that a session with parameters ran
+    among others: then `speedup` compares with EEVDF at its best values. Empty for most."""
     where: Whereabouts
     stale: tuple[str, ...]
     """What has changed since, in clauses; empty when it is fresh."""
+
+    @property
+    def key(self) -> str:
+        """Its name in the store, with the parameters' values."""
+        return f"{self.spec} {self.params}" if self.params else self.spec
 
 
 def path() -> str:
@@ -132,8 +145,8 @@ def known_best(
     command: str | Sequence[str], directory: str, *, here: Whereabouts, store: str | None = None
 ) -> KnownBest | None:
     """Return the best known scheduler for a command (a text for sh, or words) in a directory, the one with the fewest
-    reasons to be stale `here`, then the newest; None when nothing beat EEVDF, or nothing is known. Raises
-    StoreProblem."""
+    reasons to be stale `here`, then the newest; None when nothing beat EEVDF, or nothing is known. Where no session
+    there says anything of now, those in other clones of the same project do. Raises StoreProblem."""
     file = path() if store is None else store
     if not os.path.lexists(file):
         return None
@@ -222,7 +235,7 @@ def _text(content: bytes) -> str:
 
 _SESSIONS = """
     SELECT s.id, s.name, s.started_at, s.machine, s.acceleration, s.kernel, s.cpus, s.cpu_model,
-        coalesce(s.memory_bytes, 0), coalesce(s.topology, ''), s.winner
+        coalesce(s.memory_bytes, 0), coalesce(s.topology, ''), s.winner, s.workload
     FROM sessions s WHERE s.workload IN ({}) AND s.state = 'ended' AND s.baseline_median IS NOT NULL
     ORDER BY s.started_at DESC, s.id DESC LIMIT ?
 """
@@ -235,47 +248,59 @@ REFUTES = ("slower", "same", "invalid")
 _REFUTED = f"SELECT key FROM results WHERE session = ? AND verdict IN {REFUTES}"
 
 
+class _Judged:
+    """What the sessions of some workloads say of one command. `refuted` is what each of them refuted, and where;
+    `is_answered` whether one of them ran in the surroundings of now."""
+
+    def __init__(self) -> None:
+        self.known: KnownBest | None = None
+        self.refuted: list[tuple[Whereabouts, set[str]]] = []
+        self.is_answered = False
+
+
 def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: Whereabouts) -> KnownBest | None:
-    workloads = workloads_of(db, words, _storable(directory))
-    if not workloads:
-        return None
-    sessions = db.execute(_SESSIONS.format(", ".join(map(str, workloads))), (MOST_SESSIONS,)).fetchall()
-    refuted: list[tuple[Whereabouts, set[str]]] = []
-    """What each later session refuted, and where."""
-    chosen: tuple[int, Any, Whereabouts] | None = None
-    for row in sessions:
-        place = _place(row)
-        if row[10] is not None and not is_refuted(row[10], place, refuted, here):
+    own = _judged(db, matching.in_directory(db, words, directory), here, [])
+    if own.is_answered or (own.known is not None and not own.known.stale):
+        return own.known
+    other = _judged(db, matching.in_clones(db, words, directory), here, own.refuted).known
+    if own.known is None or (other is not None and len(other.stale) < len(own.known.stale)):
+        return other
+    return own.known
+
+
+def _judged(
+    db: sqlite3.Connection, matches: list[Match], here: Whereabouts, refuted: list[tuple[Whereabouts, set[str]]]
+) -> _Judged:
+    """Return what sessions of these workloads say; `refuted` is what others refuted before. Of a workload with
+    parameters those results count that have the values of the command. What such a session refutes counts for its like
+    alone: it compares with EEVDF at its best values, and not at these."""
+    judged = _Judged()
+    by_workload = {one.workload: one for one in matches}
+    numbers = ", ".join(map(str, by_workload))
+    chosen: tuple[int, str, Any, Whereabouts] | None = None
+    swept: list[tuple[Whereabouts, set[str]]] = []
+    for row in db.execute(_SESSIONS.format(numbers), (MOST_SESSIONS,)).fetchall() if matches else ():
+        place, params = _place(row), by_workload[row[11]].params
+        judged.is_answered = judged.is_answered or not differences(place, here)
+        spec = _spec(row[10], params)
+        later = [*refuted, *judged.refuted, *(swept if params else ())]
+        if spec is not None and not is_refuted(spec, place, later, here):
             reasons = len(differences(place, here))
             if chosen is None or reasons < chosen[0]:
-                chosen = (reasons, row, place)
-        refuted.append((place, {key for (key,) in db.execute(_REFUTED, (row[0],))}))
-    return None if chosen is None else _known(db, chosen[1], chosen[2], directory, here)
+                chosen = (reasons, spec, row, place)
+        specs = {_spec(key, params) for (key,) in db.execute(_REFUTED, (row[0],))}
+        (swept if params else judged.refuted).append((place, {one for one in specs if one is not None}))
+    if chosen is not None:
+        _, spec, row, place = chosen
+        judged.known = _known(db, spec, row, place, by_workload[row[11]], here)
+    return judged
 
 
-def workloads_of(db: sqlite3.Connection, words: tuple[str, ...], directory: str) -> list[int]:
-    """Return the numbers of the workloads with these words in this directory, whatever is prepared or measured."""
-    programs = {commands.program_of(words), "sh"}
-    if "-c" in words[:-1]:  # a text for a shell is kept by the program that it starts
-        programs.add(commands.program_of(("sh", "-c", words[-1])))
-    query = "SELECT id, command, argv FROM workloads WHERE cwd = ? AND program IN ({}) ORDER BY id DESC LIMIT 1000"
-    values = (directory, *map(_storable, programs))
-    rows = db.execute(query.format(", ".join("?" * len(programs))), values).fetchall()
-    return [int(number) for number, command, argv in rows if _words(db, command, argv) == words]
-
-
-def _words(db: sqlite3.Connection, command: str, argv: str | None) -> tuple[str, ...]:
-    """Return the words of a kept workload; of an older autotune's, those of its text for sh."""
-    return commands.words_of(command if argv is None else [str(word) for _, word, _ in _parsed(db, argv)])
-
-
-def _parsed(db: sqlite3.Connection, document: str | None) -> list[tuple[Any, Any, str]]:
-    """Return keys, values and kinds of values of an array or object of JSON, by SQLite: Python's own module would take
-    as long to import as all the rest. Raises ValueError for anything else, sqlite3.Error for what is no JSON."""
-    kinds = db.execute("SELECT json_type(?)", (document,)).fetchone()
-    if kinds[0] not in ("array", "object"):
-        raise ValueError("a part of it is neither a list nor an object")
-    return db.execute("SELECT key, value, type FROM json_each(?)", (document,)).fetchall()
+def _spec(key: str | None, params: str) -> str | None:
+    """Return the scheduler of a result's key, without the parameters' values; None where these are others."""
+    if key is None or not key.endswith(params):
+        return None
+    return key[: len(key) - len(params)]
 
 
 def _value(value: Any, kind: str) -> Any:
@@ -301,7 +326,7 @@ def is_refuted(key: str, place: Whereabouts, later: Sequence[tuple[Whereabouts, 
 
 
 def _known(
-    db: sqlite3.Connection, session: Any, place: Whereabouts, directory: str, here: Whereabouts
+    db: sqlite3.Connection, spec: str, session: Any, place: Whereabouts, match: Match, here: Whereabouts
 ) -> KnownBest | None:
     row = db.execute(_WON, (session[0], session[10])).fetchone()
     if row is None:
@@ -312,7 +337,8 @@ def _known(
         raise ValueError("a part of it is no scheduler")
     argv = attached.get("argv")
     return KnownBest(
-        spec=str(row[0]),
+        spec=spec,
+        params=match.params.strip(),
         scheduler=str(row[1]),
         settings=knobs,
         kind=str(attached.get("kind", "")),
@@ -322,21 +348,22 @@ def _known(
         size_bytes=int(attached.get("size_bytes", 0)),
         mtime_ns=int(attached.get("mtime_ns", 0)),
         object_path=str(attached.get("object_path", "")),
-        argv=tuple(str(word) for _, word, _ in _parsed(db, argv)) if argv is not None else (),
+        argv=tuple(str(word) for _, word, _ in matching.parsed(db, argv)) if argv is not None else (),
         speedup=float(row[3]),
         low=float(row[4]),
         high=float(row[5]),
         confidence=float(row[6]),
         session=str(session[1] or ""),
         measured_at=float(session[2]),
-        directory=directory,
+        directory=match.directory,
+        is_elsewhere=match.is_elsewhere,
         where=place,
         stale=(*differences(place, here), *scheduler_changes(str(row[1]), attached)),
     )
 
 
 def _object(db: sqlite3.Connection, document: str) -> list[tuple[Any, Any, str]]:
-    found = _parsed(db, document)
+    found = matching.parsed(db, document)
     if document.lstrip()[:1] != "{":
         raise ValueError("a part of it is no object")
     return found
@@ -396,8 +423,3 @@ def scheduler_changes(scheduler: str, attached: dict[str, Any]) -> tuple[str, ..
     if (status.st_size, status.st_mtime_ns) == (attached["size_bytes"], attached["mtime_ns"]):
         return ()
     return () if versions.of_file(file) == attached["digest"] else (f"{file} has been replaced by another build",)
-
-
-def _storable(text: str) -> str:
-    """Write a text as the store keeps it (`sqlite.storable`)."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from autotune.records import Candidate, Interval, Observation, is_baseline
 from autotune.report.text import counted
+from autotune.verdict.workload_kind import WorkloadKind
 
 WHY_CHARACTERS = 900
 """Of the reasons why a winner won: under 300 tokens."""
@@ -99,6 +100,8 @@ class PastSession:
     """Its project by git, and its place in it (`knowledge.projects`); empty where there is none."""
     observation: Observation | None = None
     """What the system did in its baseline; None where that is not kept."""
+    kind: WorkloadKind = WorkloadKind((), ())
+    """What kind of work its command does; empty where that is not clear."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import shlex
 import sqlite3
-from typing import Any
+from typing import Any, TypeVar
 
 from autotune import reading
 from autotune.knowledge import sqlite
@@ -24,6 +24,7 @@ from autotune.records import (
     Observation,
     Output,
     Point,
+    Profile,
     Run,
     Session,
     Surroundings,
@@ -31,7 +32,10 @@ from autotune.records import (
     Workload,
 )
 from autotune.report import why
+from autotune.verdict.workload_kind import classify
 from autotune.wire import from_json, to_json
+
+T = TypeVar("T")
 
 TEXT_CHARACTERS = 2000
 
@@ -131,7 +135,7 @@ _OF_A_RUN = (
 def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
     """Return a session. One that is still noted as running is lost: those whose owner lives are not asked for."""
     results = sqlite.run(db, "SELECT * FROM results WHERE session = ? ORDER BY rank", row["id"])
-    made = ("results", "measured_runs", "why", "argv", "project", "observation")
+    made = ("results", "measured_runs", "why", "argv", "project", "observation", "kind")
     fields = {field.name: row[field.name] for field in dataclasses.fields(PastSession) if field.name not in made}
     fields["interrupted"] = bool(fields["interrupted"])
     fields["state"] = "ended" if row["state"] == "ended" else "lost"
@@ -144,7 +148,8 @@ def past_session(db: sqlite3.Connection, row: sqlite3.Row) -> PastSession:
         why=_why(document),
         argv=_words(row["argv"]),
         project=row["project"] or "",
-        observation=_observation(document),
+        observation=(seen := _part(document, "observation", Observation)),
+        kind=classify(seen, _part(document, "watched", Profile)),
     )
     kept_before = sum(result.runs + result.invalid_runs for result in past.results)  # runs themselves were not kept
     return past if counted else dataclasses.replace(past, measured_runs=kept_before)
@@ -167,10 +172,11 @@ def _why(document: dict[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _observation(document: dict[str, Any]) -> Observation | None:
+def _part(document: dict[str, Any], name: str, kind: type[T]) -> T | None:
+    """Return a part of a session's document; None where it is not kept, or damaged."""
     with contextlib.suppress(ValueError):
-        found = document.get("observation")
-        return reading.shaped(lambda one: from_json(Observation, one), found) if found else None
+        found = document.get(name)
+        return reading.shaped(lambda one: from_json(kind, one), found) if found else None
     return None
 
 

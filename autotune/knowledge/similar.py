@@ -19,6 +19,7 @@ from autotune.knowledge.commands import program_of, words_of
 from autotune.knowledge.past import PastSession
 from autotune.knowledge.projects import project_of
 from autotune.records import Observation, Workload
+from autotune.verdict.workload_kind import classify, likeness
 
 MOST = 5
 LEAST_SHAPE = 0.5
@@ -135,13 +136,15 @@ def _plain_words(command: str) -> list[str]:
 
 def distance(one: Observation, other: Observation) -> float:
     """Return how far apart two behaviours are: the mean, over what both know, of the difference of shares (twice, so
-    that none and all are 2 apart) and of the logarithms of rates per CPU."""
+    that none and all are 2 apart), of the logarithms of rates per CPU, and of the kinds of work that only one of them
+    does (twice their share)."""
     apart = [
         2.0 * abs(one.cpu_utilisation - other.cpu_utilisation),
         2.0 * abs(one.involuntary_share - other.involuntary_share),
         _of_rates(one.forks_per_s / one.cpus, other.forks_per_s / other.cpus),
         _of_rates(one.context_switches_per_s / one.cpus, other.context_switches_per_s / other.cpus),
     ]
+    apart.append(2.0 * (1.0 - likeness(classify(one), classify(other))))
     for name in ("run_wait_share", "pressure_io_share"):
         values = [getattr(observation, name) for observation in (one, other)]
         if None not in values:

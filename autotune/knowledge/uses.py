@@ -15,11 +15,13 @@ import sqlite3
 import statistics
 import time
 
-from autotune.knowledge import best, commands
+from autotune.knowledge import best, commands, matching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from autotune.knowledge.matching import Match
 
 MOST_OF_ONE = 200
 """Runs of one command that are kept, the newest."""
@@ -45,8 +47,9 @@ class Times:
 
 
 class Use:
-    """One everyday run. `key` is the scheduler that was attached, or BASELINE; `attached_after_s` is how late after the
-    start that was; `lost` says why the scheduler was detached before the end."""
+    """One everyday run. `key` is the scheduler that was attached, or BASELINE, with the values of parameters
+    (`at_fifo jobs=4`) where a session tried several; `attached_after_s` is how late after the start that was; `lost`
+    says why the scheduler was detached before the end."""
 
     def __init__(
         self,
@@ -98,9 +101,9 @@ def _version(file: str) -> int:
         db.close()
 
 
-def workloads_of(db: sqlite3.Connection, words: Sequence[str], directory: str) -> list[int]:
+def workloads_of(db: sqlite3.Connection, words: Sequence[str], directory: str) -> list[Match]:
     """Return the workloads of a command in a directory, newest first; empty where no session knows it."""
-    return best.workloads_of(db, commands.words_of(words), directory)
+    return matching.in_directory(db, commands.words_of(words), directory)
 
 
 def workload_of(db: sqlite3.Connection, session: str) -> int | None:
@@ -120,16 +123,24 @@ def is_measuring(db: sqlite3.Connection, claims: str) -> bool:
 
 
 def times_of(db: sqlite3.Connection, session: str, key: str) -> Times | None:
-    """Return the wall times of a session, by its name; None where it is not known."""
+    """Return the wall times of a session, by its name, under a scheduler and under EEVDF, with the same values of
+    parameters; None where it is not known."""
     row = db.execute("SELECT id FROM sessions WHERE name = ? ORDER BY id DESC", (session,)).fetchone()
     if row is None:
         return None
     query = "SELECT wall_s FROM runs WHERE session = ? AND key = ? AND invalid IS NULL AND phase <> 'warmup'"
     medians = []
-    for one in (key, BASELINE):
+    for one in (key, _baseline_of(db, row[0], key)):
         found = [float(wall_s) for (wall_s,) in db.execute(query, (row[0], one))]
         medians.append(statistics.median(found) if found else None)
     return Times(key, *medians)
+
+
+def _baseline_of(db: sqlite3.Connection, session: int, key: str) -> str:
+    """Return EEVDF's key in a session, with the values of parameters that a key ends with."""
+    keys = db.execute("SELECT key FROM results WHERE session = ? AND scheduler = ?", (session, BASELINE))
+    tails = (str(one).removeprefix(BASELINE) for (one,) in keys)
+    return BASELINE + next((tail for tail in tails if tail and key.endswith(tail)), "")
 
 
 def lost_lately(db: sqlite3.Connection, workloads: Sequence[int], key: str, since: float) -> str | None:

@@ -55,7 +55,9 @@ def _sections(session: Session, given: Sequence[str]) -> Iterator[Safe]:
         yield from _forest(session)
     yield from _runs(session)
     if session.observation is not None:
-        yield _section("The system meanwhile", element("p", sentences.observation_sentence(session.observation)))
+        kind = sentences.kind_sentence(session.observation, session.watched)
+        said = [sentences.observation_sentence(session.observation), *([kind] if kind else [])]
+        yield _section("The system meanwhile", *(element("p", sentence) for sentence in said))
     yield from _commands(session, given)
     yield _section("About this session", *_about(session))
 

@@ -12,6 +12,7 @@ from autotune.records import (
     Baseline,
     MachineInfo,
     Observation,
+    Profile,
     Session,
     Spending,
     Workload,
@@ -23,6 +24,7 @@ from autotune.report.session_table import WALL_METRIC
 from autotune.report.text import bytes_text, counted, duration_text, printable, sentence, value_text
 from autotune.verdict.ranking import recommend
 from autotune.verdict.stats import percent_text
+from autotune.verdict.workload_kind import classify
 
 BUSY = "This machine is busy"
 
@@ -117,6 +119,12 @@ def observation_sentence(observation: Observation) -> str:
     if observation.pressure_cpu_share is not None:
         facts.append(f"tasks waited for a CPU {percent_text(observation.pressure_cpu_share)} of the time")
     return f"Meanwhile: {', '.join(facts)}."
+
+
+def kind_sentence(observation: Observation | None, watched: Profile | None) -> str:
+    """Say what kind of work a command does, and by what that shows; empty where nothing is clear."""
+    found = classify(observation, watched)
+    return f"Kind of work: {found.text} ({'; '.join(found.because)})." if found.kinds else ""
 
 
 def cautions(session: Session) -> list[str]:

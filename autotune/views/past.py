@@ -10,9 +10,11 @@ from autotune.knowledge.archive import title
 from autotune.knowledge.best import KnownBest
 from autotune.knowledge.experience import KnownCandidate, place_of
 from autotune.knowledge.past import PastResult, PastSession, finding
+from autotune.knowledge.swept import BestValues
 from autotune.records import BASELINE, Interval, is_baseline
 from autotune.report.table import interval_text
 from autotune.report.text import counted, printable
+from autotune.verdict.workload_kind import WorkloadKind
 from autotune.views.paragraphs import Lines, paragraph
 
 _LEAST_COMMAND = 12
@@ -130,22 +132,41 @@ def _overlap(one: Interval, other: Interval) -> bool:
 # --- the known best ------------------------------------------------------------------------------------------
 
 
-def known(found: KnownBest, command: str, *, width: int, now: float) -> Lines:
+def known(found: KnownBest, command: str, kind: WorkloadKind, *, width: int, now: float) -> Lines:
     """Show the known best of a command with its evidence, its age, and what has changed since."""
-    yield from paragraph(f"{found.spec} is the best known for {command!r} in {found.directory}.", width, 0)
+    yield from paragraph(f"{found.spec} is the best known for {command!r}{_whose(found)}.", width, 0)
     interval = Interval(found.speedup, found.low, found.high, found.confidence)
     place, where = best.place_of(found.where), found.where
     said = (
         f"Measured {age_text(now - found.measured_at)} {place} (Linux {where.kernel}, {counted(where.cpus, 'CPU')}, "
-        f"{where.cpu_model}): speedup over EEVDF {interval_text(interval)}."
+        f"{where.cpu_model}): speedup over EEVDF{' at its best values:' if found.params else ''} "
+        f"{interval_text(interval)}."
     )
     yield from paragraph(said, width, 2, 2)
     if found.kind:
-        kind = {"bpf": "one of ours", "binary": "a program", "generated": "generated"}.get(found.kind, found.kind)
-        yield from paragraph(f"It is {kind}{f', version {found.version}' if found.version else ''}.", width, 2, 2)
+        origin = {"bpf": "one of ours", "binary": "a program", "generated": "generated"}.get(found.kind, found.kind)
+        yield from paragraph(f"It is {origin}{f', version {found.version}' if found.version else ''}.", width, 2, 2)
+    if kind.kinds:
+        yield from paragraph(f"Kind of work: {kind.text} ({'; '.join(kind.because)}).", width, 2, 2)
     yield from freshness(found.stale, width=width)
     if found.session:
         yield from paragraph(f"The whole report: autotune history show {found.session}", width, 2, 2)
+
+
+def _whose(found: KnownBest) -> str:
+    place = f" in {found.directory}" + (", another clone of the project" if found.is_elsewhere else "")
+    return f" ({found.params} of the values that were tried){place}" if found.params else place
+
+
+def best_values(found: BestValues | None, *, width: int) -> Lines:
+    """Say with which values of its parameters a command did best; nothing where it has none."""
+    if found is not None:
+        under = BASELINE.upper() if is_baseline(found.scheduler) else found.scheduler
+        said = (
+            f"Of the values that session {found.session} tried, {found.values} was the best, under {under}: "
+            f"{found.command}"
+        )
+        yield from paragraph(said, width, 2, 2)
 
 
 def known_bad(bad: Sequence[KnownCandidate], *, width: int) -> Lines:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
+    from autotune.knowledge.matching import Match
     from autotune.lease.sharing import Share
     from autotune.wrapper.known import RunPlan
 
@@ -155,12 +156,12 @@ class _Attendant:
         is_required = self._writing >= 0
         if not is_required and ending.is_over(self._pidfd, GRACE_S):
             raise NothingAttached("it is over already")
-        why = self._in_store(lambda db, workloads: self._objection(db, workloads, is_required))
+        why = self._in_store(lambda db, matches: self._objection(db, matches, is_required))
         if why:
             raise NothingAttached(why)
         self._join()
 
-    def _objection(self, db: sqlite3.Connection, workloads: list[int], is_required: bool) -> str | None:
+    def _objection(self, db: sqlite3.Connection, matches: list[Match], is_required: bool) -> str | None:
         """Return why attaching would be wrong now, by what is in the store."""
         from autotune.knowledge import uses
 
@@ -168,10 +169,10 @@ class _Attendant:
         assert known is not None
         if uses.is_measuring(db, _claims()):
             return "a session of autotune is going on"
-        lost = uses.lost_lately(db, workloads, known.spec, known.measured_at)
+        lost = uses.lost_lately(db, [one.workload for one in matches], known.key, known.measured_at)
         if lost is not None:
             return f"{known.spec} was detached early the last time ({lost}); 'autotune recheck' measures it again"
-        times = uses.times_of(db, known.session, known.spec)
+        times = uses.times_of(db, known.session, known.key)
         if times is not None and times.best_s is not None and times.best_s < LEAST_KNOWN_S and not is_required:
             return f"it takes {telling.seconds(times.best_s)}, less than attaching is worth"
         return None
@@ -246,7 +247,7 @@ class _Attendant:
     def _conclude(self, wall_s: float) -> None:
         status = ending.status(self._pidfd, self._pid)
         try:
-            self._in_store(lambda db, workloads: self._note(db, workloads, wall_s, status))
+            self._in_store(lambda db, matches: self._note(db, matches, wall_s, status))
         except Exception:
             self._tell(telling.ended(wall_s, self._under, status, None))
 
@@ -255,37 +256,42 @@ class _Attendant:
         best = self._plan.best
         return best.spec if best is not None and self._attached_after_s is not None else None
 
-    def _note(self, db: sqlite3.Connection, workloads: list[int], wall_s: float, status: int | None) -> None:
+    def _note(self, db: sqlite3.Connection, matches: list[Match], wall_s: float, status: int | None) -> None:
         from autotune.knowledge import uses
 
         best, times = self._plan.best, None
         if best is not None:
-            times = uses.times_of(db, best.session, best.spec)
+            times = uses.times_of(db, best.session, best.key)
         self._tell(telling.ended(wall_s, self._under, status, times))
         if self._lost is not None:
             self._tell(f"{self._under} was detached before the end: {self._lost}")
-        use = uses.Use(
-            self._under or uses.BASELINE, wall_s, status, attached_after_s=self._attached_after_s, lost=self._lost
-        )
+        if not matches:
+            return
         workload = uses.workload_of(db, best.session) if best is not None else None
-        if workloads and not uses.is_measuring(db, _claims()):
-            uses.record(db, workload or workloads[0], use)
+        match = next((one for one in matches if one.workload == workload), matches[0])
+        key = (self._under or uses.BASELINE) + match.params
+        use = uses.Use(key, wall_s, status, attached_after_s=self._attached_after_s, lost=self._lost)
+        if not uses.is_measuring(db, _claims()):
+            uses.record(db, match.workload, use)
         if best is not None and times is not None and self._stderr >= 0:
-            drifted = uses.drift(uses.uses_of(db, [workload or workloads[0]]), times, best.measured_at)
+            drifted = uses.drift(uses.uses_of(db, [match.workload]), times, best.measured_at)
             if drifted is not None:
                 self._tell(drifted)
 
     # --- helpers ---
 
-    def _in_store(self, use: Callable[[sqlite3.Connection, list[int]], str | None]) -> str | None:
-        """Call with the store and the command's workloads; does nothing where the store knows none."""
+    def _in_store(self, use: Callable[[sqlite3.Connection, list[Match]], str | None]) -> str | None:
+        """Call with the store and the command's workloads where its best is known, in another clone say; does nothing
+        where there is no store."""
         from autotune.knowledge import uses
 
         db = uses.opened()
         if db is None:
             return None
         try:
-            return use(db, uses.workloads_of(db, self._plan.words, self._plan.directory))
+            best = self._plan.best
+            directory = self._plan.directory if best is None else best.directory
+            return use(db, uses.workloads_of(db, self._plan.words, directory))
         finally:
             db.close()
 

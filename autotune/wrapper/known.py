@@ -48,7 +48,8 @@ def _why_not(known: KnownBest | None) -> str:
     if known is None:
         return "nothing better than EEVDF is known for it here"
     if known.stale:
-        return f"{known.spec} was best, but {known.stale[0]} ('autotune recheck' measures it again)"
+        where = f" in another clone, {known.directory}," if known.is_elsewhere else ","
+        return f"{known.spec} was best{where} but {known.stale[0]} ('autotune recheck' measures it again)"
     if not os.path.exists(SCHED_EXT):
         return "the kernel has no sched_ext"
     return ""

@@ -31,7 +31,9 @@ def attached(best: KnownBest, waited_s: float, after_s: float) -> str:
     """Say that the command is under the best known scheduler from now on."""
     day = time.strftime("%Y-%m-%d", time.localtime(best.measured_at))
     how = "shared with another run" if waited_s < 0.001 else f"after {after_s:.1f} s"
-    return f"{best.spec} is attached ({how}): {best.speedup:.2f} times as fast as EEVDF here on {day}"
+    where = f"in another clone, {best.directory}," if best.is_elsewhere else "here"
+    than = f"EEVDF at any value that was tried ({best.params} here)" if best.params else "EEVDF"
+    return f"{best.spec} is attached ({how}): {best.speedup:.2f} times as fast as {than} {where} on {day}"
 
 
 def ended(wall_s: float, under: str | None, status: int | None, times: Times | None) -> str:

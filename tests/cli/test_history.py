@@ -16,7 +16,7 @@ from autotune.knowledge import versions
 from autotune.knowledge.archive import History
 from autotune.knowledge.store import Knowledge
 from autotune.machine import here, select
-from autotune.records import MeasuredScheduler, Session
+from autotune.records import Candidate, MeasuredScheduler, Parameter, Session
 from tests.support import sessions
 from tests.support.command_line import error_of, run
 
@@ -209,7 +209,32 @@ def test_where_none_is_known_it_says_so() -> None:
         missing = run("best", command)
         assert missing.exit_code == 1
         assert missing.stdout.startswith(f"No scheduler is known to beat EEVDF for '{command}' here")
-    assert json.loads(run("best", "ninja", "--json").stdout) == {"best": None, "bad": []}
+    assert json.loads(run("best", "ninja", "--json").stdout) == {
+        "best": None, "kind": [], "bad": [], "best_values": None,
+    }  # fmt: skip
+
+
+def test_of_a_command_that_was_tried_with_several_values_the_best_ones_are_told() -> None:
+    points = [(("jobs", value),) for value in ("4", "8")]
+    won, slow = (Candidate("at_fifo", params=points[0]), Candidate("eevdf", params=points[0]))
+    results = (
+        sessions.result(won, "faster", speedup=sessions.interval(1.2, 1.1, 1.3), confirmed=True),
+        sessions.result(Candidate("eevdf", params=points[1]), None),
+        sessions.result(slow, "slower", speedup=sessions.interval(0.9, 0.8, 0.95)),
+    )
+    argv = ("sh", "-c", "make -j{jobs}")
+    work = sessions.workload(cwd=os.getcwd(), command=argv[-1], argv=argv, parameters=(Parameter("jobs", ("4", "8")),))
+    remember("0a1b2c3d", workload=work, winner=won.key, results=results)
+    said = " ".join(run("best", "make -j4").stdout.split())
+    assert "at_fifo is the best known for 'make -j4' (jobs=4 of the values that were tried) in" in said
+    assert "speedup over EEVDF at its best values: 1.200" in said
+    missing = run("best", "make -j8")
+    assert missing.exit_code == 1
+    told = "Of the values that session 0a1b2c3d tried, jobs=4 was the best, under at_fifo: make -j4"
+    assert told in " ".join(missing.stdout.split())
+    assert json.loads(run("best", "make -j8", "--json").stdout)["best_values"] == {
+        "scheduler": "at_fifo", "values": "jobs=4", "command": "make -j4", "session": "0a1b2c3d",
+    }  # fmt: skip
 
 
 def test_what_is_known_to_be_no_good_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

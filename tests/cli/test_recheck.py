@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import replace
@@ -11,13 +12,17 @@ from typing import Any
 
 import pytest
 
-from autotune.knowledge import versions
+from autotune.knowledge import experience, versions
 from autotune.knowledge.store import Knowledge
 from autotune.machine import select
-from autotune.records import MeasuredScheduler, Workload
+from autotune.records import MachineInfo, MeasuredScheduler, Workload
+from autotune.session import start, tuner
 from tests.support import sessions
 from tests.support.command_line import Story, error_of, run
+from tests.support.scripted_machine import ScriptedMachine
+from tests.support.scripted_sessions import resolve
 
+WHOLE_SESSION = tuner.tune
 KEY = sessions.FIFO.key
 WON = replace(sessions.results()[0], candidate=sessions.FIFO)
 """Of a candidate that the catalogue has."""
@@ -89,3 +94,48 @@ def test_one_that_cannot_be_measured_is_an_error_line_and_costs_no_other(story: 
     assert "is not there any more" in error_of(done)
     assert "still the best" in done.stdout
     assert "could not be measured again" in done.stdout
+
+
+# --- whole sessions on a scripted machine ---
+
+
+class Upgraded(ScriptedMachine):
+    """A scripted machine with another kernel."""
+
+    @property
+    def info(self) -> MachineInfo:
+        return replace(super().info, kernel="6.19")
+
+
+@pytest.mark.usefixtures("story")
+@pytest.mark.parametrize(
+    ("then", "code", "said", "known"),
+    [
+        (0.8, 0, "still the best", "at_fifo is the best known"),
+        (1.3, 1, "not the best any more", "No scheduler is known"),
+    ],
+)
+def test_after_a_new_kernel_a_whole_session_tells_whether_the_winner_of_the_last_one_is_still_the_best(
+    monkeypatch: pytest.MonkeyPatch, then: float, code: int, said: str, known: str
+) -> None:
+    machines: list[ScriptedMachine] = []
+
+    def machine(*_: Any) -> Any:
+        return contextlib.nullcontext(machines[-1])
+
+    monkeypatch.setattr(tuner, "tune", WHOLE_SESSION)
+    monkeypatch.setattr(start.Engine, "machine", machine)
+    monkeypatch.setattr(start.Engine, "resolver", lambda *_: resolve)
+    monkeypatch.setattr(select, "whereabouts", lambda: experience.here_of(machines[-1].info))
+    machines.append(ScriptedMachine({"eevdf": 1.0, "at_fifo": 0.8}))
+    tuned = run("cc", "--machine", "vm", "--scheduler", "at_fifo", "--no-observe", "--", "ninja")
+    assert tuned.exit_code == 0, tuned.stderr
+    machines.append(Upgraded({"eevdf": 1.0, "at_fifo": then}))
+    assert "the kernel was 6.18 and is 6.19" in " ".join(run("best", "ninja").stdout.split())
+    assert machines[-1].log == []
+    done = run("recheck", "ninja")
+    assert (done.exit_code, f"at_fifo for 'ninja': {said}" in done.stdout) == (code, True), done.stdout + done.stderr
+    runs = [len(one.log) for one in machines]
+    assert runs[1] <= runs[0] / 2
+    assert run("best", "ninja").stdout.startswith(known)
+    assert run("recheck", "--dry-run").stdout.count("ninja") == 0, "nothing about it is stale any more"

@@ -86,7 +86,7 @@ their parts may import each other in any order, but for circles."""
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "daemon", "deadline", "durable", "errors",
     "events", "expressions", "homes", "knowledge.best", "knowledge.claims", "knowledge.commands",
-    "knowledge.uses", "knowledge.versions",
+    "knowledge.matching", "knowledge.projects", "knowledge.uses", "knowledge.versions",
     "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "lease.sharing",
     "machine.base",
     "machine.executor", "machine.here", "machine.pauses", "machine.traits", "machine.ways", "machine.vm.guest",

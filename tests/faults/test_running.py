@@ -18,13 +18,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autotune.knowledge import best, uses
-from tests.support import tuned
+from autotune.records import Candidate, Parameter, point_text
+from tests.support import sessions, tuned
 from tests.support.person import Person, at_terminal
 from tests.support.run_specs import wait_until
 
@@ -384,6 +386,32 @@ def test_verbose_says_why_nothing_is_applied_and_how_long_it_took(here: Here) ->
     assert "nothing better than EEVDF is known for it here" in unknown
 
 
+def test_what_another_clone_of_the_project_found_is_used_and_said_and_noted(here: Here, tmp_path: Path) -> None:
+    clones = [tmp_path / name for name in ("a", "b")]
+    for top in clones:
+        (top / ".git").mkdir(parents=True)
+        (top / ".git/config").write_text('[remote "origin"]\nurl = https://example.org/me/thing.git\n')
+    other = tuned.elsewhere(tuned.session(["sleep", "0.4"], clones[0], id="0000dead"), kernel="6.14.0-other")
+    tuned.keep(here.state, other)
+    words = ["autotune", "run", "-v", "--", "sleep", "0.4"]
+    done = subprocess.run(words, cwd=clones[1], env=here.environ, capture_output=True, text=True, check=True)
+    assert f"at_fifo was best in another clone, {clones[0]}, but the kernel was 6.14.0-other" in done.stderr
+    assert here.uses(1)[0]["key"] == "eevdf"
+
+
+def test_a_command_that_a_session_tried_with_parameters_is_known(here: Here) -> None:
+    points = [(("time", value),) for value in ("0.4", "0.5")]
+    one = tuned.session(["sleep", "{time}"], here.cwd, won=Candidate("at_fifo", params=points[0]), id="0000dead")
+    baselines = [sessions.result(Candidate("eevdf", params=point), None) for point in points]
+    trials = [replace(one.trials[0], candidate=f"eevdf {point_text(points[0])}"), *one.trials[1:]]
+    work = replace(one.workload, parameters=(Parameter("time", ("0.4", "0.5")),))
+    tuned.keep(here.state, replace(one, workload=work, results=(one.results[0], *baselines), trials=tuple(trials)))
+    said = here.run("autotune", "run", "-v", "--", "sleep", "0.4").stderr
+    assert said.endswith("; known are 8.00 s under at_fifo time=0.4 and 9.60 s under EEVDF\n")
+    here.run("autotune", "run", "--", "sleep", "0.5")
+    assert [one["key"] for one in here.uses(2)] == ["eevdf time=0.4", "eevdf time=0.5"]
+
+
 def test_a_result_of_another_kernel_is_not_applied_and_that_is_said(here: Here) -> None:
     other = tuned.session(["true"], here.cwd, id="0000dead")
     tuned.keep(here.state, tuned.elsewhere(other, kernel="6.14.0-other"))
@@ -491,7 +519,7 @@ def test_history_says_when_a_known_best_is_none_any_more(here: Here) -> None:
     db = uses.opened(str(here.store))
     assert db is not None
     for _ in range(uses.DRIFT_RUNS):
-        uses.record(db, uses.workloads_of(db, SECONDS, str(here.cwd))[0], uses.Use("at_fifo", 0.9, 0))
+        uses.record(db, uses.workloads_of(db, SECONDS, str(here.cwd))[0].workload, uses.Use("at_fifo", 0.9, 0))
     db.close()
     said = " ".join(here.run("autotune", "history").stdout.split())
     assert "sleep 0.3: its last 5 runs under at_fifo took 0.90 s, not less than the 0.30 s under EEVDF" in said

@@ -20,7 +20,7 @@ from autotune.knowledge import best, versions
 from autotune.knowledge import sqlite as store_file
 from autotune.knowledge.best import KnownBest, StoreProblem, Whereabouts
 from autotune.knowledge.store import Knowledge
-from autotune.records import Candidate, MachineInfo, MeasuredScheduler, Session
+from autotune.records import Candidate, MachineInfo, MeasuredScheduler, Parameter, Session
 from tests.support import sessions
 
 CWD = "/home/me/project"
@@ -184,6 +184,91 @@ def test_a_session_that_is_running_or_lost_has_no_verdicts_yet(look: Look, knowl
 
 
 # --- what is stale ---------------------------------------------------------------------------------------
+
+
+# --- other clones, and parameters ------------------------------------------------------------------------
+
+
+def clones(tmp_path: Path) -> tuple[str, str]:
+    """Two clones of one project."""
+    found = []
+    for name in ("mine", "other"):
+        (tmp_path / name / ".git").mkdir(parents=True)
+        (tmp_path / name / ".git/config").write_text('[remote "origin"]\nurl = https://example.org/me/thing\n')
+        found.append(str(tmp_path / name))
+    return found[0], found[1]
+
+
+def in_directory(cwd: str, one: Session, **changed: Any) -> Session:
+    return replace(one, workload=sessions.workload(cwd=cwd, **changed))
+
+
+def fresh(**changed: Any) -> MeasuredScheduler:
+    return replace(measured("binary", Path(__file__)), **changed)
+
+
+def test_what_another_clone_found_holds_where_nothing_was_measured(look: Look, tmp_path: Path) -> None:
+    mine, other = clones(tmp_path)
+    found = look(in_directory(other, session(attached=fresh())), directory=mine)
+    assert found is not None
+    assert (found.spec, found.directory, found.is_elsewhere, found.stale) == (FASTER.key, other, True, ())
+
+
+def test_a_clones_own_answer_goes_before_that_of_another(look: Look, tmp_path: Path) -> None:
+    mine, other = clones(tmp_path)
+    kept = [in_directory(other, session(at=3000.0)), in_directory(mine, session(at=1000.0, won=None))]
+    assert look(*kept, directory=mine) is None
+
+
+def test_a_fresh_one_of_another_clone_goes_before_a_stale_one_of_ones_own(look: Look, tmp_path: Path) -> None:
+    mine, other = clones(tmp_path)
+    old = in_directory(mine, session(machine=replace(HOST, kernel="6.12"), attached=fresh()))
+    won = Candidate("at_vtime")
+    found = look(old, in_directory(other, session(won=won, attached=fresh())), directory=mine)
+    assert found is not None
+    assert (found.spec, found.is_elsewhere) == ("at_vtime", True)
+    found = look(directory=other)
+    assert found is not None
+    assert not found.is_elsewhere
+
+
+def test_what_was_refuted_here_is_not_taken_from_another_clone(look: Look, tmp_path: Path) -> None:
+    mine, other = clones(tmp_path)
+    old = replace(HOST, kernel="6.12")
+    here = in_directory(mine, replace(refuting(FASTER, "slower"), machine=old))
+    assert look(here, in_directory(other, session(at=3000.0)), directory=mine) is not None, "on another kernel"
+    there = in_directory(other, session(at=1000.0, machine=old))
+    assert look(there, in_directory(other, session(at=500.0, won=None)), directory=mine) is not None
+
+
+def swept(won: Candidate, **changed: Any) -> Session:
+    """A session that tried make -j4 and make -j8."""
+    points = [(("jobs", value),) for value in ("4", "8")]
+    basis = session(won=won, attached=fresh(), **changed)
+    results = (basis.results[0], *(sessions.result(Candidate("eevdf", params=one), None) for one in points))
+    text = ("sh", "-c", "make -j{jobs}")
+    return in_directory(CWD, replace(basis, results=results), command=text[-1], argv=text,
+                        parameters=(Parameter("jobs", ("4", "8")),))  # fmt: skip
+
+
+def test_a_result_with_parameters_is_that_of_the_command_with_its_values_alone(look: Look) -> None:
+    won = replace(FASTER, params=(("jobs", "4"),))
+    found = look(swept(won), command="make -j4")
+    assert found is not None
+    assert (found.spec, found.params, found.key) == (FASTER.key, "jobs=4", won.key)
+    assert look(command="make -j8") is None
+    assert look(command="make -j5") is None
+
+
+def test_a_session_of_the_command_alone_refutes_it_and_not_the_other_way_round(look: Look) -> None:
+    won = replace(FASTER, params=(("jobs", "4"),))
+    alone = {"command": "make -j4", "argv": ("make", "-j4")}
+    assert look(swept(won), in_directory(CWD, refuting(FASTER, "same"), **alone), command="make -j4") is None
+    slower = replace(swept(won, at=4000.0), winner=None)
+    slower = replace(slower, results=(replace(slower.results[0], verdict="slower"), *slower.results[1:]))
+    found = look(in_directory(CWD, session(at=3000.0), **alone), slower, command="make -j4")
+    assert found is not None
+    assert found.params == "", "it compares with EEVDF at its best values"
 
 
 @pytest.mark.parametrize(
@@ -385,7 +470,8 @@ HEAVY = {"typing", "dataclasses", "re", "json", "pathlib", "typer", "rich", "pyd
 
 
 def test_importing_it_imports_nothing_that_takes_time(tmp_path: Path) -> None:
-    program = "import sys, autotune.machine.here, autotune.knowledge.best, sqlite3; print(*sys.modules)"
+    names = "sys, sqlite3, autotune.machine.here, autotune.knowledge.best, autotune.knowledge.projects"
+    program = f"import {names}; print(*sys.modules)"
     top = Path(best.__file__).parents[2]
     argv = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(top)!r}); {program}"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -36,9 +36,16 @@ def use(wall_s: float = 8.0, *, key: str = "at_fifo", status: int | None = 0, lo
     return Use(key, wall_s, status, attached_after_s=0.4, lost=lost)
 
 
+def only(db: sqlite3.Connection, directory: Path) -> int:
+    """The number of the one workload of the command."""
+    (found,) = uses.workloads_of(db, WORDS, str(directory))
+    return found.workload
+
+
 def test_a_run_is_kept_under_its_command_however_that_is_typed(db: sqlite3.Connection, tmp_path: Path) -> None:
-    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
-    assert uses.workloads_of(db, ["sh", "-c", "make -j8"], str(tmp_path)) == [workload]
+    workload = only(db, tmp_path)
+    (same,) = uses.workloads_of(db, ["sh", "-c", "make -j8"], str(tmp_path))
+    assert same.workload == workload
     assert uses.workloads_of(db, ["make", "-j9"], str(tmp_path)) == []
     uses.record(db, workload, use(7.5, lost="a stall", status=-9))
     (one,) = uses.uses_of(db, [workload])
@@ -49,7 +56,7 @@ def test_they_are_bounded_in_number_and_the_oldest_go(
     db: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uses, "MOST_OF_ONE", 3)
-    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
+    workload = only(db, tmp_path)
     for number in range(6):
         uses.record(db, workload, use(float(number)))
     assert [one.wall_s for one in uses.uses_of(db, [workload])] == [5.0, 4.0, 3.0]
@@ -67,7 +74,7 @@ def test_the_times_of_the_session_are_known(db: sqlite3.Connection) -> None:
 
 
 def test_one_that_was_lost_lately_is_known_and_not_for_ever(db: sqlite3.Connection, tmp_path: Path) -> None:
-    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
+    workload = only(db, tmp_path)
     assert uses.lost_lately(db, [workload], "at_fifo", 0.0) is None
     uses.record(db, workload, use(lost="runnable task stall"))
     assert uses.lost_lately(db, [workload], "at_fifo", 0.0) == "runnable task stall"
@@ -76,7 +83,7 @@ def test_one_that_was_lost_lately_is_known_and_not_for_ever(db: sqlite3.Connecti
 
 
 def test_a_scheduler_that_a_stop_detached_is_not_to_blame(db: sqlite3.Connection, tmp_path: Path) -> None:
-    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
+    workload = only(db, tmp_path)
     uses.record(db, workload, use(lost="runnable task stall"))
     uses.record(db, workload, use(lost=f"{uses.NOT_AGAIN}: another scheduler is attached"))
     assert uses.lost_lately(db, [workload], "at_fifo", 0.0) == "runnable task stall"
@@ -124,7 +131,7 @@ def test_runs_that_take_as_long_as_without_it_show_a_drift() -> None:
 
 
 def test_drifts_are_found_by_command(db: sqlite3.Connection, tmp_path: Path) -> None:
-    (workload,) = uses.workloads_of(db, WORDS, str(tmp_path))
+    workload = only(db, tmp_path)
     assert uses.workload_of(db, "0000cafe") == workload
     for _ in range(uses.DRIFT_RUNS):
         assert uses.drifts(db) == []
