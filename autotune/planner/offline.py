@@ -18,6 +18,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from autotune.knowledge import classes
 from autotune.planner.base import Situation
 from autotune.planner.knob_space import can_be_turned, goes_together, profiles
 from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal
@@ -42,34 +43,31 @@ class Trait:
     because: Callable[[Observation], str]
 
 
-def _waiting(seen: Observation) -> float:
-    """Return the share of time that tasks waited for a CPU; 0 where the kernel does not report it."""
-    return seen.pressure_cpu_share if seen.pressure_cpu_share is not None else (seen.run_wait_share or 0.0)
-
-
 TRAITS = (
     Trait(
-        lambda seen: seen.cpu_utilisation >= 0.75 and _waiting(seen) >= 0.2,
+        classes.is_crowded,
         frozenset({"throughput", "batch"}),
-        lambda seen: f"the CPUs are {seen.cpu_utilisation:.0%} busy and tasks wait {_waiting(seen):.0%} of the time",
+        lambda seen: (
+            f"the CPUs are {seen.cpu_utilisation:.0%} busy and tasks wait {classes.waiting(seen):.0%} of the time"
+        ),
     ),
     Trait(
-        lambda seen: seen.forks_per_s >= 20 * seen.cpus,
+        classes.is_forking,
         frozenset({"build", "fork-heavy"}),
         lambda seen: f"it starts {seen.forks_per_s:.0f} processes a second",
     ),
     Trait(
-        lambda seen: seen.involuntary_share >= 0.4 and seen.cpu_utilisation >= 0.5,
+        classes.is_preempted,
         frozenset({"throughput", "batch"}),
         lambda seen: f"{seen.involuntary_share:.0%} of its switches are preemptions",
     ),
     Trait(
-        lambda seen: seen.context_switches_per_s >= 2000 * seen.cpus,
+        classes.is_switching,
         frozenset({"latency", "interactive"}),
         lambda seen: f"it switches tasks {seen.context_switches_per_s:.0f} times a second",
     ),
     Trait(
-        lambda seen: seen.cpu_utilisation <= 0.5,
+        classes.is_idle,
         frozenset({"latency", "interactive", "io"}),
         lambda seen: f"the CPUs are only {seen.cpu_utilisation:.0%} busy, so what counts is how fast tasks wake",
     ),
