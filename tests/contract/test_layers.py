@@ -57,7 +57,7 @@ RANKS: Mapping[str, Ranks] = {
         ("calls", "maps", "sandbox"),
         ("callbacks",),
         ("source", "load", "behaviour", "submission"),
-        ("compile", "judge_inside"),
+        ("compile", "judge_inside", "bundle"),
         ("gates",),
     ),
     "observe": (
