@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`autotune schedulers list --custom`, `diff`, `export` and `import`: schedulers of the user's own as a library."""
+"""`autotune schedulers list --custom`, `search`, `diff`, `export` and `import`: schedulers as a library."""
 
 from __future__ import annotations
 
@@ -23,9 +23,36 @@ _Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `autotune schedulers`."""
+    app.command("search")(_search)
     app.command("diff")(_diff)
     app.command("export")(_export)
     app.command("import")(_import)
+
+
+def _search(
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="What you want to do, in your own words.")],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=100, help="Most schedulers.")] = 5,
+    as_json: _Json = False,
+) -> int:
+    """Find schedulers for what you want to do, best first: by words, and by meaning with the extra 'search'.
+
+    Nothing is asked of the network. Exit 1 when none fits.
+    """
+    from autotune.canary import standing
+    from autotune.knowledge.store import Knowledge
+    from autotune.schedext.catalogue import custom, finding
+    from autotune.search import vectors
+    from autotune.views import repository as views
+
+    found = finding.found(custom.catalog().schedulers, " ".join(words), limit)
+    with Knowledge() as knowledge:
+        ranks = standing.standings(found, knowledge)
+    told = {name: one.standing for name, one in ranks.items()}
+    if as_json:
+        print_json([views.found_as_json(one, told) for one in found])
+    else:
+        print_lines(views.found(found, told, width=columns(), install="" if vectors.available() else vectors.INSTALL))
+    return 0 if found else 1
 
 
 def _diff(

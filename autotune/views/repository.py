@@ -69,6 +69,28 @@ def _cells(one: Known, now: float) -> tuple[str, ...]:
     return tuple(printable(cell) for cell in cells)
 
 
+# --- what was searched for ------------------------------------------------------------------------------------
+
+
+def found(schedulers: Sequence[Scheduler], standings: Mapping[str, str], *, width: int, install: str) -> Lines:
+    """List schedulers that fit a query, best first. `install` is the command that adds search by meaning; empty where
+    it is there."""
+    for number, one in enumerate(schedulers, 1):
+        standing = f" ({standings[one.name]})" if one.name in standings else ""
+        yield from paragraph(f"{number}. {one.name}{standing}: {one.description}", width, 0, 3)
+        if one.use_cases:
+            yield from paragraph(f"for {', '.join(one.use_cases)}", width, 3, 2)
+    if not schedulers:
+        yield "No scheduler fits these words; 'autotune schedulers' lists all."
+    if install:
+        yield from paragraph(f"Only words were compared: {install} adds search by meaning.", width, 0)
+
+
+def found_as_json(one: Scheduler, standings: Mapping[str, str]) -> dict[str, Any]:
+    texts = {"name": one.name, "description": one.description, "use_cases": list(one.use_cases)}
+    return {**texts, "tags": list(one.tags), "standing": standings.get(one.name)}
+
+
 # --- one of them ---------------------------------------------------------------------------------------------
 
 

@@ -201,3 +201,14 @@ def test_a_bundle_is_written_looked_at_and_never_replaces_anything_unasked(tmp_p
 
 def test_without_any_of_their_own_people_are_told_how_to_make_one() -> None:
     assert "verify FILE.bpf.c" in run("schedulers", "list", "--custom").stdout
+
+
+def test_schedulers_are_found_by_what_people_want_to_do() -> None:
+    kept("mine")
+    found = run("schedulers", "search", "many short compiler processes")
+    assert found.exit_code == 0
+    assert found.stdout.startswith("1. at_")
+    first = json.loads(run("schedulers", "search", "keeps builders happy", "--json", "--limit", "1").stdout)
+    assert [(one["name"], one["standing"]) for one in first] == [("custom:mine", "candidate")]
+    for hostile in ('" OR "', "*", "x" * 100_000, "a NEAR b", "\x1b[2J"):
+        assert run("schedulers", "search", hostile).exit_code in (0, 1)

@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "schedulers install": ("schedulers", "install", "--list"),
     "schedulers verify": ("schedulers", "verify", "no-such.bpf.c"),
     "schedulers remove": ("schedulers", "remove", "no_such"),
+    "schedulers search": ("schedulers", "search", "builds"),
     "schedulers diff": ("schedulers", "diff", "at_fifo", "at_vtime"),
     "schedulers export": ("schedulers", "export", "no_such"),
     "schedulers import": ("schedulers", "import", "no-such-file"),
