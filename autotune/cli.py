@@ -34,6 +34,7 @@ from autotune.commands import (
     prompt,
     recheck,
     replay,
+    repository,
     run,
     schedulers,
     status,
@@ -145,6 +146,7 @@ app = typer.Typer(
     epilog="Start with: autotune doctor",
 )
 custom.register(schedulers.app)
+repository.register(schedulers.app)
 for command in (cc, run, observe, prompt, replay, doctor):
     command.register(app)
 app.add_typer(schedulers.app, name="schedulers")

@@ -76,6 +76,10 @@ class Strikes:
         """Return whether it passed its canary under this kernel and had no strike since."""
         return kernel in self._entry(content_hash).passed
 
+    def kernels_passed(self, content_hash: str) -> tuple[str, ...]:
+        """Return the kernels under which it passed its canary, with no strike since."""
+        return tuple(self._entry(content_hash).passed)
+
     # --- changing ---
 
     def strike(self, content_hash: str, reason: str, kernel: str) -> int:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotune import reading
+from autotune.commands import completion
 from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
 from autotune.secrecy import redacted
 
 if TYPE_CHECKING:
+    from autotune.schedext.catalogue.origin import Maker
     from autotune.verify.gates import Verification
     from autotune.verify.submission import Submission
 
@@ -24,6 +26,9 @@ MOST_SOURCE_BYTES = 1 << 20
 ENDING = ".bpf.c"
 
 _Json = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON.")]
+KernelOption = Annotated[
+    Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel image for the micro-VM. Default: as for cc.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,25 +49,44 @@ def _verify(
         bool,
         typer.Option("--unfair", metavar="", help="The scheduler is unfair by design: report unfairness, do not fail."),
     ] = False,
-    kernel: Annotated[
-        Path | None, typer.Option("--kernel", metavar="PATH", help="Kernel image for the micro-VM. Default: as for cc.")
+    made_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Scheduler that it was made from; may be given several times.",
+            autocompletion=completion.schedulers,
+        ),
     ] = None,
+    kernel: KernelOption = None,
     as_json: _Json = False,
 ) -> int:
     """Verify a scheduler in four gates: source rules, compiler, kernel verifier, behaviour in a micro-VM.
 
     A scheduler that passes can be tried as custom:NAME. Exit 0 when it passes.
     """
-    from autotune.machine.vm import healing
-    from autotune.verify.gates import verify
+    return verified(_submission(file, entry, unfair, made_from), kernel, as_json=as_json)
 
-    submitted = _submission(file, entry, unfair)
+
+def verified(
+    submitted: Submission,
+    kernel: Path | None,
+    *,
+    as_json: bool,
+    maker: Maker | None = None,
+    claims: dict[str, Any] | None = None,
+) -> int:
+    """Take a submission through the gates, show how it goes, and return the exit code. `maker` and `claims` are those
+    of an import; None: a person verifies it."""
+    from autotune.machine.vm import healing
+    from autotune.verify.gates import PERSON, verify
+
     stream = sys.stderr if as_json else sys.stdout
 
     def show(text: str) -> None:
         print(redacted(text), file=stream, flush=True)
 
-    outcome = verify(submitted, healing.sound(kernel, show), show)
+    outcome = verify(submitted, healing.sound(kernel, show), show, maker=maker or PERSON, claims=claims)
     if as_json:
         print_json(_outcome(outcome))
     else:
@@ -84,13 +108,15 @@ def _remove(
 # --- the submission --------------------------------------------------------------------------------------
 
 
-def _submission(file: Path, entry: Path | None, unfair: bool) -> Submission:
+def _submission(file: Path, entry: Path | None, unfair: bool, made_from: list[str] | None) -> Submission:
     from autotune.verify.submission import submission
 
     if not file.name.endswith(ENDING):
         raise UsageError(f"{file} does not end in {ENDING}", hint="give a source in BPF C")
     given = _entry(entry) if entry is not None else {}
-    named = {"name": file.name.removesuffix(ENDING), "source": _text(file)}
+    named: dict[str, Any] = {"name": file.name.removesuffix(ENDING), "source": _text(file)}
+    if made_from:
+        named["made_from"] = made_from
     return submission(**{**given, **named, **({"unfair_by_design": True} if unfair else {})})
 
 

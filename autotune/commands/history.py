@@ -89,17 +89,41 @@ def _compare(first: _Name, second: _Name, as_json: _Json = False) -> None:
 
 @app.command("search")
 def _search(
-    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="Words, or how they begin; all must occur.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="Words, how they begin, or what is meant.")],
+    notes: Annotated[
+        bool, typer.Option("--notes", metavar="", help="Search the notes that models keep instead.")
+    ] = False,
     limit: _Limit = 20,
     as_json: _Json = False,
 ) -> int:
-    """Search commands, directories, schedulers, verdicts and notes. Exit 1 when nothing is found."""
+    """Search commands, directories, schedulers, verdicts and notes. Exit 1 when nothing is found.
+
+    Sessions that have all of the words; where none has, those that have some, or are about what is meant.
+    """
+    if notes:
+        return _search_notes(" ".join(words), limit, as_json=as_json)
     with _archive() as archive:
         found = archive.search(words, limit)
-    if not found and not as_json:
-        print_lines([f"Nothing is known of {' '.join(words)!r}."])
+        nearest = [] if found else archive.nearest(" ".join(words), limit)
+    if as_json:
+        print_json([{**_json(one), "has_all_words": bool(found)} for one in (found or nearest)])
+    elif found or nearest:
+        print_lines([] if found else ["No session has all of these words; the nearest:"])
+        _print_sessions(found or nearest, as_json=False)
     else:
-        _print_sessions(found, as_json=as_json)
+        print_lines([f"Nothing is known of {' '.join(words)!r}."])
+    return 0 if found or nearest else 1
+
+
+def _search_notes(query: str, limit: int, *, as_json: bool) -> int:
+    from autotune.views import past
+
+    with _archive() as archive:
+        found = archive.notes(query, limit)
+    if as_json:
+        print_json(found)
+    else:
+        print_lines(past.notes(found, width=columns(), now=time.time()) if found else ["No note is about that."])
     return 0 if found else 1
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autotune import signals
-from autotune.commands import completion
+from autotune.commands import completion, repository
 from autotune.commands.printing import columns, error_line, print_json, print_lines
 from autotune.errors import AutotuneError, UsageError
 
@@ -38,9 +38,18 @@ def _schedulers(context: typer.Context, as_json: _Json = False) -> None:
 
 
 @app.command("list")
-def _list(as_json: _Json = False) -> None:
+def _list(
+    own: Annotated[
+        bool,
+        typer.Option("--custom", metavar="", help="Only your own: standing, maker, and what came of each."),
+    ] = False,
+    as_json: _Json = False,
+) -> None:
     """List all schedulers: what each is for, which version is installed, and how to get it."""
-    _show_all(as_json)
+    if own:
+        repository.show_custom(as_json)
+    else:
+        _show_all(as_json)
 
 
 @app.command("show")
@@ -51,19 +60,32 @@ def _show(
             metavar="NAME", help="A name that 'autotune schedulers' lists.", autocompletion=completion.schedulers
         ),
     ],
+    source: Annotated[
+        bool, typer.Option("--source", metavar="", help="Print its source too, of one of ours or of your own.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
-    """Describe a scheduler, its knobs, and where it was found; for one of your own, also what the gates proved."""
+    """Describe a scheduler, its knobs, and where it was found.
+
+    For one of your own also its standing, who made it from what, what the gates proved, and what came of it in every
+    session.
+    """
+    from autotune.schedext.catalogue import ancestry
     from autotune.schedext.programs import inventory
     from autotune.views import listing
+    from autotune.views import repository as views
 
     entry = next(iter(inventory.entries([_named(name)])))
+    text = ancestry.source_of(entry.scheduler) if source else None
     _warn([entry])
     if as_json:
-        print_json(entry.as_json() | _proof_json(entry.scheduler))
+        more = {} if text is None else {"source_text": text}
+        print_json(entry.as_json() | _proof_json(entry.scheduler) | more)
         return
     print_lines(listing.scheduler(entry.scheduler, width=columns(), row=_row(entry)))
     print_lines(_proof(entry.scheduler))
+    if text is not None:
+        print_lines(["", *views.source_lines(text)])
 
 
 _Names = Annotated[
@@ -149,19 +171,18 @@ def _named(name: str) -> Scheduler:
 
 
 def _proof(scheduler: Scheduler) -> Iterator[str]:
-    """Show what the gates proved of a generated scheduler, and its strikes on this host; nothing for other
-    schedulers."""
-    from autotune.canary.strikes import Strikes
-    from autotune.report.text import printable
+    """Show what the gates proved of a generated scheduler, its strikes on this host, where it comes from, and what came
+    of it; nothing for other schedulers."""
     from autotune.schedext.catalogue import custom
     from autotune.views import listing
+    from autotune.views import repository as views
 
     if not scheduler.is_generated:
         return
-    one = custom.load(scheduler.name)
+    known = repository.known(scheduler.name)
+    one = known.custom
     yield from listing.proof(one.seal, custom.read_reports(one), width=columns())
-    for strike in Strikes().reasons(one.seal.object_sha256):
-        yield f"Detached on Linux {strike.kernel}: {printable(strike.reason)}"
+    yield from views.details(known, custom.read_claims(one), width=columns(), now=time.time())
     yield f"Source: {one.source}"
 
 
@@ -171,8 +192,10 @@ def _proof_json(scheduler: Scheduler) -> dict[str, Any]:
 
     if not scheduler.is_generated:
         return {}
-    one = custom.load(scheduler.name)
-    return {"seal": {**to_json(one.seal), "token": "kept"}, "reports": custom.read_reports(one)}
+    known = repository.known(scheduler.name)
+    one = known.custom
+    proof = {"seal": {**to_json(one.seal), "token": "kept"}, "reports": custom.read_reports(one)}
+    return {**proof, **repository.as_json_of(known), "claims": custom.read_claims(one)}
 
 
 def _show_all(as_json: bool) -> None:

@@ -9,10 +9,9 @@ What always holds here:
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,10 +22,14 @@ from autotune.knowledge.commands import words_of
 from autotune.knowledge.past import PastSession, RunningSession, finding
 from autotune.knowledge.store import Knowledge
 from autotune.records import Session
+from autotune.search import fulltext, fusion
+from autotune.search.documents import Searchable
 from autotune.wire import from_json
 
 MOST_SEARCHED = 5000
 """Newest sessions that are searched."""
+MOST_COMPARED = 1000
+"""Newest sessions that are compared by meaning, which takes longer."""
 _NAME = re.compile(r"[0-9a-f]{3,8}")
 _COLUMNS = (
     "s.*, w.command AS command, w.cwd AS cwd, w.argv AS argv, w.project AS project, w.metric AS metric, "
@@ -112,6 +115,32 @@ class History:
             found = [rows.past_session(db, row) for row in self._rows(db, None, MOST_SEARCHED)]
         by_number = {one.id: one for one in found}
         return [by_number[number] for number in _matching(found, wanted)[: max(limit, 0)]]
+
+    def nearest(self, query: str, limit: int = 20) -> list[PastSession]:
+        """Return the sessions that have any of the words, or (with the extra `search`) are about what is meant, best
+        first."""
+        with self._knowledge.transaction() as db:
+            found = [rows.past_session(db, row) for row in self._rows(db, None, MOST_COMPARED)]
+        by_number = {str(one.id): one for one in found}
+        return [by_number[key] for key in fusion.search([_document(one) for one in found], query, limit)]
+
+    def notes(self, query: str, limit: int = 20) -> list[dict[str, Any]]:
+        """Return the notes of models that fit a query, as `nearest` does, best first: `{workload, description,
+        directory, scheduler, result, created_at}`."""
+        kept = [
+            {
+                "workload": profile["id"],
+                **{name: profile[name] for name in ("description", "directory")},
+                **{name: note[name] for name in ("scheduler", "result", "created_at")},
+            }
+            for profile in self.profiles()
+            for note in profile["notes"]
+        ]
+        documents = [
+            Searchable(str(number), (one["result"],), (one["description"], one["scheduler"] or ""))
+            for number, one in enumerate(kept)
+        ]
+        return [kept[int(key)] for key in fusion.search(documents, query, limit)]
 
     def _rows(self, db: sqlite3.Connection, cwd: str | None, limit: int) -> list[sqlite3.Row]:
         running = ", ".join(map(str, self._knowledge.running(db)))
@@ -210,36 +239,14 @@ def title(session: PastSession) -> str:
 
 def _matching(sessions: Sequence[PastSession], words: Sequence[str]) -> list[int]:
     """Return the numbers of the sessions that have all of the words, best first."""
-    return _found({one.id: _text(one) for one in sessions}, words, " ", all)
+    return fulltext.matching({one.id: _text(one) for one in sessions}, words, every=True)
 
 
 def ranked_by_words(sessions: Sequence[PastSession], words: Sequence[str]) -> list[PastSession]:
     """Return the sessions whose command has one of the words, best match first."""
     by_number = {one.id: one for one in sessions}
     texts = {one.id: one.command for one in sessions}
-    return [by_number[number] for number in _found(texts, words, " OR ", any)] if words else []
-
-
-def _found(
-    texts: Mapping[int, str], words: Sequence[str], between: str, holds: Callable[[Iterable[bool]], bool]
-) -> list[int]:
-    """Return the numbers of the texts that match, best first; by plain comparison where SQLite has no FTS5."""
-    with contextlib.closing(_index()) as db:
-        try:
-            db.execute("CREATE VIRTUAL TABLE found USING fts5 (text, number UNINDEXED, tokenize = 'unicode61')")
-        except sqlite3.OperationalError:
-            folded = [word.casefold() for word in words]
-            return [one for one, text in texts.items() if holds(word in text.casefold() for word in folded)]
-        db.executemany("INSERT INTO found VALUES (?, ?)", ((sqlite.storable(text), one) for one, text in texts.items()))
-        query = between.join(
-            '"' + str(sqlite.storable(one)).replace('"', '""').replace("\0", " ") + '"*' for one in words
-        )
-        rank = "SELECT number FROM found WHERE found MATCH ? ORDER BY round(bm25(found), 1), rowid"
-        return [int(number) for (number,) in db.execute(rank, (query,))]
-
-
-def _index() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:")
+    return [by_number[number] for number in fulltext.matching(texts, words, every=False)] if words else []
 
 
 def _text(session: PastSession) -> str:
@@ -257,6 +264,15 @@ def _text(session: PastSession) -> str:
     for one in session.results:
         facts += [one.key, one.verdict or "", "confirmed" if one.confirmed else "", one.note, one.reason]
     return "\n".join([*facts, session.recommendation, *session.why])
+
+
+def _document(session: PastSession) -> Searchable:
+    """Return what is compared by meaning: the command and what it is like, then what was found."""
+    notes = (one.note for one in session.results if one.note)
+    heads = (session.command, session.cwd, session.kind.text, finding(session))
+    return Searchable(
+        str(session.id), tuple(filter(None, heads)), tuple(filter(None, (session.recommendation, *notes)))
+    )
 
 
 # --- what somebody wrote -------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from autotune.records import Candidate, Interval, Observation, is_baseline
 from autotune.report.text import counted
-from autotune.verdict.workload_kind import WorkloadKind
+from autotune.verdict.workload_kind import UNCLEAR, WorkloadKind
 
 WHY_CHARACTERS = 900
 """Of the reasons why a winner won: under 300 tokens."""
@@ -100,7 +100,7 @@ class PastSession:
     """Its project by git, and its place in it (`knowledge.projects`); empty where there is none."""
     observation: Observation | None = None
     """What the system did in its baseline; None where that is not kept."""
-    kind: WorkloadKind = WorkloadKind((), ())
+    kind: WorkloadKind = UNCLEAR
     """What kind of work its command does; empty where that is not clear."""
 
 

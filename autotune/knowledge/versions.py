@@ -14,6 +14,13 @@ def of_file(path: str) -> str:
     return _digest([path])
 
 
+def of_content(sha256: str) -> str:
+    """Return what `of_file` returns for a file whose content has this SHA-256, in hexadecimal digits."""
+    import hashlib
+
+    return hashlib.sha256(bytes.fromhex(sha256)).hexdigest()
+
+
 def of_source(path: str) -> str:
     """Return the digest of one of our own schedulers: its source, and the headers in `include` beside it. What the
     compiler makes of it for one kernel or another is the same scheduler. Empty when a file cannot be read."""

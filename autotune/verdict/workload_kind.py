@@ -60,6 +60,9 @@ class WorkloadKind:
         return ", ".join(NAMES[one] for one in self.kinds)
 
 
+UNCLEAR = WorkloadKind((), ())
+
+
 def classify(seen: Observation | None, watched: Profile | None = None) -> WorkloadKind:
     """Return what kind of work was seen: `seen` is the baseline, `watched` a run of it that a probe watched."""
     found: list[tuple[Kind, str]] = [] if seen is None else _by_behaviour(seen)

@@ -7,11 +7,13 @@ and only into a micro-VM of its own that is discarded afterwards: a session's ma
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autotune import durable, reading, resources
 from autotune.deadline import Deadline
@@ -22,7 +24,9 @@ from autotune.machine.vm.kernels import Kernel
 from autotune.records import AttachSpec, GuideSpec, Identity, Seal
 from autotune.schedext import build, seal
 from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.ancestry import ancestors
 from autotune.schedext.catalogue.knobs import Knob
+from autotune.schedext.catalogue.origin import Maker, Origin
 from autotune.verify.behaviour import expected, shapes
 from autotune.verify.behaviour import gate as behaviour_gate
 from autotune.verify.compile import Compiled, compile_source
@@ -32,6 +36,7 @@ from autotune.verify.source import gate as source_gate
 from autotune.verify.submission import PARTIAL, Submission, ends, entry, knobs_of, may_expect
 
 Progress = Callable[[str], None]
+PERSON = Maker("person")
 VM_MEMORY_BYTES = 1 << 30
 SYSTEM_LIBBPF = "libbpf.so.1"
 """The library where the kernel set has none of its own."""
@@ -59,15 +64,25 @@ def verify(
     deadline: Deadline | None = None,
     *,
     made_in: Path | None = None,
+    maker: Maker = PERSON,
+    claims: Mapping[str, Any] | None = None,
 ) -> Verification:
     """Verify a source under a kernel. Faults of the source are in the result. Raises BusyError when its name is being
     verified already, BuildError without compiler or sandbox, NoMachineError without a micro-VM. The micro-VM is given
-    up at the `deadline`. One that passes is proposed in sessions of `made_in`, by default the current directory."""
+    up at the `deadline`. One that passes is proposed in sessions of `made_in`, by default the current directory.
+    `maker` wrote it, or imported it with these `claims`. Raises UsageError for an ancestor that does not exist."""
     started = time.monotonic()
     reports: list[GateReport] = []
+    origin = Origin(
+        maker=maker,
+        made_at=time.time(),
+        made_from=ancestors(submission.made_from, submission.name),
+        unfair_by_design=submission.unfair_by_design,
+    )
+    keep = functools.partial(custom.keep, made_in=made_in or Path.cwd(), origin=origin, claims=claims)
     with custom.reserved(submission.name), _scratch() as scratch:
         steps = _Steps(reports, progress, deadline)
-        kept = _through_all(submission, kernel, scratch, steps, made_in or Path.cwd())
+        kept = _through_all(submission, kernel, scratch, steps, keep)
         rejected = custom.keep_rejected(submission.name, submission.source, reports) if kept is None else None
     return Verification(tuple(reports), kept, time.monotonic() - started, rejected)
 
@@ -96,7 +111,7 @@ class _Steps:
 
 
 def _through_all(
-    submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps, made_in: Path
+    submission: Submission, kernel: Kernel, scratch: Path, steps: _Steps, keep: Callable[..., custom.Custom]
 ) -> custom.Custom | None:
     headers = build.find_headers(Path(kernel.headers) if kernel.headers else None)
     steps.begin("source", "reading it as the compiler does")
@@ -124,7 +139,7 @@ def _through_all(
         )
     )
     listed, reports = entry(submission, knobs), steps.reports
-    return custom.keep(submission.name, submission.source, content, listed, token, reports, made_in=made_in)
+    return keep(submission.name, submission.source, content, listed, token, reports)
 
 
 def _with_knobs(

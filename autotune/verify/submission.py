@@ -21,6 +21,8 @@ from autotune.verify.findings import Finding
 
 MOST_KNOBS = 16
 MOST_TEXT = 600
+MOST_ANCESTORS = 8
+MOST_WHERE = 200
 PARTIAL = Knob(
     name="partial", type="boolean", default=False, description="Schedule only the workload's own tasks, not the system."
 )
@@ -44,6 +46,8 @@ class Submission(BaseModel):
     """None: the object's own knobs. A knob without a range takes from half to twice its default."""
     unfair_by_design: bool = False
     """It is unfair by design: the behaviour gate notes unfairness without failing it."""
+    made_from: tuple[str, ...] = Field((), max_length=MOST_ANCESTORS)
+    """Names of the schedulers that it was made from: ours, or generated ones."""
 
 
 def submission(**fields: object) -> Submission:
@@ -52,7 +56,7 @@ def submission(**fields: object) -> Submission:
         made = Submission.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "it"
+        where = ".".join(map(str, first["loc"]))[:MOST_WHERE] or "it"
         raise UsageError(f"the scheduler cannot be accepted: {where}: {first['msg']}") from error
     return made.model_copy(update={"name": checked_name(made.name)})
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from autotune.knowledge import best
 from autotune.knowledge.archive import title
@@ -69,6 +70,15 @@ def result_text(session: PastSession) -> str:
     if session.state == "lost":
         return "cut off"
     return "no answer" if session.failure or session.interrupted or session.baseline_median is None else "EEVDF"
+
+
+def notes(found: Iterable[Mapping[str, Any]], *, width: int, now: float) -> Lines:
+    """List notes that models keep, a paragraph each."""
+    for one in found:
+        about = f" ({one['scheduler']})" if one["scheduler"] else ""
+        said = f"{one['workload']}, {age_text(now - one['created_at'])}{about}: {one['result']}"
+        yield from paragraph(said, width, 0, 2)
+        yield from paragraph(f"of {one['description']}, in {one['directory'] or 'no directory'}", width, 2, 2)
 
 
 # --- two beside each other -----------------------------------------------------------------------------------

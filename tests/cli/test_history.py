@@ -17,6 +17,7 @@ from autotune.knowledge.archive import History
 from autotune.knowledge.store import Knowledge
 from autotune.machine import here, select
 from autotune.records import Candidate, MeasuredScheduler, Parameter, Session
+from autotune.search import vectors
 from tests.support import sessions
 from tests.support.command_line import error_of, run
 
@@ -78,7 +79,8 @@ def test_a_report_is_printed_again() -> None:
     assert "one session is wanted" in error_of(run("history", "show"))
 
 
-def test_sessions_are_found_by_words() -> None:
+def test_sessions_are_found_by_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors, "place", lambda: None)  # as without the extra `search`
     remember("0a1b2c3d")
     assert "0a1b2c3d" in run("history", "search", "make", "stall").stdout
     missing = run("history", "search", "ninja")
@@ -255,3 +257,33 @@ def test_what_is_known_to_be_no_good_is_listed_with_the_reason(monkeypatch: pyte
 
 def test_options_of_the_command_are_explained() -> None:
     assert "put -- before it" in error_of(run("best", "make", "-j8"))
+
+
+# --- by meaning, and notes ---
+
+
+def test_where_no_session_has_all_words_the_nearest_are_told_as_such() -> None:
+    remember("0a1b2c3d")
+    remember("ffff0000", workload=sessions.workload(command="sort big.txt", cwd="/elsewhere"))
+    found = run("history", "search", "make", "zebra")
+    assert found.exit_code == 0
+    lines = found.stdout.splitlines()
+    assert lines[0] == "No session has all of these words; the nearest:"
+    assert "0a1b2c3d" in lines[2]
+    [exact] = json.loads(run("history", "search", "make", "--json").stdout)
+    assert (exact["name"], exact["has_all_words"]) == ("0a1b2c3d", True)
+    assert json.loads(run("history", "search", "make", "zebra", "--json").stdout)[0]["has_all_words"] is False
+    assert run("history", "search", '"); DROP TABLE sessions; --').exit_code in (0, 1)
+
+
+def test_notes_of_models_are_searched_on_demand() -> None:
+    assert run("history", "search", "--notes", "linker").exit_code == 1
+    with Knowledge() as memory:
+        profile = memory.create_profile("a kernel build", "/src")
+        memory.add_profile_note(profile, None, "at_batch", "the linker runs alone at the end", "/src")
+        memory.add_profile_note(profile, None, None, "nothing else matters", "/src")
+    found = run("history", "search", "--notes", "linker")
+    assert found.exit_code == 0
+    assert "workload-1, just now (at_batch): the linker runs alone at the end" in found.stdout
+    first = json.loads(run("history", "search", "--notes", "linker", "--json").stdout)[0]
+    assert (first["result"], first["directory"]) == ("the linker runs alone at the end", "/src")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from autotune.canary.strikes import Strikes
+from autotune.knowledge.store import Knowledge
 from autotune.verify import findings
 from tests.support.command_line import ROOT, error_of, run
-from tests.support.generated_schedulers import kept
+from tests.support.generated_schedulers import kept, session_with
 
 NUMBERS = {
     "loads": {
@@ -147,3 +148,67 @@ def test_what_a_terminal_cannot_show_appears_as_an_escape() -> None:
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, env=environ)
     assert done.stdout == b"caf\\xe9\n"
+
+
+# --- the library: standing, differences, bundles ---
+
+
+def test_own_schedulers_are_listed_with_their_standing_and_shown_with_what_came_of_them() -> None:
+    one = kept("mine")
+    with Knowledge() as knowledge:
+        knowledge.record(session_with(one, "faster", id="0a1b2c3d"))
+    listed = run("schedulers", "list", "--custom").stdout
+    assert "custom:mine" in listed
+    assert "at_fifo" not in listed
+    assert "proven: confirmed faster on 1 workload here" in " ".join(listed.split())
+    [written] = json.loads(run("schedulers", "list", "--custom", "--json").stdout)
+    assert (written["name"], written["standing"]) == ("custom:mine", "proven")
+    assert [(seen["session"], seen["this_build"]) for seen in written["outcomes"]] == [("0a1b2c3d", True)]
+    shown = run("schedulers", "show", "mine", "--source").stdout
+    assert "0a1b2c3d" in shown
+    assert "/* a scheduler */" in shown
+    assert json.loads(run("schedulers", "show", "mine", "--json", "--source").stdout)["standing"] == "proven"
+    assert "is a program" in error_of(run("schedulers", "show", "scx_lavd", "--source"))
+
+
+def test_two_are_compared_and_the_exit_code_says_whether_they_differ() -> None:
+    kept("mine")
+    kept("other", source="/* another */\n")
+    differs = run("schedulers", "diff", "mine", "custom:other")
+    assert differs.exit_code == 1
+    assert "-/* a scheduler */" in differs.stdout
+    assert run("schedulers", "diff", "mine", "mine").exit_code == 0
+    assert "no scheduler is called" in error_of(run("schedulers", "diff", "mine", "no_such"))
+
+
+def test_a_bundle_is_written_looked_at_and_never_replaces_anything_unasked(tmp_path: Path) -> None:
+    kept("mine")
+    path = tmp_path / "mine.json"
+    assert run("schedulers", "export", "mine", str(path)).exit_code == 0
+    assert "exists already" in error_of(run("schedulers", "export", "mine", str(path)))
+    assert run("schedulers", "export", "mine").stdout == path.read_text()
+    looked = run("schedulers", "import", str(path), "--look")
+    assert looked.exit_code == 0
+    assert "Claimed by the file" in looked.stdout
+    assert json.loads(run("schedulers", "import", str(path), "--look", "--json").stdout)["name"] == "mine"
+    assert "there is a custom:mine already" in error_of(run("schedulers", "import", str(path)))
+    path.write_text(path.read_text().replace('"name": "mine"', '"name": "at_fifo"'))
+    assert "at_fifo is one of ours" in error_of(run("schedulers", "import", str(path)))
+    path.write_text("{")
+    refused = run("schedulers", "import", str(path))
+    assert (refused.exit_code, "is not JSON" in error_of(refused)) == (2, True)
+
+
+def test_without_any_of_their_own_people_are_told_how_to_make_one() -> None:
+    assert "verify FILE.bpf.c" in run("schedulers", "list", "--custom").stdout
+
+
+def test_schedulers_are_found_by_what_people_want_to_do() -> None:
+    kept("mine")
+    found = run("schedulers", "search", "many short compiler processes")
+    assert found.exit_code == 0
+    assert found.stdout.startswith("1. at_")
+    first = json.loads(run("schedulers", "search", "keeps builders happy", "--json", "--limit", "1").stdout)
+    assert [(one["name"], one["standing"]) for one in first] == [("custom:mine", "candidate")]
+    for hostile in ('" OR "', "*", "x" * 100_000, "a NEAR b", "\x1b[2J"):
+        assert run("schedulers", "search", hostile).exit_code in (0, 1)

@@ -27,7 +27,7 @@ RANKS: Mapping[str, Ranks] = {
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
         ("verdict",),
-        ("report", "prompt"),
+        ("report", "prompt", "search"),
         ("knowledge",),
         ("measure", "runner"),
         ("schedext",),
@@ -57,7 +57,7 @@ RANKS: Mapping[str, Ranks] = {
         ("calls", "maps", "sandbox"),
         ("callbacks",),
         ("source", "load", "behaviour", "submission"),
-        ("compile", "judge_inside"),
+        ("compile", "judge_inside", "bundle"),
         ("gates",),
     ),
     "observe": (

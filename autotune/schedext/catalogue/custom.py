@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,18 @@ from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.records import AttachSpec, Candidate, KnobValue, Seal
 from autotune.schedext import seal
+from autotune.schedext.catalogue import origin as origins
 from autotune.schedext.catalogue.catalog import CUSTOM, PREFIX, Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import unknown
+from autotune.schedext.catalogue.origin import Origin
 from autotune.wire import from_json, to_json
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 """Safe as a file name, as an ops name (the kernel takes letters, digits and `_.-`) and as a word in a shell."""
 SOURCE, OBJECT, ENTRY, SEAL, REPORTS = "source.bpf.c", "object.o", "entry.json", "seal.json", "reports"
-ORIGIN = "origin.json"
+ORIGIN = origins.FILE
+CLAIMS = "claims.json"
+"""What the bundle says that it was imported from: shown as such, and counted for nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,12 @@ class Custom:
     directory: Path
     entry: Scheduler
     seal: Seal
-    made_in: Path | None = None
-    """The directory whose session wrote it, or where its user verified it; None when that is not known."""
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def made_in(self) -> Path | None:
+        """The directory whose session wrote it, or where its user verified it; None when that is not known."""
+        return self.origin.made_in
 
     @property
     def source(self) -> Path:
@@ -101,16 +108,7 @@ def load(name: str) -> Custom:
             f"the generated scheduler '{bare}' is damaged: {type(error).__name__}",
             hint=f"remove it: autotune schedulers remove {bare}",
         ) from error
-    return Custom(place, entry, token, _made_in(place))
-
-
-def _made_in(place: Path) -> Path | None:
-    try:
-        found = reading.json_of(place / ORIGIN)
-    except (OSError, ValueError):  # an older one has none
-        return None
-    text = found.get("directory") if isinstance(found, dict) else None
-    return Path(text) if isinstance(text, str) and os.path.isabs(text) else None
+    return Custom(place, entry, token, origins.read(place))
 
 
 def entries() -> list[Scheduler]:
@@ -187,18 +185,22 @@ def keep(
     reports: Sequence[Any],
     *,
     made_in: Path | None = None,
+    origin: Origin | None = None,
+    claims: Mapping[str, Any] | None = None,
 ) -> Custom:
-    """Store a scheduler that passed, replacing an older one of its name. It is proposed in `made_in` only. Raises
-    AutotuneError."""
+    """Store a scheduler that passed, replacing an older one of its name. It is proposed in `made_in` only; `claims` are
+    those of the bundle that it was imported from. Raises AutotuneError."""
     bare = checked_name(name)
+    from_here = replace(origin or Origin(), directory=str(made_in.resolve()) if made_in else None)
     files: Mapping[str, bytes] = {
         SOURCE: source.encode(),
         OBJECT: content,
         ENTRY: entry.model_dump_json(indent=1, exclude_defaults=True).encode(),
         SEAL: json.dumps(to_json(token), indent=1).encode(),
-        ORIGIN: json.dumps({"directory": str(made_in.resolve()) if made_in else None}).encode(),
+        ORIGIN: json.dumps(to_json(from_here)).encode(),
         f"{REPORTS}.json": json.dumps(to_json(list(reports)), indent=1).encode(),
     }
+    files = {**files, CLAIMS: json.dumps(claims, indent=1).encode()} if claims is not None else files
     with durable.explained(f"'{bare}' cannot be kept", directory() / bare):
         durable.replace_directory(directory() / bare, files)
     return load(bare)
@@ -235,3 +237,17 @@ def read_reports(custom: Custom) -> list[Any]:
     except (OSError, ValueError):
         return []
     return found if isinstance(found, list) else []
+
+
+def read_claims(custom: Custom) -> dict[str, Any]:
+    """Return the claims of the bundle that it was imported from; empty where it was not, or they cannot be read."""
+    try:
+        found = reading.json_of(custom.directory / CLAIMS)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def source_text(custom: Custom) -> str:
+    """Return its source. Raises AutotuneError when it cannot be read."""
+    return _read(custom.source).decode("utf-8", "replace")

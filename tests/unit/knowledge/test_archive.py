@@ -21,6 +21,7 @@ from autotune.knowledge.archive import History, TakenIn, title
 from autotune.knowledge.store import Knowledge
 from autotune.records import Expectations, Session, Surroundings
 from autotune.report.plain_text import plain_text
+from autotune.search import fulltext
 from autotune.wire import to_json
 from tests.support import sessions
 
@@ -143,7 +144,7 @@ def test_sessions_are_found_by_all_of_the_words(
     archive: History, words: list[str], found: list[str], has_fts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_fts:
-        monkeypatch.setattr(module, "_index", lambda: _WithoutFts())
+        monkeypatch.setattr(fulltext, "_index", lambda: _WithoutFts())
     assert [title(one) for one in archive.search(words)] == found
 
 
