@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from autotune.records import Goal
@@ -11,8 +12,10 @@ from autotune.verdict.confirm import (
     LEAST_PAIRS,
     MOST_PAIRS,
     Confirmation,
+    Estimate,
     Judge,
     Scatter,
+    Values,
     pairs_to_show,
 )
 from autotune.verdict.entrant import Entrant
@@ -24,6 +27,9 @@ BARELY_BEHIND = 0.5
 
 _COST_OF_LOOKS = 1.25
 """How many times the textbook's pairs a least gain gets: several looks, and noise that is only estimated, cost some."""
+
+_ESTIMATES_KEPT = 16
+"""A bootstrap takes some 10 ms, and the same values are asked about at the look, for the interval and by each view."""
 
 
 class Confirming:
@@ -101,4 +107,11 @@ class Confirming:
     def _judge(self) -> Judge | None:
         """Return what estimates a speedup by the statistic; None for the typical run."""
         judged, goal, seed = self._statistic, self._goal, self._seed
-        return None if judged is None else lambda values: judged.estimate(values, goal, seed)
+        if judged is None:
+            return None
+
+        @functools.lru_cache(maxsize=_ESTIMATES_KEPT)
+        def estimate(values: tuple[Values, ...]) -> Estimate | None:
+            return judged.estimate(values, goal, seed)
+
+        return lambda values: estimate(tuple(values))
