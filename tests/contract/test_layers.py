@@ -8,6 +8,7 @@ and what is below it, but never in a circle: not between files, and not between 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -127,16 +128,20 @@ def files() -> dict[str, Path]:
 FILES = files()
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
     """Dotted names that a file imports; those under TYPE_CHECKING are not real imports."""
-    tree = ast.parse(path.read_text())
-    unreal = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    text = path.read_text()
+    nodes = list(ast.walk(ast.parse(text)))
+    unreal: set[int] = set()
+    if "TYPE_CHECKING" in text:
+        conditions = (node for node in nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        unreal = {id(inner) for node in conditions for inner in ast.walk(node)}
+    for node in nodes:
         if id(node) in unreal:
             continue
         if isinstance(node, ast.Import):
