@@ -8,10 +8,10 @@ Standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias, Union
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.records import (
     Allotment,
     Attachment,

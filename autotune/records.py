@@ -11,8 +11,10 @@ What always holds here:
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal, TypeAlias
+
+from autotune.frozen import dataclass
 
 KnobValue: TypeAlias = bool | int | float | str
 Goal = Literal["min", "max"]

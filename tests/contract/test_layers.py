@@ -23,7 +23,8 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "expressions", "homes", "reading", "quantities", "records", "resources"),
+        ("deadline", "errors", "expressions", "frozen", "homes", "reading", "quantities", "resources"),
+        ("records",),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),
         ("secrecy", "signals"),
@@ -86,7 +87,7 @@ their parts may import each other in any order, but for circles."""
 
 LEAN = (
     "canary.bounds", "canary.senses", "canary.stages", "canary.watch", "daemon", "deadline", "durable", "errors",
-    "events", "expressions", "homes", "knowledge.best", "knowledge.claims", "knowledge.commands",
+    "events", "expressions", "frozen", "homes", "knowledge.best", "knowledge.claims", "knowledge.commands",
     "knowledge.matching", "knowledge.projects", "knowledge.uses", "knowledge.versions",
     "lease.keeper", "lease.loaders", "lease.other", "lease.others", "lease.owners", "lease.replacing", "lease.sharing",
     "machine.base",

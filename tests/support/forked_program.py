@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import importlib
 import os
@@ -34,6 +35,8 @@ IMPORTED = (
     "autotune.session.start",
 )
 """What most commands import; they import the rest themselves."""
+_PR_SET_DUMPABLE = 4
+"""<linux/prctl.h>"""
 
 
 def start(
@@ -43,13 +46,12 @@ def start(
     **how: Any,
 ) -> subprocess.Popen[Any]:
     """Start the program; `how` is passed to Popen, and `first` is called in the child."""
-    _import()
+    prepare()
     environ = dict(os.environ if env is None else env)
 
     def begin() -> None:
         first()
-        os.closerange(LEAST_OTHER_FD, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for until a child's exec
-        be(["autotune", *arguments], environ, _main)
+        execute(arguments, environ)
 
     return subprocess.Popen([sys.executable, "-m", "autotune", *arguments], preexec_fn=begin, **how)
 
@@ -67,9 +69,24 @@ def run(*arguments: str, timeout_s: float | None = None, **how: Any) -> subproce
 
 
 @functools.cache
-def _import() -> None:
+def prepare() -> None:
+    """Import what the program does, once."""
     for name in IMPORTED:
         importlib.import_module(name)
+
+
+def become(uid: int, gid: int, groups: Sequence[int]) -> None:
+    """Be somebody else, in a child that has just been forked. Its /proc entries are its own, as after an exec."""
+    os.setgroups(groups)
+    os.setgid(gid)
+    os.setuid(uid)
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
+
+
+def execute(arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    """Become autotune with these arguments, in a child that has just been forked. Never returns."""
+    os.closerange(LEAST_OTHER_FD, os.sysconf("SC_OPEN_MAX"))  # also what Popen waits for until a child's exec
+    be(["autotune", *arguments], env, _main)
 
 
 def _main() -> None:

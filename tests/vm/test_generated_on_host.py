@@ -31,7 +31,7 @@ BOTH = ["--scheduler", "custom:two_levels", "--scheduler", "at_fifo", *SHORT, "-
 BAD = ["--scheduler", "custom:at_gate_escape", *SHORT, TRIGGERED]
 DROPS = ["--scheduler", "custom:at_gate_escape:drop=true", "--scheduler", "at_fifo", *SHORT, TRIGGERED]
 CASES: dict[str, tuple[Path, dict[str, Any]]] = {
-    "good": (GOOD, {"sessions": [BOTH, BOTH]}),
+    "good": (GOOD, {"sessions": [BOTH, BOTH], "behaves": True}),
     "bad": (ESCAPE, {"sessions": [BAD, BAD], "strikes": {ESCAPES: 2}, "passed": [ESCAPES]}),
     "drops": (ESCAPE, {"sessions": [DROPS], "passed": [ESCAPES]}),
     "changed": (GOOD, {"sessions": [BOTH], "flip": "two_levels"}),
@@ -65,11 +65,11 @@ def row(session: Any, key: str) -> Any:
 def test_a_good_one_is_a_candidate_like_any_other_after_its_canary(on_host: dict[str, Any]) -> None:
     first, second = sessions(on_host["good"])
     assert "two_levels runs as a canary for 10 s, since it is new on this host" in first["said"]
-    assert "canary" not in second["said"]
+    assert "canary" not in second["said"], (first["said"][-3000:], second["said"][-3000:])
     for session in (first, second):
-        assert session["exit_code"] == 0
-        assert row(session, "custom:two_levels")["runs"] >= 2
-    assert on_host["good"]["strikes"] == {"two_levels": 0}
+        assert session["exit_code"] == 0, session["said"][-3000:]
+        assert row(session, "custom:two_levels")["runs"] >= 2, (row(session, "custom:two_levels"), session["said"])
+    assert on_host["good"]["strikes"] == {"two_levels": 0}, (first["said"][-3000:], second["said"][-3000:])
 
 
 def test_one_that_turns_bad_under_the_workload_is_detached_and_after_three_times_no_longer_tried(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from typing import Any
@@ -18,12 +19,35 @@ pytestmark = [pytest.mark.vm, pytest.mark.slow]
 SHORT = ("--scheduler", "at_fifo", "--runs", "2", "--no-observe", "--", "sleep", "0.2")
 
 
-def session(vm: ResilientVM, user: str, *arguments: str) -> Any:
-    return guest_json(vm, "host_mode.py", user, *arguments, timeout_s=400.0)
+HOME_OF_TESTER = (
+    """test "$HOME $USER $LOGNAME $(id -un)" = "/run/tester tester tester tester" && test -z "$SUDO_UID" """
+    "&& touch ~/written && echo mine: 1"
+)
+CASES = {
+    "root": ("root", SHORT),
+    "with sudo": ("with-sudo", (*SHORT[:-3], "--metric", r"uid: (4242)", "--", "sh", "-c", "echo uid: $(id -u)")),
+    "through sudo": (
+        "through-sudo",
+        (*SHORT[:-3], "--warmup", "0", "--budget", "30s", "--metric", "mine: (1)", "--", "sh", "-c", HOME_OF_TESTER),
+    ),
+    "without sudo": ("without-sudo", SHORT),
+    "with holder": ("with-holder", SHORT),
+    "with ticket": ("with-ticket", (*SHORT[:-2], "sh", "-c", "touch /tmp/measured")),
+    "with ticket, auto": ("with-ticket", ("--machine", "auto", "--dry-run", *SHORT)),
+}
+"""Who starts which session: see host_mode.py."""
 
 
-def test_root_gets_a_table_with_evidence(vm: ResilientVM) -> None:
-    seen = session(vm, "root", *SHORT)
+@pytest.fixture(scope="module")
+def sessions(vm: ResilientVM) -> Any:
+    """What came of each session. All are forked from one process, but for the one through sudo: a start takes ten to
+    twenty seconds there. `make`, below, really starts one too."""
+    given = json.dumps([{"user": user, "argv": argv} for user, argv in CASES.values()])
+    return dict(zip(CASES, guest_json(vm, "host_mode.py", given, timeout_s=1200.0), strict=True))
+
+
+def test_root_gets_a_table_with_evidence(sessions: Any) -> None:
+    seen = sessions["root"]
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
     assert "EEVDF" in seen["stdout"]
@@ -31,31 +55,17 @@ def test_root_gets_a_table_with_evidence(vm: ResilientVM) -> None:
     assert "\x1b" not in seen["stdout"]
 
 
-def test_an_ordinary_user_with_sudo_gets_one_too_and_the_workload_runs_as_that_user(vm: ResilientVM) -> None:
-    seen = session(vm, "with-sudo", *SHORT[:-3], "--metric", r"uid: (4242)", "--", "sh", "-c", "echo uid: $(id -u)")
+def test_an_ordinary_user_with_sudo_gets_one_too_and_the_workload_runs_as_that_user(sessions: Any) -> None:
+    seen = sessions["with sudo"]
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
     assert seen["state"] == "disabled"
 
 
-def test_through_sudo_the_command_has_the_home_and_the_names_of_the_user_and_not_roots(vm: ResilientVM) -> None:
-    asked = """test "$HOME $USER $LOGNAME $(id -un)" = "/run/tester tester tester tester" && test -z "$SUDO_UID" """
-    command = f"{asked} && touch ~/written && echo mine: 1"
-    seen = session(
-        vm,
-        "through-sudo",
-        *SHORT[:-3],
-        "--warmup",
-        "0",
-        "--budget",
-        "30s",
-        "--metric",
-        "mine: (1)",
-        "--",
-        "sh",
-        "-c",
-        command,
-    )
+def test_through_sudo_the_command_has_the_home_and_the_names_of_the_user_and_not_roots(
+    vm: ResilientVM, sessions: Any
+) -> None:
+    seen = sessions["through sudo"]
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
     assert guest_run(vm, "stat", "-c", "%U", "/run/tester/written").stdout.head.strip() == "tester"
@@ -81,30 +91,30 @@ def test_under_make_a_make_that_is_measured_shares_the_jobs(vm: ResilientVM) -> 
     assert "jobserver" not in done.stderr.head + done.stderr.tail
 
 
-def test_an_ordinary_user_without_sudo_is_told_what_to_do(vm: ResilientVM) -> None:
-    seen = session(vm, "without-sudo", *SHORT)
+def test_an_ordinary_user_without_sudo_is_told_what_to_do(sessions: Any) -> None:
+    seen = sessions["without sudo"]
     assert seen["exit_code"] == 4
     assert "needs root" in seen["stderr"]
     assert "Traceback" not in seen["stderr"]
     assert seen["state"] == "disabled"
 
 
-def test_a_sudo_rule_for_the_holder_alone_is_enough(vm: ResilientVM) -> None:
-    seen = session(vm, "with-holder", *SHORT)
+def test_a_sudo_rule_for_the_holder_alone_is_enough(sessions: Any) -> None:
+    seen = sessions["with holder"]
     assert seen["exit_code"] == 0, seen
     assert "at_fifo" in seen["stdout"]
     assert seen["state"] == "disabled"
 
 
 def test_a_password_given_to_sudo_at_the_terminal_is_no_root_and_that_is_said_before_the_baseline(
-    vm: ResilientVM,
+    vm: ResilientVM, sessions: Any
 ) -> None:
     """The holder has no terminal, where such a ticket would count."""
-    seen = session(vm, "with-ticket", *SHORT[:-2], "sh", "-c", "touch /tmp/measured")
+    seen = sessions["with ticket"]
     assert seen["exit_code"] == 4, seen
     assert "the host cannot be used: switching schedulers needs root, and sudo asks for a password" in seen["stderr"]
     assert guest_run(vm, "test", "-e", "/tmp/measured").exit_code == 1
-    seen = session(vm, "with-ticket", "--machine", "auto", "--dry-run", *SHORT)
+    seen = sessions["with ticket, auto"]
     assert seen["exit_code"] == 0, seen
     assert "micro-VM" in seen["stdout"]
     assert "sudo asks for a password" in seen["stdout"]
