@@ -40,7 +40,7 @@ def _best(
     from autotune.knowledge.store import Knowledge
     from autotune.machine import select
     from autotune.report.text import shell_word
-    from autotune.verdict.workload_kind import WorkloadKind
+    from autotune.verdict.workload_kind import UNCLEAR
     from autotune.views import past
     from autotune.wire import to_json
 
@@ -54,7 +54,7 @@ def _best(
             found = known_best(asked, directory, here=here)
         except StoreProblem as error:
             raise AutotuneError(str(error), hint="'autotune history' says more", stage="history") from error
-        kind = history.named(found.session).kind if found is not None and found.session else WorkloadKind((), ())
+        kind = history.named(found.session).kind if found is not None and found.session else UNCLEAR
     if as_json:
         print_json(
             {

@@ -34,11 +34,12 @@ IDLE = 0.15
 """Share of one CPU below which nearly all is sleep."""
 PROCESSES = 5.0
 """New processes per second of CPU time from which each has less than 0.2 s of it on average."""
-CHATTY = 1500.0
-"""Switches a second and CPU. A task that only computes is switched a few hundred times at most, by slice and tick."""
+CHATTY = 5000.0
+"""Switches a second and CPU. A busy host without such tasks had 2400, two tasks with a pipe 24000; an emulated machine
+is too slow for so many."""
 CHATTY_SHARE = 0.6
 """Share of preemptions from which the switches come from full CPUs, and not from tasks that wait for one another."""
-IO = 0.2
+IO = 0.1
 """Share of the time in which some task waited for a device (PSI)."""
 TAIL = 0.08
 """Share of a watched run, at its end, in which the tasks want less than three of four CPUs. A last task that is as long
@@ -61,6 +62,7 @@ class WorkloadKind:
 
 
 UNCLEAR = WorkloadKind((), ())
+"""Nothing was clear, or seen."""
 
 
 def classify(seen: Observation | None, watched: Profile | None = None) -> WorkloadKind:

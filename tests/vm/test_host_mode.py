@@ -176,3 +176,14 @@ def test_runs_are_noted_with_what_they_ran_under_and_how_they_ended(run: Any) ->
     assert ("at_fifo", 5, "the process that kept it attached is gone") in noted
     assert ("eevdf", -9, None) in noted
     assert not any(lost and lost.startswith(NOT_AGAIN) for _, _, lost in noted), "killed while stopped is no loss"
+
+
+def test_a_run_of_an_ordinary_user_has_its_scheduler_by_sudo_and_without_the_rule_it_just_runs(run: Any) -> None:
+    seen = run["by_sudo"]
+    assert "at_fifo is attached (after" in seen["said"], seen
+    assert (seen["attached"], seen["detached"]) == ("at_fifo", True)
+    assert seen["command"] == 4242
+    assert seen["owners"] == {"lease/shared.py": 4242, "holding/holder.py": 0}
+    assert "the command just runs: switching schedulers needs root, and sudo" in seen["refused"]
+    assert (seen["still"], seen["exit_code"]) == ("disabled", -15)
+    assert [(one["key"], one["status"]) for one in seen["uses"]] == [("at_fifo", -9), ("eevdf", -15)]

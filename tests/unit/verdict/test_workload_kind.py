@@ -131,6 +131,46 @@ def test_real_commands_that_were_watched(seen: Observation, text: str, kinds: tu
     assert classify(seen, profile(slots(text))).kinds == kinds
 
 
+IN_VM = {
+    "sleep 3": Observation(3.35, 0.05, 0.04, 0.04, 0.05, 0.0, 154.6, 0.01, 0.3, 2),
+    "a loop": Observation(4.7, 0.46, 0.97, 0.01, 0.01, 0.0, 79.2, 0.2, 0.2, 2),
+    "eight loops": Observation(4.59, 0.88, 1.87, 2.65, 0.89, 0.0, 208.5, 0.91, 1.9, 2),
+    "true in a loop": Observation(5.64, 0.39, 0.72, 0.07, 0.07, 0.0, 601.2, 0.04, 10.8, 2),
+    "true in four loops": Observation(8.83, 0.66, 1.51, 0.8, 0.56, 0.0, 559.7, 0.26, 14.1, 2),
+    "threads under a lock": Observation(7.13, 0.17, 0.5, 0.06, 0.09, 0.0, 1065.3, 0.03, 1.2, 2),
+}
+"""Measured without a probe, in the emulated micro-VM."""
+ON_BUSY_HOST = {
+    "a loop": Observation(4.1, 1.0, 0.22, None, 1.0, 0.002, 4594.7, 0.998, 1.2, 2),
+    "a pipe": Observation(4.35, 1.0, 0.2, None, 1.0, 0.007, 47722.9, 0.43, 3.7, 2),
+    "four pipes": Observation(4.1, 1.0, 0.18, None, 1.0, 0.022, 30411.6, 0.04, 9.8, 2),
+    "dd dsync": Observation(2.91, 1.0, 0.025, None, 1.0, 0.197, 5339.8, 0.001, 31.3, 2),
+}
+"""Measured on a host that others kept busy: switches and forks are theirs too."""
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("sleep 3", ("idle",)),
+        ("a loop", ("single",)),
+        ("eight loops", ("parallel",)),
+        ("true in a loop", ("single", "processes")),
+        ("true in four loops", ("parallel", "processes")),
+        ("threads under a lock", ()),
+    ],
+)
+def test_real_commands_in_the_micro_vm(name: str, kinds: tuple[str, ...]) -> None:
+    assert classify(IN_VM[name]).kinds == kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a loop", None), ("a pipe", "chatty"), ("four pipes", "chatty"), ("dd dsync", "io")]
+)
+def test_real_commands_on_a_busy_host(name: str, kind: str | None) -> None:
+    assert {"chatty", "io"} & set(classify(ON_BUSY_HOST[name]).kinds) == ({kind} if kind else set())
+
+
 def test_nothing_is_claimed_of_what_was_not_seen() -> None:
     assert classify(None) == WorkloadKind((), ())
     assert classify(None).text == ""

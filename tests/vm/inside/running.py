@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +23,29 @@ from autotune.schedext.kernel import read_state, wait_for
 from tests.support import tuned
 
 LONG = ["sleep", "60"]
+LONGER = ["sleep", "600"]
+"""Lasts until it is ended, however slow everything else is."""
 LEAVES = ["sh", "-c", "setsid sleep 600 & read line"]
 PARTIAL = ["sh", "-c", "read line; exit 7"]
 READS = ["sh", "-c", "read line; exit 5"]
 AUTOTUNE = [sys.executable, "-m", "autotune"]
+UID = 4242
+HOLDER = Path(__file__).parents[3] / "autotune/schedext/holding/holder.py"
 TOP = Path("/run/tuned")
 STATE, WORK = TOP / "state", TOP / "work"
+TESTER = TOP / "tester"
+"""Home of an ordinary user, and where its state is."""
+RULE = Path("/etc/sudoers.d/tester")
 SETTLE_S = 120.0
 
 
-def start(words: list[str], *options: str, stdin: int = subprocess.DEVNULL, **environ: str) -> subprocess.Popen[str]:
+def start(
+    words: list[str], *options: str, stdin: int = subprocess.DEVNULL, become: Sequence[str] = (), **environ: str
+) -> subprocess.Popen[str]:
     errors = TOP / f"errors-{time.monotonic_ns()}"
     with open(errors, "w") as file:
         child = subprocess.Popen(
-            [*AUTOTUNE, "run", *options, "--", *words],
+            [*become, *AUTOTUNE, "run", *options, "--", *words],
             cwd=WORK,
             env=tuned.environ(STATE, **environ),
             stdin=stdin,
@@ -152,6 +161,48 @@ def another_lease() -> dict[str, Any]:
     return seen
 
 
+def an_ordinary_user() -> list[str]:
+    """Make an account whose sudo starts the holder without a password, and nothing else; the words that become it."""
+    account = {"passwd": f"tester:x:{UID}:{UID}::{TESTER}:/bin/sh", "group": f"tester:x:{UID}:"}
+    account["shadow"] = "tester:*:19000:0:99999:7:::"  # sudo refuses whom it has no account of
+    for name, line in account.items():
+        with open(f"/etc/{name}", "a+") as file:
+            file.seek(0)
+            if line.split(":")[0] + ":" not in file.read():
+                file.write(line + "\n")
+    RULE.write_text(f"tester ALL=(ALL) NOPASSWD: {os.path.realpath(sys.executable)} -S -E -I {HOLDER} *\n")
+    RULE.chmod(0o440)
+    os.chmod("/root", 0o755)  # inside the VM only: Python and its packages may live there
+    tuned.keep(TESTER, tuned.session(LONGER, WORK, id="0000caf8"))
+    for path in (TESTER, *TESTER.rglob("*")):
+        os.chown(path, UID, UID)
+    return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"]
+
+
+def by_sudo() -> dict[str, Any]:
+    """A user's run whose holder `sudo -n` starts; then without the rule."""
+    become = an_ordinary_user()
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+
+    def as_user() -> subprocess.Popen[str]:
+        return start(LONGER, "-v", become=become, HOME=str(TESTER), XDG_STATE_HOME=str(TESTER),
+                     XDG_RUNTIME_DIR=str(TESTER), XDG_CACHE_HOME=cache)  # fmt: skip
+
+    child = as_user()
+    seen: dict[str, Any] = {"said": said(child, "is attached"), "attached": state()}
+    owners = {path: os.stat(f"/proc/{pid}").st_uid for path in ("lease/shared.py", "holding/holder.py")
+              for pid in pids(path)[-1:]}  # fmt: skip
+    seen.update(command=os.stat(f"/proc/{child.pid}").st_uid, owners=owners)
+    end(child)
+    seen["detached"] = is_detached()
+    RULE.unlink()
+    refused = as_user()
+    seen.update(refused=said(refused, "just runs"), still=read_state().state)
+    seen["exit_code"] = end(refused, signal.SIGTERM)
+    time.sleep(1.0)
+    return {**seen, "uses": tuned.uses(TESTER / "autotune/history.sqlite3")}
+
+
 SCENES: dict[str, Callable[[], dict[str, Any]]] = {
     "shared": two_share_and_the_last_one_detaches,
     "keeper_killed": the_keeper_is_killed,
@@ -159,6 +210,7 @@ SCENES: dict[str, Callable[[], dict[str, Any]]] = {
     "partial": partial,
     "stopped": stopped_and_continued,
     "another": another_lease,
+    "by_sudo": by_sudo,
 }
 
 
