@@ -109,6 +109,9 @@ class CreateScheduler(_Arguments):
     performance_profile: str = Field(description="What to expect of it, in a sentence.")
     knobs: list[GeneratedKnob] = Field(description="Every AT_KNOB of the source.")
     unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
+    made_from: list[str] | None = Field(
+        None, description="Schedulers that it was made from, as list_schedulers names them."
+    )
 
 
 class KnobSetting(_Arguments):
@@ -284,6 +287,8 @@ class Toolbox:
     """None where no source can be verified."""
     unusable: dict[str, str] = field(default_factory=dict)
     """Schedulers that cannot run here, with the reason."""
+    standings: dict[str, str] = field(default_factory=dict)
+    """What generated schedulers have shown here (`verdict.promotion`), by name."""
     is_time: bool = True
     """Wall time is judged."""
     _tried: frozenset[str] = frozenset()
@@ -332,17 +337,23 @@ class Toolbox:
 
     def _list_schedulers(self, arguments: ListSchedulers) -> Any:
         found = [one for one in self.catalog.schedulers if _matches(one, arguments) and not self._is_hidden(one)]
-        return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
+        return {"schedulers": [{**_line(one), **self._standing(one), **self._reason(one)} for one in found]}
 
     def _describe_scheduler(self, arguments: DescribeScheduler) -> Any:
         one = self.catalog.get(arguments.name)
         if self._is_hidden(one):
             raise UsageError(f"{one.name} cannot run here: {self.unusable[one.name]}")
-        return {**self._reason(one), **_everything(one)}
+        return {**self._reason(one), **self._standing(one), **_everything(one)}
 
     def _is_hidden(self, one: Scheduler) -> bool:
         """Return whether its texts were written in a session of another directory."""
         return self.unusable.get(one.name) == ELSEWHERE
+
+    def _standing(self, one: Scheduler) -> dict[str, str]:
+        """Return the standing of a generated scheduler; one that was just made has none yet but passed the gates."""
+        if not one.is_generated:
+            return {}
+        return {"standing": self.standings.get(one.name, "candidate: it passed the gates")}
 
     def _reason(self, one: Scheduler) -> dict[str, str]:
         return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}
@@ -395,7 +406,7 @@ class Toolbox:
     def _create_and_verify_scheduler(self, arguments: CreateScheduler) -> Any:
         if self.workshop is None:
             raise UsageError("no scheduler can be verified here")
-        given = arguments.model_dump(exclude={"source_code", "knobs"})
+        given = arguments.model_dump(exclude={"source_code", "knobs"}, exclude_none=True)
         knobs = [_catalogue_knob(knob) for knob in arguments.knobs]
         passed, said = self.workshop.create({**given, "source": arguments.source_code, "knobs": knobs})
         return said if passed else self._refused(said)
