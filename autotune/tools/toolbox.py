@@ -26,6 +26,7 @@ from autotune.knowledge.store import Knowledge
 from autotune.records import Candidate, Prediction, Profile, Proposal
 from autotune.redact import Redactor
 from autotune.report import activity
+from autotune.schedext.catalogue import finding
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
 from autotune.tools.reasons import ELSEWHERE
@@ -35,6 +36,7 @@ from autotune.tools.workshop import Workshop
 
 RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8
+MOST_FOUND = 10
 REASON_CHARACTERS = 300
 SAME_CALL = 3
 """Answers to the same call with the same arguments within one planning turn."""
@@ -48,6 +50,7 @@ class ListSchedulers(_Arguments):
     name: str | None = Field(None, description="Part of a name; leave out for all.")
     tag: str | None = Field(None, description="Only those with this tag, such as latency, throughput, build or batch.")
     production_ready: bool | None = Field(None, description="Only those that are, or are not, made for production use.")
+    query: str | None = Field(None, description="What it is for, in words: the best fits first, ten at most.")
 
 
 class DescribeScheduler(_Arguments):
@@ -109,9 +112,7 @@ class CreateScheduler(_Arguments):
     performance_profile: str = Field(description="What to expect of it, in a sentence.")
     knobs: list[GeneratedKnob] = Field(description="Every AT_KNOB of the source.")
     unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
-    made_from: list[str] | None = Field(
-        None, description="Schedulers that it was made from, as list_schedulers names them."
-    )
+    made_from: list[str] = Field([], description="Schedulers that it was made from, as list_schedulers names them.")
 
 
 class KnobSetting(_Arguments):
@@ -337,6 +338,8 @@ class Toolbox:
 
     def _list_schedulers(self, arguments: ListSchedulers) -> Any:
         found = [one for one in self.catalog.schedulers if _matches(one, arguments) and not self._is_hidden(one)]
+        if arguments.query:
+            found = finding.found(found, arguments.query, MOST_FOUND)
         return {"schedulers": [{**_line(one), **self._standing(one), **self._reason(one)} for one in found]}
 
     def _describe_scheduler(self, arguments: DescribeScheduler) -> Any:
@@ -406,7 +409,7 @@ class Toolbox:
     def _create_and_verify_scheduler(self, arguments: CreateScheduler) -> Any:
         if self.workshop is None:
             raise UsageError("no scheduler can be verified here")
-        given = arguments.model_dump(exclude={"source_code", "knobs"}, exclude_none=True)
+        given = arguments.model_dump(exclude={"source_code", "knobs"})
         knobs = [_catalogue_knob(knob) for knob in arguments.knobs]
         passed, said = self.workshop.create({**given, "source": arguments.source_code, "knobs": knobs})
         return said if passed else self._refused(said)

@@ -314,8 +314,10 @@ def test_a_planner_is_told_the_standing_of_generated_schedulers_and_prefers_by_i
         parts = Parts(Settings(planner="offline"), work, catalog, room.machine, attach_spec, room.heard.append, memory)
         talk = assembly.conversation(parts, assembly._Nobody(), None)
         told = json.loads(talk.tools.call("list_schedulers", {"name": "mine"}).text)["schedulers"]
+        sought = json.loads(talk.tools.call("list_schedulers", {"query": "keeps builders happy"}).text)["schedulers"]
         planner = assembly.without_model(parts, ())
         proposals = planner.propose(a_situation())
+    assert (sought[0]["name"], len(sought) <= 10) == ("custom:mine", True)
     assert told[0]["standing"].startswith("proven: confirmed faster on 1 workload here")
     reasons = {proposal.candidate.scheduler: proposal.reason for proposal in proposals}
     assert "it is proven (confirmed faster on 1 workload here)" in reasons["custom:mine"]
