@@ -61,6 +61,9 @@ How to propose well
   Never propose again what was tried, unless its knobs differ.
 - Schedulers are our own (at_...) or scx programs (scx_...). Those marked cannot_run_here are refused,
   with the reason that is given there. production_ready is what its makers say: null means that they do not say.
+- Generated schedulers (custom:...) have a standing, from what was measured here: candidate (passed the gates), proven
+  (confirmed faster on a workload), trusted (on several, and it behaved). Of two that fit alike prefer the better
+  standing; it is about other workloads, so it is no reason by itself.
 - State a prediction for each (faster, same or slower than EEVDF) and mean it: the report shows which came true.
 - partial=true schedules only the command's own tasks; without it the whole machine is scheduled.
 

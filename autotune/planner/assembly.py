@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autotune import prompt
+from autotune.canary import standing
 from autotune.config import WITHOUT_MODEL, Settings
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
@@ -35,6 +36,7 @@ from autotune.planner.offline import OfflinePlanner
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.schedext.catalogue.origin import Maker
 from autotune.schedext.holding.client import bounded
 from autotune.secrecy import known_secrets
 from autotune.tools.reasons import by_reason, unusable
@@ -156,10 +158,11 @@ def without_model(parts: Parts, reasons: Container[str]) -> Planner:
     is_search = parts.settings.planner == "search"
     if is_search and parts.proposes:
         knob_model.require()
+    known = standing.standings(parts.catalog.schedulers, parts.knowledge)
     if not knob_model.available():
-        return OfflinePlanner(parts.catalog, reasons)
+        return OfflinePlanner(parts.catalog, reasons, known)
     name = "search" if is_search else OfflinePlanner.name
-    return KnobSearch(parts.catalog, reasons, seed=parts.seed, name=name)
+    return KnobSearch(parts.catalog, reasons, seed=parts.seed, name=name, standings=known)
 
 
 def informed(parts: Parts, planner: Planner, reasons: Container[str]) -> Planner:
@@ -201,6 +204,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
     cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
     account = cost.Bill(settings.model, prices)
     shop = workshop(parts) if rehearsal else None
+    hidden = unusable(parts.catalog, parts.machine.info, directory=Path(workload.cwd)) if parts.machine else {}
     toolbox = Toolbox(
         catalog=parts.catalog,
         rehearsal=rehearsal,
@@ -209,7 +213,10 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         redactor=redactor,
         workshop=shop,
         is_time=workload.metric_regex is None,
-        unusable=unusable(parts.catalog, parts.machine.info, directory=Path(workload.cwd)) if parts.machine else {},
+        unusable=hidden,
+        standings={
+            name: one.text for name, one in standing.standings(parts.catalog.schedulers, parts.knowledge).items()
+        },
     )
     return Conversation(
         service=service,
@@ -241,6 +248,7 @@ def workshop(parts: Parts) -> Workshop:
             lambda text: parts.listener(Step("verify", f"{submission.name}: {text.strip()}")),
             parts.deadline,
             made_in=Path(parts.workload.cwd),
+            maker=Maker("model", parts.settings.model),
         )
 
     return Workshop(parts.catalog, verified)

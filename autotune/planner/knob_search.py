@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from autotune.planner import knob_space
 from autotune.planner.base import Situation
@@ -25,6 +25,7 @@ from autotune.planner.offline import LATER_SET, OfflinePlanner, leaders, place_o
 from autotune.records import Candidate, CandidateResult, Proposal
 from autotune.report.text import counted
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
+from autotune.verdict.promotion import Promotion
 
 LARGEST_SET = 6
 LATER_SETS = 3
@@ -47,12 +48,13 @@ class KnobSearch:
         *,
         seed: int = 0,
         name: str = "search",
+        standings: Mapping[str, Promotion] | None = None,
     ) -> None:
         """Propose from the catalogue as it is at each turn."""
         self.name = name
         self._catalog = catalog
         self._unusable = unusable
-        self._offline = OfflinePlanner(catalog, unusable)
+        self._offline = OfflinePlanner(catalog, unusable, standings)
         self._seed = seed
         self._proposed: dict[Candidate, None] = {}
         """In their order, also what was refused."""

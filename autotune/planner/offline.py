@@ -3,7 +3,8 @@
 leaders.
 
 First set: each trait of the baseline (busy CPUs, waiting tasks, many forks, ...) is a vote for the schedulers with a
-matching tag. Our own schedulers and programs alternate, so that the set stays varied. Later sets: one knob of a leader
+matching tag. Our own schedulers and programs alternate, so that the set stays varied; what was confirmed
+here before (`verdict.promotion`) goes before what was not. Later sets: one knob of a leader
 at a time, one step up and one step down; for programs also their profiles. A knob that helped makes a new leader, so
 the next set goes further in that direction.
 
@@ -14,8 +15,8 @@ effect here, and settings that conflict.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from autotune.planner.base import Situation
@@ -23,12 +24,15 @@ from autotune.planner.knob_space import can_be_turned, goes_together, profiles
 from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
+from autotune.verdict.promotion import Promotion
 
 T = TypeVar("T")
 FIRST_SET = 6
 LATER_SET = 3
 LEAST_POSSIBLE = 0.03
 """Where the best order of tasks could save less, no run is spent on one: watching costs about as much."""
+VOTES_OF: Mapping[str, int] = {"proven": 2, "trusted": 3}
+"""What a standing counts for beside the traits of the baseline: a generated scheduler has no tags that suit traits."""
 STEP = 4
 """Factor between neighbouring values of a number; the effect of smaller steps rarely exceeds the noise."""
 
@@ -83,10 +87,14 @@ class OfflinePlanner:
     spending = None
     transcript = None
 
-    def __init__(self, catalog: Catalog, unusable: Container[str] = ()) -> None:
-        """Propose from the catalogue as it is at each turn, but for the schedulers that are `unusable` here."""
+    def __init__(
+        self, catalog: Catalog, unusable: Container[str] = (), standings: Mapping[str, Promotion] | None = None
+    ) -> None:
+        """Propose from the catalogue as it is at each turn, but for the schedulers that are `unusable` here.
+        `standings` are those of generated ones, by name: a good standing counts like votes."""
         self._catalog = catalog
         self._unusable = unusable
+        self._standings = standings or {}
         self._proposed: set[Candidate] = set()
         """Also what was refused: it would be refused again."""
 
@@ -113,12 +121,29 @@ class OfflinePlanner:
         """Return the schedulers by votes. A program needs at least one: there are many, and each costs runs."""
         seen = situation.observation
         shown = [trait for trait in TRAITS if trait.shows(seen)]
-        ranked = sorted(self._offered(situation).values(), key=lambda scheduler: -len(_votes(scheduler, shown)))
+        ranked = sorted(
+            self._offered(situation).values(),
+            key=lambda one: (-len(_votes(one, shown)) - self._promoted(one), -self._promoted(one)),
+        )
         guided = [one for one in ranked if one.requirements.profile]
         ours = [one for one in ranked if one.kind == "bpf" and one not in guided]
         programs = [one for one in ranked if _is_worth_a_try(one) and _votes(one, shown)]
-        others = [_proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
+        others = [self._proposal(scheduler, _votes(scheduler, shown), seen) for scheduler in _by_turns(ours, programs)]
         return [*_guided(guided, situation), *others]
+
+    def _promoted(self, scheduler: Scheduler) -> int:
+        """Return how many votes a standing counts for."""
+        standing = self._standings.get(scheduler.name)
+        return 0 if standing is None else VOTES_OF.get(standing.standing, 0)
+
+    def _proposal(self, scheduler: Scheduler, votes: list[Trait], seen: Observation) -> Proposal:
+        usual = _proposal(scheduler, votes, seen)
+        if not self._promoted(scheduler):
+            return usual
+        known = self._standings[scheduler.name]
+        earned = f"it is {known.standing} ({known.why[0]})"
+        reason = f"{usual.reason}; {earned}" if votes else earned
+        return replace(usual, reason=reason, expected="faster")
 
     # --- later sets ---
 

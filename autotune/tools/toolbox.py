@@ -26,6 +26,7 @@ from autotune.knowledge.store import Knowledge
 from autotune.records import Candidate, Prediction, Profile, Proposal
 from autotune.redact import Redactor
 from autotune.report import activity
+from autotune.schedext.catalogue import finding
 from autotune.schedext.catalogue.catalog import Catalog, Scheduler
 from autotune.schedext.catalogue.knobs import Knob
 from autotune.tools.reasons import ELSEWHERE
@@ -35,6 +36,7 @@ from autotune.tools.workshop import Workshop
 
 RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8
+MOST_FOUND = 10
 REASON_CHARACTERS = 300
 SAME_CALL = 3
 """Answers to the same call with the same arguments within one planning turn."""
@@ -48,6 +50,7 @@ class ListSchedulers(_Arguments):
     name: str | None = Field(None, description="Part of a name; leave out for all.")
     tag: str | None = Field(None, description="Only those with this tag, such as latency, throughput, build or batch.")
     production_ready: bool | None = Field(None, description="Only those that are, or are not, made for production use.")
+    query: str | None = Field(None, description="What it is for, in words: the best fits first, ten at most.")
 
 
 class DescribeScheduler(_Arguments):
@@ -109,6 +112,7 @@ class CreateScheduler(_Arguments):
     performance_profile: str = Field(description="What to expect of it, in a sentence.")
     knobs: list[GeneratedKnob] = Field(description="Every AT_KNOB of the source.")
     unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
+    made_from: list[str] = Field([], description="Schedulers that it was made from, as list_schedulers names them.")
 
 
 class KnobSetting(_Arguments):
@@ -284,6 +288,8 @@ class Toolbox:
     """None where no source can be verified."""
     unusable: dict[str, str] = field(default_factory=dict)
     """Schedulers that cannot run here, with the reason."""
+    standings: dict[str, str] = field(default_factory=dict)
+    """What generated schedulers have shown here (`verdict.promotion`), by name."""
     is_time: bool = True
     """Wall time is judged."""
     _tried: frozenset[str] = frozenset()
@@ -332,17 +338,25 @@ class Toolbox:
 
     def _list_schedulers(self, arguments: ListSchedulers) -> Any:
         found = [one for one in self.catalog.schedulers if _matches(one, arguments) and not self._is_hidden(one)]
-        return {"schedulers": [{**_line(one), **self._reason(one)} for one in found]}
+        if arguments.query:
+            found = finding.found(found, arguments.query, MOST_FOUND)
+        return {"schedulers": [{**_line(one), **self._standing(one), **self._reason(one)} for one in found]}
 
     def _describe_scheduler(self, arguments: DescribeScheduler) -> Any:
         one = self.catalog.get(arguments.name)
         if self._is_hidden(one):
             raise UsageError(f"{one.name} cannot run here: {self.unusable[one.name]}")
-        return {**self._reason(one), **_everything(one)}
+        return {**self._reason(one), **self._standing(one), **_everything(one)}
 
     def _is_hidden(self, one: Scheduler) -> bool:
         """Return whether its texts were written in a session of another directory."""
         return self.unusable.get(one.name) == ELSEWHERE
+
+    def _standing(self, one: Scheduler) -> dict[str, str]:
+        """Return the standing of a generated scheduler; one that was just made has none yet but passed the gates."""
+        if not one.is_generated:
+            return {}
+        return {"standing": self.standings.get(one.name, "candidate: it passed the gates")}
 
     def _reason(self, one: Scheduler) -> dict[str, str]:
         return {"cannot_run_here": self.unusable[one.name]} if one.name in self.unusable else {}

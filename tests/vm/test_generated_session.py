@@ -90,6 +90,8 @@ def test_a_source_is_mended_by_what_the_gates_say_and_then_measured(tmp_path: Pa
     assert json.loads(third)["scheduler"] == "custom:least_run"
     for said, _ in (*answers(script.requests[1]), *answers(script.requests[2])):
         assert len(said.encode()) <= 4200
+    [origin] = (tmp_path / "state").glob("**/least_run/origin.json")
+    assert json.loads(origin.read_text())["maker"]["kind"] == "model"
     session = json.loads((tmp_path / "report.json").read_text())
     rows = {one["candidate"]["scheduler"]: one for one in session["results"]}
     assert rows["custom:least_run"]["runs"] >= 2

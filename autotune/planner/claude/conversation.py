@@ -68,6 +68,10 @@ class Tools(Protocol):
     """The part of `toolbox.Toolbox` that a conversation uses."""
 
     @property
+    def standings(self) -> Mapping[str, str]:
+        """What generated schedulers have shown here, by name."""
+
+    @property
     def unusable(self) -> Mapping[str, str]:
         """Schedulers that cannot help on this machine, with the reason."""
 
@@ -145,7 +149,8 @@ class Conversation:
         started, service_s, away_s = time.monotonic(), self.account.spent.service_s, self.away_s()
         tried = [result.candidate.key for result in situation.results]
         self.tools.begin_turn(tried, situation.candidates_affordable, situation.profile)
-        self.transcript_file.write("turn", situation=_situation_json(situation), unusable=dict(self.tools.unusable))
+        seen = {"unusable": dict(self.tools.unusable), "standings": dict(self.tools.standings)}
+        self.transcript_file.write("turn", situation=_situation_json(situation), **seen)
         self._messages.append(self._opening(situation))
         try:
             proposals = self._turn(time.monotonic() + _turn_s(situation.budget_left_s))

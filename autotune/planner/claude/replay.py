@@ -85,6 +85,10 @@ class _ReplayTools:
     def unusable(self) -> dict[str, str]:
         return self._box.unusable
 
+    @property
+    def standings(self) -> dict[str, str]:
+        return self._box.standings
+
     def begin_turn(self, tried: Sequence[str], affordable: int, watched: Profile | None = None) -> None:
         self._box.begin_turn(tried, affordable, watched)
 
@@ -111,6 +115,7 @@ def replay(path: Path, catalog: Catalog, show: Show) -> bool:
         turns += 1
         show(f"Turn {turns}")
         box.unusable = dict(entry.get("unusable") or {})  # of the recorded machine, not this one
+        box.standings = dict(entry.get("standings") or {})
         _turn(talk, tape, entry)
     if not turns:
         raise UsageError(f"{path} holds no conversation", hint="give a transcript that a session has written")

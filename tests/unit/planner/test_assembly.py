@@ -29,11 +29,11 @@ from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.tools.reasons import unusable
-from tests.support.generated_schedulers import kept
+from tests.support.generated_schedulers import kept, session_with
 from tests.support.messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
 from tests.support.planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
-from tests.support.sessions import workload
+from tests.support.sessions import a_situation, workload
 
 
 @pytest.fixture
@@ -302,3 +302,22 @@ def test_a_generated_scheduler_that_was_changed_is_offered_by_nobody() -> None:
     one = kept("mine")
     one.object_path.write_bytes(b"\x7fELF another")
     assert "not the one that passed" in unusable(custom.catalog(), on("6.18.15"))["custom:mine"]
+
+
+def test_a_planner_is_told_the_standing_of_generated_schedulers_and_prefers_by_it(room: Room) -> None:
+    one = kept("mine", made_in=room.directory)
+    catalog = custom.catalog()
+    room.use_key(None)
+    with closing(Knowledge()) as memory:
+        memory.record(session_with(one, "faster", id="0a1b2c3d"))
+        work = workload(cwd=str(room.directory), command="sort big")
+        parts = Parts(Settings(planner="offline"), work, catalog, room.machine, attach_spec, room.heard.append, memory)
+        talk = assembly.conversation(parts, assembly._Nobody(), None)
+        told = json.loads(talk.tools.call("list_schedulers", {"name": "mine"}).text)["schedulers"]
+        sought = json.loads(talk.tools.call("list_schedulers", {"query": "keeps builders happy"}).text)["schedulers"]
+        planner = assembly.without_model(parts, ())
+        proposals = planner.propose(a_situation())
+    assert (sought[0]["name"], len(sought) <= 10) == ("custom:mine", True)
+    assert told[0]["standing"].startswith("proven: confirmed faster on 1 workload here")
+    reasons = {proposal.candidate.scheduler: proposal.reason for proposal in proposals}
+    assert "it is proven (confirmed faster on 1 workload here)" in reasons["custom:mine"]

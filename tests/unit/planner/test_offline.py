@@ -18,7 +18,9 @@ from autotune.records import (
     Workload,
 )
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.verdict.promotion import Promotion
 from tests.support import sessions
+from tests.support.generated_schedulers import an_entry
 from tests.support.sessions import run
 
 CATALOG = Catalog.load()
@@ -135,3 +137,25 @@ def test_it_is_not_proposed_where_nothing_can_be_won_or_nothing_is_known_of_the_
     for known in (watched(0.01), replace(watched(0.24), expected=None), situation(BUSY)):
         proposals = OfflinePlanner(CATALOG).propose(replace(known, candidates_affordable=50))
         assert "at_guided" not in {one.candidate.scheduler for one in proposals}
+
+
+# --- what generated schedulers have shown before ---
+
+
+def test_a_proven_scheduler_goes_before_others_like_it_and_a_trusted_one_before_that() -> None:
+    names = ("plain", "proven", "trusted")
+    catalog = Catalog([*CATALOG.schedulers, *map(an_entry, names)])
+    standings = {
+        "custom:plain": Promotion("candidate", ("it passed the gates",)),
+        "custom:proven": Promotion("proven", ("confirmed faster on 1 workload here", "trusted from 2 on"), ("a",)),
+        "custom:trusted": Promotion("trusted", ("confirmed faster on 2 workloads here",), ("a", "b")),
+    }
+    for seen in (BUSY, IDLE):
+        proposals = OfflinePlanner(catalog, (), standings).propose(situation(seen))
+        order = [one.candidate.scheduler for one in proposals]
+        assert order.index("custom:trusted") < order.index("custom:proven")
+        assert "custom:plain" not in order
+        reasons = {one.candidate.scheduler: one.reason for one in proposals}
+        assert "it is proven (confirmed faster on 1 workload here)" in reasons["custom:proven"]
+    plain = OfflinePlanner(catalog).propose(situation(BUSY))
+    assert not any(one.candidate.scheduler.startswith("custom:") for one in plain)
