@@ -30,6 +30,7 @@ from autotune.commands import (
     export,
     help,
     history,
+    mcp,
     observe,
     prompt,
     recheck,
@@ -158,6 +159,7 @@ export.register(app)
 apply.register(app)
 submit.register(app)
 daemon.register(app)
+mcp.register(app)
 completion.register(app)
 
 
