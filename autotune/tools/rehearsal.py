@@ -14,11 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from autotune.errors import AutotuneError
-from autotune.machine.base import Machine
-from autotune.records import AttachSpec, Candidate, Sample
+from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState, Sample
 from autotune.schedext.kernel import ops_matches
 
 TRIAL_S = 15.0
@@ -54,11 +53,23 @@ class RehearsalRun:
         }
 
 
+class Attachable(Protocol):
+    """What a rehearsal needs of a machine."""
+
+    def attach(self, spec: AttachSpec) -> Attachment: ...
+
+    def detach(self) -> Detachment: ...
+
+    def state(self) -> KernelState: ...
+
+    def sample(self) -> Sample: ...
+
+
 class Rehearsal:
     """Short attachments on one machine. Raises the machine's own errors (AutotuneError)."""
 
     def __init__(
-        self, machine: Machine, resolve: Callable[[Candidate], AttachSpec], *, limit_s: float = TRIAL_S
+        self, machine: Attachable, resolve: Callable[[Candidate], AttachSpec], *, limit_s: float = TRIAL_S
     ) -> None:
         self._machine = machine
         self._resolve = resolve

@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,6 +33,7 @@ from autotune.tools.rehearsal import Rehearsal, RehearsalRun
 from autotune.tools.workload_files import WorkloadFiles
 from autotune.tools.workshop import Workshop
 
+A = TypeVar("A", bound=BaseModel)
 RESULT_CHARACTERS = 12000
 MOST_SUBMITTED = 8
 REASON_CHARACTERS = 300
@@ -40,42 +41,44 @@ SAME_CALL = 3
 """Answers to the same call with the same arguments within one planning turn."""
 
 
-class _Arguments(BaseModel):
+class ToolArguments(BaseModel):
+    """Arguments of a tool: no others, and of the very type."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ListSchedulers(_Arguments):
+class ListSchedulers(ToolArguments):
     name: str | None = Field(None, description="Part of a name; leave out for all.")
     tag: str | None = Field(None, description="Only those with this tag, such as latency, throughput, build or batch.")
     production_ready: bool | None = Field(None, description="Only those that are, or are not, made for production use.")
 
 
-class DescribeScheduler(_Arguments):
+class DescribeScheduler(ToolArguments):
     name: str = Field(description="As list_schedulers gives it.")
 
 
-class RunScheduler(_Arguments):
+class RunScheduler(ToolArguments):
     name: str = Field(description="As list_schedulers gives it.")
     args: list[str] = Field(
         description="Knob settings as knob=value, such as slice_us=5000, or mode=NAME; empty for the defaults."
     )
 
 
-class ExecutionId(_Arguments):
+class ExecutionId(ToolArguments):
     execution_id: str = Field(description="As run_scheduler gave it.")
 
 
-class SystemMonitor(_Arguments):
+class SystemMonitor(ToolArguments):
     command: Literal["start", "stop"]
     session_id: str | None = Field(None, description="For stop: as start gave it.")
 
 
-class ObserveWorkload(_Arguments):
+class ObserveWorkload(ToolArguments):
     view: activity.View = Field(description="tasks: by CPU time; timeline: CPUs busy, longest chain; waits: who waits.")
     offset: int = Field(description="Row to begin at; 0 for the beginning.")
 
 
-class WorkloadCommand(_Arguments):
+class WorkloadCommand(ToolArguments):
     command: Literal["create", "list", "get_history", "add_history"]
     description: str | None = Field(None, description="For create: what the workload is.")
     workload_id: str | None = Field(None, description="For get_history and add_history.")
@@ -83,12 +86,12 @@ class WorkloadCommand(_Arguments):
     result_description: str | None = Field(None, description="For add_history: what was found.")
 
 
-class ReadWorkloadFile(_Arguments):
+class ReadWorkloadFile(ToolArguments):
     path: str = Field(description="Relative to the command's directory; '.' and other directories are listed.")
     offset: int = Field(description="Character to begin at; 0 for the beginning.")
 
 
-class GeneratedKnob(_Arguments):
+class GeneratedKnob(ToolArguments):
     name: str = Field(description="Of the AT_KNOB variable.")
     type: Literal["integer", "boolean"]
     default: str = Field(description="What the source says, as text: 5000, true.")
@@ -98,7 +101,7 @@ class GeneratedKnob(_Arguments):
     description: str
 
 
-class CreateScheduler(_Arguments):
+class CreateScheduler(ToolArguments):
     name: str = Field(description="a-z, 0-9 and _; also the ops name in the source. It becomes custom:NAME.")
     source_code: str = Field(description="A complete scheduler in BPF C, as the writing guide says.")
     description: str = Field(description="What it is, in at most 100 characters.")
@@ -111,12 +114,12 @@ class CreateScheduler(_Arguments):
     unfair_by_design: bool = Field(description="It means to share CPU time unequally among equals.")
 
 
-class KnobSetting(_Arguments):
+class KnobSetting(ToolArguments):
     name: str = Field(description="Of a knob; or mode, for the settings of a profile, which other knobs change.")
     value: str = Field(description="As text: 5000, true. Several values of one knob are joined by +.")
 
 
-class Submitted(_Arguments):
+class Submitted(ToolArguments):
     scheduler: str
     knobs: list[KnobSetting] = Field(description="Knobs that differ from their defaults; empty for none.")
     reason: str = Field(description="One sentence for people: why this one could help with what the baseline shows.")
@@ -124,7 +127,7 @@ class Submitted(_Arguments):
     prediction: Literal["faster", "same", "slower"] = Field(description="Against EEVDF.")
 
 
-class SubmitCandidates(_Arguments):
+class SubmitCandidates(ToolArguments):
     candidates: list[Submitted] = Field(description="What to measure next; empty when nothing better is in sight.")
 
 
@@ -134,7 +137,7 @@ class Tool:
 
     name: str
     description: str
-    arguments: type[_Arguments]
+    arguments: type[ToolArguments]
     replayable: bool
     """True when the result depends only on the catalogue and the arguments, so that a replay can call it."""
 
@@ -307,15 +310,17 @@ class Toolbox:
         if self._loops(name, given):
             return self._refused(f"this very call was answered {SAME_CALL} times; do something else, or {SUBMIT}")
         try:
-            arguments = tool.arguments.model_validate(given)
-            answer = getattr(self, f"_{tool.name}")(arguments)
-        except ValidationError as error:
-            return self._refused(_validation_text(error))
+            answer = self.answer(tool.name, checked(tool.arguments, given))
         except AutotuneError as error:
             return self._refused(str(error))
         if isinstance(answer, Result):
             return answer
         return Result(self._bounded(json.dumps(self.redactor.data(answer), ensure_ascii=False)))
+
+    def answer(self, name: str, arguments: BaseModel) -> Any:
+        """Return what a tool answers, as data that is neither redacted nor bounded; a Result where the call ends the
+        turn or is refused with data. Raises AutotuneError. This is the other door: `call` is for Claude's own loop."""
+        return getattr(self, f"_{name}")(arguments)
 
     def _loops(self, name: str, given: object) -> bool:
         key = f"{name} {json.dumps(given, sort_keys=True, default=str)}"
@@ -396,7 +401,7 @@ class Toolbox:
         if self.workshop is None:
             raise UsageError("no scheduler can be verified here")
         given = arguments.model_dump(exclude={"source_code", "knobs"})
-        knobs = [_catalogue_knob(knob) for knob in arguments.knobs]
+        knobs = [catalogue_knob(knob) for knob in arguments.knobs]
         passed, said = self.workshop.create({**given, "source": arguments.source_code, "knobs": knobs})
         return said if passed else self._refused(said)
 
@@ -478,7 +483,7 @@ def _matches(one: Scheduler, arguments: ListSchedulers) -> bool:
     return named and tagged and arguments.production_ready in (None, bool(one.production_ready))
 
 
-def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
+def catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
     """Encode a knob for the catalogue."""
     range_ = None if knob.type == "boolean" else {"min": knob.min, "max": knob.max}
     described = Knob(name=knob.name, type=knob.type, unit=knob.unit, description=knob.description)
@@ -527,6 +532,14 @@ def _knob(knob: Knob) -> str:
     parts += [f"Only where there is {', '.join(knob.needs)}."] if knob.needs else []
     parts += [knob.note] if knob.note else []
     return " ".join(parts)
+
+
+def checked(arguments: type[A], given: object) -> A:
+    """Return the arguments of a tool. Raises UsageError that lists their faults, without repeating them."""
+    try:
+        return arguments.model_validate(given)
+    except ValidationError as error:
+        raise UsageError(_validation_text(error)) from None
 
 
 def _validation_text(error: ValidationError) -> str:
