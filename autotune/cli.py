@@ -30,6 +30,7 @@ from autotune.commands import (
     export,
     help,
     history,
+    mcp,
     observe,
     prompt,
     recheck,
@@ -160,6 +161,7 @@ export.register(app)
 apply.register(app)
 submit.register(app)
 daemon.register(app)
+mcp.register(app)
 completion.register(app)
 
 

@@ -43,8 +43,9 @@ RANKS: Mapping[str, Ranks] = {
         ("tools",),
         ("planner",),
         ("session",),
+        ("mcp",),
         ("commands",),
-        ("fleet", "daemon", "mcp"),
+        ("fleet", "daemon"),
         ("cli", "__main__"),
     ),
     "schedext": (
@@ -73,6 +74,15 @@ RANKS: Mapping[str, Ranks] = {
         ("running", "leases", "listing", "client"),
         ("connection", "submitting", "leased"),
         ("server",),
+    ),
+    "mcp": (
+        ("answers", "clients", "questions", "results", "streams"),
+        ("requests",),
+        ("offers", "bench", "worker"),
+        ("jobs", "shelf"),
+        ("desk",),
+        ("server", "web"),
+        ("serving",),
     ),
     "planner": (
         ("base", "knob_space"),

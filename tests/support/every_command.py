@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "cancel": ("cancel", "1"),
     "watch": ("watch", "1"),
     "daemon": ("daemon", "--help"),
+    "mcp": ("mcp", "--print-config", "claude"),
     "completion": ("completion", "bash"),
     "--help": ("--help",),
     "--version": ("--version",),

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""Streamable HTTP: who may connect, and the web server.
+
+What always holds here:
+- without a token only this machine's loopback is listened on, and only programs of the same user are answered: a
+  person at the client agrees, and that must not be somebody else;
+- Host and Origin are checked, so that no web page in a browser can be a client;
+- a token comes from a file or the environment, never from the command line, which everybody can read.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp.server import Server
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from autotune import reading
+from autotune.errors import AutotuneError, UsageError
+from autotune.mcp.streams import MOST_LINE_BYTES
+
+TOKEN = "AUTOTUNE_MCP_TOKEN"
+LEAST_TOKEN = 16
+MOST_CLIENTS = 16
+IDLE_S = 1800.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; with `token` only who knows it is answered."""
+
+    host: str
+    port: int
+    token: str | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Return how a client may call this server."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return sorted({f"{host}:{self.port}", f"127.0.0.1:{self.port}", f"localhost:{self.port}"})
+
+
+def address_of(text: str, token: str | None) -> Address:
+    """Return the address of `--http`. Raises UsageError for one that is open to others without a token."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]")
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+        number = int(port)
+    except ValueError:
+        raise UsageError(f"--http: {text!r} is not ADDRESS:PORT", hint="such as --http 127.0.0.1:8765") from None
+    if not 0 <= number < 1 << 16:
+        raise UsageError(f"--http: {number} is no port")
+    if not is_loopback and token is None:
+        raise UsageError(
+            f"--http: {host} is open to other machines, which takes a token",
+            hint=f"give --token-file FILE, or set {TOKEN}",
+        )
+    return Address(host, number, token)
+
+
+def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Return the token of the file, else of the environment; None without one. Raises UsageError."""
+    if file is None and TOKEN not in environ:
+        return None
+    try:
+        token = (environ[TOKEN] if file is None else reading.text(file)).strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
+    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():
+        raise UsageError(
+            f"the token has at least {LEAST_TOKEN} letters, digits and signs",
+            hint="such as what 'openssl rand -hex 16' prints",
+        )
+    return token
+
+
+async def serve(server: Server[Any], address: Address, listener: socket.socket) -> None:
+    """Serve until cancelled."""
+    bound = Address(address.host, listener.getsockname()[1], address.token)
+    security = TransportSecuritySettings(
+        allowed_hosts=bound.names, allowed_origins=[f"http://{name}" for name in bound.names]
+    )
+    app = server.streamable_http_app(
+        host=address.host,
+        transport_security=security,
+        max_request_body_size=MOST_LINE_BYTES,
+        session_idle_timeout=IDLE_S,
+        max_sessions=MOST_CLIENTS,
+    )
+    config = uvicorn.Config(
+        Guarded(app, bound), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=3
+    )
+    web = Web(config)
+    print(f"autotune: listening on http://{bound.names[0]}/mcp", flush=True)
+    try:
+        await web.serve(sockets=[listener])
+    finally:
+        listener.close()
+
+
+class Web(uvicorn.Server):
+    """A web server that leaves signals to us, and stops when it is cancelled."""
+
+    def install_signal_handlers(self) -> None:
+        """Ours cancel everything."""
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._serve, sockets)
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self.should_exit = self.force_exit = True
+
+
+def listening(address: Address) -> socket.socket:
+    """Return a socket that listens. Raises AutotuneError."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        listener.listen(64)
+    except OSError as error:
+        listener.close()
+        raise AutotuneError(
+            f"{address.host}:{address.port} cannot be listened on: {error.strerror}", hint="choose another port"
+        ) from None
+    return listener
+
+
+class Guarded:
+    """Answers only who may connect."""
+
+    def __init__(self, app: ASGIApp, address: Address) -> None:
+        self._app = app
+        self._address = address
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not self._may(scope):
+            await PlainTextResponse("not allowed", 401)(scope, receive, send)
+            return
+        if scope["type"] != "websocket":
+            await self._app(scope, receive, send)
+
+    def _may(self, scope: Scope) -> bool:
+        token = self._address.token
+        if token is None:
+            return is_ours(scope.get("client"), scope.get("server"))
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+def is_ours(client: Any, server: Any, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> bool:
+    """Return whether the socket at the other end of a connection of this machine is of our user, or root's."""
+    if not client or not server:
+        return False
+    wanted = (f"{client[1]:04X}", f"{server[1]:04X}")
+    owners = {uid for table in tables for ports, uid in _sockets(table) if ports == wanted}
+    return bool(owners) and owners <= {os.geteuid(), 0}
+
+
+def _sockets(table: str) -> list[tuple[tuple[str, str], int]]:
+    """Return both ports and the owner of each socket in a table of the kernel."""
+    try:
+        with open(table) as lines:
+            fields = [line.split() for line in lines][1:]
+    except OSError:
+        return []
+    return [((one[1].rpartition(":")[2], one[2].rpartition(":")[2]), int(one[7])) for one in fields if len(one) > 7]
