@@ -57,6 +57,7 @@ class Desk:
 
     def answer(self, name: str, arguments: BaseModel) -> Any:
         """Return the answer as data. Raises AutotuneError."""
+        self.works.heard()
         own = self._own.get(name)
         return own(arguments) if own is not None else self.bench.call(name, arguments)
 

@@ -54,8 +54,6 @@ class Work:
         self.lines: deque[str] = deque(maxlen=MOST_LINES)
         self.result: dict[str, Any] | None = None
         self.error: str | None = None
-        self.asked_s = self.started_s
-        """When somebody asked about it last."""
         self.elapsed_s = 0.0
         self._over = threading.Event()
         self._stopped = False
@@ -121,6 +119,8 @@ class Work:
             said = json.loads(line)
         except ValueError:
             return
+        if not isinstance(said, dict):
+            return
         if isinstance(said.get("line"), str):
             self.lines.append(said["line"])
         self.step = said.get("step") or self.step
@@ -141,6 +141,11 @@ class Works:
         self._spent_s = 0.0
         self._lock = threading.Lock()
         self._closed = False
+        self._heard_s = time.monotonic()
+
+    def heard(self) -> None:
+        """Note that a client is there."""
+        self._heard_s = time.monotonic()
 
     def start(self, kind: str, job: Callable[[float], dict[str, Any]]) -> Work:
         """Start work; `job` gets the seconds that are left for it. Raises BusyError, UsageError."""
@@ -150,10 +155,8 @@ class Works:
             work = Work(name, kind, self._argv, {"kind": kind, **job(left_s)})
             self._started += 1
             self._all[name] = work
-            timer = threading.Timer(left_s, work.stop) if kind != "apply" else None
-            if timer is not None:
-                timer.daemon = True
-                timer.start()
+            if kind != "apply":
+                _stop_after(work, left_s)
             return work
 
     def _admit(self) -> float:
@@ -181,8 +184,6 @@ class Works:
 
     def get(self, name: str, kinds: Sequence[str]) -> Work | None:
         work = self._all.get(name)
-        if work is not None:
-            work.asked_s = time.monotonic()
         return work if work is not None and work.kind in kinds else None
 
     def names(self, kinds: Sequence[str]) -> list[str]:
@@ -192,9 +193,9 @@ class Works:
         return next((one for one in self._all.values() if one.kind == kind and not one.is_over), None)
 
     def stop_forgotten(self, silence_s: float) -> None:
-        """Stop what nobody asked about for so long: whoever started it has vanished."""
-        for one in list(self._all.values()):
-            if time.monotonic() - one.asked_s > silence_s:
+        """Stop everything when no client was heard for so long: whoever started it has vanished."""
+        if time.monotonic() - self._heard_s > silence_s:
+            for one in list(self._all.values()):
                 one.stop()
 
     def close(self) -> None:
@@ -206,3 +207,9 @@ class Works:
         deadline = time.monotonic() + sum(limit_s for _, limit_s in STEPS)
         for one in self._all.values():
             one.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _stop_after(work: Work, limit_s: float) -> None:
+    timer = threading.Timer(min(limit_s, threading.TIMEOUT_MAX), work.stop)
+    timer.daemon = True
+    timer.start()

@@ -64,8 +64,6 @@ class Door:
         self._desk = desk
         self._consents = consents
         self._tickets = Tickets()
-        self.heard_s = time.monotonic()
-        """When a client was heard last."""
 
     def server(self) -> Server[Any]:
         """Return the server of the protocol."""
@@ -91,7 +89,6 @@ class Door:
     async def _call_tool(
         self, ctx: Ctx, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        self.heard_s = time.monotonic()
         try:
             return await self._answered(ctx, params)
         except MCPError:
@@ -228,7 +225,6 @@ class Door:
 
     async def _or_refused(self, work: Callable[[], T]) -> T:
         """Return what the work finds. Raises MCPError with what is wrong."""
-        self.heard_s = time.monotonic()
         try:
             return await _in_thread(work)
         except AutotuneError as error:

@@ -30,7 +30,7 @@ from autotune.mcp.web import Address, listening, serve
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOOK_EVERY_S = 5.0
 SILENCE_S = 900.0
-"""A client over HTTP that asks about its work no more has vanished: nothing else tells."""
+"""A client over HTTP that calls no tool for so long has vanished: the newest protocol has no session that closes."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from autotune.errors import UsageError
 from autotune.mcp import clients
 
-ARGV = ["/home/a b/autotune", "mcp"]
+ARGV = ["/opt/a b/autotune", "mcp"]
 
 
 def test_a_shell_and_each_client_read_the_very_words() -> None:

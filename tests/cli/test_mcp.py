@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""`autotune mcp`: what it prints to paste, and what it refuses before it serves."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import error_of, run
+
+
+@pytest.mark.parametrize("client", ["claude", "claude-desktop", "cursor", "vscode"])
+def test_what_to_paste_is_printed(client: str) -> None:
+    result = run("mcp", "--print-config", client)
+    assert result.exit_code == 0
+    assert "mcp" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--print-config", "emacs"), "not one of claude"),
+        (("--http", "0.0.0.0:8000"), "takes a token"),
+        (("--http", "8000"), "is not ADDRESS:PORT"),
+        (("--http", "127.0.0.1:0", "--token-file", "none"), "cannot be read"),
+        (("--max-time", "soon"), "--max-time"),
+        (("--max-sessions", "0"), "max-sessions"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    result = run("mcp", *arguments)
+    assert result.exit_code == 2
+    assert said in error_of(result)
+
+
+def test_a_token_on_the_command_line_is_no_option(tmp_path: Path) -> None:
+    assert run("mcp", "--token", str(tmp_path)).exit_code == 2
+
+
+def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    result = run("mcp")
+    assert result.exit_code == 2
+    assert "-m pip install 'mcp" in error_of(result)
