@@ -42,9 +42,11 @@ PlannerKind = Literal["auto", "claude", "offline", "search"]
 Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
-OTHER_VARIABLES = tuple(PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "PYTHON", "REQUIRE_VM", "SOCKET"))
-"""Variables that are no settings: `--debug`, the mark of a scheduler's program, the Python of `scripts/autotune`, and
-two of our tests."""
+OTHER_VARIABLES = tuple(
+    PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "MCP_TOKEN", "PYTHON", "REQUIRE_VM", "SOCKET")
+)
+"""Variables that are no settings: `--debug`, the mark of a scheduler's program, the token of `autotune mcp`, the Python
+of `scripts/autotune`, and two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""

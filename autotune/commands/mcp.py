@@ -78,6 +78,7 @@ def _mcp(
     allowed |= {"run"} if allow_run else set()
     allowed |= {"switch"} if allow_switch else set()
     address = None if http is None else web.address_of(http, web.token_of(token_file, os.environ))
+    os.environ.pop(web.TOKEN, None)  # no command that runs here may read it
     allowance = Allowance(max_sessions, _seconds(max_time))
     serving.run(serving.ServerOptions(current_directory(), allowance, frozenset(allowed), address))
     serving.leave()

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
+from autotune import config
+from autotune.mcp import serving, web
 from tests.support.command_line import error_of, run
+
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 
 @pytest.mark.parametrize("client", ["claude", "claude-desktop", "cursor", "vscode"])
@@ -33,6 +38,24 @@ def test_what_cannot_be_is_refused(arguments: tuple[str, ...], said: str) -> Non
     result = run("mcp", *arguments)
     assert result.exit_code == 2
     assert said in error_of(result)
+
+
+def test_no_command_that_runs_there_gets_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[serving.ServerOptions] = []
+    monkeypatch.setenv(web.TOKEN, TOKEN)
+    monkeypatch.setattr(serving, "run", served.append)
+    monkeypatch.setattr(serving, "leave", lambda: None)
+    result = run("mcp", "--http", "127.0.0.1:8765", "--allow-run", "--max-time", "5m")
+    assert result.exit_code == 0
+    (options,) = served
+    assert options.address == web.Address("127.0.0.1", 8765, TOKEN)
+    assert options.allowed == {"run"}
+    assert options.allowance.time_s == 300.0
+    assert web.TOKEN not in os.environ
+
+
+def test_the_token_is_no_unknown_setting(tmp_path: Path) -> None:
+    assert config.load({}, cwd=tmp_path, environ={web.TOKEN: TOKEN}) == config.Settings()
 
 
 def test_a_token_on_the_command_line_is_no_option(tmp_path: Path) -> None:
