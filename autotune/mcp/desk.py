@@ -210,8 +210,12 @@ class Desk:
             self.bench.close()
 
 
+_NOT_TOLD = {"where", "settings", "object_path", "digest_of", "argv", "mtime_ns", "size_bytes"}
+"""Of a known best: what is about files of this machine."""
+
+
 def _best(found: KnownBest | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    fields = {name: getattr(found, name) for name in found.__slots__ if name not in ("where", "settings")}
+    fields = {name: getattr(found, name) for name in found.__slots__ if name not in _NOT_TOLD}
     return {**fields, "settings": dict(found.settings), "age_s": max(0.0, time.time() - found.measured_at)}
