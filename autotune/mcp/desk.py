@@ -148,6 +148,8 @@ class Desk:
             archive = History(knowledge)
             words = given.query.split()
             found = archive.search(words, most) if words else archive.newest(None, most)
+            if words and not found:  # nothing has all of them
+                found = archive.nearest(given.query, most)
         return page("sessions", [shelf.session_line(one) for one in found], given.offset, SESSIONS_A_PAGE)
 
     def _best_known(self, given: offers.CommandAsked) -> Any:

@@ -30,7 +30,7 @@ echo score=$((base + $(date +%N | tail -c 2) % 10))
 """
 TUNE = {
     "workload": {"command": "sh score.sh", "metric_regex": r"score=(\d+)"},
-    "settings": {"machine": "vm", "budget": "10m", "warmup": "0", "seed": "7"},
+    "settings": {"machine": "vm", "budget": "10m", "warmup": "0", "runs": "4", "seed": "7"},
     "candidates": ["at_vtime"],
 }
 
