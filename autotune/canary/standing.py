@@ -73,6 +73,11 @@ def standings(schedulers: Iterable[Scheduler], knowledge: Knowledge) -> dict[str
     return found
 
 
+def texts(schedulers: Iterable[Scheduler], knowledge: Knowledge) -> dict[str, str]:
+    """Return the standing of the generated ones of these schedulers in words, by name."""
+    return {name: one.text for name, one in standings(schedulers, knowledge).items()}
+
+
 def all_known(names: Sequence[str], knowledge: Knowledge) -> list[Known]:
     """Return what is known of the generated schedulers of these names, the best standing first; damaged ones are left
     out. Raises AutotuneError when the store or the strikes cannot be read."""

@@ -96,9 +96,7 @@ def _require_package() -> None:
     import importlib.util
 
     if importlib.util.find_spec("mcp") is None:
-        raise UsageError(
-            "'autotune mcp' needs the package 'mcp'", hint=f"{sys.executable} -m pip install 'mcp>=2.3'"
-        )
+        raise UsageError("'autotune mcp' needs the package 'mcp'", hint=f"{sys.executable} -m pip install 'mcp>=2.3'")
 
 
 def _seconds(text: str) -> float:

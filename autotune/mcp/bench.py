@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from autotune import config
+from autotune.canary import standing
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge.store import Knowledge
@@ -76,6 +77,7 @@ class ClientBench:
             directory=self.directory,
             redactor=self.redactor,
             unusable=unusable(self._catalog, self.machine_info(), directory=self.directory),
+            standings=standing.texts(self._catalog.schedulers, knowledge),
         )
 
     def machine_info(self) -> MachineInfo:

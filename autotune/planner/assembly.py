@@ -214,9 +214,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         workshop=shop,
         is_time=workload.metric_regex is None,
         unusable=hidden,
-        standings={
-            name: one.text for name, one in standing.standings(parts.catalog.schedulers, parts.knowledge).items()
-        },
+        standings=standing.texts(parts.catalog.schedulers, parts.knowledge),
     )
     return Conversation(
         service=service,
