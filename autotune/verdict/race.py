@@ -104,10 +104,8 @@ MAX_ROUNDS = 4
 ALPHA = 0.05
 """Risk of a false claim in a session."""
 
-OUTPACED_LEVEL = 0.1
+OUTPACED_LEVEL = 0.05
 """One-sided level of being behind the best, for each comparison. It claims nothing, so it may be loose."""
-OUTPACED_LEVEL_OF_OTHERS = 0.05
-"""The same where another statistic than the typical run is judged: the race goes by the typical run, and says less."""
 
 TAIL_RUNS = 24
 """Valid runs of a winner after which its slow tail is known well enough: stalls in one run of eight would have shown
@@ -163,7 +161,6 @@ class Race:
         self._same_margin = same_margin
         self._run_deviation = _log_deviation(baseline_values)
         self._statistic = statistic
-        self._outpaced_level = OUTPACED_LEVEL if statistic is None else OUTPACED_LEVEL_OF_OTHERS
         self._confirming = Confirming(
             alpha,
             goal=goal,
@@ -534,7 +531,7 @@ class Race:
         rounds = set.intersection(*(set(entrant.pairs) for entrant in racing)) if racing else set()
         if ran == 1 and self._min_rounds == MIN_ROUNDS and self._race_rounds in rounds:
             row = {entrant.key: entrant.pairs[self._race_rounds] for entrant in racing}
-            self._drop_behind(*outpaced_at_once(row, self._outpaced_level, self._run_deviation), rounds=1)
+            self._drop_behind(*outpaced_at_once(row, OUTPACED_LEVEL, self._run_deviation), rounds=1)
             return
         if len(rounds) < 2 or ran < self._min_rounds:
             return
@@ -543,7 +540,7 @@ class Race:
             columns[self.baselines[0]] = [0.0] * len(rounds)
         if len(columns) < 2:
             return
-        self._drop_behind(*outpaced(columns, self._outpaced_level), rounds=len(rounds))
+        self._drop_behind(*outpaced(columns, OUTPACED_LEVEL), rounds=len(rounds))
 
     def _drop_behind(self, best: str, behind: Mapping[str, float], *, rounds: int) -> None:
         """Drop the candidates that are behind the best, each by a logarithm, after so many rounds."""
