@@ -27,6 +27,8 @@ from tests.support import forked_program
 STATE = Path("/sys/kernel/sched_ext/state")
 OURS = ("schedext/holding/holder.py", "autotune-guard", "autotune/runner.py", "scx_cosmos", "sleep 0.7531")
 """What autotune starts has one of these in its command line; the workload is `sleep 0.7531`."""
+LOOK_S = 0.15
+"""Between two looks at all processes, which cost much of a CPU here: well below how long what is waited for lasts."""
 MOST_CHARACTERS = 60_000
 """Of each session's output; all of them together must fit into what is kept of this script's."""
 
@@ -79,6 +81,11 @@ class Session:
             except OSError:
                 time.sleep(wait_s)
 
+    def read_for(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.read(left)
+
     def wait_for(self, what: str, limit_s: float = 400.0) -> None:
         moments: dict[str, Callable[[], object]] = {
             "prepare": lambda: processes("sleep 0.7001"),
@@ -88,7 +95,7 @@ class Session:
         }
         deadline = time.monotonic() + limit_s
         while not moments[what]():
-            self.read(0.02)
+            self.read_for(LOOK_S)
             if time.monotonic() > deadline or self.process.poll() is not None:
                 raise NeverSeen(f"never saw '{what}': {self.output.decode(errors='replace')[-3000:]}")
 
@@ -139,20 +146,26 @@ def until_it_is_over(session: Session, how: str, before: set[int]) -> dict[str, 
     disabled_s = None
     limit_s = 450.0 if how == "kill-holder" else 60.0  # without its holder a session goes on to its end
     while time.monotonic() - started < limit_s:
-        session.read(0.02)
+        session.read_for(0.1)
         if disabled_s is None and state() == "disabled":
             disabled_s = time.monotonic() - started
         if session.process.poll() is not None and disabled_s is not None:
             break
     time.sleep(1.0)
+    while (left := _left(before)) and time.monotonic() < started + limit_s:
+        time.sleep(0.5)  # a busy machine takes longer; what would stay does not end by itself
     session.read(0.1)
     return {
         "exit_code": session.process.poll(),
         "state": state(),
         "disabled_s": disabled_s,
-        "left": [line for pid, line in processes(*OURS) if pid not in before],
+        "left": left,
         "output": _without_redrawing(session.output.decode(errors="replace"))[-MOST_CHARACTERS:],
     }
+
+
+def _left(before: set[int]) -> list[str]:
+    return [line for pid, line in processes(*OURS) if pid not in before]
 
 
 def _without_redrawing(text: str) -> str:

@@ -122,7 +122,7 @@ def left(started: float) -> dict[str, Any]:
     gone_s = time.monotonic() - started if gone else None
     limit = time.monotonic() + 60.0
     while any(remains().values()) and time.monotonic() < limit:
-        time.sleep(0.1)
+        time.sleep(0.3)  # a look at all processes costs much of a CPU here
     time.sleep(REALLY_GONE_S)
     return {"state": read_state().state, "gone_s": gone_s, **remains()}
 
