@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -85,11 +84,19 @@ def _mcp(
 
 
 def _print_config(client: str) -> None:
+    from autotune import trust
     from autotune.mcp import clients
 
-    program = shutil.which("autotune") or str(Path(sys.argv[0]).resolve())
+    program = trust.find_program("autotune") or _own_path()
     where, text = clients.configuration(client, [program, "mcp"])
     print_lines([where, "", *text.split("\n")])
+
+
+def _own_path() -> str:
+    try:
+        return str(Path(sys.argv[0]).resolve())
+    except OSError:  # the current directory is gone
+        return sys.argv[0]
 
 
 def _require_package() -> None:

@@ -10,7 +10,7 @@ What always holds here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from autotune.knowledge import best
@@ -56,7 +56,7 @@ def of_sessions(sessions: Sequence[PastSession], here: Whereabouts) -> Experienc
     answer = next((one for one in fresh if is_whole(one)), None)
     open_now = answer is not None and answer.winner is None
     return Experience(
-        good=tuple(sorted(_good(sessions, here), key=lambda one: len(one.stale))),
+        good=_each_once(sorted(_good(sessions, here), key=lambda one: len(one.stale))),
         bad=tuple(_bad(fresh)),
         contenders=tuple(_contenders(answer)) if answer is not None and open_now else (),
     )
@@ -100,18 +100,24 @@ def _compared(session: PastSession) -> Iterator[PastResult]:
 
 def _good(sessions: Sequence[PastSession], here: Whereabouts) -> Iterator[KnownCandidate]:
     refuted: list[tuple[Whereabouts, set[str]]] = []
-    seen: set[Candidate] = set()
     for session in sessions:
         place = place_of(session)
         won = next((one for one in session.results if one.key == session.winner), None)
-        if won is not None and won.candidate.alone not in seen and not best.is_refuted(won.key, place, refuted, here):
-            seen.add(won.candidate.alone)
+        if won is not None and not best.is_refuted(won.key, place, refuted, here):
             changes = (*best.differences(place, here), *_changes(won))
             yield KnownCandidate(
                 won.candidate.alone, f"it was the best in session {title(session)}{_gain(won)}", changes
             )
         if session.state == "ended" and session.baseline_median is not None:
             refuted.append((place, {one.key for one in session.results if one.verdict in best.REFUTES}))
+
+
+def _each_once(ranked: Iterable[KnownCandidate]) -> tuple[KnownCandidate, ...]:
+    """Return each candidate where it stands first: a fresh win counts, though a newer one is stale."""
+    first: dict[Candidate, KnownCandidate] = {}
+    for one in ranked:
+        first.setdefault(one.candidate, one)
+    return tuple(first.values())
 
 
 def _changes(result: PastResult) -> tuple[str, ...]:

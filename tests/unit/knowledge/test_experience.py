@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autotune.knowledge import best, experience, versions
@@ -164,6 +164,7 @@ OUTCOMES = st.dictionaries(
 )
 
 
+@example([({BATCH: ("faster", 1.1)}, "7.0", True), *[({VTIME: ("faster", 1.1)}, one, True) for one in ("7.0", "6.18")]])
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(OUTCOMES, st.sampled_from(["6.18", "7.0"]), st.booleans()), max_size=5))
 @pytest.mark.slow

@@ -24,7 +24,6 @@ from autotune.errors import AutotuneError
 from autotune.machine import ways
 from autotune.service.client import NoDaemon, ServiceClient
 from autotune.service.places import SYSTEM
-from tests.support import tuned
 
 TESTER, STRANGER, GROUP = 4242, 4343, 4250
 HOME = Path("/run/tester")
@@ -45,11 +44,6 @@ def prepare() -> None:
     os.chmod("/root", 0o755)
 
 
-def said(argv: list[str]) -> tuple[int, str]:
-    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    return done.returncode, done.stdout.strip()
-
-
 def installed() -> list[str]:
     """What scripts/install-daemon would have systemd start."""
     image = Path("/run/image")
@@ -58,11 +52,6 @@ def installed() -> list[str]:
     )
     unit = (image / "etc/systemd/system/autotune.service").read_text() if done.returncode == 0 else done.stderr
     seen["installed"] = [done.returncode, unit]
-    units = [str(image / "etc/systemd/system" / name) for name in ("autotune.socket", "autotune.service")]
-    seen["verified"] = said(["systemd-analyze", "verify", "--man=no", *units])
-    enabled = [said(["systemctl", f"--root={image}", word, "autotune.socket"])[1] for word in ("enable", "is-enabled")]
-    removed = said([str(TOP / "scripts/install-daemon"), "--remove", "--root", str(image)])
-    seen["enabled"] = [enabled[-1], removed[0], [path for path in units if os.path.exists(path)]]
     return shlex.split(next(line for line in unit.splitlines() if line.startswith("ExecStart="))[len("ExecStart=") :])
 
 
@@ -243,37 +232,6 @@ def queued_job_runs() -> None:
     seen["at the end"] = settled("disabled")
 
 
-def an_everyday_run() -> None:
-    """`autotune run` of the user, while it lasts and after it; then under the lease of somebody else."""
-    words = ["sleep", "60"]
-    tuned.keep(HOME / ".local/state", tuned.session(words, HOME))
-    for path in (HOME / ".local").rglob("*"):
-        os.chown(path, TESTER, TESTER)
-    errors = HOME / "said"
-
-    def started() -> subprocess.Popen[bytes]:
-        with open(errors, "wb") as file:
-            return subprocess.Popen(autotune("run", "-v", "--", *words), env=env(), cwd=HOME, stderr=file)
-
-    def heard(what: str) -> str:
-        end = time.monotonic() + 60
-        while what not in errors.read_text() and time.monotonic() < end:
-            time.sleep(0.1)
-        return errors.read_text()
-
-    command = started()
-    seen["run"] = [heard(" is attached"), state()]
-    command.send_signal(signal.SIGKILL)
-    seen["run then"] = [command.wait(), settled("disabled"), heard("signal 9")]
-    other = client()
-    other.request("lease")
-    command = started()
-    seen["run beside"] = [heard("just runs"), state()]
-    command.kill()
-    command.wait()
-    other.close()
-
-
 def main() -> None:
     started_s = time.monotonic()
 
@@ -293,8 +251,6 @@ def main() -> None:
     service = daemon(argv)
     queued_job_runs()
     done("the job")
-    an_everyday_run()
-    done("the run")
     service.terminate()
     seen["ended"] = service.wait(60)
     print(json.dumps(seen))
