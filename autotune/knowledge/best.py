@@ -263,6 +263,8 @@ def _best(db: sqlite3.Connection, words: tuple[str, ...], directory: str, here: 
     if own.is_answered or (own.known is not None and not own.known.stale):
         return own.known
     other = _judged(db, matching.in_clones(db, words, directory), here, own.refuted).known
+    if other is not None and other.kind == "generated":  # it is for the directory where it was made
+        other = None
     if own.known is None or (other is not None and len(other.stale) < len(own.known.stale)):
         return other
     return own.known

@@ -214,6 +214,13 @@ def test_what_another_clone_found_holds_where_nothing_was_measured(look: Look, t
     assert (found.spec, found.directory, found.is_elsewhere, found.stale) == (FASTER.key, other, True, ())
 
 
+def test_a_generated_scheduler_is_for_the_clone_where_it_was_made(look: Look, tmp_path: Path) -> None:
+    mine, other = clones(tmp_path)
+    kept = in_directory(other, session(attached=measured("generated", Path(__file__))))
+    assert look(kept, directory=mine) is None
+    assert look(directory=other) is not None
+
+
 def test_a_clones_own_answer_goes_before_that_of_another(look: Look, tmp_path: Path) -> None:
     mine, other = clones(tmp_path)
     kept = [in_directory(other, session(at=3000.0)), in_directory(mine, session(at=1000.0, won=None))]
