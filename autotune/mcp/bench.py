@@ -77,7 +77,7 @@ class ClientBench:
             directory=self.directory,
             redactor=self.redactor,
             unusable=unusable(self._catalog, self.machine_info(), directory=self.directory),
-            standings=standing.texts(self._catalog.schedulers, knowledge),
+            standings=standing.texts(standing.standings(self._catalog.schedulers, knowledge)),
         )
 
     def machine_info(self) -> MachineInfo:

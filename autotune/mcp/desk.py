@@ -148,9 +148,9 @@ class Desk:
             archive = History(knowledge)
             words = given.query.split()
             found = archive.search(words, most) if words else archive.newest(None, most)
-            if words and not found:  # nothing has all of them
-                found = archive.nearest(given.query, most)
-        return page("sessions", [shelf.session_line(one) for one in found], given.offset, SESSIONS_A_PAGE)
+            nearest = archive.nearest(given.query, most) if words and not found else []
+        shown = [shelf.session_line(one) for one in found or nearest]
+        return {**page("sessions", shown, given.offset, SESSIONS_A_PAGE), "has_all_words": bool(found) or not words}
 
     def _best_known(self, given: offers.CommandAsked) -> Any:
         directory, here = str(directory_of(given.cwd, self.bench.directory)), select.whereabouts()

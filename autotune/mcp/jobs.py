@@ -138,7 +138,7 @@ class Works:
         self._argv = argv
         self._all: dict[str, Work] = {}
         self._started = 0
-        self._spent_s = 0.0
+        self._forgotten_s = 0.0
         self._lock = threading.Lock()
         self._closed = False
         self._heard_s = time.monotonic()
@@ -166,7 +166,7 @@ class Works:
         busy = next((one for one in self._all.values() if not one.is_over), None)
         if busy is not None:
             raise BusyError(f"{busy.name} is {busy.status}", hint="wait for its end, or stop it (tuning_stop, release)")
-        left_s = self._allowance.time_s - self._spent_s
+        left_s = self._allowance.time_s - self._forgotten_s - sum(map(_counted_s, self._all.values()))
         if self._started >= self._allowance.sessions or left_s <= 0:
             raise UsageError(
                 "this server has done as much as its --max-sessions and --max-time allow",
@@ -175,12 +175,10 @@ class Works:
         return left_s
 
     def _forget(self) -> None:
-        """Count what is over, and keep the newest."""
-        self._spent_s = sum(one.took_s() for one in self._all.values() if one.kind != "apply")
+        """Keep the newest, and the time that the others took."""
         for name in list(self._all)[: max(0, len(self._all) - MOST_KEPT)]:
             if self._all[name].is_over:
-                self._allowance = Allowance(self._allowance.sessions, self._allowance.time_s - self._all[name].took_s())
-                del self._all[name]
+                self._forgotten_s += _counted_s(self._all.pop(name))
 
     def get(self, name: str, kinds: Sequence[str]) -> Work | None:
         work = self._all.get(name)
@@ -207,6 +205,11 @@ class Works:
         deadline = time.monotonic() + sum(limit_s for _, limit_s in STEPS)
         for one in self._all.values():
             one.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _counted_s(work: Work) -> float:
+    """Return the time that counts against the allowance: a scheduler that is applied costs none."""
+    return 0.0 if work.kind == "apply" else work.took_s()
 
 
 def _stop_after(work: Work, limit_s: float) -> None:

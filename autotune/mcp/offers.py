@@ -63,7 +63,9 @@ class TuningId(ToolArguments):
 
 
 class HistorySearch(ToolArguments):
-    query: str = Field("", max_length=500, description="Words that must all occur; empty for the newest sessions.")
+    query: str = Field(
+        "", max_length=500, description="Words: sessions that have all, or else the nearest; empty: the newest."
+    )
     offset: int = Field(0, ge=0, description=_OFFSET)
 
 
@@ -153,7 +155,7 @@ ALL: tuple[Offer, ...] = (
     Offer(
         "history_search",
         "Past sessions of all commands of this user: what each found. Words are searched in commands, directories, "
-        "schedulers, verdicts and notes.",
+        "schedulers, verdicts and notes; has_all_words says whether these have all.",
         HistorySearch,
         results.HistoryFound,
         _READS,

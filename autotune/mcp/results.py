@@ -112,6 +112,8 @@ class SessionFound(ToolAnswer):
 
 class HistoryFound(ToolAnswer):
     sessions: list[SessionFound]
+    has_all_words: bool
+    """False: no session has all of the words, and these are the nearest."""
     total: int
     next_offset: int | None = None
 

@@ -12,6 +12,7 @@ What always holds here:
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -43,8 +44,9 @@ def main(engine: Engine | None = None) -> None:
 
     def say(line: dict[str, Any]) -> None:
         data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
-        while data:
-            data = data[os.write(out, data) :]
+        with contextlib.suppress(BrokenPipeError):  # the server was killed: our input ends too, and ends us in order
+            while data:
+                data = data[os.write(out, data) :]
 
     os.chdir(job["directory"])
     _run(job, say, engine)
@@ -159,14 +161,12 @@ def _row(one: Any) -> dict[str, Any]:
 def _verify(job: dict[str, Any], say: Say) -> dict[str, Any]:
     from autotune.mcp.offers import CreateSchedulerHere
     from autotune.schedext.catalogue import custom
-    from autotune.tools.toolbox import catalogue_knob, checked
+    from autotune.tools.toolbox import checked, submitted
     from autotune.tools.workshop import Workshop
 
     arguments = checked(CreateSchedulerHere, job["arguments"])
     shop = Workshop(custom.catalog(), lambda submission: _verified(submission, job, say))
-    given = arguments.model_dump(exclude={"source_code", "knobs"})
-    knobs = [catalogue_knob(knob) for knob in arguments.knobs]
-    passed, said = shop.create({**given, "source": arguments.source_code, "knobs": knobs})
+    passed, said = shop.create(submitted(arguments))
     return {"passed": passed, "verification": said}
 
 
@@ -174,13 +174,14 @@ def _verified(submission: Submission, job: dict[str, Any], say: Say) -> Any:
     from autotune import config
     from autotune.deadline import Deadline
     from autotune.machine.vm import healing
+    from autotune.schedext.catalogue.origin import Maker
     from autotune.verify.gates import verify
 
     directory = Path(job["directory"])
     settings = config.load({}, cwd=directory, environ=os.environ, only=("kernel",))
     kernel = healing.sound(settings.kernel, lambda text: say({"line": text}))
     told = lambda text: say({"line": text.strip(), "step": text.strip()})  # noqa: E731
-    return verify(submission, kernel, told, Deadline(float(job["limit_s"])), made_in=directory)
+    return verify(submission, kernel, told, Deadline(float(job["limit_s"])), made_in=directory, maker=Maker("model"))
 
 
 # --- a scheduler that stays attached ---------------------------------------------------------------------

@@ -414,9 +414,7 @@ class Toolbox:
     def _create_and_verify_scheduler(self, arguments: CreateScheduler) -> Any:
         if self.workshop is None:
             raise UsageError("no scheduler can be verified here")
-        given = arguments.model_dump(exclude={"source_code", "knobs"})
-        knobs = [catalogue_knob(knob) for knob in arguments.knobs]
-        passed, said = self.workshop.create({**given, "source": arguments.source_code, "knobs": knobs})
+        passed, said = self.workshop.create(submitted(arguments))
         return said if passed else self._refused(said)
 
     # --- notes and files ---
@@ -497,7 +495,14 @@ def _matches(one: Scheduler, arguments: ListSchedulers) -> bool:
     return named and tagged and arguments.production_ready in (None, bool(one.production_ready))
 
 
-def catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
+def submitted(arguments: CreateScheduler) -> dict[str, Any]:
+    """Return the fields of a submission to the gates."""
+    given = arguments.model_dump(exclude={"source_code", "knobs"})
+    knobs = [_catalogue_knob(knob) for knob in arguments.knobs]
+    return {**given, "source": arguments.source_code, "knobs": knobs}
+
+
+def _catalogue_knob(knob: GeneratedKnob) -> dict[str, Any]:
     """Encode a knob for the catalogue."""
     range_ = None if knob.type == "boolean" else {"min": knob.min, "max": knob.max}
     described = Knob(name=knob.name, type=knob.type, unit=knob.unit, description=knob.description)

@@ -91,7 +91,10 @@ def refusal(result: types.CallToolResult) -> str:
 PATIENT = """
 import os, sys
 job = sys.stdin.buffer.readline()
-os.write(1, b'{"step": "Measuring", "line": "a line"}\\n')
+try:
+    os.write(1, b'{"step": "Measuring", "line": "a line"}\\n')
+except BrokenPipeError:
+    pass  # the server was killed before
 while os.read(0, 4096):
     pass
 open(sys.argv[1], "w").write("ended in order")

@@ -49,6 +49,22 @@ def test_work_that_is_done_has_its_result_and_the_next_may_start(works: list[Wor
     assert all_of_it.get("tune-1", ("verify",)) is None
 
 
+def test_what_forgotten_work_took_counts_once(works: list[Works], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_KEPT", 1)
+    monkeypatch.setattr(Work, "took_s", lambda _self: 10.0)
+    left: list[float] = []
+    all_of_it, work = start(works, QUICK, Allowance(time_s=100.0))
+
+    def job(left_s: float) -> dict[str, float]:
+        left.append(left_s)
+        return {"limit_s": left_s}
+
+    for _ in range(4):
+        assert work.wait(30)
+        work = all_of_it.start("tune", job)
+    assert left == [90.0, 80.0, 70.0, 60.0]
+
+
 def test_work_that_hears_nothing_is_killed(works: list[Works], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "STEPS", ((None, 0.2), (signal.SIGTERM, 0.2), (signal.SIGKILL, 20.0)))
     all_of_it, work = start(works, STUBBORN)

@@ -84,6 +84,7 @@ def test_a_tuning_asks_first_runs_on_and_its_verdict_is_known_afterwards(tmp_pat
                 wait = {"id": seen["id"], "wait_s": 25}
                 seen = data(await client.call_tool("tuning_status", wait, progress_callback=progressed))
             found = data(await client.call_tool("history_search", {"query": "make"}))
+            nearest = data(await client.call_tool("history_search", {"query": "make nonsuch"}))
             best = data(await client.call_tool("best_known", {"command": "make"}))
             watched = data(await client.call_tool("observe_workload", {"command": "make"}))
             report = (await client.read_resource("autotune://reports/last")).contents[0]
@@ -91,6 +92,8 @@ def test_a_tuning_asks_first_runs_on_and_its_verdict_is_known_afterwards(tmp_pat
         assert seen["winner"] == "at_fifo"
         assert [row["verdict"] for row in seen["results"]] == ["faster", None]
         assert "at_fifo" in seen["report"]
+        assert (found["has_all_words"], nearest["has_all_words"]) == (True, False)
+        assert [one["command"] for one in nearest["sessions"]] == [one["command"] for one in found["sessions"]]
         assert found["sessions"][0]["winner"] == best["best"]["scheduler"] == "at_fifo"
         assert "tasks" in json.dumps(watched)
         assert "at_fifo" in report.text  # type: ignore[union-attr]
