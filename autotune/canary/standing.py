@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from autotune.canary.strikes import Strike, Strikes
@@ -73,9 +73,9 @@ def standings(schedulers: Iterable[Scheduler], knowledge: Knowledge) -> dict[str
     return found
 
 
-def texts(schedulers: Iterable[Scheduler], knowledge: Knowledge) -> dict[str, str]:
-    """Return the standing of the generated ones of these schedulers in words, by name."""
-    return {name: one.text for name, one in standings(schedulers, knowledge).items()}
+def texts(found: Mapping[str, Promotion]) -> dict[str, str]:
+    """Return standings in words, by name."""
+    return {name: one.text for name, one in found.items()}
 
 
 def all_known(names: Sequence[str], knowledge: Knowledge) -> list[Known]:

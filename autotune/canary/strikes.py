@@ -23,9 +23,9 @@ from typing import Any
 
 from autotune import durable, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.verdict.promotion import STRIKES_TO_BAR
 
 VERSION = 1
-STRIKES_TO_BAR = 3
 BUSY_S = 5.0
 """How long to wait for another autotune that is writing."""
 REASON_CHARACTERS = 500

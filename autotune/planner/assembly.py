@@ -43,6 +43,7 @@ from autotune.tools.reasons import by_reason, unusable
 from autotune.tools.rehearsal import Rehearsal
 from autotune.tools.toolbox import Toolbox
 from autotune.tools.workshop import Workshop
+from autotune.verdict.promotion import Promotion
 from autotune.verify.submission import Submission
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Parts:
     """The end of the budget, for verifications."""
     seed: int = 0
     """Seed of the session, for a search."""
+
+    @functools.cached_property
+    def standings(self) -> dict[str, Promotion]:
+        """The standing of generated schedulers, by name: all planners of a session see the same."""
+        return standing.standings(self.catalog.schedulers, self.knowledge)
 
 
 @dataclass(frozen=True)
@@ -158,7 +164,7 @@ def without_model(parts: Parts, reasons: Container[str]) -> Planner:
     is_search = parts.settings.planner == "search"
     if is_search and parts.proposes:
         knob_model.require()
-    known = standing.standings(parts.catalog.schedulers, parts.knowledge)
+    known = parts.standings
     if not knob_model.available():
         return OfflinePlanner(parts.catalog, reasons, known)
     name = "search" if is_search else OfflinePlanner.name
@@ -214,7 +220,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         workshop=shop,
         is_time=workload.metric_regex is None,
         unusable=hidden,
-        standings=standing.texts(parts.catalog.schedulers, parts.knowledge),
+        standings=standing.texts(parts.standings),
     )
     return Conversation(
         service=service,

@@ -123,8 +123,7 @@ def observation_sentence(observation: Observation) -> str:
 
 def kind_sentence(observation: Observation | None, watched: Profile | None) -> str:
     """Say what kind of work a command does, and by what that shows; empty where nothing is clear."""
-    found = classify(observation, watched)
-    return f"Kind of work: {found.text} ({'; '.join(found.because)})." if found.kinds else ""
+    return classify(observation, watched).sentence
 
 
 def cautions(session: Session) -> list[str]:

@@ -28,6 +28,7 @@ ORDER: tuple[Standing, ...] = ("unsealed", "barred", "candidate", "proven", "tru
 SEVERAL = 2
 """Workloads on which a trusted scheduler was confirmed."""
 STRIKES_TO_BAR = 3
+"""Strikes after which a build is no longer tried on this host."""
 _REFUTES = ("slower", "same", "invalid")
 
 

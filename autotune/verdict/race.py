@@ -78,8 +78,8 @@ from autotune.verdict.confirm import (
     Estimate,
     Scatter,
 )
-from autotune.verdict.confirming import Confirming
 from autotune.verdict.entrant import Entrant, Reliability
+from autotune.verdict.leaders import Leaders
 from autotune.verdict.outpaced import outpaced, outpaced_at_once
 from autotune.verdict.standing import Standing
 from autotune.verdict.statistic import Statistic
@@ -161,7 +161,7 @@ class Race:
         self._same_margin = same_margin
         self._run_deviation = _log_deviation(baseline_values)
         self._statistic = statistic
-        self._confirming = Confirming(
+        self._leaders = Leaders(
             alpha,
             goal=goal,
             least_log=math.log1p(min_effect),
@@ -263,7 +263,7 @@ class Race:
         entrant.dropped, entrant.failed = reason, failed
         ended = self._confirmation
         if ended is not None and ended.key == key and ended.outcome != "lost":
-            self._confirming.go_on(self._best_left, self._shared())
+            self._leaders.go_on(self._best_left, self._shared())
 
     def refuse(self, key: str, reason: str) -> None:
         """Refuse a winner that costs too much of something else. The next best takes its place, as after a loss: those
@@ -292,7 +292,7 @@ class Race:
         self._refuse_open_round()
         if self._race_is_over:
             raise ValueError("confirmation has begun already")
-        self._confirming.begin(pairs, self._best_left, self._shared())
+        self._leaders.begin(pairs, self._best_left, self._shared())
         self._race_is_over = True
         return self._confirmation.key if self._confirmation else None
 
@@ -300,7 +300,7 @@ class Race:
         """Begin with what another race left, in place of racing. Its candidates are those of this race, and its alpha
         is this race's."""
         self._refuse_open_round()
-        if {one.key for one in remainder.carried} != self._entrants.keys() or remainder.alpha != self._confirming.alpha:
+        if {one.key for one in remainder.carried} != self._entrants.keys() or remainder.alpha != self._leaders.alpha:
             raise ValueError("this race does not continue the one that left that")
         self._others = remainder.others
         for one in remainder.carried:
@@ -315,7 +315,7 @@ class Race:
         ahead = tuple(one for one in known if self._statistic is not None or one.estimate > 0.0)
         keys = {one.key for one in ahead}
         others = (Scatter.of(one.pairs.values()) for key, one in self._entrants.items() if key not in keys)
-        return Remainder(self._confirming.alpha_left, ahead, sum(others, self._others))
+        return Remainder(self._leaders.alpha_left, ahead, sum(others, self._others))
 
     # --- state ---
 
@@ -345,7 +345,7 @@ class Race:
     @property
     def confirming(self) -> bool:
         """True while a leader runs its fresh pairs."""
-        return self._confirming.runs
+        return self._leaders.runs
 
     @property
     def baseline_failed(self) -> bool:
@@ -376,7 +376,7 @@ class Race:
 
     @property
     def _confirmation(self) -> Confirmation | None:
-        return self._confirming.current
+        return self._leaders.current
 
     @property
     def _best_left(self) -> Entrant | None:
@@ -399,7 +399,7 @@ class Race:
     @property
     def least_pairs(self) -> int:
         """Fewest pairs of a confirmation."""
-        return self._confirming.least_pairs
+        return self._leaders.least_pairs
 
     @property
     def shown_leader(self) -> Standing | None:
@@ -490,12 +490,12 @@ class Race:
         return value if self._goal == "min" else 1.0 / value
 
     def _see_confirmation(self, entrant: Entrant, confirmation: Confirmation) -> None:
-        self._confirming.pairs_left -= 1
+        self._leaders.pairs_left -= 1
         if confirmation.outcome == "won":
             self._judge_tail(entrant)
         elif confirmation.outcome == "lost":
             self._readmit_behind(entrant.key)
-            self._confirming.go_on(self._best_left, self._shared())
+            self._leaders.go_on(self._best_left, self._shared())
 
     def _readmit_behind(self, key: str) -> None:
         """Let those rest that were dropped for being behind a candidate that has not won: they may be the best of what

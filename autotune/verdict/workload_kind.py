@@ -60,6 +60,11 @@ class WorkloadKind:
         """`CPU-bound and parallel, a long tail`; empty where nothing was clear."""
         return ", ".join(NAMES[one] for one in self.kinds)
 
+    @property
+    def sentence(self) -> str:
+        """What kind of work it is, and by what that shows; empty where nothing was clear."""
+        return f"Kind of work: {self.text} ({'; '.join(self.because)})." if self.kinds else ""
+
 
 UNCLEAR = WorkloadKind((), ())
 """Nothing was clear, or seen."""

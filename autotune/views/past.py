@@ -157,7 +157,7 @@ def known(found: KnownBest, command: str, kind: WorkloadKind, *, width: int, now
         origin = {"bpf": "one of ours", "binary": "a program", "generated": "generated"}.get(found.kind, found.kind)
         yield from paragraph(f"It is {origin}{f', version {found.version}' if found.version else ''}.", width, 2, 2)
     if kind.kinds:
-        yield from paragraph(f"Kind of work: {kind.text} ({'; '.join(kind.because)}).", width, 2, 2)
+        yield from paragraph(kind.sentence, width, 2, 2)
     yield from freshness(found.stale, width=width)
     if found.session:
         yield from paragraph(f"The whole report: autotune history show {found.session}", width, 2, 2)

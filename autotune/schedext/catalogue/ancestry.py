@@ -11,7 +11,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.schedext import seal
 from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import CUSTOM, Scheduler
-from autotune.schedext.catalogue.origin import Ancestor, merged
+from autotune.schedext.catalogue.origin import Ancestor
 
 
 def ancestors(names: Sequence[str], own: str = "") -> tuple[Ancestor, ...]:
@@ -22,7 +22,7 @@ def ancestors(names: Sequence[str], own: str = "") -> tuple[Ancestor, ...]:
     if own and own in custom.names():
         with contextlib.suppress(AutotuneError):  # a damaged one is replaced, and is nobody's ancestor
             found.append(of(custom.load(own).entry))
-    return merged(found)
+    return tuple(dict.fromkeys(found))
 
 
 def of(scheduler: Scheduler) -> Ancestor:

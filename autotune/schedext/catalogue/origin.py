@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -73,8 +72,3 @@ def _origin(found: Any) -> Origin:
     if origin.maker.kind not in get_args(MakerKind):
         raise ValueError("its maker is of no known kind")
     return origin
-
-
-def merged(ancestors: Iterable[Ancestor]) -> tuple[Ancestor, ...]:
-    """Return ancestors without repetition."""
-    return tuple(dict.fromkeys(ancestors))

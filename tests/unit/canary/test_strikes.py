@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from autotune.canary import strikes
-from autotune.canary.strikes import STRIKES_TO_BAR, Strikes
+from autotune.canary.strikes import Strikes
 from autotune.errors import AutotuneError, UsageError
+from autotune.verdict.promotion import STRIKES_TO_BAR
 
 GOOD, BAD = "a" * 64, "b" * 64
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autotune.canary import strikes as kept_strikes
 from autotune.verdict.promotion import STRIKES_TO_BAR, Behaviour, Outcome, Standing, promotion
 
 WIN = Outcome("make", "here", "custom:a", 10.0, "faster", True)
@@ -60,10 +59,6 @@ def test_what_it_takes(told: list[Outcome], behaviour: Behaviour, standing: Stan
 def test_without_a_seal_nothing_counts() -> None:
     found = promotion([WIN, replace(WIN, workload="sort")], GOOD, unsealed="its source has changed")
     assert (found.standing, found.text) == ("unsealed", "unsealed: its source has changed")
-
-
-def test_as_many_strikes_bar_here_as_where_they_are_kept() -> None:
-    assert STRIKES_TO_BAR == kept_strikes.STRIKES_TO_BAR
 
 
 @given(histories, behaviours, st.randoms())

@@ -42,8 +42,3 @@ def test_a_damaged_one_tells_nothing(text: str) -> None:
 
 def test_a_relative_directory_is_none() -> None:
     assert Origin("here/there").made_in is None
-
-
-def test_an_ancestor_is_named_once() -> None:
-    twice = [Ancestor("a", "1"), Ancestor("b", "2"), Ancestor("a", "1")]
-    assert origin.merged(twice) == (Ancestor("a", "1"), Ancestor("b", "2"))

@@ -32,8 +32,8 @@ _ESTIMATES_KEPT = 16
 """A bootstrap takes some 10 ms, and the same values are asked about at the look, for the interval and by each view."""
 
 
-class Confirming:
-    """The confirmations of one race, of which at most one runs. `alpha` is the risk of all together; `least_log` the
+class Leaders:
+    """The leaders of one race, which are confirmed one at a time. `alpha` is the risk of all together; `least_log` the
     logarithm of the least gain that is wanted, 0 for any; `statistic` what is judged, None for the typical run; `seed`
     that of its resampling."""
 
