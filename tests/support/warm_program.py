@@ -115,6 +115,7 @@ def main() -> None:
         if not asked:
             return
         if os.fork() == 0:
+            asking.close()  # or nobody would notice that the process that forks is gone, as long as this one lives
             _wait_for_one(json.loads(asked), fds)
         for fd in fds:
             os.close(fd)
