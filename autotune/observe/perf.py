@@ -73,7 +73,11 @@ def _devices(place: Path) -> list[Path]:
 
 
 def counting(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command that runs another one and counts."""
+    """Return the command that runs another one and counts.
+
+    Its exit status is that of the other one, unless that ends at once: perf's handler of SIGCHLD forgets the child, and
+    perf ends with 0. So nothing may be concluded from the 0.
+    """
     return (trust.find_program("perf") or USUAL, "stat", "-x", ";", "-e", ",".join(EVENTS), "--", *argv)
 
 

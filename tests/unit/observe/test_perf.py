@@ -105,7 +105,8 @@ def test_a_number_that_no_cpu_counts_to_is_none_of_perfs() -> None:
 
 @pytest.mark.skipif(shutil.which("perf") is None, reason="perf is not installed here")
 def test_the_real_perf_runs_the_command_and_says_what_it_could_count() -> None:
-    argv = perf.counting(("sh", "-c", "echo out; echo problem >&2; exit 3"))
+    """The command sleeps: perf forgets the status of one that ends before perf waits for it."""
+    argv = perf.counting(("sh", "-c", "echo out; echo problem >&2; sleep 0.3; exit 3"))
 
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
 
