@@ -122,11 +122,12 @@ def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -
 def _connected(
     found: credentials.Credentials, settings: Settings, deadline: Deadline, stack: contextlib.ExitStack
 ) -> ClaudeService:
-    from autotune.planner.claude import service as claude_service  # only here: its library takes a second to import
+    from autotune.planner import remote
+    from autotune.planner.claude.service import ClaudeService  # only here: its library takes a second to import
 
-    service = claude_service.ClaudeService(found, silence_s=settings.model_timeout)
+    service = ClaudeService(found, silence_s=settings.model_timeout)
     stack.callback(service.close)
-    within_s = min(deadline.bound(claude_service.CHECK_S), settings.model_timeout)
+    within_s = min(deadline.bound(remote.CHECK_S), settings.model_timeout)
     service.check(settings.model, within_s, must_answer=settings.planner == "claude")
     return service
 

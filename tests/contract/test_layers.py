@@ -86,8 +86,8 @@ RANKS: Mapping[str, Ranks] = {
         ("serving",),
     ),
     "planner": (
-        ("base", "knob_space"),
-        ("knob_model", "offline"),
+        ("base", "knob_space", "within"),
+        ("knob_model", "offline", "remote"),
         ("knob_search", "fallback", "informed", "claude"),
         ("assembly",),
     ),

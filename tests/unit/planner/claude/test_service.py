@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from autotune.errors import PlannerError
-from autotune.planner.claude import service as claude_service
+from autotune.planner import remote
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from tests.support.broken_answers import NO_ANSWERS, TALK
@@ -92,7 +92,7 @@ def test_a_dripping_answer_ends_with_the_time_there_is(script: Script, step: Ste
 @pytest.mark.parametrize("code", [200, 400, 500])
 @pytest.mark.parametrize("piece", [TALK * 100, b"x" * 65536, PING * 500], ids=["words", "one line", "pings"])
 def test_a_flood_is_cut_off(script: Script, piece: bytes, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claude_service, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(remote, "MOST_BYTES", 1 << 20)
     before = psutil.Process().memory_info().rss
     error = fails(script, Drip(beginning(text("")), piece, code=code), within_s=VERY_LATE_S)
     assert "has no end" in error.message
