@@ -30,7 +30,7 @@ _WEAK_WORDS = words_of(
 _GLUED = re.compile(r"(?:password|passwd|passphrase)$|(?:secret|apikey|accesskey|authtoken|accesstoken)$")
 _KEY_OF = words_of(
     "api access account secret private signing encryption auth master app application service license admin "
-    "client deploy storage shared subscription hmac aes jwt session registration provisioning integration "
+    "client deploy storage shared model subscription hmac aes jwt session registration provisioning integration "
     "consumer"
 )
 """Words that make the KEY after them a strong one."""
