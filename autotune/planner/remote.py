@@ -274,7 +274,7 @@ class BrokenOff(Exception):
     """The reply ended early."""
 
     def __str__(self) -> str:
-        return "it ended in the middle of a reply"
+        return super().__str__() or "it ended in the middle of a reply"
 
 
 class NotTheApi(Exception):

@@ -89,6 +89,7 @@ RANKS: Mapping[str, Ranks] = {
         ("base", "knob_space", "within"),
         ("knob_model", "offline", "remote"),
         ("knob_search", "fallback", "informed", "claude"),
+        ("chat",),
         ("assembly",),
     ),
 }
@@ -246,9 +247,12 @@ def test_what_runs_in_the_guest_or_as_root_imports_the_standard_library_only(mod
     assert GRAPH[module] - set(rooms()) - set(LEAN) == set()
 
 
-def test_only_the_claude_service_imports_anthropic() -> None:
-    users = {name for name, path in FILES.items() if any(one.split(".")[0] == "anthropic" for one in imports(path))}
-    assert users <= {"planner.claude.service"}
+@pytest.mark.parametrize(
+    ("library", "user"), [("anthropic", "planner.claude.service"), ("openai", "planner.chat.service")]
+)
+def test_only_its_service_imports_the_library_of_a_model(library: str, user: str) -> None:
+    users = {name for name, path in FILES.items() if any(one.split(".")[0] == library for one in imports(path))}
+    assert users <= {user}
 
 
 # --- the rules can fail ----------------------------------------------------------------------------------

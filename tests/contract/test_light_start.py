@@ -17,7 +17,7 @@ from tests.support.planned_program import PROGRAM
 pytestmark = pytest.mark.slow
 
 Imported = Callable[[tuple[str, ...], str], set[str]]
-HEAVY = {"anthropic", "httpx", "httpx2", "mcp", "plotext", "uvicorn"}
+HEAVY = {"anthropic", "httpx", "httpx2", "mcp", "openai", "plotext", "uvicorn"}
 SEARCH = {"optuna", "numpy", "sqlalchemy"}
 REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
 COMMANDS = {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Every planner goes through the one suite of laws: the offline planner, the search, Claude against a local service,
-Claude with the offline planner as its fallback, the replay of a transcript, and the one that only shows what would be
-sent.
+"""Every planner goes through the one suite of laws: the offline planner, the search, a model behind a local service of
+each kind, Claude with the offline planner as its fallback, the replay of a transcript, and the one that only shows what
+would be sent.
 
 Below, a wrong planner for each law: it fails that law, so the suite can fail."""
 
@@ -11,7 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from autotune.knowledge.store import Knowledge
 from autotune.planner import assembly
 from autotune.planner.assembly import Parts
 from autotune.planner.base import Planner, Situation
+from autotune.planner.chat.endpoint import Endpoint
+from autotune.planner.chat.service import ChatService
 from autotune.planner.claude import replay, transcript
 from autotune.planner.claude.conversation import Conversation, Reply, Service
 from autotune.planner.claude.credentials import Credentials
@@ -34,6 +36,7 @@ from autotune.planner.fallback import WithFallback
 from autotune.planner.informed import Informed, Recollection
 from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
+from autotune.planner.remote import RemoteService
 from autotune.records import Attachment, AttachSpec, Candidate, Proposal, Spending
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
@@ -43,7 +46,8 @@ from autotune.tools.rehearsal import Rehearsal
 from autotune.tools.toolbox import Toolbox
 from tests.contract.planner_suite import GENEROUS_S, SHORT_S, PlannerSuite, Rig, Story
 from tests.support import scx_programs, wild_model
-from tests.support.messages_server import Answer, Hang, Script, Step, serving, submit, tool
+from tests.support.chat_server import serving_chat
+from tests.support.messages_server import Answer, Hang, Script, Step, serving, submit, text, tool
 from tests.support.planning_room import attach_spec
 from tests.support.scripted_machine import ScriptedMachine
 from tests.support.sessions import a_situation, workload
@@ -137,12 +141,14 @@ class TestInformed(PlannerSuite):
 class Room:
     """Conversations with a local service, one at a time, on a scripted machine."""
 
+    serving: Callable[[], AbstractContextManager[Script]] = staticmethod(serving)
+
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.directory = directory
         self.places = installed(directory)
         patched = stack.enter_context(pytest.MonkeyPatch.context())
         patched.setattr("autotune.tools.reasons.here", lambda: self.places)
-        self.script: Script = stack.enter_context(serving())
+        self.script: Script = stack.enter_context(self.serving())
         self.machine = ScriptedMachine({})
         self.knowledge = stack.enter_context(closing(Knowledge(directory / "history")))
         self.service = self._service()
@@ -150,7 +156,7 @@ class Room:
         self._numbers = itertools.count()
         self.close: Callable[[], None] = lambda: None
 
-    def _service(self) -> ClaudeService:
+    def _service(self) -> RemoteService[Reply]:
         credentials = Credentials("test-key", None, self.script.url, "a test")
         return ClaudeService(credentials, retries=1, pause=lambda _s: None)
 
@@ -196,10 +202,19 @@ class Room:
         )
 
 
+class ChatRoom(Room):
+    """The same with a server of the chat completions API."""
+
+    serving = staticmethod(serving_chat)
+
+    def _service(self) -> RemoteService[Reply]:
+        return ChatService(Endpoint(self.script.url, "test-key"), retries=1, pause=lambda _s: None)
+
+
 @contextmanager
-def a_room(directory: Path) -> Iterator[Room]:
+def a_room(directory: Path, kind: type[Room] = Room) -> Iterator[Room]:
     with ExitStack() as stack:
-        yield Room(directory, stack)
+        yield kind(directory, stack)
 
 
 @pytest.mark.slow
@@ -234,6 +249,31 @@ class TestClaude(PlannerSuite):
         with a_room(tmp_path) as room:
             room.service.close()
             room.service.close()
+
+
+@pytest.mark.slow
+class TestChat(PlannerSuite):
+    @staticmethod
+    @contextmanager
+    def set_up(directory: Path) -> Iterator[Rig]:
+        with a_room(directory, ChatRoom) as room:
+            yield room.rig(room.wild, lambda: room.begin(*STALLING))
+            assert room.script.problems == []
+
+    def test_a_session_goes_its_way_from_turn_to_turn(self, tmp_path: Path) -> None:
+        with a_room(tmp_path, ChatRoom) as room:
+            talk = room.begin(
+                Answer([text("Let me see."), tool("run_scheduler", name="at_batch", args=[])]),
+                Answer([submit("at_batch", "at_fifo")]),
+                Answer([submit()]),
+            )
+            first = a_situation()
+            proposed = talk.propose(first)
+            assert [one.candidate.scheduler for one in proposed] == ["at_batch", "at_fifo"]
+            assert list(talk.propose(first)) == []
+            assert room.script.problems == []
+            assert talk.spending.calls == 3
+            assert talk.spending.output_tokens > 0
 
 
 class SlowMachine(ScriptedMachine):

@@ -266,7 +266,7 @@ class Script:
         return read / sum(one[name] for one in self.usage for name in fields)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
@@ -294,7 +294,7 @@ class _Handler(BaseHTTPRequestHandler):
             script.headers.append({name.lower(): value for name, value in self.headers.items()})
             script.at_s.append(time.monotonic())
             step = script.steps.pop(0) if script.steps else Status(400, "invalid_request_error", "the script has ended")
-            problem = problem_of(body)
+            problem = self.problem_of(body)
             if problem is not None:
                 script.problems.append(problem)
         if not self._has_key():
@@ -318,7 +318,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(step, Close):
             self.close_connection = True
         else:
-            self._stream(step, body)
+            self.stream(step, body)
+
+    def problem_of(self, body: dict[str, Any]) -> str | None:
+        return problem_of(body)
 
     def _raw(self, step: Raw) -> None:
         self.send_response(step.code)
@@ -358,7 +361,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, step: Answer | Reset | ErrorEvent, body: dict[str, Any]) -> None:
+    def stream(self, step: Answer | Reset | ErrorEvent, body: dict[str, Any]) -> None:
         with self.server.script.lock:
             counted = self.server.script.cache.count(body)
             counted |= step.counted if isinstance(step, Answer) else {}
@@ -432,9 +435,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(*steps: Step) -> Iterator[Script]:
+def serving(*steps: Step, handler: type[Handler] = Handler) -> Iterator[Script]:
     """A server for the time of the block."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.script = Script(list(steps), url=f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
