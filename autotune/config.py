@@ -38,15 +38,15 @@ from autotune.quantities import (
 )
 
 MachineKind = Literal["auto", "host", "vm"]
-PlannerKind = Literal["auto", "claude", "offline", "search"]
+PlannerKind = Literal["auto", "claude", "model", "offline", "search"]
 Style = Literal["auto", "basic", "full", "nocolor", "color", "none"]
 PREFIX = "AUTOTUNE_"
 FILE_NAME = "autotune.toml"
 OTHER_VARIABLES = tuple(
-    PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "MCP_TOKEN", "PYTHON", "REQUIRE_VM", "SOCKET")
+    PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "MCP_TOKEN", "MODEL_KEY", "PYTHON", "REQUIRE_VM", "SOCKET")
 )
-"""Variables that are no settings: `--debug`, the mark of a scheduler's program, the token of `autotune mcp`, the Python
-of `scripts/autotune`, and two of our tests."""
+"""Variables that are no settings: `--debug`, the mark of a scheduler's program, the token of `autotune mcp`, the key
+for `model_url`, the Python of `scripts/autotune`, and two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
@@ -54,6 +54,8 @@ Owner = Literal["project", "user", "command line"]
 
 WITHOUT_MODEL: tuple[PlannerKind, ...] = ("offline", "search")
 """Planners that need no key and spend nothing."""
+MODEL_ONLY: tuple[PlannerKind, ...] = ("claude", "model")
+"""Planners that no other takes over from when they fail."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Settings:
     """None means a new one for every session, which its report names."""
     planner: PlannerKind = "auto"
     model: str = "claude-opus-5-5"
+    model_url: str | None = None
+    """Address of the user's own server with the chat completions API; None means Claude's service."""
     max_cost: float | None = None
     """USD that planning may cost; None means no limit."""
     max_calls: int | None = None
@@ -166,6 +170,33 @@ def _parse_name(text: str) -> str:
     return text
 
 
+def _parse_address(text: str) -> str:
+    """Parse the address of a service, which is not shown in errors: it may hold a password. Without encryption it is
+    one of this machine or of a private network, as far as it tells: a name is not looked up."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        host, usable = parts.hostname or "", (parts.port or 1) > 0
+    except ValueError:
+        host, usable = "", False
+    usable = usable and bool(host) and bool(re.fullmatch(r"[!-~]{1,1000}", text))
+    if not usable or parts.scheme not in ("http", "https") or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("it is not an address such as http://localhost:11434/v1, without a password or a query")
+    if parts.scheme == "http" and not _is_near(host):
+        raise ValueError("http:// is for localhost and addresses of private networks; other servers need https://")
+    return text
+
+
+def _is_near(host: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _parse_path(text: str) -> Path:
     if not text:
         raise ValueError("it is empty")
@@ -228,7 +259,7 @@ class Key:
 
 _MACHINES = _parse_choice("auto", "host", "vm")
 _STYLES = _parse_choice("auto", "basic", "full", "nocolor", "color", "none")
-_PLANNERS = _parse_choice("auto", "claude", "offline", "search")
+_PLANNERS = _parse_choice("auto", "claude", "model", "offline", "search")
 ALL = {
     key.name: key
     for key in (
@@ -250,6 +281,7 @@ ALL = {
         Key("seed", parse_count(0)),
         Key("planner", _PLANNERS, owners=_USER, project_may=WITHOUT_MODEL, why_not=_SPENDS),
         Key("model", _parse_name, owners=_USER, why_not=_SPENDS),
+        Key("model_url", _parse_address, owners=_USER, why_not=_SPENDS),
         Key("max_cost", _parse_money, lambda amount: f"{amount:g}", _USER, why_not=_SPENDS),
         Key("max_calls", parse_count(1), owners=_USER, why_not=_SPENDS),
         Key("prices", _parse_path, owners=_USER, why_not=_SPENDS),
@@ -373,7 +405,7 @@ def default_config_dir(environ: Mapping[str, str]) -> Path:
 
 
 _NOT_REPEATED = frozenset(
-    {"seed", "planner", "model", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe"}
+    {"seed", "planner", "model", "model_url", "max_cost", "max_calls", "prices", "model_timeout", "style", "observe"}
     | {"explain", "early_end", "recall"}
 )
 """Settings that a repetition leaves out: each session names its seed itself, a repetition names its schedulers, so that

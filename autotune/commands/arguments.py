@@ -338,13 +338,23 @@ class CcArguments:
             "--planner",
             panel=_PLAN,
             metavar="WHO",
-            complete=completion.values("auto", "claude", "offline", "search"),
-            help="Who proposes candidates: claude, offline, search, or auto: Claude if the environment has a key.",
+            complete=completion.values("auto", "claude", "model", "offline", "search"),
+            help="Who proposes candidates: claude, model (see --model-url), offline, search, or auto: a model if the "
+            "environment has a key or --model-url is given.",
         ),
     ] = None
     model: Annotated[
         str | None,
-        _option("--model", panel=_PLAN, metavar="NAME", help="Claude model to use. Default: claude-opus-5-5."),
+        _option("--model", panel=_PLAN, metavar="NAME", help="Model to use. Default: claude-opus-5-5."),
+    ] = None
+    model_url: Annotated[
+        str | None,
+        _option(
+            "--model-url",
+            panel=_PLAN,
+            metavar="URL",
+            help="Use a model of this server, such as a local one at http://localhost:11434/v1. Needs --model.",
+        ),
     ] = None
     max_cost: Annotated[
         str | None, _option("--max-cost", panel=_PLAN, metavar="USD", help="Stop planning once it has cost this much.")

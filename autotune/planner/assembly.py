@@ -25,14 +25,15 @@ from autotune.knowledge.similar import Likeness
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.machine.vm import healing
-from autotune.planner import fallback, knob_model
+from autotune.planner import fallback, knob_model, remote, services
 from autotune.planner.base import Planner, Situation
-from autotune.planner.claude import cost, credentials
+from autotune.planner.claude import cost
 from autotune.planner.claude.conversation import Conversation, PlanningLimits, Reply, Service
 from autotune.planner.claude.transcript import Transcript
 from autotune.planner.informed import Informed, Recollection
 from autotune.planner.knob_search import KnobSearch
 from autotune.planner.offline import OfflinePlanner
+from autotune.planner.remote import RemoteService
 from autotune.records import AttachSpec, Candidate, Proposal, Workload
 from autotune.redact import Redactor
 from autotune.schedext.catalogue.catalog import Catalog
@@ -47,7 +48,6 @@ from autotune.verdict.promotion import Promotion
 from autotune.verify.submission import Submission
 
 if TYPE_CHECKING:
-    from autotune.planner.claude.service import ClaudeService
     from autotune.verify.gates import Verification
 
 PAST_SESSIONS = 3
@@ -72,7 +72,7 @@ class Parts:
     proposes: bool = True
     """False when the user named all candidates."""
     contact: Contact | None = None
-    """Claude's service as it answered before the machine was started; None: it is looked for now."""
+    """The model's service as it answered before the machine was started; None: it is looked for now."""
     deadline: Deadline | None = None
     """The end of the budget, for verifications."""
     seed: int = 0
@@ -86,32 +86,32 @@ class Parts:
 
 @dataclass(frozen=True)
 class Contact:
-    """Claude's service, as it was found and answered before a session. `problem` says why it cannot be used."""
+    """The model's service, as it was found and answered before a session. `problem` says why it cannot be used."""
 
-    service: ClaudeService | None = None
+    service: RemoteService[Reply] | None = None
     origin: str = ""
     problem: PlannerError | None = None
 
-    def require(self) -> ClaudeService:
+    def require(self) -> RemoteService[Reply]:
         """Return the service. Raises PlannerError when it cannot be used."""
         if self.service is None:
-            raise self.problem or PlannerError("Claude is not used in this session", hint="use --planner claude")
+            raise self.problem or PlannerError("no model is used in this session", hint="use --planner claude")
         return self.service
 
 
 @contextlib.contextmanager
 def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -> Iterator[Contact]:
     """Find the key and check that the service accepts key and model; close the connection at the end. Raises
-    PlannerError when only Claude may plan and cannot."""
+    PlannerError when only a model may plan and cannot."""
     if settings.planner in WITHOUT_MODEL:
         yield Contact()
         return
     with contextlib.ExitStack() as stack:
         try:
-            found = credentials.require(settings.planner, cwd, os.environ)
+            found = services.require(settings, cwd, os.environ)
             service = _connected(found, settings, deadline or unlimited(), stack)
         except PlannerError as error:
-            if settings.planner == "claude":
+            if services.must_plan(settings):
                 raise
             contact = Contact(problem=error)
         else:
@@ -120,15 +120,12 @@ def contacted(settings: Settings, cwd: Path, deadline: Deadline | None = None) -
 
 
 def _connected(
-    found: credentials.Credentials, settings: Settings, deadline: Deadline, stack: contextlib.ExitStack
-) -> ClaudeService:
-    from autotune.planner import remote
-    from autotune.planner.claude.service import ClaudeService  # only here: its library takes a second to import
-
-    service = ClaudeService(found, silence_s=settings.model_timeout)
+    found: services.Found, settings: Settings, deadline: Deadline, stack: contextlib.ExitStack
+) -> RemoteService[Reply]:
+    service = services.client(found, settings)
     stack.callback(service.close)
     within_s = min(deadline.bound(remote.CHECK_S), settings.model_timeout)
-    service.check(settings.model, within_s, must_answer=settings.planner == "claude")
+    service.check(settings.model, within_s, must_answer=services.must_plan(settings))
     return service
 
 
@@ -149,7 +146,7 @@ def planning(parts: Parts) -> Iterator[Planner]:
     with contextlib.ExitStack() as stack:
         contact = parts.contact or stack.enter_context(contacted(parts.settings, Path(parts.workload.cwd)))
 
-        def make(service: ClaudeService) -> tuple[Planner, str]:
+        def make(service: RemoteService[Reply]) -> tuple[Planner, str]:
             talk = conversation(parts, service, rehearsal)
             stack.callback(talk.transcript_file.close)
             stack.callback(rehearsal.release)
@@ -207,7 +204,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
     """Return the conversation of a session with the given service."""
     settings, workload = parts.settings, parts.workload
     redactor = Redactor({**known_secrets(Path(workload.cwd), os.environ), **workload.env})
-    prices = cost.load(settings.prices)
+    prices = services.prices(settings)
     cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
     account = cost.Bill(settings.model, prices)
     shop = workshop(parts) if rehearsal else None
@@ -236,6 +233,7 @@ def conversation(parts: Parts, service: Service, rehearsal: Rehearsal | None) ->
         show_output=parts.show_output,
         learned=lambda: learned(parts.knowledge, workload, parts.listener),
         release=rehearsal.release if rehearsal else lambda: None,
+        name="model" if services.is_own_server(settings) else "claude",
         away_s=lambda: (rehearsal.took_s if rehearsal else 0.0) + (shop.took_s if shop else 0.0),
     )
 

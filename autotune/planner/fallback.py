@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Chooses a session's planner: Claude, the offline planner, or Claude with the offline planner as its fallback."""
+"""Chooses a session's planner: a model, the offline planner, or a model with the offline planner as its fallback."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from autotune.config import WITHOUT_MODEL
+from autotune.config import MODEL_ONLY, WITHOUT_MODEL
 from autotune.errors import PlannerError
 from autotune.events import Listener, PlannerChosen
 from autotune.planner.base import Planner, Situation
@@ -57,24 +57,25 @@ class WithFallback:
 def choose(
     kind: str,
     connect: Callable[[], Connection],
-    claude: Callable[[Connection], tuple[Planner, str]],
+    planned: Callable[[Connection], tuple[Planner, str]],
     offline: Planner,
     listener: Listener,
 ) -> Planner:
     """Choose the planner and report it as one event.
 
-    `kind` is auto, claude, or a planner without a model. `connect` finds the key and makes the client; `claude` returns
-    the Claude planner and why it can be used. Raises PlannerError when `kind` is claude and there is no connection.
+    `kind` is auto, claude, model, or a planner without a model. `connect` finds the key and makes the client; `planned`
+    returns the planner with a model and why it can be used. Raises PlannerError when only a model may plan and there is
+    no connection.
     """
     if kind in WITHOUT_MODEL:
         return offline
     try:
         connection = connect()
     except PlannerError as error:
-        if kind == "claude":
+        if kind in MODEL_ONLY:
             raise
         listener(PlannerChosen(offline.name, f"{error.message}; {error.hint}"))
         return offline
-    planner, why = claude(connection)
+    planner, why = planned(connection)
     listener(PlannerChosen(planner.name, why))
-    return planner if kind == "claude" else WithFallback(planner, offline, listener)
+    return planner if kind in MODEL_ONLY else WithFallback(planner, offline, listener)

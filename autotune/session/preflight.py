@@ -28,8 +28,8 @@ from autotune.knowledge.store import Knowledge
 from autotune.lease import handover
 from autotune.machine import select
 from autotune.machine.vm import kernels, microvm
-from autotune.planner import knob_model
-from autotune.planner.claude import cost, credentials
+from autotune.planner import knob_model, services
+from autotune.planner.claude import cost
 from autotune.quantities import size_flag
 from autotune.records import Candidate, Workload
 from autotune.schedext.catalogue.catalog import Catalog
@@ -334,13 +334,14 @@ def _planner(start: Start) -> None:
         knob_model.require()
     if settings.planner in WITHOUT_MODEL:
         return
-    prices = cost.load(settings.prices)
-    if settings.planner != "claude":
+    prices = services.prices(settings)
+    services.refuse_halves(settings)
+    if not services.must_plan(settings):
         with contextlib.suppress(AutotuneError):  # then the offline planner plans
-            credentials.require("auto", Path(start.request.workload.cwd), os.environ)
+            services.require(settings, Path(start.request.workload.cwd), os.environ)
             cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
         return
-    credentials.require("claude", Path(start.request.workload.cwd), os.environ)
+    services.require(settings, Path(start.request.workload.cwd), os.environ)
     cost.refuse_unkept_limit(settings.model, prices, settings.max_cost)
 
 

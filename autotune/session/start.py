@@ -31,8 +31,8 @@ from autotune.lease import handover, replacing
 from autotune.machine import select
 from autotune.machine.base import Machine, Place
 from autotune.machine.local import invoking_identity
+from autotune.planner import services
 from autotune.planner.assembly import Contact, Parts, Show, contacted, planning, showing, unsent_request
-from autotune.planner.claude import credentials
 from autotune.records import Candidate, Expectations, GuideSpec, ProbeSpec, Session
 from autotune.schedext import build
 from autotune.schedext.catalogue import custom
@@ -412,9 +412,9 @@ def describe(request: SessionRequest) -> Plan:
 def _no_model(request: SessionRequest) -> str:
     """Return why no model would plan; empty when one would. Raises PlannerError when that would end a session."""
     try:
-        credentials.require(request.settings.planner, Path(request.workload.cwd), os.environ)
+        services.require(request.settings, Path(request.workload.cwd), os.environ)
     except AutotuneError as error:
-        if request.settings.planner == "claude":
+        if services.must_plan(request.settings):
             raise
         return f"{error.message}; {error.hint}"
     return ""

@@ -46,7 +46,9 @@ def lines(
     yield f"Runs: {_runs(settings, workload)}"
     yield f"Budget: {duration_flag(settings.budget)}"
     without = "search" if settings.planner == "search" else "offline"
-    who = f"Claude ({settings.model})" if claude_plans else f"the {without} planner"
+    at_own = settings.model_url is not None and settings.planner != "claude"
+    asked = f"the model {settings.model} at {settings.model_url}" if at_own else f"Claude ({settings.model})"
+    who = asked if claude_plans else f"the {without} planner"
     yield from _candidates(candidates, catalogue, who)
 
 

@@ -90,6 +90,7 @@ RANKS: Mapping[str, Ranks] = {
         ("knob_model", "offline", "remote"),
         ("knob_search", "fallback", "informed", "claude"),
         ("chat",),
+        ("services",),
         ("assembly",),
     ),
 }

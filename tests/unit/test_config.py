@@ -86,6 +86,7 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
         "seed": "7",
         "planner": "claude",
         "model": "my-model",
+        "model_url": "http://localhost:1/v1",
         "max_cost": "0.5",
         "max_calls": "20",
         "prices": "/prices.json",
@@ -102,7 +103,9 @@ def test_all_keys_can_be_set_by_flag_variable_and_file(load: Load, tmp_path: Pat
     )
     planner = replace(runs, planner="claude", model="my-model", max_cost=0.5, max_calls=20)
     planner = replace(planner, observe=False, explain=False, early_end=False, recall=False)
-    assert by_flag == replace(planner, prices=Path("/prices.json"), model_timeout=90.0, style="basic")
+    assert by_flag == replace(
+        planner, prices=Path("/prices.json"), model_url="http://localhost:1/v1", model_timeout=90.0, style="basic"
+    )
 
 
 def test_numbers_in_a_file_need_no_quotes(load: Load, tmp_path: Path) -> None:
@@ -315,6 +318,7 @@ VALUES = {
     "kernel": "set",
     "planner": "claude",
     "model": "my-model",
+    "model_url": "http://localhost:1/v1",
     "max_cost": "99999",
     "max_calls": "9",
     "prices": "p.json",
@@ -502,3 +506,51 @@ def test_settings_that_python_cannot_hold_are_an_error_of_the_file(load: Load, t
     (tmp_path / "work/autotune.toml").write_text(content + "\n")
     with pytest.raises(UsageError, match=r"\./autotune\.toml"):
         load()
+
+
+# --- the user's own server -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost:11434/v1",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8000/v1",
+        "http://192.168.1.7/v1",
+        "http://10.0.0.2:1",
+        "https://models.example.com/v1",
+    ],
+)
+def test_an_address_is_near_or_encrypted(load: Load, address: str) -> None:
+    assert load(model_url=address).model_url == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://models.example.com/v1",
+        "http://8.8.8.8/v1",
+        "http://localhost.example.com",
+        "http://10.0.0.2.example.com",
+        "localhost:11434",
+        "ftp://localhost",
+        "https://",
+        "https://user:sesame-1234@example.com",
+        "https://example.com/v1?key=sesame-1234",
+        "https://example.com/#sesame-1234",
+        "https://example.com:99999",
+        "https://exa mple.com",
+        "https://[::1",
+        "file:///etc/passwd",
+    ],
+)
+def test_another_address_is_refused_without_being_shown(load: Load, address: str) -> None:
+    with pytest.raises(UsageError, match="--model-url") as caught:
+        load(model_url=address)
+    assert "sesame" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_the_key_for_it_is_no_setting_and_not_read_from_a_project(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "work/.env").write_text("AUTOTUNE_MODEL_KEY=sesame-1234\n")
+    assert load({"AUTOTUNE_MODEL_KEY": "sesame-1234"}) == config.Settings()

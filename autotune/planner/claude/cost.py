@@ -90,10 +90,12 @@ def _is_release(model: str, name: str) -> bool:
     return rest != model and len(rest) == 8 and rest.isdigit()
 
 
-def load(override: Path | None) -> PriceList:
-    """Load the built-in list, with the models of `override` in place of its own. Raises UsageError for a file that is
-    not such a list."""
-    prices = reading.record(PriceList.model_validate, resources.model_prices_json())
+def load(override: Path | None, *, builtin: bool = True) -> PriceList:
+    """Load the built-in list, with the models of `override` in place of its own, or (not `builtin`) those alone. Raises
+    UsageError for a file that is not such a list."""
+    prices = PriceList(as_of="", models={})
+    if builtin:
+        prices = reading.record(PriceList.model_validate, resources.model_prices_json())
     if override is None:
         return prices
     try:

@@ -29,6 +29,8 @@ from autotune.session.options import SessionOptions
 from autotune.session.parts import SessionParts
 from autotune.session.tuner import tune
 from autotune.tools.reasons import unusable
+from autotune.wire import to_json
+from tests.support.chat_server import serving_chat
 from tests.support.generated_schedulers import kept, session_with
 from tests.support.messages_server import Answer, Hang, Status, Step, serving, submit, text, tool
 from tests.support.planning_room import CATALOG, GOOD, TIMES, Room, attach_spec
@@ -58,6 +60,64 @@ def test_the_report_shows_which_predictions_came_true(room: Room) -> None:
     assert came_true["at_fifo"] is True
     assert came_true["at_vtime"] is True
     assert came_true["at_batch"] in (False, None)  # equal to EEVDF: "same" or not distinguished
+
+
+# --- the user's own server -------------------------------------------------------------------------------
+
+OWN_KEY = "Zq8-" + "m2V7xk0Lw4"
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Room]:
+    """A room with a server of the chat completions API, and a key for Claude that must not count."""
+    with serving_chat() as script:
+        script.key = OWN_KEY
+        monkeypatch.setenv("AUTOTUNE_MODEL_KEY", OWN_KEY)
+        yield Room(script, monkeypatch, tmp_path)
+
+
+def test_a_model_of_the_user_s_own_server_plans_and_it_is_said(own: Room) -> None:
+    session = own.run(*GOOD, model_url=own.script.url, model="local-1")
+    assert own.chosen == [("model", f"local-1, with {own.script.url} and AUTOTUNE_MODEL_KEY")]
+    assert session.planner == "model"
+    assert session.winner == "at_fifo"
+    assert session.spending is not None
+    assert (session.spending.calls, session.spending.cost_usd) == (3, None)
+    assert session.spending.input_tokens > 0
+    assert own.script.problems == []
+    assert {body["model"] for body in own.script.requests} == {"local-1"}
+
+
+def test_a_transcript_of_such_a_session_is_played_back_the_same(own: Room) -> None:
+    session = own.run(*GOOD, model_url=own.script.url, model="local-1")
+    assert session.transcript is not None
+    said: list[str] = []
+    assert replay(Path(session.transcript), CATALOG, said.append), said
+
+
+def test_its_key_is_in_no_report_transcript_or_error(own: Room) -> None:
+    echo = Answer([text(f"The key is {OWN_KEY}."), tool("workload", action="list", note=OWN_KEY)])
+    failing = Status(400, "x", f"the key {OWN_KEY} is wrong")
+    session = own.run(echo, GOOD[0], failing, model_url=own.script.url, model="local-1", planner="model")
+    assert session.failure is not None
+    assert session.transcript is not None
+    assert OWN_KEY not in json.dumps(to_json(session))
+    assert OWN_KEY not in Path(session.transcript).read_text()
+    assert OWN_KEY not in str(own.chosen) + own.warned
+
+
+def test_when_it_fails_the_offline_planner_takes_over_unless_only_it_may_plan(own: Room) -> None:
+    gone: dict[str, Any] = {"model_url": "http://127.0.0.1:9/v1", "model": "local-1"}
+    session = own.run(**gone)
+    assert session.planner == "offline"
+    assert "cannot be reached" in own.chosen[-1][1]
+    with pytest.raises(PlannerError, match="cannot be reached"):
+        own.run(planner="model", **gone)
+
+
+def test_a_limit_on_its_cost_needs_a_price(own: Room) -> None:
+    with pytest.raises(PlannerError, match="--max-cost cannot be kept"):
+        own.run(*GOOD, model_url=own.script.url, model="claude-opus-5-5-local", max_cost=1.0, planner="model")
 
 
 def test_without_a_key_the_offline_planner_plans_and_it_is_said_how_to_change_that(room: Room) -> None:
