@@ -30,6 +30,11 @@ def test_what_is_installed_starts_by_its_socket_and_ends_in_order(seen: Any) -> 
     assert seen["ended"] == 0
 
 
+def test_systemd_finds_nothing_wrong_with_the_units_and_they_can_be_enabled_and_removed(seen: Any) -> None:
+    assert seen["verified"] == [0, ""]
+    assert seen["enabled"] == ["enabled", 0, []]
+
+
 def test_a_member_of_the_group_needs_no_sudo_and_a_stranger_is_refused(seen: Any) -> None:
     assert seen["way"] == "daemon"
     assert seen["stranger"] == "PrivilegeError"
@@ -73,3 +78,15 @@ def test_a_job_waits_for_the_lease_outlives_the_service_and_runs_as_its_user(see
     assert seen["owner of the report"] == TESTER
     assert seen["runs"]["at_fifo"] >= 2
     assert seen["at the end"] == "disabled"
+
+
+def test_a_run_needs_no_sudo_either_and_under_the_lease_of_another_it_just_runs(seen: Any) -> None:
+    said, state = seen["run"]
+    assert "at_fifo is attached (after" in said
+    assert state == "enabled"
+    code, state, said = seen["run then"]
+    assert (code, state) == (-9, "disabled")
+    assert "under at_fifo, ended by signal 9" in said
+    said, state = seen["run beside"]
+    assert "the command just runs: tester has the scheduler of this machine" in said
+    assert state == "disabled"
