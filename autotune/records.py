@@ -379,6 +379,10 @@ class ChainLink:
     ends_s: float
 
 
+NEARLY = 0.02
+"""Parts of a bound that differ by less are told as one."""
+
+
 @dataclass(frozen=True)
 class Profile:
     """What a workload did in one run that was watched under the kernel's own scheduler."""
@@ -411,8 +415,10 @@ class Profile:
 
     @property
     def limit(self) -> str:
-        """What sets the bound: `work` or `chain`."""
-        return "chain" if self.chain_s > self.work_s / self.cpus else "work"
+        """What sets the bound: `chain`, `work` or, where work begins too late to be shared evenly, `begin`."""
+        if self.chain_s >= self.least_s * (1.0 - NEARLY):
+            return "chain"
+        return "work" if self.work_s / self.cpus >= self.least_s * (1.0 - NEARLY) else "begin"
 
 
 # --- schedulers ------------------------------------------------------------------------------------------

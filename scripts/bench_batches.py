@@ -78,9 +78,9 @@ def measured(
         took, own = measuring.watched_and_niced(batch, cpus=cpus, rounds=rounds)
         jobs[name] = took
         print(f"{name}: {_told(took, batch)}", file=sys.stderr)
-        niced = results.rows(name, own, BASELINE, cpus=cpus, longest_s=took.chain_s)[1:]
+        niced = results.rows(name, own, BASELINE, cpus=cpus, took=took)[1:]
         compared = measuring.of_batch(batch, candidates, cpus=cpus, rounds=rounds) if candidates else own
-        raced = results.rows(name, compared, BASELINE, cpus=cpus, longest_s=took.chain_s)
+        raced = results.rows(name, compared, BASELINE, cpus=cpus, took=took)
     except (RuntimeError, ValueError, AutotuneError) as error:
         print(f"bench: {name} was not measured: {error}", file=sys.stderr)
         return []

@@ -91,10 +91,10 @@ def merged(before: Memory, seen: Profile, runs: int) -> Memory:
     """Return what is known after one more run than `runs`."""
     weight = max(LEAST_WEIGHT, 1.0 / (runs + 1))
     old, new = before.profile, seen
-    wall_s, work_s, chain_s = (
-        _mean(getattr(old, name), getattr(new, name), weight) for name in ("wall_s", "work_s", "chain_s")
+    wall_s, work_s, chain_s, least_s = (
+        _mean(getattr(old, name), getattr(new, name), weight) for name in ("wall_s", "work_s", "chain_s", "least_s")
     )
-    least_s = max(work_s / new.cpus, chain_s)
+    least_s = max(work_s / new.cpus, chain_s, least_s)
     groups, absent = _merged_groups(before, seen, weight)
     profile = replace(
         new,

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""What no schedule can beat: a run on n CPUs never ends before its work is shared evenly, nor before its longest chain.
-Pure.
+"""What no schedule can beat: a run on n CPUs never ends before its work is shared evenly, nor before its longest chain,
+nor before the work that cannot begin until some moment is shared evenly from there on. Pure.
 
 - *Work*: the CPU time of all tasks, over n. It is taken as the run had it; a scheduler that moves tasks less, or shares
   cores less, can need less of it, so the bound is that of a schedule, not of a machine.
 - *Chain*: a task cannot start before its parent has forked it. So a chain is what an ancestor did until it forked, what
   the next did until then, and the whole of the last: its CPU time, and its sleeps that only a timer or a device ended.
-  Graham, "Bounds on multiprocessing timing anomalies" (SIAM J. Appl. Math. 17, 1969), has both halves of the bound.
+  Graham, "Bounds on multiprocessing timing anomalies" (SIAM J. Appl. Math. 17, 1969), has both.
+- *Begin*: each piece of work has its place in a chain, and cannot be done before it. For any moment r, what has its
+  place after r takes an nth of itself from r on at least. A program that starts forty others one by one keeps CPUs idle
+  until it has. This is the bound for jobs with release times (Carlier, "The one-machine sequencing problem", Eur. J.
+  Oper. Res. 11, 1982), on n machines and with preemption. With r = 0 it is the first, at the end of a chain the second.
 
 Who waits for whom by pipes and locks may change with the schedule, so it is left out: the bound may be lower than any
 schedule can reach, never higher. A sleep that another process ended (a server's answer) may get shorter, so it does not
@@ -17,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -39,6 +43,8 @@ class Bound:
     chain_s: float
     chain: tuple[WatchedTask, ...]
     """The longest chain, first ancestor first."""
+    begin_s: float = 0.0
+    """By what cannot begin sooner."""
 
     @property
     def share_s(self) -> float:
@@ -47,7 +53,7 @@ class Bound:
 
     @property
     def least_s(self) -> float:
-        return max(self.share_s, self.chain_s)
+        return max(self.share_s, self.chain_s, self.begin_s)
 
     def possible(self, wall_s: float) -> float:
         """Return by how much of `wall_s` any schedule could be faster at most: 0.2 for 20 %."""
@@ -67,7 +73,22 @@ def bound(seen: TasksSeen, cpus: int) -> Bound:
         whole_s = before_s + ledger.until(task, task.end_s)
         if whole_s > best[0]:
             best = whole_s, task
-    return Bound(work_s, max(1, cpus), best[0], tuple(ledger.ancestry(best[1]) if best[1] else ()))
+    chain = tuple(ledger.ancestry(best[1]) if best[1] else ())
+    pieces = [piece for task in seen.tasks for piece in ledger.pieces(task, reached[id(task)])]
+    return Bound(work_s, max(1, cpus), best[0], chain, _begin_s(pieces, max(1, cpus)))
+
+
+def _begin_s(pieces: Sequence[tuple[float, float]], cpus: int) -> float:
+    """Return the most, over all moments, of the moment and an even share of the work that has its place after it. The
+    pieces of work have their places from and until when, in s."""
+    changes = sorted([(from_s, 1) for from_s, _ in pieces] + [(until_s, -1) for _, until_s in pieces])
+    left_s = sum(until_s - from_s for from_s, until_s in pieces)
+    most_s, at_s, running = 0.0, 0.0, 0
+    for next_s, change in changes:
+        left_s -= running * (next_s - at_s)
+        at_s, running = next_s, running + change
+        most_s = max(most_s, at_s + max(0.0, left_s) / cpus)
+    return most_s
 
 
 class Ledger:
@@ -105,6 +126,21 @@ class Ledger:
     def cpu_until(self, task: WatchedTask, at_s: float) -> float:
         """Return CPU time of a task from its start until then."""
         return min(self._curve(task).until(at_s), max(0.0, at_s - task.start_s))
+
+    def pieces(self, task: WatchedTask, begins_s: float) -> Iterator[tuple[float, float]]:
+        """Yield from and until where in its chain a task works, between its sleeps that only the kernel ended. Its own
+        begin has its place at `begins_s`."""
+        from_s = begins_s
+        for woken_s, slept_s in self._curve(task).sleeps:
+            if not task.start_s <= woken_s <= task.end_s:
+                continue
+            wakes_s = begins_s + self.until(task, woken_s)
+            if wakes_s - slept_s > from_s:
+                yield from_s, wakes_s - slept_s
+            from_s = max(from_s, wakes_s)
+        until_s = begins_s + self.until(task, task.end_s)
+        if until_s > from_s:
+            yield from_s, until_s
 
     def _curve(self, task: WatchedTask) -> _Curve:
         found = self._curves.get(id(task))
@@ -176,9 +212,10 @@ class _Curve:
         self._on_s = [one.on_s for one in turns]
         self._before_s = [0.0, *accumulate(one.off_s - one.on_s for one in turns)]
         self._rest_s = max(0.0, task.cpu_s - self._before_s[-1])
-        slept = sorted((one.runnable_s, one.slept_s) for one in turns if one.waker == 0)
-        self._woken_s = [woken_s for woken_s, _ in slept]
-        self._asleep_s = [0.0, *accumulate(slept_s for _, slept_s in slept)]
+        self.sleeps = sorted((one.runnable_s, one.slept_s) for one in turns if one.waker == 0 and one.slept_s > 0.0)
+        """When a sleep ended that only the kernel ended, and how long it was."""
+        self._woken_s = [woken_s for woken_s, _ in self.sleeps]
+        self._asleep_s = [0.0, *accumulate(slept_s for _, slept_s in self.sleeps)]
 
     def until(self, at_s: float) -> float:
         begun = bisect_left(self._on_s, at_s)

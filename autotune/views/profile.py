@@ -41,7 +41,8 @@ def _took(seen: Profile, plain_s: float) -> str:
 
 def limit(seen: Profile) -> str:
     """Say what no schedule can beat, and by how much EEVDF's result can be improved at most."""
-    what = "its longest chain of tasks" if seen.limit == "chain" else f"its work, shared evenly by {seen.cpus} CPUs"
+    shared = f"its work, shared evenly by {seen.cpus} CPUs"
+    what = {"chain": "its longest chain of tasks", "begin": f"{shared} as soon as it can begin"}.get(seen.limit, shared)
     least = _seconds(seen.least_s)
     return f"No schedule ends it before {least} ({what}): at most {seen.possible:.0%} less time is possible."
 

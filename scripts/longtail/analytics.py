@@ -17,9 +17,9 @@ class HotKey(Kind):
     name = "hotkey_aggregation"
     summary = "awk sums by key of partitions, one of them the hot key's"
     tools = ("awk",)
-    start_up = 0.4
+    start_up = 0.29
     long_name = "partition-hot.csv"
-    ROWS = 45_000
+    ROWS = 72_000
     PROGRAM = """{ count[$1]++; sum[$1] += $2; if ($2 > most[$1]) most[$1] = $2 }
 END { for (key in count) print key, count[key], sum[key] / count[key], most[key] }
 """
@@ -48,9 +48,9 @@ class Logs(Kind):
     name = "ddos_log_analysis"
     summary = "perl parses logs by hour, one of them of an attack"
     tools = ("perl",)
-    start_up = 0.4
+    start_up = 0.29
     long_name = "access-2026-03-02T15.log"
-    LINES = 5000
+    LINES = 8000
     PROGRAM = r"""my (%requests, %bytes, %failed);
 open my $log, '<', $ARGV[0] or die "$ARGV[0]: $!";
 while (<$log>) {
@@ -91,9 +91,9 @@ class ViralProduct(Kind):
     name = "viral_product_analytics"
     summary = "sqlite3 joins a product's events with its buyers, one product being viral"
     tools = ("sqlite3",)
-    start_up = 0.4
+    start_up = 0.29
     long_name = "product-viral.db"
-    EVENTS = 23_000
+    EVENTS = 37_000
     QUERY = """SELECT buyer.country, event.kind, count(*), sum(event.amount), max(event.at)
 FROM event JOIN buyer ON buyer.id = event.buyer
 WHERE event.kind <> 'view' OR buyer.age > 30

@@ -19,9 +19,9 @@ class Compression(Kind):
     name = "compression"
     summary = "gzip -9 of lists of numbers, one of them long"
     tools = ("gzip",)
-    start_up = 0.2
+    start_up = 0.14
     long_name = "numbers-all.txt"
-    LINES = 50_000
+    LINES = 80_000
 
     def short_name(self, number: int) -> str:
         return f"numbers-{number:02}.txt"
@@ -40,9 +40,9 @@ class Checksums(Kind):
     name = "file_checksum"
     summary = "sha256sum of small trees and of one large file"
     tools = ("sha256sum",)
-    start_up = 0.28
+    start_up = 0.2
     long_name = "backup.img"
-    BYTES = 7_000_000
+    BYTES = 11_000_000
 
     def short_name(self, number: int) -> str:
         return f"photos-{number:02}"
@@ -70,9 +70,9 @@ class GitAdd(Kind):
     name = "git_add_different"
     summary = "git add of directories, one of them with many files"
     tools = ("git",)
-    start_up = 0.5
+    start_up = 0.38
     long_name = "monorepo"
-    FILES = 30
+    FILES = 48
     FILE_BYTES = 16_000
 
     def short_name(self, number: int) -> str:

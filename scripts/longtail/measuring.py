@@ -114,19 +114,22 @@ def watched_and_niced(batch: Batch, *, cpus: int, rounds: int) -> tuple[Lengths,
                 found[name].append(_run(trials[name]))
                 print(f"  {name}: {found[name][-1].wall_s:.2f} s", file=sys.stderr, flush=True)
         trials[BASELINE].cleanup()
-    return lengths(seen, batch), found
+    return lengths(seen, batch, cpus), found
 
 
-def lengths(seen: TasksSeen, batch: Batch) -> Lengths:
-    """Return what the jobs took in a run that was watched. Raises RuntimeError when a job is missing."""
+def lengths(seen: TasksSeen, batch: Batch, cpus: int) -> Lengths:
+    """Return what the jobs took in a run that was watched on so many CPUs. Raises RuntimeError when one is missing."""
     own = {job: [task for task in seen.tasks if _is_of(task, job)] for job in batch.jobs}
     if missing := [job.name for job, tasks in own.items() if not tasks]:
         raise RuntimeError(f"the probe did not see {missing[0]}")
     cpu_s = {job: sum(task.cpu_s for task in tasks) for job, tasks in own.items()}
+    by_all = bound(seen, cpus)
     return Lengths(
         short_s=statistics.median(taken_s for job, taken_s in cpu_s.items() if not job.is_long),
         long_s=cpu_s[batch.long],
-        chain_s=bound(seen, 1).chain_s,
+        work_s=by_all.work_s,
+        chain_s=by_all.chain_s,
+        least_s=by_all.least_s,
         last_start_s=max(tasks[0].start_s for tasks in own.values()),
     )
 

@@ -21,20 +21,32 @@ class Sample:
     wall_s: float
     cpu_s: float
 
-    def over_bound(self, cpus: int, longest_s: float) -> float:
-        """Return the run's time over its own bound: the work shared evenly, or the longest job. 1 is perfect."""
-        return self.wall_s / max(self.cpu_s / cpus, longest_s, 1e-9)
+    def over_bound(self, cpus: int, shares: float) -> float:
+        """Return the run's time over its own bound, which is that many even shares of its work (`Lengths.shares`). 1 is
+        perfect."""
+        return self.wall_s / max(self.cpu_s / cpus * shares, 1e-9)
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What the jobs of a batch took in a run that was watched: CPU time of the median short one and of the long one,
-    the longest chain of tasks that had to follow one another, and when the last job started."""
+    """What the jobs of a batch took in a run that was watched: CPU time of the median short one, of the long one and of
+    all tasks, the longest chain of tasks that had to follow one another, the least that any schedule takes on the CPUs
+    (`observe.bound`), and when the last job started."""
 
     short_s: float
     long_s: float
+    work_s: float
     chain_s: float
+    least_s: float
     last_start_s: float
+
+    def shares(self, cpus: int) -> float:
+        """Return the bound in even shares of the work: 1 where the work can be shared evenly, else more."""
+        return max(1.0, self.least_s / (self.work_s / cpus)) if self.work_s > 0.0 else 1.0
+
+    def shares_by_chain(self, cpus: int) -> float:
+        """Return the same for the looser bound, which does not ask when work can begin."""
+        return max(1.0, self.chain_s / (self.work_s / cpus)) if self.work_s > 0.0 else 1.0
 
     @property
     def ratio(self) -> float:
@@ -53,7 +65,8 @@ class Lengths:
 class Row:
     """How one scheduler did in one batch. `saved` is by how much its median is less than EEVDF's in the same session:
     0.2 for 20 %. `reached` is the part of the way from EEVDF's time to the bound, each run against its own bound;
-    None where hardly anything is possible."""
+    None where hardly anything is possible. `reached_of_chain` is the same for the looser bound: the work shared evenly,
+    or the longest chain, whenever the work can begin."""
 
     batch: str
     scheduler: str
@@ -62,22 +75,19 @@ class Row:
     over_bound: float
     saved: float
     reached: float | None
+    reached_of_chain: float | None = None
 
 
 def rows(
-    batch: str, by_scheduler: Mapping[str, Sequence[Sample]], baseline: str, *, cpus: int, longest_s: float
+    batch: str, by_scheduler: Mapping[str, Sequence[Sample]], baseline: str, *, cpus: int, took: Lengths
 ) -> list[Row]:
-    """Return a row for each scheduler that ran, the baseline first. `longest_s` is the CPU time of the longest job.
-    Raises ValueError when the baseline did not run."""
-    over = {
-        name: statistics.median(one.over_bound(cpus, longest_s) for one in runs)
-        for name, runs in by_scheduler.items()
-        if runs
-    }
-    wall_s = {name: statistics.median(one.wall_s for one in by_scheduler[name]) for name in over}
-    if baseline not in over:
+    """Return a row for each scheduler that ran, the baseline first. Raises ValueError when the baseline did not run."""
+    ran = {name: runs for name, runs in by_scheduler.items() if runs}
+    if baseline not in ran:
         raise ValueError(f"{batch}: {baseline} did not run")
-    possible = over[baseline] - 1.0
+    over = _over(ran, cpus, took.shares(cpus))
+    over_chain = _over(ran, cpus, took.shares_by_chain(cpus))
+    wall_s = {name: statistics.median(one.wall_s for one in runs) for name, runs in ran.items()}
     return [
         Row(
             batch=batch,
@@ -86,10 +96,20 @@ def rows(
             wall_s=wall_s[name],
             over_bound=over[name],
             saved=1.0 - wall_s[name] / wall_s[baseline],
-            reached=(over[baseline] - over[name]) / possible if possible > LEAST_POSSIBLE else None,
+            reached=_reached(over[name], over[baseline]),
+            reached_of_chain=_reached(over_chain[name], over_chain[baseline]),
         )
         for name in sorted(over, key=lambda one: one != baseline)
     ]
+
+
+def _over(ran: Mapping[str, Sequence[Sample]], cpus: int, shares: float) -> dict[str, float]:
+    return {name: statistics.median(one.over_bound(cpus, shares) for one in runs) for name, runs in ran.items()}
+
+
+def _reached(over: float, over_before: float) -> float | None:
+    possible = over_before - 1.0
+    return (over_before - over) / possible if possible > LEAST_POSSIBLE else None
 
 
 def samples(session: Mapping[str, Any], phases: Sequence[str] = INTERLEAVED) -> dict[str, list[Sample]]:
@@ -105,17 +125,20 @@ def samples(session: Mapping[str, Any], phases: Sequence[str] = INTERLEAVED) -> 
 
 # --- as text -----------------------------------------------------------------------------------------------
 
-HEAD = ("batch", "scheduler", "runs", "median", "less than EEVDF", "over the bound", "of the possible")
+HEAD = (
+    *("batch", "scheduler", "runs", "median", "less than EEVDF", "over the bound", "of the possible"),
+    "by work and chain alone",
+)
 
 
 def table_head() -> list[str]:
-    return [f"| {' | '.join(HEAD)} |", "| --- | --- | ---: | ---: | ---: | ---: | ---: |"]
+    return [f"| {' | '.join(HEAD)} |", "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
 
 
 def line(row: Row) -> str:
     """Return a row of the table."""
-    reached = "-" if row.reached is None else f"{row.reached:.0%}"
-    numbers = f"{row.runs} | {row.wall_s:.2f} s | {row.saved:.1%} | {row.over_bound:.3f} | {reached}"
+    reached, of_chain = ("-" if part is None else f"{part:.0%}" for part in (row.reached, row.reached_of_chain))
+    numbers = f"{row.runs} | {row.wall_s:.2f} s | {row.saved:.1%} | {row.over_bound:.3f} | {reached} | {of_chain}"
     return f"| {row.batch} | {row.scheduler} | {numbers} |"
 
 

@@ -65,9 +65,9 @@ class TestSuite(Kind):
     name = "ctest_suite"
     summary = "ctest of unit tests and one integration test, all at once"
     tools = ("ctest", "cc")
-    start_up = 0.25
+    start_up = 0.17
     long_name = "integration-all.fixture"
-    ROUNDS = 70
+    ROUNDS = 115
 
     def short_name(self, number: int) -> str:
         return f"unit-{number:02}.fixture"

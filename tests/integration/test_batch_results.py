@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ def session(*trials: tuple[str, str, float, float], invalid: str | None = None) 
     return {"trials": [*made, *lost]}
 
 
+def even() -> Lengths:
+    """Work that can be shared evenly from the begin."""
+    return Lengths(short_s=0.1, long_s=0.2, work_s=8.0, chain_s=0.001, least_s=0.001, last_start_s=0.0)
+
+
 # --- one batch ---------------------------------------------------------------------------------------------
 
 
@@ -63,7 +69,7 @@ def test_the_part_of_the_possible_is_the_way_from_eevdf_to_the_bound() -> None:
         "worse": [Sample(7.0, 8.0)],
     }
 
-    found = {row.scheduler: row for row in rows("demo", runs, BASELINE, cpus=2, longest_s=1.0)}
+    found = {row.scheduler: row for row in rows("demo", runs, BASELINE, cpus=2, took=even())}
 
     assert [row.reached for row in found.values()] == pytest.approx([0.0, 0.5, 1.0, -0.5])
     assert found["all"].saved == pytest.approx(1 / 3)
@@ -74,7 +80,7 @@ def test_a_run_is_judged_against_its_own_bound() -> None:
     """A run that needed more CPU time, since the machine was busy, could not end as soon."""
     runs = {BASELINE: [Sample(6.0, 8.0)], "slow day": [Sample(9.0, 12.0)]}
 
-    (_, slow) = rows("demo", runs, BASELINE, cpus=2, longest_s=1.0)
+    (_, slow) = rows("demo", runs, BASELINE, cpus=2, took=even())
 
     assert slow.reached == pytest.approx(0.0)
     assert slow.saved == pytest.approx(-0.5)
@@ -82,26 +88,38 @@ def test_a_run_is_judged_against_its_own_bound() -> None:
 
 def test_the_longest_job_bounds_too() -> None:
     runs = {BASELINE: [Sample(6.0, 8.0)]}
+    took = Lengths(short_s=0.3, long_s=5.0, work_s=8.0, chain_s=5.0, least_s=5.0, last_start_s=0.0)
 
-    assert rows("demo", runs, BASELINE, cpus=8, longest_s=5.0)[0].over_bound == pytest.approx(1.2)
+    assert rows("demo", runs, BASELINE, cpus=8, took=took)[0].over_bound == pytest.approx(1.2)
+
+
+def test_what_could_not_begin_sooner_is_not_possible_and_the_looser_bound_is_told_too() -> None:
+    """Of 8 s on 2 CPUs the first second is of one task alone: 4.5 s at least."""
+    runs = {BASELINE: [Sample(6.0, 8.0)], "best": [Sample(4.5, 8.0)]}
+    took = Lengths(short_s=0.3, long_s=3.0, work_s=8.0, chain_s=3.0, least_s=4.5, last_start_s=1.0)
+
+    (_, best) = rows("demo", runs, BASELINE, cpus=2, took=took)
+
+    assert best.reached == pytest.approx(1.0)
+    assert best.reached_of_chain == pytest.approx(0.75)
 
 
 def test_where_nothing_is_possible_nothing_was_reached() -> None:
     runs = {BASELINE: [Sample(4.0, 8.0)], "at_batch": [Sample(4.1, 8.0)]}
 
-    assert [row.reached for row in rows("demo", runs, BASELINE, cpus=2, longest_s=1.0)] == [None, None]
+    assert [row.reached for row in rows("demo", runs, BASELINE, cpus=2, took=even())] == [None, None]
 
 
 def test_without_eevdf_there_is_nothing_to_compare() -> None:
     with pytest.raises(ValueError, match="eevdf did not run"):
-        rows("demo", {"at_batch": [Sample(1.0, 1.0)], BASELINE: []}, BASELINE, cpus=2, longest_s=1.0)
+        rows("demo", {"at_batch": [Sample(1.0, 1.0)], BASELINE: []}, BASELINE, cpus=2, took=even())
 
 
 @given(st.lists(st.tuples(WALL_S, st.floats(0.0, 1.0)), min_size=1, max_size=5), st.integers(1, 64))
 def test_nobody_reaches_more_than_all(runs: list[tuple[float, float]], cpus: int) -> None:
     """A run cannot have used more than all its CPUs, so none is below its bound."""
     made = [Sample(wall_s, wall_s * cpus * share) for wall_s, share in runs]
-    found = rows("demo", {BASELINE: [Sample(9.0, 1.0)], "any": made}, BASELINE, cpus=cpus, longest_s=0.001)
+    found = rows("demo", {BASELINE: [Sample(9.0, 1.0)], "any": made}, BASELINE, cpus=cpus, took=even())
 
     assert all(row.over_bound >= 1.0 - 1e-9 for row in found)
     assert all(row.reached is None or row.reached <= 1.0 + 1e-9 for row in found)
@@ -125,7 +143,7 @@ def a_row(batch: str, scheduler: str, reached: float | None) -> Row:
 @given(st.floats(0.0, 0.95), st.floats(1.5, 100.0), st.floats(0.01, 10.0))
 def test_what_starting_a_program_takes_follows_from_two_lengths(share: float, units: float, short_s: float) -> None:
     long_s = short_s * (share + (1.0 - share) * units)
-    took = Lengths(short_s=short_s, long_s=long_s, chain_s=long_s, last_start_s=0.0)
+    took = Lengths(short_s=short_s, long_s=long_s, work_s=9.0, chain_s=long_s, least_s=9.0, last_start_s=0.0)
 
     assert took.start_up(1.0, units) == pytest.approx(share, abs=1e-6)
 
@@ -154,7 +172,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     return asked
 
 
-LENGTHS = Lengths(short_s=0.2, long_s=1.0, chain_s=1.0, last_start_s=0.4)
+LENGTHS = Lengths(short_s=0.2, long_s=1.0, work_s=8.0, chain_s=1.0, least_s=4.0, last_start_s=0.4)
 SHORT = ("--scale", "0.01", "--jobs", "3")
 
 
@@ -169,14 +187,14 @@ def test_each_batch_has_a_row_for_each_scheduler(
     assert measured["batches"] == [("hotkey_aggregation", 2, 3), ("compression", 2, 3)]
     document = json.loads(out.read_text())
     found = document["rows"]
-    assert document["jobs"]["compression"] == {"short_s": 0.2, "long_s": 1.0, "chain_s": 1.0, "last_start_s": 0.4}
+    assert document["jobs"]["compression"] == asdict(LENGTHS)
     assert [(row["batch"], row["scheduler"]) for row in found] == [
         (batch, one)
         for batch in ("hotkey_aggregation", "compression")
         for one in (BASELINE, measuring.NICE, "at_batch")
     ]
     shown = capsys.readouterr().out
-    assert "| compression | at_batch | 1 | 4.10 s | 31.7% | 1.025 | 95% |" in shown
+    assert "| compression | at_batch | 1 | 4.10 s | 31.7% | 1.025 | 95% | 95% |" in shown
     assert "at_batch: 31.7% less time on average, 95% of the possible on average, 95% at least, over 2 batches" in shown
 
 
@@ -234,13 +252,13 @@ def test_each_job_is_found_among_the_tasks_of_a_run(name: str, tmp_path: Path) -
     starter = a_task(1, arguments=("sh", "start"), end_s=50.0, cpu_s=0.0)
     batch = Batch(kind, tmp_path, jobs)
 
-    found = measuring.lengths(TasksSeen((starter, *tasks), ()), batch)
+    found = measuring.lengths(TasksSeen((starter, *tasks), ()), batch, 2)
 
     assert (found.short_s, found.long_s, found.ratio) == (0.5, 9.0, 18.0)
     assert found.chain_s == pytest.approx(9.0)
     assert found.last_start_s == pytest.approx(0.41)
     with pytest.raises(RuntimeError, match="the probe did not see"):
-        measuring.lengths(TasksSeen((starter, *tasks[1:]), ()), batch)
+        measuring.lengths(TasksSeen((starter, *tasks[1:]), ()), batch, 2)
 
 
 # --- sessions ----------------------------------------------------------------------------------------------

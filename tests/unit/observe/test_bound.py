@@ -54,6 +54,37 @@ def test_a_sleep_that_another_task_ended_is_not(waker: int | None) -> None:
     )
 
 
+def test_what_is_started_one_by_one_cannot_be_shared_before_it_is_there() -> None:
+    """One task works for 1 s, then forks three of 2 s at once: a second CPU is idle for that second."""
+    parent = a_task(1, end_s=4.0, cpu_s=1.0, sleep_s=3.0)
+    children = [a_task(pid, 1, start_s=1.0, end_s=4.0, cpu_s=2.0) for pid in (2, 3, 4)]
+    seen = TasksSeen((parent, *children), (a_turn(1, 0.0, 1.0),))
+
+    assert bound(seen, 2).share_s == pytest.approx(3.5)
+    assert bound(seen, 2).chain_s == pytest.approx(3.0)
+    assert bound(seen, 2).least_s == pytest.approx(4.0)
+    assert bound(seen, 1).least_s == pytest.approx(7.0)
+
+
+def test_a_sleep_before_the_work_delays_it_only_where_nobody_could_end_it_sooner() -> None:
+    def seen(waker: int) -> TasksSeen:
+        parent = a_task(1, end_s=3.0, cpu_s=1.0, sleep_s=2.0)
+        children = [a_task(pid, 1, start_s=3.0, end_s=6.0, cpu_s=3.0) for pid in (2, 3)]
+        return TasksSeen((parent, *children), (a_turn(1, 2.0, 3.0, slept_s=2.0, waker=waker),))
+
+    assert bound(seen(0), 2).least_s == pytest.approx(6.0)
+    assert bound(seen(9), 2).least_s == pytest.approx(4.0)
+
+
+def test_work_of_tasks_that_were_lost_may_have_been_done_at_any_time() -> None:
+    parent = a_task(1, end_s=1.0, cpu_s=1.0)
+    child = a_task(2, 1, start_s=1.0, end_s=2.0, cpu_s=1.0)
+    turns = (a_turn(1, 0.0, 1.0), a_turn(2, 1.0, 2.0))
+
+    assert bound(TasksSeen((parent, child), turns), 2).begin_s == pytest.approx(2.0)
+    assert bound(TasksSeen((parent, child), turns, lost_cpu_s=9.0), 2).begin_s == pytest.approx(2.0)
+
+
 def test_a_number_that_is_used_again_is_another_task() -> None:
     first = a_task(5, end_s=1.0, cpu_s=1.0)
     second = a_task(5, start_s=2.0, end_s=2.5, cpu_s=0.5)
