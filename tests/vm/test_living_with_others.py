@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A host where somebody else attached a scheduler, and schedulers that are kept attached: played by the VM."""
+"""A host where somebody else attached a scheduler, and schedulers that are kept attached, by a person or by a client of
+the MCP server: played by the VM."""
 
 from __future__ import annotations
 
@@ -24,6 +25,11 @@ def living(vm: ResilientVM, kernel: Kernel) -> Any:
 @pytest.fixture(scope="module")
 def applying(vm: ResilientVM, kernel: Kernel) -> Any:
     return guest_json(vm, "applying.py", built_object("at_vtime", kernel), str(kernel.libbpf), timeout_s=900.0)
+
+
+@pytest.fixture(scope="module")
+def by_client(vm: ResilientVM) -> Any:
+    return guest_json(vm, "by_client.py", timeout_s=900.0)
 
 
 # --- somebody else's ---
@@ -149,3 +155,36 @@ def test_a_session_replaces_keeps_its_winner_until_ctrl_c_and_restores(applying:
     assert "at_fifo is applied; Ctrl-C or 'autotune stop' ends it" in seen["stdout"]
     assert seen["stdout"].rstrip().endswith("at_vtime is attached again")
     assert seen["after"] == "at_vtime"
+
+
+# --- a client of the MCP server ---
+
+
+def test_without_the_persons_consent_nothing_is_attached(by_client: Any) -> None:
+    assert "did not agree" in by_client["declined"]
+    assert by_client["after no"][0] == "disabled"
+
+
+def test_a_client_attaches_a_scheduler_for_a_moment_and_stops_it(by_client: Any) -> None:
+    assert by_client["run"] == ["enabled", "at_fifo"]
+    assert by_client["running"]["status"] == "running"
+    assert by_client["after stop"] == ["disabled", None]
+
+
+def test_a_client_keeps_one_and_releases_it(by_client: Any) -> None:
+    assert by_client["applied"] == ["enabled", "at_fifo"]
+    assert "is running" in by_client["second"]
+    assert by_client["release"]["status"] == "released"
+    assert by_client["released"] == ["disabled", None]
+
+
+def test_when_the_client_is_gone_the_machine_is_given_back(by_client: Any) -> None:
+    assert by_client["at the end"] == ["enabled", "at_fifo"]
+    assert by_client["client gone"] == ["disabled", None]
+
+
+def test_the_person_was_asked_each_time_for_what_was_done(by_client: Any) -> None:
+    questions = by_client["questions"]
+    names = [next(name for name in ("at_fifo", "at_vtime") if name in one) for one in questions]
+    assert names == ["at_fifo", "at_fifo", "at_vtime", "at_fifo"]
+    assert all("change the CPU scheduler of this machine" in one for one in questions)
