@@ -488,6 +488,30 @@ def probing(pairs: int) -> Result:
     return Result("the demo while it is watched, against unwatched", ours, theirs, "s", 1.05, pairs)
 
 
+# --- the daemon ------------------------------------------------------------------------------------------
+
+
+def leases(repeats: int) -> Result:
+    """Compare a lease of the daemon with a holder that sudo starts, each from nothing until the scheduler is detached
+    again, in turn, inside one micro-VM."""
+    from autotune.machine.vm import kernels
+    from autotune.machine.vm.resilient import ResilientVM
+    from tests.support.guest import built_object, guest_run, own_vm
+
+    kernel = kernels.find(None)
+    machine = ResilientVM(lambda: own_vm(kernel, TOP), lambda text: print(text, file=sys.stderr))
+    argv = (str(TOP / "scripts/bench_lease.py"), str(repeats), built_object("at_fifo", kernel), str(kernel.libbpf))
+    try:
+        run = guest_run(machine, sys.executable, *argv, timeout_s=600.0)
+    finally:
+        machine.close()
+    if run.exit_code != 0:
+        raise SystemExit(f"bench: lease: {run.stderr.tail or run.stderr.head}")
+    found = json.loads((run.stdout.tail or run.stdout.head).splitlines()[-1])
+    ours, theirs = (statistics.median(found[name]) for name in ("daemon", "sudo"))
+    return Result("attach and detach by the daemon's lease, against sudo", ours, theirs, "s", 1.0, repeats)
+
+
 # --- verdicts --------------------------------------------------------------------------------------------
 
 
@@ -592,6 +616,7 @@ BENCHES: dict[str, Callable[[], list[Result]]] = {
     "second": lambda: second_sessions(20),
     "boot": lambda: [boot_time(3)],
     "switch": lambda: switching(11),
+    "lease": lambda: [leases(11)],
     "probe": lambda: [probing(7)],
 }
 
