@@ -66,7 +66,8 @@ class Agent:
         self._executor = Executor(
             place, libbpf=request.get("libbpf"), scratch=SCRATCH, guarded=False, sees_others=False
         )
-        return to_json(describe_machine("vm", request["why"], request["acceleration"]))
+        machine = to_json(describe_machine("vm", request["why"], request["acceleration"]))
+        return {"machine": machine, "uptime_s": time.clock_gettime(time.CLOCK_BOOTTIME)}
 
     def run(self, request: Message, emit: EventHandler) -> Any:
         return to_json(self.executor.run(from_json(RunSpec, request["spec"]), _forward(emit)))

@@ -29,7 +29,7 @@ from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineE
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.pauses import PauseWatch
-from autotune.machine.vm import debugger, guest, inherited, initramfs
+from autotune.machine.vm import debugger, guest, inherited, initramfs, pace
 from autotune.machine.vm.account import Account, choose
 from autotune.machine.vm.kernels import Kernel
 from autotune.machine.vm.kvm import KvmResults
@@ -202,6 +202,7 @@ class MicroVM:
             argv = qemu_argv(kernel, options, acceleration, initrd, self._console, account)
             # QEMU's own messages, in a file beside the console, explain a boot that failed.
             log = os.open(self._directory / "qemu", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._started_s = pace.now_s()
             self._worker = Worker(argv, self._lost, stderr=log, env=_qemu_env(kernel))
             self._info = self._begin(kernel, place, acceleration, why, boot_s)
         except BaseException:
@@ -240,7 +241,8 @@ class MicroVM:
             acceleration=acceleration,
             inherited=inherited.read(),
         )
-        return from_json(MachineInfo, answer)
+        self._refuse_fast_clock(answer["uptime_s"], pace.now_s() - self._started_s)
+        return from_json(MachineInfo, answer["machine"])
 
     # --- the Machine protocol ---
 
@@ -257,23 +259,29 @@ class MicroVM:
         return str(self._headers) if self._headers else None
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
+        began_s = pace.now_s()
         run = from_json(Run, self._ask_run("run", spec, on_output))
+        self._refuse_fast_clock(run.wall_s, pace.now_s() - began_s)
         if run.timed_out:
             self._refuse_pause()
         return run
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        around = surroundings.read()
+        began_s, around = pace.now_s(), surroundings.read()
         answer = self._ask_run("measure", spec, on_output, ops=ops)
         seen = surroundings.between(around, surroundings.read())
         self._refuse_pause()
         measured = from_json(Measurement, answer)
+        self._refuse_fast_clock(measured.run.wall_s, pace.now_s() - began_s)
         return replace(measured, surroundings=surroundings.with_guest(seen, measured.surroundings))
 
     def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
+        began_s = pace.now_s()
         answer = self._ask_run("watch", spec, on_output, probe=to_json(probe))
         self._refuse_pause()
-        return from_json(Watched, answer)
+        watched = from_json(Watched, answer)
+        self._refuse_fast_clock(watched.run.wall_s, pace.now_s() - began_s)
+        return watched
 
     def fresh(self) -> None:
         self._ask("fresh")
@@ -342,6 +350,12 @@ class MicroVM:
         problem = self._pauses.problem()
         if problem is not None:
             raise MachineFault(problem)
+
+    def _refuse_fast_clock(self, inside_s: float, outside_s: float) -> None:
+        """Raise MachineLost when no true clock can have shown what the one inside did."""
+        problem = pace.problem(inside_s, outside_s)
+        if problem is not None:
+            raise self._lost(problem)
 
     def _look(self) -> None:
         self._pauses.look()
