@@ -3,7 +3,7 @@
 
 What always holds here:
 - without a token only this machine's loopback is listened on, and only programs of the same user are answered: a
-  person at the client agrees, and that must not be somebody else;
+  person at the client agrees, and that must not be somebody else. A connection that was closed at once is nobody's;
 - Host and Origin are checked, so that no web page in a browser can be a client;
 - a token comes from a file or the environment, never from the command line, which everybody can read.
 """
@@ -14,10 +14,11 @@ import hmac
 import ipaddress
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import uvicorn
@@ -100,7 +101,12 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
         max_sessions=MOST_CLIENTS,
     )
     config = uvicorn.Config(
-        Guarded(app, bound), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=3
+        Guarded(app, bound),
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        proxy_headers=False,  # who connects is what the kernel says, not X-Forwarded-For
+        timeout_graceful_shutdown=3,
     )
     web = Web(config)
     print(f"autotune: listening on http://{bound.names[0]}/mcp", flush=True)
@@ -164,19 +170,45 @@ class Guarded:
 
 
 def is_ours(client: Any, server: Any, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> bool:
-    """Return whether the socket at the other end of a connection of this machine is of our user, or root's."""
+    """Return whether the socket at the other end of a connection of this machine is held by a process of our user, or
+    root's. Addresses and ports are those of the protocol's server."""
     if not client or not server:
         return False
-    wanted = (f"{client[1]:04X}", f"{server[1]:04X}")
-    owners = {uid for table in tables for ports, uid in _sockets(table) if ports == wanted}
+    wanted = (_end(*client[:2]), _end(*server[:2]))
+    owners = {uid for table in tables for ends, uid in _sockets(table) if ends == wanted}
     return bool(owners) and owners <= {os.geteuid(), 0}
 
 
-def _sockets(table: str) -> list[tuple[tuple[str, str], int]]:
-    """Return both ports and the owner of each socket in a table of the kernel."""
+End: TypeAlias = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
+
+
+def _end(host: str, port: int) -> End:
+    return _unmapped(ipaddress.ip_address(host.partition("%")[0])), port
+
+
+def _unmapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the IPv4 address that an IPv6 one stands for; any other one as it is."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _sockets(table: str) -> list[tuple[tuple[End, End], int | None]]:
+    """Return both ends and the owner of each socket in a table of the kernel. One that no process holds any more has
+    none: the kernel shows some of those as root's, whoever closed them."""
     try:
         with open(table) as lines:
             fields = [line.split() for line in lines][1:]
     except OSError:
         return []
-    return [((one[1].rpartition(":")[2], one[2].rpartition(":")[2]), int(one[7])) for one in fields if len(one) > 7]
+    return [
+        ((_shown_end(one[1]), _shown_end(one[2])), int(one[7]) if int(one[9]) else None)
+        for one in fields
+        if len(one) > 9
+    ]
+
+
+def _shown_end(text: str) -> End:
+    """Read an end of a socket as the kernel shows it: words of the address in hexadecimal, each as this machine has it
+    in memory, and the port."""
+    address, _, port = text.partition(":")
+    words = (int(address[at : at + 8], 16) for at in range(0, len(address), 8))
+    return _unmapped(ipaddress.ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words))), int(port, 16)

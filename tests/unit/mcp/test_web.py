@@ -59,6 +59,7 @@ def test_clients_of_this_user_are_served_and_web_pages_are_not(tmp_path: Path) -
         assert status_of(url, Host="evil.example") == 421
         assert status_of(url, Origin="http://evil.example") == 403
         assert status_of(url, Origin=url.removesuffix("/mcp")) not in (401, 403, 421)
+        assert status_of(url, **{"X-Forwarded-For": "127.0.0.1:1"}) not in (401, 403, 421)  # it names nobody
 
 
 @pytest.mark.slow
@@ -102,12 +103,33 @@ def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> Non
 def test_a_socket_of_another_user_is_not_ours(tmp_path: Path) -> None:
     table = tmp_path / "tcp"
 
-    def owned_by(uid: int) -> bool:
-        line = f"0: 0100007F:C350 0100007F:1F90 01 0:0 0:0 0 {uid} 0 1"
+    def owned_by(uid: int, inode: int = 1) -> bool:
+        line = f"0: 0100007F:C350 0100007F:1F90 01 0:0 0:0 0 {uid} 0 {inode}"
         table.write_text(f"  sl  local_address rem_address\n   {line}\n")
         return web.is_ours(("127.0.0.1", 0xC350), ("127.0.0.1", 0x1F90), (str(table),))
 
     assert owned_by(os.geteuid())
     assert not owned_by(os.geteuid() + 1)
+    assert not owned_by(0, inode=0)
     assert not web.is_ours(("127.0.0.1", 1), ("127.0.0.1", 0x1F90), (str(table),))
     assert not web.is_ours(None, None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
+def test_a_client_of_ours_is_found_and_once_it_hung_up_nobody_is(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listens = host.removeprefix("::ffff:")
+    here = socket.AF_INET6 if ":" in listens else socket.AF_INET
+    with socket.create_server((listens, 0), family=here) as listener, socket.socket(family) as client:
+        client.connect((host, listener.getsockname()[1]))
+        with listener.accept()[0] as connection:
+            ends = (connection.getpeername(), connection.getsockname())
+            assert web.is_ours(*ends)
+            client.close()  # the kernel now shows a socket of root's, whoever this was
+            assert not web.is_ours(*ends)
+
+
+def test_another_address_with_the_port_of_a_client_of_ours_is_not_ours() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        assert web.is_ours(ours.getsockname(), listener.getsockname())
+        assert not web.is_ours(("127.0.0.2", ours.getsockname()[1]), listener.getsockname())
