@@ -25,7 +25,7 @@ READS = {
     "lease/owners.py": "/proc",
     "lease/standing.py": "/proc/stat",
     "lease/applied.py": "/proc/sys/kernel/random/boot_id",
-    "knowledge/projects.py": "configuration of git, for what starts within milliseconds, after a look at its kind",
+    "knowledge/projects.py": "configuration of git, for what starts within milliseconds, by opening.py",
     "knowledge/versions.py": "sources and programs, for what starts within milliseconds, after a look at their kind",
     "machine/traits.py": "/sys and /proc/cpuinfo",
     "machine/vm/healing.py": "the compressed image of a kernel, as large as it is, of a set that was checked",
