@@ -63,12 +63,19 @@ class Desk:
 
     # --- consent ---
 
+    def settled(self, arguments: BaseModel) -> BaseModel:
+        """Return the arguments of a call with what files would still decide, where a person must agree to it: those may
+        change between the question and what is done. Raises AutotuneError for a call that cannot work."""
+        if not isinstance(arguments, TuningStart):
+            return arguments
+        request = session_request(arguments, self.bench.directory)
+        machine = select.decide(request.settings.machine).kind
+        return arguments.model_copy(update={"settings": arguments.settings.model_copy(update={"machine": machine})})
+
     def effects(self, name: str, arguments: BaseModel) -> tuple[Effect, ...]:
-        """Return what a call does that a person must agree to. Raises AutotuneError for one that cannot work."""
+        """Return what a call with settled arguments does that a person must agree to. Raises AutotuneError."""
         if isinstance(arguments, TuningStart):
-            request = session_request(arguments, self.bench.directory)
-            on_host = select.decide(request.settings.machine).kind == "host"
-            return ("run", "switch") if on_host else ("run",)
+            return ("run", "switch") if arguments.settings.machine == "host" else ("run",)
         if name == "apply":
             return ("switch",)
         if name == "run_scheduler":
