@@ -69,6 +69,27 @@ def test_where_no_scheduler_can_be_kept_it_is_said(tmp_path: Path, monkeypatch: 
     run(work)
 
 
+@pytest.mark.parametrize(("place", "is_read"), [("home", False), (".", False), ("home/project", True), ("other", True)])
+def test_no_file_of_a_home_is_read_but_those_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, is_read: bool
+) -> None:
+    directory = tmp_path / place
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "notes").write_text("of mine")
+    (tmp_path / "home").mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    async def work() -> None:
+        async with connected(directory) as client:
+            answer = await client.call_tool("read_workload_file", {"path": "notes"})
+            if is_read:
+                assert "of mine" in data(answer)["text"]
+            else:
+                assert "home directory" in refusal(answer)
+
+    run(work)
+
+
 TELLS = """
 import sys
 open(sys.argv[1], "w").write(sys.stdin.readline())
