@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import os
 import socket
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 import uvicorn
@@ -29,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
+from autotune.mcp import peers
 from autotune.mcp.streams import MOST_LINE_BYTES
 
 TOKEN = "AUTOTUNE_MCP_TOKEN"
@@ -102,6 +101,7 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
     )
     config = uvicorn.Config(
         Guarded(app, bound),
+        http=peers.OursOnly if address.token is None else peers.Bounded,
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -156,7 +156,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._may(scope):
-            await PlainTextResponse("not allowed", 401)(scope, receive, send)
+            await PlainTextResponse("not allowed", 401, {"connection": "close"})(scope, receive, send)
             return
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
@@ -164,51 +164,6 @@ class Guarded:
     def _may(self, scope: Scope) -> bool:
         token = self._address.token
         if token is None:
-            return is_ours(scope.get("client"), scope.get("server"))
+            return peers.is_ours(scope.get("client"), scope.get("server"))
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, f"Bearer {token}".encode())
-
-
-def is_ours(client: Any, server: Any, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> bool:
-    """Return whether the socket at the other end of a connection of this machine is held by a process of our user, or
-    root's. Addresses and ports are those of the protocol's server."""
-    if not client or not server:
-        return False
-    wanted = (_end(*client[:2]), _end(*server[:2]))
-    owners = {uid for table in tables for ends, uid in _sockets(table) if ends == wanted}
-    return bool(owners) and owners <= {os.geteuid(), 0}
-
-
-End: TypeAlias = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
-
-
-def _end(host: str, port: int) -> End:
-    return _unmapped(ipaddress.ip_address(host.partition("%")[0])), port
-
-
-def _unmapped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the IPv4 address that an IPv6 one stands for; any other one as it is."""
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def _sockets(table: str) -> list[tuple[tuple[End, End], int | None]]:
-    """Return both ends and the owner of each socket in a table of the kernel. One that no process holds any more has
-    none: the kernel shows some of those as root's, whoever closed them."""
-    try:
-        with open(table) as lines:
-            fields = [line.split() for line in lines][1:]
-    except OSError:
-        return []
-    return [
-        ((_shown_end(one[1]), _shown_end(one[2])), int(one[7]) if int(one[9]) else None)
-        for one in fields
-        if len(one) > 9
-    ]
-
-
-def _shown_end(text: str) -> End:
-    """Read an end of a socket as the kernel shows it: words of the address in hexadecimal, each as this machine has it
-    in memory, and the port."""
-    address, _, port = text.partition(":")
-    words = (int(address[at : at + 8], 16) for at in range(0, len(address), 8))
-    return _unmapped(ipaddress.ip_address(b"".join(word.to_bytes(4, sys.byteorder) for word in words))), int(port, 16)

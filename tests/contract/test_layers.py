@@ -78,7 +78,7 @@ RANKS: Mapping[str, Ranks] = {
         ("server",),
     ),
     "mcp": (
-        ("answers", "clients", "questions", "results", "streams"),
+        ("answers", "clients", "peers", "questions", "results", "streams"),
         ("requests",),
         ("offers", "bench", "worker"),
         ("jobs", "shelf"),

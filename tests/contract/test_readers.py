@@ -35,7 +35,7 @@ READS = {
     "machine/vm/kernels.py": "the head of a kernel image, after a look at its kind",
     "machine/vm/microvm.py": "QEMU's messages, in a directory of its own",
     "machine/vm/writes.py": "what the workload wrote, as large as it is, after a look at its kind",
-    "mcp/web.py": "/proc/net/tcp",
+    "mcp/peers.py": "/proc/net/tcp",
     "mcp/worker.py": "a pipe of its own",
     "measure/counters.py": "/proc and /sys",
     "measure/descendants.py": "/proc",

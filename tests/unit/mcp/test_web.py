@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import urllib.error
@@ -98,38 +97,3 @@ def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> Non
         web.token_of(None, {web.TOKEN: "short"})
     with pytest.raises(UsageError, match="cannot be read"):
         web.token_of(tmp_path / "none", {})
-
-
-def test_a_socket_of_another_user_is_not_ours(tmp_path: Path) -> None:
-    table = tmp_path / "tcp"
-
-    def owned_by(uid: int, inode: int = 1) -> bool:
-        line = f"0: 0100007F:C350 0100007F:1F90 01 0:0 0:0 0 {uid} 0 {inode}"
-        table.write_text(f"  sl  local_address rem_address\n   {line}\n")
-        return web.is_ours(("127.0.0.1", 0xC350), ("127.0.0.1", 0x1F90), (str(table),))
-
-    assert owned_by(os.geteuid())
-    assert not owned_by(os.geteuid() + 1)
-    assert not owned_by(0, inode=0)
-    assert not web.is_ours(("127.0.0.1", 1), ("127.0.0.1", 0x1F90), (str(table),))
-    assert not web.is_ours(None, None)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"])
-def test_a_client_of_ours_is_found_and_once_it_hung_up_nobody_is(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listens = host.removeprefix("::ffff:")
-    here = socket.AF_INET6 if ":" in listens else socket.AF_INET
-    with socket.create_server((listens, 0), family=here) as listener, socket.socket(family) as client:
-        client.connect((host, listener.getsockname()[1]))
-        with listener.accept()[0] as connection:
-            ends = (connection.getpeername(), connection.getsockname())
-            assert web.is_ours(*ends)
-            client.close()  # the kernel now shows a socket of root's, whoever this was
-            assert not web.is_ours(*ends)
-
-
-def test_another_address_with_the_port_of_a_client_of_ours_is_not_ours() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
-        assert web.is_ours(ours.getsockname(), listener.getsockname())
-        assert not web.is_ours(("127.0.0.2", ours.getsockname()[1]), listener.getsockname())
