@@ -5,13 +5,15 @@ What always holds here:
 - without a token only this machine's loopback is listened on, and only programs of the same user are answered: a
   person at the client agrees, and that must not be somebody else. A connection that was closed at once is nobody's;
 - Host and Origin are checked, so that no web page in a browser can be a client;
-- a token comes from a file or the environment, never from the command line, which everybody can read.
+- a token comes from a file or the environment, never from the command line, which everybody can read; nor from a file
+  that others may read or change.
 """
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,7 +77,7 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
     if file is None and TOKEN not in environ:
         return None
     try:
-        token = (environ[TOKEN] if file is None else reading.text(file)).strip()
+        token = (environ[TOKEN] if file is None else reading.data(file, check=_require_private).decode()).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():
@@ -84,6 +86,14 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
             hint="such as what 'openssl rand -hex 16' prints",
         )
     return token
+
+
+def _require_private(found: os.stat_result) -> None:
+    """Raise UsageError for a file that somebody else may read or change; a group of one's own may read it."""
+    if found.st_mode & 0o027 or found.st_uid not in (0, os.geteuid()):
+        raise UsageError(
+            "--token-file: others may read or change the file", hint="chmod 600 FILE, and make a new token"
+        )
 
 
 async def serve(server: Server[Any], address: Address, listener: socket.socket) -> None:

@@ -91,9 +91,18 @@ def test_an_address_in_use_is_named() -> None:
 
 def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").chmod(0o640)
     assert web.token_of(None, {}) is None
     assert web.token_of(None, {web.TOKEN: TOKEN}) == web.token_of(tmp_path / "token", {}) == TOKEN
     with pytest.raises(UsageError, match="16"):
         web.token_of(None, {web.TOKEN: "short"})
     with pytest.raises(UsageError, match="cannot be read"):
         web.token_of(tmp_path / "none", {})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602, 0o660])
+def test_a_token_that_others_may_read_or_choose_is_none(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").chmod(mode)
+    with pytest.raises(UsageError, match="others may read or change"):
+        web.token_of(tmp_path / "token", {})
