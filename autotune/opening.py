@@ -26,8 +26,10 @@ def regular(path: str | Path, *, follow: bool = True) -> int:
     try:
         require_regular(os.fstat(place))
         return os.open(f"/proc/self/fd/{place}", _READ)
+    except FileNotFoundError:  # it is there: callers must not take it for one that is missing
+        raise OSError(errno.EIO, "it cannot be opened without /proc", str(path)) from None
     except OSError as error:
-        if error.filename is not None:  # not the descriptor's
+        if error.filename is not None:  # the descriptor's
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
     finally:

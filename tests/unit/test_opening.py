@@ -31,19 +31,29 @@ def test_anything_else_is_an_error(path: str, said: str) -> None:
         opening.regular(path)
 
 
-def test_an_error_names_the_file_and_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("why", "raised"),
+    [
+        (PermissionError(13, "no", "/proc/self/fd/9"), PermissionError),
+        (FileNotFoundError(2, "no", "/proc/self/fd/9"), OSError),
+    ],
+)
+def test_an_error_names_the_file_and_no_descriptor_and_what_is_there_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: OSError, raised: type[OSError]
+) -> None:
     (tmp_path / "file").write_text("text")
     real = os.open
 
     def refused(path: Any, flags: int, *more: Any) -> int:
         if str(path).startswith("/proc/self/fd/"):
-            raise PermissionError(13, "Permission denied", path)
+            raise why
         return real(path, flags, *more)
 
     monkeypatch.setattr(os, "open", refused)
-    with pytest.raises(PermissionError) as caught:
+    with pytest.raises(raised) as caught:
         opening.regular(tmp_path / "file")
     assert caught.value.filename == str(tmp_path / "file")
+    assert type(caught.value) is raised
 
 
 def test_a_pipe_in_the_place_of_a_file_is_not_opened(tmp_path: Path) -> None:
