@@ -305,6 +305,8 @@ class _Given:
     origin: str
     base: Path
     of_project: bool = False
+    of_client: bool = False
+    """Whether a client of `autotune mcp` gives it, on whom the user's limits are binding."""
 
     @property
     def text(self) -> str:
@@ -330,17 +332,20 @@ def load(
     environ: Mapping[str, str],
     config_dir: Path | None = None,
     only: Collection[str] | None = None,
+    of_client: bool = False,
 ) -> Settings:
     """Load the settings of this session. `flags` are those of the command line, by setting; None: not given. `only`
-    names the settings that the caller needs; the others keep their defaults, whatever is given. Raises UsageError
-    naming the origin of a wrong value."""
+    names the settings that the caller needs; the others keep their defaults, whatever is given. With `of_client` a
+    client of `autotune mcp` gives the flags, which may not raise a limit of the user's. Raises UsageError naming the
+    origin of a wrong value."""
     found: dict[str, _Given] = {}
     users: dict[str, _Given] = {}
-    for source in _sources(flags, cwd, environ, config_dir or default_config_dir(environ)):
+    for source in _sources(flags, cwd, environ, config_dir or default_config_dir(environ), of_client=of_client):
         given = source()
         _refuse_unknown(given)
         needed = {name: item for name, item in given.items() if only is None or name in only}
         _refuse_what_is_not_the_projects(needed)
+        _refuse_more_than_the_users(needed, users)
         users.update({name: item for name, item in needed.items() if not item.of_project})
         found.update({name: item for name, item in needed.items() if not _loosens(ALL[name], item, users.get(name))})
     settings = Settings(**{name: _value(ALL[name], item) for name, item in found.items()})
@@ -348,8 +353,8 @@ def load(
 
 
 def _loosens(key: Key, item: _Given, users: _Given | None) -> bool:
-    """Return whether a project would raise a limit of the user's. Raises UsageError for a wrong value."""
-    if not (key.limit and item.of_project) or users is None:
+    """Return whether a project, or a client, would raise a limit of the user's. Raises UsageError for a wrong value."""
+    if not (key.limit and (item.of_project or item.of_client)) or users is None:
         return False
     return bool(_value(key, item) > _value(key, users))
 
@@ -384,7 +389,12 @@ def problems(cwd: Path, environ: Mapping[str, str], config_dir: Path | None = No
 
 
 def _sources(
-    flags: Mapping[str, str | None], cwd: Path, environ: Mapping[str, str], config_dir: Path
+    flags: Mapping[str, str | None],
+    cwd: Path,
+    environ: Mapping[str, str],
+    config_dir: Path,
+    *,
+    of_client: bool = False,
 ) -> Iterator[Callable[[], dict[str, _Given]]]:
     """Yield functions that read each source, the last one first to win."""
     far, near = config_dir / FILE_NAME, cwd / FILE_NAME
@@ -393,7 +403,7 @@ def _sources(
         yield lambda: _from_file(near, f"./{FILE_NAME}", of_project=True)
     yield lambda: _from_dotenv(cwd)
     yield lambda: _from_environ(environ, cwd)
-    yield lambda: _from_flags(flags, cwd)
+    yield lambda: _from_flags(flags, cwd, of_client=of_client)
 
 
 def default_config_dir(environ: Mapping[str, str]) -> Path:
@@ -465,8 +475,12 @@ def _refuse_bounds_beside_runs(found: Mapping[str, _Given]) -> None:
 # --- sources ---------------------------------------------------------------------------------------------
 
 
-def _from_flags(flags: Mapping[str, str | None], cwd: Path) -> dict[str, _Given]:
-    return {name: _Given(text, KEYS[name].flag, cwd) for name, text in flags.items() if text is not None}
+def _from_flags(flags: Mapping[str, str | None], cwd: Path, *, of_client: bool) -> dict[str, _Given]:
+    return {
+        name: _Given(text, KEYS[name].flag, cwd, of_client=of_client)
+        for name, text in flags.items()
+        if text is not None
+    }
 
 
 def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dict[str, _Given]:
@@ -588,6 +602,16 @@ def _refuse_unknown(found: Mapping[str, _Given]) -> None:
         shown = [by_letters[one].variable if is_variable else by_letters[one].name for one in near]
         advice = f"did you mean {shown[0]}?" if shown else "docs/SETTINGS.md lists them all"
         raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
+
+
+def _refuse_more_than_the_users(found: Mapping[str, _Given], users: Mapping[str, _Given]) -> None:
+    """Refuse what a client would raise above a limit of the user's, who is asked about what will be done. Raises
+    UsageError."""
+    for name, item in found.items():
+        if item.of_client and _loosens(ALL[name], item, users.get(name)):
+            raise UsageError(
+                f"{item.origin}: the most that this user allows is {users[name].text} ({users[name].origin})"
+            )
 
 
 def _refuse_what_is_not_the_projects(found: Mapping[str, _Given]) -> None:

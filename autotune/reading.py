@@ -2,8 +2,8 @@
 """One way to read a small file: settings, state, catalogues, manifests. Standard library only.
 
 What always holds here:
-- only regular files are read: a pipe would hang, an endless device would fill memory, and opening a device may have an
-  effect, so the kind is checked before opening and again afterwards;
+- only regular files are read, and others not even opened (`opening`): a pipe would hang, an endless device would fill
+  memory, and opening a device may have an effect;
 - no more than a stated number of bytes is read, and a larger file is refused as a whole: half a file may mean something
   else;
 - whatever is in a file, these functions raise OSError (it cannot be read) or ValueError (its content is invalid), with
@@ -16,10 +16,11 @@ import errno
 import json
 import os
 import re
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
+
+from autotune import opening
 
 MOST_BYTES = 1 << 20
 """Most bytes of a file, unless the caller says otherwise."""
@@ -38,11 +39,8 @@ _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{}]', re.DOTALL)
 def data(path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True, check: Check | None = None) -> bytes:
     """Read a regular file. Without `follow`, the last part of the path must be no link; `check` sees the opened file
     and may raise. Raises OSError, also for a file that is larger or of another kind."""
-    require_regular(os.stat(path, follow_symlinks=follow))
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
-    with open(os.open(path, flags), "rb") as file:
+    with open(opening.regular(path, follow=follow), "rb") as file:
         found = os.fstat(file.fileno())
-        require_regular(found)
         if check is not None:
             check(found)
         if found.st_size <= most_bytes:
@@ -91,16 +89,6 @@ def shaped(make: Callable[[Any], T], found: Any) -> T:
 def record(make: Callable[[Any], T], path: Path, *, most_bytes: int = MOST_BYTES, follow: bool = True) -> T:
     """Read a file of JSON and make a record from it. Raises OSError, ValueError."""
     return shaped(make, json_of(path, most_bytes=most_bytes, follow=follow))
-
-
-def require_regular(found: os.stat_result) -> None:
-    """Raise OSError for what is no regular file."""
-    if stat.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if stat.S_ISLNK(found.st_mode):
-        raise OSError(errno.ELOOP, "it is a link")
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _depth(content: str) -> int:

@@ -66,7 +66,7 @@ def _queued(arguments: CcArguments, words: list[str]) -> int:
     with client.connected() as daemon:
         job = daemon.request(
             "submit",
-            command=workload.title,
+            command=redacted(workload.title),
             words=[*more, *words],
             cwd=workload.cwd,
             env=workload.env,

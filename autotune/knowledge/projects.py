@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Which project a directory belongs to, by git: another clone or worktree of it is the same project. No program is run,
-and nothing of the repository's configuration is followed but where its remote is. Imported by what must start within
-milliseconds."""
+and nothing of the repository's configuration is followed but where its remote is. A repository above a directory counts
+only when it has the same owner, or is root's: in a shared place anybody can put one there. Imported by what must start
+within milliseconds."""
 
 from __future__ import annotations
 
 import os
-import stat
+
+from autotune import opening
 
 MOST_LEVELS = 64
 MOST_BYTES = 1 << 20
@@ -18,8 +20,12 @@ def project_of(cwd: str) -> str:
     """Return the project as `host/path` of its remote, followed by `:` and the directory's place in it; empty where
     there is no repository, or one without a remote `origin`. Never with a user's name or password."""
     top = cwd
+    try:
+        owners = (os.stat(cwd).st_uid, 0)
+    except OSError:
+        return ""
     for _ in range(MOST_LEVELS):
-        config = _config_of(os.path.join(top, ".git"))
+        config = _config_of(os.path.join(top, ".git"), owners)
         if config is not None:
             remote = _remote_in(config)
             return f"{remote}:{_within(cwd, top)}" if remote else ""
@@ -36,25 +42,27 @@ def _within(cwd: str, top: str) -> str:
     return "/".join(parts) or "."
 
 
-def _config_of(git: str) -> str | None:
-    """Return the configuration of a repository, or of the one that a worktree belongs to; None where there is none."""
+def _config_of(git: str, owners: tuple[int, ...]) -> str | None:
+    """Return the configuration of a repository, or of the one that a worktree belongs to; None where there is none of
+    these owners."""
     try:
         if os.path.isfile(git):  # of a worktree: `gitdir: .../.git/worktrees/NAME`
-            named = _text(git, 4096).partition("gitdir:")[2].strip()
+            named = _text(git, 4096, owners).partition("gitdir:")[2].strip()
             git = os.path.normpath(os.path.join(os.path.dirname(git), named))
             common = os.path.join(git, "commondir")
             if os.path.isfile(common):
-                git = os.path.normpath(os.path.join(git, _text(common, 4096).strip()))
-        return _text(os.path.join(git, "config"), MOST_BYTES)
+                git = os.path.normpath(os.path.join(git, _text(common, 4096, owners).strip()))
+        return _text(os.path.join(git, "config"), MOST_BYTES, owners)
     except (OSError, ValueError):
         return None
 
 
-def _text(path: str, most_bytes: int) -> str:
-    """Return the text of a regular file. Raises OSError, ValueError for what is no such text, or too much."""
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # a pipe would wait for ever
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ValueError(f"{path} is no file")
+def _text(path: str, most_bytes: int, owners: tuple[int, ...]) -> str:
+    """Return the text of a regular file of one of these users. Raises OSError, ValueError for what is no such text, or
+    too much."""
+    with open(opening.regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_uid not in owners:
+            raise ValueError(f"{path} is another user's")
         data = file.read(most_bytes + 1)
     if len(data) > most_bytes:
         raise ValueError(f"{path} is larger than {most_bytes} bytes")

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autotune import reading
+from autotune import opening
 from autotune.errors import AutotuneError
 
 
@@ -176,7 +176,7 @@ def _create_private(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
-        reading.require_regular(os.stat(path))  # SQLite would wait for a pipe for ever
+        opening.require_regular(os.stat(path))  # SQLite would wait for a pipe for ever
 
 
 def _version(db: sqlite3.Connection) -> int:

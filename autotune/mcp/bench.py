@@ -3,6 +3,7 @@
 
 What always holds here:
 - the machine is opened by the first attachment and closed before a tuning, or with the server;
+- host or micro-VM is decided once: no file that changes later makes it the other one, unasked;
 - whoever opens it is one thread that stays: a micro-VM ends with the thread that started it;
 - what a scheduler does here is never measured.
 """
@@ -54,6 +55,7 @@ class ClientBench:
         self._machine = OpenedLate(self._open)
         self._rehearsal = ClientRehearsal(self._machine, self._resolve, limit_s=ATTACHED_S)
         self._catalog = custom.catalog()
+        self._kind: Literal["host", "vm"] | None = None
 
     def call(self, name: str, arguments: BaseModel) -> Any:
         """Return the answer as data. Raises AutotuneError."""
@@ -90,8 +92,10 @@ class ClientBench:
         return MachineInfo(kind, "", here.kernel, cpus, select.default_memory_bytes(), here.cpu_model, "none")
 
     def where(self) -> Literal["host", "vm"]:
-        """Return where schedulers would be attached. Raises AutotuneError."""
-        return select.decide(self._settings().machine).kind
+        """Return where schedulers are attached. Raises AutotuneError."""
+        if self._kind is None:
+            self._kind = select.decide(config.load({}, cwd=self.directory, environ=os.environ).machine).kind
+        return self._kind
 
     def release(self) -> None:
         """Detach, and close the machine. Raises DetachError when a scheduler is still attached."""
@@ -109,7 +113,7 @@ class ClientBench:
         self._machine.close()
 
     def _settings(self) -> config.Settings:
-        return config.load({}, cwd=self.directory, environ=os.environ)
+        return config.load({"machine": self.where()}, cwd=self.directory, environ=os.environ)
 
     def _open(self) -> contextlib.AbstractContextManager[Machine]:
         request = SessionRequest(Workload("true", ("true",), str(self.directory)), self._settings())

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from autotune import homes
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge import experience
 from autotune.knowledge.archive import History
@@ -45,6 +46,7 @@ class Desk:
             "list_schedulers": self._list_schedulers,
             "get_execution_status": self._execution_status,
             "create_and_verify_scheduler": self._create,
+            "read_workload_file": self._read_file,
             "observe_workload": self._observe,
             "tuning_start": self._tuning_start,
             "tuning_status": lambda given: self.shown(self.tuning(given.id)),
@@ -63,12 +65,19 @@ class Desk:
 
     # --- consent ---
 
+    def settled(self, arguments: BaseModel) -> BaseModel:
+        """Return the arguments of a call with what files would still decide, where a person must agree to it: those may
+        change between the question and what is done. Raises AutotuneError for a call that cannot work."""
+        if not isinstance(arguments, TuningStart):
+            return arguments
+        request = session_request(arguments, self.bench.directory)
+        machine = select.decide(request.settings.machine).kind
+        return arguments.model_copy(update={"settings": arguments.settings.model_copy(update={"machine": machine})})
+
     def effects(self, name: str, arguments: BaseModel) -> tuple[Effect, ...]:
-        """Return what a call does that a person must agree to. Raises AutotuneError for one that cannot work."""
+        """Return what a call with settled arguments does that a person must agree to. Raises AutotuneError."""
         if isinstance(arguments, TuningStart):
-            request = session_request(arguments, self.bench.directory)
-            on_host = select.decide(request.settings.machine).kind == "host"
-            return ("run", "switch") if on_host else ("run",)
+            return ("run", "switch") if arguments.settings.machine == "host" else ("run",)
         if name == "apply":
             return ("switch",)
         if name == "run_scheduler":
@@ -161,6 +170,15 @@ class Desk:
         except StoreProblem as error:
             raise AutotuneError(str(error), stage="history") from error
         return {"best": _best(found), "bad": [{"scheduler": one.candidate.key, "why": one.why} for one in bad]}
+
+    def _read_file(self, given: Any) -> Any:
+        home = Path(homes.home()).resolve()
+        if self.bench.directory.resolve() in (home, *home.parents):
+            raise UsageError(
+                "this server was started in the home directory or above it, where no files are read",
+                hint="the person may start it in a project's directory",
+            )
+        return self.bench.call("read_workload_file", given)
 
     def _observe(self, given: offers.ObserveCommand) -> Any:
         directory = str(directory_of(given.cwd, self.bench.directory))

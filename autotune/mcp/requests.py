@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A SessionRequest as a client writes it, in JSON, with what a client may decide.
 
-A client is a model: it says what to measure and how long. Which programs run as root, which service is contacted and
-what may be spent stays with the user (`config`): no model plans here, since the client is one.
+A client is a model: it says what to measure and how long, within the user's limits. Which programs run as root, which
+service is contacted and what may be spent stays with the user (`config`): no model plans here, since the client is one.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def session_request(given: TuningStart, directory: Path) -> SessionRequest:
     catalog = custom.catalog()
     return SessionRequest(
         _workload(given.workload, cwd),
-        config.load(flags, cwd=cwd, environ=os.environ),
+        config.load(flags, cwd=cwd, environ=os.environ, of_client=True),
         tuple(catalog.parse_candidate(text) for text in given.candidates),
     )
 

@@ -105,7 +105,7 @@ class Door:
         given = params.arguments or {}
         if len(json.dumps(given, default=str)) > MOST_ARGUMENT_BYTES:
             raise UsageError(f"arguments have at most {MOST_ARGUMENT_BYTES >> 10} KiB")
-        arguments = checked(offer.arguments, given)
+        arguments = await _in_thread(lambda: self._desk.settled(checked(offer.arguments, given)))
         asked = await self._consent(ctx, params, arguments)
         if asked is not None:
             return asked
@@ -160,7 +160,7 @@ class Door:
         return None
 
     def _by_calling_again(self, params: types.CallToolRequestParams, text: str) -> types.InputRequiredResult | None:
-        given = params.arguments or {}
+        given = {"arguments": params.arguments or {}, "question": text}
         answer = (params.input_responses or {}).get(CONSENT)
         if answer is None:
             form = types.ElicitRequestFormParams(message=text, requested_schema=_FORM)

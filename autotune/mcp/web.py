@@ -3,9 +3,10 @@
 
 What always holds here:
 - without a token only this machine's loopback is listened on, and only programs of the same user are answered: a
-  person at the client agrees, and that must not be somebody else;
+  person at the client agrees, and that must not be somebody else. A connection that was closed at once is nobody's;
 - Host and Origin are checked, so that no web page in a browser can be a client;
-- a token comes from a file or the environment, never from the command line, which everybody can read.
+- a token comes from a file or the environment, never from the command line, which everybody can read; nor from a file
+  that others may read or change.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
+from autotune.mcp import peers
 from autotune.mcp.streams import MOST_LINE_BYTES
 
 TOKEN = "AUTOTUNE_MCP_TOKEN"
@@ -75,7 +77,7 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
     if file is None and TOKEN not in environ:
         return None
     try:
-        token = (environ[TOKEN] if file is None else reading.text(file)).strip()
+        token = (environ[TOKEN] if file is None else reading.data(file, check=_require_private).decode()).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
     if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():
@@ -84,6 +86,14 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
             hint="such as what 'openssl rand -hex 16' prints",
         )
     return token
+
+
+def _require_private(found: os.stat_result) -> None:
+    """Raise UsageError for a file that somebody else may read or change; a group of one's own may read it."""
+    if found.st_mode & 0o027 or found.st_uid not in (0, os.geteuid()):
+        raise UsageError(
+            "--token-file: others may read or change the file", hint="chmod 600 FILE, and make a new token"
+        )
 
 
 async def serve(server: Server[Any], address: Address, listener: socket.socket) -> None:
@@ -100,7 +110,13 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
         max_sessions=MOST_CLIENTS,
     )
     config = uvicorn.Config(
-        Guarded(app, bound), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=3
+        Guarded(app, bound),
+        http=peers.OursOnly if address.token is None else peers.Bounded,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        proxy_headers=False,  # who connects is what the kernel says, not X-Forwarded-For
+        timeout_graceful_shutdown=3,
     )
     web = Web(config)
     print(f"autotune: listening on http://{bound.names[0]}/mcp", flush=True)
@@ -150,7 +166,7 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._may(scope):
-            await PlainTextResponse("not allowed", 401)(scope, receive, send)
+            await PlainTextResponse("not allowed", 401, {"connection": "close"})(scope, receive, send)
             return
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
@@ -158,25 +174,6 @@ class Guarded:
     def _may(self, scope: Scope) -> bool:
         token = self._address.token
         if token is None:
-            return is_ours(scope.get("client"), scope.get("server"))
+            return peers.is_ours(scope.get("client"), scope.get("server"))
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, f"Bearer {token}".encode())
-
-
-def is_ours(client: Any, server: Any, tables: tuple[str, ...] = ("/proc/net/tcp", "/proc/net/tcp6")) -> bool:
-    """Return whether the socket at the other end of a connection of this machine is of our user, or root's."""
-    if not client or not server:
-        return False
-    wanted = (f"{client[1]:04X}", f"{server[1]:04X}")
-    owners = {uid for table in tables for ports, uid in _sockets(table) if ports == wanted}
-    return bool(owners) and owners <= {os.geteuid(), 0}
-
-
-def _sockets(table: str) -> list[tuple[tuple[str, str], int]]:
-    """Return both ports and the owner of each socket in a table of the kernel."""
-    try:
-        with open(table) as lines:
-            fields = [line.split() for line in lines][1:]
-    except OSError:
-        return []
-    return [((one[1].rpartition(":")[2], one[2].rpartition(":")[2]), int(one[7])) for one in fields if len(one) > 7]

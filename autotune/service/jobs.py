@@ -4,7 +4,8 @@
 What always holds here:
 - a job that was accepted is there after a restart, in its place;
 - a job that ran when the service died is not run again: it may be the reason;
-- what a finished job leaves is small: its environment, which may have secrets, is removed as it ends.
+- what a finished job leaves is small: its environment and its arguments, which may have secrets, are removed as it
+  ends. What it printed was redacted by its own session.
 
 Standard library only.
 """
@@ -47,7 +48,7 @@ class Job:
     user: str
     """Name of the owner, for people."""
     command: str
-    """The command that is tuned, for people."""
+    """The command that is tuned, for people: redacted by who submitted it."""
     words: tuple[str, ...]
     """Arguments of `autotune cc`."""
     cwd: str
@@ -119,14 +120,14 @@ class JobQueue:
 
     def end(self, number: int, state: JobState, *, exit_code: int | None = None, why: str = "") -> Job:
         """Note how a job ended, and forget the oldest that ended."""
-        ended = replace(self.get(number), state=state, ended_at=self._now(), exit_code=exit_code, why=why, env={})
-        job = self._put(ended)
+        job = replace(_ended(self.get(number)), state=state, ended_at=self._now(), exit_code=exit_code, why=why)
+        self._put(job)
         self._forget_oldest()
         return job
 
     def forget(self, number: int) -> None:
         """Note in memory alone that a job ended, where the disk takes nothing: it must not begin again."""
-        self._jobs[number] = replace(self.get(number), state="failed", ended_at=self._now(), env={})
+        self._jobs[number] = replace(_ended(self.get(number)), state="failed", ended_at=self._now())
 
     def _forget_oldest(self) -> None:
         over = [job for job in self.all() if job.is_over]
@@ -184,6 +185,11 @@ class JobQueue:
     def _numbered(self) -> list[Path]:
         found = [path for path in self._directory.glob("*.json") if path.stem.isdecimal()]
         return sorted(found, key=lambda path: int(path.stem))
+
+
+def _ended(job: Job) -> Job:
+    """Return a job without what only its start needed."""
+    return replace(job, env={}, words=())
 
 
 def _private(path: str, flags: int) -> int:

@@ -41,15 +41,28 @@ def test_a_session_is_queued_watched_and_shown(service: Service, monkeypatch: py
 
 
 def test_the_session_gets_the_options_as_they_were_given_and_a_report(service: Service) -> None:
+    run("submit", "sleep 600")  # until it is over, the next one waits
     run("submit", "--scheduler", "at_fifo", "--metric", "x: ([0-9]+)", "--", "true", "--budget")
-    words = json.loads((service.top / "state/queue/1.json").read_text())["words"]
+    words = json.loads((service.top / "state/queue/2.json").read_text())["words"]
     assert words[0] == "--json"
     assert words[2:] == ["--scheduler", "at_fifo", "--metric", "x: ([0-9]+)", "--", "true", "--budget"]
 
 
 def test_a_report_that_is_named_stays_the_users(service: Service) -> None:
+    run("submit", "sleep 600")
     assert f"report: {Path.cwd() / 'mine.json'}" in run("submit", "--json", "mine.json", "true").stdout
-    assert json.loads((service.top / "state/queue/1.json").read_text())["words"] == ["--json", "mine.json", "true"]
+    assert json.loads((service.top / "state/queue/2.json").read_text())["words"] == ["--json", "mine.json", "true"]
+
+
+def test_no_secret_of_a_command_is_shown_and_none_stays(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", "plural-zz9-Alpha")
+    told = run("submit", "true --password hunter2hunter2 plural-zz9-Alpha").stdout
+    run("watch", "1")
+    told += run("status", "1").stdout + run("status", "--json").stdout
+    kept = (service.top / "state/queue/1.json").read_text()
+    assert "--password" in told
+    assert "--password" in kept
+    assert not any(secret in text for secret in ("hunter2hunter2", "plural-zz9") for text in (told, kept))
 
 
 def test_the_exit_code_of_watch_is_the_sessions(service: Service) -> None:

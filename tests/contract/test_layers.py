@@ -23,6 +23,7 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
+        ("opening",),
         ("deadline", "errors", "expressions", "frozen", "homes", "reading", "quantities", "resources"),
         ("records",),
         ("parameters",),
@@ -77,7 +78,7 @@ RANKS: Mapping[str, Ranks] = {
         ("server",),
     ),
     "mcp": (
-        ("answers", "clients", "questions", "results", "streams"),
+        ("answers", "clients", "peers", "questions", "results", "streams"),
         ("requests",),
         ("offers", "bench", "worker"),
         ("jobs", "shelf"),
@@ -108,8 +109,8 @@ LEAN = (
     "machine.vm.writes", "measure.bystander", "measure.capture", "measure.client", "measure.counters",
     "measure.descendants", "measure.energy",
     "measure.pristine", "measure.shown", "measure.spawning", "measure.surroundings", "measure.wakeups",
-    "observe.client", "observe.layout", "observe.probe", "parameters", "privilege", "process", "quantities", "reading",
-    "records", "resources", "runner",
+    "observe.client", "observe.layout", "observe.probe", "opening", "parameters", "privilege", "process", "quantities",
+    "reading", "records", "resources", "runner",
     "schedext.evidence", "schedext.holding.client", "schedext.holding.fence", "schedext.holding.attached",
     "schedext.holding.guard", "schedext.holding.guide", "schedext.holding.holder",
     "schedext.holding.last_words", "schedext.holding.program",

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from autotune.measure import descendants
 
@@ -28,3 +32,22 @@ def is_gone(pid: int) -> bool:
 def group_is_gone(group: int) -> bool:
     """Return whether every process of a process group has ended; zombies have."""
     return all(process.group != group or process.state in "ZX" for process in descendants.processes())
+
+
+@contextlib.contextmanager
+def waiting_writer(pipe: Path) -> Iterator[Callable[[], bool]]:
+    """Somebody who waits to write into a pipe, which nobody reads; yields whether they still wait. Whoever opens the
+    pipe lets them go on."""
+    thread = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)), daemon=True)
+    thread.start()
+    time.sleep(0.05)
+
+    def waits() -> bool:
+        thread.join(0.1)
+        return thread.is_alive()
+
+    try:
+        yield waits
+    finally:
+        os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+        thread.join()

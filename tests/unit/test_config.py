@@ -415,6 +415,26 @@ def test_a_project_may_lower_a_limit_of_the_users_and_not_raise_it(
         given("soon")
 
 
+@pytest.mark.parametrize(("name", "users", "less", "more"), LIMITS)
+def test_a_client_may_lower_a_limit_of_the_users_and_is_refused_what_would_raise_it(
+    load: Load, tmp_path: Path, name: str, users: str, less: str, more: str
+) -> None:
+    def asked(text: str) -> Any:
+        work, users_own = tmp_path / "work", tmp_path / "config"
+        found = config.load({name: text}, cwd=work, environ={}, config_dir=users_own, of_client=True)
+        return getattr(found, name)
+
+    parse = config.ALL[name].parse
+    assert asked(more) == parse(more)  # the user has set none
+    (tmp_path / "config/autotune.toml").write_text(f'{name} = "{users}"\n')
+    (tmp_path / "work/autotune.toml").write_text(f'{name} = "{less}"\n')  # a project's is no limit of the user's
+    assert asked(less) == parse(less)
+    assert asked(users) == parse(users)
+    assert getattr(load(**{name: more}), name) == parse(more)  # the user's own word
+    with pytest.raises(UsageError, match=f"--{name}: the most that this user allows is {users} .{name} in "):
+        asked(more)
+
+
 def test_two_files_of_a_project_cannot_raise_a_limit_together(load: Load, tmp_path: Path) -> None:
     (tmp_path / "config/autotune.toml").write_text('budget = "5m"\n')
     (tmp_path / "work/autotune.toml").write_text('budget = "1m"\n')

@@ -3,7 +3,8 @@
 with other services, such as its limits, is in `planner.remote`.
 
 The library takes keys, headers and organisations for its vendor from OPENAI_... variables. None of them reaches the
-user's server: only headers that are named here are sent, and redirects are not followed.
+user's server: only headers that are named here are sent, and redirects are not followed. What is not encrypted goes
+straight to its address, past a proxy that the environment names: `http://` is for what is near (`config`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class ChatService(RemoteService[Reply]):
                 project="",
                 base_url=endpoint.url,
                 max_retries=0,
-                http_client=openai.DefaultHttpxClient(event_hooks=hooks, follow_redirects=False),
+                http_client=openai.DefaultHttpxClient(
+                    event_hooks=hooks, follow_redirects=False, trust_env=not endpoint.url.startswith("http:")
+                ),
             )
         )
 

@@ -11,6 +11,7 @@ from autotune.canary.standing import all_known, known, standings
 from autotune.canary.strikes import Strikes
 from autotune.knowledge.store import Knowledge
 from autotune.schedext.catalogue import custom
+from autotune.schedext.catalogue.origin import Maker, Origin
 from tests.support.generated_schedulers import kept, session_with
 
 
@@ -37,6 +38,17 @@ def test_it_rises_by_confirmed_sessions_and_a_canary_and_falls_by_a_strike() -> 
         struck = known(one, knowledge)
         assert struck.promotion.standing == "candidate"
         assert "a strike since" in struck.promotion.text
+
+
+def test_what_a_bundle_claims_promotes_nothing() -> None:
+    won = {"verdict": "faster", "speedup": [9.0, 8.0, 9.5], "confirmed": True, "metric": "wall_s", "program": "make"}
+    claims = {"maker": "a person", "standing": "trusted: confirmed faster on 50 workloads", "outcomes": [won] * 50}
+    one = kept("mine", origin=Origin(maker=Maker("import")), claims=claims)
+    assert custom.read_claims(one) == claims
+    with Knowledge() as knowledge:
+        found = known(one, knowledge)
+    assert (found.promotion.standing, found.outcomes, found.canary_passed) == ("candidate", (), ())
+    assert found.custom.origin.maker.kind == "import"
 
 
 def test_one_that_was_changed_or_that_older_gates_passed_is_unsealed() -> None:

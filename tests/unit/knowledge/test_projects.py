@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autotune.knowledge.projects import project_of
+from tests.support.waiting import waiting_writer
 
 
 def git(cwd: Path, *words: str) -> None:
@@ -65,3 +66,23 @@ def test_without_a_remote_there_is_none(tmp_path: Path, config: str) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_text(config)
     assert project_of(str(tmp_path)) == ""
+
+
+def test_what_a_repository_has_in_place_of_its_configuration_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / ".git" / "config").symlink_to(tmp_path / "pipe")
+    with waiting_writer(tmp_path / "pipe") as waits:
+        assert project_of(str(tmp_path)) == ""
+        assert waits()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_repository_that_somebody_else_put_above_a_directory_is_none(tmp_path: Path) -> None:
+    top = clone(tmp_path / "shared", "https://example.org/me/thing")
+    (top / "mine").mkdir()
+    assert project_of(str(top / "mine")) == "example.org/me/thing:mine"
+    os.chown(top / ".git" / "config", 65534, 65534)
+    assert project_of(str(top / "mine")) == ""
+    os.chown(top / "mine", 65534, 65534)  # one's own again
+    assert project_of(str(top / "mine")) == "example.org/me/thing:mine"

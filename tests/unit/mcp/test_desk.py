@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autotune.machine import select
 from autotune.machine.select import MachineChoice
+from autotune.mcp.bench import ClientBench
 from tests.support.mcp_client import MODES, PATIENT, AtTheClient, connected, data, refusal, run
+from tests.support.scripted_engine import ScriptedEngine
 
 pytestmark = pytest.mark.slow
 
@@ -63,3 +67,85 @@ def test_where_no_scheduler_can_be_kept_it_is_said(tmp_path: Path, monkeypatch: 
             assert "has no sched_ext" in refusal(await client.call_tool("apply", {"scheduler": "at_fifo"}))
 
     run(work)
+
+
+@pytest.mark.parametrize(("place", "is_read"), [("home", False), (".", False), ("home/project", True), ("other", True)])
+def test_no_file_of_a_home_is_read_but_those_of_a_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, is_read: bool
+) -> None:
+    directory = tmp_path / place
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "notes").write_text("of mine")
+    (tmp_path / "home").mkdir(exist_ok=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    async def work() -> None:
+        async with connected(directory) as client:
+            answer = await client.call_tool("read_workload_file", {"path": "notes"})
+            if is_read:
+                assert "of mine" in data(answer)["text"]
+            else:
+                assert "home directory" in refusal(answer)
+
+    run(work)
+
+
+TELLS = """
+import sys
+open(sys.argv[1], "w").write(sys.stdin.readline())
+"""
+"""A worker that writes its job down."""
+
+
+class Forger(AtTheClient):
+    """Agrees, and changes the project's settings while the question is open."""
+
+    def __init__(self, project: Path, text: str) -> None:
+        super().__init__()
+        self._file = project / "autotune.toml"
+        self._text = text
+
+    async def answer(self, context: Any, params: Any) -> Any:
+        self._file.write_text(self._text)
+        return await super().answer(context, params)
+
+
+@pytest.fixture
+def _either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with sched_ext, that can have a micro-VM too."""
+    monkeypatch.setattr(select, "decide", lambda kind: MachineChoice("vm" if kind == "vm" else "host", "so given"))
+
+
+@pytest.mark.usefixtures("_either")
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_agreed_to_for_a_micro_vm_is_not_done_on_the_host(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "autotune.toml").write_text('machine = "vm"\n')
+    asked, job = Forger(tmp_path, ""), tmp_path / "job"
+
+    async def work() -> None:
+        worker = [sys.executable, "-c", TELLS, str(job)]
+        async with connected(tmp_path, mode=mode, asked=asked, worker=worker) as client:
+            answer = await client.call_tool("tuning_start", {"workload": {"command": "make"}})
+            if mode == "legacy":
+                await client.call_tool("tuning_status", {"id": data(answer)["id"], "wait_s": 20})
+                assert json.loads(job.read_text())["arguments"]["settings"]["machine"] == "vm"
+            else:  # the client calls again: then the question would be another one
+                assert "this answer is not for this call" in refusal(answer)
+                assert not job.exists()
+
+    run(work)
+    assert '"machine": "vm"' in asked.questions[0]
+    assert "change the CPU scheduler" not in asked.questions[0]
+
+
+@pytest.mark.usefixtures("_either")
+@pytest.mark.parametrize(("first", "then"), [("vm", ""), ("", "vm")])
+def test_where_schedulers_are_tried_is_decided_once(tmp_path: Path, first: str, then: str) -> None:
+    settings = tmp_path / "autotune.toml"
+    settings.write_text(f'machine = "{first}"\n' if first else "")
+    bench = ClientBench(tmp_path, ScriptedEngine())
+    where = bench.where()
+    settings.write_text(f'machine = "{then}"\n' if then else "")
+    assert bench.where() == where == (first or "host")
+    assert bench._settings().machine == where
+    bench.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_restart_at_any_time_changes_nothing_but_what_ran(steps: list[tuple[st
                 elif not one.is_over and step in ("cancel", "end"):
                     queue.end(one.id, "cancelled" if step == "cancel" else "finished", exit_code=0)
         assert [one.id for one in queue.all()] == sorted({one.id for one in queue.all()})
-        assert [one for one in queue.all() if one.is_over and one.env] == []
+        assert [one for one in queue.all() if one.is_over and (one.env or one.words)] == []
 
 
 def test_what_is_submitted_is_kept_as_it_was(tmp_path: Path) -> None:
@@ -62,6 +63,18 @@ def test_what_is_submitted_is_kept_as_it_was(tmp_path: Path) -> None:
     assert again == first
     assert again.env == {"A": "caf\udce9"}
     assert (again.id, again.state, again.words) == (1, "queued", ("--", "make"))
+
+
+def test_no_secret_of_its_environment_or_arguments_stays_on_the_disk(tmp_path: Path) -> None:
+    queue = JobQueue(tmp_path)
+    secrets = {"TOKEN": "environment-secret"}
+    for state in ("finished", "cancelled", "interrupted"):
+        one = queue.submit(replace(job(env=secrets), words=("--", "deploy --token argument-secret")))
+        kept = (tmp_path / f"{one.id}.json").read_text()
+        assert "environment-secret" in kept
+        assert "argument-secret" in kept
+        queue.end(one.id, state)
+    assert [path for path in tmp_path.iterdir() if "secret" in path.read_text()] == []
 
 
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:

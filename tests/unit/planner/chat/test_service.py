@@ -4,6 +4,7 @@ reaches it."""
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any
 
@@ -171,6 +172,19 @@ def test_nothing_that_is_meant_for_another_service_is_sent(script: Script, monke
     assert "stranger" not in str(script.headers)
     assert "authorization" not in without
     assert with_key["authorization"] == "Bearer test-key"
+
+
+def test_what_is_not_encrypted_passes_no_proxy(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.setblocking(False)
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        script.steps[:] = [Answer([submit()])]
+        service_of(script, silence_s=5.0, retries=0).send(REQUEST)
+        with pytest.raises(BlockingIOError):  # nobody came
+            proxy.accept()
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
