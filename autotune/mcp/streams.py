@@ -3,20 +3,26 @@
 
 What always holds here:
 - nothing else in this process, and no child of it, can write to the wire: descriptor 1 becomes that of standard error;
-- a line has a bound, so that a client cannot fill the memory;
+- a line has a bound, so that a client cannot fill the memory, and what has no lines at all (/dev/zero) is an error;
+- a client that is gone is a BrokenPipeError or the end of the input; what else fails is an error about the stream;
 - whoever reads or writes can be cancelled, so that SIGTERM ends the server also while a client is silent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import stat
+import select
 from collections.abc import AsyncIterator, Iterator
 
 import anyio
 
+from autotune.errors import AutotuneError, UsageError
+
 MOST_LINE_BYTES = 4 << 20
+MOST_SKIPPED_BYTES = 64 << 20
+"""Of one line. No client sends that; an endless file does."""
 _PIECE_BYTES = 1 << 16
 _PIPE_BYTES = 4096
 """A pipe that is ready takes as many without blocking (PIPE_BUF)."""
@@ -42,23 +48,25 @@ def claimed() -> Iterator[tuple[Incoming, Outgoing]]:
 
 
 class Incoming:
-    """Lines from a descriptor, as text."""
+    """Lines from a descriptor, as text. Raises AutotuneError for what no client could be."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._waits = not stat.S_ISREG(os.fstat(fd).st_mode)
+        self._waits = _can_be_waited_for(fd)
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        rest, skips = bytearray(), False
+        rest, skipped_bytes = bytearray(), 0
         while piece := await self._piece():
             *lines, last = piece.split(b"\n")
             for line in lines:
                 whole = bytes(rest) + line
-                yield TOO_LONG if skips else whole.decode("utf-8", "replace")
-                rest, skips = bytearray(), False
+                yield TOO_LONG if skipped_bytes else whole.decode("utf-8", "replace")
+                rest, skipped_bytes = bytearray(), 0
             rest += last
             if len(rest) > MOST_LINE_BYTES:
-                rest, skips = bytearray(), True
+                rest, skipped_bytes = bytearray(), skipped_bytes + len(rest)
+            if skipped_bytes > MOST_SKIPPED_BYTES:
+                raise UsageError("standard input is no client: it has no lines", hint="see 'autotune mcp --help'")
 
     async def _piece(self) -> bytes:
         if self._waits:
@@ -67,23 +75,49 @@ class Incoming:
             await anyio.lowlevel.checkpoint()
         try:
             return os.read(self._fd, _PIECE_BYTES)
-        except ConnectionResetError:
-            return b""
+        except OSError as error:
+            if error.errno in _GONE:
+                return b""
+            raise AutotuneError(f"standard input cannot be read: {error.strerror}") from error
 
 
 class Outgoing:
-    """Writes text to a descriptor, in pieces that do not block."""
+    """Writes text to a descriptor, in pieces that do not block. Raises BrokenPipeError when the client is gone,
+    AutotuneError when it cannot be written otherwise."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._waits = not stat.S_ISREG(os.fstat(fd).st_mode)
+        self._waits = _can_be_waited_for(fd)
 
     async def write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "replace"))
         while data:
             if self._waits:
                 await anyio.wait_writable(self._fd)
-            data = data[os.write(self._fd, data[:_PIPE_BYTES]) :]
+            data = data[self._written(data[:_PIPE_BYTES]) :]
+
+    def _written(self, data: memoryview) -> int:
+        try:
+            return os.write(self._fd, data)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise BrokenPipeError(error.errno, error.strerror) from None
+            raise AutotuneError(f"standard output cannot be written: {error.strerror}") from error
 
     async def flush(self) -> None:
         """Nothing is kept back."""
+
+
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET, errno.EIO})
+"""How a pipe, a socket and a terminal say that nobody is at their other end."""
+
+
+def _can_be_waited_for(fd: int) -> bool:
+    """Return whether a descriptor tells when it is ready. A regular file and many devices (/dev/null) always are, and
+    cannot be asked."""
+    with select.epoll() as poll:
+        try:
+            poll.register(fd, 0)
+        except PermissionError:
+            return False
+    return True

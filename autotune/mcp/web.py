@@ -100,29 +100,42 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
         max_sessions=MOST_CLIENTS,
     )
     config = uvicorn.Config(
-        Guarded(app, bound), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=3
+        Guarded(app, bound), log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=1
     )
     web = Web(config)
-    print(f"autotune: listening on http://{bound.names[0]}/mcp", flush=True)
+    _tell(f"autotune: listening on http://{bound.names[0]}/mcp\n")
     try:
         await web.serve(sockets=[listener])
     finally:
         listener.close()
 
 
-class Web(uvicorn.Server):
-    """A web server that leaves signals to us, and stops when it is cancelled."""
+def _tell(text: str) -> None:
+    """Print a line, whole: nothing is left for the end of the process. Raises BrokenPipeError when nobody reads it,
+    AutotuneError when it cannot be written otherwise."""
+    try:
+        os.write(1, text.encode())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AutotuneError(f"standard output cannot be written: {error.strerror}") from error
 
-    def install_signal_handlers(self) -> None:
-        """Ours cancel everything."""
+
+class Web(uvicorn.Server):
+    """A web server that leaves signals to us. When it is cancelled it ends in order: connections get a second to end,
+    and the application ends last."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._serve, sockets)
+            group.start_soon(self._until_told, sockets)
             try:
                 await anyio.sleep_forever()
             finally:
-                self.should_exit = self.force_exit = True
+                self.should_exit = True
+
+    async def _until_told(self, sockets: list[socket.socket] | None) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._serve(sockets)
 
 
 def listening(address: Address) -> socket.socket:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class RawClient:
 
     def __init__(self, directory: Path) -> None:
         self.process = subprocess.Popen(
-            server_program(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            server_program(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self._number = 0
 
@@ -73,7 +74,7 @@ def client(tmp_path: Path) -> Iterator[RawClient]:
     finally:
         one.process.kill()
         one.process.wait()
-        for stream in (one.process.stdin, one.process.stdout):
+        for stream in (one.process.stdin, one.process.stdout, one.process.stderr):
             if stream is not None:
                 stream.close()
 
@@ -93,7 +94,7 @@ def test_a_hostile_client_gets_errors_and_the_server_goes_on(client: RawClient) 
     assert kept_kib < 400 << 10
 
 
-@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
 def test_when_the_client_vanishes_its_work_ends_in_order(client: RawClient, tmp_path: Path, how: str) -> None:
     client.hello()
     started = client.call("tuning_start", **TUNE)
@@ -101,12 +102,27 @@ def test_when_the_client_vanishes_its_work_ends_in_order(client: RawClient, tmp_
     if how == "end of input":
         assert client.process.stdin is not None
         client.process.stdin.close()
-    else:
+    for _ in range(0 if how == "end of input" else 1 if how == "SIGKILL" else 20):  # a key is held down
         os.kill(client.process.pid, getattr(signal, how))
+        time.sleep(0.002)
     code = client.process.wait(30)
     assert code == (-signal.SIGKILL if how == "SIGKILL" else 0)
+    assert client.process.stderr is not None
+    assert client.process.stderr.read() == b""
     wait_until(lambda: (tmp_path / "ended").exists())
     wait_until(lambda: (tmp_path / "ended").read_text() != "")
+    assert (tmp_path / "ended").read_text() == "ended in order"
+
+
+def test_a_client_that_stops_reading_and_goes_is_an_end_like_any_other(client: RawClient, tmp_path: Path) -> None:
+    client.hello()
+    client.call("tuning_start", **TUNE)
+    assert client.process.stdout is not None
+    assert client.process.stderr is not None
+    client.process.stdout.close()
+    client.send(b'{"jsonrpc": "2.0", "id": 8, "method": "tools/list"}\n')
+    assert client.process.wait(30) == 0
+    assert client.process.stderr.read() == b""
     assert (tmp_path / "ended").read_text() == "ended in order"
 
 
