@@ -26,6 +26,7 @@ from autotune.mcp.requests import TuningStart, directory_of, facts, session_requ
 from autotune.records import Profile
 from autotune.report import activity
 from autotune.schedext.catalogue import custom
+from autotune.session import start
 
 SCHEDULERS_A_PAGE = 40
 SESSIONS_A_PAGE = 25
@@ -67,6 +68,9 @@ class Desk:
         """Return what a call does that a person must agree to. Raises AutotuneError for one that cannot work."""
         if isinstance(arguments, TuningStart):
             request = session_request(arguments, self.bench.directory)
+            problems = start.problems(request, self.bench.engine)
+            if problems:  # nobody is asked about what cannot start
+                raise UsageError("; ".join(map(str, problems)))
             on_host = select.decide(request.settings.machine).kind == "host"
             return ("run", "switch") if on_host else ("run",)
         if name == "apply":
