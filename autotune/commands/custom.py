@@ -95,7 +95,12 @@ def verified(
 
 
 def _remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name, with or without 'custom:'.", autocompletion=completion.own_schedulers
+        ),
+    ],
 ) -> None:
     """Remove a scheduler of your own."""
     from autotune.schedext.catalogue import custom
