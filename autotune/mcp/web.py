@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.mcp.streams import MOST_LINE_BYTES
 
 TOKEN = "AUTOTUNE_MCP_TOKEN"
-LEAST_TOKEN = 16
+TOKENS = re.compile(r"[!-~]{16,1024}")
 MOST_CLIENTS = 16
 IDLE_S = 1800.0
 
@@ -78,9 +79,9 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
         token = (environ[TOKEN] if file is None else reading.text(file)).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():
+    if not TOKENS.fullmatch(token):
         raise UsageError(
-            f"the token has at least {LEAST_TOKEN} letters, digits and signs",
+            "the token is from 16 to 1024 letters, digits and signs, without white space",
             hint="such as what 'openssl rand -hex 16' prints",
         )
     return token

@@ -107,8 +107,9 @@ def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> Non
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     assert web.token_of(None, {}) is None
     assert web.token_of(None, {web.TOKEN: TOKEN}) == web.token_of(tmp_path / "token", {}) == TOKEN
-    with pytest.raises(UsageError, match="16"):
-        web.token_of(None, {web.TOKEN: "short"})
+    for wrong in ("short", "x" * 2000, "two words, of letters enough", "\u00fcber" * 8, ""):
+        with pytest.raises(UsageError, match="16"):
+            web.token_of(None, {web.TOKEN: wrong})
     with pytest.raises(UsageError, match="cannot be read"):
         web.token_of(tmp_path / "none", {})
 
