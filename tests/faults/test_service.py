@@ -253,7 +253,7 @@ def own(tmp_path: Path) -> Iterator[Program]:
 
 
 def by_own_server(program: Program, *steps: Step, planner: str, around: dict[str, str] | None = None) -> Ended:
-    program.script.key = None
+    program.script.key = ""
     url = (around or {}).get("--model-url", program.script.url)
     arguments = ("--planner", planner, "--model-url", url, "--model", "m", "--model-timeout", "2s")
     environ = {name: value for name, value in (around or {}).items() if not name.startswith("--")}
