@@ -49,11 +49,14 @@ class RawClient:
         self._number += 1
         message = {"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}
         self.send(json.dumps(message).encode() + b"\n")
+        return self.answer_to(self._number)
+
+    def answer_to(self, number: int | str | None) -> dict[str, Any]:
         assert self.process.stdout is not None
         while True:
             answer: dict[str, Any] = json.loads(self.process.stdout.readline())
             assert answer["jsonrpc"] == "2.0"
-            if answer.get("id") == self._number:
+            if answer.get("id", "") == number:
                 return answer
 
     def hello(self) -> dict[str, Any]:
@@ -83,6 +86,8 @@ def test_a_hostile_client_gets_errors_and_the_server_goes_on(client: RawClient) 
     assert client.hello()["result"]["protocolVersion"] == "2024-11-05"
     client.send(b"garbage\n\xff\xfe\x00\n{}\n[]\n" + b"{" * 20_000 + b"\n")
     client.send(b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": "' + b"x" * (5 << 20) + b'"}\n')
+    assert client.answer_to(None)["error"]["code"] == -32700
+    assert "4 MiB" in client.answer_to(7)["error"]["message"]
     assert "error" in client.request("no/such/method")
     assert "error" in client.request("tools/call", name=3)
     assert client.call("no_such")["isError"]
@@ -92,6 +97,26 @@ def test_a_hostile_client_gets_errors_and_the_server_goes_on(client: RawClient) 
     assert len(client.request("tools/list")["result"]["tools"]) > 10
     kept_kib = int(Path(f"/proc/{client.process.pid}/statm").read_text().split()[1]) * 4
     assert kept_kib < 400 << 10
+
+
+NO_MESSAGES = {
+    "deep": b'"params": {"name": "best_known", "arguments": ' + b'{"a": ' * 300 + b"1" + b"}" * 300 + b"}}",
+    "half a character": b'"params": {"name": "best_known", "arguments": {"command": "\\ud800"}}}',
+    "a NUL": b'"params": {"name": "best_known", "arguments": {"command": "\0"}}}',
+    "of a wrong type": b'"params": 5}',
+    "cut off": b'"params": {"name": ',
+    "too long": b'"params": {"id": 1, "x": "' + b"x" * (9 << 20) + b'"}}',
+}
+
+
+def test_nobody_waits_for_the_answer_to_what_is_no_message(client: RawClient) -> None:
+    client.send(b"\xef\xbb\xbf")  # as some write before their first line
+    client.hello()
+    for what, rest in NO_MESSAGES.items():
+        for number in (json.dumps(f"the call with {what}"), str(1000 + len(what))):
+            client.send(b'{"jsonrpc": "2.0", "id": %b, "method": "tools/call", %b\n' % (number.encode(), rest))
+            assert client.answer_to(json.loads(number))["error"]["code"] in (-32700, -32602), what
+    assert "result" in client.request("ping")
 
 
 @pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT", "SIGHUP", "SIGKILL"])
