@@ -46,7 +46,7 @@ OTHER_VARIABLES = tuple(
     PREFIX + name for name in ("DEBUG", "FENCE", "LIBBPF", "MCP_TOKEN", "MODEL_KEY", "PYTHON", "REQUIRE_VM", "SOCKET")
 )
 """Variables that are no settings: `--debug`, the mark of a scheduler's program, the token of `autotune mcp`, the key
-for `model_url`, the Python of `scripts/autotune`, and two of our tests."""
+for `model_url`, the Python of `scripts/autotune`, where the daemon listens, and two of our tests."""
 
 Owner = Literal["project", "user", "command line"]
 """Who may give a setting: the files of the current directory; the user's own environment and file; flags."""
@@ -359,6 +359,12 @@ def _loosens(key: Key, item: _Given, users: _Given | None) -> bool:
     return bool(_value(key, item) > _value(key, users))
 
 
+def refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    """Raise UsageError for a variable of ours that means nothing, with the nearest one: for commands that read no
+    settings, but one of the other variables."""
+    _refuse_unknown(_from_environ(environ, Path("/")))
+
+
 def users_own(name: str, environ: Mapping[str, str], config_dir: Path | None = None) -> Any:
     """Return one setting that only the user's environment and own file may give; what else is in them does not matter.
     Raises UsageError."""
@@ -487,7 +493,7 @@ def _from_environ(environ: Mapping[str, str], cwd: Path, where: str = "") -> dic
     """Read the variables of an environment that begin with our prefix, or read like one of ours; one that is no setting
     keeps its whole name. An empty variable counts as unset, as usual."""
     names = {key.variable: key.name for key in ALL.values()}
-    alike = {_letters(variable) for variable in names}
+    alike = {_letters(variable) for variable in (*names, *OTHER_VARIABLES)}
     ours = {
         name: text
         for name, text in environ.items()
@@ -597,9 +603,10 @@ def _refuse_unknown(found: Mapping[str, _Given]) -> None:
         if name in ALL:
             continue
         is_variable = item.origin in (name, f"{name} in .env")
-        by_letters = {_letters(key.name): key for key in ALL.values()}
+        known = (*(key.variable for key in ALL.values()), *OTHER_VARIABLES) if is_variable else ALL
+        by_letters = {_letters(one).removeprefix(_letters(PREFIX)): one for one in known}
         near = difflib.get_close_matches(_letters(name).removeprefix(_letters(PREFIX)), by_letters, n=1)
-        shown = [by_letters[one].variable if is_variable else by_letters[one].name for one in near]
+        shown = [by_letters[one] for one in near]
         advice = f"did you mean {shown[0]}?" if shown else "docs/SETTINGS.md lists them all"
         raise UsageError(f"{item.origin} is no setting of autotune", hint=advice)
 

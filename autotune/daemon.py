@@ -23,7 +23,7 @@ from autotune.errors import AutotuneError, BusyError
 from autotune.service import places
 from autotune.service.jobs import JobQueue
 from autotune.service.peers import Gate, group_id
-from autotune.service.server import Server, obey_signals, say
+from autotune.service.server import Server, ignore_signals, obey_signals, say
 
 READY = "ready"
 """What it prints once it accepts connections."""
@@ -37,6 +37,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except AutotuneError as error:
         say(str(error))
         return error.exit_code
+    finally:
+        ignore_signals()
     return 0
 
 

@@ -69,7 +69,8 @@ def _refuse(path: Path, places: Iterable[Path], would: str, stage: str) -> None:
 def _way_to(path: Path) -> Iterator[Path]:
     """Yield every directory and link on the way to a file, as the kernel goes it, and the file: each link may lead
     through directories of its own. Raises OSError for too many links."""
-    place, left = Path("/"), [*reversed(Path(os.path.join(os.getcwd(), path)).parts[1:])]
+    whole = path if path.is_absolute() else Path(os.getcwd(), path)  # the directory may be gone
+    place, left = Path("/"), [*reversed(whole.parts[1:])]
     links = 0
     yield place
     while left:

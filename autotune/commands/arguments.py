@@ -278,6 +278,7 @@ class CcArguments:
             "--goal",
             panel=_MEASURE,
             metavar="[NAME:]min|max",
+            complete=completion.goals,
             help="Which value is better: a smaller (min) or a larger one (max). Default: min. NAME is the --metric to "
             "compare, by the word before its number. Default: the first.",
         ),

@@ -81,6 +81,12 @@ def values(*choices: str) -> Callable[[str], list[str]]:
     return complete
 
 
+def goals(incomplete: str) -> list[str]:
+    """Complete `min` or `max`, also after the name of a metric."""
+    name, colon, _ = incomplete.rpartition(":")
+    return values(f"{name}{colon}min", f"{name}{colon}max")(incomplete)
+
+
 # --- schedulers and their settings -------------------------------------------------------------------------
 
 
@@ -89,6 +95,19 @@ def schedulers(incomplete: str) -> list[str]:
     names = [one.name for one in _known()]
     whole = [name for name in names if name.startswith(incomplete)]
     return whole or [name for name in map(_short, names) if name.startswith(incomplete)]
+
+
+def own_schedulers(incomplete: str) -> list[str]:
+    """Complete the name of a scheduler of the user's own, with or without `custom:`."""
+    from autotune.errors import AutotuneError
+    from autotune.schedext.catalogue import custom
+    from autotune.schedext.catalogue.catalog import CUSTOM
+
+    head = CUSTOM if incomplete.startswith(CUSTOM) else ""
+    try:
+        return [f"{head}{name}" for name in custom.names() if f"{head}{name}".startswith(incomplete)]
+    except AutotuneError:
+        return []
 
 
 def _short(name: str) -> str:

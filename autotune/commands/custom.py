@@ -78,15 +78,18 @@ def verified(
 ) -> int:
     """Take a submission through the gates, show how it goes, and return the exit code. `maker` and `claims` are those
     of an import; None: a person verifies it."""
+    from autotune.commands.workloads import current_directory
     from autotune.machine.vm import healing
     from autotune.verify.gates import PERSON, verify
 
+    here = current_directory()
     stream = sys.stderr if as_json else sys.stdout
 
     def show(text: str) -> None:
         print(redacted(text), file=stream, flush=True)
 
-    outcome = verify(submitted, healing.sound(kernel, show), show, maker=maker or PERSON, claims=claims)
+    kernel_set = healing.sound(kernel, show)
+    outcome = verify(submitted, kernel_set, show, made_in=here, maker=maker or PERSON, claims=claims)
     if as_json:
         print_json(_outcome(outcome))
     else:
@@ -95,7 +98,12 @@ def verified(
 
 
 def _remove(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name, with or without 'custom:'.", autocompletion=completion.own_schedulers
+        ),
+    ],
 ) -> None:
     """Remove a scheduler of your own."""
     from autotune.schedext.catalogue import custom

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -37,4 +38,5 @@ def _daemon(
     words = [word for option, value in given.items() if value is not None for word in (option, str(value))]
     program = str(Path(__file__).resolve().parents[1] / "daemon.py")
     sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the service can end in order
     os.execv(sys.executable, [sys.executable, "-S", "-E", "-I", program, *words])  # so that root imports little

@@ -10,16 +10,22 @@ from typing import Annotated
 
 import typer
 
+from autotune.commands import completion
 from autotune.commands.printing import print_lines
 from autotune.commands.workloads import current_directory
 from autotune.errors import UsageError
 
+CLIENTS = ("claude", "claude-desktop", "cursor", "vscode")
 EXAMPLES = """Examples:
 
   autotune mcp --print-config claude
 
   autotune mcp --http 127.0.0.1:8765
 """
+AT_TERMINAL = (
+    "autotune: waiting for an AI client on standard input, where you are. Ctrl-D ends; "
+    "'autotune mcp --print-config claude' shows how a client starts it."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +63,7 @@ def _mcp(
         typer.Option(
             "--print-config",
             metavar="CLIENT",
+            autocompletion=completion.values(*CLIENTS),
             help="Print what to paste into claude, claude-desktop, cursor or vscode, and exit.",
         ),
     ] = None,
@@ -69,16 +76,22 @@ def _mcp(
         _print_config(print_config)
         return
     _require_package()
+    from autotune import config
     from autotune.mcp import serving, web
     from autotune.mcp.jobs import Allowance
     from autotune.mcp.questions import Effect
 
+    if token_file is not None and http is None:
+        raise UsageError("--token-file is for --http", hint="leave it out, or give --http 127.0.0.1:8765")
+    config.refuse_unknown_variables(os.environ)  # a misspelt token would leave the server open
     allowed: set[Effect] = set()
     allowed |= {"run"} if allow_run else set()
     allowed |= {"switch"} if allow_switch else set()
     address = None if http is None else web.address_of(http, web.token_of(token_file, os.environ))
     os.environ.pop(web.TOKEN, None)  # no command that runs here may read it
     allowance = Allowance(max_sessions, _seconds(max_time))
+    if http is None and sys.stdin.isatty():
+        print(AT_TERMINAL, file=sys.stderr, flush=True)
     serving.run(serving.ServerOptions(current_directory(), allowance, frozenset(allowed), address))
     serving.leave()
 
@@ -87,16 +100,19 @@ def _print_config(client: str) -> None:
     from autotune import trust
     from autotune.mcp import clients
 
-    program = trust.find_program("autotune") or _own_path()
-    where, text = clients.configuration(client, [program, "mcp"])
+    found = trust.find_program("autotune")
+    where, text = clients.configuration(client, [*([found] if found else _own_words()), "mcp"])
     print_lines([where, "", *text.split("\n")])
 
 
-def _own_path() -> str:
+def _own_words() -> list[str]:
+    """Return the words that start this program, from any directory."""
+    if os.path.basename(sys.argv[0]) == "__main__.py":
+        return [sys.executable, "-m", "autotune"]
     try:
-        return str(Path(sys.argv[0]).resolve())
+        return [str(Path(sys.argv[0]).resolve())]
     except OSError:  # the current directory is gone
-        return sys.argv[0]
+        return [sys.argv[0]]
 
 
 def _require_package() -> None:

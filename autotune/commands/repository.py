@@ -75,7 +75,12 @@ def _diff(
 
 
 def _export(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, with or without 'custom:'.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name, with or without 'custom:'.", autocompletion=completion.own_schedulers
+        ),
+    ],
     output: Annotated[
         Path, typer.Argument(metavar="FILE", help="File to write; - for standard output.", show_default=False)
     ] = Path("-"),

@@ -50,7 +50,7 @@ class ClientBench:
     def __init__(self, directory: Path, engine: Engine | None = None) -> None:
         self.directory = directory
         self.redactor = Redactor(known_secrets(directory, os.environ))
-        self._engine = engine or Engine()
+        self.engine = engine or Engine()
         self._thread = ThreadPoolExecutor(1, "autotune-machine")
         self._machine = OpenedLate(self._open)
         self._rehearsal = ClientRehearsal(self._machine, self._resolve, limit_s=ATTACHED_S)
@@ -117,11 +117,11 @@ class ClientBench:
 
     def _open(self) -> contextlib.AbstractContextManager[Machine]:
         request = SessionRequest(Workload("true", ("true",), str(self.directory)), self._settings())
-        return self._engine.machine(request, lambda _event: None, Deadline(OPEN_S))
+        return self.engine.machine(request, lambda _event: None, Deadline(OPEN_S))
 
     def _resolve(self, candidate: Candidate) -> AttachSpec:
         machine = self._machine.use()
-        return self._engine.resolver(self._catalog, machine, lambda _event: None, Deadline(OPEN_S))(candidate)
+        return self.engine.resolver(self._catalog, machine, lambda _event: None, Deadline(OPEN_S))(candidate)
 
 
 class OpenedLate:

@@ -27,6 +27,7 @@ from autotune.mcp.requests import TuningStart, directory_of, facts, session_requ
 from autotune.records import Profile
 from autotune.report import activity
 from autotune.schedext.catalogue import custom
+from autotune.session import start
 
 SCHEDULERS_A_PAGE = 40
 SESSIONS_A_PAGE = 25
@@ -77,6 +78,9 @@ class Desk:
     def effects(self, name: str, arguments: BaseModel) -> tuple[Effect, ...]:
         """Return what a call with settled arguments does that a person must agree to. Raises AutotuneError."""
         if isinstance(arguments, TuningStart):
+            problems = start.problems(session_request(arguments, self.bench.directory), self.bench.engine)
+            if problems:  # nobody is asked about what cannot start
+                raise UsageError("; ".join(map(str, problems)))
             return ("run", "switch") if arguments.settings.machine == "host" else ("run",)
         if name == "apply":
             return ("switch",)

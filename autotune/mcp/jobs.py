@@ -111,7 +111,7 @@ class Work:
         self._process.wait()
         self.elapsed_s = time.monotonic() - self.started_s
         if self.result is None and self.error is None:
-            self.error = f"it ended with exit code {self._process.returncode}"
+            self.error = _how_it_ended(self._process.returncode)
         self._over.set()
 
     def _hear(self, line: bytes) -> None:
@@ -128,6 +128,14 @@ class Work:
         self.attached = said.get("attached", self.attached)
         self.result = said.get("done", self.result)
         self.error = said.get("error", self.error)
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"its process was ended by {signal.Signals(-code).name}; history_search knows the runs until then"
+    return f"its process was ended by signal {-code}"
 
 
 class Works:

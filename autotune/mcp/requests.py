@@ -84,7 +84,7 @@ def directory_of(given: str | None, default: Path) -> Path:
     if given is None:
         return default
     path = Path(given)
-    if "\0" in given or not path.is_absolute() or not path.is_dir() or not os.access(path, os.X_OK):
+    if "\0" in given or not path.is_absolute() or not os.path.isdir(given) or not os.access(given, os.X_OK):
         raise UsageError("the directory cannot be used", hint="give an absolute one that exists")
     return path
 

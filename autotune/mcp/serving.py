@@ -4,6 +4,7 @@ all that was started."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -45,38 +46,49 @@ class ServerOptions:
 
 
 def run(options: ServerOptions, works: Works | None = None) -> None:
-    """Serve until the client is gone or a signal comes. `works` is for tests. Raises AutotuneError when the address
-    cannot be used, and DetachError when a scheduler is still attached."""
-    logging.getLogger("mcp").setLevel(logging.ERROR)  # it would tell what clients send
+    """Serve until the client is gone or a signal comes; signals do nothing from then on, since the process ends.
+    `works` is for tests. Raises AutotuneError when the address or a standard stream cannot be used, and DetachError
+    when a scheduler is still attached."""
+    for name in ("mcp", "uvicorn"):  # they would tell what clients send, or that one went
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     desk = Desk(ClientBench(options.directory), works or Works(options.allowance))
     door = Door(desk, Consents(options.allowed))
     try:
         if options.address is None:
             with claimed() as (incoming, outgoing):
-                anyio.run(_until_signal, lambda: _by_lines(door, incoming, outgoing))
+                _served(lambda: _by_lines(door, incoming, outgoing))
                 _close(desk)
         else:
             address, listener = options.address, listening(options.address)
-            anyio.run(_until_signal, lambda: _by_http(door, desk, address, listener))
+            _served(lambda: _by_http(door, desk, address, listener))
     finally:
         _close(desk)
 
 
-def _close(desk: Desk) -> None:
-    """Close the desk; a second call does nothing. Signals have to wait: the machine is given back first."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDS}
+def _served(work: Callable[[], Awaitable[None]]) -> None:
+    """Do the work until it ends or a signal comes. A client that is gone is an end like any other. Raises what the work
+    raises, without the groups that anyio puts it into."""
     try:
-        desk.close()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        anyio.run(_until_signal, work)
+    except BaseException as error:
+        cause = error
+        while inner := getattr(cause, "exceptions", ()):
+            cause = inner[0]
+        if not isinstance(cause, BrokenPipeError):
+            raise cause from None
+
+
+def _close(desk: Desk) -> None:
+    """Close the desk; a second call does nothing. Signals are over: the machine is given back whatever comes."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)
+    desk.close()
 
 
 async def _by_lines(door: Door, incoming: Any, outgoing: Any) -> None:
     server = door.server()
-    with contextlib.suppress(BrokenPipeError):
-        async with stdio_server(cast(Any, incoming), cast(Any, outgoing)) as (reads, writes):
-            await server.run(reads, writes, server.create_initialization_options())
+    async with stdio_server(cast(Any, incoming), cast(Any, outgoing)) as (reads, writes):
+        await server.run(reads, writes, server.create_initialization_options())
 
 
 async def _by_http(door: Door, desk: Desk, address: Address, listener: socket.socket) -> None:
@@ -94,17 +106,23 @@ async def _watch_silence(desk: Desk) -> None:
 
 async def _until_signal(work: Callable[[], Awaitable[None]]) -> None:
     async with anyio.create_task_group() as group:
-        await group.start(_cancel_at_signal, group.cancel_scope)
+        _cancel_at_signals(group.cancel_scope)
         await work()
         group.cancel_scope.cancel()
 
 
-async def _cancel_at_signal(scope: anyio.CancelScope, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-    with anyio.open_signal_receiver(*ENDS) as signals:
-        task_status.started()
-        async for _ in signals:
-            scope.cancel()
-            return
+def _cancel_at_signals(scope: anyio.CancelScope) -> None:
+    """Cancel at the first signal; further ones change nothing, until `_close` has the last word. A signal that is
+    ignored (SIGHUP under nohup) stays ignored."""
+    loop = asyncio.get_running_loop()
+
+    def heed(_number: int, _frame: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # it is over
+            loop.call_soon_threadsafe(scope.cancel)
+
+    for number in ENDS:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, heed)
 
 
 def leave() -> None:

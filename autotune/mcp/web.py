@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from autotune.mcp import peers
 from autotune.mcp.streams import MOST_LINE_BYTES
 
 TOKEN = "AUTOTUNE_MCP_TOKEN"
-LEAST_TOKEN = 16
+TOKENS = re.compile(r"[!-~]{16,1024}")
 MOST_CLIENTS = 16
 IDLE_S = 1800.0
 
@@ -80,9 +81,9 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
         token = (environ[TOKEN] if file is None else reading.data(file, check=_require_private).decode()).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
-    if len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable():
+    if not TOKENS.fullmatch(token):
         raise UsageError(
-            f"the token has at least {LEAST_TOKEN} letters, digits and signs",
+            "the token is from 16 to 1024 letters, digits and signs, without white space",
             hint="such as what 'openssl rand -hex 16' prints",
         )
     return token
@@ -116,29 +117,42 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
         access_log=False,
         lifespan="on",
         proxy_headers=False,  # who connects is what the kernel says, not X-Forwarded-For
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=1,
     )
     web = Web(config)
-    print(f"autotune: listening on http://{bound.names[0]}/mcp", flush=True)
+    _tell(f"autotune: listening on http://{bound.names[0]}/mcp\n")
     try:
         await web.serve(sockets=[listener])
     finally:
         listener.close()
 
 
-class Web(uvicorn.Server):
-    """A web server that leaves signals to us, and stops when it is cancelled."""
+def _tell(text: str) -> None:
+    """Print a line, whole: nothing is left for the end of the process. Raises BrokenPipeError when nobody reads it,
+    AutotuneError when it cannot be written otherwise."""
+    try:
+        os.write(1, text.encode())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise AutotuneError(f"standard output cannot be written: {error.strerror}") from error
 
-    def install_signal_handlers(self) -> None:
-        """Ours cancel everything."""
+
+class Web(uvicorn.Server):
+    """A web server that leaves signals to us. When it is cancelled it ends in order: connections get a second to end,
+    and the application ends last."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(self._serve, sockets)
+            group.start_soon(self._until_told, sockets)
             try:
                 await anyio.sleep_forever()
             finally:
-                self.should_exit = self.force_exit = True
+                self.should_exit = True
+
+    async def _until_told(self, sockets: list[socket.socket] | None) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._serve(sockets)
 
 
 def listening(address: Address) -> socket.socket:

@@ -48,7 +48,6 @@ def main(engine: Engine | None = None) -> None:
             while data:
                 data = data[os.write(out, data) :]
 
-    os.chdir(job["directory"])
     _run(job, say, engine)
 
 
@@ -64,6 +63,11 @@ def _run(job: dict[str, Any], say: Say, engine: Engine | None) -> None:
     from autotune.secrecy import redact_python, redacted
 
     redact_python()
+    try:
+        os.chdir(job["directory"])
+    except OSError as error:
+        say({"error": f"the directory cannot be used: {error.strerror}"})
+        return
     if job["kind"] == "apply":
         _apply(job, out=say)
         return

@@ -55,7 +55,8 @@ Answered = TypeVar("Answered")
 
 @dataclass(frozen=True)
 class ServiceNames:
-    """How errors name a service: itself, what its answers are, and where its key and its address are set."""
+    """How errors name a service: itself, what its answers are, and where its key and its address are set: an option,
+    which was given, or a variable, which counts where it is set."""
 
     name: str
     answers: str
@@ -265,9 +266,10 @@ _SURROUNDINGS = (*_PROXIES, "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
 
 def _surroundings(environ: Mapping[str, str], address: str, otherwise: str = "proxies and certificates") -> str:
-    """Name the variables that decide how the service is reached and are set."""
+    """Name what decides how the service is reached and is set."""
+    given = (address,) if address.startswith("--") else ()
     named = (name for upper in (*_SURROUNDINGS, address) for name in (upper, upper.lower()))
-    return ", ".join(name for name in named if environ.get(name, "").strip()) or otherwise
+    return ", ".join([*given, *(name for name in named if environ.get(name, "").strip())]) or otherwise
 
 
 class BrokenOff(Exception):

@@ -40,6 +40,7 @@ MOST_CONNECTIONS_OF_ONE = 256
 TICK_S = 1.0
 GOODBYE_S = 20.0
 """How long the end of the service waits for a lease to be detached, and for the job's session."""
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ReadyHandler = Callable[[], None]
 
 
@@ -515,6 +516,13 @@ def say(text: str) -> None:
 
 
 def obey_signals(server: Server) -> None:
-    """Let SIGTERM, SIGINT and SIGHUP end the service in order."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    """Let SIGTERM, SIGINT and SIGHUP end the service in order. What came while they were blocked counts."""
+    for number in ENDS:
         signal.signal(number, lambda _number, _frame: server.stop())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+
+
+def ignore_signals() -> None:
+    """Let no further signal change how the process ends."""
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)

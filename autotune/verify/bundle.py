@@ -149,6 +149,8 @@ def read(path: Path) -> tuple[Submission, Claims]:
         raise UsageError(f"{path}: {error.strerror}", hint=_WRITTEN_BY) from None
     except ValueError as error:
         raise UsageError(f"{path}: {error}", hint=_WRITTEN_BY) from None
+    except UsageError as error:  # what is in it is no scheduler
+        raise UsageError(f"{path}: {error.message}", hint=error.hint or _WRITTEN_BY) from None
 
 
 def parsed(text: str) -> tuple[Submission, Claims]:

@@ -155,7 +155,9 @@ def _claims(claims: Mapping[str, Any], *, width: int) -> Lines:
 
 
 def claimed(claims: Claims, *, width: int) -> Lines:
-    """Tell what a bundle says of its scheduler."""
+    """Tell what a bundle says of its scheduler; nothing where it says nothing."""
+    if claims == type(claims)():
+        return
     yield "Claimed by the file that it was imported from, and not measured here:"
     passed = f"version {claims.gates} of the gates on Linux {claims.kernel}" if claims.gates else ""
     facts = {"made by": claims.maker, "made from": ", ".join(claims.made_from), "passed": passed}

@@ -5,22 +5,44 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from autotune import config
-from autotune.mcp import serving, web
-from tests.support.command_line import error_of, run
+from autotune import config, trust
+from autotune.commands import mcp as commands
+from autotune.mcp import clients, serving, web
+from tests.support.command_line import ROOT, error_of, run
+from tests.support.person import at_terminal
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.mark.parametrize("client", ["claude", "claude-desktop", "cursor", "vscode"])
-def test_what_to_paste_is_printed(client: str) -> None:
+@pytest.mark.parametrize("client", commands.CLIENTS)
+def test_what_to_paste_is_printed(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/a/place/autotune/__main__.py"])  # as 'python -m autotune' has it
+    monkeypatch.setattr(trust, "find_program", lambda _name: None)
     result = run("mcp", "--print-config", client)
     assert result.exit_code == 0
-    assert "mcp" in result.stdout
+    words = re.sub(r'[",]', "", result.stdout).split()
+    at = words.index(sys.executable)
+    assert [word for word in words[at + 1 :] if word not in ("args:", "[")][:3] == ["-m", "autotune", "mcp"]
+
+
+def test_every_client_that_is_known_is_completed() -> None:
+    assert list(clients.CLIENTS) == list(commands.CLIENTS)
+
+
+@pytest.mark.slow
+def test_a_person_who_starts_it_at_a_terminal_is_told_what_it_waits_for(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    argv = [sys.executable, "-m", "autotune", "mcp"]
+    with at_terminal(argv, environ=environ, columns=200, cwd=tmp_path) as person:
+        person.waits_for("Ctrl-D ends; 'autotune mcp --print-config claude' shows how a client starts it.")
+        person.types("\x04")
+        assert person.leaves() == 0
 
 
 @pytest.mark.parametrize(

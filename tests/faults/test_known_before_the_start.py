@@ -28,6 +28,8 @@ from tests.support.every_command import Surroundings, run
 MISSING = "command not found"
 PIPE = "it is not a regular file, and every run reads it"
 
+OWN_SERVER = ("--model-url", "http://127.0.0.1:9/v1", "--model", "m")
+
 KNOWN: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("no-such-program x",), 3, f"no-such-program: {MISSING}"),
     (("--", "no-such-program", "x"), 3, f"no-such-program: {MISSING}"),
@@ -52,6 +54,10 @@ KNOWN: tuple[tuple[tuple[str, ...], int, str], ...] = (
     (("--metric", "(a)(b)", "true"), 2, "--metric has 2 groups"),
     (("--planner", "claude", "true"), 1, "Claude needs a key, and there is none"),
     (("--planner", "claude", "--prices", "no-such-file", "true"), 2, "prices in"),
+    (("--planner", "model", "true"), 2, "--planner model needs the address of a server"),
+    ((*OWN_SERVER[:2], "--planner", "model", "true"), 2, "--model-url needs the name of a model"),
+    ((*OWN_SERVER, "--planner", "model", "--max-cost", "1", "true"), 1, "--max-cost cannot be kept: there is no price"),
+    (("--model-url", "http://192.0.2.1:port/v1", "--model", "m", "true"), 2, "--model-url: it is not an address"),
     (("--cpus", "99", "true"), 2, "99 CPUs are too many for the micro-VM: this machine has"),
     (("--memory", "9999G", "true"), 2, "9999G of memory for the micro-VM is not between 128M and this machine's"),
     (("--memory", "16M", "true"), 2, "16M of memory for the micro-VM is not between 128M and"),

@@ -20,6 +20,7 @@ import pytest
 from autotune.errors import PlannerError
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
+from tests.support.chat_server import serving_chat
 from tests.support.messages_server import Close, Drip, Hang, Raw, Script, Status, Step, serving
 from tests.support.planned_program import Ended, Program
 from tests.support.planning_room import GOOD
@@ -239,3 +240,62 @@ def test_silences_of_all_tries_together_are_bounded_also_when_each_is_short(scri
         service.send(request, VERY_LATE_S)
     service.close()
     assert len(script.requests) == 2
+
+
+# --- a server of the user's own ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Program]:
+    """The program with no key, and a server of the chat completions API."""
+    with serving_chat() as script:
+        yield Program(script, tmp_path)
+
+
+def by_own_server(program: Program, *steps: Step, planner: str, around: dict[str, str] | None = None) -> Ended:
+    program.script.key = ""
+    url = (around or {}).get("--model-url", program.script.url)
+    arguments = ("--planner", planner, "--model-url", url, "--model", "m", "--model-timeout", "2s")
+    environ = {name: value for name, value in (around or {}).items() if not name.startswith("--")}
+    return program.run(*steps, arguments=arguments, **environ)
+
+
+OWN_UNREACHABLE = {
+    "an address where nobody is": ({"--model-url": f"{NOBODY}/v1"}, "--model-url"),
+    "a proxy of another kind": ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY"),
+    "certificates that are gone": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE"),
+}
+
+
+@pytest.mark.parametrize(("around", "named"), OWN_UNREACHABLE.values(), ids=OWN_UNREACHABLE.keys())
+def test_an_own_server_that_cannot_be_reached_is_one_line_that_names_the_option_before_a_boot(
+    own: Program, around: dict[str, str], named: str
+) -> None:
+    line = error_of(by_own_server(own, planner="model", around=around))
+    assert "the model's server" in line
+    assert f"heck {named}" in line or f"--model-url, {named}" in line
+    assert not own.booted
+
+
+OWN_FAULTS: dict[str, tuple[Step, str]] = {
+    "a page": (PAGE, "it is text/html; check --model-url"),
+    "silence": (Hang(30.0), "did not answer in time; try again, with a larger --model-timeout"),
+    "a wait of a day": (Status(429, "x", "later", {"retry-after": "100000"}), "wait 100000 s as it requests"),
+    "an unknown model": (Status(404, "x", "model not found"), "check --model and --model-url"),
+    "a key that is missed": (Status(401, "x", "who are you"), "check AUTOTUNE_MODEL_KEY"),
+}
+
+
+@pytest.mark.parametrize(("step", "says"), OWN_FAULTS.values(), ids=OWN_FAULTS.keys())
+def test_under_auto_an_own_server_that_gives_no_answer_costs_a_line(own: Program, step: Step, says: str) -> None:
+    began, last = time.monotonic(), planners(by_own_server(own, step, planner="auto"))[-1]
+    assert last.startswith("Planner: offline (")
+    assert says in last
+    assert time.monotonic() - began < VERY_LATE_S
+
+
+def test_an_own_server_that_must_plan_and_cannot_ends_the_session_with_a_report(own: Program) -> None:
+    line = error_of(by_own_server(own, PAGE, planner="model"))
+    assert "check --model-url" in line
+    assert "The report holds what is known" in line
+    assert json.loads((own.place / "report.json").read_text())["failure"]

@@ -210,6 +210,9 @@ def test_a_line_of_ours_that_cannot_be_parsed_is_named_and_logged_by_nobody(
         ("autotune_max_cost", "AUTOTUNE_MAX_COST"),
         ("Autotune_Budget", "AUTOTUNE_BUDGET"),
         ("AUTOTUNEBUDGET", "AUTOTUNE_BUDGET"),
+        ("AUTOTUNE_MODELURL", "AUTOTUNE_MODEL_URL"),
+        ("AUTOTUNE_MODEL_KY", "AUTOTUNE_MODEL_KEY"),
+        ("AUTOTUNE_MODELKEY", "AUTOTUNE_MODEL_KEY"),
         ("AUTOTUNE_ZZZ", ""),
         ("AUTOTUNE_", ""),
     ],
@@ -365,7 +368,12 @@ def test_files_that_the_user_names_on_the_command_line_are_refused_in_one_line(t
         ("export", "scx-loader", "--from", str(path)),
         ("replay", str(path)),
         ("schedulers", "verify", str(path), "--entry", str(path)),
+        ("schedulers", "import", str(path)),
+        ("schedulers", "import", "--look", str(path)),
+        ("history", "import", str(path)),
+        ("mcp", "--http", "127.0.0.1:0", "--token-file", str(path)),
         ("cc", "--dry-run", "--prices", str(path), "--planner", "claude", "true"),
+        ("cc", "--prices", str(path), "--model-url", "http://127.0.0.1:9/v1", "--model", "m", "true"),
     ):
         done = run(argv, Surroundings(str(tmp_path), own))
         assert not done.fault, (argv, done)

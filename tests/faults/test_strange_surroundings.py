@@ -68,6 +68,18 @@ def test_a_working_directory_that_is_gone_is_one_line_for_every_command(
             assert "the current directory cannot be used: No such file or directory" in ended.err
 
 
+def test_what_is_proposed_where_it_was_made_needs_a_directory_that_is_there(
+    tmp_path: Path, home: dict[str, str | None]
+) -> None:
+    (tmp_path / "mine.bpf.c").write_text("int x;")
+    (tmp_path / "gone").mkdir()
+    ended = run(
+        ("schedulers", "verify", str(tmp_path / "mine.bpf.c")), Surroundings(str(tmp_path / "gone"), home, gone=True)
+    )
+    assert (ended.code, ended.fault) == (2, "")
+    assert "the current directory cannot be used: No such file or directory" in ended.err
+
+
 def a_file(path: Path) -> str:
     path.write_text("x")
     return str(path)

@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 
-from autotune import errors, events
+from autotune import cli, errors, events
 from autotune.commands import completion, export, printing
 from autotune.planner.offline import OfflinePlanner
 from autotune.records import Candidate, CandidateResult, Metric, Outlook, Parameter, Proposal
 from autotune.report import commands, json_document, markup, plain_text, sentences
 from autotune.report import export as formats
 from autotune.report.text import sentence
+from autotune.schedext.catalogue import custom
 from autotune.schedext.catalogue.catalog import Catalog
 from autotune.verdict import stats
 from autotune.views import wording
@@ -384,6 +386,44 @@ def test_a_candidate_is_completed_step_by_step(typed: str, offered: list[str]) -
     assert completion.candidates(typed) == offered
 
 
+def commands_of(group: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield (*before, name), command
+        yield from commands_of(command, (*before, name))
+
+
+ALL_COMMANDS = {" ".join(words): command for words, command in commands_of(typer.main.get_command(cli.app))}
+OF_A_FEW = re.compile(r"(?!FILE\|-).*\|.*|NAME\[:KNOB.*|WHO|TYPE|CLIENT|SHELL", re.IGNORECASE)
+"""How help names what can only be one of a few: choices, schedulers with their settings."""
+OF_SCHEDULERS = {"NAME", "A", "B"}
+"""The same below `schedulers`."""
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_what_can_only_be_one_of_a_few_is_completed(name: str) -> None:
+    for one in ALL_COMMANDS[name].params:
+        metavar = one.metavar or ""
+        if OF_A_FEW.fullmatch(metavar) or (name.startswith("scheduler") and metavar in OF_SCHEDULERS):
+            assert one._custom_shell_complete is not None, (one.opts, metavar)
+
+
+def test_schedulers_of_ones_own_are_completed_with_and_without_their_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert completion.own_schedulers("") == []
+    for name in ("mine", "mild"):
+        (custom.directory() / name).mkdir(parents=True)
+        (custom.directory() / name / custom.ENTRY).touch()
+    assert completion.own_schedulers("mi") == ["mild", "mine"]
+    assert completion.own_schedulers("custom:min") == ["custom:mine"]
+    assert completion.goals("m") == ["min", "max"]
+    assert completion.goals("p99:ma") == ["p99:max"]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    assert completion.own_schedulers("") == []
+
+
 def test_what_is_offered_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(completion, "_known", lambda: CATALOG.schedulers)  # read once, not for each of hundreds
     for one in CATALOG.schedulers:
@@ -498,14 +538,10 @@ def test_the_shell_is_the_one_that_the_user_types_into(
 
 # --- help --------------------------------------------------------------------------------------------------
 
-COMMANDS = [
-    *([], ["cc"], ["prompt"], ["replay"], ["doctor"], ["export"], ["apply"], ["stop"], ["completion"]),
-    *(["schedulers", *more] for more in ([], ["list"], ["show"], ["check"], ["install"], ["verify"], ["remove"])),
-    *(["vm", *more] for more in ([], ["setup"], ["status"])),
-]
+HELP = [[], *(name.split() for name in ALL_COMMANDS if not name.startswith("scheduler "))]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", HELP, ids=" ".join)
 @pytest.mark.parametrize("columns", [80, 120])
 def test_help_is_for_people(command: list[str], columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "watch": ("watch", "1"),
     "daemon": ("daemon", "--help"),
     "mcp": ("mcp", "--print-config", "claude"),
+    "mcp to its end": ("mcp",),
     "completion": ("completion", "bash"),
     "--help": ("--help",),
     "--version": ("--version",),
@@ -104,6 +105,8 @@ class Surroundings:
     closed: tuple[int, ...] = ()
     limits: dict[int, int] = field(default_factory=dict)
     stdin: str = "/dev/null"
+    stdout: str = ""
+    """Where standard output goes; empty: what comes is returned."""
     gone: bool = False
 
 
@@ -132,6 +135,7 @@ def serve() -> None:
     """Answer requests until standard input ends."""
     from autotune import __main__, cli  # noqa: F401 - before the forks
     from autotune.commands import requirements  # noqa: F401
+    from autotune.mcp import serving, web  # noqa: F401
     from autotune.session import start  # noqa: F401
 
     for line in sys.stdin:
@@ -181,7 +185,8 @@ def _program(request: dict[str, Any], out: int, err: int) -> int:
     os.chdir(request["cwd"])
     if request["gone"]:
         os.rmdir(request["cwd"])
-    for fd, target in ((0, os.open(request["stdin"], os.O_RDONLY)), (1, out), (2, err)):
+    shown = os.open(request["stdout"], os.O_WRONLY) if request["stdout"] else out
+    for fd, target in ((0, os.open(request["stdin"], os.O_RDONLY)), (1, shown), (2, err)):
         os.dup2(target, fd)
     os.closerange(3, 256)
     sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(open(0, "rb")), *_writers()  # noqa: SIM115

@@ -227,3 +227,14 @@ def test_links_in_a_circle_are_an_error_of_the_system_s(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"):
         trust.refuse_foreign(tmp_path / "one")
     assert trust.is_foreign(tmp_path / "one")
+
+
+def test_a_current_directory_that_is_gone_makes_nothing_elsewhere_foreign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert not trust.is_foreign(tmp_path / "file")
+    assert trust.is_foreign(Path("file"))

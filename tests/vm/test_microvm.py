@@ -192,7 +192,8 @@ def test_a_kernel_whose_clock_is_too_fast_is_booted_again(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a busy machine a kernel may find its counter slower than it is; here it is told so, at its first boot."""
-    argv, boots, said = microvm.qemu_argv, itertools.count(), []
+    argv, boots = microvm.qemu_argv, itertools.count()
+    said: list[str] = []
 
     def mistaken(*given: Any, **named: Any) -> list[str]:
         whole = argv(*given, **named)

@@ -19,9 +19,7 @@ from autotune.planner.chat.translation import StreamedReply, chat_request
 from autotune.planner.claude.conversation import Reply
 from autotune.planner.remote import BrokenOff, NotTheApi, RemoteService, ServiceNames
 
-NAMES = ServiceNames(
-    name="the model's server", answers="the chat completions API", key=KEY, address="AUTOTUNE_MODEL_URL"
-)
+NAMES = ServiceNames(name="the model's server", answers="the chat completions API", key=KEY, address="--model-url")
 SENT = frozenset({"host", "accept", "accept-encoding", "connection", "user-agent", "content-type", "content-length"})
 """Headers that are sent, beside the key's."""
 OPTIONAL = ("stream_options", "max_tokens")

@@ -7,15 +7,20 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune import reading, resources
 from autotune.errors import PlannerError, UsageError
 from autotune.records import Spending
 
+MOST_SHOWN = 80
+"""Characters of a name in a file that an error shows."""
 CACHE_WRITE_1H = 2.0
 """Price of caching for an hour, relative to an input token, where a list does not name it."""
+Usd = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+"""Less than nothing, or no number, would let a limit on the cost never be reached."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,15 @@ class Usage:
 
 
 class Prices(BaseModel):
-    """Prices in USD per million tokens."""
+    """Prices in USD per million tokens. A name that is none of these may be a misspelt price."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input: float
-    output: float
-    cache_read: float
-    cache_write_5m: float
-    cache_write_1h: float | None = None
+    input: Usd
+    output: Usd
+    cache_read: Usd
+    cache_write_5m: Usd
+    cache_write_1h: Usd | None = None
 
     def cost_usd(self, usage: Usage) -> float:
         """Return the cost of one call."""
@@ -57,7 +62,7 @@ class Prices(BaseModel):
 class LongPrices(Prices):
     """Prices of all tokens of a call whose input has more tokens than this."""
 
-    over_tokens: int
+    over_tokens: Annotated[int, Field(ge=0)]
 
 
 class Price(Prices):
@@ -105,9 +110,16 @@ def load(override: Path | None, *, builtin: bool = True) -> PriceList:
             f"prices in {override}: {error.strerror}", hint="give a file in the format of model_prices.json"
         ) from error
     except ValueError as error:
-        detail = str(error).splitlines()[0]
-        raise UsageError(f"prices in {override} cannot be read: {detail}", hint="see docs/CLAUDE.md") from error
+        raise UsageError(f"prices in {override} cannot be read: {_detail(error)}", hint="see docs/CLAUDE.md") from error
     return PriceList(as_of=given.as_of, models={**prices.models, **given.models})
+
+
+def _detail(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error).splitlines()[0]
+    first = error.errors()[0]
+    where = ".".join(str(part)[:MOST_SHOWN] for part in first["loc"]) or "the whole"
+    return f"{where}: {first['msg']}"
 
 
 def refuse_unkept_limit(model: str, prices: PriceList, max_cost: float | None) -> None:

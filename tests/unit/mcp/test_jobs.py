@@ -74,7 +74,7 @@ def test_work_that_hears_nothing_is_killed(works: list[Works], monkeypatch: pyte
     work.stop()
     assert work.wait(30)
     assert work.status == "stopped"
-    assert "exit code -9" in (work.error or "")
+    assert "ended by SIGKILL" in (work.error or "")
 
 
 def test_what_is_no_line_of_the_worker_is_passed_over(works: list[Works]) -> None:

@@ -144,8 +144,9 @@ def test_a_client_that_loops_is_bounded(tmp_path: Path) -> None:
         ("read_workload_file", {"path": "/etc/shadow"}, "below the command's directory"),
         ("workload", {"command": "create", "description": "x" * 600_000}, "512 KiB"),
         ("tuning_start", {"workload": {"command": ["true", "\0"]}}, "NUL"),
+        ("tuning_start", {"workload": {"command": "true", "cwd": "/" + "x" * 5000}}, "the directory cannot be used"),
         ("tuning_start", {"workload": {"command": "true", "cwd": "no/such"}}, "absolute"),
-        ("tuning_start", {"workload": {"command": "x" * 4000}}, "2000 characters"),
+        ("tuning_start", {"workload": {"command": "true " + "x" * 4000}}, "2000 characters"),
         ("tuning_start", {"workload": {"command": "a\x1b[2Jb"}}, "cannot be shown"),
         ("tuning_start", {"workload": {"command": "true"}, "settings": {"planner": "claude"}}, "wrong arguments"),
         ("tuning_start", {"workload": {"command": "true"}, "settings": {"kernel": "/tmp/x"}}, "wrong arguments"),
@@ -163,6 +164,23 @@ def test_what_is_wrong_with_a_call_is_its_answer(
             assert "\x1b" not in json.loads(answer)["error"]
 
     run(work)
+
+
+def test_nobody_is_asked_about_what_cannot_start_and_everything_that_is_wrong_is_named(tmp_path: Path) -> None:
+    asked = AtTheClient()
+    wrong = {
+        "workload": {"command": "no-such-program x", "metric_regex": "x", "cleanup": "no-such-either"},
+        "settings": {"budget": "200ms", "machine": "vm", "cpus": "9999"},
+    }
+
+    async def work() -> None:
+        async with connected(tmp_path, asked=asked) as client:
+            answer = refusal(await client.call_tool("tuning_start", wrong))
+        for said in ("no-such-program: command", "--metric has no group", "no-such-either", "too small", "9999 CPUs"):
+            assert said in answer
+
+    run(work)
+    assert asked.questions == []
 
 
 def test_pages_and_prompts_can_be_read(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,14 +28,16 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 def served(directory: Path, token: str | None = None) -> Iterator[str]:
     """A server by HTTP; its address."""
     argv = server_program(directory, "127.0.0.1:0", token)
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().split()[-1]
         finally:
-            process.terminate()
-            process.wait(30)
-    assert process.returncode == 0
+            for _ in range(5):  # a key is held down
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.01)
+            _out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
 
 
 def status_of(url: str, **headers: str) -> int:
@@ -59,6 +63,16 @@ def test_clients_of_this_user_are_served_and_web_pages_are_not(tmp_path: Path) -
         assert status_of(url, Origin="http://evil.example") == 403
         assert status_of(url, Origin=url.removesuffix("/mcp")) not in (401, 403, 421)
         assert status_of(url, **{"X-Forwarded-For": "127.0.0.1:1"}) not in (401, 403, 421)  # it names nobody
+        stranger = connected(url)
+    stranger.close()
+
+
+def connected(url: str) -> socket.socket:
+    """A client that sends what is no request, and stays: it does not keep the server from its end."""
+    host, port = url.split("/")[2].split(":")
+    found = socket.create_connection((host, int(port)), 20)
+    found.sendall(b"\0\xff no request\r\n\r\n")
+    return found
 
 
 @pytest.mark.slow
@@ -94,8 +108,9 @@ def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> Non
     (tmp_path / "token").chmod(0o640)
     assert web.token_of(None, {}) is None
     assert web.token_of(None, {web.TOKEN: TOKEN}) == web.token_of(tmp_path / "token", {}) == TOKEN
-    with pytest.raises(UsageError, match="16"):
-        web.token_of(None, {web.TOKEN: "short"})
+    for wrong in ("short", "x" * 2000, "two words, of letters enough", "\u00fcber" * 8, ""):
+        with pytest.raises(UsageError, match="16"):
+            web.token_of(None, {web.TOKEN: wrong})
     with pytest.raises(UsageError, match="cannot be read"):
         web.token_of(tmp_path / "none", {})
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from autotune import secrecy
 from autotune.machine.vm import healing
 from autotune.mcp import worker
 from autotune.schedext.catalogue.origin import Maker
@@ -48,3 +49,11 @@ def test_without_a_reader_it_goes_on_to_its_end(tmp_path: Path, monkeypatch: pyt
     worker.main()
     os.close(writes)
     assert told == ["went on"]
+
+
+@pytest.mark.parametrize("kind", ["tune", "verify", "apply"])
+def test_a_directory_that_is_gone_by_then_is_named(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrecy, "redact_python", lambda: None)
+    said: list[dict[str, Any]] = []
+    worker._run({"kind": kind, "directory": str(tmp_path / "gone")}, said.append, None)
+    assert said == [{"error": "the directory cannot be used: No such file or directory"}]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -240,6 +241,17 @@ def test_sigterm_ends_the_job_in_order_and_keeps_the_rest(mortal: Service) -> No
     mortal.start()
     assert mortal.job(first)["state"] == "interrupted"
     assert mortal.wait_for(second, "finished")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_key_that_is_held_down_ends_it_as_one_press_does(mortal: Service, number: int) -> None:
+    assert mortal.process is not None
+    while mortal.process.poll() is None:
+        mortal.process.send_signal(number)
+        time.sleep(0.001)
+    assert mortal.process.returncode == 0
+    assert not mortal.socket.exists()
+    assert mortal.journal() == "autotune daemon: ready\n"
 
 
 @pytest.mark.parametrize("place", [("run/socket", "other"), ("other.sock", "state")], ids=["socket", "queue"])

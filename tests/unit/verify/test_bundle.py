@@ -102,6 +102,8 @@ def test_a_hostile_bundle_is_refused_in_one_line_and_keeps_nothing(what: str, tm
     with pytest.raises(UsageError) as refused:
         bundle.read(path)
     said = str(refused.value)
+    assert said.startswith(f"{path}: ")
+    assert refused.value.hint
     assert "\n" not in said.replace("\\n", "")
     assert len(said) < 600 + len(str(path))
     assert custom.names() == []

@@ -66,6 +66,7 @@ def test_claims_are_shown_as_claims_and_damaged_ones_not_at_all() -> None:
     assert "it says standing: proven" in claimed
     damaged = list(repository.details(known, {**claims, "cpus": "x"}, width=100, now=NOW))
     assert damaged[-1] == "What was claimed of it cannot be read any more."
+    assert list(repository.claimed(bundle.Claims(), width=100)) == []
 
 
 def test_a_bundle_is_shown_before_it_is_verified() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from autotune.errors import UsageError
 from autotune.planner.claude import cost
 from tests.support.claude_conversation import MODEL
 
@@ -28,6 +29,32 @@ def test_prices_can_be_overridden(tmp_path: Path) -> None:
     assert prices.of(MODEL) is not None
     assert prices.of("claude-haiku-4-5-20251001") == prices.of("claude-haiku-4-5")
     assert prices.as_of == "2026-11"
+
+
+WHOLE = {"input": 1, "output": 2, "cache_read": 0.1, "cache_write_5m": 1.25}
+LONG = {**WHOLE, "over_tokens": 1000}
+
+
+@pytest.mark.parametrize(
+    ("price", "where"),
+    [
+        ({**WHOLE, "input": -1}, "models.m.input"),
+        ({**WHOLE, "output": float("nan")}, "models.m.output"),
+        ({**WHOLE, "cache_read": float("inf")}, "models.m.cache_read"),
+        ({**WHOLE, "cache_write_1h": -0.1}, "models.m.cache_write_1h"),
+        ({**WHOLE, "long": {**LONG, "output": -1}}, "models.m.long.output"),
+        ({**WHOLE, "long": {**LONG, "over_tokens": -1}}, "models.m.long.over_tokens"),
+        ({**WHOLE, "lonng": LONG}, "models.m.lonng"),
+        ({"input": 1}, "models.m.output"),
+        ([], "models.m"),
+        ({**WHOLE, "input": "cheap"}, "models.m.input"),
+    ],
+)
+def test_a_price_that_would_keep_no_limit_is_refused_by_its_name(tmp_path: Path, price: object, where: str) -> None:
+    own = tmp_path / "prices.json"
+    own.write_text(json.dumps({"as_of": "2026-11", "models": {"m": price}}))
+    with pytest.raises(UsageError, match=f"prices.json cannot be read: {where}: "):
+        cost.load(own)
 
 
 def test_a_long_call_costs_the_price_of_long_calls_for_all_its_tokens() -> None:
