@@ -15,7 +15,6 @@ import ipaddress
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 from autotune.mcp.streams import MOST_LINE_BYTES
 
 TOKEN = "AUTOTUNE_MCP_TOKEN"

@@ -23,7 +23,8 @@ Graph = Mapping[str, set[str]]
 
 RANKS: Mapping[str, Ranks] = {
     "": (
-        ("deadline", "errors", "expressions", "frozen", "homes", "reading", "quantities", "resources"),
+        ("frozen",),
+        ("deadline", "errors", "expressions", "homes", "reading", "quantities", "resources"),
         ("records",),
         ("parameters",),
         ("wire", "events", "process", "durable", "privilege", "trust", "config", "redact", "digests"),

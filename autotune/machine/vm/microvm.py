@@ -19,13 +19,14 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autotune import durable, trust
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, MachineFault, MachineLost, NoMachineError
+from autotune.frozen import dataclass
 from autotune.machine.base import OutputHandler, Place
 from autotune.machine.executor import wire_output
 from autotune.machine.pauses import PauseWatch

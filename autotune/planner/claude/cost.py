@@ -5,13 +5,13 @@ scripts/model-prices makes."""
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from autotune import reading, resources
 from autotune.errors import PlannerError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import Spending
 
 CACHE_WRITE_1H = 2.0
