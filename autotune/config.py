@@ -21,12 +21,13 @@ import importlib
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from autotune import reading, resources
 from autotune.errors import UsageError
+from autotune.frozen import dataclass
 from autotune.quantities import (
     duration_flag,
     parse_count,

@@ -10,8 +10,8 @@ What always holds here:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.records import (
     BASELINE,
     Baseline,

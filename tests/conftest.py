@@ -23,14 +23,17 @@ REQUIRED = os.environ.get("AUTOTUNE_REQUIRE_VM") == "1"
 _BEFORE = pytest.StashKey[busy.Reading]()
 _BUSY = "machine was busy"
 LONGEST = (
-    "test_giving_back",
-    "test_holding",
     "test_schedulers",
-    "test_generated_session",
-    "test_claude_session",
+    "test_giving_back",
     "test_host_mode",
-    "test_generated_on_host",
+    "test_daemon",
+    "test_holding",
     "test_living_with_others",
+    "test_generated_on_host",
+    "test_generated_session",
+    "test_gate_hang",
+    "test_behaviour_shapes",
+    "test_programs",
 )
 """Files of tests/vm that take minutes, the longest first."""
 

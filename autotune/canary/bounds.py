@@ -6,9 +6,9 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.measure.wakeups import Wake
 from autotune.records import KernelState
 from autotune.schedext.kernel import ops_matches

@@ -8,11 +8,12 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
 from autotune.canary.bounds import Look, high_percentile
+from autotune.frozen import dataclass
 from autotune.measure.wakeups import PROBE_PERIOD_S, Wake, WakeProbe
 from autotune.records import KernelState
 from autotune.schedext.kernel import SYSFS, eject, read_state

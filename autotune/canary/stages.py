@@ -8,13 +8,14 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from autotune.canary.bounds import Bounds, Breach, Look, Mode, shown
 from autotune.canary.senses import LOOK_S, Senses, lift, look
 from autotune.canary.watch import Breaker, Watch
 from autotune.errors import AutotuneError, DetachError
+from autotune.frozen import dataclass
 from autotune.measure.wakeups import SCHED_EXT
 from autotune.records import Attachment, Detachment, SchedulerExit
 from autotune.schedext.evidence import exit_text

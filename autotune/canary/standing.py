@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from autotune.canary.strikes import Strike, Strikes
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.knowledge import outcomes as told
 from autotune.knowledge import versions
 from autotune.knowledge.outcomes import SessionOutcome

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autotune import durable, resources
+from autotune import durable, frozen, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
 from autotune.verdict.promotion import STRIKES_TO_BAR
 
@@ -35,7 +35,7 @@ MOST_KERNELS = 20
 MOST_BYTES = 16 << 20
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Strike:
     """One forced detach or ejection."""
 

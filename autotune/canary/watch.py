@@ -6,12 +6,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from autotune.canary.bounds import Bounds, Breach, GuardKind, Judge, Look, Mode
 from autotune.canary.senses import DETACH_S, KeptState, Pressure, Senses, lift
 from autotune.errors import AutotuneError, DetachError
+from autotune.frozen import dataclass
 from autotune.measure.wakeups import Wake
 from autotune.records import Detachment
 from autotune.schedext.kernel import ops_matches

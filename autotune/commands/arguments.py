@@ -8,7 +8,6 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from typer.core import TyperCommand
 
 from autotune.commands import completion
 from autotune.errors import UsageError
+from autotune.frozen import dataclass
 
 if TYPE_CHECKING:
     pass

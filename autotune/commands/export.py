@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from autotune.commands import completion
 from autotune.commands.output import write_new
 from autotune.commands.workloads import current_directory
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 
 if TYPE_CHECKING:
     from autotune.records import Candidate, Point

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from autotune import signals
 from autotune.commands.arguments import CcArguments, CcCommand, takes
 from autotune.commands.printing import columns, print_json, print_lines
 from autotune.commands.workloads import current_directory, flags, workload_from
+from autotune.frozen import dataclass
 
 SHARED = (
     "command", "prepare", "conclude", "setup", "cleanup", "input", "timeout", "shell", "no_shell", "warmup", "pristine",

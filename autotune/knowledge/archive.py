@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 from autotune.knowledge import rows, sqlite
 from autotune.knowledge.commands import words_of
 from autotune.knowledge.past import PastSession, RunningSession, finding

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge import rows, sqlite
 from autotune.records import Session
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from autotune.frozen import dataclass
 from autotune.knowledge import sqlite
 from autotune.knowledge.watched import FORGOTTEN_AFTER, LEAST_WEIGHT, Damaged, document, place, runs_of
 from autotune.records import Expectations, MachineInfo

@@ -11,8 +11,8 @@ What always holds here:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge import best
 from autotune.knowledge.archive import title
 from autotune.knowledge.best import Whereabouts

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge import rows, sqlite
 from autotune.knowledge.archive import title
 from autotune.knowledge.best import place_of as place_text

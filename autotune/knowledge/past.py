@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from autotune.frozen import dataclass
 from autotune.records import Candidate, Interval, Observation, is_baseline
 from autotune.report.text import counted
 from autotune.verdict.workload_kind import UNCLEAR, WorkloadKind

@@ -8,9 +8,9 @@ alone), never a command that was imported.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.knowledge import experience
 from autotune.knowledge.archive import History
 from autotune.knowledge.best import Whereabouts

@@ -12,8 +12,8 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge.archive import ranked_by_words
 from autotune.knowledge.commands import program_of, words_of
 from autotune.knowledge.past import PastSession

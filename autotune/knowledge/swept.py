@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge.archive import title
 from autotune.knowledge.commands import words_of
 from autotune.knowledge.matching import fill

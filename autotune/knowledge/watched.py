@@ -14,10 +14,11 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from autotune import reading
+from autotune.frozen import dataclass
 from autotune.knowledge import sqlite
 from autotune.records import MachineInfo, Profile, ProfileSlot, TaskGroup
 from autotune.wire import from_json, to_json

@@ -15,11 +15,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from autotune import durable, reading, resources
 from autotune.errors import AttachError, AutotuneError, BusyError, DetachError, HolderLost, LeaseLapsed, PrivilegeError
+from autotune.frozen import dataclass
 from autotune.lease import owners
 from autotune.machine.base import Machine
 from autotune.records import Attachment, AttachSpec, Candidate, Detachment, KernelState

@@ -14,12 +14,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from autotune import __version__, durable, reading
 from autotune.errors import AttachError, AutotuneError, BusyError
+from autotune.frozen import dataclass
 from autotune.knowledge import versions
 from autotune.lease import others
 from autotune.records import Attachment, AttachSpec, Detachment, KernelState

@@ -20,7 +20,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import NoReturn
 
 if __name__ == "__main__":
@@ -29,6 +28,7 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from autotune.errors import AttachError, AutotuneError, BusyError
+from autotune.frozen import dataclass
 from autotune.lease import owners
 from autotune.lease.loaders import SERVICE, run_bounded
 from autotune.lease.other import Other

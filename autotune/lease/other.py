@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.lease import loaders
 
 Origin = Literal["scx.service", "scx_loader", "autotune", "hand", "unknown"]

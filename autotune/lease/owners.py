@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -23,6 +23,7 @@ if __name__ == "__main__":
         sys.exit(os.geteuid() != 0)
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from autotune.frozen import dataclass
 from autotune.schedext.kernel import ops_matches
 
 PROC = Path("/proc")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.frozen import dataclass
 from autotune.lease import applied, others, owners
 from autotune.schedext import kernel
 

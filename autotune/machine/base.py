@@ -7,9 +7,9 @@ Standard library only, since the guest agent imports it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from autotune.frozen import dataclass
 from autotune.records import (
     Attachment,
     AttachSpec,

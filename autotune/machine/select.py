@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError, UsageError
 from autotune.events import Listener, Step, Warned
+from autotune.frozen import dataclass
 from autotune.knowledge.best import Whereabouts
 from autotune.machine import here, ways
 from autotune.machine.base import Machine, Place

@@ -8,11 +8,11 @@ only.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, NoMachineError
+from autotune.frozen import dataclass
 from autotune.schedext.holding.client import LEASE_S, HolderClient, SchedulerHolder, privilege_problem
 from autotune.service import client as service
 

@@ -19,11 +19,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.frozen import dataclass
 
 PROGRAM = str(Path(__file__).with_name("worker.py"))
 MOST_LINE_BYTES = 1 << 20

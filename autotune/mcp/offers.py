@@ -8,11 +8,11 @@ has no session: arguments that SchedCP's clients leave out, pages, and a sentenc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from autotune.frozen import dataclass
 from autotune.mcp import results
 from autotune.mcp.requests import TuningStart
 from autotune.report import activity

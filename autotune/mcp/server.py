@@ -16,7 +16,6 @@ import functools
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
@@ -30,6 +29,7 @@ from pydantic import BaseModel
 
 from autotune import __version__
 from autotune.errors import AutotuneError, UsageError, as_ours
+from autotune.frozen import dataclass
 from autotune.mcp import offers, shelf
 from autotune.mcp.answers import MOST_BYTES, safe
 from autotune.mcp.desk import Desk

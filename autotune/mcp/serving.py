@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +19,7 @@ import anyio
 import anyio.to_thread
 from mcp.server.stdio import stdio_server
 
+from autotune.frozen import dataclass
 from autotune.mcp.bench import ClientBench
 from autotune.mcp.desk import Desk
 from autotune.mcp.jobs import Allowance, Works

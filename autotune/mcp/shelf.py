@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autotune import resources
 from autotune.errors import UsageError
+from autotune.frozen import dataclass
 from autotune.knowledge.archive import History
 from autotune.knowledge.past import PastSession, finding
 from autotune.knowledge.store import Knowledge

@@ -17,7 +17,6 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 from autotune.mcp import peers
 from autotune.mcp.streams import MOST_LINE_BYTES
 

@@ -12,10 +12,10 @@ import signal
 import sys
 from binascii import a2b_base64
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 
 from autotune.errors import RunnerLost
+from autotune.frozen import dataclass
 from autotune.measure import descendants, pristine
 from autotune.process import LOOK_EVERY_S, EventHandler, Worker, is_stopped
 from autotune.records import Identity, Run, RunSpec, Snapshot

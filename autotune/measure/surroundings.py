@@ -16,8 +16,9 @@ import contextlib
 import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from autotune.frozen import dataclass
 from autotune.records import Surroundings
 
 PROC = "/proc"

@@ -22,9 +22,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
+from autotune.frozen import dataclass
 from autotune.observe.decode import TasksSeen, Turn, WatchedTask
 
 MOST_ANCESTORS = 1000

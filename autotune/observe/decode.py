@@ -7,9 +7,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from autotune.frozen import dataclass
 from autotune.observe import layout
 from autotune.records import RawTasks
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import trust
+from autotune.frozen import dataclass
 from autotune.records import MachineInfo, Output
 
 EVENTS = ("cycles", "instructions", "cache-references", "cache-misses", "branches", "branch-misses")

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from autotune.config import WITHOUT_MODEL, Settings
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import LeftOut, Listener, Step, Warned
+from autotune.frozen import dataclass
 from autotune.knowledge import experience, similar
 from autotune.knowledge.best import Whereabouts
 from autotune.knowledge.experience import KnownCandidate

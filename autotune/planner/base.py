@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from autotune.frozen import dataclass
 from autotune.records import (
     Baseline,
     CandidateResult,

@@ -9,9 +9,10 @@ Otherwise winners that are stale, and those of similar commands, go before what 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.knowledge.experience import Experience, KnownCandidate
 from autotune.planner.base import Planner, Situation
 from autotune.records import Candidate, CandidateResult, Proposal, Spending

@@ -18,10 +18,10 @@ import contextlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autotune.errors import PlannerError
+from autotune.frozen import dataclass
 from autotune.planner.knob_space import Point, Space
 from autotune.records import Candidate, KnobValue
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from autotune.errors import UsageError
+from autotune.frozen import dataclass
 from autotune.records import KnobValue, MachineInfo
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.catalogue.knobs import Knob

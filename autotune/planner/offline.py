@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
+from autotune.frozen import dataclass
 from autotune.planner.base import Situation
 from autotune.planner.knob_space import can_be_turned, goes_together, profiles
 from autotune.records import Candidate, CandidateResult, KnobValue, MachineInfo, Observation, Proposal

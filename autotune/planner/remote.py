@@ -21,10 +21,10 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from autotune.errors import PlannerError
+from autotune.frozen import dataclass
 from autotune.planner.within import Late, ThreadedCall
 from autotune.redact import Redactor
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -219,17 +220,17 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
 )
 
 
+@functools.cache
 def _compiled(hint: str, pattern: str) -> re.Pattern[str]:
     """Where a pattern begins with its hint, move the look back behind the hint: Python searches many times faster for a
-    pattern that begins with fixed characters than for one that looks back first."""
+    pattern that begins with fixed characters than for one that looks back first. Compiled when a text has the hint: to
+    compile all takes 20 ms, at each start of nearly every command."""
     rest = pattern.removeprefix(_START)
     if rest == pattern or not rest.startswith(hint):
         return re.compile(pattern)
     start = re.escape(hint)
     return re.compile(f"{start}(?:{'|'.join(one.format(start) for one in _BEFORE)}){rest[len(hint) :]}")
 
-
-_KNOWN = [(kind, hint, _compiled(hint, pattern)) for kind, hint, pattern in FORMATS]
 
 # Formats that ordinary text can have too: taken when they look random, or (JWT) when the parts are there.
 _OLD_OPENAI = re.compile(rf"{_START}sk-[A-Za-z0-9_-]{{20,}}")
@@ -265,9 +266,9 @@ _OF_SOME_VENDOR = re.compile(
 
 
 def without_known_formats(text: str) -> str:
-    for kind, hint, pattern in _KNOWN:
+    for kind, hint, pattern in FORMATS:
         if hint in text:
-            text = pattern.sub(f"[redacted: {kind}]", text)
+            text = _compiled(hint, pattern).sub(f"[redacted: {kind}]", text)
     text = _sub_if(
         _OF_SOME_VENDOR,
         "token",

@@ -12,7 +12,8 @@ An option whose name says that it takes a secret (`--password`) needs no entry: 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from autotune.frozen import dataclass
 
 _TABLE = {
     # databases

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.records import BASELINE, Candidate, Interval, Session, Trial
 from autotune.report.elements import Safe, element, joined
 from autotune.report.text import Scale, value_text

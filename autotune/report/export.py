@@ -7,11 +7,12 @@ Nothing is installed: each text says at its top where it goes and how to make it
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from autotune import __version__
 from autotune.errors import UsageError
+from autotune.frozen import dataclass
 
 Kind = Literal["scx-loader", "systemd", "tuned"]
 KINDS: tuple[Kind, ...] = ("scx-loader", "systemd", "tuned")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.records import Session
 from autotune.report import commands, sentences, session_table, sweep
 from autotune.report.continuing import continues_sentence

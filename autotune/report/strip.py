@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
+from autotune.frozen import dataclass
 from autotune.records import Interval
 from autotune.report.table import Row
 

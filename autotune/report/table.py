@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.records import (
     BASELINE,
     Candidate,

@@ -7,7 +7,8 @@ import math
 import shlex
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from autotune.frozen import dataclass
 
 
 def printable(text: str) -> str:

@@ -13,11 +13,11 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import digests, durable, reading, resources, trust
 from autotune.errors import AutotuneError, BuildError
+from autotune.frozen import dataclass
 from autotune.records import Expectations, GuideSpec
 
 LEAST_CLANG = 15

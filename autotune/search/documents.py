@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from autotune.frozen import dataclass
 
 MOST_QUERY = 1000
 """Characters of a query that count."""

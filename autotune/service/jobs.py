@@ -17,12 +17,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from autotune import durable, reading
 from autotune.errors import BusyError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import Identity
 from autotune.wire import from_json, to_json
 

@@ -17,10 +17,10 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from autotune.errors import AttachError, AutotuneError, LeaseLapsed, NotAttached, UsageError, as_ours
+from autotune.frozen import dataclass
 from autotune.process import Worker
 from autotune.records import AttachSpec
 from autotune.schedext.holding.client import GENERATED_LEASE_S, LEASE_S, HolderClient

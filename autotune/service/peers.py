@@ -8,9 +8,9 @@ import grp
 import os
 import socket
 import struct
-from dataclasses import dataclass
 
 from autotune.errors import PrivilegeError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import Identity
 
 _CREDENTIALS = struct.Struct("iII")

@@ -8,9 +8,9 @@ each run is measured with the run (`measure.surroundings`).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.frozen import dataclass
 from autotune.measure import surroundings
 from autotune.records import Surroundings
 from autotune.report.sentences import BUSY, SLOWED

@@ -7,8 +7,8 @@ EEVDF is compared with EEVDF, and the earlier winner with itself where it ran ag
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.knowledge.past import PastSession
 from autotune.knowledge.store import Knowledge
 from autotune.records import BASELINE, Interval, Session

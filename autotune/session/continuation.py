@@ -11,11 +11,12 @@ import math
 import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from autotune import reading
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.frozen import dataclass
 from autotune.knowledge.chains import Kept
 from autotune.records import (
     BASELINE,

@@ -8,13 +8,14 @@ shown, kept or sent is made from redacted arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from autotune import resources, signals
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, DetachError, Interrupted, MachineLost, as_ours
+from autotune.frozen import dataclass
 from autotune.machine.base import Machine
 from autotune.observe.decode import TasksSeen, decode
 from autotune.observe.profile import profile

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from autotune.frozen import dataclass
 from autotune.records import Candidate, Profile
 from autotune.session.continuation import TakenUp
 from autotune.session.runs import Approve

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from autotune.deadline import Deadline
 from autotune.events import Listener
+from autotune.frozen import dataclass
 from autotune.machine.base import Machine
 from autotune.planner.base import Planner
 from autotune.session.guiding import Guiding, Resolver

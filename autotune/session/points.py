@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from autotune import parameters
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, WorkloadError
 from autotune.events import Listener
+from autotune.frozen import dataclass
 from autotune.machine.base import Machine
 from autotune.records import (
     BASELINE,

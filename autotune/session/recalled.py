@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.knowledge import experience
 from autotune.knowledge.store import Knowledge
 from autotune.records import Expectations, MachineInfo, Profile, Workload

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
 from autotune.config import Settings
+from autotune.frozen import dataclass
 from autotune.lease.other import Other
 from autotune.records import Candidate, Workload
 from autotune.report.formats import ReportKind

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from autotune.frozen import dataclass
 from autotune.records import (
     BASELINE,
     AttachSpec,

@@ -17,7 +17,6 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from autotune.config import Settings
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, Interrupted, as_ours
 from autotune.events import Listener, Problem, Warned
+from autotune.frozen import dataclass
 from autotune.knowledge.store import Knowledge
 from autotune.lease import handover, replacing
 from autotune.machine import select

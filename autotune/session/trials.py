@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autotune.deadline import Deadline, unlimited
 from autotune.errors import (
@@ -34,6 +34,7 @@ from autotune.events import (
     Step,
     Warned,
 )
+from autotune.frozen import dataclass
 from autotune.machine.base import Machine, OutputHandler
 from autotune.measure.client import shell_argv
 from autotune.records import (

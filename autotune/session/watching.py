@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError, MachineLost, WorkloadError, as_ours
 from autotune.events import Listener, MachineReady, Step, Warned
+from autotune.frozen import dataclass
 from autotune.knowledge.store import Knowledge
 from autotune.machine.base import Machine
 from autotune.observe import perf

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from autotune import frozen
 from autotune.errors import AutotuneError, UsageError
 from autotune.knowledge.store import Knowledge
 from autotune.records import Candidate, Prediction, Profile, Proposal
@@ -135,7 +136,7 @@ class SubmitCandidates(ToolArguments):
     candidates: list[Submitted] = Field(description="What to measure next; empty when nothing better is in sight.")
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Tool:
     """A tool as the model sees it, and the method of Toolbox that implements it."""
 
@@ -268,7 +269,7 @@ def _strict(shape: Any, definitions: dict[str, Any]) -> Any:
     return kept
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Result:
     """The result of a call: text for the model, and the proposals when the call ended the turn."""
 

@@ -14,10 +14,10 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.prompt import fenced
 
 PIECE_CHARACTERS = 8000

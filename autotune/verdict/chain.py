@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from autotune.frozen import dataclass
 from autotune.verdict.confirm import Scatter
 from autotune.verdict.tail import Tail
 

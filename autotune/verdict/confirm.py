@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
+from autotune import frozen
 from autotune.records import Interval
 from autotune.verdict.levels import levels
 from autotune.verdict.stats import excludes_one, interval_of, student_t_quantile
@@ -44,7 +45,7 @@ GIVING_UP = ((0.25, 0.0), (0.5, 0.5), (0.75, 1.0))
 1."""
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Scatter:
     """Squares of logarithms of speedups around their means, and their degrees of freedom."""
 
@@ -74,7 +75,7 @@ class Scatter:
         return math.sqrt(self.squares / self.df) if self.df else None
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Estimate:
     """Mean logarithm of the speedup with its standard error, which has `df` degrees of freedom."""
 
@@ -99,7 +100,7 @@ class Estimate:
         return interval_of(self.mean, self.half_width(level), 1.0 - 2 * level)
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class PlannedLook:
     """A look at the pairs: after how many, its one-sided level, and how many standard errors above 1 the mean must be
     for the confirmation to go on."""
@@ -142,7 +143,7 @@ class Confirmation:
     key: str
     alpha: float
     most_pairs: int
-    lent: Scatter = Scatter()
+    lent: Scatter = field(default_factory=Scatter)
     pairs: dict[int, float] = field(default_factory=dict)
     """Logarithms of speedups, by round."""
     rivals: dict[str, dict[int, float]] = field(default_factory=dict)

@@ -29,11 +29,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from autotune.errors import UsageError
 from autotune.expressions import compiled
+from autotune.frozen import dataclass
 from autotune.quantities import duration_flag, parse_duration, parse_size, size_flag
 from autotune.records import DEFAULT_GUARDS, Guard, GuardResult, Interval, Metric, Run, SideEffects
 from autotune.verdict.confirm import Estimate, Scatter

@@ -18,8 +18,9 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from autotune.frozen import dataclass
 
 Standing = Literal["unsealed", "barred", "candidate", "proven", "trusted"]
 """From worst to best. `unsealed`: its seal does not hold (any more), so that no host loads it; `barred`: three

@@ -66,9 +66,9 @@ import math
 import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.records import BASELINE, Goal, Interval, Verdict
 from autotune.verdict.chain import Remainder
 from autotune.verdict.coldstart import BY_FAR, cold_round

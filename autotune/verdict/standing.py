@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.records import BASELINE, Interval, Verdict
 from autotune.verdict.tail import Tail
 

@@ -26,9 +26,9 @@ import math
 import operator
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
 
+from autotune.frozen import dataclass
 from autotune.records import Goal
 from autotune.verdict.confirm import MOST_PAIRS, Estimate, Scatter
 

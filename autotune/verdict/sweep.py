@@ -22,8 +22,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.records import Goal, Interval, Verdict
 from autotune.verdict.confirm import Estimate, Scatter
 from autotune.verdict.stats import SAME_MARGIN, excludes_one, verdict

@@ -8,9 +8,9 @@ they lie, measured commands do not (docs/KNOWLEDGE.md has the measurements).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from autotune.frozen import dataclass
 from autotune.records import Observation, Profile
 
 Kind: TypeAlias = Literal["parallel", "single", "processes", "tail", "chatty", "io", "idle"]

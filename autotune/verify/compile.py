@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import resources
+from autotune.frozen import dataclass
 from autotune.schedext.build import FLAGS, Clang, newest_clang
 from autotune.verify import callbacks, calls, sandbox
 from autotune.verify.findings import Finding, GateReport

@@ -7,8 +7,10 @@ A model reads the short form, which is bounded; people read the whole report on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from autotune.frozen import dataclass
 
 Gate = Literal["source", "compile", "load", "behaviour"]
 GATES: tuple[Gate, ...] = ("source", "compile", "load", "behaviour")

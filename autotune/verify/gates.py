@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autotune import durable, reading, resources
+from autotune import durable, frozen, reading, resources
 from autotune.deadline import Deadline
 from autotune.errors import AutotuneError
 from autotune.machine.base import Place
@@ -42,7 +42,7 @@ SYSTEM_LIBBPF = "libbpf.so.1"
 """The library where the kernel set has none of its own."""
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Verification:
     """The result of a verification. `custom` is the new catalogue entry; None when a gate stopped it."""
 

@@ -17,12 +17,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from autotune import trust
 from autotune.errors import BuildError
+from autotune.frozen import dataclass
 from autotune.measure import descendants
 from autotune.verify import syscalls
 
@@ -49,6 +49,9 @@ class SandboxLimits:
     file_bytes: int = 16 << 20
 
 
+USUAL_LIMITS = SandboxLimits()
+
+
 @dataclass(frozen=True)
 class Done:
     """How a program ended. `exit_code` is negative for a signal; `ended_for` names the exceeded bound, if any."""
@@ -65,7 +68,7 @@ def run(
     *,
     shown: Mapping[Path, str],
     given: Mapping[str, bytes] | None = None,
-    limits: SandboxLimits = SandboxLimits(),
+    limits: SandboxLimits = USUAL_LIMITS,
     stdin: bytes = b"",
 ) -> Done:
     """Run a program. `shown` maps files and directories to where they appear, read-only; `given` maps places inside to

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autotune.frozen import dataclass
 from autotune.records import knob_text
 from autotune.report.text import printable
 from autotune.views.paragraphs import Lines, paragraph

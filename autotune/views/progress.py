@@ -4,9 +4,10 @@ each event."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from autotune import events
+from autotune.frozen import dataclass
 from autotune.records import CandidateResult, Phase, Trial
 from autotune.report.sentences import spending_text
 from autotune.views.wording import step_text

@@ -7,10 +7,10 @@ The live view keeps `lasting` lines on the screen and shows the others in its mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from autotune import events
+from autotune.frozen import dataclass
 from autotune.records import BASELINE, Phase, is_baseline
 from autotune.report.bound import advice, bound_sentence
 from autotune.report.sentences import (

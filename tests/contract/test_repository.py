@@ -82,3 +82,16 @@ SCRIPTS = (
 def test_scripts_are_executable_and_parse(name: str) -> None:
     assert os.access(TOP / name, os.X_OK)
     assert subprocess.run(["bash", "-n", str(TOP / name)], check=False).returncode == 0
+
+
+def test_scripts_test_looks_for_the_tests_in_a_micro_vm_where_they_are() -> None:
+    """Elsewhere they would never run: that phase collects these places only."""
+    text = (TOP / "scripts/test").read_text()
+    places = [TOP / name for line in re.findall(r'^in_vm\+?="(.*)"$', text, re.M) for name in line.split()]
+    assert all(place.exists() for place in places)
+    tests = {path: path.read_text() for path in (TOP / "tests").rglob("test_*.py") if path != Path(__file__).resolve()}
+    marked = [path for path, source in tests.items() if "mark.vm" in source]
+    assert len(marked) > 10
+    assert [path for path in marked if not any(path.is_relative_to(place) for place in places)] == []
+    alone = [path for path, source in tests.items() if "mark.alone" in source]
+    assert {path.parent for path in alone} == {TOP / "tests/vm"}

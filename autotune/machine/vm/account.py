@@ -18,9 +18,9 @@ import pwd
 import stat
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from autotune.frozen import dataclass
 from autotune.machine.local import invoking_identity
 from autotune.machine.vm.kvm import DEVICE, usable_device
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from autotune.errors import FetchError
+from autotune.frozen import dataclass
 
 KNOWN_TO_WORK = ("6.18", "7.3", "6.19", "7.0", "6.17", "6.16")
 """Series in which our schedulers are known to load, best first: 6.18 is a long-term kernel, and the most measured one.

@@ -16,11 +16,11 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import durable
 from autotune.errors import NoMachineError
+from autotune.frozen import dataclass
 from autotune.machine.vm import guest
 
 ROOT_ALIASES = ("fs-9p", "virtio:d00000009v00001AF4")

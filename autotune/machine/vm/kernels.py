@@ -16,12 +16,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from autotune import digests, durable, reading, resources, trust
 from autotune.errors import BusyError, FetchError, NoMachineError, UsageError
+from autotune.frozen import dataclass
 from autotune.machine.vm import archive, vmlinux
 from autotune.machine.vm.choosing import KernelBuild, choices, version_key
 from autotune.schedext import btf

@@ -13,12 +13,12 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from autotune import durable
+from autotune import durable, frozen
 
 DELETED_LIST = ".autotune-deleted"
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class KeptWrites:
     """How much was copied, and which files could not be."""
 

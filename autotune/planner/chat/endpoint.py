@@ -13,9 +13,9 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from autotune.errors import PlannerError
+from autotune.frozen import dataclass
 from autotune.redact import without_surroundings
 
 KEY = "AUTOTUNE_MODEL_KEY"

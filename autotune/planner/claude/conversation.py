@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from autotune import prompt, resources
+from autotune import frozen, prompt, resources
 from autotune.errors import AutotuneError, PlannerError
 from autotune.events import Listener, PlannerActed
 from autotune.observe.profile import brief
@@ -47,7 +47,7 @@ NUDGE = f"Nothing was submitted. Call {SUBMIT} now (an empty list if nothing bet
 CUT = f"Your reply was cut off at its length limit. Be brief: call {SUBMIT} now."
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class Reply:
     """A reply of the service: content blocks as they are sent back, the stop reason, and the token counts."""
 
@@ -80,7 +80,7 @@ class Tools(Protocol):
     def call(self, name: str, given: object) -> Result: ...
 
 
-@dataclass(frozen=True)
+@frozen.dataclass(frozen=True)
 class PlanningLimits:
     """Limits on planning; None is no limit."""
 
@@ -111,7 +111,7 @@ class Conversation:
     listener: Listener
     model: str
     budget_s: float
-    limits: PlanningLimits = PlanningLimits()
+    limits: PlanningLimits = field(default_factory=PlanningLimits)
     show_output: bool = True
     learned: Callable[[], Sequence[str]] = lambda: ()
     release: Callable[[], None] = lambda: None

@@ -5,7 +5,6 @@ scripts/model-prices makes."""
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autotune import reading, resources
 from autotune.errors import PlannerError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import Spending
 
 MOST_SHOWN = 80

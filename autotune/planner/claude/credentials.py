@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from autotune.errors import PlannerError
+from autotune.frozen import dataclass
 from autotune.redact import without_surroundings
 from autotune.secrecy import dotenv_keys
 

@@ -11,12 +11,13 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
 from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import AttachSpec, Candidate, KnobValue, Seal
 from autotune.schedext import seal
 from autotune.schedext.catalogue import origin as origins

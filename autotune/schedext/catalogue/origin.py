@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from autotune import reading
+from autotune.frozen import dataclass
 from autotune.wire import from_json
 
 FILE = "origin.json"

@@ -13,12 +13,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from autotune import config, resources, trust
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.schedext.catalogue.catalog import Scheduler
 
 Origin = Literal["configured", "PATH", "distribution", "store"]

@@ -12,12 +12,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from autotune import trust
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 from autotune.measure import descendants
 
 STAGE = "install"

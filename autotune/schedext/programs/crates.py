@@ -15,11 +15,11 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import digests, durable, resources, trust
 from autotune.errors import AutotuneError, BusyError, UsageError
+from autotune.frozen import dataclass
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries, cargo, options, unprivileged

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from autotune.frozen import dataclass
 from autotune.records import KnobValue, knob_text
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.catalogue.knobs import BETWEEN, Knob, parsed

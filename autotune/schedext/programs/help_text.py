@@ -9,9 +9,9 @@ line that begins with `Usage:`; what is before it, or has no dash, is prose.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 
 MOST_CHARACTERS = 1 << 20
 _USAGE = re.compile(r"^\s*usage:", re.IGNORECASE)

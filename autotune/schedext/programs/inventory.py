@@ -7,10 +7,10 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.programs import binaries, options
 from autotune.schedext.programs.binaries import Binary, Places

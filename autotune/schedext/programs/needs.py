@@ -8,11 +8,11 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from autotune import trust
 from autotune.errors import AutotuneError, BuildError
+from autotune.frozen import dataclass
 from autotune.schedext import build
 from autotune.schedext.catalogue.catalog import Scheduler
 

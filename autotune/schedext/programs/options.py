@@ -14,12 +14,12 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autotune import durable, reading, resources
 from autotune.errors import AutotuneError, UsageError
+from autotune.frozen import dataclass
 from autotune.records import KnobValue
 from autotune.schedext.catalogue.catalog import Scheduler
 from autotune.schedext.catalogue.knobs import Knob

@@ -18,11 +18,11 @@ import selectors
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from autotune import trust
 from autotune.errors import AutotuneError
+from autotune.frozen import dataclass
 from autotune.measure import descendants
 from autotune.schedext.programs.binaries import Binary
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from autotune.errors import AutotuneError, MachineLost, RunnerLost
+from autotune.frozen import dataclass
 from autotune.records import AttachSpec
 from autotune.verify.behaviour.judge import TIMED, LoadFinding, Seen, jain, judge
 from autotune.verify.behaviour.loads import LOADS, SHORT
@@ -45,6 +45,9 @@ class Patience:
     margin_s: float = MARGIN_S
     tries: int = 2
     more_looks: int = MORE_LOOKS
+
+
+USUAL_PATIENCE = Patience()
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def check(
     progress: Progress,
     libbpf: str,
     only: Sequence[str] | None = None,
-    patience: Patience = Patience(),
+    patience: Patience = USUAL_PATIENCE,
 ) -> GateReport:
     """Run the loads under the scheduler. `reference` is measured again if it is of another boot or lacks a load. `only`
     names the loads to run (None: all long ones). Raises AutotuneError when the gate itself cannot work."""

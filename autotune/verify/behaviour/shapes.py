@@ -13,10 +13,11 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from autotune.errors import MachineLost, RunnerLost
+from autotune.frozen import dataclass
 from autotune.records import AttachSpec, GuideSpec, KnobValue
 from autotune.verify.behaviour import gate
 from autotune.verify.behaviour.gate import Patience, Progress, Reference

@@ -8,8 +8,8 @@ end the complaint. Pure; standard library only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.verify.findings import Finding
 
 LIMIT_INSTRUCTIONS = 1_000_000

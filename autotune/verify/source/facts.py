@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from autotune.frozen import dataclass
 
 MAIN = "main"
 """Value of `file` for the scheduler's own source; parts of our headers have the header's name."""

@@ -16,13 +16,14 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from autotune import resources
 from autotune.errors import BuildError
+from autotune.frozen import dataclass
 from autotune.schedext.build import FLAGS, VMLINUX
 from autotune.verify import sandbox
 from autotune.verify.findings import Finding, GateReport
@@ -172,7 +173,7 @@ def _rules() -> dict[Path, str]:
     package = f"{SHOWN}/autotune"
     return {
         here / RULES: f"{SHOWN}/{RULES}",
-        here.parent / "__init__.py": f"{package}/__init__.py",
+        **{here.parent / name: f"{package}/{name}" for name in ("__init__.py", "frozen.py")},
         here: f"{package}/verify",
     }
 

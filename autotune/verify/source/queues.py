@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
+from autotune.frozen import dataclass
 from autotune.verify.findings import Finding
 from autotune.verify.source.calls import CREATES, INSERTS, MOVES, READS
 from autotune.verify.source.facts import MAIN, Facts, Function

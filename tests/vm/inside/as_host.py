@@ -57,6 +57,7 @@ def under_load(holder: HolderClient, spec: AttachSpec, seconds: float) -> dict[s
     evidence = taker.finish()
     for process in (*loads, repinned):
         process.kill()
+    for process in (*loads, repinned):
         process.wait()
     return {
         "attachment": to_json(attachment),
