@@ -17,9 +17,11 @@ from typer.main import get_command
 
 from autotune import cli
 
-NEEDS = dict.fromkeys(["doctor", "stop", "export", "replay", "completion"], "")
-NEEDS |= {"schedulers": "packages", "vm": "packages"}
 ALL = "packages kernel"
+WITHOUT = ["doctor", "stop", "export", "replay", "completion", "history", "best", "status", "watch", "cancel"]
+NEEDS = dict.fromkeys(WITHOUT, "")
+NEEDS |= {"schedulers": "packages", "vm": "packages", "schedulers verify": ALL, "schedulers import": ALL}
+"""By command; what is said of a group holds for its commands, unless they are named too."""
 HELP = ("-h", "--help")
 STAND_IN = "help-was-here"
 
@@ -29,7 +31,13 @@ def needs(argv: Sequence[str]) -> str:
     reached = _reached(argv)
     if reached is None and _has_help_behind_its_command(argv):
         reached = _reached([word for word in argv if word not in HELP])
-    return "" if reached is None else NEEDS.get(reached[0], ALL)
+    return "" if reached is None else _needs_of(reached[0])
+
+
+def _needs_of(name: str) -> str:
+    group, space, rest = name.partition(" ")
+    group = "schedulers" if group == "scheduler" else group  # its former name
+    return NEEDS.get(f"{group}{space}{rest}", NEEDS.get(group, ALL))
 
 
 def _has_help_behind_its_command(argv: Sequence[str]) -> bool:
@@ -39,7 +47,7 @@ def _has_help_behind_its_command(argv: Sequence[str]) -> bool:
 
 
 def _reached(argv: Sequence[str]) -> tuple[str, list[str]] | None:
-    """Return the command that would run, by its first word, with the user's command; None when none would."""
+    """Return the command that would run, by its name, with the user's command; None when none would."""
     found: list[tuple[str, list[str]]] = []
     program = get_command(cli.app)
     for name, command in program.commands.items():  # type: ignore[attr-defined]
@@ -62,8 +70,8 @@ def _watch(command: Any, name: str, found: list[tuple[str, list[str]]]) -> None:
             found.append((name, list(given.get("command") or ())))
 
     command.invoke, command.callback = invoked, called
-    for one in getattr(command, "commands", {}).values():
-        _watch(one, name, found)
+    for one_name, one in getattr(command, "commands", {}).items():
+        _watch(one, f"{name} {one_name}", found)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autotune import reading
+from autotune import reading, signals
 from autotune.commands import completion
 from autotune.commands.printing import print_json, print_lines
 from autotune.errors import UsageError
@@ -88,8 +88,9 @@ def verified(
     def show(text: str) -> None:
         print(redacted(text), file=stream, flush=True)
 
-    kernel_set = healing.sound(kernel, show)
-    outcome = verify(submitted, kernel_set, show, made_in=here, maker=maker or PERSON, claims=claims)
+    with signals.as_interrupts():
+        kernel_set = healing.sound(kernel, show)
+        outcome = verify(submitted, kernel_set, show, made_in=here, maker=maker or PERSON, claims=claims)
     if as_json:
         print_json(_outcome(outcome))
     else:

@@ -12,8 +12,9 @@ import typer
 
 from autotune import signals
 from autotune.commands.arguments import CcArguments, CcCommand, takes
-from autotune.commands.printing import columns, print_json, print_lines
+from autotune.commands.printing import columns, print_json, print_lines, say
 from autotune.commands.workloads import current_directory, flags, workload_from
+from autotune.errors import AutotuneError, Interrupted
 from autotune.frozen import dataclass
 
 SHARED = (
@@ -73,10 +74,17 @@ def _run(arguments: CcArguments, options: ObserveOptions) -> int:
     if options.trace is not None:
         exports.check_writable(options.trace, TRACE)
     found = watching.look(request, PlainView(sys.stderr))
+    failures = [found.failure] if found.failure is not None else []
     if options.trace is not None:
-        exports.write(options.trace, chrome_trace.text(found.seen, cwd=request.workload.cwd), TRACE)
+        try:
+            exports.write(options.trace, chrome_trace.text(found.seen, cwd=request.workload.cwd), TRACE)
+        except AutotuneError as error:  # the rest is shown all the same
+            failures.append(error)
     if options.json:
         print_json(found.as_json())
     else:
         print_lines(view.lines(found.profile, found.plain_s, found.counted, width=columns(), top=options.top))
-    return 0
+    for failure in failures:
+        say(failure)
+    interrupted = any(isinstance(failure, Interrupted) for failure in failures)
+    return Interrupted.exit_code if interrupted else int(bool(failures))

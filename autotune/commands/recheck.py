@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -76,14 +77,25 @@ def _run(command: Sequence[str], everywhere: bool, budget: str | None, *, dry_ru
         workloads = [history.whole(one.won_in) for one in found]
     if not found and not as_json:
         print_lines([_nothing(words)])
-    outcomes = []
-    for one, before in zip(found, workloads, strict=True):
-        outcomes.append(_planned(one) if dry_run else _measured(one, before, settings, quiet=as_json))
-        if not as_json:
-            print_lines([outcomes[-1]["said"]])
-    if as_json:
-        print_json(outcomes)
+    outcomes: list[dict[str, Any]] = []
+    with _printed(outcomes) if as_json else contextlib.nullcontext():
+        for one, before in zip(found, workloads, strict=True):
+            outcomes.append(_planned(one) if dry_run else _measured(one, before, settings, quiet=as_json))
+            if not as_json:
+                print_lines([outcomes[-1]["said"]])
     return int(any(one["outcome"] not in ("confirmed", "planned") for one in outcomes))
+
+
+@contextlib.contextmanager
+def _printed(outcomes: list[dict[str, Any]]) -> Iterator[None]:
+    """Print the outcomes as JSON at the end, also of an interrupted measurement, whose error is the one that counts."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            print_json(outcomes)
+        raise
+    print_json(outcomes)
 
 
 def _nothing(words: str | list[str] | None) -> str:

@@ -7,15 +7,19 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from autotune.commands.arguments import CcArguments, CcCommand, takes
-from autotune.commands.printing import print_json, print_lines
+from autotune.commands.printing import error_line, print_json, print_lines
 from autotune.commands.workloads import current_directory, flags, workload_from
 from autotune.errors import UsageError
 from autotune.secrecy import redacted
+
+if TYPE_CHECKING:
+    from autotune.config import Settings
+    from autotune.records import Workload
 
 SOCKET = typer.Option("--socket", metavar="PATH", help="Where the daemon listens. Default: where one is found.")
 _NOT_QUEUED = {
@@ -58,8 +62,9 @@ def _queued(arguments: CcArguments, words: list[str]) -> int:
     from autotune.service import client
 
     _refuse_what_needs_a_person(arguments)
-    config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
+    settings = config.load(flags(arguments), cwd=current_directory(), environ=os.environ)
     workload = workload_from(arguments)
+    _warn_of_problems(arguments, workload, settings)
     report, more = _report(arguments)
     who = invoking_identity()
     as_user: dict[str, Any] = {"uid": who.uid, "gid": who.gid} if os.geteuid() == 0 else {}
@@ -75,6 +80,19 @@ def _queued(arguments: CcArguments, words: list[str]) -> int:
         )
     print_lines(_said(job))
     return 0
+
+
+def _warn_of_problems(arguments: CcArguments, workload: Workload, settings: Settings) -> None:
+    """Print what would keep the session from starting now: a job before it may still make that. Raises UsageError for
+    what none can."""
+    from autotune.schedext.catalogue import custom
+    from autotune.session import start
+    from autotune.session.request import SessionRequest
+
+    catalog = custom.catalog()
+    candidates = tuple(catalog.parse_candidate(text) for text in arguments.scheduler or ())
+    for problem in start.problems_later(SessionRequest(workload, settings, candidates)):
+        print(f"{error_line(problem)} The job is queued all the same.", file=sys.stderr)
 
 
 def _refuse_what_needs_a_person(arguments: CcArguments) -> None:

@@ -98,6 +98,21 @@ def problems(request: SessionRequest, catalog: Catalog, needs: Needs) -> list[Au
     return list(found.values())
 
 
+def check_for_later(request: SessionRequest, catalog: Catalog, needs: Needs) -> list[AutotuneError]:
+    """Check a request that runs later, perhaps with other rights: what no wait can mend. Returns what keeps it from
+    starting as things are now, and may be made until then: files and programs. Raises AutotuneError."""
+    start = Start(request, catalog, needs, lambda _text: None)
+    for one in OF_WORDS:
+        one(start)
+    found = []
+    for one in OF_FILES:
+        try:
+            one(start)
+        except AutotuneError as error:
+            found.append(error)
+    return found
+
+
 # --- what the session reads and writes -------------------------------------------------------------------
 
 
@@ -393,3 +408,5 @@ CHECKS: tuple[Callable[[Start], None], ...] = (
 )
 """All checks, the cheapest first."""
 OF_CANDIDATES = (_planner, _apply, _candidates)
+OF_WORDS = (_parameters, _metric, _statistic)
+OF_FILES = (_input, program, programs_around)

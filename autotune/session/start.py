@@ -396,6 +396,13 @@ def problems(request: SessionRequest, engine: Engine | None = None) -> list[Auto
         return preflight.problems(request, custom.catalog(), engine or Engine())
 
 
+def problems_later(request: SessionRequest) -> list[AutotuneError]:
+    """Return what would keep a session that begins later from starting, as things are now. Raises AutotuneError for
+    what no wait can mend."""
+    with _errors_as_ours():
+        return preflight.check_for_later(request, custom.catalog(), Engine())
+
+
 def describe(request: SessionRequest) -> Plan:
     """Return the plan of a session that has no problems; nothing is started. Raises AutotuneError."""
     with _errors_as_ours():

@@ -40,6 +40,8 @@ class WorkloadLook:
     kernel: str
     counted: CpuCounters | str
     """What the CPUs counted in a run of its own, or why they could not."""
+    failure: AutotuneError | None = None
+    """Why the cleanup command failed, which changes nothing of what was seen."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the profile as values for JSON."""
@@ -54,8 +56,8 @@ class WorkloadLook:
 
 
 def look(request: SessionRequest, listener: Listener, engine: Engine | None = None) -> WorkloadLook:
-    """Watch the workload once and return what it did. Raises AutotuneError: when it fails, when there is no machine,
-    without root on a host, when the kernel refuses the probe."""
+    """Watch the workload once and return what it did, also where its cleanup fails. Raises AutotuneError: when it
+    fails, when there is no machine, without root on a host, when the kernel refuses the probe."""
     engine = engine or Engine()
     recorder = Recorder(listener)
     try:
@@ -76,7 +78,6 @@ def _look(
     workload = request.workload
     listener(MachineReady(machine.info, workload, time.time(), 0))
     trials = Trials(workload, machine, listener, show_output=request.show_output, deadline=deadline)
-    ended = None
     try:
         probe = engine.probe(machine, deadline)  # what cannot be watched is said before anything runs
         trials.setup()
@@ -84,15 +85,11 @@ def _look(
         counted = _counted(request, machine, listener, deadline)
         listener(Step("observe", workload.title))
         found = watch(trials, lambda: probe, machine.info.cpus)
-    except BaseException as error:
-        ended = error
-        raise
     finally:
         failed = ending.clean_up(trials)
-        if failed is not None and ended is None:
-            raise failed
     _learn(workload, machine.info, found, listener)
-    return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel, counted)
+    failure = None if failed is None else as_ours(failed)
+    return WorkloadLook(found.shown, found.profile, plain.trial.run.wall_s, machine.info.kernel, counted, failure)
 
 
 def _counted(request: SessionRequest, machine: Machine, listener: Listener, deadline: Deadline) -> CpuCounters | str:

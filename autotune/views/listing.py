@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from autotune import reading
 from autotune.records import Seal
 from autotune.report.text import printable
 from autotune.verify.summary import summary
@@ -66,6 +67,13 @@ def proof(token: Seal, reports: Sequence[Any], *, width: int) -> Lines:
     yield ""
     said = f"Proven on Linux {token.kernel}, compiled by clang {token.clang}, with version {token.gates} of the gates:"
     yield from paragraph(said, width, 0)
+    try:
+        yield from reading.shaped(lambda found: list(_gates(found, width)), reports)
+    except ValueError:  # it was edited since
+        yield "  What they measured cannot be read any more."
+
+
+def _gates(reports: Sequence[Any], width: int) -> Lines:
     short = summary(reports)
     for report in reports:
         gate = str(report.get("gate"))

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from autotune import durable
 from autotune.records import BASELINE
 from autotune.session import preflight, watching
 from tests.support.command_line import error_of, run
@@ -79,3 +81,17 @@ def test_wrong_options_are_usage_errors(wrong: tuple[str, str]) -> None:
 
     assert result.exit_code == 2
     assert "Traceback" not in result.stderr
+
+
+def test_what_was_seen_is_shown_whatever_fails_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(durable, "write_named", full)
+    result = run("observe", "--cleanup", "fail", "--trace", str(tmp_path / "trace.json"), "make -j2")
+
+    assert result.exit_code == 1
+    assert "CPUs busy, of 2" in result.stdout
+    cleanup, trace = [line for line in result.stderr.splitlines() if line.startswith("autotune: ")]
+    assert "the cleanup command failed" in cleanup
+    assert "No space left on device" in trace

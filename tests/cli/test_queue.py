@@ -96,6 +96,9 @@ def test_a_job_is_cancelled(service: Service) -> None:
         (("--continue",), "--continue is not for the queue"),
         (("--json", "-", "true"), "--json - is not for the queue"),
         (("--budget", "never", "true"), "--budget"),
+        (("--metric", "rps", "true"), "--metric has no group"),
+        (("--param", "n=1,2", "true"), "the parameter n changes no run"),
+        (("--scheduler", "no_such", "true"), "no scheduler is called 'no_such'"),
         (("--no-such-option", "true"), "--no-such-option"),
         ((), "COMMAND"),
     ],
@@ -108,6 +111,17 @@ def test_what_cannot_run_in_the_queue_is_refused_before_it_is_queued(
     assert refused.exit_code == 2
     assert said in error_of(refused)
     assert not list((service.top / "state/queue").glob("*.json"))
+
+
+def test_what_a_job_before_it_may_still_make_is_said_and_queued(service: Service) -> None:
+    queued = run("submit", "./bench", "--cleanup", "no-such-program")
+    assert queued.exit_code == 0
+    command, cleanup = queued.stderr.splitlines()
+    assert "./bench: No such file or directory" in command
+    assert "--cleanup: no-such-program: command not found" in cleanup
+    assert command.endswith("The job is queued all the same.")
+    assert "job 1 is queued" in queued.stdout
+    assert service.job(1)["command"] == "./bench"
 
 
 @pytest.mark.parametrize("command", [("watch", "7"), ("cancel", "7"), ("status", "7")], ids=" ".join)

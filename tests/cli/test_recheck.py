@@ -96,6 +96,26 @@ def test_one_that_cannot_be_measured_is_an_error_line_and_costs_no_other(story: 
     assert "could not be measured again" in done.stdout
 
 
+def test_what_was_measured_before_ctrl_c_is_in_the_document(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story.session = sessions.session(results=(WON,), winner=KEY)
+    remember("0a1b2c3e", sessions.workload(cwd=str(tmp_path)), tmp_path)
+    tune, calls = tuner.tune, []
+
+    def once(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return tune(*given)
+
+    monkeypatch.setattr(tuner, "tune", once)
+    done = run("recheck", "--all", "--json")
+    assert done.exit_code == 130
+    assert [one["outcome"] for one in json.loads(done.stdout)] == ["confirmed"]
+    assert "interrupted" in error_of(done)
+
+
 # --- whole sessions on a scripted machine ---
 
 

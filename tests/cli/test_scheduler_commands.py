@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from autotune.canary.strikes import Strikes
 from autotune.knowledge.store import Knowledge
-from autotune.verify import findings
+from autotune.machine.vm import healing
+from autotune.verify import findings, gates
 from tests.support.command_line import ROOT, error_of, run
 from tests.support.generated_schedulers import kept, session_with
 
@@ -212,3 +215,17 @@ def test_schedulers_are_found_by_what_people_want_to_do() -> None:
     assert [(one["name"], one["standing"]) for one in first] == [("custom:mine", "candidate")]
     for hostile in ('" OR "', "*", "x" * 100_000, "a NEAR b", "\x1b[2J"):
         assert run("schedulers", "search", hostile).exit_code in (0, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_a_verification_in_order(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def verify(*_given: object, **_named: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    (tmp_path / "mine.bpf.c").write_text("int x;")
+    monkeypatch.setattr(healing, "sound", lambda *_: None)
+    monkeypatch.setattr(gates, "verify", verify)
+    ended = run("schedulers", "verify", str(tmp_path / "mine.bpf.c"))
+    assert ended.exit_code == 130
+    assert "interrupted" in error_of(ended)

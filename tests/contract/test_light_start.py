@@ -20,6 +20,7 @@ Imported = Callable[[tuple[str, ...], str], set[str]]
 HEAVY = {"anthropic", "httpx", "httpx2", "mcp", "openai", "plotext", "uvicorn"}
 SEARCH = {"optuna", "numpy", "sqlalchemy"}
 REPORT = "import atexit, sys; atexit.register(lambda: open('modules', 'w').write('\\n'.join(sys.modules)))\n"
+OWN_SERVER = ("--model-url", "http://127.0.0.1:9/v1", "--model", "m")
 COMMANDS = {
     "doctor": (("doctor",), ""),
     "--help": (("--help",), ""),
@@ -29,6 +30,8 @@ COMMANDS = {
     "named candidates": (("cc", "make", "--scheduler", "at_fifo"), "test-key"),
     "auto without a key": (("cc", "make"), ""),
     "what would be done": (("cc", "make", "--dry-run"), "test-key"),
+    "what would be done with an own server": (("cc", "make", "--dry-run", *OWN_SERVER), ""),
+    "what to paste": (("mcp", "--print-config", "claude"), ""),
 }
 
 

@@ -529,6 +529,10 @@ FETCHES = (
     ["cc", "vm"],
     ["--debug", "cc", "true"],
     ["scheduler", "verify", "x.bpf.c"],
+    ["schedulers", "verify", "x.bpf.c"],
+    ["schedulers", "import", "x.json"],
+    ["recheck"],
+    ["mcp"],
     ["prompt", "ls"],
 )
 FETCHES_NOT: tuple[list[str], ...] = (
@@ -545,6 +549,12 @@ FETCHES_NOT: tuple[list[str], ...] = (
     ["vm", "setup", "--help"],
     ["doctor"],
     ["stop"],
+    ["status"],
+    ["best", "make -j8"],
+    ["history"],
+    ["history", "search", "make"],
+    ["schedulers", "verify", "-h"],
+    ["watch", "1"],
 )
 
 

@@ -128,8 +128,14 @@ def test_while_python_itself_starts(installed: Path, arguments: list[str], times
     assert (child.returncode, out, err) == (130, "", LINE)
 
 
-MOMENTS = 13
-COMMANDS = {"cc": ["cc", "--dry-run", "true"], "doctor": ["doctor"], "help": ["--help"], "list": ["schedulers", "list"]}
+MOMENTS = 10
+COMMANDS = {
+    "cc": ["cc", "--dry-run", "true"],
+    "doctor": ["doctor"],
+    "help": ["--help"],
+    "list": ["schedulers", "list"],
+    "mcp": ["mcp"],
+}
 
 
 @pytest.mark.parametrize("arguments", COMMANDS.values(), ids=list(COMMANDS))

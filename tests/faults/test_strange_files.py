@@ -21,16 +21,20 @@ from hypothesis import strategies as st
 
 from autotune import config, reading, secrecy
 from autotune.errors import AutotuneError, UsageError
+from autotune.knowledge import projects
 from autotune.knowledge.store import Knowledge
 from autotune.lease import applied
 from autotune.machine.vm import kernels
 from autotune.machine.vm.kvm import KvmResults
 from autotune.planner.claude import cost, transcript
-from autotune.schedext.catalogue import custom
+from autotune.records import Seal
+from autotune.schedext.catalogue import custom, origin
 from autotune.schedext.catalogue.catalog import Catalog
+from autotune.views import listing, repository
 from tests.support.every_command import COMMANDS, Ended, Surroundings, run
 
 DEEP = 100_000
+SEAL = Seal("mine", "s", "o", clang="19", gates="1", kernel="6.18")
 
 # --- what may be in a file's place ---
 
@@ -346,6 +350,45 @@ def test_a_strange_scheduler_of_ones_own_is_damaged(
     with pytest.raises(AutotuneError, match=r"is damaged|no generated scheduler"):
         custom.load("mine")
     assert custom.entries() == []
+
+
+@strange
+def test_a_strange_origin_and_strange_claims_of_ones_own_are_as_good_as_none(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    for name in (custom.ORIGIN, custom.CLAIMS, f"{custom.REPORTS}.json"):
+        make(tmp_path / name) if make is not link_to_a_fifo else fifo(tmp_path / name)
+    one = custom.Custom(tmp_path, None, None, origin.read(tmp_path))  # type: ignore[arg-type]
+    assert one.origin == origin.Origin()
+    proof = list(listing.proof(SEAL, custom.read_reports(one), width=80))
+    claims = list(repository._claims(custom.read_claims(one), width=80))
+    assert all(len(line) < 200 for line in (*proof, *claims))
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        [1, 2],
+        [{"gate": "load", "numbers": 5}],
+        [{"gate": "load", "took_s": "x"}],
+        [{"gate": "load", "findings": [3]}],
+        [{"gate": "behaviour", "numbers": {"loads": {"x": {"scheduler": {"tasks": [1]}}}}}],
+        [{}],
+    ],
+    ids=str,
+)
+def test_reports_of_gates_that_were_edited_are_said_to_be_unreadable(reports: list[Any]) -> None:
+    lines = list(listing.proof(SEAL, reports, width=80))
+    assert lines[-1] == "  What they measured cannot be read any more."
+
+
+@strange
+def test_a_strange_repository_is_no_project(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / ".git")
+    assert projects.project_of(str(tmp_path)) == ""
+    (tmp_path / "other/.git").mkdir(parents=True)
+    make(tmp_path / "other/.git/config")
+    assert projects.project_of(str(tmp_path / "other")) == ""
 
 
 @strange
