@@ -19,6 +19,8 @@ from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import ALPHA, Race
 from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
+pytestmark = pytest.mark.patient
+
 MANY, FEW = 1000, 150
 many_or_few = pytest.mark.parametrize(
     "sessions",

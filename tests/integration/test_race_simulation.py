@@ -16,6 +16,8 @@ import pytest
 from autotune.verdict.race import ALPHA
 from tests.support.race_simulation import EQUAL, SHAPES, World, one_better, simulate
 
+pytestmark = pytest.mark.patient
+
 MANY, FEW = 1000, 150
 
 many_or_few = pytest.mark.parametrize(
