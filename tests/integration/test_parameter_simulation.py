@@ -21,7 +21,7 @@ from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
 pytestmark = pytest.mark.patient
 
-MANY, FEW = 1000, 150
+MANY, FEW = 1000, 60
 many_or_few = pytest.mark.parametrize(
     "sessions",
     [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
