@@ -11,12 +11,16 @@ What always holds here:
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_command_name
+from typer.models import CommandInfo
 
 from autotune import __version__, errors, signals
 from autotune.commands import (
@@ -172,7 +176,24 @@ def main() -> None:
         program.start(sys.argv[0])
         open_standard_streams()
         _ignore_impossible_width()
-        app()
+        begun(sys.argv[1:])()
+
+
+def begun(words: Sequence[str]) -> typer.Typer:
+    """Return the program with no other command than the one that the words begin with, where they begin with one: Typer
+    looks at the parameters of all that it is given, which takes 50 ms of CPU time for all of ours."""
+    name = next((word for word in words if word != "--debug"), "")
+    commands = [one for one in app.registered_commands if _name_of(one) == name]
+    groups = [one for one in app.registered_groups if one.name == name]
+    if not (commands or groups) or completion.VARIABLE in os.environ:
+        return app
+    found = copy.copy(app)
+    found.registered_commands, found.registered_groups = commands, groups
+    return found
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or get_command_name(getattr(command.callback, "__name__", ""))
 
 
 def _ignore_impossible_width() -> None:

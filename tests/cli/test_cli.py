@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 import autotune
+from autotune import cli
 from autotune.commands import requirements
 from autotune.errors import AttachError, MachineLost, NoMachineError, WorkloadError
 from autotune.machine import select
@@ -684,3 +686,19 @@ def test_a_reader_that_leaves_ends_the_session_quietly() -> None:
     assert done.stdout.splitlines()[-1] == "1"
     assert done.stderr == ""
     assert Path("given-back").exists()
+
+
+def test_a_command_is_the_same_where_the_others_are_left_out() -> None:
+    whole: Any = get_command(cli.app)
+    assert len(whole.commands) > 15
+    for name, command in whole.commands.items():
+        alone: Any = get_command(cli.begun([name, "--option"]))
+        assert list(alone.commands) == [name]
+        assert [one.name for one in alone.commands[name].params] == [one.name for one in command.params]
+        assert list(getattr(alone.commands[name], "commands", ())) == list(getattr(command, "commands", ()))
+
+
+@pytest.mark.parametrize("words", [[], ["--help", "cc"], ["-h"], ["nonsense"], ["--version"], ["--debug"]])
+def test_without_a_command_first_all_are_there(words: list[str]) -> None:
+    assert cli.begun(words) is cli.app
+    assert cli.begun(["--debug", "cc"]) is not cli.app

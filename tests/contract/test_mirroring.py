@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,7 +52,8 @@ def _mirrors(path: Path, place: Path) -> bool:
 # --- what imports what -------------------------------------------------------------------------------------
 
 
-def imports(path: Path, top: Path) -> set[str]:
+@functools.cache
+def imports(path: Path, top: Path) -> frozenset[str]:
     """Dotted names that a file imports, itself or in a program that it holds as text."""
     package = path.relative_to(top).parts[:-1]
     found: set[str] = set()
@@ -64,7 +66,7 @@ def imports(path: Path, top: Path) -> set[str]:
             found.update((base, *(f"{base}.{alias.name}" for alias in node.names)))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.update(imports_in_text(node.value))
-    return found
+    return frozenset(found)
 
 
 def imports_in_text(text: str) -> Iterator[str]:

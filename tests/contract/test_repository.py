@@ -84,8 +84,8 @@ def test_scripts_are_executable_and_parse(name: str) -> None:
     assert subprocess.run(["bash", "-n", str(TOP / name)], check=False).returncode == 0
 
 
-def test_scripts_test_looks_for_the_tests_in_a_micro_vm_where_they_are() -> None:
-    """Elsewhere they would never run: that phase collects these places only."""
+def test_scripts_test_looks_for_the_tests_of_each_phase_where_they_are() -> None:
+    """Elsewhere they would never run: most phases collect their places only."""
     text = (TOP / "scripts/test").read_text()
     places = [TOP / name for line in re.findall(r'^in_vm\+?="(.*)"$', text, re.M) for name in line.split()]
     assert all(place.exists() for place in places)
@@ -93,5 +93,6 @@ def test_scripts_test_looks_for_the_tests_in_a_micro_vm_where_they_are() -> None
     marked = [path for path, source in tests.items() if "mark.vm" in source]
     assert len(marked) > 10
     assert [path for path in marked if not any(path.is_relative_to(place) for place in places)] == []
-    alone = [path for path, source in tests.items() if "mark.alone" in source]
-    assert {path.parent for path in alone} == {TOP / "tests/vm"}
+    for mark, place in (("alone", "tests/vm"), ("patient", "tests/integration")):
+        assert f"testpaths={place} " in text
+        assert {path.parent for path, source in tests.items() if f"mark.{mark}" in source} == {TOP / place}

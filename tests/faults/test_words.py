@@ -261,6 +261,7 @@ def texts_of_errors() -> Iterator[tuple[str, str]]:
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", last.value
 
 
+@pytest.mark.slow
 def test_no_error_of_the_package_brings_its_own_full_stop() -> None:
     found = dict(texts_of_errors())
     assert len(found) > 100

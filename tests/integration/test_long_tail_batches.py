@@ -21,6 +21,11 @@ from tests.support.counted_jobs import CountedJob, run_counted
 
 SMALL = Shape(scale=0.3)
 FEW = Shape(jobs=5, long=3.0, scale=0.05)
+SLOW = "video_transcode"
+"""To start ffmpeg alone takes long."""
+each_kind = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == SLOW else []) for name in KINDS]
+)
 
 
 def needing(name: str) -> list[str]:
@@ -63,7 +68,7 @@ def test_a_batch_is_forty_processes_and_the_last_takes_long(name: str, tmp_path:
     assert contents(batch.directory) == before
 
 
-@pytest.mark.parametrize("name", KINDS)
+@each_kind
 def test_the_jobs_leave_results(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
 
@@ -75,7 +80,7 @@ def test_the_jobs_leave_results(name: str, tmp_path: Path) -> None:
         assert len(results) >= (2 if name == "ctest_suite" else 5)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@each_kind
 def test_a_batch_fails_when_one_of_its_jobs_does(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
     lost = batch.directory / batch.jobs[1].name
@@ -85,7 +90,7 @@ def test_a_batch_fails_when_one_of_its_jobs_does(name: str, tmp_path: Path) -> N
         run_counted(batch, tmp_path)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@each_kind
 def test_the_long_job_alone_gets_the_niceness(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
 
@@ -125,7 +130,7 @@ def working_in(directory: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("name", KINDS)
+@each_kind
 def test_a_batch_is_the_same_every_time(name: str, tmp_path: Path) -> None:
     one, other = made(name, FEW, tmp_path / "one"), made(name, FEW, tmp_path / "other")
 

@@ -19,7 +19,9 @@ from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import ALPHA, Race
 from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
-MANY, FEW = 1000, 150
+pytestmark = pytest.mark.patient
+
+MANY, FEW = 1000, 60
 many_or_few = pytest.mark.parametrize(
     "sessions",
     [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],

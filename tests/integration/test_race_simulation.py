@@ -16,11 +16,14 @@ import pytest
 from autotune.verdict.race import ALPHA
 from tests.support.race_simulation import EQUAL, SHAPES, World, one_better, simulate
 
-MANY, FEW = 1000, 150
+pytestmark = pytest.mark.patient
+
+MANY, FEW, FEWER = 1000, 150, 60
+"""Sessions: of the slow tests, of those with dearer statistics, and of the fast subset."""
 
 many_or_few = pytest.mark.parametrize(
     "sessions",
-    [pytest.param(FEW, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
+    [pytest.param(FEWER, marks=pytest.mark.few, id="few"), pytest.param(MANY, marks=pytest.mark.slow, id="many")],
 )
 
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, stdin: str | None = None) -> Any:
-    return CliRunner().invoke(cli.app, list(arguments), input=stdin)
+    return CliRunner().invoke(cli.begun(arguments), list(arguments), input=stdin)
 
 
 def error_of(result: Any) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def test_what_leaves_has_no_character_that_moves_or_hides(data: Any) -> None:
         assert not [c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs")]
 
 
+@pytest.mark.slow
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from("aä\U0001f600"))
 @settings(max_examples=30, deadline=None)
 def test_what_leaves_is_within_the_bound(width: int, rows: int, character: str) -> None:

@@ -32,6 +32,7 @@ def large(key: str = "x" * 160) -> Profile:
     return sessions.profile(wall_s=1e5, chain=links, groups=groups, waits=waits, tasks=10**6, wait_s=1e9)
 
 
+@pytest.mark.slow
 @given(TEXTS, st.booleans())
 def test_it_is_less_than_600_tokens_however_large_the_profile(key: str, is_time: bool) -> None:
     text = "\n".join(activity.lines(large(key), is_time=is_time))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from autotune.records import Candidate
 from autotune.report import commands, html
 from autotune.report.text import shell_word
@@ -54,6 +56,7 @@ def test_odd_numbers_are_drawn() -> None:
     assert "nan" not in html.page(sessions.session(results=(wide,), trials=odd, metric="x")).partition("<main>")[2]
 
 
+@pytest.mark.slow
 def test_the_largest_session_stays_below_one_megabyte() -> None:
     candidates = [Candidate(f"scx_{number}", (("slice_us", number),)) for number in range(60)]
     rows = tuple(

@@ -34,6 +34,7 @@ def test_there_are_enough_questions_and_their_answers_exist() -> None:
     assert all(one.right and one.right <= names for one in (*KNOWN, *BLIND))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not vectors.available(), reason="the extra `search` is not installed")
 def test_by_words_and_meaning_82_of_100_have_a_right_one_first_and_92_among_three() -> None:
     known, blind = answered(KNOWN), answered(BLIND)
