@@ -154,8 +154,12 @@ class Door:
             )
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return self._by_calling_again(params, text)
-        with anyio.fail_after(ANSWER_WITHIN_S):
+        answer = None
+        with anyio.move_on_after(ANSWER_WITHIN_S):
             answer = await ctx.session.elicit_form(text, _FORM, ctx.request_id)
+        if answer is None:
+            within = f"{ANSWER_WITHIN_S / 60:.0f} minutes"
+            raise UsageError(f"the person at the client did not answer within {within}", hint="call again")
         _require_accepted(answer)
         return None
 

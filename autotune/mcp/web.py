@@ -78,7 +78,9 @@ def token_of(file: Path | None, environ: Mapping[str, str]) -> str | None:
     if file is None and TOKEN not in environ:
         return None
     try:
-        token = (environ[TOKEN] if file is None else reading.data(file, check=_require_private).decode()).strip()
+        token = (
+            environ[TOKEN] if file is None else reading.data(file, check=_require_private).decode("utf-8-sig")
+        ).strip()
     except (OSError, ValueError) as error:
         raise UsageError(f"--token-file cannot be read: {getattr(error, 'strerror', error)}") from None
     if not TOKENS.fullmatch(token):

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from mcp.shared.exceptions import MCPError
 
+from autotune.mcp import server
 from autotune.mcp.jobs import Allowance
 from autotune.tools import toolbox
 from tests.support.mcp_client import MODES, AtTheClient, connected, data, refusal, run
@@ -112,6 +114,26 @@ def test_what_is_declined_or_cannot_be_asked_is_not_done(tmp_path: Path, mode: s
             assert "did not agree" in refusal(await client.call_tool("tuning_start", TUNE))
         async with connected(tmp_path, mode=mode) as client:
             assert "--allow-run" in refusal(await client.call_tool("tuning_start", TUNE))
+            assert "none yet" in refusal(await client.call_tool("tuning_status", {"id": "tune-1"}))
+
+    run(work)
+
+
+def test_a_question_that_nobody_answers_is_no_consent_and_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(AtTheClient):
+        async def answer(self, context: Any, params: Any) -> Any:
+            del context, params
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(server, "ANSWER_WITHIN_S", 0.2)
+
+    async def work() -> None:
+        async with connected(tmp_path, mode="legacy", asked=Away()) as client:
+            answer = refusal(await client.call_tool("tuning_start", TUNE))
+            assert "did not answer within" in answer
+            assert "bug" not in answer
             assert "none yet" in refusal(await client.call_tool("tuning_status", {"id": "tune-1"}))
 
     run(work)

@@ -108,6 +108,8 @@ def test_the_token_comes_from_the_file_or_the_environment(tmp_path: Path) -> Non
     (tmp_path / "token").chmod(0o640)
     assert web.token_of(None, {}) is None
     assert web.token_of(None, {web.TOKEN: TOKEN}) == web.token_of(tmp_path / "token", {}) == TOKEN
+    (tmp_path / "token").write_bytes(b"\xef\xbb\xbf" + TOKEN.encode() + b"\r\n")
+    assert web.token_of(tmp_path / "token", {}) == TOKEN
     for wrong in ("short", "x" * 2000, "two words, of letters enough", "\u00fcber" * 8, ""):
         with pytest.raises(UsageError, match="16"):
             web.token_of(None, {web.TOKEN: wrong})
