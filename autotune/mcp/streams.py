@@ -4,6 +4,7 @@
 What always holds here:
 - nothing else in this process, and no child of it, can write to the wire: descriptor 1 becomes that of standard error;
 - a line has a bound, so that a client cannot fill the memory, and what has no lines at all (/dev/zero) is an error;
+- a client that does not read what it asked for is not read from for ever: answers would fill the memory;
 - a line that is no message is answered, so that nobody waits for its answer: with its number where it begins with it;
 - a client that is gone is a BrokenPipeError or the end of the input; what else fails is an error about the stream;
 - whoever reads or writes can be cancelled, so that SIGTERM ends the server also while a client is silent.
@@ -28,6 +29,9 @@ from autotune.errors import AutotuneError, UsageError
 MOST_LINE_BYTES = 4 << 20
 MOST_SKIPPED_BYTES = 64 << 20
 """Of one line. No client sends that; an endless file does."""
+MOST_AHEAD, MOST_AHEAD_BYTES = 500, 16 << 20
+"""Messages, and bytes of them, that are taken while nobody reads an answer. A client that writes all it has to ask
+before it reads has as much room."""
 _PIECE_BYTES = 1 << 16
 _PIPE_BYTES = 4096
 """A pipe that is ready takes as many without blocking (PIPE_BUF)."""
@@ -62,14 +66,26 @@ class Incoming:
         self._fd = fd
         self._outgoing = outgoing
         self._waits = _can_be_waited_for(fd)
+        self._ahead = self._ahead_bytes = 0
 
     async def __aiter__(self) -> AsyncIterator[str]:
         async for line in self._lines():
+            await self._not_far_ahead(len(line))
             problem = _problem(line)
             if problem is None:
                 yield line.decode("utf-8", "replace")
             else:
                 await self._outgoing.write(_refusal(line, problem))
+
+    async def _not_far_ahead(self, taken_bytes: int) -> None:
+        """Count what is taken while an answer waits for its reader, and wait too once that is much."""
+        if not self._outgoing.is_stuck:
+            self._ahead = self._ahead_bytes = 0
+            return
+        self._ahead += 1
+        self._ahead_bytes += taken_bytes
+        if self._ahead > MOST_AHEAD or self._ahead_bytes > MOST_AHEAD_BYTES:
+            await self._outgoing.moved()
 
     async def _lines(self) -> AsyncIterator[bytes]:
         """Yield lines that are not empty, without the byte order mark of the first; of one beyond the bound, more than
@@ -113,13 +129,24 @@ class Outgoing:
         self._waits = _can_be_waited_for(fd)
         self._whole = anyio.Lock()
         """No line may come within another."""
+        self._read = anyio.Event()
+        self.is_stuck = False
+        """Whether a line waits for somebody to read it."""
+
+    async def moved(self) -> None:
+        """Wait until something more of what waits is read."""
+        await self._read.wait()
 
     async def write(self, text: str) -> None:
         data = memoryview(text.encode("utf-8", "replace"))
         async with self._whole:
             while data:
                 if self._waits:
+                    self.is_stuck = True
                     await anyio.wait_writable(self._fd)
+                    self.is_stuck = False
+                    self._read.set()
+                    self._read = anyio.Event()
                 data = data[self._written(data[:_PIPE_BYTES]) :]
 
     def _written(self, data: memoryview) -> int:
