@@ -130,7 +130,7 @@ def room_for(runs: int) -> list[tuple[float, float]]:
     return [(run_s, budget_s) for run_s, budget_s in every if budget_s >= (BASELINE_RUNS_IN_ALL + runs) * run_s]
 
 
-@pytest.mark.parametrize("names", [["a"], SIX], ids=["one", "six"])
+@pytest.mark.parametrize("names", [pytest.param(["a"], id="one"), pytest.param(SIX, id="six", marks=pytest.mark.slow)])
 def test_whenever_a_baseline_and_six_runs_fit_a_candidate_is_tried(names: list[str]) -> None:
     for run_s, budget_s in room_for(6):
         done = timed_session(run_s, budget_s, names)
@@ -139,6 +139,7 @@ def test_whenever_a_baseline_and_six_runs_fit_a_candidate_is_tried(names: list[s
         assert done.winner is None, (run_s, budget_s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", ["a", "c", "f"])
 def test_a_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit(fast: str) -> None:
     for run_s, budget_s in room_for(15):

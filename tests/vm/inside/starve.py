@@ -79,36 +79,22 @@ def hog(report_fd: int, seconds: float) -> None:
     os.write(report_fd, json.dumps([time.process_time(), longest_s]).encode() + b"\n")
 
 
-class Gate:
-    """Holds children until all are there: to fork the last of sixty beside the others takes longer than is measured."""
-
-    def __init__(self) -> None:
-        self._waited_for, self._kept = os.pipe()
-
-    def start(self, body: Callable[[], None]) -> int:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                os.close(self._kept)
-                os.read(self._waited_for, 1)
-                body()
-            finally:
-                os._exit(0)
-        return pid
-
-    def open(self) -> None:
-        os.close(self._kept)
-        os.close(self._waited_for)
+def start(body: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            body()
+        finally:
+            os._exit(0)
+    return pid
 
 
 def beside(load: str, seconds: float) -> list[tuple[float, float]]:
     """CPU time and longest wait of each hog."""
     body, count = LOADS[load]
-    gate = Gate()
-    others = [gate.start(body) for _ in range(count)]
+    others = [start(body) for _ in range(count)]
     read_fd, write_fd = os.pipe()
-    hogs = [gate.start(lambda: hog(write_fd, seconds)) for _ in range(2)]
-    gate.open()
+    hogs = [start(lambda: hog(write_fd, seconds)) for _ in range(2)]
     for pid in hogs:
         os.waitpid(pid, 0)
     for pid in others:  # all of them before the first is waited for: the rest would keep that from dying
