@@ -209,7 +209,7 @@ def app():
         Fails()
         Interrupted()
         while True: time.sleep(0.01)
-cli.app = app
+cli.begun = lambda words: app
 try: cli.main()
 except KeyboardInterrupt: print("interrupted")
 """

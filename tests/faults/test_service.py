@@ -260,10 +260,12 @@ def by_own_server(program: Program, *steps: Step, planner: str, around: dict[str
     return program.run(*steps, arguments=arguments, **environ)
 
 
+ENCRYPTED = "https://127.0.0.1:9/v1"
+"""Proxies and certificates are for such an address alone: what is not encrypted goes straight to its server."""
 OWN_UNREACHABLE = {
     "an address where nobody is": ({"--model-url": f"{NOBODY}/v1"}, "--model-url"),
-    "a proxy of another kind": ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY"),
-    "certificates that are gone": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE"),
+    "a proxy of another kind": ({"--model-url": ENCRYPTED, "ALL_PROXY": "socks5://127.0.0.1:9"}, "ALL_PROXY"),
+    "certificates that are gone": ({"--model-url": ENCRYPTED, "SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE"),
 }
 
 

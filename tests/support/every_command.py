@@ -111,7 +111,10 @@ class Surroundings:
 
 
 def run(argv: Sequence[str], where: Surroundings) -> Ended:
-    """Run the program in a child of the server."""
+    """Run the program in a child of the server. A test that ends all descendants of its own has ended that one too:
+    another is started."""
+    if _server().poll() is not None:
+        _server.cache_clear()
     server = _server()
     assert server.stdin is not None
     assert server.stdout is not None
