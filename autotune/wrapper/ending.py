@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import select
 import struct
+import time
 
+LOOKS, LOOK_EVERY_S = 10, 0.02
 _INFO = struct.Struct("QQ12I")
 """struct pidfd_info of <linux/pidfd.h> in its first version; the last number is the exit code."""
 _GET_INFO = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11
@@ -26,13 +28,19 @@ def is_over(pidfd: int, within_s: float) -> bool:
 
 
 def status(pidfd: int, pid: int) -> int | None:
-    """Return the exit code of a process that is over, -N when signal N ended it; None where nobody tells."""
-    code = _told(pidfd)
-    if code is None:
-        shown = _shown(pid)
-        code = _told(pidfd)  # where it is told now, the number may have been another's when it was shown
-        code = shown if code is None else code
-    return None if code is None else os.waitstatus_to_exitcode(code)
+    """Return the exit code of a process that is over, -N when signal N ended it; None where nobody tells. While its
+    parent waits for it, it is shown no longer and not told yet, for a moment."""
+    for left in reversed(range(LOOKS)):
+        code = _told(pidfd)
+        if code is None:
+            shown = _shown(pid)
+            code = _told(pidfd)  # where it is told now, the number may have been another's when it was shown
+            code = shown if code is None else code
+        if code is not None:
+            return os.waitstatus_to_exitcode(code)
+        if left:
+            time.sleep(LOOK_EVERY_S)
+    return None
 
 
 def _told(pidfd: int) -> int | None:

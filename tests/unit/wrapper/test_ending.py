@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 
 import pytest
 
@@ -29,6 +30,20 @@ def test_its_exit_code_or_its_signal_is_known(how: str, status: int, is_reaped: 
         os.close(pidfd)
         if not is_reaped:
             os.waitpid(pid, 0)
+
+
+@pytest.mark.skipif(not TELLS, reason="needs Linux 6.15")
+def test_it_is_known_at_any_moment_of_its_parents_waiting() -> None:
+    """Between the two ways in which the kernel shows it lies a moment in which it shows neither."""
+    for _ in range(100):
+        pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], os.environ)
+        pidfd = os.pidfd_open(pid)
+        parent = threading.Thread(target=os.waitpid, args=(pid, 0))
+        parent.start()
+        assert ending.is_over(pidfd, 30.0)
+        assert ending.status(pidfd, pid) == 7
+        parent.join()
+        os.close(pidfd)
 
 
 def test_one_that_runs_is_not_over() -> None:
