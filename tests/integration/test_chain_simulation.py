@@ -19,8 +19,6 @@ from autotune.records import BASELINE
 from autotune.verdict.chain import Remainder
 from autotune.verdict.race import ALPHA, Race
 
-pytestmark = pytest.mark.patient
-
 MANY, FEW = 1000, 100
 CONTINUATIONS = 5
 EQUAL = dict.fromkeys("abcdef", 1.0)

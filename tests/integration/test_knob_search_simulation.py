@@ -29,7 +29,7 @@ from autotune.verdict.race import Race
 from autotune.verdict.stats import student_t_quantile
 from tests.support.sessions import a_situation, machine, result
 
-pytestmark = [pytest.mark.slow, pytest.mark.patient]
+pytestmark = pytest.mark.slow
 
 Kind = Literal["each by itself", "together", "two of five", "ejected"]
 SEEDS = range(7000, 7015)

@@ -19,8 +19,6 @@ from autotune.verdict.confirm import LEAST_PAIRS
 from autotune.verdict.race import ALPHA, Race
 from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
-pytestmark = pytest.mark.patient
-
 MANY, FEW = 1000, 60
 many_or_few = pytest.mark.parametrize(
     "sessions",

@@ -16,8 +16,6 @@ import pytest
 from autotune.verdict.race import ALPHA
 from tests.support.race_simulation import EQUAL, SHAPES, World, one_better, simulate
 
-pytestmark = pytest.mark.patient
-
 MANY, FEW, FEWER = 1000, 150, 60
 """Sessions: of the slow tests, of those with dearer statistics, and of the fast subset."""
 

@@ -13,7 +13,7 @@ from autotune.redact import Redactor
 from tests.support.build_logs import logs
 from tests.support.secret_corpus import AFTER_TOKEN, ALONE, NAMED, VENDORS, of, values
 
-pytestmark = [pytest.mark.slow, pytest.mark.patient]
+pytestmark = pytest.mark.slow
 
 NOBODY = Redactor({})
 MOST_MISSED = 0.02
