@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,9 @@ from autotune.commands.printing import print_lines
 from autotune.commands.workloads import current_directory
 from autotune.errors import UsageError
 
-CLIENTS = ("claude", "claude-desktop", "cursor", "vscode")
+if TYPE_CHECKING:
+    from autotune.mcp.web import Address
+
 EXAMPLES = """Examples:
 
   autotune mcp --print-config claude
@@ -26,6 +28,13 @@ AT_TERMINAL = (
     "autotune: waiting for an AI client on standard input, where you are. Ctrl-D ends; "
     "'autotune mcp --print-config claude' shows how a client starts it."
 )
+
+
+def _clients(incomplete: str) -> list[str]:
+    """Complete the name of a client."""
+    from autotune.mcp import clients
+
+    return completion.values(*clients.CLIENTS)(incomplete)
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +72,7 @@ def _mcp(
         typer.Option(
             "--print-config",
             metavar="CLIENT",
-            autocompletion=completion.values(*CLIENTS),
+            autocompletion=_clients,
             help="Print what to paste into claude, claude-desktop, cursor or vscode, and exit.",
         ),
     ] = None,
@@ -76,24 +85,32 @@ def _mcp(
         _print_config(print_config)
         return
     _require_package()
-    from autotune import config
-    from autotune.mcp import serving, web
+    from autotune.mcp import serving
     from autotune.mcp.jobs import Allowance
     from autotune.mcp.questions import Effect
 
-    if token_file is not None and http is None:
-        raise UsageError("--token-file is for --http", hint="leave it out, or give --http 127.0.0.1:8765")
-    config.refuse_unknown_variables(os.environ)  # a misspelt token would leave the server open
     allowed: set[Effect] = set()
     allowed |= {"run"} if allow_run else set()
     allowed |= {"switch"} if allow_switch else set()
-    address = None if http is None else web.address_of(http, web.token_of(token_file, os.environ))
-    os.environ.pop(web.TOKEN, None)  # no command that runs here may read it
+    address = _address(http, token_file)
     allowance = Allowance(max_sessions, _seconds(max_time))
     if http is None and sys.stdin.isatty():
         print(AT_TERMINAL, file=sys.stderr, flush=True)
     serving.run(serving.ServerOptions(current_directory(), allowance, frozenset(allowed), address))
     serving.leave()
+
+
+def _address(http: str | None, token_file: Path | None) -> Address | None:
+    """Return where to listen for HTTP, with the token, which is taken out of the environment. Raises UsageError."""
+    from autotune import config
+    from autotune.mcp import web
+
+    if token_file is not None and http is None:
+        raise UsageError("--token-file is for --http", hint="leave it out, or give --http 127.0.0.1:8765")
+    config.refuse_unknown_variables(os.environ)  # a misspelt token would leave the server open
+    address = None if http is None else web.address_of(http, web.token_of(token_file, os.environ))
+    os.environ.pop(web.TOKEN, None)  # no command that runs here may read it
+    return address
 
 
 def _print_config(client: str) -> None:

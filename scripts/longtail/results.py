@@ -40,13 +40,9 @@ class Lengths:
     least_s: float
     last_start_s: float
 
-    def shares(self, cpus: int) -> float:
-        """Return the bound in even shares of the work: 1 where the work can be shared evenly, else more."""
-        return max(1.0, self.least_s / (self.work_s / cpus)) if self.work_s > 0.0 else 1.0
-
-    def shares_by_chain(self, cpus: int) -> float:
-        """Return the same for the looser bound, which does not ask when work can begin."""
-        return max(1.0, self.chain_s / (self.work_s / cpus)) if self.work_s > 0.0 else 1.0
+    def shares(self, bound_s: float, cpus: int) -> float:
+        """Return a bound in even shares of the work: 1 where the work can be shared evenly, else more."""
+        return max(1.0, bound_s / (self.work_s / cpus)) if self.work_s > 0.0 else 1.0
 
     @property
     def ratio(self) -> float:
@@ -85,8 +81,8 @@ def rows(
     ran = {name: runs for name, runs in by_scheduler.items() if runs}
     if baseline not in ran:
         raise ValueError(f"{batch}: {baseline} did not run")
-    over = _over(ran, cpus, took.shares(cpus))
-    over_chain = _over(ran, cpus, took.shares_by_chain(cpus))
+    over = _over(ran, cpus, took.shares(took.least_s, cpus))
+    over_chain = _over(ran, cpus, took.shares(took.chain_s, cpus))  # whenever the work can begin
     wall_s = {name: statistics.median(one.wall_s for one in runs) for name, runs in ran.items()}
     return [
         Row(

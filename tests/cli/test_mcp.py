@@ -20,7 +20,7 @@ from tests.support.person import at_terminal
 TOKEN = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.mark.parametrize("client", commands.CLIENTS)
+@pytest.mark.parametrize("client", clients.CLIENTS)
 def test_what_to_paste_is_printed(client: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/a/place/autotune/__main__.py"])  # as 'python -m autotune' has it
     monkeypatch.setattr(trust, "find_program", lambda _name: None)
@@ -32,7 +32,8 @@ def test_what_to_paste_is_printed(client: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_client_that_is_known_is_completed() -> None:
-    assert list(clients.CLIENTS) == list(commands.CLIENTS)
+    assert commands._clients("") == list(clients.CLIENTS)
+    assert commands._clients("claude-") == ["claude-desktop"]
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from autotune import durable, trust
 from autotune.deadline import Deadline, unlimited
@@ -168,6 +168,10 @@ def guest_program() -> list[str]:
     return [python, "-S", "-E", "-I", os.path.realpath(guest.__file__), PORT]
 
 
+RanT = TypeVar("RanT", Run, Measurement, Watched)
+"""What comes of a command that is run inside."""
+
+
 class MicroVM:
     """A booted VM. Construction boots it; raises MachineLost when it does not come up within `boot_s`. A request that
     outlasts the `deadline` is given up: the VM is lost."""
@@ -260,28 +264,21 @@ class MicroVM:
         return str(self._headers) if self._headers else None
 
     def run(self, spec: RunSpec, on_output: OutputHandler | None = None) -> Run:
-        began_s = pace.now_s()
-        run = from_json(Run, self._ask_run("run", spec, on_output))
-        self._refuse_fast_clock(run.wall_s, pace.now_s() - began_s)
+        run = self._ask_run("run", Run, spec, on_output)
         if run.timed_out:
             self._refuse_pause()
         return run
 
     def measure(self, spec: RunSpec, ops: str | None, on_output: OutputHandler | None = None) -> Measurement:
-        began_s, around = pace.now_s(), surroundings.read()
-        answer = self._ask_run("measure", spec, on_output, ops=ops)
+        around = surroundings.read()
+        measured = self._ask_run("measure", Measurement, spec, on_output, ops=ops)
         seen = surroundings.between(around, surroundings.read())
         self._refuse_pause()
-        measured = from_json(Measurement, answer)
-        self._refuse_fast_clock(measured.run.wall_s, pace.now_s() - began_s)
         return replace(measured, surroundings=surroundings.with_guest(seen, measured.surroundings))
 
     def watch(self, spec: RunSpec, probe: ProbeSpec, on_output: OutputHandler | None = None) -> Watched:
-        began_s = pace.now_s()
-        answer = self._ask_run("watch", spec, on_output, probe=to_json(probe))
+        watched = self._ask_run("watch", Watched, spec, on_output, probe=to_json(probe))
         self._refuse_pause()
-        watched = from_json(Watched, answer)
-        self._refuse_fast_clock(watched.run.wall_s, pace.now_s() - began_s)
         return watched
 
     def fresh(self) -> None:
@@ -326,12 +323,20 @@ class MicroVM:
 
     # --- requests to the agent ---
 
-    def _ask_run(self, op: str, spec: RunSpec, on_output: OutputHandler | None, **fields: Any) -> Any:
+    def _ask_run(
+        self, op: str, kind: type[RanT], spec: RunSpec, on_output: OutputHandler | None, **fields: Any
+    ) -> RanT:
+        """Have a command run, and return what came of it. Raises MachineLost also when the clock inside is wrong."""
+        began_s = pace.now_s()
         own_s = math.inf if spec.timeout_s is None else spec.timeout_s
         limit_s = self._deadline.bound(own_s + self._options.run_margin_s, least_s=own_s + ENDING_S)
         spec = replace(spec, env=inherited.environment(spec.env, self._options.cpus))
         with self._nobody_blamed_for_pauses():
-            return self._request(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+            answer = self._request(op, timeout_s=limit_s, on_event=_to_output(on_output), spec=to_json(spec), **fields)
+        found = from_json(kind, answer)
+        run = found if isinstance(found, Run) else found.run
+        self._refuse_fast_clock(run.wall_s, pace.now_s() - began_s)
+        return found
 
     @contextlib.contextmanager
     def _nobody_blamed_for_pauses(self) -> Iterator[None]:

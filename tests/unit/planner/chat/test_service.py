@@ -5,7 +5,6 @@ reaches it."""
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -16,13 +15,10 @@ from autotune.planner.chat.endpoint import KEY, Endpoint
 from autotune.planner.chat.service import ChatService
 from tests.support.broken_answers import NO_ANSWERS
 from tests.support.chat_server import DONE, call, data, delta, finish
+from tests.support.failing_service import REQUEST, VERY_LATE_S, failure_of
 from tests.support.messages_server import Answer, Drip, ErrorEvent, Hang, Raw, Reset, Script, Status, Step, submit, text
 
 pytestmark = pytest.mark.slow
-
-REQUEST = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [text("hello")]}]}
-VERY_LATE_S = 60.0
-"""Keeps a test that hangs from hanging for ever; what is asked for is a fraction of a second."""
 
 
 def service_of(script: Script, **options: Any) -> ChatService:
@@ -31,19 +27,10 @@ def service_of(script: Script, **options: Any) -> ChatService:
 
 
 def fails(script: Script, *steps: Step, within_s: float = 30.0, **options: Any) -> PlannerError:
-    script.steps[:] = steps * 9
-    service = service_of(script, **options)
-    began = time.monotonic()
-    try:
-        with pytest.raises(PlannerError) as caught:
-            service.send(REQUEST, within_s)
-    finally:
-        service.close()
-    assert time.monotonic() - began < VERY_LATE_S
-    assert "offline" in caught.value.hint or "check" in caught.value.hint
-    assert "<html" not in caught.value.message.lower()
-    assert len(caught.value.message) < 500
-    return caught.value
+    error = failure_of(service_of(script, **options), script, steps, within_s)
+    assert "<html" not in error.message.lower()
+    assert len(error.message) < 500
+    return error
 
 
 # --- answers ---------------------------------------------------------------------------------------------

@@ -16,13 +16,10 @@ from autotune.planner import remote
 from autotune.planner.claude.credentials import Credentials
 from autotune.planner.claude.service import ClaudeService
 from tests.support.broken_answers import NO_ANSWERS, TALK
+from tests.support.failing_service import REQUEST, VERY_LATE_S, failure_of
 from tests.support.messages_server import PING, Answer, Drip, Script, Status, Step, beginning, submit, text
 
 pytestmark = pytest.mark.slow
-
-REQUEST = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [text("hello")]}]}
-VERY_LATE_S = 60.0
-"""Keeps a test that hangs from hanging for ever; what is asked for is a fraction of a second."""
 
 
 def service_of(script: Script, **options: Any) -> ClaudeService:
@@ -31,17 +28,7 @@ def service_of(script: Script, **options: Any) -> ClaudeService:
 
 
 def fails(script: Script, *steps: Step, within_s: float = 30.0, **options: Any) -> PlannerError:
-    script.steps[:] = steps * 9
-    service = service_of(script, **options)
-    began = time.monotonic()
-    try:
-        with pytest.raises(PlannerError) as caught:
-            service.send(REQUEST, within_s)
-    finally:
-        service.close()
-    assert time.monotonic() - began < VERY_LATE_S
-    assert "offline" in caught.value.hint or "check" in caught.value.hint
-    return caught.value
+    return failure_of(service_of(script, **options), script, steps, within_s)
 
 
 # --- answers that are none -------------------------------------------------------------------------------
