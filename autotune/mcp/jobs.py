@@ -19,6 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,10 @@ MOST_LINES = 200
 MOST_KEPT = 50
 STEPS = ((None, 45.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0))
 """How one is ended: its pipe is closed first, so that it restores the machine; and how long each step may take."""
+
+
+CLIENT: ContextVar[str | None] = ContextVar("client", default=None)
+"""The session of the client that calls, where it has one that it may close: over HTTP, by an older protocol."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Work:
     def __init__(self, name: str, kind: str, argv: Sequence[str], job: dict[str, Any]) -> None:
         self.name = name
         self.kind = kind
+        self.client = CLIENT.get()
         self.started_s = time.monotonic()
         self.step = "Starting"
         self.runs = 0
@@ -202,6 +208,12 @@ class Works:
         """Stop everything when no client was heard for so long: whoever started it has vanished."""
         if time.monotonic() - self._heard_s > silence_s:
             for one in list(self._all.values()):
+                one.stop()
+
+    def stop_of(self, client: str) -> None:
+        """Stop what a client started, which has closed its session."""
+        for one in list(self._all.values()):
+            if one.client == client:
                 one.stop()
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ import anyio.to_thread
 import mcp_types as types
 from mcp.server import Server
 from mcp.server.context import ServerRequestContext
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel
@@ -33,6 +34,7 @@ from autotune.frozen import dataclass
 from autotune.mcp import offers, shelf
 from autotune.mcp.answers import MOST_BYTES, safe
 from autotune.mcp.desk import Desk
+from autotune.mcp.jobs import CLIENT
 from autotune.mcp.questions import FLAGS, Effect, Tickets, question
 from autotune.tools.toolbox import checked
 
@@ -89,6 +91,7 @@ class Door:
     async def _call_tool(
         self, ctx: Ctx, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
+        CLIENT.set(_session_of(ctx))
         try:
             return await self._answered(ctx, params)
         except MCPError:
@@ -243,6 +246,10 @@ _FORM: dict[str, Any] = {"type": "object", "properties": {}}
 def _require_accepted(answer: Any) -> None:
     if not isinstance(answer, types.ElicitResult) or answer.action != "accept":
         raise UsageError("the person at the client did not agree", hint="do not ask for the same again")
+
+
+def _session_of(ctx: Ctx) -> str | None:
+    return None if ctx.request is None else ctx.request.headers.get(MCP_SESSION_ID_HEADER)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -94,7 +94,7 @@ async def _by_lines(door: Door, incoming: Any, outgoing: Any) -> None:
 async def _by_http(door: Door, desk: Desk, address: Address, listener: socket.socket) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(_watch_silence, desk)
-        await serve(door.server(), address, listener)
+        await serve(door.server(), address, listener, desk.works.stop_of)
         group.cancel_scope.cancel()
 
 

@@ -16,16 +16,18 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import anyio
 import uvicorn
 from mcp.server import Server
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from autotune import reading
 from autotune.errors import AutotuneError, UsageError
@@ -99,8 +101,8 @@ def _require_private(found: os.stat_result) -> None:
         )
 
 
-async def serve(server: Server[Any], address: Address, listener: socket.socket) -> None:
-    """Serve until cancelled."""
+async def serve(server: Server[Any], address: Address, listener: socket.socket, closed: Callable[[str], None]) -> None:
+    """Serve until cancelled. `closed` gets the session that a client has closed."""
     bound = Address(address.host, listener.getsockname()[1], address.token)
     security = TransportSecuritySettings(
         allowed_hosts=bound.names, allowed_origins=[f"http://{name}" for name in bound.names]
@@ -113,7 +115,7 @@ async def serve(server: Server[Any], address: Address, listener: socket.socket) 
         max_sessions=MOST_CLIENTS,
     )
     config = uvicorn.Config(
-        Guarded(app, bound),
+        Guarded(app, bound, closed),
         http=peers.OursOnly if address.token is None else peers.Bounded,
         log_config=None,
         access_log=False,
@@ -174,18 +176,32 @@ def listening(address: Address) -> socket.socket:
 
 
 class Guarded:
-    """Answers only who has the token, where there is one; without one, who connects was looked at by then (`peers`)."""
+    """Answers only who has the token, where there is one; without one, who connects was looked at by then (`peers`).
+    Tells `closed` which session was closed."""
 
-    def __init__(self, app: ASGIApp, address: Address) -> None:
+    def __init__(self, app: ASGIApp, address: Address, closed: Callable[[str], None]) -> None:
         self._app = app
         self._address = address
+        self._closed = closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self._may(scope):
             await PlainTextResponse("not allowed", 401, {"connection": "close"})(scope, receive, send)
             return
-        if scope["type"] != "websocket":
+        if scope["type"] == "http" and scope["method"] == "DELETE":
+            await self._app(scope, receive, self._noticing(scope, send))
+        elif scope["type"] != "websocket":
             await self._app(scope, receive, send)
+
+    def _noticing(self, scope: Scope, send: Send) -> Send:
+        session = dict(scope["headers"]).get(MCP_SESSION_ID_HEADER.encode(), b"").decode("latin-1")
+
+        async def noticing(message: Message) -> None:
+            await send(message)
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.OK:
+                self._closed(session)
+
+        return noticing
 
     def _may(self, scope: Scope) -> bool:
         token = self._address.token

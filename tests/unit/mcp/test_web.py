@@ -67,6 +67,29 @@ def test_clients_of_this_user_are_served_and_web_pages_are_not(tmp_path: Path) -
     stranger.close()
 
 
+@pytest.mark.slow
+def test_what_a_client_started_ends_when_it_closes_its_session(tmp_path: Path) -> None:
+    async def start(client: Client) -> str:
+        return str(data(await client.call_tool("tuning_start", {"workload": {"command": "sleep 1"}}))["id"])
+
+    async def work(url: str) -> None:
+        async with Client(url, mode="legacy") as watcher:
+            async with Client(url, mode="legacy") as starter:
+                name = await start(starter)
+                async with Client(url, mode="legacy") as another:
+                    seen = data(await another.call_tool("tuning_status", {"id": name}))
+                assert seen["status"] == "running"
+                seen = data(await watcher.call_tool("tuning_status", {"id": name, "wait_s": 1}))
+                assert seen["status"] == "running", "ended with the session of another"
+            seen = data(await watcher.call_tool("tuning_status", {"id": name, "wait_s": 25}))
+            assert seen["status"] not in ("running", "stopping")
+            assert (tmp_path / "ended").exists()
+            assert await start(watcher) != name
+
+    with served(tmp_path) as url:
+        anyio.run(work, url)
+
+
 def connected(url: str) -> socket.socket:
     """A client that sends what is no request, and stays: it does not keep the server from its end."""
     host, port = url.split("/")[2].split(":")
