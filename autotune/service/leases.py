@@ -73,6 +73,14 @@ class Resolver:
         return AttachError(f"the scheduler could not be prepared: {what}", hint="run again", stage=protocol.STAGE)
 
 
+class Usual:
+    """What was attached last in this service: the next lease starts its holder for it before a scheduler is named, and
+    beside the helper that finds it, since each takes a while to start."""
+
+    def __init__(self) -> None:
+        self.found: Resolved | None = None
+
+
 class ClientLease:
     """The lease of one connection. `answer` gets what comes of each request, `over` is called when everything is
     detached after `close`. `finder` makes what finds schedulers, `holding` the holder's client."""
@@ -82,11 +90,13 @@ class ClientLease:
         answer: Answer,
         over: Callable[[], None],
         *,
+        usual: Usual | None = None,
         finder: Callable[[], Finder] = Resolver,
         holding: Callable[..., HolderClient] = HolderClient,
     ) -> None:
         self._answer = answer
         self._over = over
+        self._usual = usual or Usual()
         self._finder = finder
         self._find: Finder | None = None
         self._holding = holding
@@ -129,6 +139,7 @@ class ClientLease:
 
     def _run(self) -> None:
         self._find_anew()
+        self._hold_early()
         while (one := self._waiting.get()) is not None and not self._closing.is_set():
             number, request = one
             try:
@@ -145,6 +156,12 @@ class ClientLease:
         """Start what finds schedulers, before it is needed; the next request says why that failed."""
         with contextlib.suppress(AutotuneError):
             self._find = self._finder()
+
+    def _hold_early(self) -> None:
+        """Start the holder that will probably do; another one takes its place where it does not."""
+        if self._usual.found is not None:
+            with contextlib.suppress(AutotuneError):
+                self._ready(self._usual.found.libbpf)
 
     def _found(self, request: Mapping[str, Any]) -> Resolved:
         """Find what is asked for. A helper that failed is replaced for the next request."""
@@ -170,7 +187,7 @@ class ClientLease:
     def _attach(self, request: Mapping[str, Any]) -> Any:
         self._lapsed = ""
         asked_s = protocol.seconds(request, "lease_s", least_s=LEAST_LEASE_S, most_s=MOST_LEASE_S, default_s=LEASE_S)
-        found = self._found(request)
+        found = self._usual.found = self._found(request)
         attachment = self._ready(found.libbpf).attach(found.spec)
         self.silence_s = min(asked_s, GENERATED_LEASE_S) if found.spec.generated else asked_s
         return to_json(attachment)

@@ -29,7 +29,7 @@ from autotune.errors import AutotuneError, BusyError, PrivilegeError, as_ours
 from autotune.service import leases, peers, protocol
 from autotune.service.connection import ClientGone, Connection
 from autotune.service.jobs import Job, JobQueue
-from autotune.service.leases import ClientLease
+from autotune.service.leases import ClientLease, Usual
 from autotune.service.listing import details, line
 from autotune.service.peers import Gate, PeerProcess
 from autotune.service.running import JobProcess, account_name
@@ -53,13 +53,13 @@ class Server:
         jobs: JobQueue,
         gate: Gate,
         *,
-        lease: Callable[..., ClientLease] = ClientLease,
+        lease: Callable[..., ClientLease] | None = None,
     ) -> None:
         listening.setblocking(False)
         self._listening = listening
         self._jobs = jobs
         self._gate = gate
-        self._make_lease = lease
+        self._make_lease = lease or functools.partial(ClientLease, usual=Usual())
         self._selector = selectors.DefaultSelector()
         self._connections: dict[int, Connection] = {}
         self._process: JobProcess | None = None

@@ -16,8 +16,9 @@ from autotune.errors import AutotuneError, UsageError
 from autotune.records import AttachSpec
 from autotune.schedext.holding.client import HolderClient
 from autotune.service import leases
-from autotune.service.leases import ClientLease, Resolved
+from autotune.service.leases import ClientLease, Resolved, Usual
 from tests.support import scripted_holder
+from tests.support.waiting import wait_until
 
 SPEC = AttachSpec("at_test")
 Heard = queue.Queue[tuple[int, Any, AutotuneError | None]]
@@ -26,7 +27,7 @@ Heard = queue.Queue[tuple[int, Any, AutotuneError | None]]
 class Tried:
     """A lease, what it answered, and the schedulers that were asked for."""
 
-    def __init__(self, spec: AttachSpec = SPEC, attach: str = "") -> None:
+    def __init__(self, spec: AttachSpec = SPEC, attach: str = "", usual: Usual | None = None) -> None:
         self.heard: Heard = queue.Queue()
         self.over = threading.Event()
         self.asked: list[tuple[str, str | None]] = []
@@ -35,7 +36,11 @@ class Tried:
         self.resolver_ended = False
         self._spec, self._attach = spec, attach
         self.lease = ClientLease(
-            lambda *said: self.heard.put(said), self.over.set, finder=lambda: self, holding=self._holding
+            lambda *said: self.heard.put(said),
+            self.over.set,
+            usual=usual,
+            finder=lambda: self,
+            holding=self._holding,
         )
 
     def __call__(self, scheduler: str, sha256: str | None) -> Resolved:
@@ -88,6 +93,26 @@ def test_what_is_named_is_attached_and_detached(tried: Tried) -> None:
     assert tried.ask("exit") is None
     assert tried.ask("detach")["state"]["state"] == "disabled"
     assert len(tried.holders) == 1
+
+
+def test_the_holder_of_the_next_lease_starts_before_a_scheduler_is_named(made: list[Tried]) -> None:
+    usual = Usual()
+    made.append(Tried(usual=usual))
+    made[0].attach()
+    made[0].lease.close()
+    assert made[0].over.wait(30)
+    made.append(Tried(usual=usual))
+    wait_until(lambda: len(made[1].holders) == 1)
+    assert made[1].asked == []
+    assert made[1].lease.silence_s is None, "nothing is attached"
+    assert made[1].attach()["ops"] == "at_test"
+    assert len(made[1].holders) == 1
+    unused = Tried(usual=usual)
+    made.append(unused)
+    wait_until(lambda: len(unused.holders) == 1)
+    unused.lease.close()
+    assert unused.over.wait(30)
+    assert unused.holders[0]._worker.process.poll() is not None
 
 
 @pytest.mark.parametrize("wrong", ["/tmp/x.o", "at_test;x", "", None])
