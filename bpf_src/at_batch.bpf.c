@@ -44,7 +44,9 @@ AT_INLINE u64 slice_of(struct task_struct *p)
 
 AT_OP3(s32, at_batch_select_cpu, struct task_struct *, p, s32, prev_cpu, u64, wake_flags)
 {
-	return at_select_cpu(p, prev_cpu, wake_flags, slice_of(p));
+	s32 waiting = scx_bpf_dsq_nr_queued(QUEUE_OF(prev_cpu));
+
+	return at_select_cpu_beside(p, prev_cpu, wake_flags, slice_of(p), waiting);
 }
 
 AT_OP2(void, at_batch_enqueue, struct task_struct *, p, u64, enq_flags)

@@ -163,15 +163,33 @@ AT_INLINE void at_kick(struct task_struct *p)
 		scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
 }
 
-/* Choose a CPU for a task that wakes; on an idle one it starts at once with this slice. */
-AT_INLINE s32 at_select_cpu(struct task_struct *p, s32 prev_cpu, u64 wake_flags, u64 slice_ns)
+/*
+ * Choose a CPU for a task that wakes; on an idle one it starts at once with this slice, unless tasks wait at the CPU
+ * where it was: `waiting` says how many.
+ *
+ * They might wait for ever. While any CPU is idle, the kernel calls the CPU of the waker idle too, where that is about to
+ * sleep (SCX_WAKE_SYNC). Two tasks that wake each other through a pipe then stay on one CPU, which always has its next
+ * task and looks into no queue, and a task that may only run there waits for as long as they go on.
+ */
+AT_INLINE s32 at_select_cpu_beside(struct task_struct *p, s32 prev_cpu, u64 wake_flags, u64 slice_ns, s32 waiting)
 {
 	bool idle = false;
 	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &idle);
 
-	if (idle)
+	if (idle && waiting <= 0)
 		scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, 0);
 	return cpu;
+}
+
+/* The same for tasks that wait in AT_SHARED. Who waits in other queues is not known here: without AT_SHARED, a task whose
+ * waker is about to sleep does not start at once. */
+AT_INLINE s32 at_select_cpu(struct task_struct *p, s32 prev_cpu, u64 wake_flags, u64 slice_ns)
+{
+	s32 waiting = scx_bpf_dsq_nr_queued(AT_SHARED);
+
+	if (waiting < 0)
+		waiting = wake_flags & SCX_WAKE_SYNC ? 1 : 0;
+	return at_select_cpu_beside(p, prev_cpu, wake_flags, slice_ns, waiting);
 }
 
 #endif /* AT_H */

@@ -124,6 +124,31 @@ def test_nobody_starves_beside_those_that_come_and_go(
             assert min(seen["cpu_s"]) > min(eevdf["cpu_s"]) / 3, (text, seen, eevdf)
 
 
+ROUNDS = 3
+"""Whether the pair stays on one CPU is a matter of chance."""
+MOST_LATE_S = 0.25
+"""Emulated, and with a task or two ahead. When such a pair started at once always, a wake-up took up to 30 s."""
+
+
+@pytest.fixture(scope="module")
+def sleepers_beside(vm: ResilientVM, kernel: Kernel) -> dict[str | None, float]:
+    """How late two sleepers woke at worst beside a pair that wakes each other, by scheduler, or (None) under EEVDF."""
+    none = {"ops": "none", "object": "-", "knobs": {}}
+    keys: list[str | None] = [None, *BESIDE]
+    given = [{**(asked(kernel, text) if text else none), "load": "pair"} for text in keys for _ in range(ROUNDS)]
+    seen = guest_json(vm, "starve.py", str(kernel.libbpf), "1.5", json.dumps(given), timeout_s=600.0)
+    late_s = [one["longest_wait_s"] for one in seen]
+    return {key: max(late_s[n * ROUNDS : (n + 1) * ROUNDS]) for n, key in enumerate(keys)}
+
+
+@pytest.mark.parametrize("text", BESIDE)
+def test_a_task_that_may_run_on_one_cpu_only_is_not_starved_by_a_pair_that_always_starts_at_once(
+    sleepers_beside: dict[str | None, float], text: str
+) -> None:
+    """A task that is woken by one about to sleep starts at once on the same CPU, ahead of the queue, again and again."""
+    assert sleepers_beside[text] < max(MOST_LATE_S, 5 * (sleepers_beside[None] or 0.0)), sleepers_beside
+
+
 def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: ResilientVM, kernel: Kernel) -> None:
     source = Path(__file__).parents[1] / "bpf" / "at_stall.bpf.c"
     built = build(source, headers=kernel.headers)

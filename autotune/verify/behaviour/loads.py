@@ -293,9 +293,12 @@ def realtime(bench: Bench) -> Numbers:
 
 
 def hand_over(bench: Bench) -> Numbers:
-    """Run pairs that pass a byte to and fro, one for each CPU, with nothing beside them."""
+    """Run pairs that pass a byte to and fro, and on each CPU a task bound to it that sleeps most of the time. One CPU
+    has no pair: as long as one is idle, the kernel would start the tasks of a pair at once, ahead of all that wait."""
     with bench.crew() as crew:
-        pairs = [crew.start("pair", pingpong) for _ in bench.cpus]
+        pairs = [crew.start("pair", pingpong) for _ in bench.cpus[1:] or bench.cpus]
+        for cpu in bench.cpus:
+            crew.start(f"cpu{cpu}", lambda tally: waker(tally, 0.01, 0.0), cpus={cpu})
         return _summed(crew, bench.watch(crew, bench.seconds), round_trips_per_s=pairs)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs inside the VM: two hogs beside many others that keep coming, under a scheduler or (OPS `none`) EEVDF; prints as
-JSON what CPU time the hogs got and how long one of them was kept waiting.
+JSON what CPU time the hogs got and how long one of them was kept waiting. Beside a pair that wakes each other, which
+leaves a CPU idle, it is two sleepers instead, each of which may run on one CPU only.
 
 usage: starve.py LIBBPF SECONDS JSON
 A list of objects: `load`, `ops` ("none" for EEVDF), `object`, `knobs`. One holder attaches them all.
@@ -8,6 +9,7 @@ A list of objects: `load`, `ops` ("none" for EEVDF), `object`, `knobs`. One hold
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -60,11 +62,31 @@ def pipes() -> None:
         os.write(other, os.read(mine, 1))
 
 
+def pair() -> None:
+    """Two tasks that hand a byte to and fro, both on the first CPU until they know each other well."""
+    os.sched_setaffinity(0, {0})
+    there, back = os.pipe(), os.pipe()
+    child = os.fork()
+    mine, other = (there[0], back[1]) if child == 0 else (back[0], there[1])
+    if child != 0:
+        os.write(other, b"x")
+    for _ in range(TOGETHER):
+        os.write(other, os.read(mine, 1))
+    os.sched_setaffinity(0, ALL_CPUS)
+    while True:
+        os.write(other, os.read(mine, 1))
+
+
+TOGETHER = 2000
+ALL_CPUS = os.sched_getaffinity(0)
+SLEEP_S = 0.01
+
 LOADS: dict[str, tuple[Callable[[], None], int]] = {
     "forks": (forks, 16),
     "sleepers": (sleepers, 60),
     "brief": (brief, 16),
     "pipes": (pipes, 8),
+    "pair": (pair, 1),
 }
 
 
@@ -79,6 +101,25 @@ def hog(report_fd: int, seconds: float) -> None:
     os.write(report_fd, json.dumps([time.process_time(), longest_s]).encode() + b"\n")
 
 
+def sleeper(report_fd: int, seconds: float, cpu: int) -> None:
+    """Sleeps on one CPU and reports how much CPU time it got and how late it woke at worst."""
+    os.sched_setaffinity(0, {cpu})
+    began = last = time.monotonic()
+    longest_s = 0.0
+    while last - began < seconds:
+        time.sleep(SLEEP_S)
+        now = time.monotonic()
+        longest_s = max(longest_s, now - last - SLEEP_S)
+        last = now
+    os.write(report_fd, json.dumps([time.process_time(), longest_s]).encode() + b"\n")
+
+
+def judged(load: str, report_fd: int, seconds: float) -> list[Callable[[], None]]:
+    if load == "pair":
+        return [functools.partial(sleeper, report_fd, seconds, cpu) for cpu in (0, 1)]
+    return [functools.partial(hog, report_fd, seconds)] * 2
+
+
 def start(body: Callable[[], None]) -> int:
     pid = os.fork()
     if pid == 0:
@@ -89,16 +130,27 @@ def start(body: Callable[[], None]) -> int:
     return pid
 
 
+def leading(body: Callable[[], None]) -> None:
+    """Lead a group of what it forks, so that nothing of it stays."""
+    os.setpgid(0, 0)
+    body()
+
+
+SETTLED_S = 0.3
+"""How long the others may take until they are at it."""
+
+
 def beside(load: str, seconds: float) -> list[tuple[float, float]]:
     """CPU time and longest wait of each hog."""
     body, count = LOADS[load]
-    others = [start(body) for _ in range(count)]
+    others = [start(functools.partial(leading, body)) for _ in range(count)]
+    time.sleep(SETTLED_S)
     read_fd, write_fd = os.pipe()
-    hogs = [start(lambda: hog(write_fd, seconds)) for _ in range(2)]
+    hogs = [start(body) for body in judged(load, write_fd, seconds)]
     for pid in hogs:
         os.waitpid(pid, 0)
     for pid in others:  # all of them before the first is waited for: the rest would keep that from dying
-        os.kill(pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)
     for pid in others:
         os.waitpid(pid, 0)
     reports = [json.loads(line) for line in os.read(read_fd, 4096).splitlines()]
