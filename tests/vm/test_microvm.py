@@ -51,6 +51,8 @@ def test_it_runs_the_kernel_it_was_asked_to_and_says_how(vm: ResilientVM, kernel
     assert vm.info.cpus == 2
     assert vm.info.acceleration in ("kvm", "tcg")
     assert guest_run(vm, "uname", "-r").stdout.head.strip() == kernel.version
+    spectre = guest_run(vm, "cat", "/sys/devices/system/cpu/vulnerabilities/spectre_v2").stdout.head
+    assert spectre.startswith("Vulnerable") is (vm.info.acceleration == "tcg"), "guards against flaws it has not"
     assert vm.state().state == "disabled"
 
 

@@ -145,8 +145,8 @@ def sleepers_beside(vm: ResilientVM, kernel: Kernel) -> dict[str | None, float]:
 def test_a_task_that_may_run_on_one_cpu_only_is_not_starved_by_a_pair_that_always_starts_at_once(
     sleepers_beside: dict[str | None, float], text: str
 ) -> None:
-    """A task that is woken by one about to sleep starts at once on the same CPU, ahead of the queue, again and again."""
-    assert sleepers_beside[text] < max(MOST_LATE_S, 5 * (sleepers_beside[None] or 0.0)), sleepers_beside
+    """Whoever is woken by a task that is about to sleep starts on its CPU at once, ahead of all that wait."""
+    assert sleepers_beside[text] < max(MOST_LATE_S, 5 * sleepers_beside[None]), sleepers_beside
 
 
 def test_a_scheduler_that_drops_tasks_is_ejected_and_the_reason_is_told(vm: ResilientVM, kernel: Kernel) -> None:
