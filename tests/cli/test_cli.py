@@ -31,6 +31,7 @@ from autotune.machine.vm import kernels
 from autotune.records import Candidate
 from autotune.report import json_document
 from autotune.session import start
+from autotune.session.busy import MachineBefore
 from autotune.views.checks import Check
 from tests.support import sessions
 from tests.support.command_line import ROOT, SESSION, Story, at_terminal, error_of, run
@@ -44,6 +45,14 @@ def test_a_setting_that_changes_nothing_is_reported(monkeypatch: pytest.MonkeyPa
     result = run("cc", "--scheduler", "scx_rusty:cache_level=2", "true")
     assert result.exit_code == 0
     assert "scx_rusty: knob 'cache_level' is accepted but has no effect" in " ".join(result.stdout.split())
+
+
+def test_what_keeps_the_machine_busy_before_the_session_is_passed_to_it(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "watch", lambda: MachineBefore("This machine is busy: load 9", 1.5))
+    assert run("cc", "true").exit_code == 0
+    assert (story.options.known_before, story.options.others_before) == (("This machine is busy: load 9",), 1.5)
 
 
 def test_one_argument_is_a_command_line_for_sh(story: Story) -> None:
