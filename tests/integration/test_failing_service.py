@@ -15,7 +15,6 @@ import pytest
 from autotune.config import Settings
 from autotune.errors import PlannerError
 from autotune.knowledge.store import Knowledge
-from autotune.planner import remote
 from autotune.planner.assembly import Parts, planning
 from autotune.planner.claude import conversation
 from autotune.planner.claude.cost import Usage
@@ -42,7 +41,6 @@ def script() -> Iterator[Script]:
 def test_what_is_no_answer_leaves_the_session_to_the_offline_planner(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: Step
 ) -> None:
-    monkeypatch.setattr(remote, "PAUSE_S", 0.0)
     room = Room(script, monkeypatch, tmp_path)
     session = room.run(*[step] * 9)
     assert (session.planner, session.failure) == ("offline", None)
@@ -78,7 +76,6 @@ SURROUNDINGS = {
 
 @pytest.fixture
 def room(script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Room:
-    monkeypatch.setattr(remote, "PAUSE_S", 0.0)
     for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

@@ -23,6 +23,7 @@ from tests.support.planning_room import TIMES, attach_spec
 from tests.support.scripted_machine import ScriptedMachine
 from autotune import cli; from autotune.session.start import Engine
 from autotune.machine import select
+from autotune.planner import remote
 from autotune.records import GuideSpec, ProbeSpec
 from autotune.session import preflight
 from autotune.tools import reasons
@@ -39,6 +40,7 @@ Engine.resolver = lambda *_given: attach_spec
 Engine.probe = lambda *_given: ProbeSpec("tasks.o", "0" * 64)
 Engine.guide = lambda *given: GuideSpec("guide.o", "0" * 64, given[-1])
 Engine.busy = lambda *_given: None
+remote.PAUSE_S = 0.05  # between tries: tests/unit/planner/claude/test_service.py
 preflight.CHECKS = ()  # the home directory is an empty one, without a kernel
 cli.main()
 """

@@ -12,6 +12,7 @@ import pytest
 from autotune.config import Settings
 from autotune.events import Event, PlannerChosen, Warned
 from autotune.knowledge.store import Knowledge
+from autotune.planner import remote
 from autotune.planner.assembly import Parts, planning
 from autotune.records import BASELINE, AttachSpec, Candidate, Session
 from autotune.schedext.catalogue.catalog import Catalog
@@ -38,6 +39,7 @@ class Room:
         self.monkeypatch = monkeypatch
         self.heard: list[Event] = []
         self.machine = ScriptedMachine(dict(TIMES))
+        monkeypatch.setattr(remote, "PAUSE_S", 0.0)  # between tries: tests/unit/planner/claude/test_service.py
         monkeypatch.setattr("autotune.tools.reasons.here", Places)  # the machine has no times for real programs
         self.use_key("test-key")
 
