@@ -16,19 +16,24 @@ SEARCHES = {
     "report/program.py": "how people start autotune; nothing is started",
     "session/preflight.py": "whether the user's own command would be found",
 }
+SEARCHING = ("which", "get_exec_path", "execvp", "execvpe", "execlp")
 STARTED = {f"subprocess.{name}" for name in ("run", "Popen", "call", "check_call", "check_output")}
 
 
 def searches(source: str) -> Iterator[int]:
     """Lines that search PATH."""
+    if not any(name in source for name in SEARCHING):
+        return
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and node.attr in ("which", "get_exec_path", "execvp", "execvpe", "execlp"):
+        if isinstance(node, ast.Attribute) and node.attr in SEARCHING:
             yield node.lineno
 
 
 def bare_names(source: str) -> Iterator[int]:
     """Lines that start a program by a word that the system searches for in PATH, written there or in a list that has
     a name."""
+    if "subprocess" not in source:
+        return
     tree = ast.parse(source)
     named = {
         target.id: node.value
