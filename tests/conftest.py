@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import compileall
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -38,6 +39,7 @@ LONGEST = (
 """Files of tests/vm that take minutes, the longest first."""
 
 hypothesis.settings.register_profile("laws", deadline=None)  # a law does not depend on how busy the machine is
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)  # scripts/test --fast
 hypothesis.settings.load_profile("laws")
 
 
@@ -82,6 +84,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.sections.append(("the machine was busy", f"{load.text()} while this test ran"))
             report.user_properties.append((_BUSY, load.text()))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All that is imported and collected stays to the end: it is not searched for garbage, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

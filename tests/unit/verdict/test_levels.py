@@ -57,6 +57,7 @@ def test_no_look_is_stricter_than_the_split_of_its_spending_nor_looser_than_all(
         before = spent
 
 
+@pytest.mark.slow
 def test_random_walks_cross_them_with_probability_alpha() -> None:
     limits = [student_t_quantile(1.0 - level, 100_000) for level in levels(QUARTERS, 0.05)]
     rng = random.Random(8)

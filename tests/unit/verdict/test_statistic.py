@@ -76,6 +76,7 @@ def test_a_gain_of_every_run_is_that_of_the_statistic(name: str, goal: Goal) -> 
     assert named(name).estimate(pairs, goal, seed=1) == estimate
 
 
+@pytest.mark.slow
 def test_the_error_is_that_of_repeated_measurements() -> None:
     rng = random.Random(5)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from autotune.records import Goal
 from autotune.verdict.sweep import ALPHA_OF_VALUES, Sweep
 
@@ -62,6 +64,7 @@ def test_values_that_agree_exactly_do_not_exclude_each_other() -> None:
     assert (sweep.best, sweep.rivals) == ("2", ("4", "8"))
 
 
+@pytest.mark.slow
 def test_the_best_value_is_seldom_left_out_however_many_are_like_it() -> None:
     """A tenth of these sessions would be 40."""
     for count in (2, 3, 8):
