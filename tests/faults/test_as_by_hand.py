@@ -191,6 +191,7 @@ class Session:
         self.log = top / "log"
         self.work = top / "work"
         self.work.mkdir()
+        self.log.touch()
         self.heard: list[Event] = []
 
     def server(self, name: str = "server", how: str = "{} &") -> str:
@@ -204,7 +205,7 @@ class Session:
         argv = tuple(command.split()) if shell == () else shell_argv(command, shell or ())
         with contextlib.closing(Hands(Place(str(self.work), pristine, invoking_identity()))) as machine:
             work = Workload(command, argv, str(self.work), ENV, pristine=pristine, **workload)
-            options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, warmup=0)
+            options = SessionOptions(seed=1, min_rounds=2, max_rounds=2, most_pairs=4, warmup=0)
             return tune(work, SessionParts(machine, ListPlanner([["x"]]), self.heard.append, resolve), options)
 
     def lines(self) -> list[str]:
@@ -222,6 +223,7 @@ def session(tmp_path: Path) -> Session:
 
 
 IS_UP = "[ $(grep -c up ../log) -gt $(grep -c ended ../log) ]"
+GETS_UP = f"until {IS_UP}; do sleep 0.01; done"
 HOWS = ["{} &", "nohup {} >/dev/null 2>&1 &", "(setsid sh -c '{} &') &"]
 
 
@@ -229,7 +231,7 @@ HOWS = ["{} &", "nohup {} >/dev/null 2>&1 &", "(setsid sh -c '{} &') &"]
 @pytest.mark.parametrize("how", HOWS)
 def test_what_setup_leaves_running_runs_until_after_cleanup(session: Session, how: str) -> None:
     cleanup = f"sleep 0.3; {IS_UP} && echo cleaned >> ../log"
-    result = session.run(IS_UP, setup=f"{session.server(how=how)}\nsleep 0.3", cleanup=cleanup)
+    result = session.run(IS_UP, setup=f"{session.server(how=how)}\n{GETS_UP}", cleanup=cleanup)
     assert result.failure is None, result.failure
     assert all(trial.run.exit_code == 0 and trial.run.left_running == 0 for trial in result.trials)
     assert session.lines() == ["up", "cleaned", "ended"]
@@ -238,16 +240,16 @@ def test_what_setup_leaves_running_runs_until_after_cleanup(session: Session, ho
 
 @pytest.mark.slow
 def test_it_is_ended_without_a_cleanup_too_and_when_the_session_fails(session: Session) -> None:
-    session.run(IS_UP, setup=f"{session.server()} sleep 0.3")
+    session.run(IS_UP, setup=f"{session.server()} {GETS_UP}")
     assert session.lines() == ["up", "ended"]
     with pytest.raises(WorkloadError):
-        session.run("exit 3", setup=f"{session.server()} sleep 0.3")
+        session.run("exit 3", setup=f"{session.server()} {GETS_UP}")
     assert session.lines() == ["up", "ended"] * 2
 
 
 @pytest.mark.slow
 def test_what_prepare_leaves_runs_until_after_its_run_and_is_not_counted_as_the_commands(session: Session) -> None:
-    result = session.run(f"{IS_UP} && echo ran >> ../log", prepare=f"{session.server()} sleep 0.3")
+    result = session.run(f"{IS_UP} && echo ran >> ../log", prepare=f"{session.server()} {GETS_UP}")
     assert result.failure is None, result.failure
     assert session.lines() == ["up", "ran", "ended"] * len(result.trials)
     assert [trial.run.left_running for trial in result.trials] == [0] * len(result.trials)
@@ -352,7 +354,7 @@ def test_what_prepare_leaves_runs_until_after_conclude_where_there_is_one(
     """Also after a run that fails."""
     result = session.run(
         f"{IS_UP} && echo ran >> ../log; exit {int(fails)}",
-        prepare=f"{session.server(how=how)} sleep 0.3",
+        prepare=f"{session.server(how=how)} {GETS_UP}",
         conclude=f"{IS_UP} && echo concluded >> ../log",
         ignore_failure=fails,
     )
