@@ -102,6 +102,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Once it is known what was chosen (by markers, too): no few where many run; and long files first, since they run
     side by side, and one that begins last would be waited for alone."""
     _leave_out_the_few(config, items)
+    if "not slow" in config.getoption("markexpr"):
+        _leave_out_all_but_the_first(config, items)
     items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("vm", "bpf", "slow")])
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
@@ -113,6 +115,15 @@ def _leave_out_the_few(config: pytest.Config, items: list[pytest.Item]) -> None:
     if few:
         config.hook.pytest_deselected(items=few)
         items[:] = [item for item in items if item not in few]
+
+
+def _leave_out_all_but_the_first(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In the fast subset, one case stands for those that are alike."""
+    first = {_function(item): item for item in reversed(items)}
+    alike = [one for one in items if one.get_closest_marker("first") is not None and first[_function(one)] is not one]
+    if alike:
+        config.hook.pytest_deselected(items=alike)
+        items[:] = [item for item in items if item not in alike]
 
 
 def _function(item: pytest.Item) -> str:

@@ -162,6 +162,7 @@ def test_what_makes_no_sense_is_a_usage_error(arguments: tuple[str, ...], said: 
     assert said in error_of(result)
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("flags", "codes"),
     [
@@ -221,6 +222,7 @@ def test_a_name_is_shown_instead_of_the_command_and_kept_in_every_report(story: 
 MOVES, COLOURED = "\x1b[?25l", "\x1b[1m"
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("style", "moves", "coloured"),
     [("auto", 0, 0), ("basic", 0, 0), ("nocolor", 0, 0), ("color", 0, 1), ("full", 1, 1)],

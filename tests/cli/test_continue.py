@@ -81,6 +81,7 @@ def test_a_decided_one_is_passed_over(times: dict[str, float]) -> None:
     assert continued()[0]["continues"] == open_one["id"]
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("command", "given"),
     [

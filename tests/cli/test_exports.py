@@ -34,6 +34,7 @@ def test_all_reports_are_written_at_once_and_whole() -> None:
     assert Path("r.org").read_text().startswith("* autotune")
 
 
+@pytest.mark.first
 @pytest.mark.usefixtures("story")
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_report_that_cannot_be_written_costs_no_other(kind: ReportKind) -> None:
@@ -59,6 +60,7 @@ def test_a_report_whose_code_fails_costs_no_other(monkeypatch: pytest.MonkeyPatc
     assert {path.name for path in Path().iterdir()} == set(NAMES.values()) - {"r.html"}
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("kind", NAMES)
 def test_any_one_report_may_go_to_standard_output(story: Story, kind: ReportKind) -> None:
     result = run("cc", "make", formats.OPTIONS[kind], "-", "--machine", "vm")

@@ -262,6 +262,7 @@ def test_options_of_the_command_are_explained() -> None:
 # --- by meaning, and notes ---
 
 
+@pytest.mark.slow
 def test_where_no_session_has_all_words_the_nearest_are_told_as_such() -> None:
     remember("0a1b2c3d")
     remember("ffff0000", workload=sessions.workload(command="sort big.txt", cwd="/elsewhere"))

@@ -61,6 +61,7 @@ def test_why_it_was_detached_is_shown_with_it() -> None:
     assert "Detached on Linux 6.18.15: wake-up latency: 412 ms" in run("schedulers", "show", "mine").stdout
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("words", [("list",), ("show", "mine"), ("show", "at_fifo"), ("check", "at_fifo")])
 def test_the_old_noun_is_an_alias_that_help_does_not_show(words: tuple[str, ...]) -> None:
     kept("mine")

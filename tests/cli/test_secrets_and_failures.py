@@ -121,12 +121,12 @@ FAILURES: dict[str, tuple[Step, ...]] = {
 
 @pytest.mark.parametrize("steps", FAILURES.values(), ids=FAILURES.keys())
 def test_a_service_that_fails_costs_auto_a_line_and_claude_an_error(program: Program, steps: tuple[Step, ...]) -> None:
-    ended = program.run(*steps, budget="15s")
+    ended = program.run(*steps, budget="8s")
     assert (ended.code, ended.err) == (0, ""), ended.err
     lines = [line for line in ended.out.splitlines() if line.startswith("Planner: ")]
     assert [line.split()[1] for line in lines] == ["claude", "offline"]
     assert json.loads((program.place / "report.json").read_text())["planner"] == "offline"
-    ended = program.run(*steps, arguments=("--planner", "claude"), budget="15s")
+    ended = program.run(*steps, arguments=("--planner", "claude"), budget="8s")
     assert ended.code == 1
     assert error_of(ended).startswith("autotune: planner: ")
 

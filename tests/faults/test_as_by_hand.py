@@ -100,6 +100,7 @@ def with_signals_blocked() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2, signal.SIGTERM})
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("setup", [None, narrow, under_nohup, with_signals_blocked])
 def test_umask_limits_niceness_cpus_and_signals_are_those_that_autotune_was_started_with(
     tmp_path: Path, setup: Callable[[], None] | None

@@ -228,6 +228,7 @@ def test_a_command_that_kills_its_group_kills_nobody_else(hands: Hands, tmp_path
 EXPONENTIAL = r"(a+)+$"
 
 
+@pytest.mark.slow
 def test_a_metric_of_exponential_time_is_named_and_ends_no_helper(hands: Hands, tmp_path: Path) -> None:
     helper = helper_of(hands, tmp_path)
     spec = replace(sh(f"echo {'a' * 60}b; echo aaa", tmp_path), metric_regex=EXPONENTIAL)
@@ -237,6 +238,7 @@ def test_a_metric_of_exponential_time_is_named_and_ends_no_helper(hands: Hands, 
     assert hands.run(replace(spec, argv=shell_argv("echo aaa"))).metric_matches == ("aaa",)
 
 
+@pytest.mark.slow
 def test_a_metric_that_never_ends_under_the_baseline_is_the_commands_fault(hands: Hands, tmp_path: Path) -> None:
     with pytest.raises(WorkloadError, match=r"the metric .* took more than 1 s") as caught:
         session(hands, tmp_path, argv=shell_argv(f"echo {'a' * 60}b"), metric_regex=EXPONENTIAL)

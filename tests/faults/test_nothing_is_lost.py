@@ -23,6 +23,8 @@ import pytest
 
 from autotune.errors import AutotuneError, NoMachineError, WorkloadError
 from autotune.events import Event, Finished, Problem, Warned
+from autotune.knowledge import sqlite
+from autotune.knowledge import store as store_module
 from autotune.knowledge.past import PastSession, finding
 from autotune.knowledge.store import Knowledge
 from autotune.records import BASELINE, Session
@@ -208,7 +210,11 @@ def test_a_store_locked_for_a_while_gets_the_runs_later(tmp_path: Path, store: P
 
 
 @pytest.mark.slow
-def test_a_store_locked_to_the_end_costs_only_the_history(tmp_path: Path, store: Path) -> None:
+def test_a_store_locked_to_the_end_costs_only_the_history(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_S", 0.5)
+    monkeypatch.setattr(store_module, "BETWEEN_RUNS_S", 0.02)
     with Knowledge() as first:
         first.list_profiles()
     with contextlib.closing(sqlite3.connect(store, isolation_level=None)) as other:

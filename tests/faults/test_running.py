@@ -332,6 +332,7 @@ def test_ctrl_z_stops_it_and_fg_goes_on_with_its_input(shell: Person) -> None:
     shell.types("\x1a")
     shell.waits_for("run -- ./again", times=2)  # the shell says that it is stopped
     assert any("Stopped" in line for line in shell.seen())
+    shell.waits_for("$")  # what is typed before would stand in the line that is waited for
     shell.types("fg\n")
     shell.waits_for("run -- ./again", times=3)
     shell.types("a line\n")

@@ -492,6 +492,7 @@ def test_real_shells_complete_at_a_terminal(
             person.types("\x15")
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 def test_zsh_and_fish_ask_in_their_own_way_and_are_answered(shell: str) -> None:
     script = shown("completion", shell).stdout

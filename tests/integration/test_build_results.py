@@ -61,6 +61,7 @@ def _trial(key: str, run: Sample) -> dict[str, Any]:
     return {"phase": "baseline", "candidate": key, "invalid": None, "run": times}
 
 
+@pytest.mark.slow
 def test_the_project_builds_and_is_made_once(tmp_path: Path) -> None:
     directory = project.make(0.05, tmp_path)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}

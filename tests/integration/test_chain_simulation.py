@@ -146,6 +146,7 @@ def share_won(chains: list[Chain], title: str) -> float:
     return sum(by_session) / len(chains)
 
 
+@pytest.mark.first
 @many_or_few
 @pytest.mark.parametrize(("shape", "cut"), [*((shape, never) for shape in SHAPES), ("normal", when_it_looks_bad)])
 def test_a_chain_brings_forth_a_false_winner_in_at_most_5_of_100(shape: str, cut: Cut, chains: int) -> None:

@@ -68,6 +68,7 @@ def test_a_batch_is_forty_processes_and_the_last_takes_long(name: str, tmp_path:
     assert contents(batch.directory) == before
 
 
+@pytest.mark.first
 @each_kind
 def test_the_jobs_leave_results(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
@@ -80,6 +81,7 @@ def test_the_jobs_leave_results(name: str, tmp_path: Path) -> None:
         assert len(results) >= (2 if name == "ctest_suite" else 5)
 
 
+@pytest.mark.first
 @each_kind
 def test_a_batch_fails_when_one_of_its_jobs_does(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
@@ -90,6 +92,7 @@ def test_a_batch_fails_when_one_of_its_jobs_does(name: str, tmp_path: Path) -> N
         run_counted(batch, tmp_path)
 
 
+@pytest.mark.first
 @each_kind
 def test_the_long_job_alone_gets_the_niceness(name: str, tmp_path: Path) -> None:
     batch = made(name, FEW, tmp_path)
@@ -130,6 +133,7 @@ def working_in(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.first
 @each_kind
 def test_a_batch_is_the_same_every_time(name: str, tmp_path: Path) -> None:
     one, other = made(name, FEW, tmp_path / "one"), made(name, FEW, tmp_path / "other")

@@ -131,6 +131,7 @@ FALSE = {
 }
 
 
+@pytest.mark.first
 @many_or_few
 @pytest.mark.parametrize("name", FALSE)
 def test_a_gain_that_is_the_values_own_makes_a_winner_in_at_most_5_of_100_sessions(name: str, sessions: int) -> None:

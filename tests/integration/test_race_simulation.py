@@ -33,6 +33,7 @@ def allowed(share: float, sessions: int) -> float:
 # --- no false winners ------------------------------------------------------------------------------------
 
 
+@pytest.mark.first
 @many_or_few
 @pytest.mark.parametrize("shape", SHAPES)
 def test_equal_candidates_bring_forth_a_winner_in_at_most_5_of_100_sessions(shape: str, sessions: int) -> None:
@@ -51,6 +52,7 @@ def test_the_promise_does_not_depend_on_how_large_the_noise_is(noise: float, ses
     assert tally.share_won <= allowed(ALPHA, sessions)
 
 
+@pytest.mark.first
 @many_or_few
 @pytest.mark.parametrize(
     ("first", "later", "runs"),

@@ -83,6 +83,7 @@ def test_who_waits_goes_on_when_the_other_has_come_that_far() -> None:
     assert simulate([waits], 1, FirstCome()).released == 1  # nobody gives it
 
 
+@pytest.mark.slow
 def test_errors_that_do_not_change_the_order_cost_nothing() -> None:
     flipped = [
         simulate(LONG_TAIL, 8, LongestFirst(LONG_TAIL, error, seed)).wall_s for error in (0.1, 5.0) for seed in range(9)
@@ -127,6 +128,7 @@ def chain_s(tasks: Sequence[SimTask]) -> float:
 made_up = given(seed=st.integers(0, 1 << 30), amount=st.integers(1, 40), cpus=st.integers(1, 20))
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("policy", POLICIES)
 @settings(max_examples=60, deadline=None)
 @made_up
@@ -228,6 +230,7 @@ def test_a_sleep_that_an_interrupt_ended_in_anothers_name_is_no_wait_for_it() ->
     assert [point.kind for task in tasks_of(seen) for point in task.points] == ["fork", "fork"]
 
 
+@pytest.mark.slow
 def test_a_task_of_very_many_turns_is_read_in_a_moment() -> None:
     amount = 50_000
     turns = tuple(a_turn(2, 0.01 * at, 0.01 * at + 0.004, slept_s=0.006) for at in range(amount))

@@ -47,6 +47,7 @@ def test_a_winner_that_wins_no_more_is_found_out_and_others_are_tried(place: Ses
     assert place.sets[0] == [first.winner]
 
 
+@pytest.mark.slow
 def test_what_was_slower_here_is_not_tried_again_and_that_is_said(place: SessionsInTurn) -> None:
     place.run(FASTER, seed=1)
     place.run({**FASTER, "at_batch": 1.2}, seed=2)

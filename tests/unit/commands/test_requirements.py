@@ -96,6 +96,7 @@ def test_a_kernel_without_sched_ext_cannot_be_used_as_the_host(monkeypatch: pyte
     assert not can_run(requirements.collect())["host"]
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
 def test_a_host_kernel_that_cannot_load_any_scheduler_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
@@ -109,6 +110,7 @@ def test_a_host_kernel_that_cannot_load_any_scheduler_is_reported(
     assert ("scx_bpf_kick_cpu" in named("sched_ext").detail) is not found
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(("functions", "found"), [(btf_files.BROKEN, False), (btf_files.GOOD, True)])
 def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, functions: btf_files.Functions, found: bool
@@ -120,6 +122,7 @@ def test_a_kernel_of_the_micro_vm_that_cannot_load_any_scheduler_is_reported(
     assert (named("VM kernel").fix == "autotune vm setup") is not found
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("script", "found", "detail"),
     [
@@ -162,6 +165,7 @@ def test_kvm_is_what_a_boot_has_shown(
     assert (bare / "XDG_STATE_HOME").exists() == (boots is not None)
 
 
+@pytest.mark.slow
 def test_a_busy_machine_is_reported_as_noisy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "getloadavg", lambda: (64.0, 1.0, 1.0))
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
@@ -169,6 +173,7 @@ def test_a_busy_machine_is_reported_as_noisy(monkeypatch: pytest.MonkeyPatch) ->
     assert named("quiet machine").required_for == OPTIONAL
 
 
+@pytest.mark.slow
 def test_whether_knobs_can_be_searched_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named("search").found
     monkeypatch.setitem(sys.modules, "optuna", None)

@@ -49,6 +49,7 @@ def test_words_of_the_text_that_stands_for_words_execute_these(words: list[str])
     assert found == ("sh", "-c", text) or found == tuple(shlex.split(text))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("abxyz019_@%+:,./=-", min_size=1, max_size=6), max_size=4))
 def test_a_shell_gives_a_program_the_very_words(words: list[str]) -> None:

@@ -177,6 +177,7 @@ DAMAGE: dict[str, Callable[[dict[str, Any]], object] | str] = {
 }
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
 def test_what_is_damaged_or_hostile_is_not_used_and_is_replaced_by_the_next_run(
     path: Path, change: Callable[[dict[str, Any]], object] | str

@@ -63,6 +63,7 @@ def test_a_line_is_kept_up_to_the_bound() -> None:
     assert shown(b"\x1b[4000C" * 1000 + b"xyz\nnext") == ["", "next"]
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     "piece",
     [

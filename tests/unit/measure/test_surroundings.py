@@ -39,6 +39,7 @@ def grown(by_s: float) -> Iterator[None]:
     assert own_s() - before >= by_s - 0.05
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     "how",
     [

@@ -66,6 +66,7 @@ def test_damaged_weights_are_as_good_as_none(tmp_path: Path, monkeypatch: pytest
     assert vectors.alike(DOCUMENTS, "a song") == []
 
 
+@pytest.mark.slow
 @needs_weights
 def test_no_connection_is_made_and_the_loader_that_would_is_not_imported() -> None:
     program = """

@@ -67,6 +67,7 @@ def test_its_table_has_the_fresh_pairs_that_it_judged_by_and_the_rows_from_befor
     assert min(own) <= row(after, "at_fifo").median <= max(own)
 
 
+@pytest.mark.slow
 def test_each_session_of_a_chain_gets_half_of_what_is_left(tmp_path: Path) -> None:
     session = undecided(tmp_path)
     left = []
@@ -213,6 +214,7 @@ class Elsewhere(ScriptedMachine):
         return replace(super().info, **self.changed)
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

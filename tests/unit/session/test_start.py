@@ -308,6 +308,7 @@ def test_where_no_run_is_to_be_watched_and_nothing_is_known_a_session_goes_on(tm
     assert done.results[0].runs > 3
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("asked", "ends"),
     [

@@ -130,6 +130,7 @@ def room_for(runs: int) -> list[tuple[float, float]]:
     return [(run_s, budget_s) for run_s, budget_s in every if budget_s >= (BASELINE_RUNS_IN_ALL + runs) * run_s]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [pytest.param(["a"], id="one"), pytest.param(SIX, id="six", marks=pytest.mark.slow)])
 def test_whenever_a_baseline_and_six_runs_fit_a_candidate_is_tried(names: list[str]) -> None:
     for run_s, budget_s in room_for(6):
@@ -177,6 +178,7 @@ def test_a_planner_is_not_asked_where_nothing_is_affordable_and_the_user_hears_w
     assert late == "the budget has no room for a candidate; --budget 21m has room for 6"
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(("run_s", "budget_s"), [(2.0, 60.0), (5.0, 600.0), (1.0, 3600.0), (30.0, 900.0)])
 @pytest.mark.parametrize("sets", [[SIX], [["a", "b"], ["c"], ["d", "e"]]], ids=["one set", "three sets"])
 @pytest.mark.parametrize("fast", ["b", None])

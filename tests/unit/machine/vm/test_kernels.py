@@ -279,6 +279,7 @@ FAULTS: dict[str, dict[str, dict[str, bytes]]] = {
 }
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_is_wrong_with_the_best_kernel_leads_to_the_next(
     fault: str, cache: Path, small_archive: type[SmallArchive]

@@ -130,6 +130,7 @@ def test_long_sessions_ask_for_a_cache_that_lasts(planning: Any) -> None:
 # --- a model that misbehaves -----------------------------------------------------------------------------
 
 
+@pytest.mark.first
 @pytest.mark.parametrize(
     ("call", "said"),
     [

@@ -27,6 +27,8 @@ from autotune.records import ProgramSpec
 from autotune.schedext.holding import fence, program
 if not {grouped}:
     fence.mounts = lambda: []
+if {deaf}:
+    program.INTERRUPT_S, program.TERMINATE_S = 1.0, 0.5
 found = os.stat("/bin/sh")
 spec = ProgramSpec(("/bin/sh", "-c", sys.argv[2]), found.st_size, found.st_mtime_ns)
 running = program.RunningProgram(spec, sys.argv[1])
@@ -37,7 +39,8 @@ if sys.stdin.readline() == "abandon\\n":
 print(repr(running.stop()), flush=True)
 sys.stdin.readline()
 """
-"""Holds a program as the holder does, until it is told to stop it; arguments: the token, the program's script."""
+"""Holds a program as the holder does, until it is told to stop it; arguments: the token, the program's script. One that
+does not hear signals is not waited for as long."""
 
 SLEEPER = "while :; do sleep 0.2; done"
 DEAF = f"trap '' INT TERM HUP; {SLEEPER}"
@@ -61,7 +64,7 @@ class Running:
 
     def __init__(self, script: str, *, grouped: bool = True) -> None:
         self.token = new_token()
-        code = HOLDER.format(root=str(ROOT), grouped=grouped)
+        code = HOLDER.format(root=str(ROOT), grouped=grouped, deaf=DEAF in script)
         self.holder = subprocess.Popen(
             [sys.executable, "-S", "-E", "-c", code, self.token, script],
             stdin=subprocess.PIPE,

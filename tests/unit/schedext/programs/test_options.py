@@ -201,6 +201,7 @@ def test_it_is_queried_once(good: binaries.Binary, cache: Path, monkeypatch: pyt
     assert options.options_of(good, GOOD, cache=cache) == first
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"key": 1, "help": "Usage: x"}', b"\xff\xfe", b"[" * 100_000])
 def test_a_damaged_file_is_read_anew(good: binaries.Binary, cache: Path, damage: bytes) -> None:
     first = options.options_of(good, GOOD, cache=cache)
