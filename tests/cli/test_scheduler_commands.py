@@ -207,6 +207,7 @@ def test_without_any_of_their_own_people_are_told_how_to_make_one() -> None:
     assert "verify FILE.bpf.c" in run("schedulers", "list", "--custom").stdout
 
 
+@pytest.mark.slow
 def test_schedulers_are_found_by_what_people_want_to_do() -> None:
     kept("mine")
     found = run("schedulers", "search", "many short compiler processes")

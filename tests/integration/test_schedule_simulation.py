@@ -262,6 +262,7 @@ def test_a_number_that_is_used_again_is_another_task() -> None:
     assert [task.is_first for task in tasks] == [True, True, False, True]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1 << 30), amount=st.integers(1, 20), cpus=st.integers(1, 30))
 def test_no_simulated_run_ends_before_the_bound_of_the_product(seed: int, amount: int, cpus: int) -> None:

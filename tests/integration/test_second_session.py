@@ -32,6 +32,7 @@ def test_a_known_winner_is_confirmed_with_half_the_runs(place: SessionsInTurn, n
     assert "is known from an earlier session and is ahead again, so nothing else is tried" in place.warned
 
 
+@pytest.mark.slow
 def test_where_nothing_wins_that_is_checked_with_half_the_runs(place: SessionsInTurn) -> None:
     first = place.run(NOTHING, seed=1)
     second = place.run(NOTHING, seed=2)

@@ -177,6 +177,7 @@ for number in range(5):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_lose_no_strike(kept: Strikes) -> None:
     started = [subprocess.Popen([sys.executable, "-c", MANY, str(kept.path), name]) for name in ("one", "two", "three")]
     assert [process.wait() for process in started] == [0, 0, 0]

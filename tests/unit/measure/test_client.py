@@ -173,6 +173,7 @@ def test_a_helper_that_is_killed_is_lost_and_its_workload_ended(runner: Runner, 
     assert wait_until(all_gone([int((tmp_path / "a").read_text())]), 20)
 
 
+@pytest.mark.first
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_nothing_of_the_workload_of_a_lost_helper_stays_whatever_its_session(
     runner: Runner, tmp_path: Path, number: signal.Signals

@@ -110,6 +110,7 @@ def test_in_a_micro_vm_steal_adds_up_and_the_rest_is_the_hosts() -> None:
     assert surroundings.with_guest(Surroundings(2.0, 4), Surroundings(1.9, 2)) == Surroundings(2.0, 4)
 
 
+@pytest.mark.slow
 def test_a_measured_run_and_its_children_are_no_disturbance_of_it() -> None:
     executor = Executor(Place("/", pristine=False, identity=Identity(os.getuid(), os.getgid(), tuple(os.getgroups()))))
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-S', '-c', {SPIN.format(0.4)!r}])"

@@ -165,6 +165,7 @@ def _turns(job: Job) -> list[Turn]:
     return [a_turn(job.pid, at * STEP_S, (at + 1) * STEP_S) for at in job.turns]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1 << 30), st.integers(1, 25), st.integers(1, 8))
 def test_no_schedule_of_the_same_tasks_ends_before_the_bound(seed: int, amount: int, cpus: int) -> None:

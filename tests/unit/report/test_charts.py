@@ -60,6 +60,7 @@ def test_runs_are_in_order_of_time_without_warm_up() -> None:
     assert [one.round for one in runs[BASELINE]] == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_long_session_is_thinned_evenly() -> None:
     trials = tuple(sessions.trial(round=number, started_at=float(number)) for number in range(10_000))
     runs = charts.measured(sessions.session(trials=trials))[BASELINE]

@@ -147,6 +147,7 @@ def test_a_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit(fast: str
         assert timed_session(run_s, budget_s, SIX, fast).winner == fast, (run_s, budget_s)
 
 
+@pytest.mark.slow
 def test_a_single_scheduler_that_is_much_faster_is_found_wherever_15_runs_fit() -> None:
     for run_s, budget_s in room_for(15):
         assert timed_session(run_s, budget_s, ["a"], "a").winner == "a", (run_s, budget_s)

@@ -35,6 +35,7 @@ def whole(root: Path, path: str) -> str:
         offset = int(str(piece["next_offset"]))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.integers(0, 21_000))
 def test_no_offset_cuts_a_secret_in_half(tmp_path: Path, offset: int) -> None:

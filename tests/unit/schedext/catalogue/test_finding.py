@@ -43,6 +43,7 @@ def test_by_words_and_meaning_82_of_100_have_a_right_one_first_and_92_among_thre
     assert (known[1] + blind[1]) / 114 >= 0.92
 
 
+@pytest.mark.slow
 def test_by_words_alone_78_of_100_have_a_right_one_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vectors, "place", lambda: None)
     known, blind = answered(KNOWN), answered(BLIND)

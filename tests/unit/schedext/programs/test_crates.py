@@ -165,6 +165,7 @@ def test_a_crate_that_does_not_compile_leaves_nothing_and_names_the_log(registry
     assert "this is no Rust" in log.read_text()
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_the_installed_version_alone(registry: Registry, store: Path) -> None:
     registry.publish(TELLS)
     registry.publish(BROKEN, version="2.0.0")
