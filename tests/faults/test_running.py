@@ -7,6 +7,7 @@ What is applied, and shared by several, is shown in a real kernel: tests/vm/test
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import resource
@@ -242,14 +243,23 @@ def files_of(pid: int) -> set[str]:
 
 
 def test_what_stands_beside_it_is_no_child_and_has_none_of_its_files_its_terminal_or_its_directory(here: Here) -> None:
-    script = "autotune run -- sleep 0.3 & pid=$!; sleep 0.2; ps -o pid= --ppid $pid; wait"
+    tuned.keep(here.state, tuned.session(["sleep", "2"], here.cwd, best_s=1.75, id="0000feed"))
+    script = "autotune run -- sleep 2 & until grep -q ^sleep /proc/$!/comm; do :; done; ps -o pid= --ppid $!; wait"
     done = subprocess.Popen(["bash", "-c", script], cwd=here.cwd, env=here.environ, stdout=subprocess.PIPE, text=True)
-    assert wait_until(lambda: any(files_of(pid) == {"/dev/null"} for pid in beside("sleep 0.3")), 10.0)
-    (pid,) = [one for one in beside("sleep 0.3") if files_of(one) == {"/dev/null"}]
-    assert os.readlink(f"/proc/{pid}/cwd") == "/"
-    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4] == "0", "it has no terminal"
+    seen: list[tuple[str, str]] = []
+
+    def look() -> bool:
+        """It closes its files first, and leaves the directory and the terminal a moment later."""
+        for pid in beside("sleep 2"):
+            if files_of(pid) == {"/dev/null"}:
+                with contextlib.suppress(OSError):
+                    terminal = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[4]
+                    seen.append((os.readlink(f"/proc/{pid}/cwd"), terminal))
+        return ("/", "0") in seen
+
+    assert wait_until(look, 10.0), f"{seen}: not in the root directory without a terminal"
     assert done.communicate()[0] == "", "the command has no child"
-    assert wait_until(lambda: not beside("sleep 0.3"), 10.0)
+    assert wait_until(lambda: not beside("sleep 2"), 10.0)
 
 
 def test_a_command_that_no_session_knows_has_nothing_beside_it(here: Here) -> None:
