@@ -51,26 +51,16 @@ def brief() -> None:
         time.sleep(0.001)
 
 
-def pipes() -> None:
-    """Two tasks that hand a byte to and fro."""
+def pipes(together: int = 0) -> None:
+    """Two tasks that hand a byte to and fro; so often, both on the first CPU."""
+    if together:
+        os.sched_setaffinity(0, {0})
     there, back = os.pipe(), os.pipe()
     child = os.fork()
     mine, other = (there[0], back[1]) if child == 0 else (back[0], there[1])
     if child != 0:
         os.write(other, b"x")
-    while True:
-        os.write(other, os.read(mine, 1))
-
-
-def pair() -> None:
-    """Two tasks that hand a byte to and fro, both on the first CPU until they know each other well."""
-    os.sched_setaffinity(0, {0})
-    there, back = os.pipe(), os.pipe()
-    child = os.fork()
-    mine, other = (there[0], back[1]) if child == 0 else (back[0], there[1])
-    if child != 0:
-        os.write(other, b"x")
-    for _ in range(TOGETHER):
+    for _ in range(together):
         os.write(other, os.read(mine, 1))
     os.sched_setaffinity(0, ALL_CPUS)
     while True:
@@ -86,7 +76,7 @@ LOADS: dict[str, tuple[Callable[[], None], int]] = {
     "sleepers": (sleepers, 60),
     "brief": (brief, 16),
     "pipes": (pipes, 8),
-    "pair": (pair, 1),
+    "pair": (functools.partial(pipes, TOGETHER), 1),
 }
 
 
